@@ -1,0 +1,36 @@
+// What the storage costs over its drivers.
+//
+//   npm run bench                      all rows, with 10^6 messages and 10^5 sessions
+//   npm run bench -- --quick           fewer rounds, a tenth of the data
+//   npm run bench -- 'SQLite, append'  the rows whose name has this in it
+
+import { spawnSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
+import { Lab, type LabOptions } from './lab.ts'
+import { runRows } from './report.ts'
+import { rows } from './rows.ts'
+
+const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean' } }, allowPositionals: true })
+const filter = (positionals[0] ?? '').toLowerCase()
+const size: Omit<LabOptions, 'subject'> = values.quick
+  ? { effort: { rounds: 30, sampleMillis: 3, warmupMillis: 200 }, messages: 1e5, sessions: 1e4 }
+  : { effort: { rounds: 100, sampleMillis: 4, warmupMillis: 500 }, messages: 1e6, sessions: 1e5 }
+
+const chosen = rows.filter(({ name }) => name.toLowerCase().includes(filter))
+if (chosen.length === 0) {
+  console.error(`No row has "${filter}" in its name. There are:\n${rows.map(({ name }) => `  ${name}`).join('\n')}`)
+  process.exit(1)
+}
+
+// The package as it is published: what runs the sources from TypeScript makes functions dearer.
+const build = spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
+if (build.status !== 0) process.exit(1)
+const url = new URL('../dist/index.js', import.meta.url).href
+const subject: LabOptions['subject'] = { url, ...((await import(url)) as typeof import('holdfast')) }
+
+const lab = new Lab({ ...size, subject })
+try {
+  await runRows(chosen, lab)
+} finally {
+  await lab.close()
+}

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto'
+import { and, asc, eq, gt, sql } from 'drizzle-orm'
+import { integer, json, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import type { MessageInput } from 'holdfast'
+import type postgres from 'postgres'
+
+const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 })
+const sessions = pgTable('sessions', {
+  id: text('id').primaryKey(),
+  metadata: json('metadata').notNull(),
+  version: integer('version').notNull(),
+  createdAt: instant('created_at').notNull(),
+  updatedAt: instant('updated_at').notNull(),
+  lastSeq: integer('last_seq').notNull(),
+  messageCount: integer('message_count').notNull(),
+  lastActiveAt: instant('last_active_at').notNull(),
+})
+const messages = pgTable('messages', {
+  sessionId: text('session_id').notNull(),
+  seq: integer('seq').notNull(),
+  id: text('id').notNull(),
+  role: text('role').notNull(),
+  content: json('content'),
+  metadata: json('metadata').notNull(),
+  createdAt: instant('created_at').notNull(),
+})
+
+type Orm = Pick<ReturnType<typeof drizzle>, 'select' | 'insert'>
+
+/** The same work over drizzle's own postgres.js driver: built at each call, and through `.prepare()`. */
+export function drizzlePostgres(client: postgres.Sql) {
+  const db = drizzle({ client })
+
+  const message = (sessionId: string, id: string) =>
+    db
+      .select()
+      .from(messages)
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.id, id)))
+  const page = (sessionId: string, after: number, limit: number) =>
+    db
+      .select()
+      .from(messages)
+      .where(and(eq(messages.sessionId, sessionId), gt(messages.seq, after)))
+      .orderBy(asc(messages.seq))
+      .limit(limit)
+  const nextSeq = (orm: Orm, sessionId: string, now: Date) =>
+    orm
+      .insert(sessions)
+      .values({
+        id: sessionId,
+        metadata: {},
+        version: 1,
+        createdAt: now,
+        updatedAt: now,
+        lastSeq: 1,
+        messageCount: 1,
+        lastActiveAt: now,
+      })
+      .onConflictDoUpdate({
+        target: sessions.id,
+        set: {
+          lastSeq: sql`${sessions.lastSeq} + 1`,
+          messageCount: sql`${sessions.messageCount} + 1`,
+          lastActiveAt: sql`excluded.last_active_at`,
+        },
+      })
+      .returning({ lastSeq: sessions.lastSeq })
+
+  // A placeholder stands for a value of the type that the builder asks for.
+  const any = (name: string) => sql.placeholder(name) as unknown as string & number
+  const prepared = {
+    message: message(any('sessionId'), any('id')).prepare('message'),
+    page: page(any('sessionId'), any('after'), any('limit')).prepare('page'),
+  }
+
+  return {
+    perCall: {
+      message: async (sessionId: string, id: string) => (await message(sessionId, id))[0],
+      page: async (sessionId: string, after: number, limit: number) => page(sessionId, after, limit + 1),
+      append: (sessionId: string, { id = randomUUID(), role, content, metadata = {} }: MessageInput) =>
+        db.transaction(async (tx) => {
+          const now = new Date()
+          const [session] = await nextSeq(tx, sessionId, now)
+          const row = { sessionId, seq: session?.lastSeq ?? 0, id, role, content, metadata }
+          return tx
+            .insert(messages)
+            .values({ ...row, createdAt: now })
+            .returning()
+        }),
+    },
+    prepared: {
+      message: async (sessionId: string, id: string) => (await prepared.message.execute({ sessionId, id }))[0],
+      page: (sessionId: string, after: number, limit: number) =>
+        prepared.page.execute({ sessionId, after, limit: limit + 1 }),
+    },
+  }
+}

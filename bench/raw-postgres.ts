@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import type { Message, MessageInput, Session } from 'holdfast'
+import type postgres from 'postgres'
+
+/** What one would write by hand over postgres.js for the same guarantees: what ours is measured against. */
+export function rawPostgres(sql: postgres.Sql) {
+  return {
+    async message(sessionId: string, id: string): Promise<Message | undefined> {
+      const now = new Date()
+      const [message] = await sql<Message[]>`
+        SELECT session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"
+        FROM messages WHERE session_id = ${sessionId} AND id = ${id}
+          AND EXISTS (SELECT 1 FROM sessions WHERE id = ${sessionId} AND (expires_at IS NULL OR expires_at > ${now}))`
+      return message
+    },
+    async session(id: string): Promise<Session | undefined> {
+      const [session] = await sql<Session[]>`
+        SELECT id, title, owner_id AS "ownerId", metadata, version, parent_id AS "parentId",
+          created_at AS "createdAt", updated_at AS "updatedAt", expires_at AS "expiresAt"
+        FROM sessions WHERE id = ${id} AND (expires_at IS NULL OR expires_at > ${new Date()})`
+      return session
+    },
+    async page(sessionId: string, after: number, limit: number): Promise<{ items: Message[]; more: boolean }> {
+      const now = new Date()
+      const items: Message[] = await sql<Message[]>`
+        SELECT session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"
+        FROM messages WHERE session_id = ${sessionId} AND seq > ${after}
+          AND EXISTS (SELECT 1 FROM sessions WHERE id = ${sessionId} AND (expires_at IS NULL OR expires_at > ${now}))
+        ORDER BY seq LIMIT ${limit + 1}`
+      if (items.length <= limit) return { items, more: false }
+      items.pop()
+      return { items, more: true }
+    },
+    async append(sessionId: string, input: MessageInput): Promise<Message> {
+      const { id = randomUUID(), role, content, metadata = {} } = input
+      const now = new Date()
+      const [message] = await pipelined(sql, (tx) => [
+        tx`INSERT INTO sessions
+             (id, metadata, version, created_at, updated_at, last_seq, message_count, last_active_at)
+           VALUES (${sessionId}, '{}', 1, ${now}, ${now}, 0, 0, ${now})
+           ON CONFLICT (id) DO UPDATE SET last_seq = sessions.last_seq`,
+        tx<Message[]>`
+           WITH inserted AS (
+             INSERT INTO messages (session_id, seq, id, role, content, metadata, created_at)
+             SELECT id, last_seq + 1, ${id}, ${role}, ${json(content)}::json, ${json(metadata)}::json, ${now}
+             FROM sessions WHERE id = ${sessionId} AND (expires_at IS NULL OR expires_at > ${now})
+             ON CONFLICT (session_id, id) DO NOTHING RETURNING *
+           ), counted AS (
+             UPDATE sessions SET last_seq = last_seq + 1, message_count = message_count + 1, last_active_at = ${now}
+             WHERE id = ${sessionId} AND EXISTS (SELECT 1 FROM inserted)
+           )
+           SELECT session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"
+           FROM inserted`,
+      ])
+      return (message ?? (await this.message(sessionId, id))) as Message // inserted just now, or before
+    },
+  }
+}
+
+/** postgres.js encodes what goes into a json column; its type for that lacks arrays of objects. */
+function json(value: unknown): postgres.SerializableParameter {
+  return value as postgres.SerializableParameter
+}
+
+/** BEGIN, the statements and COMMIT in one flight; the rows of the last statement. */
+async function pipelined(
+  sql: postgres.Sql,
+  statements: (tx: postgres.ReservedSql) => [postgres.PendingQuery<postgres.Row[]>, postgres.PendingQuery<Message[]>],
+): Promise<Message[]> {
+  const tx = await sql.reserve()
+  try {
+    // A query of postgres.js is sent when it is awaited, unless it is told to go: COMMIT would overtake it.
+    const begun = tx`BEGIN`.execute()
+    const [held, inserted] = statements(tx)
+    const [, , rows] = await Promise.all([begun, held.execute(), inserted.execute(), tx`COMMIT`.execute()])
+    return rows
+  } finally {
+    tx.release()
+  }
+}

@@ -1,0 +1,21 @@
+import { agentRows } from './agent.ts'
+import { blobRows } from './blobs.ts'
+import { cacheRows } from './cache.ts'
+import { growthRows } from './growth.ts'
+import { iterationRows } from './iteration.ts'
+import { openingRows } from './opening.ts'
+import { postgresRows } from './postgres.ts'
+import type { Row } from './row.ts'
+import { sqliteRows } from './sqlite.ts'
+
+/** All rows, in the order of the table. */
+export const rows: readonly Row[] = [
+  ...sqliteRows,
+  ...openingRows,
+  ...postgresRows,
+  ...growthRows,
+  ...iterationRows,
+  ...agentRows,
+  ...cacheRows,
+  ...blobRows,
+]

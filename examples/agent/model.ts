@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Json, JsonObject, Message } from 'holdfast'
+import type { Reply } from './agent.ts'
+
+/**
+ * Stands in for a language model: it reads the conversation and says what comes next. It wants a seat where the user
+ * wants one, then a ticket for that seat in the mail, and then to tell the user.
+ */
+export async function scriptedModel(conversation: readonly Message[]): Promise<Reply> {
+  await sleep(100)
+  const place = conversation.some(({ role, content }) => role === 'user' && /window/i.test(String(content)))
+    ? 'window'
+    : 'aisle'
+  const reserved = lastResult(conversation, 'reserve_seat')
+  if (reserved?.place !== place) return call('reserve_seat', { train: '9:04 to Oslo', place })
+  const mailed = lastResult(conversation, 'mail_ticket')
+  if (mailed?.error) return `You have ${place} seat ${reserved.seat}. I did not mail the ticket.`
+  if (mailed?.seat !== reserved.seat) return call('mail_ticket', { to: 'ada@example.org', seat: reserved.seat ?? null })
+  return `You have ${place} seat ${reserved.seat}, and the ticket is in your mail.`
+}
+
+function call(tool: string, input: Json): Reply {
+  return [{ type: 'tool-call', id: randomUUID(), tool, input }]
+}
+
+function lastResult(conversation: readonly Message[], tool: string): JsonObject | undefined {
+  const parts = conversation.flatMap(({ content }) => (Array.isArray(content) ? content : []))
+  const result = parts.findLast((part) => part.type === 'tool-result' && part.tool === tool)
+  return result?.output as JsonObject | undefined // both tools return objects
+}

@@ -1,0 +1,77 @@
+// Files over HTTP, streamed both ways: nothing is ever held in memory as a whole.
+//
+//   node --import tsx examples/blobs/server.ts agent.yml
+//   curl -T film.mp4 http://localhost:8080/             -> {"uri":"blob:...","size":...}
+//   curl -r 0-1023 http://localhost:8080/blob:<id>      -> the first KiB, as video players ask for it
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { basename } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { pathToFileURL } from 'node:url'
+import { openStorageFromFile, type Storage, StorageError } from 'holdfast'
+
+/** PUT stores the body as a blob; GET and HEAD give one back, or a range of it. */
+export function fileServer(storage: Storage): Server {
+  return createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+    const name = decodeURIComponent(pathname.slice(1))
+    const handled =
+      request.method === 'PUT' ? store(storage, name, request, response) : serve(storage, name, request, response)
+    handled.catch((error) => fail(response, error))
+  })
+}
+
+async function store({ blobs }: Storage, name: string, request: IncomingMessage, response: ServerResponse) {
+  // The request is the stream: what the disk cannot take yet waits at the sender.
+  const { uri, size, hash } = await blobs.put(request, { name: basename(name) || undefined })
+  response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify({ uri, size, hash }))
+}
+
+async function serve({ blobs }: Storage, reference: string, request: IncomingMessage, response: ServerResponse) {
+  const record = await blobs.get(reference)
+  if (!record) return void response.writeHead(404).end()
+  const { size, hash, mimeType } = record
+  const range = rangeOf(request.headers.range, size)
+  if (range === 'none') return void response.writeHead(416, { 'content-range': `bytes */${size}` }).end()
+  const headers = {
+    'content-type': mimeType,
+    'content-length': range ? range.end - range.start + 1 : size,
+    'accept-ranges': 'bytes',
+    etag: `"${hash}"`,
+    'x-content-type-options': 'nosniff', // the type is a guess, and the bytes are somebody else's
+    ...(range && { 'content-range': `bytes ${range.start}-${range.end}/${size}` }),
+  }
+  const stream = request.method === 'HEAD' ? undefined : await blobs.stream(reference, range)
+  response.writeHead(range ? 206 : 200, headers)
+  if (stream) await pipeline(stream, response)
+  else response.end()
+}
+
+/** One range, as `bytes=0-99`, `bytes=100-` or `bytes=-100`; undefined for all, 'none' where there is nothing. */
+function rangeOf(header: string | undefined, size: number): { start: number; end: number } | 'none' | undefined {
+  const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? []
+  if (first === '' && last === '') return undefined
+  const start = first === '' ? Math.max(size - Number(last), 0) : Number(first)
+  const end = first === '' || last === '' ? size - 1 : Math.min(Number(last), size - 1)
+  return start > end ? 'none' : { start, end }
+}
+
+const STATUS: Partial<Record<StorageError['code'], number>> = {
+  BLOB_REFERENCE_INVALID: 400,
+  INVALID_INPUT: 400,
+  BLOB_NOT_FOUND: 404,
+  BLOB_TOO_LARGE: 413,
+  BLOB_QUOTA_EXCEEDED: 507,
+}
+
+function fail(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) return void response.destroy() // a short body tells the client
+  const known = error instanceof StorageError ? STATUS[error.code] : undefined
+  response.writeHead(known ?? 500, { connection: 'close' }).end(known ? `${(error as Error).message}\n` : undefined)
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const storage = await openStorageFromFile(process.argv[2] ?? 'agent.yml')
+  const server = fileServer(storage).listen(8080, () => console.log('http://localhost:8080/'))
+  process.once('SIGINT', () => server.close(() => storage.close()))
+}

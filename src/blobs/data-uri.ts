@@ -1,0 +1,45 @@
+import { StorageError } from '../errors.ts'
+import { isMimeType } from './mime.ts'
+
+/** RFC 4648 with the standard alphabet and padding and nothing else, such as line breaks; else INVALID_INPUT. */
+export function decodeBase64(text: string): Buffer {
+  const bytes = Buffer.from(text, 'base64')
+  // Buffer skips what it does not know; only what comes out again was all there is
+  if (bytes.toString('base64') !== text) {
+    throw new StorageError(
+      'INVALID_INPUT',
+      'The base64 is malformed: A-Z a-z 0-9 + / with = padding, without white space',
+    )
+  }
+  return bytes
+}
+
+/**
+ * `data:[<type>][;base64],<data>` as in RFC 2397; without a type it is `text/plain;charset=US-ASCII`. What a URI may
+ * not hold must be percent-encoded, else INVALID_INPUT.
+ */
+export function parseDataUri(uri: string): { bytes: Buffer; mimeType: string } {
+  const comma = uri.indexOf(',')
+  const data = uri.slice(comma + 1)
+  if (!/^data:/i.test(uri) || comma < 0 || /[^\w.~!$&'()*+,;=:@/?%-]|%(?![0-9a-f]{2})/i.test(data)) {
+    throw new StorageError('INVALID_INPUT', 'The data URI is malformed: data:[<type>][;base64],<percent-encoded data>')
+  }
+  const head = uri.slice('data:'.length, comma)
+  const base64 = /;base64$/i.test(head)
+  const type = base64 ? head.slice(0, -';base64'.length) : head
+  const mimeType = type === '' ? 'text/plain;charset=US-ASCII' : type.startsWith(';') ? `text/plain${type}` : type
+  if (!isMimeType(mimeType)) {
+    throw new StorageError(
+      'INVALID_INPUT',
+      'The data URI is malformed: its type is "type/subtype" with parameters or without',
+    )
+  }
+  const raw = data.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return { bytes: base64 ? decodeBase64(raw) : Buffer.from(raw, 'latin1'), mimeType }
+}
+
+/** The same the other way round. A type whose parameters a URI cannot hold as they are goes without them. */
+export function toDataUri(bytes: Buffer, mimeType: string): string {
+  const type = mimeType.includes('"') ? mimeType.replace(/;.*/s, '') : mimeType.replaceAll('; ', ';')
+  return `data:${type};base64,${bytes.toString('base64')}`
+}

@@ -1,0 +1,78 @@
+import { LRUCache } from 'lru-cache'
+import type { Cache, CacheState, Entry } from './cache.ts'
+
+export interface MemoryCacheOptions {
+  /** The least recently used entry goes first. Default 10,000. */
+  maxEntries?: number
+  /** Bytes of UTF-8, keys and entries together. Default 64 MiB. */
+  maxBytes?: number
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  now?: () => number
+}
+
+interface Held {
+  entry: Entry
+  expiresAt: number
+}
+
+/** Entries in this process: serialised text, never a caller's object. */
+export class MemoryCache implements Cache {
+  readonly type = 'in-memory'
+  readonly #held: LRUCache<string, Held>
+  readonly #now: () => number
+
+  constructor({ maxEntries = 10_000, maxBytes = 67_108_864, now = Date.now }: MemoryCacheOptions = {}) {
+    this.#held = new LRUCache({
+      max: maxEntries,
+      maxSize: maxBytes,
+      sizeCalculation: ({ entry }, key) => Buffer.byteLength(key) + Buffer.byteLength(entry),
+    })
+    this.#now = now
+  }
+
+  lookup(key: string): Entry | null {
+    const held = this.#held.get(key)
+    // Nothing sweeps: what has expired goes when it is met, or as the least recently used.
+    return held === undefined || held.expiresAt <= this.#now() ? null : held.entry
+  }
+
+  lookupMany(keys: readonly string[]): (Entry | null)[] {
+    return keys.map((key) => this.lookup(key))
+  }
+
+  claim(key: string, lease: Entry, ttlMillis: number): Entry {
+    const entry = this.lookup(key)
+    if (entry !== null) return entry
+    this.put(key, lease, ttlMillis)
+    return lease
+  }
+
+  fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): boolean {
+    if (this.lookup(key) !== lease) return false
+    this.put(key, entry, ttlMillis)
+    return true
+  }
+
+  put(key: string, entry: Entry, ttlMillis: number): void {
+    this.#held.set(key, { entry, expiresAt: this.#now() + ttlMillis })
+  }
+
+  remove(keys: readonly string[]): number {
+    let removed = 0
+    for (const key of keys) {
+      if (this.lookup(key) !== null) removed++
+      this.#held.delete(key)
+    }
+    return removed
+  }
+
+  async ping(): Promise<void> {}
+
+  stats(): CacheState {
+    return { type: this.type, entries: this.#held.size, bytes: this.#held.calculatedSize }
+  }
+
+  async close(): Promise<void> {
+    this.#held.clear()
+  }
+}

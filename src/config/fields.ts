@@ -1,0 +1,78 @@
+import * as z from 'zod'
+
+/** The longest time that timers and servers take. */
+export const int32 = 2_147_483_647
+/** Not `z.int()`: what it refuses would keep the checks of the whole section from running. */
+export const integer = (max = Number.MAX_SAFE_INTEGER, min = 1) =>
+  z.number().refine(Number.isInteger, 'expected a whole number').min(min).max(max).meta({ type: 'integer' })
+export const connections = integer(10_000)
+export const duration = integer(int32)
+export const idleTimeout = integer(int32, 0)
+export const port = integer(65_535)
+
+export const text = z
+  .string()
+  .min(1)
+  .refine((value) => !value.includes('\0'), 'contains a NUL character; remove it')
+export const password = z.string().refine((value) => !value.includes('\0'), 'contains a NUL character; remove it')
+export const path = text
+  .refine((value) => !/^~($|[\\/])/.test(value), '~ is not expanded here; write the directory, or $HOME in a file')
+  .refine((value) => value !== ':memory:', 'is not a file; use "type: in-memory"')
+
+export const url = (example: string, ...schemes: string[]) => {
+  // No fragment, and no @ after the host: both come from a password that was not percent-encoded.
+  const form = new RegExp(`^(?:${schemes.join('|')})://[^/?#]*(?:/[^@?#]*)?(?:\\?[^#]*)?$`)
+  const isUrl = (value: string) => {
+    try {
+      decodeURIComponent(value)
+      // PostgreSQL takes several hosts, which a WHATWG URL cannot hold: the first stands for all.
+      return form.test(value) && URL.canParse(value.replace(/^(\w+:\/\/(?:[^/?#]*@)?[^/?#,]+)[^/?#]*/, '$1'))
+    } catch {
+      return false
+    }
+  }
+  return text.refine(isUrl, `expected a url like ${example}; percent-encode special characters in its password`)
+}
+
+export const tls = z.strictObject({
+  ca: z
+    .union([text, z.array(text)])
+    .optional()
+    .describe('Trusted certificate authorities, PEM. Default: those of Node.js.'),
+  cert: text.optional().describe('Client certificate, PEM.'),
+  key: text.optional().describe('Private key of the client certificate, PEM.'),
+  passphrase: text.optional().describe('Passphrase of the private key.'),
+  servername: text.optional().describe('Server name to verify (SNI). Default: the host.'),
+  rejectUnauthorized: z
+    .boolean()
+    .optional()
+    .describe('Refuse a server whose certificate cannot be verified. Default true.'),
+})
+
+export const node = (defaultPort: number) =>
+  z.strictObject({
+    host: text.describe('Host name or address.'),
+    port: port.default(defaultPort).describe('TCP port.'),
+  })
+
+export const noPool = {
+  maxConnections: connections.optional().describe('Accepted on every backend; this one has no pool to tune.'),
+  idleTimeoutMillis: idleTimeout.optional().describe('Accepted on every backend; this one has no idle connections.'),
+  connectionTimeoutMillis: duration.optional().describe('Accepted on every backend; this one connects to nothing.'),
+}
+export const noOptions = z.strictObject({}).prefault({}).describe('This backend has no further options.')
+
+/** A PostgreSQL schema. */
+export const schemaName = text
+  .refine((name) => new TextEncoder().encode(name).length <= 63, 'is too long; expected at most 63 bytes')
+  .refine((name) => !name.startsWith('pg_'), 'starts with pg_, which PostgreSQL keeps for itself; choose another name')
+
+/** Checks of a whole section run even if one of its fields is wrong, so that every problem is reported at once. */
+export const always = { when: ({ value }: { value: unknown }) => value instanceof Object }
+
+/** Reports each of `fields` that is given: `{ host }`, or `{ 'options.tls': tls }` for a nested one. */
+export function refuse(ctx: z.core.$RefinementCtx, fields: Record<string, unknown>, message: string) {
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) ctx.addIssue({ code: 'custom', path: name.split('.'), message })
+  }
+}

@@ -1,0 +1,197 @@
+import { extname, resolve } from 'node:path'
+import type { TlsOptions, ValidStorageConfig } from './schema.ts'
+import { validateConfig } from './validate.ts'
+
+/** A configuration with nothing left to decide: what the openers of the three layers take. */
+export interface ResolvedConfig {
+  cache: ResolvedCache
+  database: ResolvedDatabase
+  blobStore: ResolvedBlobStore
+}
+
+export type ResolvedCache = InMemoryCacheConfig | RedisCacheConfig
+export type ResolvedDatabase = InMemoryDatabaseConfig | SqliteConfig | PostgresConfig
+export type ResolvedBlobStore = InMemoryBlobsConfig | LocalBlobsConfig
+
+export interface InMemoryCacheConfig {
+  type: 'in-memory'
+  maxEntries: number
+  /** Keys and serialised values. */
+  maxBytes: number
+  /** A larger value is not cached; at most maxBytes. */
+  maxValueBytes: number
+  /** None: as long as the database in use demands. */
+  ttlSeconds?: number
+}
+
+export interface RedisCacheConfig {
+  type: 'redis'
+  connection: RedisConnection
+  /** None: as the url says, else no TLS. */
+  tls?: TlsOptions
+  maxConnections: number
+  connectionTimeoutMillis: number
+  commandTimeoutMillis: number
+  keyPrefix: string
+  ttlSeconds: number
+  maxValueBytes: number
+}
+
+interface Node {
+  host: string
+  port: number
+}
+interface Credentials {
+  username?: string
+  password?: string
+}
+export type RedisConnection =
+  | { url: string }
+  | ({ cluster: Node[] } & Credentials)
+  | ({ sentinels: { name: string; nodes: Node[] } & Credentials; database: number } & Credentials)
+  | (Node & { database: number } & Credentials)
+
+export interface InMemoryDatabaseConfig {
+  type: 'in-memory'
+}
+
+export interface SqliteConfig {
+  type: 'sqlite'
+  /** Absolute; its directory may not exist yet. */
+  file: string
+  synchronous: 'full' | 'normal'
+  readonly: boolean
+  busyTimeoutMillis: number
+}
+
+export interface PostgresConfig {
+  type: 'postgres'
+  connection: PostgresConnection
+  maxConnections: number
+  /** 0: idle connections stay open. */
+  idleTimeoutMillis: number
+  connectionTimeoutMillis: number
+  schema?: string
+  /** None: as the url says, else no TLS. */
+  ssl?: boolean | 'require' | 'allow' | 'prefer' | 'verify-full' | TlsOptions
+  prepare: boolean
+  statementTimeoutMillis?: number
+  applicationName: string
+}
+
+export type PostgresConnection = { url: string } | (Node & { database: string; user: string; password?: string })
+
+export interface InMemoryBlobsConfig {
+  type: 'in-memory'
+  maxBlobSize: number
+  maxTotalSize: number
+}
+
+export interface LocalBlobsConfig {
+  type: 'local'
+  /** Absolute; may not exist yet. */
+  storePath: string
+  maxBlobSize: number
+  maxTotalSize: number
+  cleanupAfterDays: number
+}
+
+export interface ResolveOptions {
+  /** What relative paths are relative to. Default: the working directory. */
+  baseDir?: string
+}
+
+/**
+ * Validates a configuration, `{ storage: { ... } }` or its content, and settles every default and path. Nothing is
+ * in memory everywhere. Touches no file.
+ *
+ * @throws StorageError `CONFIG_INVALID`, with every problem at once
+ */
+export function resolveConfig(input?: unknown, { baseDir = process.cwd() }: ResolveOptions = {}): ResolvedConfig {
+  const { cache, database, blobStore } = withAbsolutePaths(validateConfig(input), resolve(baseDir))
+  return { cache: resolveCache(cache), database: resolveDatabase(database), blobStore: resolveBlobStore(blobStore) }
+}
+
+/** The same configuration, independent of the directory it is opened from. */
+export function withAbsolutePaths(config: ValidStorageConfig, base: string): ValidStorageConfig {
+  const { database, blobStore } = config
+  return {
+    ...config,
+    database: database.type === 'sqlite' ? { ...database, ...sqlitePath(database, base) } : database,
+    blobStore:
+      blobStore.type === 'local'
+        ? { ...blobStore, storePath: resolve(base, blobStore.storePath ?? 'blobs') }
+        : blobStore,
+  }
+}
+
+type Cache = ValidStorageConfig['cache']
+type Database = ValidStorageConfig['database']
+type BlobStore = ValidStorageConfig['blobStore']
+type Sqlite = Extract<Database, { type: 'sqlite' }>
+type Postgres = Extract<Database, { type: 'postgres' }>
+type Redis = Extract<Cache, { type: 'redis' }>
+
+/** With `database`, `path` is the directory; without, it is the file. */
+function sqlitePath({ path = '.', database }: Sqlite, base: string) {
+  const isDirectory = extname(path) === '' || /[\\/]$/.test(path)
+  return { path: resolve(base, path), database: database ?? (isDirectory ? 'agent.db' : undefined) }
+}
+
+function resolveCache(cache: Cache): ResolvedCache {
+  if (cache.type === 'in-memory') {
+    const { maxEntries, maxBytes, maxValueBytes, ttlSeconds } = cache.options
+    return { type: 'in-memory', maxEntries, maxBytes, maxValueBytes: Math.min(maxValueBytes, maxBytes), ttlSeconds }
+  }
+  const { maxConnections, connectionTimeoutMillis } = cache
+  const { keyPrefix, ttlSeconds, commandTimeoutMillis, maxValueBytes, tls } = cache.options
+  return {
+    type: 'redis',
+    connection: redisConnection(cache),
+    tls: tls === true ? {} : tls || undefined,
+    maxConnections,
+    connectionTimeoutMillis,
+    commandTimeoutMillis,
+    keyPrefix,
+    ttlSeconds,
+    maxValueBytes,
+  }
+}
+
+function redisConnection({ url, host, port, username, password, database = 0, options }: Redis): RedisConnection {
+  const { cluster, sentinels } = options
+  if (url !== undefined) return { url }
+  if (cluster) return { cluster, username, password }
+  if (sentinels) return { sentinels, database, username, password }
+  return { host: host ?? 'localhost', port: port ?? 6379, database, username, password }
+}
+
+function resolveDatabase(config: Database): ResolvedDatabase {
+  if (config.type === 'in-memory') return { type: 'in-memory' }
+  if (config.type === 'sqlite') {
+    const { path = '.', database = '', options } = config
+    return { type: 'sqlite', file: resolve(path, database), ...options }
+  }
+  const { maxConnections, idleTimeoutMillis, connectionTimeoutMillis, options } = config
+  return {
+    type: 'postgres',
+    connection: postgresConnection(config),
+    maxConnections,
+    idleTimeoutMillis,
+    connectionTimeoutMillis,
+    ...options,
+  }
+}
+
+/** The schema has seen to it that there is either a url, or host, database and user. */
+function postgresConnection(config: Postgres): PostgresConnection {
+  const { url = config.connectionString, host = '', port = 5432, database = '', user = '', password } = config
+  return url === undefined ? { host, port, database, user, password } : { url }
+}
+
+function resolveBlobStore(blobStore: BlobStore): ResolvedBlobStore {
+  const { maxBlobSize, maxTotalSize } = blobStore
+  if (blobStore.type === 'in-memory') return { type: 'in-memory', maxBlobSize, maxTotalSize }
+  const { storePath = '', cleanupAfterDays } = blobStore
+  return { type: 'local', storePath, maxBlobSize, maxTotalSize, cleanupAfterDays }
+}

@@ -1,0 +1,227 @@
+import * as z from 'zod'
+import {
+  always,
+  connections,
+  duration,
+  idleTimeout,
+  int32,
+  integer,
+  node,
+  noOptions,
+  noPool,
+  password,
+  path,
+  port,
+  refuse,
+  schemaName,
+  text,
+  tls,
+  url,
+} from './fields.ts'
+
+const maxValueBytes = integer()
+  .default(1_048_576)
+  .describe('A larger serialised value is not cached. Bytes; default 1 MiB.')
+
+const inMemoryCache = z.strictObject({
+  type: z.literal('in-memory'),
+  ...noPool,
+  options: z
+    .strictObject({
+      maxEntries: integer().default(10_000).describe('Entries held; the least recently used goes first.'),
+      maxBytes: integer().default(67_108_864).describe('Bytes held, keys and serialised values; default 64 MiB.'),
+      maxValueBytes,
+      ttlSeconds: duration
+        .optional()
+        .describe('Longest age of an entry. Seconds; default 5 in front of PostgreSQL, else none.'),
+    })
+    .prefault({})
+    .describe('Bounds of the cache.'),
+})
+
+const redisCache = z
+  .strictObject({
+    type: z.literal('redis'),
+    url: url('redis://user:password@host:6379/0', 'redis', 'rediss')
+      .optional()
+      .describe('Address, user, password and database in one; rediss:// for TLS. Instead of host and port.'),
+    host: text.optional().meta({ description: 'Host name or address.', default: 'localhost' }),
+    port: port.optional().meta({ description: 'TCP port.', default: 6379 }),
+    username: text.optional().describe('User of the access control list. Default: the default user.'),
+    password: password.optional().describe('Password of the user.'),
+    database: integer(int32, 0).optional().meta({ description: 'Number of the logical database.', default: 0 }),
+    maxConnections: connections.default(10).describe('Upper bound; commands are multiplexed over one connection.'),
+    idleTimeoutMillis: idleTimeout.optional().describe('Accepted on every backend; the one connection stays open.'),
+    connectionTimeoutMillis: duration.default(5000).describe('Longest wait for a connection. Milliseconds.'),
+    options: z
+      .strictObject({
+        keyPrefix: z
+          .string()
+          .default('holdfast:')
+          .describe('Put before every key: keeps two agents on one Redis apart.'),
+        ttlSeconds: duration.default(3600).describe('Longest age of an entry. Seconds.'),
+        commandTimeoutMillis: duration.default(250).describe('Longest wait for an answer. Milliseconds.'),
+        maxValueBytes,
+        tls: z.union([z.boolean(), tls]).optional().describe('TLS: true, or its options. Default: as the url says.'),
+        cluster: z
+          .array(node(6379))
+          .min(1)
+          .optional()
+          .describe('Nodes to find a Redis Cluster by. Instead of url and host.'),
+        sentinels: z
+          .strictObject({
+            name: text.describe('Name of the master group.'),
+            nodes: z.array(node(26379)).min(1).describe('The sentinels.'),
+            username: text.optional().describe('User of the sentinels themselves.'),
+            password: password.optional().describe('Password of the sentinels themselves.'),
+          })
+          .optional()
+          .describe('Sentinels that name the current master. Instead of url and host.'),
+      })
+      .prefault({})
+      .describe('Options of Redis.'),
+  })
+  .superRefine(({ url, host, port, username, password, database, options }, ctx) => {
+    // Optional chaining: options may be the wrong type and reported already.
+    const cluster = options?.cluster
+    const sentinels = options?.sentinels
+    const elsewhere = { 'options.cluster': cluster, 'options.sentinels': sentinels }
+    if (url !== undefined) {
+      const beside = { host, port, username, password, database, ...elsewhere }
+      refuse(ctx, beside, 'contradicts url, which is the whole address; remove one of the two')
+    } else if (cluster !== undefined) {
+      const beside = { host, port, 'options.sentinels': sentinels }
+      refuse(ctx, beside, 'contradicts options.cluster, which names the servers; remove one of the two')
+      refuse(ctx, { database }, 'is always 0 in a cluster; remove it')
+    } else if (sentinels !== undefined) {
+      refuse(ctx, { host, port }, 'contradicts options.sentinels, which names the server; remove one of the two')
+    }
+  }, always)
+
+const inMemoryDatabase = z.strictObject({ type: z.literal('in-memory'), ...noPool, options: noOptions })
+
+const sqliteDatabase = z.strictObject({
+  type: z.literal('sqlite'),
+  path: path
+    .optional()
+    .describe(
+      'The file if it has an extension and no database is given, else the directory. Default: the base directory.',
+    ),
+  database: path.optional().describe('The file in that directory. Default: agent.db.'),
+  ...noPool,
+  options: z
+    .strictObject({
+      synchronous: z
+        .enum(['full', 'normal'])
+        .default('full')
+        .describe('full: what was acknowledged survives a power failure. normal: only a crash of the process.'),
+      readonly: z.boolean().default(false).describe('Open an existing file for reading only.'),
+      busyTimeoutMillis: duration.default(5000).describe('Longest wait for another process that writes. Milliseconds.'),
+    })
+    .prefault({})
+    .describe('Options of SQLite.'),
+})
+
+const postgresUrl = url('postgres://user:password@host:5432/database', 'postgres', 'postgresql')
+
+const postgresDatabase = z
+  .strictObject({
+    type: z.literal('postgres'),
+    url: postgresUrl
+      .optional()
+      .describe('Address, user, password and database in one. Instead of host and its fields.'),
+    connectionString: postgresUrl.optional().describe('Another name of url.'),
+    host: text.optional().describe('Host name, address, or directory of the Unix socket.'),
+    port: port.optional().meta({ description: 'TCP port.', default: 5432 }),
+    database: text.optional().describe('Name of the database. Required beside host.'),
+    user: text.optional().describe('User to connect as. Required beside host.'),
+    password: password.optional().describe('Password of the user.'),
+    maxConnections: connections.default(10).describe('Size of the connection pool.'),
+    idleTimeoutMillis: idleTimeout
+      .default(30_000)
+      .describe('An idle connection is closed after this time. Milliseconds; 0: never.'),
+    connectionTimeoutMillis: duration.default(10_000).describe('Longest wait for a connection. Milliseconds.'),
+    options: z
+      .strictObject({
+        schema: schemaName.optional().describe('Schema of the tables: keeps two agents in one database apart.'),
+        ssl: z
+          .union([z.boolean(), z.enum(['require', 'allow', 'prefer', 'verify-full']), tls])
+          .optional()
+          .describe('TLS: true, a mode, or its options. Default: as the url says.'),
+        prepare: z.boolean().default(true).describe('Prepare statements. false behind a pooler in transaction mode.'),
+        statementTimeoutMillis: duration
+          .optional()
+          .describe('The server cancels a statement after this time. Milliseconds; default: as the server says.'),
+        applicationName: text.default('holdfast').describe('Shown in pg_stat_activity.'),
+      })
+      .prefault({})
+      .describe('Options of PostgreSQL.'),
+  })
+  .superRefine(({ url, connectionString, host, port, database, user, password }, ctx) => {
+    if (url !== undefined) refuse(ctx, { connectionString }, 'is another name of url; remove one of the two')
+    if (url !== undefined || connectionString !== undefined) {
+      const name = url === undefined ? 'connectionString' : 'url'
+      const message = `contradicts ${name}, which is the whole address; remove one of the two`
+      refuse(ctx, { host, port, database, user, password }, message)
+    } else if (host === undefined) {
+      ctx.addIssue({ code: 'custom', message: 'has no address; give url, or host with database and user' })
+    } else {
+      for (const [field, value] of Object.entries({ database, user })) {
+        const message = 'is missing; it is required beside host'
+        if (value === undefined) ctx.addIssue({ code: 'custom', path: [field], message })
+      }
+    }
+  }, always)
+
+const inMemoryBlobStore = z.strictObject({
+  type: z.literal('in-memory'),
+  maxBlobSize: integer().default(10_485_760).describe('Largest blob. Bytes; default 10 MiB.'),
+  maxTotalSize: integer().default(104_857_600).describe('All blobs together. Bytes; default 100 MiB.'),
+  ...noPool,
+  options: noOptions,
+})
+
+const localBlobStore = z.strictObject({
+  type: z.literal('local'),
+  storePath: path.optional().describe('Directory of the blobs. Default: blobs in the base directory.'),
+  maxBlobSize: integer().default(52_428_800).describe('Largest blob. Bytes; default 50 MiB.'),
+  maxTotalSize: integer().default(1_073_741_824).describe('All blobs together. Bytes; default 1 GiB.'),
+  cleanupAfterDays: integer(36_500)
+    .default(30)
+    .describe('A blob that no message refers to goes after this many days unused.'),
+  ...noPool,
+  options: noOptions,
+})
+
+const inMemory = { type: 'in-memory' } as const
+const cache = z.discriminatedUnion('type', [inMemoryCache, redisCache])
+const database = z.discriminatedUnion('type', [inMemoryDatabase, sqliteDatabase, postgresDatabase])
+const blobStore = z.discriminatedUnion('type', [inMemoryBlobStore, localBlobStore])
+
+/** The content of a `storage:` section. What is left out is in memory; every default is filled in. */
+export const storageSchema = z
+  .strictObject({
+    cache: cache.prefault(inMemory).describe('Fast copies of what the database holds. Default: in-memory.'),
+    database: database.prefault(inMemory).describe('Where everything is kept. Default: in-memory.'),
+    blobStore: blobStore.optional().describe('Where files are kept. Default: in-memory.'),
+    blob: blobStore.optional().describe('Another name of blobStore.'),
+  })
+  .superRefine(({ blobStore, blob }, ctx) => {
+    if (blobStore !== undefined) refuse(ctx, { blob }, 'is another name of blobStore; remove one of the two')
+  }, always)
+  .transform(({ blobStore, blob, ...rest }) => ({
+    ...rest,
+    blobStore: blobStore ?? blob ?? inMemoryBlobStore.parse(inMemory),
+  }))
+
+/** The section under its key. */
+export const rootSchema = z.strictObject({
+  storage: storageSchema.nullish().describe('How the agent stores its data. Default: in memory.'),
+})
+
+/** A storage configuration as a user writes it. */
+export type StorageConfig = z.input<typeof storageSchema>
+/** A storage configuration that was validated, with every default filled in. Also a {@link StorageConfig}. */
+export type ValidStorageConfig = z.output<typeof storageSchema>
+/** Options of a TLS connection; PEM texts, not file names. */
+export type TlsOptions = z.output<typeof tls>

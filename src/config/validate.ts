@@ -1,0 +1,115 @@
+import * as z from 'zod'
+import { StorageError, type StorageErrorCode } from '../errors.ts'
+import { rootSchema, storageSchema, type ValidStorageConfig } from './schema.ts'
+
+/** One thing that is wrong: where, and what would be right. Never contains a value of the configuration. */
+export interface ConfigProblem {
+  path: string
+  message: string
+}
+
+/** An error that lists every problem, a line each; they are in `details.problems`, too. */
+export function configError(
+  problems: ConfigProblem[],
+  source: string,
+  code: StorageErrorCode = 'CONFIG_INVALID',
+  details: Record<string, unknown> = {},
+) {
+  const lines = problems.map(({ path, message }) => `  ${path}: ${message}`)
+  return new StorageError(code, [`${source} is not valid:`, ...lines].join('\n'), { details: { problems, ...details } })
+}
+
+/**
+ * Validates `{ storage: { ... } }`, or its content, and fills in every default. Paths stay as they are given.
+ *
+ * @throws StorageError `CONFIG_INVALID`, with every problem at once
+ */
+export function validateConfig(input: unknown, source = 'The storage configuration'): ValidStorageConfig {
+  const result = check(input)
+  if (result.problems) throw configError(result.problems, source)
+  return result.config
+}
+
+type Checked = { config: ValidStorageConfig; problems?: undefined } | { problems: ConfigProblem[] }
+
+/** Like {@link validateConfig}, with the problems as its result. */
+export function check(input: unknown): Checked {
+  const content = input ?? {}
+  const wrapped = typeof content === 'object' && 'storage' in content
+  const result = wrapped
+    ? rootSchema.transform(({ storage }) => storage ?? storageSchema.parse({})).safeParse(content, { error: explain })
+    : storageSchema.safeParse(content, { error: explain })
+  return result.success
+    ? { config: result.data }
+    : { problems: result.error.issues.flatMap((issue) => describe(issue)) }
+}
+
+/** `cache.options.cluster[0].port` */
+export const dotPath = (path: PropertyKey[]) => z.core.toDotPath(path) || 'storage'
+
+function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): ConfigProblem[] {
+  const path = [...parent, ...issue.path]
+  if (issue.code === 'unrecognized_keys') {
+    const lines = issue.message.split('\n')
+    return issue.keys.map((key, i) => ({ path: dotPath([...path, key]), message: lines[i] ?? 'unknown key' }))
+  }
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    // The alternative of the right type says best what is wrong inside it.
+    const meant = issue.errors.find((issues) => !issues.some(isWrongType))
+    if (meant) return meant.flatMap((inner) => describe(inner, path))
+    const expected = issue.errors.map(([first]) => first?.message.replace(/^.*expected (.*?)(, received.*)?$/, '$1'))
+    return [{ path: dotPath(path), message: `expected ${expected.join(' or ')}` }]
+  }
+  return [{ path: dotPath(path), message: issue.message.replace(/^Invalid (input|option): /, '') }]
+}
+
+const isWrongType = (issue: z.core.$ZodIssue) =>
+  issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value')
+
+/** Messages where zod's own do not name the remedy. */
+function explain(issue: z.core.$ZodRawIssue): string | undefined {
+  if (Array.isArray(issue.keys) && issue.inst instanceof z.ZodObject) {
+    const known = knownKeys(issue.inst)
+    // A line for each key; `describe` takes them apart.
+    return issue.keys.map((key) => unknownKey(String(key), known)).join('\n')
+  }
+  if (Array.isArray(issue.options)) {
+    const options = issue.options.map(String)
+    const given = Reflect.get(Object(issue.input), 'type')
+    const hint = typeof given === 'string' ? `; did you mean "${nearest(given, options)}"?` : ''
+    return `expected one of ${options.map((option) => `"${option}"`).join(', ')}${hint}`
+  }
+  if (issue.code === 'invalid_type' && issue.input === undefined) return `is missing; expected ${issue.expected}`
+  return undefined
+}
+
+/** The keys of a section and, because they are easily put one level too high, those of its options. */
+function knownKeys({ shape }: z.ZodObject): string[] {
+  const options = shape.options instanceof z.ZodPrefault ? shape.options.unwrap() : undefined
+  const inner = options instanceof z.ZodObject ? Object.keys(options.shape) : []
+  return [...Object.keys(shape), ...inner.map((key) => `options.${key}`)]
+}
+
+const unknownKey = (key: string, known: string[]) =>
+  known.length === 0
+    ? 'unknown key; none is known here'
+    : `unknown key, the nearest known one is "${nearest(key, known)}"; known are ${known.join(', ')}`
+
+/** The candidate with the fewest edits; a dotted one is compared by its last part. */
+function nearest(word: string, candidates: string[]): string | undefined {
+  const distance = (candidate: string) => edits(word.toLowerCase(), candidate.replace(/^.*\./, '').toLowerCase())
+  return candidates.toSorted((a, b) => distance(a) - distance(b))[0]
+}
+
+/** Levenshtein distance. */
+export function edits(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (const [i, char] of [...a].entries()) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      next.push(Math.min((row[j] ?? 0) + Number(char !== b[j]), (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

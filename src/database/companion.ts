@@ -1,0 +1,77 @@
+import { StorageError } from '../errors.ts'
+import type { Db, Dialect, Orm } from './db.ts'
+import { ormFor } from './orm.ts'
+import type { Query, Row } from './query.ts'
+
+/**
+ * Runs `body` with a transaction of `outer` that begins where it is first used: it is committed when `body` succeeds and
+ * rolled back when it fails. So a second database takes part in a transaction of the first, and waits for nothing where
+ * it does not.
+ */
+export async function alongside<T>(outer: Db, body: (db: Db) => Promise<T>): Promise<T> {
+  const companion = new Companion(outer)
+  let result: T
+  try {
+    result = await body(companion)
+  } catch (error) {
+    await companion.end(error).catch(() => {}) // that one has failed is known
+    throw error
+  }
+  await companion.end()
+  return result
+}
+
+class Companion implements Db {
+  readonly dialect: Dialect
+  readonly tables: Db['tables']
+  readonly orm: Orm
+  readonly #outer: Db
+  readonly #finished: Promise<void>
+  #finish: (failure: unknown) => void = () => {}
+  #begun: Promise<Db> | undefined
+  #whole: Promise<void> | undefined
+  #ended = false
+
+  constructor(outer: Db) {
+    this.#outer = outer
+    this.dialect = outer.dialect
+    this.tables = outer.tables
+    this.orm = ormFor(outer.dialect, this)
+    this.#finished = new Promise((resolve, reject) => {
+      this.#finish = (failure) => (failure === undefined ? resolve() : reject(failure))
+    })
+    this.#finished.catch(() => {}) // nobody waits for it where nothing began
+  }
+
+  async run(query: Query): Promise<readonly Row[]> {
+    return (await this.#begin()).run(query)
+  }
+
+  async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
+    return (await this.#begin()).batch(queries)
+  }
+
+  async transaction<T>(body: (tx: Db) => Promise<T>): Promise<T> {
+    return (await this.#begin()).transaction(body)
+  }
+
+  async end(failure?: unknown): Promise<void> {
+    this.#ended = true
+    this.#finish(failure)
+    await this.#whole
+  }
+
+  #begin(): Promise<Db> {
+    if (this.#ended) {
+      throw new StorageError('TRANSACTION_MISUSE', 'This transaction has ended: its tx cannot be used any more')
+    }
+    this.#begun ??= new Promise((resolve, reject) => {
+      this.#whole = this.#outer.transaction(async (tx) => {
+        resolve(tx)
+        await this.#finished
+      })
+      this.#whole.catch(reject)
+    })
+    return this.#begun
+  }
+}

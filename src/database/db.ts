@@ -1,0 +1,67 @@
+import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
+import type { Tables } from '../schema/tables.ts'
+import type { Query, Row } from './query.ts'
+
+export type Dialect = 'sqlite' | 'postgres'
+
+/** A query's result is its rows: none where it returns nothing. */
+export interface RowsHKT extends PgQueryResultHKT {
+  type: this['row'][]
+}
+
+/** Drizzle's builder, as far as both dialects mean the same by it. SQLite's is cast to it once, where it is made. */
+export type Orm = Pick<
+  PgDatabase<RowsHKT, Record<string, never>>,
+  'select' | 'selectDistinct' | 'insert' | 'update' | 'delete' | 'with' | '$with'
+>
+
+/** Sends queries: the database as a whole, or one transaction. */
+export interface Executor {
+  run(query: Query): Promise<readonly Row[]>
+  /** All or nothing, in one round trip where the dialect can: no query sees another's result on the way. */
+  batch(queries: readonly Query[]): Promise<(readonly Row[])[]>
+}
+
+/**
+ * The one handle that repositories take: the database, or a transaction in it. Hot queries go through `statement`,
+ * those whose shape varies through `orm`.
+ */
+export interface Db extends Executor {
+  readonly dialect: Dialect
+  readonly tables: Tables
+  readonly orm: Orm
+  /** Runs `body` in a transaction, or in a savepoint where this is one; what `body` throws rolls back. */
+  transaction<T>(body: (tx: Db) => Promise<T>): Promise<T>
+}
+
+/** The narrow seam that SQLite and PostgreSQL implement. Errors come out as StorageError. */
+export interface Driver extends Executor {
+  readonly dialect: Dialect
+  /** Waits its turn, then opens a transaction that owns its connection until it ends. */
+  begin(): Promise<DriverTransaction>
+  readonly journal: MigrationJournal
+  /** Changes after each commit of another process, where the database tells (SQLite); else always 0. */
+  dataVersion(): number
+  /** Bytes that the database takes. */
+  size(): Promise<number>
+  close(): Promise<void>
+}
+
+/** Statements run in the order of the calls. */
+export interface DriverTransaction {
+  run(query: Query): Promise<readonly Row[]>
+  /** Rejects when the transaction did not commit. */
+  commit(): Promise<void>
+  rollback(): Promise<void>
+}
+
+/** Where a dialect records its migrations, and how it keeps two migrators apart. */
+export interface MigrationJournal {
+  /** Quoted, with its schema where there is one. */
+  readonly table: string
+  /** SQL that creates the table if need be: drizzle-kit's own definition. */
+  readonly create: readonly string[]
+  exists(): Promise<boolean>
+  /** Runs `body` in one transaction that no other migrator shares, foreign keys checked at its end. */
+  exclusively(body: (execute: (sql: string) => Promise<readonly Row[]>) => Promise<void>): Promise<void>
+}

@@ -1,0 +1,14 @@
+import { StorageError } from '../errors.ts'
+
+/** Loads an optional driver when it is needed, so that nobody installs or loads one that the configuration does not name. */
+export async function importDriver<T>(name: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load()
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND') {
+      const message = `The package "${name}" is not installed: run "npm install ${name}"`
+      throw new StorageError('DRIVER_MISSING', message, { cause, details: { package: name } })
+    }
+    throw cause
+  }
+}

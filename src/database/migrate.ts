@@ -1,0 +1,79 @@
+import { fileURLToPath } from 'node:url'
+import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
+import { StorageError } from '../errors.ts'
+import type { Dialect, Driver } from './db.ts'
+
+/**
+ * Brings the database to this version's schema, or with `apply` false only checks that it is there. Any number of
+ * processes may do so at once, and drizzle-kit's `migrate` too: the journal is the same.
+ * Errors: MIGRATION_PENDING, MIGRATION_FAILED (nothing was changed), SCHEMA_TOO_NEW, SCHEMA_DIVERGED.
+ */
+export async function migrate(
+  driver: Driver,
+  { apply, known = knownMigrations(driver.dialect) }: { apply: boolean; known?: readonly MigrationMeta[] },
+): Promise<void> {
+  const { journal } = driver
+  const read = async (execute: (sql: string) => Promise<readonly (readonly unknown[])[]>) =>
+    (await execute(`select hash, created_at from ${journal.table} order by created_at`)).map(
+      ([hash, at]): Applied => ({ hash: String(hash), at: Number(at) }),
+    )
+  const applied = (await journal.exists()) ? await read((sql) => driver.run({ sql, params: [], writes: false })) : []
+  const pending = pendingAfter(applied, known)
+  if (pending.length === 0) return
+  if (!apply) {
+    const message = `${pending.length} of ${known.length} migrations are not applied: open once with migrate: true, or run "npx drizzle-kit migrate"`
+    throw new StorageError('MIGRATION_PENDING', message, { details: { pending: pending.length } })
+  }
+  await journal.exclusively(async (execute) => {
+    for (const sql of journal.create) await execute(sql)
+    // Read again: another process may have migrated while this one waited for its turn.
+    for (const migration of pendingAfter(await read(execute), known)) {
+      try {
+        for (const sql of migration.sql) await execute(sql)
+        await execute(
+          `insert into ${journal.table} (hash, created_at) values ('${migration.hash}', ${migration.folderMillis})`,
+        )
+      } catch (cause) {
+        throw new StorageError('MIGRATION_FAILED', `Migration ${known.indexOf(migration)} failed; all were undone`, {
+          cause,
+        })
+      }
+    }
+  })
+}
+
+/** Changes with every migration: rows that were cached under another schema are not read. */
+export function schemaHash(dialect: Dialect): string {
+  return knownMigrations(dialect).at(-1)?.hash.slice(0, 12) ?? ''
+}
+
+interface Applied {
+  hash: string
+  at: number
+}
+
+const packaged = new Map<Dialect, readonly MigrationMeta[]>()
+
+/** What is in the package, read and hashed once. */
+function knownMigrations(dialect: Dialect): readonly MigrationMeta[] {
+  const migrationsFolder = fileURLToPath(new URL(`../../migrations/${dialect}`, import.meta.url))
+  const known = packaged.get(dialect) ?? readMigrationFiles({ migrationsFolder })
+  packaged.set(dialect, known)
+  return known
+}
+
+/** What is left to apply: the journal must be the beginning of the known history. */
+function pendingAfter(applied: readonly Applied[], known: readonly MigrationMeta[]): MigrationMeta[] {
+  for (const [i, { hash, at }] of applied.entries()) {
+    const migration = known[i]
+    if (migration === undefined) {
+      const message = `The database has ${applied.length} migrations, this version knows ${known.length}: install the version that wrote it, or a newer one`
+      throw new StorageError('SCHEMA_TOO_NEW', message, { details: { applied: applied.length, known: known.length } })
+    }
+    if (migration.hash !== hash || migration.folderMillis !== at) {
+      const message = `Migration ${i} of the database is not migration ${i} of this version: it belongs to another program or was edited`
+      throw new StorageError('SCHEMA_DIVERGED', message, { details: { migration: i } })
+    }
+  }
+  return known.slice(applied.length)
+}

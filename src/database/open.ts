@@ -1,0 +1,32 @@
+import type { ResolvedConfig } from '../config/resolve.ts'
+import { Database } from './database.ts'
+import type { Driver } from './db.ts'
+import { migrate } from './migrate.ts'
+
+/** Opens the configured database with its schema in place. Errors: those of the drivers and of `migrate`. */
+export async function openDatabase(
+  config: ResolvedConfig['database'],
+  { migrate: apply }: { migrate: boolean },
+): Promise<Database> {
+  const driver = await openDriver(config)
+  try {
+    // A database in memory starts empty: there is nothing to keep from changing.
+    await migrate(driver, { apply: apply || config.type === 'in-memory' })
+  } catch (error) {
+    await driver.close()
+    throw error
+  }
+  return new Database(driver)
+}
+
+// Each driver's code loads when it is configured.
+async function openDriver(config: ResolvedConfig['database']): Promise<Driver> {
+  switch (config.type) {
+    case 'in-memory':
+      return (await import('./sqlite.ts')).openMemory()
+    case 'sqlite':
+      return (await import('./sqlite.ts')).openSqlite(config)
+    case 'postgres':
+      return (await import('./postgres.ts')).openPostgres(config)
+  }
+}

@@ -1,0 +1,85 @@
+import { Column, type Query as DrizzleQuery, is, Param, Placeholder, SQL, Table } from 'drizzle-orm'
+
+/** A row as the drivers hand it over: values in the order of the selected columns. */
+export type Row = readonly unknown[]
+
+/** SQL that is ready to be sent. */
+export interface Query {
+  readonly sql: string
+  readonly params: readonly unknown[]
+  /** Whether it may change anything: a write is never repeated silently and goes through SQLite's writer. */
+  readonly writes: boolean
+}
+
+/** A field that drizzle selects, where it goes in the result and what decodes it. */
+export interface SelectedField {
+  path: string[]
+  field: unknown
+}
+
+/** Values by the names of their placeholders. "3.id" is the id of row 3 where a query takes rows, "tags.0" an item of a list. */
+type Arguments = Readonly<Record<string, unknown>>
+
+/** A query built once: parameter encoders and row decoder are worked out, only values are missing. */
+export interface CompiledQuery {
+  readonly sql: string
+  readonly writes: boolean
+  encode(args: Arguments): unknown[]
+  decode(row: Row): Record<string, unknown>
+}
+
+export function compileQuery(query: DrizzleQuery, fields: SelectedField[] | undefined, writes: boolean): CompiledQuery {
+  const encoders = query.params.map(encoderOf)
+  const columns = (fields ?? []).map(columnOf)
+  const blank: Record<string, unknown> = Object.fromEntries(columns.map(({ key }) => [key, null]))
+  return {
+    sql: query.sql,
+    writes,
+    encode: (args) => encoders.map((encode) => encode(args)),
+    decode: (row) => {
+      const record = { ...blank } // all properties at once: an object that grows is moved
+      for (let i = 0; i < columns.length; i++) {
+        const column = columns[i] as (typeof columns)[number] // i is in range
+        const raw = row[i]
+        record[column.key] = raw === null || column.decode === undefined ? raw : column.decode(raw)
+      }
+      return record
+    },
+  }
+}
+
+function encoderOf(param: unknown): (args: Arguments) => unknown {
+  if (is(param, Placeholder)) return argument(param.name)
+  if (is(param, Param) && is(param.value, Placeholder)) {
+    const given = argument(param.value.name)
+    return (args) => {
+      const value = given(args)
+      return value === null ? null : param.encoder.mapToDriverValue(value)
+    }
+  }
+  return () => param
+}
+
+function argument(name: string): (args: Arguments) => unknown {
+  const [row, property] = name.split('.')
+  return (args) => {
+    const value = property === undefined ? args[name] : (args[row as string] as Arguments)[property] // split has a first
+    if (value === undefined) throw new TypeError(`The statement's argument "${name}" is missing`)
+    return value
+  }
+}
+
+function columnOf({ path, field }: SelectedField): { key: string; decode: ((raw: unknown) => unknown) | undefined } {
+  const [key, ...rest] = path
+  if (key === undefined || rest.length > 0 || is(field, Table)) {
+    throw new TypeError(`Select flat fields, not ${path.join('.')}: name each column of a join`)
+  }
+  if (is(field, Column)) {
+    const plain = field.mapFromDriverValue === Column.prototype.mapFromDriverValue
+    return { key, decode: plain ? undefined : (raw) => field.mapFromDriverValue(raw) }
+  }
+  // An expression: drizzle keeps its decoder (mapWith) in a property it does not declare.
+  const expression = is(field, SQL.Aliased) ? field.sql : field
+  const { decoder } = expression as { decoder: { mapFromDriverValue(raw: unknown): unknown } }
+  return { key, decode: (raw) => decoder.mapFromDriverValue(raw) }
+}

@@ -1,0 +1,40 @@
+import { count } from 'drizzle-orm'
+import type { Database } from './database/database.ts'
+
+export interface LayerHealth {
+  ok: boolean
+  /** The configured backend: 'in-memory', 'sqlite', 'postgres', 'redis' or 'local'. */
+  type: string
+  latencyMs: number
+  /** Why it is not ok. */
+  error?: string
+}
+
+export interface DatabaseStats {
+  /** Rows by the table's name. */
+  rows: Record<string, number>
+  /** What the database takes, indexes included. */
+  bytes: number
+}
+
+/** Asks a layer once and times it. Never rejects. */
+export async function probe(type: string, ask: () => Promise<unknown>): Promise<LayerHealth> {
+  const begun = performance.now()
+  const layer = (ok: boolean) => ({ ok, type, latencyMs: performance.now() - begun })
+  try {
+    await ask()
+    return layer(true)
+  } catch (error) {
+    return { ...layer(false), error: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+/** Counts the rows of every table. @internal */
+export async function databaseStats(database: Database): Promise<DatabaseStats> {
+  const rows: Record<string, number> = {}
+  for (const [name, table] of Object.entries(database.tables)) {
+    const [counted] = await database.orm.select({ rows: count() }).from(table)
+    rows[name] = counted?.rows ?? 0
+  }
+  return { rows, bytes: await database.driver.size() }
+}

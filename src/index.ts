@@ -1,0 +1,101 @@
+export { type BlobStats, type Blobs, type PutBlobOptions, putOptionsSchema } from './blobs/blobs.ts'
+export type { BlobCleanup } from './blobs/cleanup.ts'
+export type { BlobInput } from './blobs/input.ts'
+export type { ByteRange } from './blobs/read.ts'
+export type { BlobRecord } from './blobs/records.ts'
+export type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from './blobs/verify.ts'
+export { type LoadOptions, loadStorageConfig } from './config/load.ts'
+export type { ResolvedConfig } from './config/resolve.ts'
+export type { StorageConfig } from './config/schema.ts'
+export { StorageError, type StorageErrorCode } from './errors.ts'
+export type { DatabaseStats, LayerHealth } from './health.ts'
+export type { Logger } from './logger.ts'
+export type { MaintenanceReport } from './maintenance.ts'
+export {
+  type Approval,
+  type ApprovalRequest,
+  type ApprovalResponse,
+  type ApprovalResponseInput,
+  type Approvals,
+  approvalRequestSchema,
+  approvalResponseSchema,
+} from './repositories/approvals.ts'
+export {
+  type AgentEvent,
+  type EventInput,
+  type Events,
+  eventInputSchema,
+  type ListEventsOptions,
+} from './repositories/events.ts'
+export {
+  type Kv,
+  type KvEntry,
+  type KvSetOptions,
+  kvSetOptionsSchema,
+} from './repositories/kv.ts'
+export type { Lists } from './repositories/lists.ts'
+export {
+  type ListMemoriesOptions,
+  type Memories,
+  type Memory,
+  type MemoryInput,
+  type MemoryPatch,
+  type MemorySource,
+  memoryInputSchema,
+  memoryPatchSchema,
+} from './repositories/memories.ts'
+export {
+  type ListMessagesOptions,
+  type Message,
+  type MessageInput,
+  type MessagePatch,
+  type Messages,
+  messageInputSchema,
+  messagePatchSchema,
+} from './repositories/messages.ts'
+export type { Order, Page, PageOptions } from './repositories/page.ts'
+export { type Prompt, type PromptInput, type Prompts, promptInputSchema } from './repositories/prompts.ts'
+export { type QueueItem, type Queues, queueItemSchema } from './repositories/queues.ts'
+export type { Repositories } from './repositories/repositories.ts'
+export {
+  type ForkOptions,
+  type Session,
+  type SessionInput,
+  type SessionPatch,
+  type SessionSummary,
+  type Sessions,
+  sessionInputSchema,
+  sessionPatchSchema,
+} from './repositories/sessions.ts'
+export {
+  type ToolExecution,
+  type ToolExecutionIdentity,
+  type ToolExecutionInput,
+  type ToolExecutionStatus,
+  type ToolExecutions,
+  toolExecutionId,
+  toolExecutionInputSchema,
+} from './repositories/tool-executions.ts'
+export {
+  type ToolPreferenceLists,
+  type ToolPreferences,
+  type ToolPreferencesInput,
+  toolPreferencesSchema,
+} from './repositories/tool-preferences.ts'
+export type { ToolState, ToolStateEntry } from './repositories/tool-state.ts'
+export {
+  type Workspace,
+  type WorkspaceInput,
+  type Workspaces,
+  workspaceInputSchema,
+} from './repositories/workspaces.ts'
+export type { Json, JsonObject, MessageContent, MessagePart } from './schema/values.ts'
+export {
+  openStorage,
+  openStorageFromFile,
+  type Storage,
+  type StorageHealth,
+  type StorageOptions,
+  type StorageStats,
+  type StorageTransaction,
+} from './storage.ts'

@@ -1,0 +1,28 @@
+/** What every repository is given beside its database handle. */
+export interface RepositoryContext {
+  /** The clock that stamps rows and decides what has expired. */
+  now(): Date
+  readonly cache: RowCache
+  /** Called when something was kept that ought to outlive the process, where it does not. */
+  willBeLost?(): void
+}
+
+/** A row as the cache knows it. */
+export type RowKey = readonly [table: string, id: string]
+
+/** The cache in front of point reads, as repositories see it; inside a transaction it is bypassed. */
+export interface RowCache {
+  /** The row, from the cache or from `load`; undefined where there is none. `expiresAt` bounds how long it is kept. */
+  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Promise<T | undefined>
+  /**
+   * Runs a write, then forgets these rows before it is acknowledged; in a transaction, after the commit. Not if `changed`
+   * tells from the result that the write left them alone. What failed without a known outcome counts as a change.
+   */
+  write<T>(rows: readonly RowKey[], work: () => Promise<T>, changed?: (result: T) => boolean): Promise<T>
+}
+
+/** No cache: every read loads. */
+export const withoutCache: RowCache = {
+  read: (_table, _id, load) => load(),
+  write: (_rows, work) => work(),
+}

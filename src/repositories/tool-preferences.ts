@@ -1,0 +1,140 @@
+import { and, eq, inArray } from 'drizzle-orm'
+import * as z from 'zod'
+import type { Db } from '../database/db.ts'
+import { statement } from '../database/statement.ts'
+import type { ToolPreferenceLists } from '../schema/values.ts'
+import type { RepositoryContext } from './context.ts'
+import { idSchema, limitSchema, parseInput } from './input.ts'
+import { pages } from './listing.ts'
+import type { Page, PageOptions } from './page.ts'
+import { GLOBAL, scopeOf } from './scope.ts'
+
+export type { ToolPreferenceLists }
+
+const toolsSchema = z.array(idSchema).max(1000)
+
+export const toolPreferencesSchema = z.strictObject({
+  autoApproved: toolsSchema.optional(),
+  disabled: toolsSchema.optional(),
+})
+/** Lists of tools, empty unless given. */
+export type ToolPreferencesInput = Partial<ToolPreferenceLists>
+
+const listSchema = z.strictObject({
+  sessionId: idSchema.optional(),
+  limit: limitSchema.optional(),
+  cursor: z.string().optional(),
+})
+
+interface Allowed {
+  scope: string
+  tool: string
+}
+
+const insertAllowed = statement(({ orm, tables }, { scope, tool, createdAt }: Allowed & { createdAt: Date }) =>
+  orm.insert(tables.allowedTools).values({ scope, tool, createdAt }).onConflictDoNothing(),
+)
+
+const deleteAllowed = statement(({ orm, tables: { allowedTools: a } }, arg: Allowed) =>
+  orm
+    .delete(a)
+    .where(and(eq(a.scope, arg.scope), eq(a.tool, arg.tool)))
+    .returning({ tool: a.tool }),
+)
+
+const selectAllowed = statement(({ orm, tables: { allowedTools: a } }, arg: Allowed) =>
+  orm
+    .select({ scope: a.scope })
+    .from(a)
+    .where(and(inArray(a.scope, [arg.scope, GLOBAL]), eq(a.tool, arg.tool))),
+)
+
+const listAllowed = pages({
+  select: ({ orm, tables: { allowedTools: a } }) => orm.select({ tool: a.tool }).from(a),
+  filters: { scope: ({ allowedTools }, scope: string) => eq(allowedTools.scope, scope) },
+  keys: [{ name: 'tool', kind: 'text', column: ({ allowedTools }) => allowedTools.tool }],
+})
+
+interface Preferences {
+  scope: string
+  preferences: ToolPreferenceLists
+  updatedAt: Date
+}
+
+const upsertPreferences = statement(({ orm, tables }, { scope, preferences, updatedAt }: Preferences) =>
+  orm
+    .insert(tables.toolPreferences)
+    .values({ scope, preferences, updatedAt })
+    .onConflictDoUpdate({ target: tables.toolPreferences.scope, set: { preferences, updatedAt } }),
+)
+
+const selectPreferences = statement(({ orm, tables: { toolPreferences: p } }, arg: { scope: string }) =>
+  orm.select().from(p).where(eq(p.scope, arg.scope)),
+)
+
+const deletePreferences = statement(({ orm, tables: { toolPreferences: p } }, arg: { scope: string }) =>
+  orm.delete(p).where(eq(p.scope, arg.scope)).returning({ scope: p.scope }),
+)
+
+/** Which tools may run: allowed ones a row each, for a session or everywhere, and what a session prefers. */
+export class ToolPreferences {
+  readonly #db: Db
+  readonly #context: RepositoryContext
+
+  /** @internal */
+  constructor(db: Db, context: RepositoryContext) {
+    this.#db = db
+    this.#context = context
+  }
+
+  /** Allows a tool in a session, or everywhere. Safe to repeat. Errors: INVALID_INPUT. */
+  async allow(tool: string, sessionId?: string): Promise<void> {
+    await insertAllowed.all(this.#db, { ...parseAllowed(tool, sessionId), createdAt: this.#context.now() })
+  }
+
+  /** Takes back what `allow` did with the same arguments; whether it had. Safe to repeat. */
+  async disallow(tool: string, sessionId?: string): Promise<boolean> {
+    return (await deleteAllowed.first(this.#db, parseAllowed(tool, sessionId))) !== undefined
+  }
+
+  /** Whether the tool is allowed in the session or, failing that, everywhere; without a session, everywhere. One query. */
+  async isAllowed(tool: string, sessionId?: string): Promise<boolean> {
+    return (await selectAllowed.first(this.#db, parseAllowed(tool, sessionId))) !== undefined
+  }
+
+  /** The tools allowed in a session itself, or everywhere, in byte order. */
+  async listAllowed(options: { sessionId?: string } & PageOptions = {}): Promise<Page<string>> {
+    const { sessionId, ...page } = parseInput(listSchema, options, 'options')
+    const { items, ...rest } = await listAllowed(this.#db, { scope: scopeOf(sessionId) }, page, 'asc')
+    return { items: items.map(({ tool }) => tool), ...rest }
+  }
+
+  /** The preferences of a session, or the global ones; undefined where there are none. A session's do not fall back to the global. Cached. */
+  async getPreferences(sessionId?: string): Promise<ToolPreferenceLists | undefined> {
+    const scope = scopeOf(sessionId)
+    const load = () => selectPreferences.first(this.#db, { scope })
+    return (await this.#context.cache.read('toolPreferences', scope, load))?.preferences
+  }
+
+  /** Writes the preferences of a session, or the global ones, whole. Errors: INVALID_INPUT. Safe to repeat. */
+  async setPreferences(preferences: ToolPreferencesInput, sessionId?: string): Promise<ToolPreferenceLists> {
+    const scope = scopeOf(sessionId)
+    const { autoApproved = [], disabled = [] } = parseInput(toolPreferencesSchema, preferences, 'preferences')
+    const lists = { autoApproved, disabled }
+    const row = { scope, preferences: lists, updatedAt: this.#context.now() }
+    await this.#context.cache.write([['toolPreferences', scope]], () => upsertPreferences.all(this.#db, row))
+    return lists
+  }
+
+  /** Whether there were any. Safe to repeat. */
+  async deletePreferences(sessionId?: string): Promise<boolean> {
+    const scope = scopeOf(sessionId)
+    const rows = [['toolPreferences', scope]] as const
+    const deleted = await this.#context.cache.write(rows, () => deletePreferences.first(this.#db, { scope }))
+    return deleted !== undefined
+  }
+}
+
+function parseAllowed(tool: string, sessionId: string | undefined): Allowed {
+  return { scope: scopeOf(sessionId), tool: parseInput(idSchema, tool, 'tool') }
+}

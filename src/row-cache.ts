@@ -1,0 +1,113 @@
+import type { Cache } from './cache/cache.ts'
+import { CacheAside } from './cache/cache-aside.ts'
+import type { ResolvedConfig } from './config/resolve.ts'
+import type { Database } from './database/database.ts'
+import { databaseIdentity } from './database/identity.ts'
+import { schemaHash } from './database/migrate.ts'
+import { StorageError } from './errors.ts'
+import type { Logger } from './logger.ts'
+import type { RowCache, RowKey } from './repositories/context.ts'
+
+/** The cache as the repositories of a storage use it. */
+export class CachedRows implements RowCache {
+  readonly #aside: CacheAside
+  readonly #database: Database
+
+  constructor(aside: CacheAside, database: Database) {
+    this.#aside = aside
+    this.#database = database
+  }
+
+  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Promise<T | undefined> {
+    // A hit asks no database, but is refused where a miss would be.
+    this.#database.check()
+    return this.#aside.read(table, id, load)
+  }
+
+  write<T>(rows: readonly RowKey[], work: () => Promise<T>, changed?: (result: T) => boolean): Promise<T> {
+    return this.#forgetting(() => rows, work, changed)
+  }
+
+  /** Runs a transaction whose repositories use `cache`; what they touched is forgotten after the commit. */
+  transaction<T>(work: (cache: RowCache) => Promise<T>): Promise<T> {
+    const inside = new TransactionRows()
+    return this.#forgetting(
+      () => inside.touched,
+      () => work(inside),
+    )
+  }
+
+  /** A close waits for all of it: nobody else would tell the other processes. */
+  #forgetting<T>(
+    rows: () => Iterable<RowKey>,
+    work: () => Promise<T>,
+    changed: (result: T) => boolean = () => true,
+  ): Promise<T> {
+    return this.#database.during(async () => {
+      let result: T
+      try {
+        result = await work()
+      } catch (error) {
+        // It may have been committed all the same.
+        if (error instanceof StorageError && error.code === 'CONNECTION_LOST') await this.#forget(rows())
+        throw error
+      }
+      if (changed(result)) await this.#forget(rows())
+      return result
+    })
+  }
+
+  async #forget(rows: Iterable<RowKey>): Promise<void> {
+    const tables = new Map<string, Set<string>>()
+    for (const [table, id] of rows) tables.set(table, (tables.get(table) ?? new Set()).add(id))
+    await Promise.all(Array.from(tables, ([table, ids]) => this.#aside.invalidate(table, [...ids])))
+  }
+}
+
+/** Inside a transaction reads bypass the cache, and what is touched is noted. */
+class TransactionRows implements RowCache {
+  readonly touched: RowKey[] = []
+
+  read<T>(_table: string, _id: string, load: () => Promise<T>): Promise<T> {
+    return load()
+  }
+
+  write<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T> {
+    this.touched.push(...rows)
+    return work()
+  }
+}
+
+/** What the configuration bounds a cached value by. */
+export function cacheLimits({ maxValueBytes, ttlSeconds }: ResolvedConfig['cache']): {
+  maxValueBytes: number
+  ttlMillis?: number
+} {
+  return { maxValueBytes, ...(ttlSeconds !== undefined && { ttlMillis: ttlSeconds * 1000 }) }
+}
+
+/** How old a row may be that a cache of this process keeps, where other instances write and nothing tells. */
+const UNTOLD_TTL_MILLIS = 5000
+
+/** Puts the cache in front of the database's rows, bounded as the two of them demand. */
+export async function openCacheAside(
+  cache: Cache,
+  { cache: config, database: { type } }: ResolvedConfig,
+  database: Database,
+  logger: Logger,
+  now: () => number,
+): Promise<CacheAside> {
+  const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:`
+  const options = { ...cacheLimits(config), namespace, now }
+  if (config.type === 'in-memory' && type === 'postgres') {
+    const ttlMillis = options.ttlMillis ?? UNTOLD_TTL_MILLIS
+    logger.warn('A cache in memory learns of no other instance: with several on this PostgreSQL, configure Redis', {
+      ttlMillis,
+    })
+    return new CacheAside(cache, { ...options, ttlMillis })
+  }
+  // SQLite tells when another process has written the file; Redis is told by the others.
+  if (config.type === 'in-memory' && type === 'sqlite')
+    return new CacheAside(cache, { ...options, dataVersion: () => database.driver.dataVersion() })
+  return new CacheAside(cache, options)
+}

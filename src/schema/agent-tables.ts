@@ -1,0 +1,208 @@
+import { sql } from 'drizzle-orm'
+import type { Columns } from './columns.ts'
+import type { Json, JsonObject, MemorySource, QueueItem, ToolExecutionStatus, ToolPreferenceLists } from './values.ts'
+
+/**
+ * What an agent keeps beside its conversations. `sessionId` carries no foreign key here: an event, a queued item or an
+ * approval may come before its session does; `sessions.delete` removes them by name. Where null would be a scope
+ * ("all sessions"), the empty string stands for it, because a primary key takes no null.
+ */
+export function defineAgentTables(c: Columns) {
+  const memories = c.table(
+    'memories',
+    {
+      id: c.text('id').primaryKey(),
+      content: c.text('content').notNull(),
+      source: c.text('source').$type<MemorySource>(),
+      pinned: c.boolean('pinned').notNull(),
+      metadata: c.json('metadata').$type<JsonObject>().notNull(),
+      createdAt: c.instant('created_at').notNull(),
+      updatedAt: c.instant('updated_at').notNull(),
+    },
+    (t) => [
+      c.index('memories_created').on(t.createdAt, t.id),
+      c.index('memories_source').on(t.source, t.createdAt, t.id),
+      c.index('memories_pinned').on(t.pinned, t.createdAt, t.id),
+    ],
+  )
+
+  /** A row a tag: two writers never lose one. createdAt is the memory's, so that a tag's newest are one index range. */
+  const memoryTags = c.table(
+    'memory_tags',
+    {
+      memoryId: c.text('memory_id').notNull(),
+      tag: c.text('tag').notNull(),
+      position: c.integer('position').notNull(),
+      createdAt: c.instant('created_at').notNull(),
+    },
+    (t) => [
+      c.primaryKey({ columns: [t.memoryId, t.tag] }),
+      c.index('memory_tags_tag').on(t.tag, t.createdAt, t.memoryId),
+      c.foreignKey({ columns: [t.memoryId], foreignColumns: [memories.id] }).onDelete('cascade'),
+    ],
+  )
+
+  const events = c.table(
+    'events',
+    {
+      seq: c.sequence('seq'),
+      id: c.text('id').notNull(),
+      type: c.text('type').notNull(),
+      sessionId: c.text('session_id'),
+      runId: c.text('run_id'),
+      payload: c.json('payload').$type<Json>(),
+      occurredAt: c.instant('occurred_at').notNull(),
+    },
+    (t) => [
+      c.uniqueIndex('events_id').on(t.id),
+      c.index('events_session').on(t.sessionId, t.seq),
+      c.index('events_run').on(t.runId, t.seq),
+      c.index('events_type').on(t.type, t.seq),
+      c.index('events_occurred').on(t.occurredAt),
+    ],
+  )
+
+  /** A queue's last position; the row that its writers lock, so that positions follow the order of commits. */
+  const queues = c.table(
+    'queues',
+    {
+      sessionId: c.text('session_id').notNull(),
+      name: c.text('name').notNull(),
+      lastPosition: c.integer('last_position').notNull(),
+    },
+    (t) => [c.primaryKey({ columns: [t.sessionId, t.name] })],
+  )
+
+  const queueItems = c.table(
+    'queue_items',
+    {
+      sessionId: c.text('session_id').notNull(),
+      queue: c.text('queue').notNull(),
+      position: c.integer('position').notNull(),
+      id: c.text('id').notNull(),
+      item: c.json('item').$type<QueueItem>().notNull(),
+    },
+    (t) => [
+      c.primaryKey({ columns: [t.sessionId, t.queue, t.position] }),
+      c.uniqueIndex('queue_items_id').on(t.sessionId, t.queue, t.id),
+      c
+        .foreignKey({ columns: [t.sessionId, t.queue], foreignColumns: [queues.sessionId, queues.name] })
+        .onDelete('cascade'),
+    ],
+  )
+
+  const prompts = c.table('prompts', {
+    name: c.text('name').primaryKey(),
+    content: c.json('content').$type<Json>(),
+    description: c.text('description'),
+    metadata: c.json('metadata').$type<JsonObject>().notNull(),
+    version: c.integer('version').notNull(),
+    createdAt: c.instant('created_at').notNull(),
+    updatedAt: c.instant('updated_at').notNull(),
+  })
+
+  const workspaces = c.table(
+    'workspaces',
+    {
+      id: c.text('id').primaryKey(),
+      path: c.text('path').notNull(),
+      name: c.text('name'),
+      metadata: c.json('metadata').$type<JsonObject>().notNull(),
+      isCurrent: c.boolean('is_current').notNull(),
+      createdAt: c.instant('created_at').notNull(),
+      updatedAt: c.instant('updated_at').notNull(),
+    },
+    (t) => [
+      c.uniqueIndex('workspaces_path').on(t.path),
+      c.uniqueIndex('workspaces_current').on(t.isCurrent).where(sql`${t.isCurrent}`),
+      c.index('workspaces_created').on(t.createdAt, t.id),
+    ],
+  )
+
+  const toolState = c.table(
+    'tool_state',
+    {
+      tool: c.text('tool').notNull(),
+      key: c.text('key').notNull(),
+      value: c.json('value').$type<Json>(),
+      updatedAt: c.instant('updated_at').notNull(),
+    },
+    (t) => [c.primaryKey({ columns: [t.tool, t.key] })],
+  )
+
+  const toolExecutions = c.table(
+    'tool_executions',
+    {
+      id: c.text('id').primaryKey(),
+      runId: c.text('run_id').notNull(),
+      turnId: c.text('turn_id').notNull(),
+      modelStepId: c.text('model_step_id').notNull(),
+      toolCallId: c.text('tool_call_id').notNull(),
+      toolName: c.text('tool_name').notNull(),
+      input: c.json('input').$type<Json>(),
+      status: c.text('status').$type<ToolExecutionStatus>().notNull(),
+      output: c.json('output').$type<Json>(),
+      error: c.json('error').$type<Json>(),
+      startedAt: c.instant('started_at').notNull(),
+      finishedAt: c.instant('finished_at'),
+    },
+    (t) => [c.index('tool_executions_run').on(t.runId, t.startedAt, t.id)],
+  )
+
+  const approvals = c.table(
+    'approvals',
+    {
+      id: c.text('id').primaryKey(),
+      sessionId: c.text('session_id'),
+      type: c.text('type').notNull(),
+      request: c.json('request').$type<Json>(),
+      createdAt: c.instant('created_at').notNull(),
+      decision: c.text('decision'),
+      response: c.json('response').$type<Json>(),
+      respondedAt: c.instant('responded_at'),
+    },
+    (t) => [
+      c.index('approvals_pending').on(t.sessionId, t.createdAt, t.id).where(sql`${t.respondedAt} is null`),
+      c.index('approvals_session').on(t.sessionId),
+    ],
+  )
+
+  const approvalStates = c.table('approval_states', {
+    scope: c.text('scope').primaryKey(),
+    state: c.json('state').$type<Json>(),
+    updatedAt: c.instant('updated_at').notNull(),
+  })
+
+  /** A row an allowed tool: concurrent `allow` calls keep each other's. */
+  const allowedTools = c.table(
+    'allowed_tools',
+    {
+      scope: c.text('scope').notNull(),
+      tool: c.text('tool').notNull(),
+      createdAt: c.instant('created_at').notNull(),
+    },
+    (t) => [c.primaryKey({ columns: [t.scope, t.tool] })],
+  )
+
+  const toolPreferences = c.table('tool_preferences', {
+    scope: c.text('scope').primaryKey(),
+    preferences: c.json('preferences').$type<ToolPreferenceLists>().notNull(),
+    updatedAt: c.instant('updated_at').notNull(),
+  })
+
+  return {
+    memories,
+    memoryTags,
+    events,
+    queues,
+    queueItems,
+    prompts,
+    workspaces,
+    toolState,
+    toolExecutions,
+    approvals,
+    approvalStates,
+    allowedTools,
+    toolPreferences,
+  }
+}

@@ -1,0 +1,94 @@
+import { sql } from 'drizzle-orm'
+import type { Columns } from './columns.ts'
+import type { Json, JsonObject, MessageContent } from './values.ts'
+
+/**
+ * Sessions, messages and the program's own values.
+ * What an append touches on a session (lastSeq, messageCount, lastActiveAt) stands apart from the columns that
+ * `sessions.get` returns, so that a running conversation stays cached.
+ */
+export function defineConversationTables(c: Columns) {
+  /** Facts about this database itself, such as the id that sets its cache keys apart. */
+  const properties = c.table('properties', {
+    name: c.text('name').primaryKey(),
+    value: c.text('value').notNull(),
+  })
+
+  const sessions = c.table(
+    'sessions',
+    {
+      id: c.text('id').primaryKey(),
+      title: c.text('title'),
+      ownerId: c.text('owner_id'),
+      metadata: c.json('metadata').$type<JsonObject>().notNull(),
+      version: c.integer('version').notNull(),
+      parentId: c.text('parent_id'),
+      createdAt: c.instant('created_at').notNull(),
+      updatedAt: c.instant('updated_at').notNull(),
+      expiresAt: c.instant('expires_at'),
+      lastSeq: c.integer('last_seq').notNull(),
+      messageCount: c.integer('message_count').notNull(),
+      lastActiveAt: c.instant('last_active_at').notNull(),
+    },
+    (t) => [
+      c.index('sessions_activity').on(t.lastActiveAt, t.id),
+      c.index('sessions_owner_activity').on(t.ownerId, t.lastActiveAt, t.id),
+      c.index('sessions_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`),
+    ],
+  )
+
+  const messages = c.table(
+    'messages',
+    {
+      sessionId: c.text('session_id').notNull(),
+      seq: c.integer('seq').notNull(),
+      id: c.text('id').notNull(),
+      role: c.text('role').notNull(),
+      content: c.json('content').$type<MessageContent>(),
+      metadata: c.json('metadata').$type<JsonObject>().notNull(),
+      createdAt: c.instant('created_at').notNull(),
+    },
+    (t) => [
+      c.primaryKey({ columns: [t.sessionId, t.seq] }),
+      c.uniqueIndex('messages_id').on(t.sessionId, t.id),
+      c.foreignKey({ columns: [t.sessionId], foreignColumns: [sessions.id] }).onDelete('cascade'),
+    ],
+  )
+
+  const kv = c.table(
+    'kv',
+    {
+      key: c.text('key').primaryKey(),
+      value: c.json('value').$type<Json>(),
+      version: c.integer('version').notNull(),
+      createdAt: c.instant('created_at').notNull(),
+      updatedAt: c.instant('updated_at').notNull(),
+      expiresAt: c.instant('expires_at'),
+    },
+    (t) => [c.index('kv_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`)],
+  )
+
+  /** A list's length; the row that its writers lock. */
+  const lists = c.table('lists', {
+    key: c.text('key').primaryKey(),
+    length: c.integer('length').notNull(),
+  })
+
+  /** A list's items: positions run from 0 without a gap. */
+  const listItems = c.table(
+    'list_items',
+    {
+      key: c.text('key').notNull(),
+      position: c.integer('position').notNull(),
+      value: c.json('value').$type<Json>(),
+    },
+    (t) => [
+      c.primaryKey({ columns: [t.key, t.position] }),
+      c.foreignKey({ columns: [t.key], foreignColumns: [lists.key] }).onDelete('cascade'),
+    ],
+  )
+
+  return { properties, sessions, messages, kv, lists, listItems }
+}
+
+export type ConversationTables = ReturnType<typeof defineConversationTables>

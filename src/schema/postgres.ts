@@ -1,0 +1,31 @@
+import { pgColumns } from './columns.ts'
+import { defineSchema } from './tables.ts'
+
+/** The tables in PostgreSQL, for drizzle-kit and for joins with your own. */
+export const {
+  properties,
+  sessions,
+  messages,
+  kv,
+  lists,
+  listItems,
+  memories,
+  memoryTags,
+  events,
+  queues,
+  queueItems,
+  prompts,
+  workspaces,
+  toolState,
+  toolExecutions,
+  approvals,
+  approvalStates,
+  allowedTools,
+  toolPreferences,
+  blobContent,
+  blobLeases,
+  blobs,
+  blobRefs,
+  blobUsage,
+  maintenanceLeases,
+} = defineSchema(pgColumns)

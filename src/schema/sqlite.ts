@@ -1,0 +1,52 @@
+import type { PgColumn, PgTableWithColumns, TableConfig } from 'drizzle-orm/pg-core'
+import type { SQLiteColumn, SQLiteTableWithColumns } from 'drizzle-orm/sqlite-core'
+import { type Columns, sqliteColumns } from './columns.ts'
+import { defineSchema, type Tables } from './tables.ts'
+
+/** The SQLite table that a PostgreSQL table of the same definition stands for: same names, data and nullability. */
+type SQLiteTwin<T> =
+  T extends PgTableWithColumns<infer Config extends TableConfig>
+    ? SQLiteTableWithColumns<{
+        name: Config['name']
+        schema: undefined
+        dialect: 'sqlite'
+        columns: {
+          [K in keyof Config['columns']]: Config['columns'][K] extends PgColumn<infer C> ? SQLiteColumn<C> : never
+        }
+      }>
+    : never
+
+// The dialect seam: the definition is typed with PostgreSQL's words and speaks SQLite's here; the casts say so to the
+// compiler, and the schema tests compare both instances table by table.
+const tables = defineSchema(sqliteColumns as unknown as Columns) as unknown as {
+  [K in keyof Tables]: SQLiteTwin<Tables[K]>
+}
+
+/** The tables in SQLite, for drizzle-kit and for joins with your own. */
+export const {
+  properties,
+  sessions,
+  messages,
+  kv,
+  lists,
+  listItems,
+  memories,
+  memoryTags,
+  events,
+  queues,
+  queueItems,
+  prompts,
+  workspaces,
+  toolState,
+  toolExecutions,
+  approvals,
+  approvalStates,
+  allowedTools,
+  toolPreferences,
+  blobContent,
+  blobLeases,
+  blobs,
+  blobRefs,
+  blobUsage,
+  maintenanceLeases,
+} = tables

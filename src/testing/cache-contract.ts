@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Cache, isAnswer } from '../cache/cache.ts'
+import type { ContractCase } from './contract.ts'
+
+const MINUTE = 60_000
+
+/**
+ * What every {@link Cache} must do, as cases for any test runner:
+ * `for (const { name, run } of cacheContract(open)) it(name, run)`. `open` is called once a case; caches may share one
+ * server, as each case uses keys of its own.
+ */
+export function cacheContract(open: () => Promise<Cache>): ContractCase[] {
+  const cases: ContractCase[] = []
+  const check = (name: string, body: (cache: Cache, key: string) => Promise<void>) => {
+    const run = async () => {
+      const cache = await open()
+      try {
+        await body(cache, `contract:${randomUUID()}`)
+      } finally {
+        await cache.close()
+      }
+    }
+    cases.push({ name, run })
+  }
+
+  check('holds nothing at first, then what was put last', async (cache, key) => {
+    assert.equal(await cache.lookup(key), null)
+    await cache.put(key, 'Vfirst', MINUTE)
+    await cache.put(key, 'Vsecond', MINUTE)
+    assert.equal(await cache.lookup(key), 'Vsecond')
+  })
+
+  check('keeps any key and any entry apart, to the letter', async (cache, key) => {
+    const names = ['', ' ', ':', 'a b', '*?[x]', '\\', '\n', 'ключ', '🗝', '{tag}', 'k'.repeat(1024)]
+    await Promise.all(names.map((name) => cache.put(key + name, `V${name}\r\n"\0`, MINUTE)))
+    const entries = await cache.lookupMany(names.map((name) => key + name))
+    assert.deepEqual(
+      entries,
+      names.map((name) => `V${name}\r\n"\0`),
+    )
+    const large = `V${'ü€🗝 '.repeat(100_000)}`
+    await cache.put(key, large, MINUTE)
+    assert.equal(await cache.lookup(key), large)
+  })
+
+  check('looks up many keys in their order, absent and repeated ones among them', async (cache, key) => {
+    await cache.put(`${key}1`, 'V1', MINUTE)
+    await cache.put(`${key}3`, 'N', MINUTE)
+    const entries = await cache.lookupMany([`${key}3`, `${key}2`, `${key}1`, `${key}3`])
+    assert.deepEqual(entries, ['N', null, 'V1', 'N'])
+    assert.deepEqual(await cache.lookupMany([]), [])
+  })
+
+  check('gives a lease to one reader, and shows it to the others', async (cache, key) => {
+    assert.equal(await cache.claim(key, 'Lmine', MINUTE), 'Lmine')
+    assert.equal(await cache.claim(key, 'Lyours', MINUTE), 'Lmine')
+    assert.equal(await cache.lookup(key), 'Lmine')
+    const many = Array.from({ length: 100 }, (_, i) => `L${i}`)
+    const held = await Promise.all(many.map((lease) => cache.claim(`${key}many`, lease, MINUTE)))
+    assert.equal(new Set(held).size, 1)
+  })
+
+  check('gives no lease where there is an answer', async (cache, key) => {
+    await cache.put(key, 'Vrow', MINUTE)
+    assert.equal(await cache.claim(key, 'L1', MINUTE), 'Vrow')
+    await cache.put(key, 'N', MINUTE)
+    assert.equal(await cache.claim(key, 'L1', MINUTE), 'N')
+    assert.equal(await cache.lookup(key), 'N')
+  })
+
+  check('fills once, for the holder of the lease', async (cache, key) => {
+    await cache.claim(key, 'Lmine', MINUTE)
+    assert.equal(await cache.fill(key, 'Lyours', 'Vwrong', MINUTE), false)
+    assert.equal(await cache.lookup(key), 'Lmine')
+    assert.equal(await cache.fill(key, 'Lmine', 'Vrow', MINUTE), true)
+    assert.equal(await cache.lookup(key), 'Vrow')
+    assert.equal(await cache.fill(key, 'Lmine', 'Vagain', MINUTE), false)
+    assert.equal(await cache.lookup(key), 'Vrow')
+  })
+
+  check('rejects a fill whose lease was removed, given to another, overwritten, or never given', async (cache, key) => {
+    await cache.claim(key, 'L1', MINUTE)
+    await cache.remove([key])
+    assert.equal(await cache.fill(key, 'L1', 'Vstale', MINUTE), false)
+    assert.equal(await cache.lookup(key), null)
+    await cache.claim(key, 'L2', MINUTE)
+    assert.equal(await cache.fill(key, 'L1', 'Vstale', MINUTE), false)
+    assert.equal(await cache.lookup(key), 'L2')
+    await cache.put(key, 'Vother', MINUTE)
+    assert.equal(await cache.fill(key, 'L2', 'Vstale', MINUTE), false)
+    assert.equal(await cache.lookup(key), 'Vother')
+    assert.equal(await cache.fill(`${key}never`, 'L3', 'Vstale', MINUTE), false)
+  })
+
+  check('removes values and leases, and counts those that were there', async (cache, key) => {
+    await cache.put(`${key}v`, 'V1', MINUTE)
+    await cache.claim(`${key}l`, 'L1', MINUTE)
+    assert.equal(await cache.remove([`${key}v`, `${key}l`, `${key}none`]), 2)
+    assert.deepEqual(await cache.lookupMany([`${key}v`, `${key}l`]), [null, null])
+    assert.equal(await cache.remove([`${key}v`]), 0)
+    assert.equal(await cache.remove([]), 0)
+    const many = Array.from({ length: 1200 }, (_, i) => key + i)
+    await Promise.all(many.map((name) => cache.put(name, 'V', MINUTE)))
+    assert.equal(await cache.remove(many), 1200)
+  })
+
+  check('forgets entries and leases when their time is over', async (cache, key) => {
+    await cache.put(`${key}v`, 'V1', 60)
+    await cache.claim(`${key}l`, 'L1', 60)
+    await cache.claim(`${key}f`, 'L1', MINUTE)
+    await cache.fill(`${key}f`, 'L1', 'V1', 60)
+    await cache.put(`${key}again`, 'V1', 60)
+    await cache.put(`${key}again`, 'V2', MINUTE)
+    await sleep(100)
+    assert.equal(await cache.fill(`${key}l`, 'L1', 'Vlate', MINUTE), false)
+    const entries = await cache.lookupMany([`${key}v`, `${key}l`, `${key}f`, `${key}again`])
+    assert.deepEqual(entries, [null, null, null, 'V2'])
+  })
+
+  check('answers, and says of which type it is', async (cache) => {
+    await cache.ping()
+    assert.equal(cache.stats().type, cache.type)
+  })
+
+  check('closes, twice if asked, and is empty afterwards rather than in error', async (cache, key) => {
+    await cache.put(key, 'Vrow', MINUTE)
+    await cache.close()
+    await cache.close()
+    assert.equal(isAnswer(await cache.lookup(key)), false)
+    await cache.remove([key])
+  })
+
+  return cases
+}

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict'
+import { type Cases, refused, times } from './contract.ts'
+
+const message = { id: 'm', role: 'user', content: 'hello' }
+
+/** What has expired is absent at once, and removed by `maintain()`. */
+export const expiryCases: Cases = {
+  async 'hides a session from its instant on'({ storage: { sessions, messages }, name, clock }) {
+    const [id, ownerId] = [name('id'), name('owner')]
+    await sessions.create({ id, ownerId, expiresAt: clock.after(60) })
+    await messages.append(id, message)
+    clock.advance(59.999)
+    assert.equal((await sessions.get(id))?.id, id)
+    assert.equal((await sessions.list({ ownerId })).items.length, 1)
+    clock.advance(0.001)
+    assert.equal(await sessions.get(id), undefined)
+    assert.equal(await sessions.summary(id), undefined)
+    assert.deepEqual(await sessions.list({ ownerId }), { items: [] })
+    await refused(sessions.update(id, { title: 'x' }), 'NOT_FOUND')
+    await refused(sessions.update(id, { title: 'x' }, { ifVersion: 1 }), 'NOT_FOUND')
+    await refused(sessions.mergeMetadata(id, { a: 1 }), 'NOT_FOUND')
+    await refused(sessions.fork(id, { id: name('copy') }), 'NOT_FOUND')
+    assert.equal(await sessions.get(name('copy')), undefined)
+    assert.equal(await sessions.delete(id), false)
+  },
+
+  async 'hides the messages with their session'({ storage: { sessions, messages }, name, clock }) {
+    const id = name()
+    await sessions.create({ id, expiresAt: clock.after(60) })
+    await messages.append(id, message)
+    clock.advance(60)
+    assert.equal(await messages.get(id, 'm'), undefined)
+    assert.deepEqual(await messages.list(id), { items: [] })
+    assert.deepEqual(await messages.latest(id, 5), [])
+    for await (const met of messages.iterate(id)) assert.fail(`met ${met.id}`)
+    await refused(messages.update(id, 'm', { content: 'x' }), 'NOT_FOUND')
+    assert.equal(await messages.pop(id), undefined)
+    assert.equal(await messages.clear(id), 0)
+  },
+
+  async 'lets an expired id be used anew'({ storage: { sessions, messages }, name, clock }) {
+    for (const text of ['create', 'append', 'fork']) {
+      await sessions.create({ id: name(text), title: 'old', metadata: { old: true }, expiresAt: clock.after(60) })
+      await messages.append(name(text), [message, { role: 'user', content: 'more' }])
+    }
+    clock.advance(60)
+    const created = await sessions.create({ id: name('create') })
+    assert.deepEqual([created.title, created.metadata, created.version], [null, {}, 1])
+    assert.deepEqual(await messages.list(name('create')), { items: [] })
+
+    const appended = await messages.append(name('append'), { ...message, content: 'anew' })
+    assert.deepEqual([appended.seq, appended.content], [1, 'anew'])
+    const summary = await sessions.summary(name('append'))
+    assert.deepEqual([summary?.title, summary?.messageCount, summary?.expiresAt], [null, 1, null])
+
+    await messages.append(name('original'), { id: 'o', role: 'user', content: 'original' })
+    await sessions.fork(name('original'), { id: name('fork') })
+    const { items } = await messages.list(name('fork'))
+    assert.deepEqual(
+      items.map(({ id }) => id),
+      ['o'],
+    )
+  },
+
+  async 'lets many begin anew at once'({ storage: { sessions, messages }, name, clock }) {
+    const id = name()
+    await sessions.create({ id, expiresAt: clock.after(60) })
+    await messages.append(id, message)
+    clock.advance(60)
+    await Promise.all(times(20, (i) => messages.append(id, { id: `new${i}`, role: 'user', content: 'x' })))
+    const { items } = await messages.list(id)
+    assert.equal(items.length, 20)
+    assert.deepEqual(
+      items.map(({ seq }) => seq),
+      times(20, (i) => i + 1),
+    )
+  },
+
+  async 'may be put off, and may be past from the beginning'({ storage: { sessions }, name, clock }) {
+    await sessions.create({ id: name('put off'), expiresAt: clock.after(60) })
+    await sessions.update(name('put off'), { expiresAt: clock.after(120) })
+    clock.advance(60)
+    assert.equal((await sessions.get(name('put off')))?.version, 2)
+    await sessions.create({ id: name('past'), expiresAt: clock.after(-1) })
+    assert.equal(await sessions.get(name('past')), undefined)
+  },
+
+  async 'of a key ends its value'({ storage: { kv }, name, clock }) {
+    const key = name('a')
+    const entry = await kv.set(key, 1, { ttlSeconds: 60 })
+    assert.deepEqual(entry.expiresAt, clock.after(60))
+    clock.advance(59.999)
+    assert.equal(await kv.get(key), 1)
+    clock.advance(0.001)
+    assert.equal(await kv.get(key), undefined)
+    assert.equal(await kv.getEntry(key), undefined)
+    assert.equal((await kv.getMany([key])).size, 0)
+    assert.deepEqual(await kv.keys({ prefix: name() }), { items: [] })
+    assert.deepEqual(await kv.entries({ prefix: name() }), { items: [] })
+    await refused(kv.set(key, 2, { ifVersion: 1 }), 'VERSION_CONFLICT')
+    assert.equal(await kv.delete(key), false)
+  },
+
+  async 'of a key lets it start anew'({ storage: { kv }, name, clock }) {
+    for (const text of ['set', 'absent']) {
+      await kv.set(name(text), 'old', { ttlSeconds: 60 })
+      await kv.set(name(text), 'old', { ttlSeconds: 60 })
+    }
+    clock.advance(60)
+    const now = clock.now()
+    const anew = { key: name('set'), value: 'new', version: 1, createdAt: now, updatedAt: now, expiresAt: null }
+    assert.deepEqual(await kv.set(name('set'), 'new'), anew)
+    assert.deepEqual(await kv.getEntry(name('set')), anew)
+    assert.deepEqual(await kv.setIfAbsent(name('absent'), 'new'), { value: 'new', inserted: true })
+    assert.deepEqual(await kv.getEntry(name('absent')), { ...anew, key: name('absent') })
+  },
+
+  async 'of a key is that of its last write'({ storage: { kv }, name, clock }) {
+    await kv.set(name('a'), 1, { ttlSeconds: 60 })
+    await kv.set(name('a'), 2)
+    await kv.setIfAbsent(name('b'), 1, { ttlSeconds: 60 })
+    await kv.setIfAbsent(name('b'), 2)
+    clock.advance(60)
+    assert.equal(await kv.get(name('a')), 2)
+    assert.equal(await kv.get(name('b')), undefined)
+  },
+
+  async 'lets maintain() remove what is over, and nothing else'({ storage, name, clock }) {
+    const { sessions, messages, kv } = storage
+    await storage.maintain()
+    for (const i of times(120, (index) => index)) {
+      await sessions.create({ id: name(`over${i}`), expiresAt: clock.after(60) })
+      await kv.set(name(`over${i}`), i, { ttlSeconds: 60 })
+    }
+    await messages.append(
+      name('over0'),
+      times(3, () => ({ role: 'user', content: 'x' })),
+    )
+    await sessions.create({ id: name('later'), expiresAt: clock.after(61) })
+    await sessions.create({ id: name('stays') })
+    await messages.append(name('stays'), message)
+    await kv.set(name('later'), 1, { ttlSeconds: 61 })
+    await kv.set(name('stays'), 1)
+    clock.advance(60)
+    const before = (await storage.stats()).database.rows
+    const reports = await storage.maintain()
+    const after = (await storage.stats()).database.rows
+    const removed = (step: string) => reports.find((report) => report.step === step)?.removed
+    const gone = (table: string) => Number(before[table]) - Number(after[table])
+    assert.ok(gone('sessions') >= 120 && gone('messages') >= 3 && gone('kv') >= 120) // other cases' may be among them
+    assert.deepEqual([removed('expired-sessions'), removed('expired-keys')], [gone('sessions'), gone('kv')])
+    for (const i of [0, 119]) assert.equal(await sessions.delete(name(`over${i}`)), false)
+    assert.equal((await sessions.get(name('later')))?.id, name('later'))
+    assert.equal((await messages.get(name('stays'), 'm'))?.content, 'hello')
+    assert.deepEqual([await kv.get(name('later')), await kv.get(name('stays'))], [1, 1])
+    for (const { removed: again, error } of await storage.maintain()) assert.deepEqual([again, error], [0, undefined])
+  },
+}

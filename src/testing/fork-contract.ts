@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { type Cases, refused, times } from './contract.ts'
+
+/** `storage.sessions.fork`. */
+export const forkCases: Cases = {
+  async 'copies the conversation, which then goes its own way'({ storage: { sessions, messages }, name, clock }) {
+    const [id, copy] = [name('original'), name('copy')]
+    const expiresAt = clock.after(3600)
+    await sessions.create({ id, title: 'title', ownerId: name('owner'), metadata: { z: 1, a: '\u0000' }, expiresAt })
+    await messages.append(
+      id,
+      times(5, (i) => ({ id: `m${i}`, role: 'user', content: [{ type: 'text', text: `${i}` }], metadata: { i } })),
+    )
+    await messages.pop(id)
+    await sessions.update(id, { title: 'newer' })
+    const original = await sessions.summary(id)
+    clock.advance(60)
+    const forked = await sessions.fork(id, { id: copy })
+    const now = clock.now()
+    assert.deepEqual(forked, {
+      ...original,
+      id: copy,
+      title: 'newer',
+      parentId: id,
+      version: 1,
+      createdAt: now,
+      updatedAt: now,
+      lastActiveAt: now,
+      lastSeq: 4,
+      messageCount: 4,
+    })
+    assert.deepEqual(await sessions.summary(copy), forked)
+    assert.deepEqual(await sessions.summary(id), original)
+    const { items } = await messages.list(id)
+    const ofCopy = items.map((message) => ({ ...message, sessionId: copy }))
+    assert.deepEqual((await messages.list(copy)).items, ofCopy)
+    assert.equal((await messages.append(copy, { role: 'user', content: 'x' })).seq, 5)
+    await messages.update(copy, 'm0', { content: 'changed' })
+    await messages.truncate(copy, { afterSeq: 1 })
+    assert.deepEqual((await messages.list(id)).items, items)
+    assert.equal(await sessions.delete(id), true)
+    assert.equal((await sessions.get(copy))?.parentId, id)
+    assert.equal((await messages.get(copy, 'm0'))?.content, 'changed')
+  },
+
+  async 'goes up to throughSeq, under a title of its own'({ storage: { sessions, messages }, name }) {
+    await messages.append(
+      name(),
+      times(5, (i) => ({ id: `m${i}`, role: 'user', content: `${i}` })),
+    )
+    for (const [throughSeq, count] of [
+      [0, 0],
+      [1, 1],
+      [3, 3],
+      [5, 5],
+      [2 ** 31, 5],
+      [Number.MAX_SAFE_INTEGER, 5],
+    ]) {
+      const { id, title, lastSeq, messageCount } = await sessions.fork(name(), { throughSeq, title: 'branch' })
+      assert.deepEqual({ title, lastSeq, messageCount }, { title: 'branch', lastSeq: count, messageCount: count })
+      assert.equal((await messages.list(id)).items.length, count)
+    }
+    await sessions.update(name(), { title: 'title' })
+    assert.equal((await sessions.fork(name())).title, 'title')
+    assert.equal((await sessions.fork(name(), { title: null })).title, null)
+  },
+
+  async 'needs an original, and an id that is free'({ storage: { sessions, messages }, name }) {
+    await refused(sessions.fork(name('absent'), { id: name('copy') }), 'NOT_FOUND')
+    assert.equal(await sessions.get(name('copy')), undefined)
+    await messages.append(name(), { id: 'm', role: 'user', content: 'original' })
+    await messages.append(name('taken'), { id: 'n', role: 'user', content: 'its own' })
+    await messages.pop(name('taken'))
+    const before = await sessions.summary(name('taken'))
+    await refused(sessions.fork(name(), { id: name('taken') }), 'ALREADY_EXISTS')
+    await refused(sessions.fork(name(), { id: name() }), 'ALREADY_EXISTS')
+    await refused(sessions.fork(name('absent'), { id: name('taken') }), 'NOT_FOUND')
+    assert.deepEqual(await sessions.summary(name('taken')), before)
+    assert.deepEqual(
+      (await messages.list(name('taken'))).items.map(({ id }) => id),
+      [],
+    )
+  },
+
+  async 'is whole, however many appends run beside it'({ storage: { sessions, messages }, name }) {
+    await messages.append(name(), { role: 'user', content: 'first' })
+    const [, ...forks] = await Promise.all([
+      Promise.all(
+        times(30, (i) =>
+          messages.append(
+            name(),
+            times(3, () => ({ role: 'user', content: `${i}` })),
+          ),
+        ),
+      ),
+      ...times(5, () => sessions.fork(name())),
+    ])
+    for (const { id, lastSeq, messageCount } of forks) {
+      const { items } = await messages.list(id, { limit: 1000 })
+      assert.equal(items.length, messageCount)
+      assert.equal(items.at(-1)?.seq, lastSeq)
+      assert.equal(messageCount % 3, 1) // no append was cut in two
+    }
+  },
+}

@@ -1,0 +1,5 @@
+export { blobsContract } from './blobs-contract.ts'
+export { bytesContract } from './bytes-contract.ts'
+export { cacheContract } from './cache-contract.ts'
+export type { ContractCase, OpenStorage } from './contract.ts'
+export { repositoryContract } from './repository-contract.ts'

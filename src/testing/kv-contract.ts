@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { AWKWARD_PREFIXES, allPages, byBytes, type Cases, invalid, refused, times } from './contract.ts'
+import { badCursors } from './sessions-contract.ts'
+
+/** Values that a codec is likely to bend. */
+const VALUES = [
+  null,
+  true,
+  0,
+  -1.5e-7,
+  2 ** 53,
+  '',
+  '10',
+  'null',
+  '"',
+  '\u0000',
+  '\ud800',
+  '🗝',
+  [],
+  {},
+  [[null]],
+  { '2': 1, '1': 2 },
+]
+
+/** `storage.kv`. */
+export const kvCases: Cases = {
+  async 'set and get any JSON'({ storage: { kv }, name }) {
+    assert.equal(await kv.get(name()), undefined)
+    for (const [i, value] of VALUES.entries()) {
+      const key = name(`${i}`)
+      assert.deepEqual((await kv.set(key, value)).value, value)
+      assert.deepEqual(await kv.get(key), value)
+      assert.deepEqual(await kv.setIfAbsent(`${key}/absent`, value), { value, inserted: true })
+      assert.deepEqual(await kv.get(`${key}/absent`), value)
+    }
+    const keys = VALUES.map((_, i) => name(`${i}`))
+    assert.deepEqual(
+      [...(await kv.getMany(keys)).entries()].toSorted(),
+      keys.map((key, i) => [key, VALUES[i]]).toSorted(),
+    )
+    assert.deepEqual(await kv.set(name(), { kept: 1, dropped: undefined }).then(({ value }) => value), { kept: 1 })
+  },
+
+  async 'set counts versions and keeps the time of creation'({ storage: { kv }, name, clock }) {
+    const created = await kv.set(name(), 'a')
+    const now = clock.now()
+    assert.deepEqual(created, { key: name(), value: 'a', version: 1, createdAt: now, updatedAt: now, expiresAt: null })
+    clock.advance(5)
+    const updated = await kv.set(name(), null)
+    assert.deepEqual(updated, { ...created, value: null, version: 2, updatedAt: clock.now() })
+    assert.deepEqual(await kv.getEntry(name()), updated)
+    assert.equal(await kv.delete(name()), true)
+    assert.equal((await kv.set(name(), 'anew')).version, 1)
+  },
+
+  async 'set with ifVersion lets one of many win'({ storage: { kv }, name }) {
+    const key = name()
+    await kv.set(key, 'first')
+    const settled = await Promise.allSettled(times(20, (i) => kv.set(key, i, { ifVersion: 1 })))
+    const winner = settled.findIndex(({ status }) => status === 'fulfilled')
+    assert.equal(settled.filter(({ status }) => status === 'fulfilled').length, 1)
+    assert.equal(await kv.get(key), winner)
+    for (const ifVersion of [1, 3]) {
+      await assert.rejects(kv.set(key, 'late', { ifVersion }), {
+        code: 'VERSION_CONFLICT',
+        details: { key, expected: ifVersion, actual: 2 },
+      })
+    }
+    for (const ifVersion of [2 ** 31, Number.MAX_SAFE_INTEGER]) {
+      await refused(kv.set(key, 'late', { ifVersion }), 'VERSION_CONFLICT')
+    }
+    await refused(kv.set(name('absent'), 1, { ifVersion: 1 }), 'VERSION_CONFLICT')
+    assert.equal(await kv.get(name('absent')), undefined)
+    assert.deepEqual((await kv.set(key, 'next', { ifVersion: 2 })).version, 3)
+    await Promise.all(times(30, (i) => kv.set(key, i)))
+    assert.equal((await kv.getEntry(key))?.version, 33)
+  },
+
+  async 'setIfAbsent lets one of many win, and tells the others'({ storage: { kv }, name }) {
+    const results = await Promise.all(times(30, (i) => kv.setIfAbsent(name(), { i })))
+    const winners = results.filter(({ inserted }) => inserted)
+    assert.equal(winners.length, 1)
+    for (const { value } of results) assert.deepEqual(value, winners[0]?.value)
+    assert.equal((await kv.getEntry(name()))?.version, 1)
+    assert.deepEqual(await kv.setIfAbsent(name(), 'late'), { value: winners[0]?.value, inserted: false })
+    await kv.set(name('null'), null)
+    assert.deepEqual(await kv.setIfAbsent(name('null'), 1), { value: null, inserted: false })
+  },
+
+  async 'setIfAbsent settles while others delete'({ storage: { kv }, name }) {
+    const racing = times(40, (i) => (i % 2 === 0 ? kv.setIfAbsent(name(), i) : kv.delete(name())))
+    const inserted = (await Promise.all(racing)).filter((result) => typeof result === 'object' && result.inserted)
+    assert.ok(inserted.length >= 1)
+  },
+
+  async 'getMany finds those that are there'({ storage: { kv }, name }) {
+    const keys = times(150, (i) => name(`${i}`))
+    await Promise.all(keys.map((key, i) => kv.set(key, i)))
+    const asked = [...keys, name('absent'), keys[0] ?? '', ...times(849, (i) => name(`not ${i}`))].slice(0, 1000)
+    const found = await kv.getMany(asked)
+    assert.deepEqual(new Map([...found].toSorted()), new Map(keys.map((key, i) => [key, i] as const).toSorted()))
+    assert.equal((await kv.getMany([])).size, 0)
+  },
+
+  async 'delete tells whether there was a value'({ storage: { kv }, name }) {
+    await kv.set(name(), null)
+    assert.equal(await kv.delete(name()), true)
+    assert.equal(await kv.delete(name()), false)
+    assert.equal(await kv.get(name()), undefined)
+    const deleted = await kv.set(name(), 1).then(() => Promise.all(times(10, () => kv.delete(name()))))
+    assert.equal(deleted.filter(Boolean).length, 1)
+  },
+
+  async 'keys and entries page through a prefix, to the letter'({ storage: { kv }, name }) {
+    const names = AWKWARD_PREFIXES.flatMap((prefix) => ['', 'a', 'B', '\u{10ffff}'].map((end) => name(prefix + end)))
+    const keys = [...new Set(names)].toSorted(byBytes)
+    await Promise.all(keys.map((key) => kv.set(key, key)))
+    for (const prefix of AWKWARD_PREFIXES) {
+      const expected = keys.filter((key) => key.startsWith(name(prefix)))
+      for (const limit of [1, 3, 1000]) {
+        assert.deepEqual(await allPages((page) => kv.keys({ prefix: name(prefix), ...page }), limit), expected)
+      }
+      const entries = await allPages((page) => kv.entries({ prefix: name(prefix), ...page }), 7)
+      assert.deepEqual(
+        entries.map(({ key, value, version }) => [key, value, version]),
+        expected.map((key) => [key, key, 1]),
+      )
+    }
+    const everything = await allPages((page) => kv.keys(page), 50)
+    assert.deepEqual(
+      everything.filter((key) => key.startsWith(name())),
+      keys,
+    )
+    assert.deepEqual(everything, everything.toSorted(byBytes))
+    await Promise.all(times(60, (i) => kv.set(name(`many${i}`), i)))
+    assert.equal((await kv.keys({ prefix: name('many') })).items.length, 50)
+  },
+
+  async 'keys of the highest code points are their own prefix'({ storage: { kv } }) {
+    const highest = ['\u{10ffff}', '\u{10ffff}\u{10ffff}', '\u{10ffff}x', 'x\u{10ffff}', 'x\u{10ffff}y', 'y']
+    for (const key of highest) await kv.set(key, key)
+    assert.deepEqual((await kv.keys({ prefix: '\u{10ffff}' })).items, [
+      '\u{10ffff}',
+      '\u{10ffff}x',
+      '\u{10ffff}\u{10ffff}',
+    ])
+    assert.deepEqual((await kv.keys({ prefix: '\u{10ffff}\u{10ffff}' })).items, ['\u{10ffff}\u{10ffff}'])
+    assert.deepEqual((await kv.keys({ prefix: 'x\u{10ffff}' })).items, ['x\u{10ffff}', 'x\u{10ffff}y'])
+    for (const key of highest) await kv.delete(key)
+  },
+
+  async 'refuse what cannot be stored, and change nothing'({ storage: { kv }, name }) {
+    const before = await kv.set(name(), { before: true })
+    const circle: unknown[] = []
+    circle.push({ circle })
+    const hole = [1, 2]
+    delete hole[0]
+    const values: [value: unknown, path: string][] = [
+      [undefined, 'value'],
+      [Number.NaN, 'value'],
+      [1n, 'value'],
+      [() => {}, 'value'],
+      [Symbol('s'), 'value'],
+      [new Date(), 'value'],
+      [new Map(), 'value'],
+      [Buffer.from('x'), 'value'],
+      [circle, 'value'],
+      [{ a: [0, { b: Number.NEGATIVE_INFINITY }] }, 'value.a.1.b'],
+      [hole, 'value.0'],
+      [{ '': { toJSON: () => 1 } }, 'value..toJSON'],
+    ]
+    for (const [value, path] of values) {
+      await invalid(kv.set(name(), value), path)
+      await invalid(kv.setIfAbsent(name('new'), value), path)
+    }
+    for (const key of ['', 'a\0', '\ud800', 'x'.repeat(1025), 'ü'.repeat(513), 5 as unknown as string]) {
+      await invalid(kv.set(key, 1), 'key')
+      await invalid(kv.setIfAbsent(key, 1), 'key')
+      await invalid(kv.get(key), 'key')
+      await invalid(kv.getEntry(key), 'key')
+      await invalid(kv.delete(key), 'key')
+      await invalid(kv.getMany(['fine', key]), 'keys.1')
+    }
+    for (const prefix of ['a\0', '\udc00', 'x'.repeat(1025)]) {
+      await invalid(kv.keys({ prefix }), 'options.prefix')
+      await invalid(kv.entries({ prefix }), 'options.prefix')
+    }
+    await invalid(kv.getMany(times(1001, (i) => `${i}`)), 'keys')
+    await invalid(kv.getMany('text' as unknown as string[]), 'keys')
+    for (const ttlSeconds of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e12]) {
+      await invalid(kv.set(name(), 1, { ttlSeconds }), 'options.ttlSeconds')
+      await invalid(kv.setIfAbsent(name('new'), 1, { ttlSeconds }), 'options.ttlSeconds')
+    }
+    for (const ifVersion of [0, 1.5, 2 ** 53]) await invalid(kv.set(name(), 1, { ifVersion }), 'options.ifVersion')
+    for (const limit of [0, 1001, 1.5]) await invalid(kv.keys({ limit }), 'options.limit')
+    await badCursors((cursor) => kv.keys({ cursor }))
+    await badCursors((cursor) => kv.entries({ cursor }))
+    assert.deepEqual(await kv.getEntry(name()), before)
+    assert.equal(await kv.get(name('new')), undefined)
+    for (const key of ['x'.repeat(1024), 'ü'.repeat(512)]) {
+      await kv.set(key, 1)
+      assert.deepEqual((await kv.keys({ prefix: key })).items, [key])
+      assert.equal(await kv.delete(key), true)
+    }
+  },
+}

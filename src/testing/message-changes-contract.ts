@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import type { MessageInput } from '../repositories/messages.ts'
+import { type Cases, invalid, refused, times } from './contract.ts'
+import { badCursors } from './sessions-contract.ts'
+
+const user = (content: string, id?: string): MessageInput => ({ id, role: 'user', content })
+
+/** `storage.messages`: update, remove, and what is refused. */
+export const messageChangeCases: Cases = {
+  async 'update changes what is given and leaves the rest'({ storage: { sessions, messages }, name }) {
+    const input = { id: 'm', role: 'assistant', content: 'old', metadata: { kept: true } }
+    const stored = await messages.append(name(), input)
+    const summary = await sessions.summary(name())
+    const updated = await messages.update(name(), 'm', { content: [{ type: 'text', text: 'new' }], role: undefined })
+    assert.deepEqual(updated, { ...stored, content: [{ type: 'text', text: 'new' }] })
+    const emptied = await messages.update(name(), 'm', { content: null, role: 'tool', metadata: { z: 1, a: 2 } })
+    assert.deepEqual(emptied, { ...stored, content: null, role: 'tool', metadata: { z: 1, a: 2 } })
+    assert.deepEqual(await messages.update(name(), 'm', {}), emptied)
+    assert.deepEqual(await messages.get(name(), 'm'), emptied)
+    assert.deepEqual(await sessions.summary(name()), summary)
+    await refused(messages.update(name(), 'absent', { content: 'x' }), 'NOT_FOUND')
+    await refused(messages.update(name(), 'absent', {}), 'NOT_FOUND')
+  },
+
+  async 'pop removes the newest, whose number is not used again'({ storage: { sessions, messages }, name }) {
+    const stored = await messages.append(name(), [user('1', 'a'), user('2', 'b')])
+    assert.deepEqual(await messages.pop(name()), stored[1])
+    assert.equal((await messages.append(name(), user('3', 'b'))).seq, 3)
+    const { lastSeq, messageCount } = (await sessions.summary(name())) ?? {}
+    assert.deepEqual([lastSeq, messageCount], [3, 2])
+    assert.equal((await messages.pop(name()))?.seq, 3)
+    assert.deepEqual(await messages.pop(name()), stored[0])
+    assert.equal(await messages.pop(name()), undefined)
+    assert.equal(await messages.pop(name('absent')), undefined)
+    assert.equal(await sessions.get(name('absent')), undefined)
+    assert.equal((await sessions.summary(name()))?.messageCount, 0)
+    assert.equal((await messages.append(name(), user('4'))).seq, 4)
+  },
+
+  async 'pop from many at once gives each message to one'({ storage: { sessions, messages }, name }) {
+    await messages.append(
+      name(),
+      times(20, (i) => user(`${i}`)),
+    )
+    const popped = await Promise.all(times(25, () => messages.pop(name())))
+    const seqs = popped.flatMap((message) => message?.seq ?? [])
+    assert.deepEqual(
+      seqs.toSorted((a, b) => a - b),
+      times(20, (i) => i + 1),
+    )
+    assert.equal((await sessions.summary(name()))?.messageCount, 0)
+  },
+
+  async 'truncate and clear remove what comes after, and count it'({ storage: { sessions, messages }, name }) {
+    const id = name()
+    await messages.append(
+      id,
+      times(10, (i) => user(`${i + 1}`)),
+    )
+    await messages.append(name('other'), user('other'))
+    assert.equal(await messages.truncate(id, { afterSeq: 10 }), 0)
+    assert.equal(await messages.truncate(id, { afterSeq: Number.MAX_SAFE_INTEGER }), 0)
+    assert.equal(await messages.truncate(id, { afterSeq: 6 }), 4)
+    assert.equal(await messages.truncate(id, { afterSeq: 6 }), 0)
+    const { items } = await messages.list(id)
+    assert.deepEqual(
+      items.map(({ seq }) => seq),
+      times(6, (i) => i + 1),
+    )
+    const { lastSeq, messageCount } = (await sessions.summary(id)) ?? {}
+    assert.deepEqual([lastSeq, messageCount], [10, 6])
+    assert.equal((await messages.append(id, user('11'))).seq, 11)
+    assert.equal(await messages.clear(id), 7)
+    assert.equal(await messages.clear(id), 0)
+    assert.equal(await messages.clear(name('absent')), 0)
+    assert.equal((await sessions.summary(id))?.messageCount, 0)
+    assert.equal((await messages.append(id, user('12'))).seq, 12)
+    assert.equal((await messages.list(name('other'))).items.length, 1)
+  },
+
+  async 'removals and appends at once keep the count true'({ storage: { sessions, messages }, name }) {
+    const id = name()
+    await messages.append(
+      id,
+      times(10, () => user('x')),
+    )
+    await Promise.all(
+      times(40, (i) => {
+        if (i % 8 === 0) return messages.truncate(id, { afterSeq: i })
+        return i % 2 === 0 ? messages.pop(id) : messages.append(id, [user('x'), user('y')])
+      }),
+    )
+    const { items } = await messages.list(id, { limit: 1000 })
+    assert.equal((await sessions.summary(id))?.messageCount, items.length)
+    assert.equal((await messages.append(id, user('last'))).seq, 51)
+  },
+
+  async 'refuse what cannot be stored, and change nothing'({ storage: { sessions, messages }, name }) {
+    const id = name()
+    const stored = await messages.append(id, { ...user('before', 'm'), metadata: { a: 1 } })
+    const before = await sessions.summary(id)
+    const values: [field: string, value: unknown, path?: string][] = [
+      ['role', ''],
+      ['role', 'a\0'],
+      ['role', '\ud800'],
+      ['role', 'x'.repeat(101)],
+      ['content', 5],
+      ['content', { type: 'text' }],
+      ['content', ['text'], 'content.0'],
+      ['content', [{ type: 'text' }, { text: 'no type' }], 'content.1'],
+      ['content', [{ type: 5 }], 'content.0'],
+      ['content', [{ type: 'x', data: [{ n: Number.POSITIVE_INFINITY }] }], 'content.0.data.0.n'],
+      ['content', [{ type: 'x', data: new Uint8Array(1) }], 'content.0.data'],
+      ['content', [{ type: 'x', data: new Map() }], 'content.0.data'],
+      ['metadata', null],
+      ['metadata', 'text'],
+      ['metadata', { a: { b: Symbol('s') } }, 'metadata.a.b'],
+    ]
+    for (const [field, value, path = field] of values) {
+      const message = { ...user('x'), [field]: value } as MessageInput // what a program without types may pass
+      await invalid(messages.append(id, message), `message.${path}`)
+      await invalid(messages.append(id, [user('fine'), message]), `messages.1.${path}`)
+      await invalid(messages.update(id, 'm', { [field]: value }), `patch.${path}`)
+    }
+    await invalid(messages.append(id, { role: 'user' } as MessageInput), 'message.content')
+    await invalid(messages.append(id, { ...user('x'), createdAt: new Date(Number.NaN) }), 'message.createdAt')
+    await invalid(messages.append(id, { ...user('x'), createdAt: new Date(-1e15) }), 'message.createdAt')
+    await invalid(messages.append(id, [user('1', 'n'), user('2', 'o'), user('3', 'n')]), 'messages.2.id')
+    await invalid(
+      messages.append(
+        id,
+        times(1001, () => user('x')),
+      ),
+      'messages',
+    )
+    await invalid(messages.update(id, 'm', { id: 'n' } as object), 'patch')
+    for (const bad of ['', '\0', '\udc00', 'x'.repeat(256), 'ü'.repeat(128), null as unknown as string]) {
+      await invalid(messages.append(bad, user('x')), 'sessionId')
+      await invalid(messages.list(bad), 'sessionId')
+      await invalid(messages.latest(bad, 1), 'sessionId')
+      await invalid(messages.iterate(bad).next(), 'sessionId')
+      await invalid(messages.get(bad, 'm'), 'sessionId')
+      await invalid(messages.update(bad, 'm', {}), 'sessionId')
+      await invalid(messages.pop(bad), 'sessionId')
+      await invalid(messages.clear(bad), 'sessionId')
+      await invalid(messages.get(id, bad), 'id')
+      await invalid(messages.update(id, bad, {}), 'id')
+      await invalid(messages.append(id, user('x', bad)), 'message.id')
+    }
+    for (const bad of [0, 1001, 2.5, 2 ** 53]) {
+      await invalid(messages.list(id, { limit: bad }), 'options.limit')
+      await invalid(messages.latest(id, bad), 'count')
+      await invalid(messages.iterate(id, { batchSize: bad }).next(), 'options.batchSize')
+    }
+    for (const bad of [-1, 0.5, 2 ** 53, Number.NaN]) {
+      await invalid(messages.list(id, { after: bad }), 'options.after')
+      await invalid(messages.list(id, { before: bad }), 'options.before')
+      await invalid(messages.truncate(id, { afterSeq: bad }), 'options.afterSeq')
+    }
+    await invalid(messages.truncate(id, undefined as unknown as { afterSeq: number }), 'options')
+    await badCursors((cursor) => messages.list(id, { cursor }))
+    assert.deepEqual(await messages.list(id), { items: [stored] })
+    assert.deepEqual(await sessions.summary(id), before)
+  },
+}

@@ -1,0 +1,88 @@
+import { openStorage } from 'holdfast'
+import { expect, test } from 'vitest'
+import { compare, median } from '../bench/harness.ts'
+import { Lab } from '../bench/lab.ts'
+import { runRows } from '../bench/report.ts'
+import { rows } from '../bench/rows.ts'
+
+const effort = { rounds: 2, sampleMillis: 0, warmupMillis: 0 }
+
+test('every row runs, and says something that can be compared with its target', { timeout: 120_000 }, async () => {
+  const url = new URL('../src/index.ts', import.meta.url).href
+  const lab = new Lab({ subject: { openStorage, url }, effort, messages: 2000, sessions: 200 })
+  const printed: string[] = []
+  const results = await runRows(rows, lab, (line) => printed.push(line)).finally(() => lab.close())
+
+  expect(results).toHaveLength(rows.length)
+  for (const { row, result } of results) {
+    for (const value of [result.value, ...Object.values(result.others ?? {}), ...Object.values(result.micros ?? {})]) {
+      expect(Number.isFinite(value) && value >= 0, row.name).toBe(true)
+    }
+    expect(printed.filter((line) => line.startsWith(`${row.name}  `))).toHaveLength(1)
+  }
+  const roundTrips = results.find(({ row }) => row.name.includes('round trips'))
+  expect(roundTrips?.result.value).toBe(1)
+})
+
+test('the ways take turns, and each round is compared within itself', async () => {
+  const calls: string[] = []
+  const way = (name: string) => ({ call: (i: number) => calls.push(`${name}${i}`) })
+  const ways = { ours: way('a'), baseline: way('b'), others: { third: way('c') }, close: async () => {} }
+  const measured = await compare(ways, 1, { ...effort, rounds: 20 })
+  expect(Object.keys(measured.otherRatios)).toEqual(['third'])
+
+  const rounds = calls.slice(3) // the warm-up
+  for (let i = 0; i < 20; i++) {
+    const round = rounds.slice(3 * i, 3 * i + 3)
+    expect(round.toSorted()).toEqual([`a${i + 1}`, `b${i + 1}`, `c${i + 1}`])
+  }
+  expect(
+    new Set(
+      rounds
+        .map((call) => call.slice(0, 1))
+        .join('')
+        .match(/.../g),
+    ).size,
+  ).toBeGreaterThan(1)
+})
+
+test('what takes twice as long measures so, whatever the machine is slowed down by', async () => {
+  let slowness = 1
+  const spin = (millis: number) => {
+    for (const end = performance.now() + millis * slowness; performance.now() < end; );
+  }
+  const ways = {
+    ours: { call: () => spin(0.4) },
+    baseline: { call: () => spin(0.2) },
+    close: async () => {},
+  }
+  // From round to round, not within one.
+  const tidy = async () => {
+    slowness = 1 + (Math.floor(calls++ / 2) % 3)
+  }
+  let calls = 0
+  const { ratio } = await compare({ ...ways, baseline: { ...ways.baseline, tidy }, ours: { ...ways.ours, tidy } }, 1, {
+    rounds: 30,
+    sampleMillis: 1,
+    warmupMillis: 5,
+  })
+  expect(ratio).toBeGreaterThan(1.6)
+  expect(ratio).toBeLessThan(2.5)
+})
+
+test('calls in flight take each other’s place', async () => {
+  let running = 0
+  let most = 0
+  const call = async () => {
+    most = Math.max(most, ++running)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    running--
+  }
+  await compare({ ours: { call }, baseline: { call }, close: async () => {} }, 16, effort)
+  expect(most).toBe(16)
+})
+
+test('a median', () => {
+  expect(median([9, 1, 5])).toBe(5)
+  expect(median([4, 1, 3, 2])).toBe(2.5)
+})

@@ -1,0 +1,20 @@
+import { describe, expect, test } from 'vitest'
+import { LocalBytes } from '../../src/blobs/local.ts'
+import { MemoryBytes } from '../../src/blobs/memory.ts'
+import { bytesContract } from '../../src/testing/bytes-contract.ts'
+import { temporaryDirectory } from '../setup/temporary.ts'
+
+const backends = {
+  'in-memory': async () => new MemoryBytes(),
+  local: () => LocalBytes.open({ storePath: temporaryDirectory('blobs') }),
+}
+
+for (const [type, open] of Object.entries(backends)) {
+  describe(`bytes: ${type}`, () => {
+    for (const { name, run } of bytesContract(open)) test(name, run)
+
+    test('says which it is', async () => {
+      expect((await open()).type).toBe(type)
+    })
+  })
+}

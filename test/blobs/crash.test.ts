@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto'
+import { readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { BlobRecord } from 'holdfast'
+import { afterEach, expect, test } from 'vitest'
+import { runScript } from '../setup/processes.ts'
+import { rounds, soak } from '../setup/rounds.ts'
+import { sha256 } from './fixture.ts'
+import { eachStore, type Open, SHARED } from './stores.ts'
+
+const DAY = 86_400_000
+const later = () => new Date(Date.now() + 2 * DAY)
+
+type Said = { acknowledged?: BlobRecord; deleting?: string }
+
+/** The steps of each operation; in `npm test`, on PostgreSQL, only those between which it differs. */
+const STEPS: Record<string, string[]> = {
+  put: [
+    ...['stage.create', 'stage.write', 'stage.sync', 'put.claim', 'put.commit', 'commit.open', 'commit.rename'],
+    ...['commit.sync', 'put.publish', 'put.acknowledge'],
+  ],
+  delete: ['delete.drop', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
+  cleanup: ['cleanup.select', 'cleanup.drop', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
+  verify: [
+    ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.rename', 'verify.missing'],
+    ...['verify.unreferenced', 'verify.strays', 'collect.unlink', 'remove.unlink', 'collect.settle', 'verify.usage'],
+  ],
+}
+const TRANSACTIONAL = ['put.commit', 'put.publish', 'put.acknowledge', 'collect.unlink', 'collect.settle']
+
+function stepsOf(store: string, operation: string): string[] {
+  const steps = STEPS[operation] ?? []
+  if (soak) return steps
+  if (store.includes('postgres'))
+    return operation in REPEATED ? [] : steps.filter((step) => TRANSACTIONAL.includes(step))
+  return steps.filter((step) => !REPEATED[operation]?.includes(step))
+}
+/** What is the same code as in a delete. */
+const REPEATED: Record<string, string[]> = {
+  cleanup: ['collect.hold', 'collect.unlink', 'remove.unlink'],
+  verify: ['collect.unlink', 'remove.unlink', 'verify.missing', 'verify.unreferenced', 'verify.strays'],
+}
+
+eachStore(SHARED, (open, configure, name) => {
+  const kept = randomBytes(400_000)
+  let keep: BlobRecord | undefined
+
+  afterEach(async () => {
+    if (keep) await soundAfterwards(open, [{ ...keep, data: kept }])
+  })
+
+  for (const operation of Object.keys(STEPS)) {
+    test.each(stepsOf(name, operation))(`killed at %s of ${operation}`, async (step) => {
+      let argument = randomBytes(8).toString('hex')
+      {
+        await using storage = await open()
+        keep ??= await storage.blobs.put(kept)
+        await storage.messages.append('keeping', { id: 'keeping', role: 'user', content: keep.uri })
+        if (operation !== 'put') argument = (await storage.blobs.put(randomBytes(300_000))).id
+        if (operation === 'verify') damage(String(await storage.blobs.path(argument)))
+      }
+      const config = JSON.stringify(await configure())
+      const script = runScript<Said>('test/blobs/programs/operate.ts', [config, operation, step, argument])
+      expect(await script.exit, script.output).toMatchObject({ signal: 'SIGKILL' })
+      expect(script.messages).toEqual([])
+    })
+  }
+
+  test('killed at any moment: what was acknowledged is there, what is left is removed', async () => {
+    const config = JSON.stringify(await configure())
+    for (let round = 0; round < rounds(4, 200); round++) {
+      const moment = String(20 + Math.floor(Math.random() * 300))
+      const script = runScript<Said>('test/blobs/programs/operate.ts', [config, 'everything', moment])
+      await script.exit
+      const deleting = new Set(script.messages.map((message) => message.deleting))
+      const acknowledged = script.messages.flatMap(({ acknowledged: record }) => (record ? [record] : []))
+      const expected = acknowledged.filter(({ id }) => !deleting.has(id))
+      await soundAfterwards(
+        open,
+        expected.map((record) => ({ ...record, data: undefined })),
+      )
+    }
+  }, 120_000)
+})
+
+/** Every blob reads back; what verify finds it removes, and then it finds nothing, nor does the directory hold more. */
+async function soundAfterwards(open: Open, blobs: { id: string; hash: string; data: Buffer | undefined }[]) {
+  await using storage = await open({ now: later })
+  for (const { id, hash, data } of blobs) {
+    const bytes = await storage.blobs.bytes(id)
+    expect(sha256(bytes)).toBe(hash)
+    if (data) expect(bytes.equals(data)).toBe(true)
+  }
+  const first = await storage.blobs.verify({ repair: true })
+  const mayBe = first.steps.filter(({ found }) => found > 0).map(({ step }) => step)
+  expect(mayBe).not.toContain('usage')
+  expect(await storage.blobs.verify()).toMatchObject({ ok: true })
+  const { contents, bytes } = await storage.blobs.stats()
+  const { blobStore } = storage.config
+  if (blobStore.type !== 'local') throw new Error('unreachable')
+  const objects = join(blobStore.storePath, 'objects')
+  expect(readdirSync(join(blobStore.storePath, 'tmp'))).toEqual([])
+  const files = readdirSync(objects, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  expect([files.length, bytes > 0 || contents === 0]).toEqual([contents, true])
+  for (const { id } of blobs) expect(await storage.blobs.exists(id)).toBe(true)
+}
+
+/** Gives each check of verify something to find: altered bytes, a stray, and bytes that were staged long ago. */
+function damage(path: string): void {
+  writeFileSync(path, 'altered')
+  const store = join(path, '..', '..', '..')
+  const hash = sha256(randomBytes(8))
+  writeFileSync(join(store, 'objects', hash.slice(0, 2), hash), 'stray')
+  const staged = join(store, 'tmp', 'left')
+  writeFileSync(staged, 'left')
+  utimesSync(staged, 0, 0)
+}

@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
+import type { BytesBackend, Content } from '../../src/blobs/bytes.ts'
+import { LocalBytes, type StepHook } from '../../src/blobs/local.ts'
+import { temporaryDirectory } from '../setup/temporary.ts'
+
+export const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
+
+/** A store, in a directory of its own if not said otherwise. */
+export async function openStore(onStep?: StepHook, storePath = temporaryDirectory('blobs')) {
+  return { storePath, bytes: await LocalBytes.open({ storePath, onStep }) }
+}
+
+export async function put(bytes: BytesBackend, data: Uint8Array): Promise<Content> {
+  const staged = await bytes.stage(source(data), NO_LIMIT)
+  await staged.commit()
+  return { hash: staged.hash, size: staged.size }
+}
+
+export async function* source(...chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks
+}
+
+export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const all: Uint8Array[] = []
+  for await (const chunk of chunks) all.push(chunk)
+  return Buffer.concat(all)
+}
+
+export async function list(bytes: BytesBackend): Promise<Content[]> {
+  const contents: Content[] = []
+  for await (const content of bytes.list()) contents.push(content)
+  return contents
+}
+
+export const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
+
+/** How many files, sockets and pipes this process has open. */
+export const openDescriptors = () => readdirSync('/dev/fd').length

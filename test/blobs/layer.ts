@@ -1,0 +1,18 @@
+import type { StorageConfig } from 'holdfast'
+import { openBlobs } from '../../src/blobs/open.ts'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import { openDatabase } from '../../src/database/open.ts'
+
+type Hooks = Pick<Parameters<typeof openBlobs>[0], 'onStep' | 'onFileStep'> & { now?: () => Date }
+
+/** The blobs alone, with a hook before each step. */
+export async function openLayer(config: StorageConfig, { now = () => new Date(), ...hooks }: Hooks = {}) {
+  const resolved = resolveConfig(config)
+  const database = await openDatabase(resolved.database, { migrate: true })
+  const layer = await openBlobs({ database, config: resolved, now, ...hooks })
+  const close = async () => {
+    await database.close()
+    await layer.close()
+  }
+  return { ...layer, database, close }
+}

@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto'
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { guessMimeType, isMimeType } from '../../src/blobs/mime.ts'
+import { rounds } from '../setup/rounds.ts'
+
+const png = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+)
+const zip = Buffer.from('504b0304140000000800', 'hex')
+const ole = Buffer.concat([Buffer.from('d0cf11e0a1b11ae1', 'hex'), Buffer.alloc(600)])
+const xml = Buffer.from('<?xml version="1.0"?><x/>')
+
+test.each<[string, Buffer, string | undefined, string]>([
+  ['the content', png, undefined, 'image/png'],
+  ['the content rather than the name', png, 'photo.html', 'image/png'],
+  ['a name, where the content says nothing', Buffer.from('plain words'), 'notes.txt', 'text/plain'],
+  ['a name in any case, with a path', Buffer.from('{}'), '/etc/../x/DATA.JSON', 'application/json'],
+  ['neither', Buffer.from('plain words'), undefined, 'application/octet-stream'],
+  ['an unknown extension', Buffer.from('x'), 'x.unheard-of', 'application/octet-stream'],
+  ['nothing at all', Buffer.alloc(0), '', 'application/octet-stream'],
+  ['a name for what XML holds', xml, 'drawing.svg', 'image/svg+xml'],
+  ['XML, when the name does not fit', xml, 'drawing.png', 'application/xml'],
+  ['XML without a name', xml, undefined, 'application/xml'],
+  [
+    'a name for what a zip holds',
+    zip,
+    'a.docx',
+    'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
+  ],
+  ['a zip, when the name does not fit', zip, 'a.txt', 'application/zip'],
+  ['a name for what an OLE file holds', ole, 'a.doc', 'application/msword'],
+])('guesses by %s', async (_, head, name, expected) => {
+  expect(await guessMimeType(head, name)).toBe(expected)
+})
+
+test('any first bytes and any name are guessed quickly, as something', async () => {
+  const magic = fc.constantFrom(png, zip, ole, xml, ...signatures.map((hex) => Buffer.from(hex, 'hex')))
+  const head = fc
+    .tuple(magic, fc.uint8Array({ minLength: 1, maxLength: 200 }), fc.nat(4096))
+    .map(([start, bytes, length]) => {
+      return Buffer.concat([start, bytes, Buffer.alloc(4096, bytes)]).subarray(0, length)
+    })
+  await fc.assert(
+    fc.asyncProperty(head, fc.string({ unit: 'binary', maxLength: 255 }), async (head, name) => {
+      const started = performance.now()
+      expect(isMimeType(await guessMimeType(head, name))).toBe(true)
+      expect(performance.now() - started).toBeLessThan(1000)
+    }),
+    { numRuns: rounds(500, 20_000) },
+  )
+  expect(isMimeType(await guessMimeType(randomBytes(4096)))).toBe(true)
+})
+
+/** PDF, GIF, JPEG, MP4, Matroska, RIFF, Ogg, MP3, ASF, TIFF, gzip, tar's place, ftyp. */
+const signatures = [
+  '255044462d312e37',
+  '474946383961',
+  'ffd8ffe0',
+  '0000001866747970',
+  '1a45dfa3',
+  '52494646ffffffff57415645',
+  '4f67675300',
+  '494433040000000000ff',
+  '3026b2758e66cf11a6d9',
+  '49492a0008000000',
+  '1f8b08',
+  '7573746172',
+]
+
+test.each([
+  'a/b',
+  'text/plain',
+  'text/plain;charset=utf-8',
+  'text/plain; charset="utf 8"',
+  'image/svg+xml',
+  `a/${'b'.repeat(253)}`,
+])('%o has the form of a MIME type', (text) => {
+  expect(isMimeType(text)).toBe(true)
+})
+
+test.each([
+  '',
+  'a',
+  '/',
+  'a/',
+  '/b',
+  'a/b/c',
+  'a b/c',
+  'a/b;',
+  'a/b;c',
+  'a/b;c=',
+  'a/b\n',
+  'a/b\r\nx: y',
+  'ä/b',
+  'a/b\0',
+  `a/${'b'.repeat(254)}`,
+])('%o has not', (text) => {
+  expect(isMimeType(text)).toBe(false)
+})

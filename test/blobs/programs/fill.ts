@@ -1,0 +1,12 @@
+// Puts so many contents of 100 KB at once, and says how each went.
+import { openStorage } from 'holdfast'
+import { silent } from '../stores.ts'
+
+const [config = '', count = '0', seed = ''] = process.argv.slice(2)
+const storage = await openStorage(JSON.parse(config), { logger: silent, maintenance: false })
+const put = async (_: unknown, i: number) => {
+  const outcome = await storage.blobs.put(Buffer.alloc(100_000, `${seed} ${i}`)).catch((error) => error.code)
+  return typeof outcome === 'string' ? outcome : 'stored'
+}
+console.log(JSON.stringify(await Promise.all(Array.from({ length: Number(count) }, put))))
+await storage.close()

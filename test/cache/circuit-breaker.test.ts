@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { CircuitBreaker } from '../../src/cache/circuit-breaker.ts'
+
+/** A server that is well or not, and keeps what it is told. */
+class Server {
+  well = true
+  reached = 0
+  removed: string[] = []
+  removedAll = 0
+  /** What happens while the dirty keys are being removed. */
+  meanwhile = async () => {}
+
+  async reach() {
+    this.reached++
+    this.answer()
+  }
+  async remove(keys: readonly string[]) {
+    this.answer()
+    await this.meanwhile()
+    this.removed.push(...keys)
+    return keys.length
+  }
+  async removeAll() {
+    this.answer()
+    this.removedAll++
+  }
+  answer() {
+    if (!this.well) throw new Error('no answer')
+  }
+}
+
+async function closedBreaker(options: ConstructorParameters<typeof CircuitBreaker>[1] = {}) {
+  const server = new Server()
+  const breaker = new CircuitBreaker(server, options)
+  expect(breaker.state).toBe('open')
+  expect(await breaker.recover()).toBeUndefined()
+  return { server, breaker }
+}
+
+describe('the circuit breaker', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  it('opens after three failures in a row', async () => {
+    const { breaker } = await closedBreaker()
+    const cause = new Error('no answer')
+    breaker.failed(cause)
+    breaker.failed(cause)
+    breaker.succeeded()
+    breaker.failed(cause)
+    breaker.failed(cause)
+    expect(breaker.state).toBe('closed')
+    breaker.failed(cause)
+    expect(breaker.state).toBe('open')
+    breaker.stop()
+  })
+
+  it('asks for no key whose removal failed before it has been removed', async () => {
+    const { server, breaker } = await closedBreaker()
+    server.well = false
+    expect(await breaker.remove(['a'])).toBe(0)
+    expect([breaker.state, breaker.allows('a'), breaker.allows('b')]).toEqual(['closed', false, true])
+    server.well = true
+    server.meanwhile = async () => {
+      expect([breaker.state, breaker.allows('b')]).toEqual(['half-open', false])
+    }
+    await vi.advanceTimersByTimeAsync(1000)
+    expect([breaker.state, breaker.allows('a')]).toEqual(['closed', true])
+    expect(server.removed).toEqual(['a'])
+    expect(breaker.dirtyKeys).toBe(0)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('sends removals while it is open, waits for none, and sends them again before it closes', async () => {
+    const { server, breaker } = await closedBreaker()
+    breaker.trip(new Error('gone'))
+    server.meanwhile = () => new Promise(() => {})
+    expect(await breaker.remove(['a'])).toBe(0)
+    server.meanwhile = async () => {}
+    expect(await breaker.remove(['b'])).toBe(0)
+    expect(server.removed).toEqual(['b'])
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(server.removed).toEqual(['b', 'a', 'b'])
+    expect([breaker.state, breaker.dirtyKeys]).toEqual(['closed', 0])
+  })
+
+  it('opens where what it should have removed cannot be removed a second later', async () => {
+    const { server, breaker } = await closedBreaker()
+    server.well = false
+    await breaker.remove(['a'])
+    await vi.advanceTimersByTimeAsync(1000)
+    expect([breaker.state, breaker.dirtyKeys]).toEqual(['open', 1])
+    breaker.stop()
+  })
+
+  it('probes after 1 s, then at doubling intervals up to 30 s; every second while there are dirty keys', async () => {
+    const { server, breaker } = await closedBreaker()
+    server.well = false
+    server.reached = 0
+    breaker.trip(new Error('gone'))
+    const times: number[] = []
+    for (let second = 1; second <= 100; second++) {
+      await vi.advanceTimersByTimeAsync(1000)
+      if (server.reached > times.length) times.push(second)
+    }
+    expect(times).toEqual([1, 3, 7, 15, 31, 61, 91])
+    await breaker.remove(['a'])
+    server.reached = 0
+    await vi.advanceTimersByTimeAsync(5000)
+    expect(server.reached).toBe(5)
+    breaker.stop()
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(server.reached).toBe(5)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('does not close over a removal that failed while it was cleaning up', async () => {
+    const { server, breaker } = await closedBreaker()
+    server.well = false
+    await breaker.remove(['a'])
+    server.well = true
+    server.meanwhile = async () => {
+      server.meanwhile = async () => {}
+      server.well = false
+      await breaker.remove(['b'])
+      server.well = true
+    }
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(breaker.state).toBe('open')
+    expect(breaker.dirtyKeys).toBe(2)
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(breaker.state).toBe('closed')
+    expect(server.removed).toEqual(['a', 'a', 'b'])
+  })
+
+  it('removes at once what is written while it is cleaning up', async () => {
+    const { server, breaker } = await closedBreaker()
+    server.well = false
+    await breaker.remove(['a'])
+    server.well = true
+    server.meanwhile = async () => {
+      server.meanwhile = async () => {}
+      expect(await breaker.remove(['b'])).toBe(1)
+    }
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(breaker.state).toBe('closed')
+    expect(server.removed).toEqual(['b', 'a'])
+  })
+
+  it('removes everything if more keys are dirty than it remembers', async () => {
+    const { server, breaker } = await closedBreaker({ maxDirtyKeys: 3 })
+    server.well = false
+    await breaker.remove(['a', 'b', 'c'])
+    expect(breaker.dirtyKeys).toBe(3)
+    for (let i = 0; i < 100; i++) await breaker.remove([`${i}`])
+    expect(breaker.dirtyKeys).toBe(4)
+    server.well = true
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(server).toMatchObject({ removed: [], removedAll: 1 })
+    expect(breaker).toMatchObject({ state: 'closed', dirtyKeys: 0 })
+  })
+
+  it('tells of each change once', async () => {
+    const changes: [state: string, cause: unknown][] = []
+    const { server, breaker } = await closedBreaker({ onChange: (state, cause) => changes.push([state, cause]) })
+    const cause = new Error('gone')
+    breaker.trip(cause)
+    breaker.trip(new Error('gone again'))
+    server.well = false
+    await vi.advanceTimersByTimeAsync(10_000)
+    server.well = true
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(changes).toEqual([
+      ['closed', undefined],
+      ['open', cause],
+      ['closed', undefined],
+    ])
+  })
+})

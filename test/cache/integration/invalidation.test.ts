@@ -1,0 +1,295 @@
+import type { Repositories, Storage } from 'holdfast'
+import { describe, expect, it } from 'vitest'
+import { answers, cacheConfigs, open } from './storages.ts'
+
+const cachedReads: Record<string, (from: Repositories) => Promise<unknown>> = {
+  session: (from) => from.sessions.get('s'),
+  fork: (from) => from.sessions.get('fork'),
+  value: (from) => from.kv.get('k'),
+  entry: (from) => from.kv.getEntry('k'),
+  prompt: (from) => from.prompts.get('p'),
+  'tool state': (from) => from.toolState.get('tool', 'k'),
+  preferences: (from) => from.toolPreferences.getPreferences(),
+  "the session's preferences": (from) => from.toolPreferences.getPreferences('s'),
+  'approval state': (from) => from.approvals.getState(),
+  "the session's approval state": (from) => from.approvals.getState('s'),
+}
+
+interface Change {
+  /** The call, and after a comma what is special. */
+  name: string
+  arrange?: (storage: Storage, inAMinute: Date) => Promise<unknown>
+  /** Whether two minutes pass between. */
+  later?: boolean
+  act: (to: Repositories) => Promise<unknown>
+  /** Which of the reads it changes. */
+  changes: string[]
+}
+
+const scoped = ["the session's preferences", "the session's approval state"]
+const withScoped = async (storage: Storage, expiresAt?: Date) => {
+  await storage.sessions.create({ id: 's', expiresAt })
+  await storage.toolPreferences.setPreferences({ disabled: ['a'] }, 's')
+  await storage.approvals.setState({ asked: 1 }, 's')
+}
+const message = { role: 'user', content: 'hello' }
+const toolsOf = (name: string) => ({ autoApproved: [name] })
+
+const changes: Change[] = [
+  { name: 'sessions.create', act: (to) => to.sessions.create({ id: 's' }), changes: ['session'] },
+  {
+    name: 'sessions.create, in the place of one that has expired',
+    arrange: withScoped,
+    later: true,
+    act: (to) => to.sessions.create({ id: 's' }),
+    changes: ['session', ...scoped],
+  },
+  {
+    name: 'sessions.update',
+    arrange: (storage) => storage.sessions.create({ id: 's' }),
+    act: (to) => to.sessions.update('s', { title: 'new' }),
+    changes: ['session'],
+  },
+  {
+    name: 'sessions.update, that ends it',
+    arrange: (storage) => storage.sessions.create({ id: 's' }),
+    act: (to) => to.sessions.update('s', { expiresAt: new Date(0) }),
+    changes: ['session'],
+  },
+  {
+    name: 'sessions.mergeMetadata',
+    arrange: (storage) => storage.sessions.create({ id: 's', metadata: { a: 1 } }),
+    act: (to) => to.sessions.mergeMetadata('s', { b: 2 }),
+    changes: ['session'],
+  },
+  {
+    name: 'sessions.delete',
+    arrange: (storage) => withScoped(storage),
+    act: (to) => to.sessions.delete('s'),
+    changes: ['session', ...scoped],
+  },
+  {
+    name: 'sessions.fork',
+    arrange: (storage) => storage.messages.append('s', message),
+    act: (to) => to.sessions.fork('s', { id: 'fork' }),
+    changes: ['fork'],
+  },
+  {
+    name: 'sessions.sweepExpired',
+    arrange: withScoped,
+    later: true,
+    act: (to) => to.sessions.sweepExpired(),
+    changes: scoped,
+  },
+  { name: 'messages.append', act: (to) => to.messages.append('s', message), changes: ['session'] },
+  {
+    name: 'messages.append, in the place of a session that has expired',
+    arrange: withScoped,
+    later: true,
+    act: (to) => to.messages.append('s', [message, message]),
+    changes: ['session', ...scoped],
+  },
+  { name: 'kv.set', act: (to) => to.kv.set('k', 1), changes: ['value', 'entry'] },
+  {
+    name: 'kv.set, again',
+    arrange: (storage) => storage.kv.set('k', 1),
+    act: (to) => to.kv.set('k', 2, { ifVersion: 1, ttlSeconds: 5 }),
+    changes: ['value', 'entry'],
+  },
+  {
+    name: 'kv.set, the same value',
+    arrange: (storage) => storage.kv.set('k', 1),
+    act: (to) => to.kv.set('k', 1),
+    changes: ['entry'],
+  },
+  {
+    name: 'kv.set, where one has expired',
+    arrange: (storage) => storage.kv.set('k', 1, { ttlSeconds: 60 }),
+    later: true,
+    act: (to) => to.kv.set('k', 2),
+    changes: ['value', 'entry'],
+  },
+  { name: 'kv.setIfAbsent', act: (to) => to.kv.setIfAbsent('k', 1), changes: ['value', 'entry'] },
+  {
+    name: 'kv.delete',
+    arrange: (storage) => storage.kv.set('k', 1),
+    act: (to) => to.kv.delete('k'),
+    changes: ['value', 'entry'],
+  },
+  {
+    name: 'kv.sweepExpired',
+    arrange: (storage) => storage.kv.set('k', 1, { ttlSeconds: 60 }),
+    later: true,
+    act: (to) => to.kv.sweepExpired(),
+    changes: [],
+  },
+  { name: 'prompts.save', act: (to) => to.prompts.save({ name: 'p', content: 'x' }), changes: ['prompt'] },
+  {
+    name: 'prompts.save, again',
+    arrange: (storage) => storage.prompts.save({ name: 'p', content: 'x' }),
+    act: (to) => to.prompts.save({ name: 'p', content: 'y' }),
+    changes: ['prompt'],
+  },
+  {
+    name: 'prompts.delete',
+    arrange: (storage) => storage.prompts.save({ name: 'p', content: 'x' }),
+    act: (to) => to.prompts.delete('p'),
+    changes: ['prompt'],
+  },
+  { name: 'toolState.set', act: (to) => to.toolState.set('tool', 'k', 1), changes: ['tool state'] },
+  {
+    name: 'toolState.set, again',
+    arrange: (storage) => storage.toolState.set('tool', 'k', 1),
+    act: (to) => to.toolState.set('tool', 'k', null),
+    changes: ['tool state'],
+  },
+  {
+    name: 'toolState.delete',
+    arrange: (storage) => storage.toolState.set('tool', 'k', 1),
+    act: (to) => to.toolState.delete('tool', 'k'),
+    changes: ['tool state'],
+  },
+  ...[undefined, 's'].flatMap((scope): Change[] => {
+    const [preferences, state] = scope ? scoped : ['preferences', 'approval state']
+    const [where, changed] = [
+      scope ? 'of a session' : 'everywhere',
+      { preferences: [`${preferences}`], state: [`${state}`] },
+    ]
+    return [
+      {
+        name: `toolPreferences.setPreferences, ${where}`,
+        act: (to) => to.toolPreferences.setPreferences(toolsOf('a'), scope),
+        changes: changed.preferences,
+      },
+      {
+        name: `toolPreferences.setPreferences, again ${where}`,
+        arrange: (storage) => storage.toolPreferences.setPreferences(toolsOf('a'), scope),
+        act: (to) => to.toolPreferences.setPreferences(toolsOf('b'), scope),
+        changes: changed.preferences,
+      },
+      {
+        name: `toolPreferences.deletePreferences, ${where}`,
+        arrange: (storage) => storage.toolPreferences.setPreferences(toolsOf('a'), scope),
+        act: (to) => to.toolPreferences.deletePreferences(scope),
+        changes: changed.preferences,
+      },
+      {
+        name: `approvals.setState, ${where}`,
+        act: (to) => to.approvals.setState({ a: 1 }, scope),
+        changes: changed.state,
+      },
+      {
+        name: `approvals.setState, again ${where}`,
+        arrange: (storage) => storage.approvals.setState(1, scope),
+        act: (to) => to.approvals.setState(2, scope),
+        changes: changed.state,
+      },
+      {
+        name: `approvals.deleteState, ${where}`,
+        arrange: (storage) => storage.approvals.setState(1, scope),
+        act: (to) => to.approvals.deleteState(scope),
+        changes: changed.state,
+      },
+    ]
+  }),
+]
+
+/** The rest of what these repositories do: reads, and writes of what no cached read shows. */
+const others = [
+  ...['sessions.get', 'sessions.summary', 'sessions.list'],
+  ...['messages.list', 'messages.latest', 'messages.get', 'messages.iterate'],
+  ...['messages.update', 'messages.pop', 'messages.truncate', 'messages.clear'],
+  ...['kv.get', 'kv.getEntry', 'kv.getMany', 'kv.keys', 'kv.entries'],
+  ...['prompts.get', 'prompts.list', 'toolState.get', 'toolState.keys'],
+  ...['toolPreferences.allow', 'toolPreferences.disallow', 'toolPreferences.isAllowed', 'toolPreferences.listAllowed'],
+  'toolPreferences.getPreferences',
+  ...['approvals.request', 'approvals.get', 'approvals.respond', 'approvals.listPending', 'approvals.getState'],
+]
+
+it('nothing that these repositories can do is forgotten here', async () => {
+  const { sessions, messages, kv, prompts, toolState, toolPreferences, approvals } = await open({})
+  const repositories = { sessions, messages, kv, prompts, toolState, toolPreferences, approvals }
+  const calls = Object.entries(repositories).flatMap(([name, repository]) =>
+    Object.getOwnPropertyNames(Object.getPrototypeOf(repository))
+      .filter((method) => method !== 'constructor')
+      .map((method) => `${name}.${method}`),
+  )
+  const known = new Set([...others, ...changes.map(({ name }) => name.split(',')[0])])
+  expect(calls.filter((call) => !known.has(call))).toEqual([])
+})
+
+async function readAll(from: Repositories): Promise<Record<string, unknown>> {
+  const results: Record<string, unknown> = {}
+  for (const [name, read] of Object.entries(cachedReads)) results[name] = await read(from)
+  return results
+}
+
+/** A storage whose cache holds every row that is read here, or knows that it is absent. */
+async function warmed(cache: () => Parameters<typeof open>[0]['cache'], { arrange, later }: Change) {
+  let now = Date.now()
+  const storage = await open({ cache: cache() }, { now: () => new Date(now) })
+  await arrange?.(storage, new Date(now + 60_000))
+  if (later) now += 120_000
+  await readAll(storage)
+  const before = await answers(storage)
+  const rows = await readAll(storage)
+  expect(await answers(storage)).toEqual({ ...before, hits: before.hits + Object.keys(cachedReads).length })
+  return { storage, rows }
+}
+
+function differences(one: Record<string, unknown>, other: Record<string, unknown>): string[] {
+  return Object.keys(one).filter((name) => JSON.stringify([one[name]]) !== JSON.stringify([other[name]]))
+}
+
+describe.each(Object.entries(cacheConfigs))('a warm cache in %s shows at once what was written', (_name, cache) => {
+  it.each(changes)('by $name', async (change) => {
+    const { storage, rows } = await warmed(cache, change)
+    await change.act(storage)
+    const after = await readAll(storage)
+    expect(differences(rows, after)).toEqual(change.changes)
+    expect(after).toStrictEqual(await storage.transaction(readAll))
+  })
+
+  it.each(changes)('by $name in a transaction, once it is committed', async (change) => {
+    const { storage, rows } = await warmed(cache, change)
+    const inside = await storage.transaction(async (tx) => {
+      await change.act(tx)
+      return readAll(tx)
+    })
+    expect(differences(rows, inside)).toEqual(change.changes)
+    expect(await readAll(storage)).toStrictEqual(inside)
+  })
+
+  it.each(changes)('and is not disturbed by $name in a transaction that is undone', async (change) => {
+    const { storage, rows } = await warmed(cache, change)
+    const before = await answers(storage)
+    const undone = storage.transaction(async (tx) => {
+      await change.act(tx)
+      throw new Error('undone')
+    })
+    await expect(undone).rejects.toThrow('undone')
+    expect(await readAll(storage)).toStrictEqual(rows)
+    expect(await answers(storage)).toEqual({ ...before, hits: before.hits + Object.keys(cachedReads).length })
+  })
+
+  it('by maintain()', async () => {
+    const expiring = changes.find(({ name }) => name === 'sessions.sweepExpired')
+    if (!expiring) throw new Error('not reached')
+    const { storage, rows } = await warmed(cache, expiring)
+    await storage.maintain()
+    const after = await readAll(storage)
+    expect(differences(rows, after)).toEqual(scoped)
+  })
+
+  it('and keeps the session that a conversation goes on in', async () => {
+    const { storage } = await warmed(cache, { name: '', act: async () => {}, changes: [] })
+    await storage.messages.append('s', message)
+    await storage.sessions.get('s')
+    const before = await answers(storage)
+    for (let i = 0; i < 5; i++) {
+      await storage.messages.append('s', message)
+      expect(await storage.sessions.get('s')).toBeDefined()
+    }
+    expect(await answers(storage)).toEqual({ ...before, hits: before.hits + 5 })
+  })
+})

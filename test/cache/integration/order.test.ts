@@ -1,0 +1,135 @@
+import { join } from 'node:path'
+import { openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { Redis } from 'ioredis'
+import postgres from 'postgres'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { freshDirectory, freshPostgres } from '../../setup/databases.ts'
+import { type RedisServer, startRedis } from '../../setup/servers.ts'
+import { answers, open } from './storages.ts'
+
+let server: RedisServer
+let admin: Redis
+beforeEach(async () => {
+  server = await startRedis()
+  admin = new Redis(server.url)
+})
+afterEach(async () => {
+  admin.disconnect()
+  await server.stop()
+})
+
+const redis = () => ({ type: 'redis', url: server.url, options: { commandTimeoutMillis: 20_000 } }) as const
+const databases: [string, () => Promise<StorageConfig['database']>][] = [
+  ['SQLite', async () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })],
+  ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres() })],
+]
+const inDatabase = (storage: Storage) => storage.kv.getMany(['a']).then((values) => values.get('a')) // not cached
+const removals = async () => Number(/cmdstat_unlink:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1] ?? 0)
+
+it.each(databases)('a write is committed, then forgotten, then acknowledged: %s', async (_name, database) => {
+  const storage = await open({ cache: redis(), database: await database() })
+  const writes = [
+    (value: number) => storage.kv.set('a', value),
+    (value: number) => storage.transaction((tx) => tx.kv.set('a', value)),
+  ]
+  for (const [i, write] of writes.entries()) {
+    await storage.kv.get('a')
+    server.freeze()
+    let acknowledged = false
+    const writing = write(i).then(() => {
+      acknowledged = true
+    })
+    await vi.waitFor(async () => expect(await inDatabase(storage)).toBe(i))
+    expect(acknowledged).toBe(false)
+    server.thaw()
+    await writing
+    expect(await admin.keys('*:kv:a')).toEqual([])
+    expect(await storage.kv.get('a')).toBe(i)
+  }
+})
+
+it.each(databases)(
+  'a transaction reads past the cache, and leaves it alone until it is committed: %s',
+  async (_name, database) => {
+    const config = { cache: redis(), database: await database() }
+    const [storage, other] = [await open(config), await open(config)]
+    await storage.kv.set('a', 'before')
+    await storage.kv.get('a')
+    const before = { stats: await answers(storage), removals: await removals() }
+    await storage.transaction(async (tx) => {
+      expect(await tx.kv.get('a')).toBe('before')
+      await tx.kv.set('a', 'after')
+      expect(await tx.kv.get('a')).toBe('after')
+      await tx.transaction(async (nested) => expect(await nested.kv.get('a')).toBe('after'))
+      expect(await other.kv.get('a')).toBe('before')
+      expect((await other.stats()).cache).toMatchObject({ hits: 1, loads: 0 })
+      expect(await removals()).toBe(before.removals)
+    })
+    expect(await removals()).toBe(before.removals + 1)
+    expect(await answers(storage)).toEqual(before.stats)
+    expect(await other.kv.get('a')).toBe('after')
+  },
+)
+
+it.each(databases)('a transaction that is undone removes nothing: %s', async (_name, database) => {
+  const storage = await open({ cache: redis(), database: await database() })
+  await storage.kv.set('a', 'before')
+  await storage.kv.get('a')
+  const before = await removals()
+  const undone = storage.transaction(async (tx) => {
+    await tx.kv.set('a', 'after')
+    await tx.sessions.create({ id: 's' })
+    throw new Error('undone')
+  })
+  await expect(undone).rejects.toThrow('undone')
+  expect(await removals()).toBe(before)
+  const { hits } = await answers(storage)
+  expect(await storage.kv.get('a')).toBe('before')
+  expect(await answers(storage)).toMatchObject({ hits: hits + 1 })
+})
+
+it.each(databases)(
+  'close waits until what is in flight has been committed and forgotten: %s',
+  async (_name, database) => {
+    const config = { cache: redis(), database: await database() }
+    const other = await open(config)
+    for (let round = 1; round <= 10; round++) {
+      const storage = await openStorage(config, { maintenance: false })
+      await other.kv.get('a')
+      const write = round % 2 ? storage.kv.set('a', round) : storage.transaction((tx) => tx.kv.set('a', round))
+      await Promise.all([storage.close(), write])
+      expect(await other.kv.get('a')).toBe(round)
+    }
+  },
+)
+
+it('close lets a write end that finds its cache in memory', async () => {
+  const path = join(freshDirectory(), 'agent.db')
+  for (let round = 0; round < 10; round++) {
+    const storage = await openStorage({ database: { type: 'sqlite', path } }, { maintenance: false })
+    const writes = [storage.kv.set('a', 1), storage.transaction((tx) => tx.kv.set('a', 2))]
+    await Promise.all([storage.close(), ...writes])
+  }
+})
+
+it('a write of which nobody knows whether it was committed is forgotten', async () => {
+  const url = await freshPostgres()
+  const storage = await open({ cache: redis(), database: { type: 'postgres', url } })
+  const sql = postgres(url, { max: 2 })
+  await storage.kv.set('a', 'before')
+  const writes = [() => storage.kv.set('a', 'mine'), () => storage.transaction((tx) => tx.kv.set('a', 'mine'))]
+  for (const write of writes) {
+    await storage.kv.get('a')
+    await sql.begin(async (holding) => {
+      await holding`select from kv for update`
+      const failed = write().catch((error) => error)
+      const killed = () =>
+        sql`select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+      await vi.waitFor(async () => expect(await killed()).toHaveLength(1))
+      expect(await failed).toMatchObject({ code: 'CONNECTION_LOST' })
+    })
+    expect(await admin.keys('*:kv:a')).toEqual([])
+    expect(await storage.kv.get('a')).toBe('before')
+  }
+  await sql.end()
+})

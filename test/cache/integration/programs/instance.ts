@@ -1,0 +1,130 @@
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
+import { openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { MemoryCache } from '../../../../src/cache/memory.ts'
+import { RedisCache } from '../../../../src/cache/redis.ts'
+import { resolveConfig } from '../../../../src/config/resolve.ts'
+import type { RowReader } from '../../staleness.ts'
+import { joinedFlight, leased, plain, setAfterCommit } from '../../variants.ts'
+
+/** What this process can be told to do. */
+export type Command =
+  | ({ do: 'trial' } & Trial)
+  | { do: 'read'; key: string; times: number }
+  | { do: 'write'; key: string; value: number }
+  | { do: 'close' }
+
+export interface Trial {
+  /** The storage's own cache, or one of the variants in its place. */
+  variant: 'ours' | keyof typeof variants
+  /** Begins the keys; nobody else uses them. */
+  prefix: string
+  rows: number
+  /** The rows that this process writes. */
+  own: number[]
+  reads: number
+  /** The longest pause between two writes of a row. */
+  pauseMillis: number
+  /** Ends the trial, even if there were fewer reads. */
+  maxMillis: number
+}
+
+/** Flat triples of numbers: row, version, and the moment on the clock that all processes of the machine share. */
+export interface History {
+  /** Acknowledged, and when. */
+  writes: number[]
+  /** Returned, and when the read began. */
+  reads: number[]
+}
+
+export type Message =
+  | { is: 'open'; warnings: string[] }
+  | { is: 'history'; history: History; over: boolean; warnings: string[] }
+  | { is: 'read'; loads: number; values: unknown[] }
+  | { is: 'written' }
+
+const variants = { plain, setAfterCommit, joinedFlight, leased }
+
+const config: StorageConfig = JSON.parse(process.argv[2] ?? '{}')
+const warnings: string[] = []
+const logger = { info: () => {}, warn: (message: string) => void warnings.push(message), error: () => {} }
+const storage = await openStorage(config, { maintenance: false, logger })
+
+const say = (message: Message) => process.stdout.write(`${JSON.stringify(message)}\n`)
+say({ is: 'open', warnings })
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line) as Command // the test sends nothing else
+  if (command.do === 'trial') await trial(command)
+  else if (command.do === 'read') await readAtOnce(command.key, command.times)
+  else if (command.do === 'write') await storage.kv.set(command.key, command.value).then(() => say({ is: 'written' }))
+  else break
+}
+await storage.close()
+
+async function readAtOnce(key: string, times: number): Promise<void> {
+  const before = (await storage.stats()).cache.loads
+  const values = await Promise.all(Array.from({ length: times }, () => storage.kv.get(key)))
+  say({ is: 'read', loads: (await storage.stats()).cache.loads - before, values: [...new Set(values)] })
+}
+
+async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis }: Trial): Promise<void> {
+  const cache = variant === 'ours' ? undefined : await openCache(prefix)
+  const reader = variant !== 'ours' && cache ? variants[variant](cache) : ours(storage)
+  const deadline = performance.now() + maxMillis
+  let history: History = { writes: [], reads: [] }
+  let made = 0
+  const goesOn = () => made < reads && performance.now() < deadline
+
+  const write = async (row: number) => {
+    for (let version = 1; goesOn(); version++) {
+      const id = `${prefix}${row}`
+      if (version % 4 === 0) await storage.transaction((tx) => tx.kv.set(id, version))
+      else await storage.kv.set(id, version)
+      await reader.written('kv', { id, version })
+      history.writes.push(row, version, now())
+      await sleep(Math.random() * pauseMillis)
+    }
+  }
+  const read = async () => {
+    while (goesOn()) {
+      const row = Math.floor(Math.random() * rows)
+      const id = `${prefix}${row}`
+      const begun = now()
+      const found = await reader.read('kv', id, async () => {
+        const version = (await storage.kv.getMany([id])).get(id) // past the storage's own cache
+        return version === undefined ? undefined : { id, version: Number(version) }
+      })
+      history.reads.push(row, found?.version ?? 0, begun)
+      if (++made % 20 === 0) await turn()
+      if (made % 10_000 === 0) {
+        say({ is: 'history', history, over: false, warnings })
+        history = { writes: [], reads: [] }
+      }
+    }
+  }
+  await Promise.all([...own.map(write), ...Array.from({ length: 16 }, read)])
+  await cache?.close()
+  say({ is: 'history', history, over: true, warnings })
+}
+
+/** In place of the storage's own, over the same server. */
+async function openCache(keyPrefix: string) {
+  const { cache } = resolveConfig(config)
+  return cache.type === 'redis' ? RedisCache.open({ ...cache, keyPrefix }) : new MemoryCache(cache)
+}
+
+function ours({ kv }: Storage): RowReader {
+  return {
+    async read(_table, id) {
+      const version = await kv.get(id)
+      return version === undefined ? undefined : { id, version: Number(version) }
+    },
+    written: async () => {},
+  }
+}
+
+/** Milliseconds of the monotonic clock, the same in all processes. */
+function now(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}

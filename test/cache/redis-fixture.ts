@@ -1,0 +1,38 @@
+import { afterEach } from 'vitest'
+import { RedisCache, type RedisCacheOptions } from '../../src/cache/redis.ts'
+import { type RedisCacheConfig, resolveConfig } from '../../src/config/resolve.ts'
+import type { StorageConfig } from '../../src/config/schema.ts'
+import type { Logger } from '../../src/logger.ts'
+
+type RedisSection = Omit<Extract<NonNullable<StorageConfig['cache']>, { type: 'redis' }>, 'type'>
+
+/** A section of the configuration, as a user writes it, with everything settled. */
+export function redisConfig(section: RedisSection): RedisCacheConfig {
+  const { cache } = resolveConfig({ cache: { type: 'redis', ...section } })
+  if (cache.type !== 'redis') throw new Error('not reached')
+  return cache
+}
+
+const opened: RedisCache[] = []
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((cache) => cache.close()))
+})
+
+/** A cache that is closed when the test ends. */
+export async function openRedis(section: RedisSection, options: RedisCacheOptions = {}): Promise<RedisCache> {
+  const cache = await RedisCache.open(redisConfig(section), options)
+  opened.push(cache)
+  return cache
+}
+
+/** A logger that keeps what it is told. */
+export function recordingLogger() {
+  const lines: { level: string; message: string; details: Record<string, unknown> }[] = []
+  const at =
+    (level: string) =>
+    (message: string, details: Record<string, unknown> = {}) => {
+      lines.push({ level, message, details })
+    }
+  const logger: Logger = { info: at('info'), warn: at('warn'), error: at('error') }
+  return { logger, lines }
+}

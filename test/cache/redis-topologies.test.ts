@@ -1,0 +1,122 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { CacheAside } from '../../src/cache/cache-aside.ts'
+import { RedisCache } from '../../src/cache/redis.ts'
+import { cacheContract } from '../../src/testing/cache-contract.ts'
+import { redisBinary } from '../setup/binaries.ts'
+import { freePort, ServerProcess } from '../setup/server-process.ts'
+import { type RedisServer, startRedis } from '../setup/servers.ts'
+import { temporaryDirectory } from '../setup/temporary.ts'
+import { openRedis, redisConfig } from './redis-fixture.ts'
+
+async function start(args: string[]): Promise<{ server: RedisServer; admin: Redis }> {
+  const server = await startRedis({ args })
+  const admin = new Redis(server.url, { retryStrategy: () => 100 })
+  admin.on('error', () => {})
+  onTestFinished(async () => {
+    admin.disconnect()
+    await server.stop()
+  })
+  return { server, admin }
+}
+
+describe('a Redis cluster', () => {
+  async function startCluster() {
+    const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
+    const [one, two] = [await start(args), await start(args)]
+    await one.admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '8191')
+    await two.admin.call('CLUSTER', 'ADDSLOTSRANGE', '8192', '16383')
+    await one.admin.call('CLUSTER', 'MEET', '127.0.0.1', String(two.server.port))
+    for (const { admin } of [one, two]) {
+      const state = async () => expect(await admin.call('CLUSTER', 'INFO')).toContain('cluster_state:ok')
+      await vi.waitFor(state, { timeout: 20_000, interval: 50 })
+    }
+    return { one, two, cluster: [{ host: '127.0.0.1', port: one.server.port }] }
+  }
+
+  it('keeps the contract of a cache', async () => {
+    const { cluster } = await startCluster()
+    const open = () => RedisCache.open(redisConfig({ options: { cluster, commandTimeoutMillis: 1000 } }))
+    for (const { name, run } of cacheContract(open)) {
+      await run().catch((cause) => {
+        throw new Error(name, { cause })
+      })
+    }
+  })
+
+  it('is cleaned of what was written while it was frozen, on each of its nodes', async () => {
+    const { one, two, cluster } = await startCluster()
+    const cache = await openRedis({ options: { cluster } }, { maxDirtyKeys: 100 })
+    const aside = new CacheAside(cache, { ttlMillis: 3_600_000 })
+    for (const count of [50, 200]) {
+      const ids = Array.from({ length: count }, (_, i) => `row${i}`)
+      let version = 1
+      const read = async (id: string) => (await aside.read('rows', id, async () => ({ version })))?.version
+      await Promise.all(ids.map(read))
+      for (const { server } of [one, two]) server.freeze()
+      version = 2
+      await aside.invalidate('rows', ids)
+      for (const { server } of [one, two]) server.thaw()
+      await vi.waitFor(() => expect(cache.stats().breaker).toBe('closed'), { timeout: 20_000, interval: 50 })
+      expect(await Promise.all(ids.map(read))).toEqual(ids.map(() => 2))
+      await aside.invalidate('rows', ids)
+    }
+  })
+})
+
+describe('a master that sentinels name', () => {
+  it('is followed when another takes over, which does not bring back what was removed', async () => {
+    const master = await start([])
+    const replica = await start(['--replicaof', '127.0.0.1', String(master.server.port)])
+    const sentinelPort = await startSentinel(master.server.port)
+    const cache = await openRedis({
+      options: { sentinels: { name: 'agents', nodes: [{ host: '127.0.0.1', port: sentinelPort }] } },
+    })
+    const aside = new CacheAside(cache, { ttlMillis: 3_600_000 })
+    let version = 1
+    const read = async () => (await aside.read('rows', 'a', async () => ({ version })))?.version
+    expect(await read()).toBe(1)
+    await vi.waitFor(async () => expect(await replica.admin.keys('*')).toHaveLength(1), { timeout: 10_000 })
+
+    // The replica misses the removal, as asynchronous replication allows.
+    replica.server.freeze()
+    await master.admin.call('CLIENT', 'KILL', 'TYPE', 'replica')
+    version = 2
+    await aside.invalidate('rows', ['a'])
+    expect(await read()).toBe(2)
+    await master.server.kill9()
+    replica.server.thaw()
+    await vi.waitFor(() => expect(cache.stats().breaker).toBe('closed'), { timeout: 25_000, interval: 50 })
+    const bothRuns = async () => {
+      expect(await read()).toBe(2)
+      expect(await replica.admin.keys('*')).toHaveLength(2)
+    }
+    await vi.waitFor(bothRuns, { timeout: 10_000, interval: 100 })
+  })
+})
+
+async function startSentinel(masterPort: number): Promise<number> {
+  const port = await freePort()
+  const directory = temporaryDirectory('sentinel')
+  const file = join(directory, 'sentinel.conf')
+  const lines = [
+    `port ${port}`,
+    'bind 127.0.0.1',
+    `dir ${directory}`,
+    `sentinel monitor agents 127.0.0.1 ${masterPort} 1`,
+    'sentinel down-after-milliseconds agents 500',
+    'sentinel failover-timeout agents 2000',
+  ]
+  writeFileSync(file, lines.join('\n'))
+  const admin = new Redis(port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => 50 })
+  admin.on('error', () => {})
+  // It has to have found the replica: only then can it promote it.
+  const ready = async () => String(await admin.call('SENTINEL', 'REPLICAS', 'agents').catch(() => '')).includes('slave')
+  const sentinel = new ServerProcess({ program: redisBinary(), args: [file, '--sentinel'], directory, ready })
+  await sentinel.start()
+  admin.disconnect()
+  onTestFinished(() => sentinel.end('SIGKILL'))
+  return port
+}

@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Cache } from '../../src/cache/cache.ts'
+import { MemoryCache } from '../../src/cache/memory.ts'
+import { rounds } from '../setup/rounds.ts'
+import { type RedisServer, startRedis } from '../setup/servers.ts'
+import { openRedis } from './redis-fixture.ts'
+import { measureStaleness, type RowReader } from './staleness.ts'
+import { joinedFlight, leased, plain, setAfterCommit } from './variants.ts'
+
+const ROWS = 12
+
+describe('three processes on one Redis, with evictions, expiries and FLUSHALL', () => {
+  let server: RedisServer
+  let admin: Redis
+
+  beforeAll(async () => {
+    server = await startRedis()
+    admin = new Redis(server.url)
+  })
+  afterAll(async () => {
+    admin.disconnect()
+    await server.stop()
+  })
+
+  async function trial(variant: (cache: Cache) => RowReader, reads: number) {
+    const keyPrefix = `${randomUUID()}:`
+    const open = () => openRedis({ url: server.url, options: { keyPrefix } })
+    const caches = await Promise.all([open(), open(), open()])
+    const outcome = await measureStaleness({
+      processes: caches.map(variant),
+      rows: ROWS,
+      enough: (so) => so.reads >= reads,
+      disturb,
+    })
+    expect(outcome.writes).toBeGreaterThan(100)
+    return outcome
+  }
+
+  async function disturb() {
+    const key = await admin.randomkey()
+    const chance = Math.random()
+    if (chance < 0.02) await admin.flushall()
+    else if (key !== null && chance < 0.5) await admin.unlink(key)
+    else if (key !== null) await admin.pexpire(key, 1)
+  }
+
+  it('never returns what an acknowledged write replaced', async () => {
+    const { stale, reads } = await trial(leased, rounds(25_000, 1_000_000))
+    expect({ stale, enough: reads >= rounds(25_000, 1_000_000) }).toEqual({ stale: 0, enough: true })
+  })
+
+  it.each([
+    ['plain cache-aside', plain],
+    ['set after commit', setAfterCommit],
+    ['joining a load under way', joinedFlight],
+  ])('is no accident: %s does', async (_name, variant) => {
+    const { stale } = await trial(variant, 15_000)
+    expect(stale).toBeGreaterThan(0)
+  })
+})
+
+describe('one process with a cache in memory that is too small', () => {
+  const trial = (variant: (cache: Cache) => RowReader, reads: number) =>
+    measureStaleness({
+      processes: [variant(new MemoryCache({ maxEntries: ROWS / 2 }))],
+      rows: ROWS,
+      enough: (so) => so.reads >= reads,
+    })
+
+  it('never returns what an acknowledged write replaced', async () => {
+    const { stale, writes } = await trial(leased, rounds(25_000, 1_000_000))
+    expect(writes).toBeGreaterThan(100)
+    expect(stale).toBe(0)
+  })
+
+  it('is no accident: plain cache-aside does', async () => {
+    expect((await trial(plain, 15_000)).stale).toBeGreaterThan(0)
+  })
+})

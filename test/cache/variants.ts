@@ -1,0 +1,65 @@
+import { randomUUID } from 'node:crypto'
+import type { Cache } from '../../src/cache/cache.ts'
+import { CacheAside } from '../../src/cache/cache-aside.ts'
+import type { RowReader, Versioned } from './staleness.ts'
+
+/** The real one. */
+export function leased(cache: Cache, ttlMillis = 60_000): RowReader {
+  const aside = new CacheAside(cache, { ttlMillis })
+  return {
+    read: (table, id, load) => aside.read(table, id, load),
+    written: (table, { id }) => aside.invalidate(table, [id]),
+  }
+}
+
+/** What most programs do: read, miss, load, set; write, delete. */
+export function plain(cache: Cache): RowReader {
+  return {
+    async read(_table, id, load) {
+      const entry = await cache.lookup(id)
+      if (entry !== null) return JSON.parse(entry)
+      const row = await load()
+      if (row !== undefined) await cache.put(id, JSON.stringify(row), 60_000)
+      return row
+    },
+    written: async (_table, { id }) => void (await cache.remove([id])),
+  }
+}
+
+/** The same, but a write sets the new row rather than to delete the old one. */
+export function setAfterCommit(cache: Cache): RowReader {
+  return {
+    ...plain(cache),
+    written: async (_table, row) => cache.put(row.id, JSON.stringify(row), 60_000),
+  }
+}
+
+/** Leases, but a reader joins a load that is under way in its process unless its own process wrote since. */
+export function joinedFlight(cache: Cache): RowReader {
+  const flights = new Map<string, Promise<Versioned | undefined>>()
+  const fly = async (id: string, load: () => Promise<Versioned | undefined>) => {
+    const lease = `L${randomUUID()}`
+    const claimed = await cache.claim(id, lease, 10_000)
+    if (claimed.startsWith('V')) return JSON.parse(claimed.slice(1))
+    const row = await load()
+    if (claimed === lease && row) await cache.fill(id, lease, `V${JSON.stringify(row)}`, 60_000)
+    return row
+  }
+  return {
+    async read(_table, id, load) {
+      const entry = await cache.lookup(id)
+      if (entry?.startsWith('V')) return JSON.parse(entry.slice(1))
+      const joined = flights.get(id)
+      if (joined) return joined
+      const flight = fly(id, load)
+      flights.set(id, flight)
+      return flight.finally(() => {
+        if (flights.get(id) === flight) flights.delete(id)
+      })
+    },
+    async written(_table, { id }) {
+      flights.delete(id)
+      await cache.remove([id])
+    },
+  }
+}

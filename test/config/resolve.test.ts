@@ -1,0 +1,104 @@
+import { join, resolve } from 'node:path'
+import { expect, test } from 'vitest'
+import { maskSecrets } from '../../src/config/index.ts'
+import { resolveConfig } from '../../src/config/resolve.ts'
+
+const file = (fields: object, baseDir?: string) => {
+  const { database } = resolveConfig({ database: { type: 'sqlite', ...fields } }, { baseDir })
+  return database.type === 'sqlite' ? database.file : undefined
+}
+
+test.each([
+  [{}, '/base/agent.db'],
+  [{ path: 'data' }, '/base/data/agent.db'],
+  [{ path: 'data/my.sqlite' }, '/base/data/my.sqlite'],
+  [{ path: 'v1.2/' }, '/base/v1.2/agent.db'],
+  [{ path: '.data' }, '/base/.data/agent.db'],
+  [{ path: '/abs' }, '/abs/agent.db'],
+  [{ path: '/abs/my.db' }, '/abs/my.db'],
+  [{ path: '../up' }, '/up/agent.db'],
+  [{ database: 'my.db' }, '/base/my.db'],
+  [{ database: 'plain' }, '/base/plain'],
+  [{ path: 'data', database: 'my.db' }, '/base/data/my.db'],
+  [{ path: 'data.d', database: 'plain' }, '/base/data.d/plain'],
+])('%j is %s', (fields, expected) => {
+  expect(file(fields, '/base')).toBe(resolve(expected))
+})
+
+test('the base directory may look like a file, be relative, or be the working directory', () => {
+  expect(file({}, '/srv/my.agent')).toBe(resolve('/srv/my.agent/agent.db'))
+  expect(file({}, 'sub')).toBe(join(process.cwd(), 'sub', 'agent.db'))
+  expect(file({})).toBe(join(process.cwd(), 'agent.db'))
+  expect(resolveConfig({ blob: { type: 'local' } }).blobStore).toMatchObject({
+    storePath: join(process.cwd(), 'blobs'),
+  })
+})
+
+test('an object is taken as it is: nothing is replaced in it', () => {
+  const { database } = resolveConfig({ database: { type: 'postgres', host: '$HOST', database: 'd$$', user: '$U' } })
+  expect(database).toMatchObject({ connection: { host: '$HOST', port: 5432, database: 'd$$', user: '$U' } })
+})
+
+test.each([
+  [{}, { host: 'localhost', port: 6379, database: 0 }],
+  [
+    { port: 1, username: 'u', password: 'p', database: 3 },
+    { host: 'localhost', port: 1, database: 3, username: 'u', password: 'p' },
+  ],
+  [{ url: 'rediss://h' }, { url: 'rediss://h' }],
+  [
+    { password: 'p', options: { cluster: [{ host: 'a' }] } },
+    { cluster: [{ host: 'a', port: 6379 }], password: 'p' },
+  ],
+  [
+    { database: 1, options: { sentinels: { name: 'm', nodes: [{ host: 'a' }], password: 's' } } },
+    { sentinels: { name: 'm', nodes: [{ host: 'a', port: 26379 }], password: 's' }, database: 1 },
+  ],
+])('redis: %j', (fields, connection) => {
+  expect(resolveConfig({ cache: { type: 'redis', ...fields } }).cache).toMatchObject({ connection })
+})
+
+test('a cached value is never larger than the cache; tls: true means TLS as it comes', () => {
+  expect(resolveConfig({ cache: { type: 'in-memory', options: { maxBytes: 1000 } } }).cache).toMatchObject({
+    maxValueBytes: 1000,
+  })
+  expect(resolveConfig({ cache: { type: 'redis', options: { tls: true } } }).cache).toMatchObject({ tls: {} })
+  expect(resolveConfig({ cache: { type: 'redis', options: { tls: false } } }).cache).toHaveProperty('tls', undefined)
+})
+
+test('secrets are masked wherever they stand, and nothing else is', () => {
+  const config = {
+    cache: {
+      type: 'redis',
+      url: 'redis://user:geheim@h:1/2',
+      options: {
+        tls: { key: 'geheim', passphrase: 'geheim', cert: 'PEM' },
+        sentinels: { name: 'm', nodes: [{ host: 'a' }], password: 'geheim' },
+      },
+    },
+    database: {
+      type: 'postgres',
+      connectionString: 'postgres://u:ge@geheim@h,h2/d?password=geheim&sslmode=require',
+      password: 'geheim',
+    },
+    blobStore: { type: 'local', storePath: '/a:b@c', password: undefined },
+  }
+  expect(maskSecrets(config)).toEqual({
+    cache: {
+      type: 'redis',
+      url: 'redis://user:***@h:1/2',
+      options: {
+        tls: { key: '***', passphrase: '***', cert: 'PEM' },
+        sentinels: { name: 'm', nodes: [{ host: 'a' }], password: '***' },
+      },
+    },
+    database: {
+      type: 'postgres',
+      connectionString: 'postgres://u:***@h,h2/d?password=***&sslmode=require',
+      password: '***',
+    },
+    blobStore: { type: 'local', storePath: '/a:b@c' },
+  })
+  expect(config.database.password).toBe('geheim')
+  expect(maskSecrets({ url: 'rediss://:geheim@h' })).toEqual({ url: 'rediss://:***@h' })
+})

@@ -1,0 +1,261 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type ConfigProblem, validateConfig } from '../../src/config/index.ts'
+import { StorageError } from '../../src/errors.ts'
+
+function errorOf(input: unknown): StorageError {
+  try {
+    validateConfig(input)
+  } catch (error) {
+    if (error instanceof StorageError) return error
+    throw error
+  }
+  throw new Error('was accepted')
+}
+
+function problemsOf(input: unknown): string[] {
+  const { code, message, details } = errorOf(input)
+  expect(code).toBe('CONFIG_INVALID')
+  // The list is what the contract says: { path, message }[].
+  const lines = (details.problems as ConfigProblem[]).map((problem) => `${problem.path}: ${problem.message}`)
+  expect(message.split('\n').slice(1)).toEqual(lines.map((line) => `  ${line}`))
+  return lines
+}
+
+const pg = { type: 'postgres', host: 'h', database: 'd', user: 'u' }
+
+describe('problems', () => {
+  test('are all reported at once, also contradictions beside wrong types and unknown keys', () => {
+    const lines = problemsOf({
+      storage: {
+        cache: { type: 'redis', url: 'redis://h', host: 'h', port: '6379', prot: 1, options: { ttlSeconds: 1.5 } },
+        database: { type: 'postgres', maxConnections: 0, usr: 'u' },
+        blob: { type: 'local', cleanupAfterDays: -1 },
+        blobStore: { type: 'local' },
+        databse: {},
+      },
+    })
+    expect(lines.map((line) => line.split(': ')[0]).sort()).toEqual([
+      'storage.blob',
+      'storage.blob.cleanupAfterDays',
+      'storage.cache.host',
+      'storage.cache.options.ttlSeconds',
+      'storage.cache.port',
+      'storage.cache.port',
+      'storage.cache.prot',
+      'storage.database',
+      'storage.database.maxConnections',
+      'storage.database.usr',
+      'storage.databse',
+    ])
+  })
+
+  test.each([
+    ['a layer', { databse: {} }, 'databse: ', '"database"'],
+    ['a field', { cache: { type: 'redis', max_connections: 5 } }, 'cache.max_connections: ', '"maxConnections"'],
+    [
+      'an option one level too high',
+      { cache: { type: 'redis', keyPrefx: 'x' } },
+      'cache.keyPrefx: ',
+      '"options.keyPrefix"',
+    ],
+    ['an option', { database: { ...pg, options: { shcema: 'a' } } }, 'database.options.shcema: ', '"schema"'],
+    [
+      'a field of a field',
+      { cache: { type: 'redis', options: { tls: { CA: 'x' } } } },
+      'cache.options.tls.CA: ',
+      '"ca"',
+    ],
+    ['with dots', { cache: { type: 'redis', 'a.host': 'x' } }, 'cache["a.host"]: ', '"host"'],
+    ['of the prototype', JSON.parse('{"cache":{"type":"redis","__proto__":1}}'), 'cache.__proto__: ', 'unknown key'],
+    [
+      'where none is known',
+      { database: { type: 'in-memory', options: { x: 1 } } },
+      'database.options.x: ',
+      'none is known',
+    ],
+  ])('an unknown key is named with its path and the nearest known one: %s', (_, input, path, nearest) => {
+    const [line, ...others] = problemsOf(input)
+    expect(others).toEqual([])
+    expect(line?.startsWith(path)).toBe(true)
+    expect(line).toContain(nearest)
+  })
+
+  test.each([
+    [{ cache: { type: 'memory' } }, 'cache.type: expected one of "in-memory", "redis"; did you mean "in-memory"?'],
+    [{ database: { type: 'postgresql' } }, 'did you mean "postgres"?'],
+    [{ database: {} }, 'database.type: expected one of "in-memory", "sqlite", "postgres"'],
+    [{ database: null }, 'database: expected object, received null'],
+    [{ database: { type: 'sqlite', options: { synchronous: 'off' } } }, 'expected one of "full"|"normal"'],
+    [{ database: { type: 'sqlite', path: ':memory:' } }, 'database.path: is not a file; use "type: in-memory"'],
+    [{ database: { type: 'sqlite', path: '~/data' } }, 'database.path: ~ is not expanded'],
+    [{ database: { type: 'postgres' } }, 'database: has no address; give url, or host with database and user'],
+    [{ database: { type: 'postgres', password: 'x' } }, 'database: has no address'],
+    [
+      { database: { type: 'postgres', host: 'h', user: 'u' } },
+      'database.database: is missing; it is required beside host',
+    ],
+    [{ database: { type: 'postgres', host: 'h', database: 'd' } }, 'database.user: is missing'],
+    [{ database: { ...pg, port: 65_536 } }, 'database.port: Too big: expected number to be <=65535'],
+    [{ database: { ...pg, user: 'a\0b' } }, 'database.user: contains a NUL character'],
+    [{ database: { ...pg, options: { schema: 'pg_x' } } }, 'database.options.schema: starts with pg_'],
+    [{ database: { ...pg, options: { schema: 'é'.repeat(32) } } }, 'database.options.schema: is too long'],
+    [
+      { database: { ...pg, options: { ssl: 'yes' } } },
+      'expected boolean or one of "require"|"allow"|"prefer"|"verify-full" or object',
+    ],
+    [{ database: { ...pg, connectionTimeoutMillis: 2 ** 31 } }, 'database.connectionTimeoutMillis: Too big'],
+    [
+      { cache: { type: 'redis', options: { cluster: [{ host: 'a' }, {}] } } },
+      'cache.options.cluster[1].host: is missing',
+    ],
+    [{ cache: { type: 'redis', database: 1, options: { cluster: [{ host: 'a' }] } } }, 'cache.database: is always 0'],
+    [5, 'storage: expected object, received number'],
+    [{ storage: [] }, 'storage: expected object, received array'],
+    [{ storage: {}, cache: {} }, 'cache: unknown key'],
+  ])('%j', (input, expected) => {
+    const lines = problemsOf(input)
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toContain(expected)
+  })
+})
+
+describe('contradictions', () => {
+  const url = 'postgres://u:p@h/d'
+  const cluster = [{ host: 'a' }]
+  const sentinels = { name: 'm', nodes: [{ host: 'a' }] }
+  test.each([
+    [{ database: { type: 'postgres', url, connectionString: url } }, ['database.connectionString']],
+    [
+      { database: { ...pg, url, port: 1, password: 'x' } },
+      ['host', 'port', 'database', 'user', 'password'].map((k) => `database.${k}`),
+    ],
+    [{ database: { ...pg, connectionString: url } }, ['database.host', 'database.database', 'database.user']],
+    [{ cache: { type: 'redis', url: 'redis://h', password: 'x' } }, ['cache.password']],
+    [{ cache: { type: 'redis', url: 'redis://h', options: { cluster } } }, ['cache.options.cluster']],
+    [{ cache: { type: 'redis', options: { cluster, sentinels } } }, ['cache.options.sentinels']],
+    [{ cache: { type: 'redis', host: 'h', options: { sentinels } } }, ['cache.host']],
+  ])('%j', (input, paths) => {
+    const lines = problemsOf(input)
+    expect(lines.map((line) => line.split(':')[0])).toEqual(paths)
+    for (const line of lines) expect(line).toContain('remove one of the two')
+  })
+})
+
+describe('urls', () => {
+  const accepted = (type: string, url: string) => {
+    const layer = type === 'redis' ? { cache: { type, url } } : { database: { type, url } }
+    expect(validateConfig(layer)).toBeDefined()
+  }
+  test.each([
+    'postgres://h/d',
+    'postgresql://u:p%40%2F@h:5433/d?sslmode=require&application_name=a@b',
+    'postgres://u:p@ss@h/d',
+    'postgres://u:a,b@h1:5432,h2:5433/d',
+    'postgres://u@[::1]:5432/d',
+    'postgres://u@%2Fvar%2Frun%2Fpostgresql/d',
+    'postgres:///d',
+  ])('%s', (url) => accepted('postgres', url))
+  test.each(['redis://h', 'rediss://:p@h:6380/1'])('%s', (url) => accepted('redis', url))
+
+  test.each([
+    'h',
+    'mysql://u:geheim@h/d',
+    'postgres:geheim',
+    'postgres://u:geheim#1@h/d',
+    'postgres://u:1#geheim@h/d',
+    'postgres://u:1/geheim@h/d',
+    'postgres://u:geheim%@h/d',
+    'postgres://u:geheim@h:port/d',
+    'xpostgres://geheim@h',
+    '',
+  ])('refuses %s, and does not repeat it', (url) => {
+    const error = errorOf({ database: { type: 'postgres', url } })
+    expect(error.message).toContain('database.url: expected a url like postgres://')
+    expect(JSON.stringify([error.message, error.details, error.stack, error.cause])).not.toContain('geheim')
+  })
+})
+
+const json = fc.jsonValue({ depthSize: 'small' })
+
+test('a value never appears in an error, wherever it stands', () => {
+  const secret = 'S3CRET'
+  const fields = [
+    'type',
+    'url',
+    'host',
+    'port',
+    'password',
+    'user',
+    'path',
+    'maxConnections',
+    'options',
+    'tls',
+    'schema',
+    'cluster',
+  ]
+  const section = fc.letrec((tie) => ({
+    value: fc.oneof(
+      { depthSize: 'small' },
+      fc.constantFrom(secret, `redis://u:${secret}@h:x`, 5, true, null),
+      tie('object'),
+      fc.array(tie('value'), { maxLength: 2 }),
+    ),
+    object: fc.dictionary(fc.constantFrom(...fields), tie('value')),
+  })).object
+  const backend = fc
+    .tuple(fc.constantFrom('redis', 'sqlite', 'postgres', 'local', secret), section)
+    .map(([type, rest]) => ({ ...Object(rest), type }))
+  fc.assert(
+    fc.property(backend, backend, backend, (cache, database, blobStore) => {
+      try {
+        validateConfig({ storage: { cache, database, blobStore } })
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error
+        expect(error.code).toBe('CONFIG_INVALID')
+        expect(JSON.stringify([error.message, error.details, error.stack, error.cause])).not.toContain(secret)
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
+
+test('any JSON is either valid or CONFIG_INVALID, and never something else', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        json,
+        json.map((storage) => ({ storage })),
+        json.map((cache) => ({ cache })),
+      ),
+      (input) => {
+        try {
+          validateConfig(input)
+        } catch (error) {
+          expect(error).toBeInstanceOf(StorageError)
+          expect(error).toHaveProperty('code', 'CONFIG_INVALID')
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  )
+})
+
+test('what was validated is valid, and says the same', () => {
+  const cluster = [{ host: 'a' }, { host: 'b', port: 7 }]
+  for (const input of [
+    undefined,
+    { storage: null },
+    {
+      cache: { type: 'redis', url: 'redis://h' },
+      blob: { type: 'local' },
+      database: { type: 'postgres', connectionString: 'postgres://h' },
+    },
+    { cache: { type: 'redis', options: { cluster } }, database: { type: 'sqlite', database: 'x' } },
+    { database: { ...pg, idleTimeoutMillis: 0, options: { ssl: { ca: ['a', 'b'], rejectUnauthorized: false } } } },
+  ]) {
+    const config = validateConfig(input)
+    expect(validateConfig(config)).toEqual(config)
+    expect(validateConfig({ storage: config })).toEqual(config)
+  }
+})

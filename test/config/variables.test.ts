@@ -1,0 +1,91 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are templates of configuration files
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { interpolate } from '../../src/config/variables.ts'
+import { StorageError } from '../../src/errors.ts'
+
+const replace = (input: unknown, env: Record<string, string | undefined> = {}) =>
+  interpolate(input, { env, agentDir: '/agent', source: 'agent.yml' })
+
+test.each([
+  ['$A', 'one'],
+  ['${A}', 'one'],
+  ['x-$A-$B_2/${A}y', 'x-one-two/oney'],
+  ['$$A', '$A'],
+  ['$$$A', '$one'],
+  ['$$$$', '$$'],
+  ['$${A}', '${A}'],
+  ['$${{dexto.agent_dir}}', '${{dexto.agent_dir}}'],
+  ['${{dexto.agent_dir}}/data', '/agent/data'],
+  ['${{ dexto.agent_dir }}', '/agent'],
+  ['5$ and $1 and $', '5$ and $1 and $'],
+  ['$EMPTY', ''],
+])('%s is %s', (written, expected) => {
+  expect(replace(written, { A: 'one', B_2: 'two', EMPTY: '' })).toBe(expected)
+})
+
+test('only values are replaced, however deep; keys and other types are left alone', () => {
+  const input = { $A: ['$A', { b: '$A' }], n: 1, t: true, nothing: null }
+  expect(replace(input, { A: 'x' })).toEqual({ $A: ['x', { b: 'x' }], n: 1, t: true, nothing: null })
+  expect(input.$A[0]).toBe('$A')
+})
+
+test('what a variable holds is not replaced again', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom('$', '{', '}', 'A', 'x') }), (value) => {
+      expect(replace('<$A|${A}>', { A: value })).toBe(`<${value}|${value}>`)
+    }),
+  )
+})
+
+test('any text can be written with $$', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom('$', '{', '}', 'A', ' ') }), (text) => {
+      expect(replace(text.replaceAll('$', '$$$$'))).toBe(text)
+    }),
+  )
+})
+
+function errorOf(input: unknown, env = {}): StorageError {
+  try {
+    replace(input, env)
+  } catch (error) {
+    if (error instanceof StorageError) return error
+  }
+  throw new Error('was accepted')
+}
+
+test('every missing variable is named, with its path', () => {
+  const error = errorOf(
+    { storage: { a: '$ONE', list: ['ok', { b: '${TWO}-$ONE' }], c: '$SET' } },
+    { SET: 'geheim', TWO: undefined },
+  )
+  expect(error.code).toBe('CONFIG_ENV_MISSING')
+  expect(error.details).toMatchObject({ variables: ['ONE', 'TWO'] })
+  expect(error.message).toBe(
+    [
+      'agent.yml is not valid:',
+      '  storage.a: the environment variable ONE is not set; set it, or write $$ for a literal dollar',
+      '  storage.list[1].b: the environment variable TWO is not set; set it, or write $$ for a literal dollar',
+      '  storage.list[1].b: the environment variable ONE is not set; set it, or write $$ for a literal dollar',
+    ].join('\n'),
+  )
+})
+
+test('a name of the prototype is not a variable', () => {
+  expect(errorOf('$constructor').code).toBe('CONFIG_ENV_MISSING')
+})
+
+test.each([
+  ['${{agent.name}}', 'unknown template ${{agent.name}}; expected ${{dexto.agent_dir}}'],
+  ['${{}}', 'unknown template ${{}}'],
+  ['${A:-x}', 'expected ${NAME}'],
+  ['${}', 'expected ${NAME}'],
+  ['${A', 'expected ${NAME}'],
+  ['${{A}', 'expected ${NAME}'],
+])('%s is an error', (written, message) => {
+  const error = errorOf({ storage: { a: written } }, { A: 'geheim' })
+  expect(error.code).toBe('CONFIG_INVALID')
+  expect(error.message).toContain(`storage.a: ${message}`)
+  expect(error.message).not.toContain('geheim')
+})

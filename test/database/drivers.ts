@@ -1,0 +1,45 @@
+import { onTestFinished } from 'vitest'
+import type { PostgresConfig, SqliteConfig } from '../../src/config/resolve.ts'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import type { Driver } from '../../src/database/db.ts'
+import { openPostgres } from '../../src/database/postgres.ts'
+import type { Query } from '../../src/database/query.ts'
+import { openSqlite } from '../../src/database/sqlite.ts'
+
+/** The driver alone, without the package's tables; closed when the test ends. */
+export async function postgresDriver(fields: Record<string, unknown>): Promise<Driver> {
+  const config = resolveConfig({ database: { type: 'postgres', ...fields } }).database as PostgresConfig // its type is given
+  return closedInTheEnd(await openPostgres(config))
+}
+
+/** As `postgresDriver`. */
+export async function sqliteDriver(fields: Record<string, unknown>): Promise<Driver> {
+  const config = resolveConfig({ database: { type: 'sqlite', ...fields } }).database as SqliteConfig // its type is given
+  return closedInTheEnd(await openSqlite(config))
+}
+
+function closedInTheEnd(driver: Driver): Driver {
+  onTestFinished(() => driver.close())
+  return driver
+}
+
+/** Options of a storage that says nothing and does nothing by itself. */
+export const quiet = { maintenance: false, logger: { info: () => {}, warn: () => {}, error: () => {} } }
+
+export function read(sql: string, ...params: unknown[]): Query {
+  return { sql, params, writes: false }
+}
+
+export function write(sql: string, ...params: unknown[]): Query {
+  return { sql, params, writes: true }
+}
+
+export function times<T>(count: number, make: (index: number) => T): T[] {
+  return Array.from({ length: count }, (_, i) => make(i))
+}
+
+/** How each ended: `ok`, or the error's code. */
+export async function outcomes(calls: readonly Promise<unknown>[]): Promise<string[]> {
+  const settled = await Promise.allSettled(calls)
+  return settled.map((each) => (each.status === 'fulfilled' ? 'ok' : String(each.reason.code ?? each.reason)))
+}

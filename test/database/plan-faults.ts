@@ -1,0 +1,58 @@
+import type { Driver } from '../../src/database/db.ts'
+import type { Query } from '../../src/database/query.ts'
+
+/** An index of the one row that is current: to walk it is to read that row. */
+const ONE_ROW = 'workspaces_current'
+
+/** What a query's plan has that grows with the table: scans, walks over a whole index that no limit ends, sorts. */
+export function planFaults(driver: Driver, query: Query): Promise<string[]> {
+  return driver.dialect === 'sqlite' ? sqliteFaults(driver, query) : postgresFaults(driver, query)
+}
+
+async function sqliteFaults(driver: Driver, { sql, params }: Query): Promise<string[]> {
+  const numbered = sql.replaceAll(/\$\d+/g, '?')
+  const rows = await driver.run({ sql: `explain query plan ${numbered}`, params, writes: false })
+  const steps = rows.map((row) => String(row.at(-1)))
+  const limited = / limit /i.test(sql)
+  return steps.filter((step) => {
+    if (/TEMP B-TREE FOR (ORDER|GROUP|DISTINCT)/.test(step) || step.includes('ANY(')) return true
+    if (step.includes(ONE_ROW)) return false
+    return step.startsWith('SCAN ') && step !== 'SCAN CONSTANT ROW' && !limited // one that a limit ends is an order
+  })
+}
+
+interface Plan {
+  'Node Type': string
+  'Relation Name'?: string
+  'Index Name'?: string
+  'Index Cond'?: string
+  Plans?: Plan[]
+}
+
+async function postgresFaults(driver: Driver, { sql, params }: Query): Promise<string[]> {
+  const send = (sql: string) => driver.run({ sql, params: [], writes: true })
+  await send(`prepare planned as ${sql}`)
+  try {
+    const values = params.length === 0 ? '' : `(${params.map(literal).join()})`
+    const [row] = await send(`explain (format json) execute planned${values}`)
+    const explained = row?.[0] as { Plan: Plan }[] // EXPLAIN's format
+    return explained.flatMap((statement) => faultsOf(statement.Plan, false))
+  } finally {
+    await send('deallocate planned')
+  }
+}
+
+function faultsOf(plan: Plan, limited: boolean): string[] {
+  const type = plan['Node Type']
+  const whole = plan['Index Cond'] === undefined && plan['Index Name'] !== ONE_ROW
+  const unbounded = type.startsWith('Index') && whole && !limited
+  const fault = type === 'Seq Scan' || type.endsWith('Sort') || unbounded
+  const inside = (plan.Plans ?? []).flatMap((part) => faultsOf(part, limited || type === 'Limit'))
+  return fault ? [`${type} ${plan['Relation Name'] ?? ''} ${plan['Index Name'] ?? ''}`, ...inside] : inside
+}
+
+function literal(value: unknown): string {
+  if (value === null) return 'null'
+  const text = value instanceof Date ? value.toISOString() : String(value)
+  return `'${text.replaceAll("'", "''")}'`
+}

@@ -1,0 +1,197 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import postgres from 'postgres'
+import { expect, onTestFinished, test } from 'vitest'
+import { Database } from '../../src/database/database.ts'
+import { freshPostgres } from '../setup/databases.ts'
+import { outcomes, postgresDriver, read, times, write } from './drivers.ts'
+import { startLink } from './link.ts'
+
+/** A client beside the pool, for what an administrator does and sees. */
+function administrator(url: string) {
+  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  onTestFinished(() => sql.end())
+  return {
+    sql,
+    async backends(applicationName: string): Promise<number> {
+      const [row] = await sql`select count(*)::int from pg_stat_activity where application_name = ${applicationName}`
+      return row?.count
+    },
+  }
+}
+
+async function openPool(fields: Record<string, unknown> = {}, options: Record<string, unknown> = {}) {
+  const url = await freshPostgres()
+  const applicationName = `pool ${randomUUID()}`
+  const driver = await postgresDriver({ url, ...fields, options: { applicationName, ...options } })
+  const { sql, backends } = administrator(url)
+  return { url, driver, sql, backends: () => backends(applicationName) }
+}
+
+test('64 transactions and 200 statements at once finish on two connections, and there are never more', async () => {
+  const { driver, sql, backends } = await openPool({ maxConnections: 2 })
+  await driver.run(write('create table t (id int)'))
+  let done = false
+  const most = (async () => {
+    let most = 0
+    for (; !done; await sleep(2)) most = Math.max(most, await backends())
+    return most
+  })()
+  const database = new Database(driver)
+  const transactions = times(64, (i) =>
+    database.transaction(async (tx) => {
+      await tx.run(write('insert into t values ($1)', i))
+      await tx.run(read('select pg_sleep(0.002)'))
+    }),
+  )
+  const statements = times(200, (i) => driver.run(write('insert into t values ($1)', 1000 + i)))
+  const ended = outcomes([...transactions, ...statements])
+  // Connections that are lost and replaced count as well.
+  for (let i = 0; i < 3; i++) {
+    await sleep(20)
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database() limit 1`
+  }
+  const lost = (await ended).filter((outcome) => outcome !== 'ok')
+  done = true
+  expect(await most).toBe(2)
+  expect([...new Set(lost)]).toEqual(['CONNECTION_LOST'])
+  expect(lost.length).toBeLessThan(100)
+  expect(await driver.run(read('select count(*)::int >= $1 from t', 264 - lost.length))).toEqual([[true]])
+})
+
+test('who finds no connection for connectionTimeoutMillis gets TIMEOUT, and what to do', async () => {
+  const { driver } = await openPool({ maxConnections: 2, connectionTimeoutMillis: 1000 })
+  const transactions = await Promise.all([driver.begin(), driver.begin()])
+  const started = performance.now()
+  await expect(driver.run(read('select 1'))).rejects.toMatchObject({
+    code: 'TIMEOUT',
+    retryable: true,
+    message: expect.stringMatching(/2 connections.*1000 ms.*raise maxConnections, or shorten transactions/),
+  })
+  expect(performance.now() - started).toBeGreaterThan(950)
+  const waiting = driver.run(read('select 1'))
+  await transactions[0]?.commit()
+  expect(await waiting).toEqual([[1]])
+  await transactions[1]?.rollback()
+})
+
+test('connections are opened when needed, closed after idleTimeoutMillis, and kept where that is 0', async () => {
+  const closing = await openPool({ maxConnections: 5, idleTimeoutMillis: 1000 })
+  const keeping = await openPool({ maxConnections: 5, idleTimeoutMillis: 0 })
+  expect(await keeping.backends()).toBe(1)
+  for (const { driver, backends } of [closing, keeping]) {
+    await Promise.all(times(20, () => driver.run(read('select pg_sleep(0.01)'))))
+    expect(await backends()).toBe(5)
+  }
+  await expect.poll(closing.backends, { timeout: 5000 }).toBe(0)
+  expect(await closing.driver.run(read('select 1'))).toEqual([[1]])
+  expect(await keeping.backends()).toBe(5)
+})
+
+test('a slow statement holds up nobody while there may be another connection', async () => {
+  const { driver } = await openPool({ maxConnections: 2 })
+  const slow = driver.run(read('select pg_sleep(1)'))
+  const started = performance.now()
+  for (let i = 0; i < 20; i++) await driver.run(read('select 1'))
+  expect(performance.now() - started).toBeLessThan(900)
+  await slow
+})
+
+test('callers that waited together are spread over the connections', async () => {
+  const { driver } = await openPool({ maxConnections: 4 })
+  const rows = await Promise.all(times(64, () => driver.run(read('select pg_backend_pid(), pg_sleep(0.04)'))))
+  const perBackend = new Map<unknown, number>()
+  for (const [pid] of rows.flat()) perBackend.set(pid, (perBackend.get(pid) ?? 0) + 1)
+  expect(perBackend.size).toBe(4)
+  expect(Math.max(...perBackend.values())).toBeLessThan(32)
+})
+
+test('many connections that are opened at once are nothing to warn of', async () => {
+  const warnings: Error[] = []
+  const note = (warning: Error) => void warnings.push(warning)
+  process.on('warning', note)
+  onTestFinished(() => void process.off('warning', note))
+  const { driver, backends } = await openPool({ maxConnections: 25 })
+  await Promise.all(times(200, () => driver.run(read('select pg_sleep(0.05)'))))
+  expect(await backends()).toBe(25)
+  expect(warnings).toEqual([])
+})
+
+test('a batch is one transaction in which nobody else takes part, even on one connection', async () => {
+  const { driver } = await openPool({ maxConnections: 1 })
+  const id = read('select pg_current_xact_id()::text, $1::int', 1)
+  const [batches, singles] = await Promise.all([
+    Promise.all(times(50, () => driver.batch([id, id, id]))),
+    Promise.all(times(50, () => driver.run(id))),
+  ])
+  const ids = batches.map((batch) => new Set(batch.map(([row]) => row?.[0])))
+  expect(ids.every(({ size }) => size === 1)).toBe(true)
+  expect(new Set([...ids.flatMap((set) => [...set]), ...singles.map(([row]) => row?.[0])]).size).toBe(100)
+})
+
+test('a batch that fails leaves nothing, and its neighbours on the connection all they did', async () => {
+  const { driver } = await openPool({ maxConnections: 1 })
+  await driver.run(write('create table t (id int primary key)'))
+  const insert = (id: number) => write('insert into t values ($1)', id)
+  await driver.run(insert(0))
+  const ended = await outcomes(times(40, (i) => driver.batch([insert(2 * i + 1), insert(i % 2 === 0 ? 2 * i + 2 : 0)])))
+  expect(ended).toEqual(times(40, (i) => (i % 2 === 0 ? 'ok' : 'ALREADY_EXISTS')))
+  expect(await driver.run(read('select count(*)::int from t'))).toEqual([[41]])
+})
+
+test('a password that is changed meanwhile ends no work: the open connections serve it', async () => {
+  const { url, sql } = await openPool()
+  const role = `agent_${randomUUID().slice(0, 8)}`
+  await sql.unsafe(`create role ${role} login password 'one'`)
+  const of = Object.assign(new URL(url), { username: role, password: 'one' }).href
+  const driver = await postgresDriver({ url: of, maxConnections: 4, connectionTimeoutMillis: 2000 })
+  await sql.unsafe(`alter role ${role} password 'two'`)
+  expect(await outcomes(times(40, () => driver.run(read('select pg_sleep(0.005)'))))).toEqual(times(40, () => 'ok'))
+  await sql.unsafe('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [role])
+  await sleep(50)
+  expect(await outcomes([driver.run(read('select 1')), driver.begin()])).toEqual(times(2, () => 'CONNECTION_FAILED'))
+  await driver.close()
+  await sql.unsafe(`drop role ${role}`)
+})
+
+test('closing leaves no connection behind, not even one that is just being opened', async () => {
+  const { driver, backends } = await openPool({ maxConnections: 8 })
+  // The second asks for a connection of its own, and before there is one the first is free.
+  await Promise.all(times(2, () => driver.run(read('select 1'))))
+  await driver.close()
+  await expect.poll(backends).toBe(0)
+  await sleep(100)
+  expect(await backends()).toBe(0)
+})
+
+/** A pool whose server can be cut off. */
+async function openDistantPool(fields: Record<string, unknown>) {
+  const url = new URL(await freshPostgres())
+  const link = await startLink(Number(url.port || 5432))
+  url.port = String(link.port)
+  return { link, driver: await postgresDriver({ url: url.href, ...fields }) }
+}
+
+test('a server out of reach is noticed after statementTimeoutMillis and connectionTimeoutMillis', async () => {
+  const fields = { maxConnections: 1, connectionTimeoutMillis: 500, options: { statementTimeoutMillis: 300 } }
+  const { link, driver } = await openDistantPool(fields)
+  // Each has the whole time, however many wait before it.
+  const slow = times(5, () => driver.run(read('select pg_sleep(0.2)')))
+  expect(await outcomes(slow)).toEqual(times(5, () => 'ok'))
+  link.freeze()
+  const started = performance.now()
+  expect(await outcomes([driver.run(write('select 1')), driver.run(read('select 1'))])).toEqual([
+    'CONNECTION_LOST',
+    'CONNECTION_FAILED',
+  ])
+  expect(performance.now() - started).toBeLessThan(3000)
+})
+
+test('a server that has stopped answering holds up closing for connectionTimeoutMillis, no longer', async () => {
+  const { link, driver } = await openDistantPool({ connectionTimeoutMillis: 300 })
+  expect(await driver.run(read('select 1'))).toEqual([[1]])
+  link.freeze()
+  const started = performance.now()
+  await driver.close()
+  expect(performance.now() - started).toBeLessThan(2000)
+})

@@ -1,0 +1,22 @@
+import { execFileSync } from 'node:child_process'
+import { afterAll } from 'vitest'
+import { freshDirectory } from '../setup/databases.ts'
+
+/** A directory that holds no more than so much, where file systems may be mounted; gone when the test file ends. */
+export function smallDisk(bytes: number): string | undefined {
+  const directory = freshDirectory()
+  const mount = ['mount', '-t', 'tmpfs', '-o', `size=${bytes},mode=0777`, 'tmpfs', directory]
+  if (!asRoot(mount)) return undefined
+  afterAll(() => void asRoot(['umount', '--lazy', directory]))
+  return directory
+}
+
+function asRoot([program = '', ...args]: string[]): boolean {
+  try {
+    if (process.getuid?.() === 0) execFileSync(program, args, { stdio: 'ignore' })
+    else execFileSync('sudo', ['-n', program, ...args], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,259 @@
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
+import { openStorage } from 'holdfast'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { Database } from '../../src/database/database.ts'
+import type { Driver } from '../../src/database/db.ts'
+import { freshDirectory } from '../setup/databases.ts'
+import { outcomes, quiet, read, sqliteDriver, times, write } from './drivers.ts'
+import { smallDisk } from './small-disk.ts'
+
+const mebibyte = 2 ** 20
+
+describe('a file that cannot be opened', () => {
+  const failures: [string, (path: string) => void, string, RegExp][] = [
+    [
+      'is not a database',
+      (path) => writeFileSync(path, 'not a database'.repeat(100)),
+      'CONNECTION_FAILED',
+      /not a SQLite database/,
+    ],
+    ['is a directory', (path) => mkdirSync(path), 'CONNECTION_FAILED', /check that it is a file/],
+  ]
+  test.each(failures)('%s', async (_, prepare, code, message) => {
+    const path = join(freshDirectory(), 'agent.db')
+    prepare(path)
+    await expect(sqliteDriver({ path })).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+  })
+
+  test('whose directory is a file', async () => {
+    const path = join(freshDirectory(), 'file')
+    writeFileSync(path, '')
+    await expect(sqliteDriver({ path: join(path, 'agent.db') })).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+  })
+
+  test('that is not there, to read it only', async () => {
+    const path = join(freshDirectory(), 'absent.db')
+    const failed = sqliteDriver({ path, options: { readonly: true } })
+    await expect(failed).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+    expect(existsSync(path)).toBe(false)
+  })
+})
+
+test('directories that are missing are created', async () => {
+  const path = join(freshDirectory(), 'not', 'yet', 'there', 'agent.db')
+  const driver = await sqliteDriver({ path })
+  expect(await driver.run(read('select 1'))).toEqual([[1]])
+})
+
+test('a file that was damaged is said to be', async () => {
+  const path = join(freshDirectory(), 'damaged.db')
+  const db = new Sqlite(path)
+  db.exec('create table t (id integer primary key, text text)')
+  db.exec(
+    'with recursive n (i) as (select 1 union all select i + 1 from n limit 1000) insert into t select i, hex(randomblob(100)) from n',
+  )
+  db.close()
+  const bytes = readFileSync(path)
+  writeFileSync(path, bytes.fill(0x5a, bytes.length / 2, bytes.length / 2 + 3 * 4096))
+  const driver = await sqliteDriver({ path })
+  await expect(driver.run(read('select sum(length(text)) from t'))).rejects.toMatchObject({
+    code: 'DATABASE_FAILED',
+    message: expect.stringContaining('damaged'),
+  })
+})
+
+test('read only: reads are answered, writes are READ_ONLY, and nothing is changed', async () => {
+  const path = join(freshDirectory(), 'agent.db')
+  const writable = await openStorage({ database: { type: 'sqlite', path } }, quiet)
+  await writable.kv.set('key', 'value')
+  await writable.close()
+  const before = readFileSync(path)
+
+  await using storage = await openStorage({ database: { type: 'sqlite', path, options: { readonly: true } } }, quiet)
+  expect(await storage.kv.get('key')).toBe('value')
+  const writes = [
+    storage.kv.set('key', 'other'),
+    storage.messages.append('session', { role: 'user', content: 'hello' }),
+    storage.transaction((tx) => tx.kv.set('key', 'other')),
+  ]
+  expect(await outcomes(writes)).toEqual(times(3, () => 'READ_ONLY'))
+  expect(await storage.kv.get('key')).toBe('value')
+  expect(readFileSync(path)).toEqual(before)
+})
+
+test('a file that nobody may write is READ_ONLY too', async () => {
+  const directory = freshDirectory()
+  const path = join(directory, 'agent.db')
+  const first = await sqliteDriver({ path })
+  await first.run(write('create table t (id integer)'))
+  chmodSync(path, 0o444)
+  for (const suffix of ['-wal', '-shm']) chmodSync(path + suffix, 0o666)
+  chmodSync(directory, 0o777)
+  // The administrator may write everything: this is for others.
+  const administrator = process.geteuid?.() === 0
+  if (administrator) process.seteuid?.(65534)
+  const driver = await sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
+  expect(await driver.run(read('select count(*) from t'))).toEqual([[0]])
+  const insert = write('insert into t values (1)')
+  const inTransaction = new Database(driver).transaction((tx) => tx.run(insert))
+  expect(await outcomes([driver.run(insert), driver.batch([insert, insert]), inTransaction])).toEqual(
+    times(3, () => 'READ_ONLY'),
+  )
+})
+
+test('synchronous is full unless configured otherwise; foreign keys are checked', async () => {
+  const setting = async (driver: Driver, name: string) => (await driver.run(write(`PRAGMA ${name}`))).flat()
+  for (const [options, expected] of [
+    [{}, 2],
+    [{ synchronous: 'normal' }, 1],
+  ] as const) {
+    const driver = await sqliteDriver({ path: join(freshDirectory(), 'agent.db'), options })
+    expect(await setting(driver, 'synchronous')).toEqual([expected])
+    expect(await setting(driver, 'journal_mode')).toEqual(['wal'])
+    expect(await setting(driver, 'foreign_keys')).toEqual([1])
+  }
+})
+
+describe('the write-ahead log', () => {
+  const inserts = 20_000
+  const text = 'x'.repeat(200)
+
+  test('does not grow without bound, and is gone after closing', async () => {
+    const path = join(freshDirectory(), 'agent.db')
+    const driver = await sqliteDriver({ path, options: { synchronous: 'normal' } })
+    await driver.run(write('create table t (id integer primary key, text text)'))
+    for (let i = 0; i < inserts; i++) {
+      await driver.run(write('insert into t (text) values (?) returning id', text))
+      if (i % 1000 === 0) await driver.run(read('select count(*) from t'))
+    }
+    expect(statSync(`${path}-wal`).size).toBeLessThan(10 * mebibyte)
+    await driver.close()
+    expect(existsSync(`${path}-wal`)).toBe(false)
+  })
+
+  // The naive variant: get() leaves the statement where it is, and the transaction open until it is used again.
+  test('of better-sqlite3 alone does, when rows are returned with get()', () => {
+    const path = join(freshDirectory(), 'naive.db')
+    const db = new Sqlite(path)
+    onTestFinished(() => void db.close())
+    db.pragma('journal_mode = WAL')
+    db.pragma('synchronous = NORMAL')
+    db.exec('create table t (id integer primary key, text text)')
+    const insert = db.prepare('insert into t (text) values (?) returning id')
+    for (let i = 0; i < inserts; i++) insert.get(text)
+    expect(statSync(`${path}-wal`).size).toBeGreaterThan(40 * mebibyte)
+  })
+})
+
+test('VACUUM INTO is a backup while programs write; a copy of the file alone is not', async () => {
+  const directory = freshDirectory()
+  const [path, backup, copy] = ['agent.db', 'backup.db', 'copy.db'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ]
+  const open = (path: string) => openStorage({ database: { type: 'sqlite', path } }, quiet)
+  await using storage = await open(path)
+  const keys = times(200, (i) => `key ${i}`)
+  await Promise.all(keys.map((key) => storage.kv.set(key, key)))
+  const writing = times(200, (i) => storage.kv.set(`later ${i}`, i))
+  new Sqlite(path, { readonly: true }).exec(`VACUUM INTO '${backup}'`).close()
+  copyFileSync(path, copy)
+  await Promise.all(writing)
+  await using fromBackup = await open(backup)
+  expect((await fromBackup.kv.getMany(keys)).size).toBe(200)
+  await using fromCopy = await open(copy)
+  expect((await fromCopy.kv.getMany(keys)).size).toBe(0)
+})
+
+/** A database that can grow no further, and the way to give it room. */
+interface Full {
+  directory: string
+  fill(driver: Driver): Promise<void>
+  relieve(driver: Driver): Promise<void>
+}
+
+function fullDisks(): [string, Full][] {
+  const pages = (count: number) => async (driver: Driver) =>
+    void (await driver.run(write(`PRAGMA max_page_count = ${count}`)))
+  const limited: Full = { directory: freshDirectory(), fill: pages(200), relieve: pages(100_000) }
+  const directory = smallDisk(4 * mebibyte)
+  if (directory === undefined) {
+    console.warn('No file system may be mounted here: only a limit of SQLite stands for a full disk')
+    return [['a limit of SQLite', limited]]
+  }
+  const filler = join(directory, 'filler')
+  const disk: Full = {
+    directory,
+    fill: async () => writeFileSync(filler, Buffer.alloc(3 * mebibyte)),
+    relieve: async () => rmSync(filler),
+  }
+  return [
+    ['a limit of SQLite', limited],
+    ['a full disk', disk],
+  ]
+}
+
+test.each(fullDisks())('%s: DISK_FULL, nothing half written, and on it goes when there is room', async (_, full) => {
+  const path = join(full.directory, 'agent.db')
+  const driver = await sqliteDriver({ path })
+  const database = new Database(driver)
+  await driver.run(write('create table t (id integer, part integer, text text)'))
+  await full.fill(driver)
+  const insert = (id: number, part: number) => write('insert into t values (?, ?, hex(randomblob(4000)))', id, part)
+  const acknowledged: number[] = []
+  const failed: unknown[] = []
+  const attempt = async (id: number) => {
+    const parts = times(3, (part) => insert(id, part))
+    try {
+      if (id % 3 === 0) await driver.batch(parts)
+      else {
+        await database.transaction(async (tx) => {
+          for (const part of parts) await tx.run(part)
+        })
+      }
+      acknowledged.push(id)
+    } catch (error) {
+      failed.push(error)
+    }
+  }
+  let id = 0
+  for (; failed.length === 0; id += 8) await Promise.all(times(8, (i) => attempt(id + i)))
+  for (const end = id + 24; id < end; id++) await attempt(id)
+  for (const error of failed) expect(error).toMatchObject({ code: 'DISK_FULL' })
+  const whole = async () =>
+    (await driver.run(read('select id, count(*) from t group by id order by id'))).map(([id, parts]) => {
+      expect(parts).toBe(3)
+      return id
+    })
+  const sorted = () => acknowledged.toSorted((a, b) => a - b)
+  expect(await whole()).toEqual(sorted())
+
+  await full.relieve(driver)
+  failed.length = 0
+  for (const end = id + 8; id < end; id++) await attempt(id)
+  expect(failed).toEqual([])
+  expect(await whole()).toEqual(sorted())
+  expect(await driver.run(write('PRAGMA integrity_check'))).toEqual([['ok']])
+})
+
+const oneMore = smallDisk(4 * mebibyte)
+test('a transaction that the full disk has ended goes no further', async () => {
+  const driver = await sqliteDriver({ path: join(oneMore ?? freshDirectory(), 'agent.db') })
+  await driver.run(write('create table t (text text)'))
+  await driver.run(write('PRAGMA cache_size = 10')) // what does not fit is written before the commit
+  if (oneMore === undefined) await driver.run(write('PRAGMA max_page_count = 500'))
+  const inside: string[] = []
+  const ended = new Database(driver).transaction(async (tx) => {
+    while (!inside.includes('DISK_FULL')) {
+      inside.push(...(await outcomes([tx.run(write('insert into t values (hex(randomblob(100000)))'))])))
+    }
+    inside.push(...(await outcomes([tx.run(write("insert into t values ('by itself')"))])))
+  })
+  expect(await outcomes([ended])).not.toEqual(['ok'])
+  expect(inside.at(-1)).not.toBe('ok')
+  expect(await driver.run(read('select count(*) from t'))).toEqual([[0]])
+  await driver.run(write("insert into t values ('afterwards')"))
+})

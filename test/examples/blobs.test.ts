@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto'
+import type { Server } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { join } from 'node:path'
+import { openStorage, type Storage } from 'holdfast'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { fileServer } from '../../examples/blobs/server.ts'
+import { freshDirectory } from '../setup/databases.ts'
+
+let storage: Storage
+let server: Server
+let url: string
+
+beforeEach(async () => {
+  const directory = freshDirectory()
+  storage = await openStorage({
+    database: { type: 'sqlite', path: join(directory, 'agent.db') },
+    blobStore: { type: 'local', storePath: join(directory, 'blobs'), maxBlobSize: 5_000_000 },
+  })
+  server = fileServer(storage)
+  await new Promise<void>((resolve) => server.listen(0, resolve))
+  url = `http://localhost:${(server.address() as AddressInfo).port}` // it listens on a port
+})
+
+afterEach(async () => {
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+  await storage.close()
+})
+
+const put = (body: Uint8Array<ArrayBuffer>, name = '') => fetch(`${url}/${name}`, { method: 'PUT', body })
+
+test('what is put comes back, as a whole and in ranges', async () => {
+  const data = Uint8Array.from(randomBytes(3_000_000))
+  const stored = await put(data, 'film.mp4')
+  expect(stored.status).toBe(201)
+  const { uri, size } = (await stored.json()) as { uri: string; size: number } // as the example answers
+  expect(size).toBe(data.length)
+  expect(await storage.blobs.get(uri)).toMatchObject({ name: 'film.mp4', mimeType: 'video/mp4' })
+
+  const whole = await fetch(`${url}/${uri}`)
+  expect([whole.status, whole.headers.get('content-type')]).toEqual([200, 'video/mp4'])
+  expect(Buffer.from(await whole.arrayBuffer()).equals(data)).toBe(true)
+  const ranges: [header: string, start: number, end: number][] = [
+    ['bytes=0-0', 0, 1],
+    ['bytes=1000-1999', 1000, 2000],
+    ['bytes=2999990-', 2_999_990, 3_000_000],
+    ['bytes=-5', 2_999_995, 3_000_000],
+    ['bytes=2000000-9999999', 2_000_000, 3_000_000],
+  ]
+  for (const [range, start, end] of ranges) {
+    const part = await fetch(`${url}/${uri}`, { headers: { range } })
+    expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes ${start}-${end - 1}/3000000`])
+    expect(Buffer.from(await part.arrayBuffer()).equals(data.subarray(start, end))).toBe(true)
+  }
+  expect((await fetch(`${url}/${uri}`, { headers: { range: 'bytes=3000000-' } })).status).toBe(416)
+  const head = await fetch(`${url}/${uri}`, { method: 'HEAD' })
+  expect([head.status, head.headers.get('content-length')]).toEqual([200, '3000000'])
+})
+
+test('what cannot be is said, and leaves nothing', async () => {
+  expect((await fetch(`${url}/${encodeURIComponent('../../etc/passwd')}`)).status).toBe(400)
+  expect((await fetch(`${url}/blob:${'0'.repeat(32)}`)).status).toBe(404)
+  expect((await put(new Uint8Array(5_000_001)).catch(() => ({ status: 413 }))).status).toBe(413)
+
+  const socket = connect((server.address() as AddressInfo).port) // it listens on a port
+  socket.write('PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf of it')
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  socket.destroy()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(await storage.blobs.stats()).toMatchObject({ count: 0, bytes: 0 })
+  expect(await storage.blobs.verify()).toMatchObject({ ok: true })
+})

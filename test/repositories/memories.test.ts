@@ -1,0 +1,87 @@
+import { type ListMemoriesOptions, openStorage, type StorageConfig } from 'holdfast'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freshDirectory } from '../setup/databases.ts'
+import { rounds } from '../setup/rounds.ts'
+import { timesAsLong, type WatchedDatabase, watchedDatabase } from './plans.ts'
+
+const few = 50
+const many = rounds(4000, 100_000)
+
+/** So many memories, all with one tag, of which 50 have another. */
+async function fill({ repositories: { memories }, analyze }: WatchedDatabase, total: number): Promise<void> {
+  for (let start = 0; start < total; start += 50) {
+    const create = (_: unknown, i: number) => {
+      const rare = (start + i) % (total / 50) === 0
+      return memories.create({ content: `memory ${start + i}`, tags: [rare ? 'rare' : `other ${i}`, 'common'] })
+    }
+    await Promise.all(Array.from({ length: 50 }, create))
+  }
+  await analyze()
+}
+
+describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
+  let small: WatchedDatabase
+  let large: WatchedDatabase
+  beforeAll(async () => {
+    small = await watchedDatabase(dialect)
+    large = await watchedDatabase(dialect)
+    await fill(small, few)
+    await fill(large, many)
+  }, 600_000)
+  afterAll(async () => {
+    await Promise.all([small.close(), large.close()])
+  })
+
+  const filters: [options: ListMemoriesOptions, timesAsLong: number][] = [
+    [{ tags: ['rare'] }, 1.5],
+    [{ tags: ['rare', 'none'], match: 'any' }, 1.5],
+    [{ tags: ['rare'], pinned: false }, 1.5],
+    [{ tags: ['common', 'rare'], match: 'all' }, 2.5], // it counts up to 1000 uses of each, and no more
+  ]
+  it.each(filters)('finds 50 of many by %o as fast as 50 of 50', async (options, most) => {
+    const list = ({ repositories: { memories } }: WatchedDatabase) => {
+      return async () => {
+        const { items } = await memories.list({ ...options, limit: 100 })
+        if (items.length !== 50) throw new Error(`${items.length} memories instead of 50`)
+      }
+    }
+    expect(await timesAsLong(list(large), list(small), most)).toBeLessThan(most)
+  })
+
+  it('starts at the tag and reads no more than a page of it', async () => {
+    const { memories } = large.repositories
+    const { nextCursor } = await memories.list({ tags: ['common'], limit: 5 })
+    for (const cursor of [undefined, nextCursor]) {
+      const plans = await large.plansOf(() => memories.list({ tags: ['common', 'rare'], limit: 5, cursor }))
+      expect(plans).toHaveLength(2)
+      for (const plan of plans) {
+        expect(plan).toContain('memory_tags_tag')
+        expect(plan).not.toMatch(/sort|order by$|scan memor|seq scan|bitmap/i)
+      }
+    }
+    const [all = ''] = await large.plansOf(() => memories.list())
+    expect(all).toMatch(/(using memories_created|INDEX memories_created)/i)
+    expect(all).not.toMatch(/sort|order by$|seq scan/i)
+  })
+})
+
+describe('an in-memory database', () => {
+  async function warnings(config: StorageConfig): Promise<string[]> {
+    const told: string[] = []
+    const logger = { info: () => {}, warn: (message: string) => told.push(message), error: () => {} }
+    const storage = await openStorage(config, { logger })
+    expect(told).toEqual([])
+    await storage.kv.set('a', 1)
+    await storage.memories.list()
+    expect(told).toEqual([])
+    await storage.memories.create({ content: 'a' })
+    await storage.transaction((tx) => tx.memories.create({ content: 'b' }))
+    await storage.close()
+    return told
+  }
+
+  it('warns once that memories will be lost, and no other does', async () => {
+    expect(await warnings({})).toEqual([expect.stringMatching(/memories .* lost/i)])
+    expect(await warnings({ database: { type: 'sqlite', path: freshDirectory() } })).toEqual([])
+  })
+})

@@ -1,0 +1,80 @@
+import { join } from 'node:path'
+import postgres from 'postgres'
+import { compare, type Effort, type Way } from '../../bench/harness.ts'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import type { Db, Dialect } from '../../src/database/db.ts'
+import { openDatabase } from '../../src/database/open.ts'
+import type { Query } from '../../src/database/query.ts'
+import { withoutCache } from '../../src/repositories/context.ts'
+import { openRepositories, type Repositories } from '../../src/repositories/repositories.ts'
+import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+
+export interface WatchedDatabase {
+  repositories: Repositories
+  /** How the database goes about the queries of a call, a text each. */
+  plansOf(call: () => Promise<unknown>): Promise<string[]>
+  /** Lets the planner know what there is by now. */
+  analyze(): Promise<void>
+  close(): Promise<void>
+}
+
+/** The repositories over a new database, whose plans can be seen. */
+export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase> {
+  const path = join(freshDirectory(), 'test.db')
+  const config = dialect === 'sqlite' ? { type: dialect, path } : { type: dialect, url: await genericPostgres() }
+  const database = await openDatabase(resolveConfig({ database: config }).database, { migrate: true })
+  const seen: Query[] = []
+  const watching: Db = {
+    dialect: database.dialect,
+    tables: database.tables,
+    orm: database.orm,
+    run(query) {
+      seen.push(query)
+      return database.run(query)
+    },
+    batch: (queries) => database.batch(queries),
+    transaction: (body) => database.transaction(body),
+  }
+  return {
+    repositories: openRepositories(watching, { now: () => new Date(), cache: withoutCache }),
+    async plansOf(call) {
+      seen.length = 0
+      await call()
+      const explain = dialect === 'sqlite' ? 'explain query plan ' : 'explain '
+      const plans = await Promise.all(
+        seen.splice(0).map((query) => database.run({ ...query, sql: explain + query.sql, writes: false })),
+      )
+      return plans.map((rows) => rows.map((row) => row.at(-1)).join('\n'))
+    },
+    async analyze() {
+      if (dialect === 'postgres') await database.run({ sql: 'vacuum analyze', params: [], writes: true })
+    },
+    close: () => database.close(),
+  }
+}
+
+/** Plans are made once for all values, as they are for statements that have run a few times. */
+async function genericPostgres(): Promise<string> {
+  const url = await freshPostgres()
+  const sql = postgres(url, { max: 1 })
+  await sql.unsafe(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET plan_cache_mode = force_generic_plan`)
+  await sql.end()
+  return url
+}
+
+const EFFORT: Effort = { rounds: 40, sampleMillis: 3, warmupMillis: 200 }
+
+/** How many times as long one call takes as another; tried again while it is not `enough`, as the machine does other things too. */
+export async function timesAsLong(ours: Way['call'], baseline: Way['call'], enough = 1.3): Promise<number> {
+  const ratios: number[] = []
+  for (let attempt = 0; attempt < 4; attempt++) {
+    const { ratio } = await compare(
+      { ours: { call: ours }, baseline: { call: baseline }, close: async () => {} },
+      1,
+      EFFORT,
+    )
+    ratios.push(ratio)
+    if (ratio < enough) break
+  }
+  return Math.min(...ratios)
+}

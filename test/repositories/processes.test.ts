@@ -1,0 +1,68 @@
+import { join } from 'node:path'
+import { openStorage, type StorageConfig } from 'holdfast'
+import { expect, test } from 'vitest'
+import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { runScript } from '../setup/processes.ts'
+import { rounds } from '../setup/rounds.ts'
+import { silent } from './databases.ts'
+
+interface Said {
+  started: string[]
+  decided: { id: string; status: string; decision: string }[]
+  taken: string[][]
+}
+
+const names = ['a', 'b', 'c', 'd']
+const count = rounds(15, 200)
+const numbers = Array.from({ length: count }, (_, i) => i)
+const timeout = rounds(60_000, 600_000)
+
+const databases: [string, () => StorageConfig['database'] | Promise<StorageConfig['database']>][] = [
+  ['SQLite', () => ({ type: 'sqlite', path: join(freshDirectory(), 'shared.db') })],
+  ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres(), maxConnections: 8 })],
+]
+
+test.each(databases)(
+  'what one may have, one of four processes on a %s database gets',
+  async (_, configure) => {
+    const config = { database: await configure() }
+    await using storage = await openStorage(config, { maintenance: false, logger: silent })
+    const { id } = await storage.memories.create({ content: 'shared' })
+    for (const i of numbers) await storage.approvals.request({ id: `approval ${i}`, type: 'tool' })
+
+    const program = 'test/repositories/programs/contend.ts'
+    const scripts = names.map((name) => runScript<Said>(program, [JSON.stringify(config), name, `${count}`]))
+    await Promise.all(scripts.map((script) => script.next()))
+    for (const script of scripts) script.send('go')
+    const said = await Promise.all(scripts.map((script) => script.next(undefined, timeout)))
+
+    const started = said.flatMap(({ started }) => started)
+    expect(new Set(started).size).toBe(count)
+    expect(started).toHaveLength(count)
+
+    const decided = said.flatMap(({ decided }) => decided)
+    expect(decided.filter(({ status }) => status === 'created')).toHaveLength(count)
+    for (const { id, decision } of decided) {
+      expect((await storage.approvals.get(id))?.response?.decision).toBe(decision)
+    }
+
+    const left = (await storage.queues.takeAll('session', 'steer')).map(({ id }) => id)
+    const delivered = [...said.flatMap(({ taken }) => taken), left]
+    const pushed = names.flatMap((name) => numbers.map((i) => `${name} ${i}`))
+    expect(delivered.flat().toSorted()).toEqual(pushed.toSorted())
+    for (const items of delivered) {
+      for (const name of names) {
+        const own = items.filter((id) => id.startsWith(name)).map((id) => Number(id.slice(2)))
+        expect(own).toEqual(own.toSorted((a, b) => a - b))
+      }
+    }
+
+    const { items: allowed } = await storage.toolPreferences.listAllowed({ sessionId: 'session', limit: 1000 })
+    expect(allowed).toEqual(pushed.toSorted())
+    expect(Object.keys((await storage.memories.get(id))?.metadata ?? {}).toSorted()).toEqual(pushed.toSorted())
+    const { items: workspaces } = await storage.workspaces.list()
+    expect(workspaces).toHaveLength(names.length)
+    expect(workspaces.filter(({ isCurrent }) => isCurrent)).toHaveLength(1)
+  },
+  timeout,
+)

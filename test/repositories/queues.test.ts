@@ -1,0 +1,54 @@
+import fc from 'fast-check'
+import type { QueueItem, Storage } from 'holdfast'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { rounds } from '../setup/rounds.ts'
+import { eachDatabase } from './databases.ts'
+
+type Step = { do: 'push' | 'remove'; id: string; n: number } | { do: 'takeAll' | 'clear' }
+
+const id = fc.constantFrom('a', 'b', 'c', 'd')
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('push'), id, n: fc.nat(9) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('remove'), id, n: fc.constant(0) }) },
+  fc.record({ do: fc.constantFrom('takeAll', 'clear') }),
+)
+
+eachDatabase((open) => {
+  let storage: Storage
+  let run = 0
+  beforeAll(async () => {
+    storage = await open()
+  })
+  afterAll(() => storage.close())
+
+  it('a queue does what an array would, whatever is done with it', () =>
+    fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const { queues } = storage
+        const session = `model ${run++}`
+        let model: QueueItem[] = []
+        let last = 0
+        for (const each of steps) {
+          if (each.do === 'push') {
+            const known = model.some(({ id }) => id === each.id)
+            const { position } = await queues.push(session, 'q', { id: each.id, n: each.n })
+            if (!known) {
+              expect(position).toBeGreaterThan(model.length === 0 ? 0 : last)
+              model.push({ id: each.id, n: each.n })
+              last = position
+            }
+          } else if (each.do === 'remove') {
+            const left = model.filter(({ id }) => id !== each.id)
+            expect(await queues.remove(session, 'q', each.id)).toBe(left.length < model.length)
+            model = left
+          } else {
+            if (each.do === 'takeAll') expect(await queues.takeAll(session, 'q')).toEqual(model)
+            else expect(await queues.clear(session, 'q')).toBe(model.length)
+            model = []
+          }
+          expect((await queues.list(session, 'q')).items).toEqual(model)
+        }
+      }),
+      { numRuns: rounds(40, 1000) },
+    ))
+})

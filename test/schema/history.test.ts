@@ -1,0 +1,64 @@
+import { existsSync, readFileSync } from 'node:fs'
+import {
+  generateDrizzleJson,
+  generateMigration,
+  generateSQLiteDrizzleJson,
+  generateSQLiteMigration,
+} from 'drizzle-kit/api'
+import { integer as pgInteger, pgTable } from 'drizzle-orm/pg-core'
+import { integer as sqliteInteger, sqliteTable } from 'drizzle-orm/sqlite-core'
+import { describe, expect, test } from 'vitest'
+import * as postgres from '../../src/schema/postgres.ts'
+import * as sqlite from '../../src/schema/sqlite.ts'
+import { entriesOf, sqlOf } from '../database/histories.ts'
+
+const generate = {
+  sqlite: async (tables: Record<string, unknown>, last: string) =>
+    generateSQLiteMigration(snapshot('sqlite', last), await generateSQLiteDrizzleJson(tables)),
+  postgres: (tables: Record<string, unknown>, last: string) =>
+    generateMigration(snapshot('postgres', last), generateDrizzleJson(tables)),
+}
+const extra = {
+  sqlite: { extra: sqliteTable('extra', { id: sqliteInteger('id') }) },
+  postgres: { extra: pgTable('extra', { id: pgInteger('id') }) },
+}
+const tables = { sqlite, postgres }
+
+function snapshot(dialect: 'sqlite' | 'postgres', tag: string) {
+  return JSON.parse(readFileSync(`migrations/${dialect}/meta/${tag.slice(0, 4)}_snapshot.json`, 'utf8'))
+}
+
+describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
+  const entries = entriesOf(dialect)
+  const last = entries.at(-1)?.tag ?? ''
+
+  test('the last snapshot is the schema: there is nothing to generate', async () => {
+    expect(await generate[dialect](tables[dialect], last)).toEqual([])
+  })
+
+  test('a table that no migration knows would show', async () => {
+    const statements = await generate[dialect]({ ...tables[dialect], ...extra[dialect] }, last)
+    expect(statements.join()).toContain('CREATE TABLE')
+  })
+
+  test('migrations follow each other in time and number: drizzle skips one that does not, in silence', () => {
+    const times = entries.map(({ when }) => when)
+    expect(times).toEqual([...new Set(times)].toSorted((a, b) => a - b))
+    for (const [i, { tag }] of entries.entries()) {
+      expect(tag).toMatch(new RegExp(`^${String(i).padStart(4, '0')}_[a-z-]+$`))
+      expect(existsSync(`migrations/${dialect}/${tag}.sql`)).toBe(true)
+    }
+    const ids = entries.map(({ tag }) => snapshot(dialect, tag))
+    for (const [i, { prevId }] of ids.entries()) if (i > 0) expect(prevId).toBe(ids[i - 1].id)
+  })
+
+  test('no migration rebuilds a table, which would lose child rows under drizzle-kit migrate', () => {
+    for (const entry of entries) expect(sqlOf(dialect, entry)).not.toMatch(/__new_|DROP TABLE/i)
+  })
+})
+
+test('both dialects have the same migrations', () => {
+  const tags = (dialect: 'sqlite' | 'postgres') => entriesOf(dialect).map(({ tag }) => tag)
+  expect(tags('sqlite')).toEqual(tags('postgres'))
+  expect(tags('sqlite').length).toBeGreaterThan(0)
+})

@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { Redis } from 'ioredis'
+import postgres from 'postgres'
+import { inject } from 'vitest'
+import { temporaryDirectory } from './temporary.ts'
+
+const databases: string[] = []
+const directories: string[] = []
+const prefixes: string[] = []
+
+/** The URL of a new, empty database of the shared server, which is dropped when the test file ends. */
+export async function freshPostgres(): Promise<string> {
+  const name = `test_${randomBytes(8).toString('hex')}`
+  await withPostgres(async (sql) => {
+    // Linguistic order where the server knows one, so that nothing relies on an order by bytes that it did not ask for.
+    await sql
+      .unsafe(`CREATE DATABASE ${name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
+      .catch(() => sql.unsafe(`CREATE DATABASE ${name} TEMPLATE template0`))
+  })
+  databases.push(name)
+  const url = new URL(inject('postgresUrl'))
+  url.pathname = `/${name}`
+  return url.href
+}
+
+/** A new directory, removed when the test file ends. */
+export function freshDirectory(): string {
+  const directory = temporaryDirectory('test')
+  directories.push(directory)
+  return directory
+}
+
+/** The shared Redis: use keys under a `redisPrefix()`. For FLUSHALL and worse there is `startRedis()`. */
+export function redisUrl(): string {
+  return inject('redisUrl')
+}
+
+/** A key prefix nobody else uses; the keys under it are deleted when the test file ends. */
+export function redisPrefix(): string {
+  const prefix = `test-${randomBytes(8).toString('hex')}:`
+  prefixes.push(prefix)
+  return prefix
+}
+
+/** The clients that are still connected to the databases of this test file, a line each. */
+export async function connectedClients(): Promise<string[]> {
+  if (databases.length === 0) return []
+  return withPostgres(async (sql) => {
+    const rows = await sql<{ pid: number; state: string | null; query: string }[]>`
+      SELECT pid, state, left(query, 100) AS query FROM pg_stat_activity
+      WHERE datname = ANY(${databases}) AND backend_type = 'client backend'`
+    return rows.map(({ pid, state, query }) => `PostgreSQL connection ${pid}, ${state}: ${query}`)
+  })
+}
+
+/** Drops and removes everything that this file was given. */
+export async function discardAll(): Promise<void> {
+  if (databases.length > 0) {
+    await withPostgres((sql) =>
+      Promise.all(databases.splice(0).map((name) => sql.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))),
+    )
+  }
+  if (prefixes.length > 0) await deleteKeys(prefixes.splice(0))
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
+}
+
+async function withPostgres<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  const sql = postgres(inject('postgresUrl'), { max: 1, onnotice: () => {} })
+  try {
+    return await work(sql)
+  } finally {
+    await sql.end()
+  }
+}
+
+async function deleteKeys(prefixes: string[]): Promise<void> {
+  const redis = new Redis(inject('redisUrl'))
+  try {
+    for (const prefix of prefixes) {
+      for await (const keys of redis.scanStream({ match: `${prefix}*`, count: 1000 })) {
+        if (keys.length > 0) await redis.unlink(keys)
+      }
+    }
+  } finally {
+    redis.disconnect()
+  }
+}

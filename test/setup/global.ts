@@ -1,0 +1,66 @@
+import { Redis } from 'ioredis'
+import postgres from 'postgres'
+import type { TestProject } from 'vitest/node'
+import { startPostgres, startRedis } from './servers.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    postgresUrl: string
+    redisUrl: string
+  }
+}
+
+/** One PostgreSQL and one Redis for the whole run: those of TEST_POSTGRES_URL and TEST_REDIS_URL, or its own. */
+export default async function startServers(project: TestProject): Promise<() => Promise<void>> {
+  const own: { url: string; stop(): Promise<void> }[] = []
+  const stop = async () => {
+    await Promise.all(own.map((server) => server.stop()))
+  }
+  const started = async (start: typeof startPostgres | typeof startRedis) => {
+    const server = await start()
+    own.push(server)
+    return server.url
+  }
+  try {
+    const postgresUrl = process.env.TEST_POSTGRES_URL || (await started(startPostgres))
+    const redisUrl = process.env.TEST_REDIS_URL || (await started(startRedis))
+    console.log(`PostgreSQL ${await postgresVersion(postgresUrl)}, Redis ${await redisVersion(redisUrl)}`)
+    project.provide('postgresUrl', postgresUrl)
+    project.provide('redisUrl', redisUrl)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return stop
+}
+
+async function postgresVersion(url: string): Promise<string> {
+  const sql = postgres(url, { max: 1, connect_timeout: 10 })
+  try {
+    const [row] = await sql`SELECT current_setting('server_version') AS version`
+    return String(row?.version)
+  } catch (cause) {
+    throw new Error('The PostgreSQL server for the tests (TEST_POSTGRES_URL, if set) does not answer.', { cause })
+  } finally {
+    await sql.end()
+  }
+}
+
+async function redisVersion(url: string): Promise<string> {
+  const redis = new Redis(url, { lazyConnect: true, connectTimeout: 10_000, retryStrategy: () => null })
+  let reason: unknown
+  redis.on('error', (error) => {
+    reason = error
+  })
+  try {
+    await redis.connect()
+    const info = await redis.info('server')
+    return /redis_version:(\S+)/.exec(info)?.[1] ?? 'of an unknown version'
+  } catch (cause) {
+    throw new Error('The Redis server for the tests (TEST_REDIS_URL, if set) does not answer.', {
+      cause: reason ?? cause,
+    })
+  } finally {
+    redis.disconnect()
+  }
+}

@@ -1,0 +1,12 @@
+/** Answers every line with a message; told to `fail`, it complains and ends with exit code 3. */
+import { createInterface } from 'node:readline'
+
+console.log('not a message')
+console.log(JSON.stringify({ ready: process.pid, args: process.argv.slice(2), word: process.env.WORD }))
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === '"fail"') {
+    console.error('told to fail')
+    process.exit(3)
+  }
+  console.log(JSON.stringify({ echo: JSON.parse(line) }))
+}

@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openStorage, openStorageFromFile, type Storage, StorageError } from 'holdfast'
+import { afterEach, expect, test, vi } from 'vitest'
+import { eachDatabase, silent } from './repositories/databases.ts'
+import { freshDirectory, freshPostgres } from './setup/databases.ts'
+
+const times = <T>(count: number, make: (index: number) => T) => Array.from({ length: count }, (_, i) => make(i))
+const user = (content: string, id?: string) => ({ id, role: 'user', content })
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+/** One call of each kind: none may be made on a storage that has been closed. */
+const calls: ((storage: Storage) => Promise<unknown>)[] = [
+  (storage) => storage.sessions.get('id'),
+  (storage) => storage.sessions.create(),
+  (storage) => storage.messages.append('id', user('x')),
+  (storage) => storage.messages.iterate('id').next(),
+  (storage) => storage.kv.get('key'),
+  (storage) => storage.kv.getMany(['key']),
+  (storage) => storage.kv.set('key', 1),
+  (storage) => storage.lists.update('key', (items) => ({ items, result: 1 })),
+  (storage) => storage.transaction(async () => {}),
+  (storage) => storage.stats(),
+]
+
+eachDatabase((open) => {
+  test('close waits for what is in flight, and refuses what comes after', async () => {
+    const storage = await open()
+    await storage.kv.set('key', 'cached')
+    await storage.kv.get('key')
+    const before = (await storage.stats()).database.rows.messages ?? 0
+    let done = 0
+    const inFlight = [
+      ...times(20, (i) => storage.messages.append(`session ${i % 3}`, user(`${i}`))),
+      storage.transaction(async (tx) => {
+        for (const i of times(5, (index) => index)) {
+          await tx.messages.append('session', user(`${i}`))
+          await new Promise((resolve) => setTimeout(resolve, 5))
+        }
+      }),
+    ].map((call) => Promise.resolve(call).then(() => done++))
+    const closed = Promise.all([storage.close(), storage.close()])
+    for (const call of calls) await expect(call(storage)).rejects.toMatchObject({ code: 'CLOSED' })
+    await closed
+    expect(done).toBe(21)
+    await Promise.all(inFlight)
+    await storage.close()
+    for (const call of calls) await expect(call(storage)).rejects.toMatchObject({ code: 'CLOSED' })
+    expect(await storage.health()).toMatchObject({ ok: false, database: { ok: false, error: /closed/ } })
+
+    await using again = await open()
+    const { type } = again.config.database
+    const { messages } = (await again.stats()).database.rows
+    expect(Number(messages) - before).toBe(type === 'in-memory' ? 0 : 25) // memory is a new one
+  })
+
+  test('await using closes, also where the block fails', async () => {
+    let storage: Storage | undefined
+    const failing = async () => {
+      await using opened = await open()
+      storage = opened
+      throw new Error('of the program')
+    }
+    await expect(failing()).rejects.toThrow('of the program')
+    await expect(storage?.kv.get('key')).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  test('health names every layer, its type and how fast it answers', async () => {
+    await using storage = await open()
+    const health = await storage.health()
+    expect(health).toMatchObject({ ok: true, database: { ok: true, type: storage.config.database.type } })
+    const { ok, ...layers } = health
+    for (const layer of Object.values(layers)) {
+      expect(layer.latencyMs).toBeGreaterThanOrEqual(0)
+      expect(layer).not.toHaveProperty('error')
+    }
+  })
+
+  test('stats count the rows of each table, and the bytes', async () => {
+    await using storage = await open()
+    const before = (await storage.stats()).database
+    await storage.messages.append(
+      'counted',
+      times(3, () => user(randomBytes(50_000).toString('hex'))),
+    )
+    await storage.kv.set('counted', 1)
+    const after = (await storage.stats()).database
+    const added = (table: string) => Number(after.rows[table]) - Number(before.rows[table])
+    expect(['sessions', 'messages', 'kv', 'lists'].map(added)).toEqual([1, 3, 1, 0])
+    if (storage.config.database.type !== 'sqlite') expect(after.bytes - before.bytes).toBeGreaterThan(8_000)
+    expect(after.bytes).toBeGreaterThan(8_000)
+    await storage.sessions.delete('counted')
+    await storage.kv.delete('counted')
+  })
+
+  test('maintenance runs by itself, once a minute, until the storage is closed', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    let now = Date.now()
+    const storage = await open({ now: () => new Date(now) })
+    await storage.kv.set('expiring', 1, { ttlSeconds: 30 })
+    await storage.sessions.create({ id: 'expiring', expiresAt: new Date(now + 30_000) })
+    const rows = async () => {
+      const counted = (await storage.stats()).database.rows
+      return [counted.kv, counted.sessions]
+    }
+    const [keys = 0, sessions = 0] = await rows()
+    now += 59_000
+    vi.advanceTimersByTime(59_000)
+    expect(await rows()).toEqual([keys, sessions])
+    now += 1_000
+    vi.advanceTimersByTime(1_000)
+    await vi.waitFor(async () => expect(await rows()).toEqual([keys - 1, sessions - 1]))
+    await storage.close()
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('maintain reports each step, and what failed does not keep the others from running', async () => {
+    const logged: string[] = []
+    const logger = { ...silent, error: (message: string) => logged.push(message) }
+    const storage = await open({ logger, maintenance: false })
+    const reports = await storage.maintain()
+    expect(reports.map(({ step }) => step)).toEqual(expect.arrayContaining(['expired-sessions', 'expired-keys']))
+    for (const { removed, millis, error } of reports) {
+      expect(removed).toBeGreaterThanOrEqual(0)
+      expect(millis).toBeGreaterThanOrEqual(0)
+      expect(error).toBeUndefined()
+    }
+    expect(logged).toEqual([])
+    await storage.close()
+    const failed = await storage.maintain()
+    expect(failed.map(({ step }) => step)).toEqual(reports.map(({ step }) => step))
+    for (const { error } of failed) expect(error).toMatchObject({ code: 'CLOSED' })
+    expect(logged).toHaveLength(failed.length)
+  })
+})
+
+test('opens in memory where nothing is configured', async () => {
+  await using storage = await openStorage(undefined, { logger: silent })
+  expect(storage.config).toMatchObject({
+    cache: { type: 'in-memory' },
+    database: { type: 'in-memory' },
+    blobStore: { type: 'in-memory' },
+  })
+  await storage.kv.set('key', 1)
+  await using other = await openStorage({}, { logger: silent })
+  expect(await other.kv.get('key')).toBeUndefined()
+})
+
+test('opens what a file says, relative to the file, with variables from the environment', async () => {
+  const directory = freshDirectory()
+  const file = join(directory, 'agent.yml')
+  writeFileSync(file, 'name: agent\nstorage:\n  database:\n    type: sqlite\n    path: $DATA/agent.db\n')
+  {
+    await using storage = await openStorageFromFile(file, { env: { DATA: 'data' } })
+    expect(storage.config.database).toMatchObject({ type: 'sqlite', file: join(directory, 'data/agent.db') })
+    await storage.kv.set('key', 'kept')
+  }
+  await using storage = await openStorageFromFile(file, { env: { DATA: './data' } })
+  expect(await storage.kv.get('key')).toBe('kept')
+  await expect(openStorageFromFile(file, { env: {} })).rejects.toMatchObject({ code: 'CONFIG_ENV_MISSING' })
+  await expect(openStorageFromFile(join(directory, 'none.yml'))).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+})
+
+test('shows its configuration without secrets, and fails to connect without telling them', async () => {
+  const url = await freshPostgres()
+  await using storage = await openStorage({ database: { type: 'postgres', url } }, { logger: silent })
+  const { password } = new URL(url)
+  expect(password).not.toBe('')
+  expect(JSON.stringify(storage.config)).toContain('***')
+  for (const secret of [password, decodeURIComponent(password)]) {
+    expect(JSON.stringify(storage.config)).not.toContain(secret)
+  }
+  const wrong = new URL(url)
+  wrong.password = 'wrong-secret'
+  const error = await openStorage({ database: { type: 'postgres', url: wrong.href } }).catch((thrown) => thrown)
+  expect(error).toBeInstanceOf(StorageError)
+  expect(error).toMatchObject({ code: 'CONNECTION_FAILED', retryable: false })
+  expect(`${error.stack} ${JSON.stringify(error.details)} ${error.cause?.stack}`).not.toContain('wrong-secret')
+})
+
+test('a read-only SQLite file is read, and not written', async () => {
+  const path = join(freshDirectory(), 'agent.db')
+  const readonly = { database: { type: 'sqlite', path, options: { readonly: true } } } as const
+  await expect(openStorage(readonly)).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+  {
+    await using storage = await openStorage({ database: { type: 'sqlite', path } })
+    await storage.messages.append(
+      'session',
+      times(3, (i) => user(`${i}`)),
+    )
+    await Promise.all(times(80, (i) => storage.kv.set(`${i}`, i)))
+  }
+  await using storage = await openStorage(readonly)
+  expect(await storage.messages.latest('session', 10)).toHaveLength(3)
+  expect((await storage.kv.getMany(times(100, String))).size).toBe(80)
+  expect((await storage.sessions.list()).items).toHaveLength(1)
+  const writes = [
+    storage.kv.set('0', 'changed'),
+    storage.messages.append('session', user('x')),
+    storage.transaction((tx) => tx.kv.delete('0')),
+    storage.lists.update('list', (items) => ({ items, result: 1 })),
+  ]
+  for (const write of writes) await expect(write).rejects.toMatchObject({ code: 'READ_ONLY' })
+  expect(await storage.kv.get('0')).toBe(0)
+})

@@ -1,0 +1,68 @@
+import type {
+  AgentEvent,
+  Approval,
+  ApprovalResponse,
+  KvEntry,
+  Memory,
+  Message,
+  Prompt,
+  QueueItem,
+  Session,
+  SessionSummary,
+  ToolExecution,
+  ToolExecutionIdentity,
+  ToolPreferenceLists,
+  ToolStateEntry,
+  Workspace,
+} from 'holdfast'
+import type { Tables } from '../../src/schema/tables.ts'
+
+// Checked by tsc: what repositories return is what the tables hold, column by column.
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+type Flat<T> = { [K in keyof T]: T[K] }
+type Row<T extends keyof Tables> = Flat<Tables[T]['$inferSelect']>
+
+type Execution = Row<'toolExecutions'>
+type Question = Row<'approvals'>
+
+export const whole: {
+  events: Same<Flat<AgentEvent>, Row<'events'>>
+  kv: Same<Flat<KvEntry>, Row<'kv'>>
+  messages: Same<Flat<Message>, Row<'messages'>>
+  prompts: Same<Flat<Prompt>, Row<'prompts'>>
+  sessions: Same<Flat<SessionSummary>, Row<'sessions'>>
+  toolState: Same<Flat<ToolStateEntry>, Row<'toolState'>>
+  workspaces: Same<Flat<Workspace>, Row<'workspaces'>>
+} = { events: true, kv: true, messages: true, prompts: true, sessions: true, toolState: true, workspaces: true }
+
+export const parts: {
+  queueItems: Same<QueueItem, Row<'queueItems'>['item']>
+  toolPreferences: Same<ToolPreferenceLists, Row<'toolPreferences'>['preferences']>
+  /** Without what an append touches. */
+  sessions: Same<Flat<Session>, Flat<Omit<Row<'sessions'>, 'lastSeq' | 'messageCount' | 'lastActiveAt'>>>
+  /** Source and pinned are in the metadata; tags are rows of their own. */
+  memories: Same<Flat<Omit<Memory, 'tags'>>, Flat<Omit<Row<'memories'>, 'source' | 'pinned'>>>
+  identity: Same<Flat<ToolExecutionIdentity>, Flat<Pick<Execution, keyof ToolExecutionIdentity>>>
+  executions: Same<
+    Flat<Omit<ToolExecution, 'executionId' | 'identity'>>,
+    Flat<Omit<Execution, 'id' | keyof ToolExecutionIdentity>>
+  >
+  approvals: Same<Flat<Omit<Approval, 'response'>>, Flat<Omit<Question, 'decision' | 'response' | 'respondedAt'>>>
+  responses: Same<
+    Flat<ApprovalResponse>,
+    { id: Question['id']; decision: string; data: Question['response']; respondedAt: Date }
+  >
+} = {
+  queueItems: true,
+  toolPreferences: true,
+  sessions: true,
+  memories: true,
+  identity: true,
+  executions: true,
+  approvals: true,
+  responses: true,
+}
+
+/** The comparison does tell rows apart. */
+export const differences: Same<Flat<Session>, Row<'sessions'>> & Same<Flat<Prompt>, Row<'toolState'>> = false

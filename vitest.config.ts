@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+import { soak } from './test/setup/rounds.ts'
+
+const minute = 60_000
+
+export default defineConfig({
+  resolve: { tsconfigPaths: true }, // 'holdfast' and its entry points are the sources
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: 'test/setup/global.ts',
+    setupFiles: 'test/setup/each-file.ts',
+    reporters: ['default', './test/setup/reporter.ts'],
+    pool: 'forks', // tests send signals to processes and watch what keeps their own alive
+    maxWorkers: 2,
+    testTimeout: soak ? 120 * minute : 2 * minute, // generous: a busy machine is no failure
+    hookTimeout: 2 * minute,
+    teardownTimeout: minute / 2,
+  },
+})
