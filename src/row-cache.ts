@@ -97,17 +97,18 @@ export async function openCacheAside(
   logger: Logger,
   now: () => number,
 ): Promise<CacheAside> {
-  const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:`
-  const options = { ...cacheLimits(config), namespace, now }
-  if (config.type === 'in-memory' && type === 'postgres') {
-    const ttlMillis = options.ttlMillis ?? UNTOLD_TTL_MILLIS
-    logger.warn('A cache in memory learns of no other instance: with several on this PostgreSQL, configure Redis', {
-      ttlMillis,
-    })
-    return new CacheAside(cache, { ...options, ttlMillis })
+  const options = { ...cacheLimits(config), now }
+  if (config.type === 'redis') {
+    // Others use it, too: for other databases, and for other versions of these tables.
+    const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:`
+    return new CacheAside(cache, { ...options, namespace })
   }
-  // SQLite tells when another process has written the file; Redis is told by the others.
-  if (config.type === 'in-memory' && type === 'sqlite')
-    return new CacheAside(cache, { ...options, dataVersion: () => database.driver.dataVersion() })
-  return new CacheAside(cache, options)
+  // SQLite tells when another process has written the file.
+  if (type === 'sqlite') return new CacheAside(cache, { ...options, dataVersion: () => database.driver.dataVersion() })
+  if (type === 'in-memory') return new CacheAside(cache, options)
+  const ttlMillis = options.ttlMillis ?? UNTOLD_TTL_MILLIS
+  logger.warn('A cache in memory learns of no other instance: with several on this PostgreSQL, configure Redis', {
+    ttlMillis,
+  })
+  return new CacheAside(cache, { ...options, ttlMillis })
 }

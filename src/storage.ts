@@ -134,7 +134,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
       return {
         cache: { ...cache.stats(), ...rows.stats() },
         database: await databaseStats(database),
-        blobs: await blobs.blobs.stats(),
+        blobs: await blobs.stats(),
       }
     },
     maintain: () => maintenance.run(),

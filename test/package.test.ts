@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, expect, it } from 'vitest'
-import { freshDirectory } from './setup/databases.ts'
+import { freshDirectory, freshPostgres } from './setup/databases.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -23,11 +23,13 @@ beforeAll(async () => {
   for (const name of ['package.json', 'migrations', 'storage.schema.json']) {
     symlinkSync(join(root, name), join(installed, name))
   }
-  for (const name of Object.keys(manifest.dependencies)) {
-    symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name))
-  }
+  link(...Object.keys(manifest.dependencies))
   writeFileSync(join(consumer, 'package.json'), '{"type": "module"}')
 })
+
+function link(...names: string[]): void {
+  for (const name of names) symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name))
+}
 
 /** What a program of the consumer prints. Nothing may be found but what is installed there. */
 async function output(program: string): Promise<string> {
@@ -71,10 +73,23 @@ it('names the package to install where a driver is missing', async () => {
   )
 })
 
-it('loads only the driver that is configured', async () => {
-  for (const name of ['better-sqlite3', 'bindings', 'file-uri-to-path']) {
-    symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name))
-  }
+it('loads only the driver that is configured: PostgreSQL needs SQLite only for blobs in memory', async () => {
+  link('postgres')
+  const program = `
+    import { openStorage } from 'holdfast'
+    const storage = await openStorage({ database: { type: 'postgres', url: '${await freshPostgres()}' } })
+    await storage.kv.set('a', { b: 1 })
+    const failed = (await storage.maintain()).filter(({ error }) => error)
+    const { blobs } = await storage.stats()
+    const { ok } = await storage.health()
+    const missing = await storage.blobs.list().catch(({ code, details }) => [code, details.package])
+    console.log(JSON.stringify([await storage.kv.get('a'), failed, blobs.count, ok, missing]))
+    await storage.close()`
+  expect(JSON.parse(await output(program))).toEqual([{ b: 1 }, [], 0, true, ['DRIVER_MISSING', 'better-sqlite3']])
+})
+
+it('needs SQLite alone where nothing is configured', async () => {
+  link('better-sqlite3', 'bindings', 'file-uri-to-path')
   const program = `
     import { openStorage } from 'holdfast'
     const storage = await openStorage()

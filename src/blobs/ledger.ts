@@ -3,7 +3,7 @@ import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 
-/** The rows of blob_usage: what the contents take, how many they are, and how many records there are. */
+/** The rows of blob_usage, which a migration put there: what the contents take, how many they are, and how many records. */
 export const COUNTERS = { bytes: 1, contents: 2, records: 3 } as const
 
 /**
@@ -16,18 +16,6 @@ export const holdLedger = statement(({ orm, tables: { blobUsage: u } }, _: objec
     .set({ used: sql`${u.used}` })
     .where(eq(u.id, COUNTERS.bytes)),
 )
-
-const addCounters = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
-  orm
-    .insert(u)
-    .values(Object.values(COUNTERS).map((id) => ({ id, used: 0 })))
-    .onConflictDoNothing(),
-)
-
-/** Makes sure that there is a ledger to hold. */
-export async function openLedger(db: Db): Promise<void> {
-  await addCounters.all(db, {})
-}
 
 /** What a content of a size counts for in each of its two counters. */
 export const amountOf = ({ blobUsage: u }: Tables, size: number) =>
@@ -66,5 +54,8 @@ export const countRecords = statement(({ orm, tables: { blobUsage: u } }, arg: {
 )
 
 export const setLedger = statement(({ orm, tables: { blobUsage: u } }, arg: { id: number; used: number }) =>
-  orm.update(u).set({ used: arg.used }).where(eq(u.id, arg.id)),
+  orm
+    .insert(u)
+    .values({ id: arg.id, used: arg.used })
+    .onConflictDoUpdate({ target: u.id, set: { used: arg.used } }),
 )

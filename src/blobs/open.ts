@@ -1,18 +1,15 @@
-import { open } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolve.ts'
 import { alongside } from '../database/companion.ts'
 import { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
-import { openDatabase } from '../database/open.ts'
-import { StorageError } from '../errors.ts'
 import type { MaintenanceStep } from '../maintenance.ts'
 import { onOneInstance } from '../maintenance-lease.ts'
-import { type BlobContext, Blobs } from './blobs.ts'
+import { type BlobContext, type BlobStats, Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes.ts'
 import { collectContent, collectExpired } from './collect.ts'
-import { openLedger } from './ledger.ts'
 import type { StepHook } from './local.ts'
+import { MemoryBytes } from './memory.ts'
+import { openRecordsDatabase } from './records-database.ts'
 import type { BlobStore } from './store.ts'
 import { STALE_MILLIS } from './verify-steps.ts'
 
@@ -27,6 +24,8 @@ export interface BlobLayer {
   readonly blobs: Blobs
   readonly bytes: BytesBackend
   readonly steps: readonly MaintenanceStep[]
+  /** Those of the blobs, without opening anything for them. */
+  stats(): Promise<BlobStats>
   /** Runs a transaction of the main database; `join` gives it its blobs, and what it leaves is looked at after its end. */
   transaction<T>(run: (join: BlobPart['nested']) => Promise<T>): Promise<T>
   /** Closes what is its own. The main database has been closed before: nothing is under way. */
@@ -43,25 +42,25 @@ interface Options {
   onFileStep?: StepHook
 }
 
+const NOTHING = { count: 0, contents: 0, bytes: 0 }
+
 /** Opens the blob store and finds the database for its records. Errors: CONNECTION_FAILED, DISK_FULL, READ_ONLY. */
 export async function openBlobs({ database: main, config, now, onStep, onFileStep }: Options): Promise<BlobLayer> {
   const { maxBlobSize, maxTotalSize } = config.blobStore
   const cleanupAfterDays = config.blobStore.type === 'local' ? config.blobStore.cleanupAfterDays : undefined
   const bytes = await openBytes(config.blobStore, onFileStep)
   const store: BlobStore = { bytes, maxBlobSize, maxTotalSize, cleanupAfterDays, now, onStep }
-  const own = await ownDatabase(config)
+  const own = await openRecordsDatabase(config.database, config.blobStore)
   // A handle apart from the main one: what a call has begun it may also end while the storage is being closed.
-  const db = own ?? new Database(main.driver)
-  try {
-    await openLedger(db)
-  } catch (error) {
-    if (!(error instanceof StorageError && error.code === 'READ_ONLY')) throw error
-  }
+  const db = own?.db ?? new Database(main.driver)
   const root: BlobContext = { db, store, during: (work) => main.during(work) }
+  const blobs = new Blobs(root)
+  const unused = () => own?.unused ?? false
   return {
-    blobs: new Blobs(root),
+    blobs,
     bytes,
-    steps: stepsOf(root),
+    steps: stepsOf(root, unused),
+    stats: () => (unused() ? root.during(async () => ({ ...NOTHING, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
       const transaction = { stored: new Set<string>(), loose: new Set<string>() }
       const join: BlobPart['nested'] = (tx, body) =>
@@ -81,18 +80,8 @@ export async function openBlobs({ database: main, config, now, onStep, onFileSte
 }
 
 async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<BytesBackend> {
-  if (config.type === 'in-memory') return new (await import('./memory.ts')).MemoryBytes()
+  if (config.type === 'in-memory') return new MemoryBytes()
   return (await import('./local.ts')).LocalBytes.open({ storePath: config.storePath, onStep })
-}
-
-/** Records live as long as their bytes: where the main database lives longer, or shorter, they have their own. */
-async function ownDatabase({ database, blobStore }: Options['config']): Promise<Database | undefined> {
-  if ((database.type === 'in-memory') === (blobStore.type === 'in-memory')) return undefined
-  if (blobStore.type === 'in-memory') return openDatabase({ type: 'in-memory' }, { migrate: true })
-  const file = join(blobStore.storePath, 'records.db')
-  await (await open(file, 'a', 0o600)).close() // SQLite would let everybody read it
-  const settings = { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 } as const
-  return openDatabase({ type: 'sqlite', file, ...settings }, { migrate: true })
 }
 
 /** `apart` says that the records are in a database of their own, which takes part in the transaction where it is used. */
@@ -115,10 +104,10 @@ function partOf(context: BlobContext, apart: boolean): BlobPart {
   }
 }
 
-function stepsOf({ db, store, during }: BlobContext): MaintenanceStep[] {
+function stepsOf({ db, store, during }: BlobContext, unused: () => boolean): MaintenanceStep[] {
   const step = (name: string, work: () => Promise<number>): MaintenanceStep => ({
     name,
-    run: () => during(async () => (await onOneInstance(db, name, store.now(), work)) ?? 0),
+    run: () => during(async () => (unused() ? 0 : ((await onOneInstance(db, name, store.now(), work)) ?? 0))),
   })
   const blobs = new Blobs({ db, store, during: (work) => work() })
   return [

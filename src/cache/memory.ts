@@ -18,16 +18,22 @@ interface Held {
 /** Entries in this process: serialised text, never a caller's object. */
 export class MemoryCache implements Cache {
   readonly type = 'in-memory'
-  readonly #held: LRUCache<string, Held>
+  readonly #bounds: { max: number; maxSize: number }
   readonly #now: () => number
+  #lru: LRUCache<string, Held> | undefined
 
   constructor({ maxEntries = 10_000, maxBytes = 67_108_864, now = Date.now }: MemoryCacheOptions = {}) {
-    this.#held = new LRUCache({
-      max: maxEntries,
-      maxSize: maxBytes,
+    this.#bounds = { max: maxEntries, maxSize: maxBytes }
+    this.#now = now
+  }
+
+  /** Made when it is needed: it takes room for all entries at once, and longer than everything else at open. */
+  get #held(): LRUCache<string, Held> {
+    this.#lru ??= new LRUCache({
+      ...this.#bounds,
       sizeCalculation: ({ entry }, key) => Buffer.byteLength(key) + Buffer.byteLength(entry),
     })
-    this.#now = now
+    return this.#lru
   }
 
   lookup(key: string): Entry | null {
@@ -73,6 +79,6 @@ export class MemoryCache implements Cache {
   }
 
   async close(): Promise<void> {
-    this.#held.clear()
+    this.#lru = undefined
   }
 }

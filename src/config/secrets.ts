@@ -3,14 +3,21 @@
  * written and a resolved one both work.
  */
 export function maskSecrets<T>(config: T): T {
-  const mask = (key: string, value: unknown) => {
-    if (typeof value !== 'string') return value
-    return secretKeys.has(key) ? '***' : maskUrl(value)
-  }
-  return JSON.parse(JSON.stringify(config, mask))
+  return masked('', config) as T // what is masked stays a string
+}
+
+function masked(key: string, value: unknown): unknown {
+  if (typeof value === 'string') return secretKeys.has(key) ? '***' : maskUrl(value)
+  if (Array.isArray(value)) return value.map((item) => masked(key, item))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, masked(name, inner)]))
 }
 
 const secretKeys = new Set(['password', 'passphrase', 'key'])
 
 const maskUrl = (text: string) =>
-  text.replace(/^(\w+:\/\/[^/?#@:]*:)[^/?#]*@/, '$1***@').replace(/([?&][^=&#]*(?:pass|key)[^=&#]*=)[^&#]*/gi, '$1***')
+  !text.includes('://')
+    ? text
+    : text
+        .replace(/^(\w+:\/\/[^/?#@:]*:)[^/?#]*@/, '$1***@')
+        .replace(/([?&][^=&#]*(?:pass|key)[^=&#]*=)[^&#]*/gi, '$1***')

@@ -1,7 +1,6 @@
 import { StorageError } from '../errors.ts'
-import type { Db, Dialect, Orm } from './db.ts'
-import { ormFor } from './orm.ts'
-import type { Query, Row } from './query.ts'
+import type { Db } from './db.ts'
+import { LateDb } from './late.ts'
 
 /**
  * Runs `body` with a transaction of `outer` that begins where it is first used: it is committed when `body` succeeds and
@@ -12,7 +11,7 @@ export async function alongside<T>(outer: Db, body: (db: Db) => Promise<T>): Pro
   const companion = new Companion(outer)
   let result: T
   try {
-    result = await body(companion)
+    result = await body(companion.db)
   } catch (error) {
     await companion.end(error).catch(() => {}) // that one has failed is known
     throw error
@@ -21,10 +20,8 @@ export async function alongside<T>(outer: Db, body: (db: Db) => Promise<T>): Pro
   return result
 }
 
-class Companion implements Db {
-  readonly dialect: Dialect
-  readonly tables: Db['tables']
-  readonly orm: Orm
+class Companion {
+  readonly db: Db
   readonly #outer: Db
   readonly #finished: Promise<void>
   #finish: (failure: unknown) => void = () => {}
@@ -34,25 +31,11 @@ class Companion implements Db {
 
   constructor(outer: Db) {
     this.#outer = outer
-    this.dialect = outer.dialect
-    this.tables = outer.tables
-    this.orm = ormFor(outer.dialect, this)
+    this.db = new LateDb(outer, () => this.#begin())
     this.#finished = new Promise((resolve, reject) => {
       this.#finish = (failure) => (failure === undefined ? resolve() : reject(failure))
     })
     this.#finished.catch(() => {}) // nobody waits for it where nothing began
-  }
-
-  async run(query: Query): Promise<readonly Row[]> {
-    return (await this.#begin()).run(query)
-  }
-
-  async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
-    return (await this.#begin()).batch(queries)
-  }
-
-  async transaction<T>(body: (tx: Db) => Promise<T>): Promise<T> {
-    return (await this.#begin()).transaction(body)
   }
 
   async end(failure?: unknown): Promise<void> {
@@ -61,7 +44,7 @@ class Companion implements Db {
     await this.#whole
   }
 
-  #begin(): Promise<Db> {
+  async #begin(): Promise<Db> {
     if (this.#ended) {
       throw new StorageError('TRANSACTION_MISUSE', 'This transaction has ended: its tx cannot be used any more')
     }

@@ -12,6 +12,10 @@ const TABLES: Record<Dialect, Tables> = {
   sqlite: sqlite as unknown as Tables, // the dialect seam: see schema/sqlite.ts
 }
 
+export function tablesOf(dialect: Dialect): Tables {
+  return TABLES[dialect]
+}
+
 /** The innermost transaction that the running code is inside of. */
 const current = new AsyncLocalStorage<Transaction>()
 let openTransactions = 0
@@ -20,8 +24,8 @@ let openTransactions = 0
 export class Database implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
-  readonly orm: Orm
   readonly driver: Driver
+  #orm: Orm | undefined
   #closing: Promise<void> | undefined
   #inFlight = 0
   #onIdle: (() => void) | undefined
@@ -29,8 +33,12 @@ export class Database implements Db {
   constructor(driver: Driver) {
     this.driver = driver
     this.dialect = driver.dialect
-    this.tables = TABLES[driver.dialect]
-    this.orm = ormFor(driver.dialect, this)
+    this.tables = tablesOf(driver.dialect)
+  }
+
+  get orm(): Orm {
+    this.#orm ??= ormFor(this.dialect, this)
+    return this.#orm
   }
 
   async run(query: Query): Promise<readonly Row[]> {

@@ -61,7 +61,8 @@ export interface MigrationJournal {
   readonly table: string
   /** SQL that creates the table if need be: drizzle-kit's own definition. */
   readonly create: readonly string[]
-  exists(): Promise<boolean>
+  /** Runs a query of the table; no rows where there is no such table yet. */
+  read(sql: string): Promise<readonly Row[]>
   /** Runs `body` in one transaction that no other migrator shares, foreign keys checked at its end. */
   exclusively(body: (execute: (sql: string) => Promise<readonly Row[]>) => Promise<void>): Promise<void>
 }

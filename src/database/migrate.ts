@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
 import { StorageError } from '../errors.ts'
 import type { Dialect, Driver } from './db.ts'
+import type { Row } from './query.ts'
 
 /**
  * Brings the database to this version's schema, or with `apply` false only checks that it is there. Any number of
@@ -13,12 +14,8 @@ export async function migrate(
   { apply, known = knownMigrations(driver.dialect) }: { apply: boolean; known?: readonly MigrationMeta[] },
 ): Promise<void> {
   const { journal } = driver
-  const read = async (execute: (sql: string) => Promise<readonly (readonly unknown[])[]>) =>
-    (await execute(`select hash, created_at from ${journal.table} order by created_at`)).map(
-      ([hash, at]): Applied => ({ hash: String(hash), at: Number(at) }),
-    )
-  const applied = (await journal.exists()) ? await read((sql) => driver.run({ sql, params: [], writes: false })) : []
-  const pending = pendingAfter(applied, known)
+  const select = `select hash, created_at from ${journal.table} order by created_at`
+  const pending = pendingAfter(appliedOf(await journal.read(select)), known)
   if (pending.length === 0) return
   if (!apply) {
     const message = `${pending.length} of ${known.length} migrations are not applied: open once with migrate: true, or run "npx drizzle-kit migrate"`
@@ -27,7 +24,7 @@ export async function migrate(
   await journal.exclusively(async (execute) => {
     for (const sql of journal.create) await execute(sql)
     // Read again: another process may have migrated while this one waited for its turn.
-    for (const migration of pendingAfter(await read(execute), known)) {
+    for (const migration of pendingAfter(appliedOf(await execute(select)), known)) {
       try {
         for (const sql of migration.sql) await execute(sql)
         await execute(
@@ -52,13 +49,20 @@ interface Applied {
   at: number
 }
 
+function appliedOf(rows: readonly Row[]): Applied[] {
+  return rows.map(([hash, at]) => ({ hash: String(hash), at: Number(at) }))
+}
+
 const packaged = new Map<Dialect, readonly MigrationMeta[]>()
 
 /** What is in the package, read and hashed once. */
 function knownMigrations(dialect: Dialect): readonly MigrationMeta[] {
-  const migrationsFolder = fileURLToPath(new URL(`../../migrations/${dialect}`, import.meta.url))
-  const known = packaged.get(dialect) ?? readMigrationFiles({ migrationsFolder })
-  packaged.set(dialect, known)
+  let known = packaged.get(dialect)
+  if (known === undefined) {
+    const migrationsFolder = fileURLToPath(new URL(`../../migrations/${dialect}`, import.meta.url))
+    known = readMigrationFiles({ migrationsFolder })
+    packaged.set(dialect, known)
+  }
   return known
 }
 

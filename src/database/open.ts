@@ -2,6 +2,7 @@ import type { ResolvedConfig } from '../config/resolve.ts'
 import { Database } from './database.ts'
 import type { Driver } from './db.ts'
 import { migrate } from './migrate.ts'
+import { openMemory, openSqlite } from './sqlite.ts'
 
 /** Opens the configured database with its schema in place. Errors: those of the drivers and of `migrate`. */
 export async function openDatabase(
@@ -19,14 +20,13 @@ export async function openDatabase(
   return new Database(driver)
 }
 
-// Each driver's code loads when it is configured.
 async function openDriver(config: ResolvedConfig['database']): Promise<Driver> {
   switch (config.type) {
     case 'in-memory':
-      return (await import('./sqlite.ts')).openMemory()
+      return openMemory()
     case 'sqlite':
-      return (await import('./sqlite.ts')).openSqlite(config)
+      return openSqlite(config)
     case 'postgres':
-      return (await import('./postgres.ts')).openPostgres(config)
+      return (await import('./postgres.ts')).openPostgres(config) // a good part of the code, for those who use it
   }
 }

@@ -80,9 +80,9 @@ class PostgresDriver implements Driver {
         `CREATE SCHEMA IF NOT EXISTS ${schema}`,
         `CREATE TABLE IF NOT EXISTS ${table} (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)`,
       ],
-      exists: async () => {
+      read: async (sql) => {
         const [row] = await this.run({ sql: 'select to_regclass($1) is not null', params: [table], writes: false })
-        return row?.[0] === true
+        return row?.[0] === true ? this.run({ sql, params: [], writes: false }) : []
       },
       exclusively: async (body) => {
         const transaction = await this.begin()

@@ -1,5 +1,4 @@
 import type BetterSqlite3 from 'better-sqlite3'
-import { LRUCache } from 'lru-cache'
 import { StorageError, type StorageErrorCode } from '../errors.ts'
 import type { Query, Row } from './query.ts'
 
@@ -9,7 +8,7 @@ const PREPARED_STATEMENTS = 500
 /** One better-sqlite3 connection and its prepared statements. Everything here is synchronous. */
 export class SqliteConnection {
   readonly #db: BetterSqlite3.Database
-  readonly #prepared = new LRUCache<string, BetterSqlite3.Statement>({ max: PREPARED_STATEMENTS })
+  readonly #prepared = new Map<string, BetterSqlite3.Statement>()
 
   constructor(db: BetterSqlite3.Database) {
     this.#db = db
@@ -20,18 +19,27 @@ export class SqliteConnection {
   }
 
   run({ sql, params }: Pick<Query, 'sql' | 'params'>): Row[] {
-    let statement = this.#prepared.get(sql)
-    if (statement === undefined) {
-      statement = this.#db.prepare(sql)
-      if (statement.reader) statement.raw(true)
-      this.#prepared.set(sql, statement)
-    }
+    const statement = this.#prepared.get(sql) ?? this.#prepare(sql)
     const values: unknown[] = []
     for (const param of params) values.push(driverValue(param))
     // all(), never get(): a RETURNING that is not read to its end holds its transaction open, and the WAL grows.
     if (statement.reader) return statement.all(values) as Row[] // raw(true) makes rows arrays
     statement.run(values)
     return []
+  }
+
+  #prepare(sql: string): BetterSqlite3.Statement {
+    const statement = this.#db.prepare(sql)
+    if (statement.reader) statement.raw(true)
+    // The oldest goes. That may be one in use, but to keep them by use would cost every call more than to prepare again.
+    if (this.#prepared.size >= PREPARED_STATEMENTS) {
+      for (const oldest of this.#prepared.keys()) {
+        this.#prepared.delete(oldest)
+        break
+      }
+    }
+    this.#prepared.set(sql, statement)
+    return statement
   }
 
   /** Reads that all see the same state. */

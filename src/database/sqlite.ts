@@ -22,16 +22,19 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
   const { file, readonly, busyTimeoutMillis, synchronous } = config
   let opened: BetterSqlite3.Database | undefined
   try {
-    if (!readonly && !existsSync(dirname(file))) await mkdir(dirname(file), { recursive: true })
     // timeout 0: SQLite must not wait inside a call, where it would stop the event loop. The queue waits on a timer.
-    opened = new Database(file, { readonly, fileMustExist: readonly, timeout: 0 })
+    const open = () => new Database(file, { readonly, fileMustExist: readonly, timeout: 0 })
+    try {
+      opened = open()
+    } catch (error) {
+      if (readonly || existsSync(dirname(file))) throw error
+      await mkdir(dirname(file), { recursive: true })
+      opened = open()
+    }
     const writer = new SqliteConnection(opened)
     const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true })
-    if (!readonly) {
-      await queue.whenUnlocked(() => writer.exec('PRAGMA journal_mode = WAL'))
-      writer.exec(`PRAGMA synchronous = ${synchronous}`)
-    }
-    await queue.whenUnlocked(() => writer.exec('PRAGMA foreign_keys = ON'))
+    const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous};`
+    await queue.whenUnlocked(() => writer.exec(`${forWriting} PRAGMA foreign_keys = ON`))
     const reader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }))
     return new SqliteDriver(writer, queue, reader)
   } catch (error) {
@@ -159,9 +162,14 @@ class SqliteDriver implements Driver {
     create: [
       'CREATE TABLE IF NOT EXISTS "__drizzle_migrations" (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)',
     ],
-    exists: async () => {
-      const sql = "select 1 from sqlite_master where type = 'table' and name = '__drizzle_migrations'"
-      return (await this.run({ sql, params: [], writes: false })).length > 0
+    read: async (sql) => {
+      try {
+        return await this.run({ sql, params: [], writes: false })
+      } catch {
+        const find = "select 1 from sqlite_master where type = 'table' and name = '__drizzle_migrations'"
+        const exists = (await this.run({ sql: find, params: [], writes: false })).length > 0
+        return exists ? this.run({ sql, params: [], writes: false }) : [] // it may have come since
+      }
     },
     exclusively: (body) => this.#migrate(body),
   }
