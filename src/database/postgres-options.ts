@@ -38,10 +38,15 @@ const text = (oid: number): Postgres.PostgresType => ({
   serialize: (value: unknown) => value,
   parse: (raw: unknown) => raw,
 })
+/** "2026-02-03 04:05:06.789+00", as the connection has it. Date reads that, but takes the year 99 for 1999 unless it is ISO 8601. */
+function instant(raw: unknown): Date {
+  const written = String(raw)
+  return new Date(written.startsWith('00') ? written.replace(' ', 'T').replace('+00', 'Z') : written)
+}
+
 const textTypes = {
   json: { ...text(114), parse: (raw: unknown) => JSON.parse(String(raw)) },
-  // ISO 8601, of UTC as the connection has it. Date reads PostgreSQL's own form, too, but takes the year 99 for 1999.
-  date: { ...text(1184), parse: (raw: unknown) => String(raw).replace(' ', 'T').replace('+00', 'Z') },
+  date: { ...text(1184), parse: instant },
   bool: { ...text(16), parse: (raw: unknown) => raw === 't' },
 }
 
