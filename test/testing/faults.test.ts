@@ -1,0 +1,69 @@
+import { openStorage, type Storage, StorageError } from 'holdfast'
+import { type Fault, withFaults } from 'holdfast/testing'
+import { expect, onTestFinished, test } from 'vitest'
+
+const lost = new StorageError('CONNECTION_LOST', 'The connection was lost', { retryable: true })
+
+/** A storage, and the same with faults by the names of calls. */
+async function open(faults: Record<string, Fault>): Promise<{ storage: Storage; faulty: Storage }> {
+  const storage = await openStorage()
+  onTestFinished(() => storage.close())
+  return { storage, faulty: withFaults(storage, ({ name }) => faults[name]) }
+}
+
+test('a call fails before anything is done, or when everything is', async () => {
+  const { storage, faulty } = await open({ 'kv.set': { before: lost }, 'messages.append': { after: lost } })
+  await expect(faulty.kv.set('k', 1)).rejects.toBe(lost)
+  expect(await storage.kv.get('k')).toBeUndefined()
+  await expect(faulty.messages.append('s', { role: 'user', content: 'a' })).rejects.toBe(lost)
+  expect(await faulty.messages.latest('s', 10)).toMatchObject([{ content: 'a' }])
+})
+
+test('shows what a repeat does: with ids nothing, without them a second message', async () => {
+  const { storage, faulty } = await open({ 'messages.append': { after: lost } })
+  const message = { role: 'user', content: 'once' }
+  for (let i = 0; i < 2; i++) {
+    await faulty.messages.append('with', { id: 'm', ...message }).catch(() => {})
+    await faulty.messages.append('without', message).catch(() => {})
+  }
+  expect(await storage.messages.latest('with', 10)).toHaveLength(1)
+  expect(await storage.messages.latest('without', 10)).toHaveLength(2)
+})
+
+test('what fails inside a transaction rolls back all of it; the outcome of one may be lost', async () => {
+  const { storage, faulty } = await open({ 'transaction.kv.set': { before: lost } })
+  const both = (tx: Pick<Storage, 'kv' | 'lists'>) => tx.lists.append('l', 1).then(() => tx.kv.set('k', 1))
+  await expect(faulty.transaction(both)).rejects.toBe(lost)
+  expect(await storage.lists.length('l')).toBe(0)
+  const unknown = withFaults(storage, ({ name }) => (name === 'transaction' ? { after: lost } : undefined))
+  await expect(unknown.transaction(both)).rejects.toBe(lost)
+  expect(await storage.lists.length('l')).toBe(1)
+})
+
+test('waits, fails what iterates, and sees the arguments', async () => {
+  const { storage } = await open({})
+  const seen: unknown[] = []
+  const faulty = withFaults(storage, ({ name, args }) => {
+    seen.push([name, ...args])
+    return name === 'messages.iterate' ? { before: lost } : { delayMillis: 30 }
+  })
+  const begun = performance.now()
+  await faulty.kv.set('k', 1)
+  expect(performance.now() - begun).toBeGreaterThan(25)
+  await expect(faulty.messages.iterate('s').next()).rejects.toBe(lost)
+  expect(seen).toEqual([
+    ['kv.set', 'k', 1],
+    ['messages.iterate', 's'],
+  ])
+})
+
+test('leaves everything else as it is', async () => {
+  const { storage, faulty } = await open({})
+  expect(faulty.config).toEqual(storage.config)
+  const { id } = await faulty.blobs.put(new Uint8Array([1, 2]))
+  expect(await faulty.blobs.bytes(id)).toEqual(await storage.blobs.bytes(id))
+  for await (const _ of faulty.messages.iterate('s')) throw new Error('There are no messages')
+  expect((await faulty.health()).ok).toBe(true)
+  await faulty[Symbol.asyncDispose]()
+  await expect(storage.kv.get('k')).rejects.toMatchObject({ code: 'CLOSED' })
+})
