@@ -23,6 +23,7 @@ export class Maintenance {
   readonly #logger: Logger
   #timer: NodeJS.Timeout | undefined
   #running: Promise<MaintenanceReport[]> | undefined
+  #stopping = false
 
   constructor(steps: readonly MaintenanceStep[], logger: Logger) {
     this.#steps = steps
@@ -42,10 +43,12 @@ export class Maintenance {
     return this.#running
   }
 
-  /** No round begins any more; waits for the one under way. */
+  /** No round begins any more; one under way is not logged if it fails, as it does where the storage is being closed. */
   async stop(): Promise<void> {
     clearInterval(this.#timer)
+    this.#stopping = true
     await this.#running
+    this.#stopping = false
   }
 
   async #round(): Promise<MaintenanceReport[]> {
@@ -57,7 +60,8 @@ export class Maintenance {
         report.removed = await run()
       } catch (error) {
         report.error = error instanceof Error ? error : new Error(String(error))
-        this.#logger.error(`The maintenance step ${name} failed; it is tried again in the next round`, { error })
+        const message = `The maintenance step ${name} failed; it is tried again in the next round`
+        if (!this.#stopping) this.#logger.error(message, { error })
       }
       report.millis = performance.now() - begun
       reports.push(report)

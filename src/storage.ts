@@ -102,9 +102,10 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
   if (periodic && !readonly) maintenance.start()
 
   const close = async () => {
-    database.checkOutside() // before it waits for a step that may wait for the transaction
-    await maintenance.stop()
+    database.checkOutside() // before anything is stopped
+    const stopped = maintenance.stop()
     await database.close()
+    await stopped
     await Promise.all([blobs.close(), cache.close()])
   }
   return {

@@ -58,6 +58,25 @@ eachDatabase((open) => {
     expect(Number(messages) - before).toBe(type === 'in-memory' ? 0 : 25) // memory is a new one
   })
 
+  test('close refuses at once, also where maintenance has much to do, and that is no error', async () => {
+    const logged: string[] = []
+    let now = Date.now()
+    const logger = { ...silent, error: (message: string) => logged.push(message) }
+    const storage = await open({ logger, maintenance: false, now: () => new Date(now) })
+    const expiresAt = new Date(now + 1000)
+    await Promise.all(times(200, () => storage.sessions.create({ expiresAt })))
+    now += 2000
+    const round = storage.maintain()
+    const closed = storage.close()
+    await expect(storage.kv.get('key')).rejects.toMatchObject({ code: 'CLOSED' })
+    await closed
+    for (const { error } of await round) if (error) expect(error).toMatchObject({ code: 'CLOSED' })
+    expect(logged).toEqual([])
+    await using again = await open({ maintenance: false, now: () => new Date(now) })
+    await again.maintain() // what was left is done another time
+    expect((await again.stats()).database.rows.sessions).toBeLessThan(10)
+  })
+
   test('await using closes, also where the block fails', async () => {
     let storage: Storage | undefined
     const failing = async () => {
