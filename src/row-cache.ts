@@ -1,4 +1,4 @@
-import type { Cache } from './cache/cache.ts'
+import type { Cache, Reply } from './cache/cache.ts'
 import { CacheAside } from './cache/cache-aside.ts'
 import type { ResolvedConfig } from './config/resolve.ts'
 import type { Database } from './database/database.ts'
@@ -18,7 +18,7 @@ export class CachedRows implements RowCache {
     this.#database = database
   }
 
-  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Promise<T | undefined> {
+  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Reply<T | undefined> {
     // A hit asks no database, but is refused where a miss would be.
     this.#database.check()
     return this.#aside.read(table, id, load)

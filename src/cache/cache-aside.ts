@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { ABSENT, BYPASS, type Cache, type Entry, isAnswer, LEASE, VALUE } from './cache.ts'
+import { ABSENT, BYPASS, type Cache, type Entry, isAnswer, isOver, LEASE, type Reply, VALUE } from './cache.ts'
 import { decode, encode } from './exact-json.ts'
 import { Flights } from './flights.ts'
 
@@ -75,12 +75,25 @@ export class CacheAside {
    * `load` must see every commit that came before it: the primary, and never from inside the caller's transaction. Its
    * errors are the only ones.
    */
-  async read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Promise<T | undefined> {
+  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Reply<T | undefined> {
     const key = this.#key(table, id)
-    // 1. A hit is one round trip.
-    const held = await this.#cache.lookup(key)
+    // 1. A hit is one round trip; in this process, it is no promise.
+    const held = this.#cache.lookup(key)
+    return held instanceof Promise
+      ? held.then((entry) => this.#answer(key, entry, load))
+      : this.#answer(key, held, load)
+  }
+
+  #answer<T extends object>(key: string, held: Entry | null, load: () => Promise<T | undefined>): Reply<T | undefined> {
     this.#count(held)
-    if (isAnswer(held)) return this.#copy<T>(held)
+    return isAnswer(held) ? this.#copy<T>(held) : this.#miss(key, held, load)
+  }
+
+  async #miss<T extends object>(
+    key: string,
+    held: Entry | null,
+    load: () => Promise<T | undefined>,
+  ): Promise<T | undefined> {
     // 2. Else one reader of this process loads, and those that come meanwhile wait for one load that begins after them.
     const loaded = await this.#flights.take(key, (shared) => this.#load(key, held, load, shared))
     // The key's table says that the row is a T: what this `load` returned, or that of another reader of the same row.
@@ -141,7 +154,7 @@ export class CacheAside {
     if (entry === ABSENT) return undefined
     const row = decode(entry, VALUE.length) as T // a row of this table was encoded
     // The cache's clock may be behind, and Redis may have stood still.
-    return expiry(row) <= this.#now() ? undefined : row
+    return isOver(expiry(row), this.#now) ? undefined : row
   }
 
   #count(held: Entry | null): void {

@@ -16,6 +16,11 @@ export function isAnswer(entry: Entry | null): entry is Entry {
   return entry !== null && (entry[0] === VALUE || entry === ABSENT)
 }
 
+/** Whether an instant has come. The clock is not asked where there is none: it costs as much as looking up a key. */
+export function isOver(instant: number, now: () => number): boolean {
+  return instant !== Number.POSITIVE_INFINITY && instant <= now()
+}
+
 /** The answer comes at once where the cache is in this process. */
 export type Reply<T> = T | Promise<T>
 

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Cache, CacheState, Entry } from './cache.ts'
+import { type Cache, type CacheState, type Entry, isOver } from './cache.ts'
 
 export interface MemoryCacheOptions {
   /** The least recently used entry goes first. Default 10,000. */
@@ -39,7 +39,7 @@ export class MemoryCache implements Cache {
   lookup(key: string): Entry | null {
     const held = this.#held.get(key)
     // Nothing sweeps: what has expired goes when it is met, or as the least recently used.
-    return held === undefined || held.expiresAt <= this.#now() ? null : held.entry
+    return held === undefined || isOver(held.expiresAt, this.#now) ? null : held.entry
   }
 
   lookupMany(keys: readonly string[]): (Entry | null)[] {

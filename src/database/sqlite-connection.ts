@@ -9,6 +9,7 @@ const PREPARED_STATEMENTS = 500
 export class SqliteConnection {
   readonly #db: BetterSqlite3.Database
   readonly #prepared = new Map<string, BetterSqlite3.Statement>()
+  #dataVersion: BetterSqlite3.Statement | undefined
 
   constructor(db: BetterSqlite3.Database) {
     this.#db = db
@@ -63,9 +64,10 @@ export class SqliteConnection {
     this.#db.exec(sql)
   }
 
-  /** Changes when another connection has committed to the file. */
+  /** Changes when another connection has committed to the file. Asked at every hit of a cache: by the shortest way. */
   dataVersion(): number {
-    return this.run({ sql: 'PRAGMA data_version', params: [] })[0]?.[0] as number // a pragma of one integer
+    this.#dataVersion ??= this.#db.prepare('PRAGMA data_version').pluck()
+    return this.#dataVersion.get() as number // a pragma of one integer
   }
 
   close(): void {

@@ -1,3 +1,5 @@
+import type { Reply } from '../cache/cache.ts'
+
 /** What every repository is given beside its database handle. */
 export interface RepositoryContext {
   /** The clock that stamps rows and decides what has expired. */
@@ -13,7 +15,7 @@ export type RowKey = readonly [table: string, id: string]
 /** The cache in front of point reads, as repositories see it; inside a transaction it is bypassed. */
 export interface RowCache {
   /** The row, from the cache or from `load`; undefined where there is none. `expiresAt` bounds how long it is kept. */
-  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Promise<T | undefined>
+  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Reply<T | undefined>
   /**
    * Runs a write, then forgets these rows before it is acknowledged; in a transaction, after the commit. Not if `changed`
    * tells from the result that the write left them alone. What failed without a known outcome counts as a change.

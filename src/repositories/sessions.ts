@@ -197,7 +197,7 @@ export class Sessions {
   /** The session, or undefined. Cached. */
   async get(id: string): Promise<Session | undefined> {
     parseInput(idSchema, id, 'id')
-    return await this.#context.cache.read('sessions', id, () =>
+    return this.#context.cache.read('sessions', id, () =>
       selectSession.first(this.#db, { id, now: this.#context.now() }),
     )
   }

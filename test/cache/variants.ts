@@ -7,7 +7,7 @@ import type { RowReader, Versioned } from './staleness.ts'
 export function leased(cache: Cache, ttlMillis = 60_000): RowReader {
   const aside = new CacheAside(cache, { ttlMillis })
   return {
-    read: (table, id, load) => aside.read(table, id, load),
+    read: async (table, id, load) => aside.read(table, id, load),
     written: (table, { id }) => aside.invalidate(table, [id]),
   }
 }
