@@ -1,27 +1,32 @@
 import type { Cache, Reply } from './cache/cache.ts'
 import { CacheAside } from './cache/cache-aside.ts'
 import type { ResolvedConfig } from './config/resolve.ts'
-import type { Database } from './database/database.ts'
+import { Database } from './database/database.ts'
 import { databaseIdentity } from './database/identity.ts'
 import { schemaHash } from './database/migrate.ts'
 import { StorageError } from './errors.ts'
 import type { Logger } from './logger.ts'
-import type { RowCache, RowKey } from './repositories/context.ts'
+import type { Load, RowCache, RowKey } from './repositories/context.ts'
 
 /** The cache as the repositories of a storage use it. */
 export class CachedRows implements RowCache {
   readonly #aside: CacheAside
   readonly #database: Database
+  /** A handle apart: what was let in before a close may still load. */
+  readonly #letIn: Database
 
   constructor(aside: CacheAside, database: Database) {
     this.#aside = aside
     this.#database = database
+    this.#letIn = new Database(database.driver)
   }
 
-  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Reply<T | undefined> {
+  read<T extends object>(table: string, id: string, load: Load<T>): Reply<T | undefined> {
     // A hit asks no database, but is refused where a miss would be.
     this.#database.check()
-    return this.#aside.read(table, id, load)
+    const answer = this.#aside.read(table, id, () => load(this.#letIn))
+    // A close waits for what takes its time.
+    return answer instanceof Promise ? this.#database.during(() => answer) : answer
   }
 
   write<T>(rows: readonly RowKey[], work: () => Promise<T>, changed?: (result: T) => boolean): Promise<T> {
@@ -68,7 +73,7 @@ export class CachedRows implements RowCache {
 class TransactionRows implements RowCache {
   readonly touched: RowKey[] = []
 
-  read<T>(_table: string, _id: string, load: () => Promise<T>): Promise<T> {
+  read<T>(_table: string, _id: string, load: Load<T>): Promise<T | undefined> {
     return load()
   }
 

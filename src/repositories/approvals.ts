@@ -183,8 +183,8 @@ export class Approvals {
   /** The state of a session, or the global one; undefined where there is none. A session's does not fall back to the global. Cached. */
   async getState(sessionId?: string): Promise<Json | undefined> {
     const scope = scopeOf(sessionId)
-    return (await this.#context.cache.read('approvalStates', scope, () => selectState.first(this.#db, { scope })))
-      ?.state
+    const load = (db = this.#db) => selectState.first(db, { scope })
+    return (await this.#context.cache.read('approvalStates', scope, load))?.state
   }
 
   /** Writes the state of a session, or the global one. Errors: INVALID_INPUT. Safe to repeat. */

@@ -1,4 +1,5 @@
 import type { Reply } from '../cache/cache.ts'
+import type { Db } from '../database/db.ts'
 
 /** What every repository is given beside its database handle. */
 export interface RepositoryContext {
@@ -12,10 +13,13 @@ export interface RepositoryContext {
 /** A row as the cache knows it. */
 export type RowKey = readonly [table: string, id: string]
 
+/** Reads a row, through another handle than the repository's own if it is given one. */
+export type Load<T> = (db?: Db) => Promise<T | undefined>
+
 /** The cache in front of point reads, as repositories see it; inside a transaction it is bypassed. */
 export interface RowCache {
   /** The row, from the cache or from `load`; undefined where there is none. `expiresAt` bounds how long it is kept. */
-  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Reply<T | undefined>
+  read<T extends object>(table: string, id: string, load: Load<T>): Reply<T | undefined>
   /**
    * Runs a write, then forgets these rows before it is acknowledged; in a transaction, after the commit. Not if `changed`
    * tells from the result that the write left them alone. What failed without a known outcome counts as a change.

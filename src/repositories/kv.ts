@@ -151,7 +151,7 @@ export class Kv {
   async getEntry(key: string): Promise<KvEntry | undefined> {
     parseInput(keySchema, key, 'key')
     const now = this.#context.now()
-    return this.#context.cache.read('kv', key, () => selectEntry.first(this.#db, { key, now }))
+    return this.#context.cache.read('kv', key, (db = this.#db) => selectEntry.first(db, { key, now }))
   }
 
   /** The values of those keys (up to 1000) that are there. Not cached. */

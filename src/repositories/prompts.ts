@@ -101,7 +101,7 @@ export class Prompts {
   /** The prompt, or undefined. Cached. */
   async get(name: string): Promise<Prompt | undefined> {
     parseInput(keySchema, name, 'name')
-    return this.#context.cache.read('prompts', name, () => selectPrompt.first(this.#db, { name }))
+    return this.#context.cache.read('prompts', name, (db = this.#db) => selectPrompt.first(db, { name }))
   }
 
   /** Whether there was one. Safe to repeat. */

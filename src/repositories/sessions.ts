@@ -197,8 +197,8 @@ export class Sessions {
   /** The session, or undefined. Cached. */
   async get(id: string): Promise<Session | undefined> {
     parseInput(idSchema, id, 'id')
-    return this.#context.cache.read('sessions', id, () =>
-      selectSession.first(this.#db, { id, now: this.#context.now() }),
+    return this.#context.cache.read('sessions', id, (db = this.#db) =>
+      selectSession.first(db, { id, now: this.#context.now() }),
     )
   }
 

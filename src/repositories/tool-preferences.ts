@@ -112,7 +112,7 @@ export class ToolPreferences {
   /** The preferences of a session, or the global ones; undefined where there are none. A session's do not fall back to the global. Cached. */
   async getPreferences(sessionId?: string): Promise<ToolPreferenceLists | undefined> {
     const scope = scopeOf(sessionId)
-    const load = () => selectPreferences.first(this.#db, { scope })
+    const load = (db = this.#db) => selectPreferences.first(db, { scope })
     return (await this.#context.cache.read('toolPreferences', scope, load))?.preferences
   }
 

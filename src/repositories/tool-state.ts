@@ -74,7 +74,7 @@ export class ToolState {
   /** The value, or undefined. Cached. */
   async get(tool: string, key: string): Promise<Json | undefined> {
     const place = parsePlace(tool, key)
-    const load = () => selectEntry.first(this.#db, place)
+    const load = (db = this.#db) => selectEntry.first(db, place)
     return (await this.#context.cache.read(...rowOf(place), load))?.value
   }
 

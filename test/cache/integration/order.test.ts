@@ -103,6 +103,26 @@ it.each(databases)(
   },
 )
 
+it.each(databases)('close waits for a read that waits for Redis, or then for the row: %s', async (_name, database) => {
+  const config = { cache: redis(), database: await database() }
+  const other = await open(config)
+  await other.sessions.create({ id: 's' })
+  await other.kv.set('a', 1)
+  await other.kv.get('a')
+  const storage = await openStorage(config, { maintenance: false })
+  server.freeze()
+  const reads = Promise.all([storage.kv.get('a'), storage.sessions.get('s'), storage.prompts.get('p')])
+  let closed = false
+  const closing = storage.close().then(() => {
+    closed = true
+  })
+  await expect(storage.kv.get('a')).rejects.toMatchObject({ code: 'CLOSED' })
+  expect(closed).toBe(false)
+  server.thaw()
+  expect(await reads).toEqual([1, await other.sessions.get('s'), undefined])
+  await closing
+})
+
 it('close lets a write end that finds its cache in memory', async () => {
   const path = join(freshDirectory(), 'agent.db')
   for (let round = 0; round < 10; round++) {
