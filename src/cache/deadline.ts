@@ -2,7 +2,10 @@ import { StorageError } from '../errors.ts'
 
 interface Waiting {
   due: number
+  isOver: boolean
   reject: (error: StorageError) => void
+  /** The one that came in after it. */
+  next?: Waiting
 }
 
 /**
@@ -11,26 +14,35 @@ interface Waiting {
  */
 export class Deadline {
   readonly #millis: number
-  readonly #waiting = new Set<Waiting>()
+  /** The first and the last of a queue: they mostly end in their order, and a set would take longer. */
+  #first: Waiting | undefined
+  #last: Waiting | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(millis: number) {
     this.#millis = millis
   }
 
+  /** Whether there is a promise that is to be met now. */
+  get waits(): boolean {
+    return this.#first !== undefined
+  }
+
   /** The result if it comes in time. Errors: TIMEOUT. What comes later is dropped. */
   meet<T>(result: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const waiting = { due: performance.now() + this.#millis, reject }
-      this.#waiting.add(waiting)
+      const waiting: Waiting = { due: performance.now() + this.#millis, isOver: false, reject, next: undefined }
+      if (this.#first && this.#last) this.#last.next = waiting
+      else this.#first = waiting
+      this.#last = waiting
       this.#timer ??= this.#wait(this.#millis)
       result.then(
         (value) => {
-          this.#waiting.delete(waiting)
+          this.#end(waiting)
           resolve(value)
         },
         (error) => {
-          this.#waiting.delete(waiting)
+          this.#end(waiting)
           reject(error)
         },
       )
@@ -42,6 +54,15 @@ export class Deadline {
     clearTimeout(this.#timer)
   }
 
+  #end(waiting: Waiting): void {
+    waiting.isOver = true
+    while (this.#first?.isOver) {
+      const { next } = this.#first
+      this.#first.next = undefined // what is old keeps nothing new alive
+      this.#first = next
+    }
+  }
+
   #wait(millis: number): NodeJS.Timeout {
     // A turn later than the timer: if it was this process that stood still, the answers are here and about to be read.
     return setTimeout(() => setImmediate(() => this.#expire()), millis).unref()
@@ -50,13 +71,13 @@ export class Deadline {
   #expire(): void {
     this.#timer = undefined
     const now = performance.now()
-    for (const waiting of this.#waiting) {
-      if (waiting.due > now) {
-        this.#timer = this.#wait(waiting.due - now)
+    for (let first = this.#first; first !== undefined; first = this.#first) {
+      if (first.due > now) {
+        this.#timer = this.#wait(first.due - now)
         return
       }
-      this.#waiting.delete(waiting)
-      waiting.reject(new StorageError('TIMEOUT', `No answer within ${this.#millis} ms`, { retryable: true }))
+      this.#end(first)
+      first.reject(new StorageError('TIMEOUT', `No answer within ${this.#millis} ms`, { retryable: true }))
     }
   }
 }

@@ -158,7 +158,8 @@ export class RedisCache implements Cache {
   }
 
   #send<T>(command: () => Promise<T>): Promise<T> {
-    this.#endpoint.gather()
+    // One alone is written at once.
+    if (this.#deadline.waits) this.#endpoint.gather()
     return this.#deadline.meet(command())
   }
 
