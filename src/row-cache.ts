@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Cache, Reply } from './cache/cache.ts'
 import { CacheAside } from './cache/cache-aside.ts'
 import type { ResolvedConfig } from './config/resolve.ts'
@@ -6,7 +7,10 @@ import { databaseIdentity } from './database/identity.ts'
 import { schemaHash } from './database/migrate.ts'
 import { StorageError } from './errors.ts'
 import type { Logger } from './logger.ts'
-import type { Load, RowCache, RowKey } from './repositories/context.ts'
+import type { Found, Load, RowCache, RowKey } from './repositories/context.ts'
+
+/** As many conversations as a process can have going; one that it has lost sight of only loses its place in the cache. */
+const MAX_FOUND = 10_000
 
 /** The cache as the repositories of a storage use it. */
 export class CachedRows implements RowCache {
@@ -14,6 +18,8 @@ export class CachedRows implements RowCache {
   readonly #database: Database
   /** A handle apart: what was let in before a close may still load. */
   readonly #letIn: Database
+  /** What writes found, and this process has made the cache forget the absence of. */
+  readonly #found = new LRUCache<string, true>({ max: MAX_FOUND })
 
   constructor(aside: CacheAside, database: Database) {
     this.#aside = aside
@@ -29,8 +35,8 @@ export class CachedRows implements RowCache {
     return answer instanceof Promise ? this.#database.during(() => answer) : answer
   }
 
-  write<T>(rows: readonly RowKey[], work: () => Promise<T>, changed?: (result: T) => boolean): Promise<T> {
-    return this.#forgetting(() => rows, work, changed)
+  write<T>(rows: readonly RowKey[], work: () => Promise<T>, found?: (result: T) => Found): Promise<T> {
+    return this.#forgetting(() => rows, work, found)
   }
 
   /** Runs a transaction whose repositories use `cache`; what they touched is forgotten after the commit. */
@@ -43,21 +49,21 @@ export class CachedRows implements RowCache {
   }
 
   /** A close waits for all of it: nobody else would tell the other processes. */
-  #forgetting<T>(
-    rows: () => Iterable<RowKey>,
-    work: () => Promise<T>,
-    changed: (result: T) => boolean = () => true,
-  ): Promise<T> {
+  #forgetting<T>(rows: () => Iterable<RowKey>, work: () => Promise<T>, found?: (result: T) => Found): Promise<T> {
     return this.#database.during(async () => {
       let result: T
       try {
         result = await work()
       } catch (error) {
-        // It may have been committed all the same.
-        if (error instanceof StorageError && error.code === 'CONNECTION_LOST') await this.#forget(rows())
+        if (mayTellOfRows(error)) await this.#forget(rows())
         throw error
       }
-      if (changed(result)) await this.#forget(rows())
+      const { name, isNew = true } = found?.(result) ?? {}
+      // Whoever put there what this write found may not have come to forget that there was nothing, and never will if that
+      // process died. Once is enough: this comes after that commit, so a read that began before has lost its lease by now,
+      // and what fills the cache later has seen it.
+      if (isNew || name === undefined || !this.#found.get(name)) await this.#forget(rows())
+      if (name !== undefined) this.#found.set(name, true)
       return result
     })
   }
@@ -67,6 +73,11 @@ export class CachedRows implements RowCache {
     for (const [table, id] of rows) tables.set(table, (tables.get(table) ?? new Set()).add(id))
     await Promise.all(Array.from(tables, ([table, ids]) => this.#aside.invalidate(table, [...ids])))
   }
+}
+
+/** It may have been committed all the same; or what stood in its way may be news to the cache. */
+function mayTellOfRows(error: unknown): boolean {
+  return error instanceof StorageError && ['CONNECTION_LOST', 'ALREADY_EXISTS'].includes(error.code)
 }
 
 /** Inside a transaction reads bypass the cache, and what is touched is noted. */

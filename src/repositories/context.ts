@@ -16,15 +16,24 @@ export type RowKey = readonly [table: string, id: string]
 /** Reads a row, through another handle than the repository's own if it is given one. */
 export type Load<T> = (db?: Db) => Promise<T | undefined>
 
+/** What a write found in the place of its rows and left alone, or put there. */
+export interface Found {
+  /** Another one for what comes in its place later. Undefined where it is not known. */
+  name?: string
+  /** Whether this write put it there. */
+  isNew: boolean
+}
+
 /** The cache in front of point reads, as repositories see it; inside a transaction it is bypassed. */
 export interface RowCache {
   /** The row, from the cache or from `load`; undefined where there is none. `expiresAt` bounds how long it is kept. */
   read<T extends object>(table: string, id: string, load: Load<T>): Reply<T | undefined>
   /**
-   * Runs a write, then forgets these rows before it is acknowledged; in a transaction, after the commit. Not if `changed`
-   * tells from the result that the write left them alone. What failed without a known outcome counts as a change.
+   * Runs a write, then forgets these rows before it is acknowledged; in a transaction, after the commit. Not
+   * where `found` tells from the result that the write left alone what is there, and this was forgotten once before. What
+   * failed without a known outcome counts as a change.
    */
-  write<T>(rows: readonly RowKey[], work: () => Promise<T>, changed?: (result: T) => boolean): Promise<T>
+  write<T>(rows: readonly RowKey[], work: () => Promise<T>, found?: (result: T) => Found): Promise<T>
 }
 
 /** No cache: every read loads. */

@@ -65,8 +65,15 @@ const countAppended = statement(
         lastActiveAt: arg.now,
       })
       .where(and(eq(s.id, arg.sessionId), sql`exists (select 1 ${appended})`))
+      .returning({ createdAt: s.createdAt })
   },
 )
+
+export interface Appended {
+  messages: Message[]
+  /** When their session was created; undefined where some of them were there before. */
+  sessionCreatedAt?: Date
+}
 
 /**
  * Appends in one atomic batch: hold the session's row, insert what is new under the next numbers, count what was
@@ -77,8 +84,8 @@ export async function appendMessages(
   sessionId: string,
   inputs: readonly z.output<typeof messageInputSchema>[],
   now: Date,
-): Promise<Message[]> {
-  if (inputs.length === 0) return []
+): Promise<Appended> {
+  if (inputs.length === 0) return { messages: [] }
   const rows = inputs.map(({ id = randomUUID(), role, content, metadata = {}, createdAt = now }, i) => {
     return { sessionId, id, role, content, metadata, createdAt, now, offset: i + 1 }
   })
@@ -87,7 +94,7 @@ export async function appendMessages(
 
 type Row = Parameters<typeof insertMessages.with>[0][number]
 
-async function appendRows(db: Db, sessionId: string, rows: readonly Row[], now: Date): Promise<Message[]> {
+async function appendRows(db: Db, sessionId: string, rows: readonly Row[], now: Date): Promise<Appended> {
   const steps = [
     holdSession.with({ sessionId, metadata: {}, now }),
     ...insertMessages.with(rows),
@@ -95,15 +102,17 @@ async function appendRows(db: Db, sessionId: string, rows: readonly Row[], now: 
     countAppended.with({ sessionId, now }),
   ]
   // A session that has expired gives no seq; the conversation starts anew.
-  const inserted = await replacingExpired(db, { id: sessionId, now }, async () => (await batch(db, steps)).flat())
-  if (inserted.length === rows.length) return inserted
+  const written = await replacingExpired(db, { id: sessionId, now }, async () => (await batch(db, steps)).flat())
+  const inserted = written.filter((row): row is Message => 'seq' in row)
+  // The session comes last.
+  if (inserted.length === rows.length) return { messages: inserted, sessionCreatedAt: written.at(-1)?.createdAt }
   const stored = await storedMessages(
     db,
     sessionId,
     rows.map(({ id }) => id),
   )
   // One that was known has been removed since: now it is new.
-  return stored.length === rows.length ? stored : appendRows(db, sessionId, rows, now)
+  return stored.length === rows.length ? { messages: stored } : appendRows(db, sessionId, rows, now)
 }
 
 /** The stored messages of these ids, in their order. */

@@ -12,7 +12,7 @@ import { appendMessages, MAX_APPEND } from './message-append.ts'
 import { popMessage, truncateMessages } from './message-removal.ts'
 import { updateMessage } from './message-update.ts'
 import { DEFAULT_LIMIT, type Order, type Page } from './page.ts'
-import { cachedRowsOf } from './session-removal.ts'
+import { cachedRowsOf, incarnationOf } from './session-removal.ts'
 
 export interface Message {
   sessionId: string
@@ -141,11 +141,14 @@ export class Messages {
     const inputs = Array.isArray(input)
       ? parseInput(appendSchema, input, 'messages')
       : [parseInput(messageInputSchema, input, 'message')]
-    const messages = await this.#context.cache.write(
+    const { messages } = await this.#context.cache.write(
       cachedRowsOf(sessionId),
       () => appendMessages(this.#db, sessionId, inputs, this.#context.now()),
-      // Then it may have created the session, whose absence may be cached.
-      (appended) => appended.some(({ seq }) => seq === 1),
+      // The session stays as it is, and so in the cache. But its absence may be there from before it was created.
+      ({ messages, sessionCreatedAt: createdAt }) => ({
+        name: createdAt && incarnationOf({ id: sessionId, createdAt }),
+        isNew: messages[0]?.seq === 1,
+      }),
     )
     if (Array.isArray(input)) return messages
     return messages[0] as Message // one row in, one message out

@@ -20,6 +20,11 @@ export function cachedRowsOf(id: string): RowKey[] {
   return ['sessions', 'approvalStates', 'toolPreferences'].map((table) => [table, id])
 }
 
+/** Names a session among those that have its id one after the other: they are created at different times. */
+export function incarnationOf({ id, createdAt }: { id: string; createdAt: Date }): string {
+  return `${createdAt.getTime()} ${id}`
+}
+
 const deleteOwned = OWNED.map((owned) =>
   statement(({ orm, tables }, arg: { id: string }) => {
     const [table, column] = owned(tables)

@@ -25,6 +25,7 @@ import { forkSession } from './session-fork.ts'
 import {
   cachedRowsOf,
   expiredSessions,
+  incarnationOf,
   removeExpiredSession,
   removeSession,
   replacingExpired,
@@ -191,7 +192,9 @@ export class Sessions {
       if (inserted === undefined) throw alreadyExists(id)
       return inserted
     }
-    return this.#context.cache.write(cachedRowsOf(id), () => replacingExpired(this.#db, { id, now }, insert))
+    const create = () => replacingExpired(this.#db, { id, now }, insert)
+    const found = (session: Session) => ({ name: incarnationOf(session), isNew: true })
+    return this.#context.cache.write(cachedRowsOf(id), create, found)
   }
 
   /** The session, or undefined. Cached. */
