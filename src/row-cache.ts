@@ -14,6 +14,7 @@ const MAX_FOUND = 10_000
 
 /** The cache as the repositories of a storage use it. */
 export class CachedRows implements RowCache {
+  readonly isShared: boolean
   readonly #aside: CacheAside
   readonly #database: Database
   /** A handle apart: what was let in before a close may still load. */
@@ -21,7 +22,8 @@ export class CachedRows implements RowCache {
   /** What writes found, and this process has made the cache forget the absence of. */
   readonly #found = new LRUCache<string, true>({ max: MAX_FOUND })
 
-  constructor(aside: CacheAside, database: Database) {
+  constructor(aside: CacheAside, database: Database, { isShared }: { isShared: boolean }) {
+    this.isShared = isShared
     this.#aside = aside
     this.#database = database
     this.#letIn = new Database(database.driver)
@@ -58,11 +60,11 @@ export class CachedRows implements RowCache {
         if (mayTellOfRows(error)) await this.#forget(rows())
         throw error
       }
-      const { name, isNew = true } = found?.(result) ?? {}
+      const { name, isNew } = found?.(result) ?? { isNew: true }
       // Whoever put there what this write found may not have come to forget that there was nothing, and never will if that
       // process died. Once is enough: this comes after that commit, so a read that began before has lost its lease by now,
       // and what fills the cache later has seen it.
-      if (isNew || name === undefined || !this.#found.get(name)) await this.#forget(rows())
+      if (isNew || (name !== undefined && !this.#found.get(name))) await this.#forget(rows())
       if (name !== undefined) this.#found.set(name, true)
       return result
     })
@@ -82,6 +84,7 @@ function mayTellOfRows(error: unknown): boolean {
 
 /** Inside a transaction reads bypass the cache, and what is touched is noted. */
 class TransactionRows implements RowCache {
+  readonly isShared = false // what is touched is forgotten in any case
   readonly touched: RowKey[] = []
 
   read<T>(_table: string, _id: string, load: Load<T>): Promise<T | undefined> {

@@ -83,7 +83,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
   const { migrate = true, logger = consoleLogger, maintenance: periodic = true, now = () => new Date() } = options
   const resolved = resolveConfig(config, options)
   const { database, cache, rows, blobs } = await openLayers(resolved, { migrate, logger, now })
-  const cachedRows = new CachedRows(rows, database)
+  const cachedRows = new CachedRows(rows, database, { isShared: resolved.cache.type === 'redis' })
   const context: RepositoryContext = {
     now,
     cache: cachedRows,

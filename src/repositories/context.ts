@@ -18,14 +18,16 @@ export type Load<T> = (db?: Db) => Promise<T | undefined>
 
 /** What a write found in the place of its rows and left alone, or put there. */
 export interface Found {
-  /** Another one for what comes in its place later. Undefined where it is not known. */
-  name?: string
-  /** Whether this write put it there. */
+  /** Whether this write put it there, as far as is known. */
   isNew: boolean
+  /** Another one for what comes in its place later. Not needed of a cache that is not shared. */
+  name?: string
 }
 
 /** The cache in front of point reads, as repositories see it; inside a transaction it is bypassed. */
 export interface RowCache {
+  /** Whether other processes fill and read it. */
+  readonly isShared: boolean
   /** The row, from the cache or from `load`; undefined where there is none. `expiresAt` bounds how long it is kept. */
   read<T extends object>(table: string, id: string, load: Load<T>): Reply<T | undefined>
   /**
@@ -38,6 +40,7 @@ export interface RowCache {
 
 /** No cache: every read loads. */
 export const withoutCache: RowCache = {
+  isShared: false,
   read: (_table, _id, load) => load(),
   write: (_rows, work) => work(),
 }

@@ -141,13 +141,15 @@ export class Messages {
     const inputs = Array.isArray(input)
       ? parseInput(appendSchema, input, 'messages')
       : [parseInput(messageInputSchema, input, 'message')]
-    const { messages } = await this.#context.cache.write(
+    const { cache } = this.#context
+    const manner = { now: this.#context.now(), tells: cache.isShared }
+    const { messages } = await cache.write(
       cachedRowsOf(sessionId),
-      () => appendMessages(this.#db, sessionId, inputs, this.#context.now()),
+      () => appendMessages(this.#db, sessionId, inputs, manner),
       // The session stays as it is, and so in the cache. But its absence may be there from before it was created.
       ({ messages, sessionCreatedAt: createdAt }) => ({
         name: createdAt && incarnationOf({ id: sessionId, createdAt }),
-        isNew: messages[0]?.seq === 1,
+        isNew: messages.some(({ seq }) => seq === 1) || (cache.isShared && createdAt === undefined),
       }),
     )
     if (Array.isArray(input)) return messages
