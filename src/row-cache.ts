@@ -19,14 +19,15 @@ export class CachedRows implements RowCache {
   readonly #database: Database
   /** A handle apart: what was let in before a close may still load. */
   readonly #letIn: Database
-  /** What writes found, and this process has made the cache forget the absence of. */
-  readonly #found = new LRUCache<string, true>({ max: MAX_FOUND })
+  /** What writes found, and this process has made a shared cache forget the absence of. */
+  readonly #found: LRUCache<string, true> | undefined
 
   constructor(aside: CacheAside, database: Database, { isShared }: { isShared: boolean }) {
     this.isShared = isShared
     this.#aside = aside
     this.#database = database
     this.#letIn = new Database(database.driver)
+    if (isShared) this.#found = new LRUCache({ max: MAX_FOUND })
   }
 
   read<T extends object>(table: string, id: string, load: Load<T>): Reply<T | undefined> {
@@ -64,8 +65,8 @@ export class CachedRows implements RowCache {
       // Whoever put there what this write found may not have come to forget that there was nothing, and never will if that
       // process died. Once is enough: this comes after that commit, so a read that began before has lost its lease by now,
       // and what fills the cache later has seen it.
-      if (isNew || (name !== undefined && !this.#found.get(name))) await this.#forget(rows())
-      if (name !== undefined) this.#found.set(name, true)
+      if (isNew || (name !== undefined && !this.#found?.get(name))) await this.#forget(rows())
+      if (name !== undefined) this.#found?.set(name, true)
       return result
     })
   }
