@@ -59,7 +59,7 @@ export interface BytesBackend {
 }
 
 /** How much is read or written at once. */
-export const CHUNK_BYTES = 256 * 1024
+export const CHUNK_BYTES = 128 * 1024
 
 /** How much of the beginning tells the type. */
 export const HEAD_BYTES = 4096

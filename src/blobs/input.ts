@@ -1,11 +1,11 @@
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { isReadable, Readable } from 'node:stream'
 import { types } from 'node:util'
 import { StorageError } from '../errors.ts'
 import { CHUNK_BYTES } from './bytes.ts'
 import { decodeBase64, parseDataUri } from './data-uri.ts'
+import { buffersDropped } from './dropped-buffers.ts'
 import { isMimeType } from './mime.ts'
 
 /**
@@ -89,10 +89,22 @@ async function ofFile(path: string): Promise<BlobSource> {
     throw new StorageError('INVALID_INPUT', 'The { path } to put cannot be read', { cause })
   })
   if (!found.isFile()) throw new StorageError('INVALID_INPUT', 'The { path } to put is not a file')
-  async function* source() {
-    yield* bytesOnly(createReadStream(path, { highWaterMark: CHUNK_BYTES }))
+  return { source: bytesOnly(contentOf(path)), size: found.size, name: basename(path) }
+}
+
+/** All chunks are in the same buffer: whoever reads them copies each before the next. */
+async function* contentOf(path: string): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+  const file = await open(path)
+  try {
+    for (;;) {
+      const { bytesRead } = await file.read(buffer)
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    await file.close()
   }
-  return { source: source(), size: found.size, name: basename(path) }
 }
 
 async function* bytesOnly(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
@@ -102,6 +114,7 @@ async function* bytesOnly(source: AsyncIterable<unknown>): AsyncGenerator<Uint8A
         throw new StorageError('INVALID_INPUT', `The source of a blob yields bytes (Uint8Array), not ${typeof chunk}`)
       }
       yield chunk
+      buffersDropped(chunk.length)
     }
   } catch (cause) {
     if (cause instanceof StorageError) throw cause

@@ -26,7 +26,7 @@ export const mimeTypeSchema = z.string().refine(isMimeType, 'must be "type/subty
  */
 export async function guessMimeType(head: Uint8Array, name?: string): Promise<string> {
   const named = mime.getType(name ?? '') ?? undefined
-  const { fileTypeFromBuffer } = await import('file-type') // loaded by the first blob, not by every program
+  const { fileTypeFromBuffer } = await import('file-type/core') // loaded by the first blob, not by every program
   const shown = (await fileTypeFromBuffer(head))?.mime
   if (shown && named && CONTAINERS[shown]?.test(named)) return named
   return shown ?? named ?? UNKNOWN

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { StorageError } from '../errors.ts'
 import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes.ts'
+import { buffersDropped } from './dropped-buffers.ts'
 
 /** Bytes from `start` to `end`, both included and counted from 0, as in `fs.createReadStream` and HTTP ranges. */
 export interface ByteRange {
@@ -43,6 +44,7 @@ async function* checkedChunks(bytes: BytesBackend, content: Content, start: numb
       running?.update(chunk)
       if (at === size && running && running.digest('hex') !== hash) throw blobCorrupted(hash, 'they have another hash')
       yield chunk
+      if (!into) buffersDropped(chunk.length)
     }
   } catch (error) {
     const damaged = error instanceof StorageError && error.code === 'BLOB_CORRUPTED'

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { BytesBackend, Content, Staged } from '../blobs/bytes.ts'
 import type { ContractCase } from './contract.ts'
 
-const CHUNK = 256 * 1024
+const CHUNK = 128 * 1024
 const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
 
 /**

@@ -11,7 +11,7 @@ import { type ByteRange, readBytes, readStream } from '../../src/blobs/read.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 import { collect, openDescriptors, openStore, put, sha256 } from './fixture.ts'
 
-const CHUNK = 256 * 1024
+const CHUNK = 128 * 1024
 
 describe('ranges', () => {
   test('both ends count, on either backend, as in fs.createReadStream and in HTTP', async () => {

@@ -1,59 +1,51 @@
 /**
- * Streams a blob of so many MiB in and out, and says by how much that raised the peak of its resident memory:
- * `stream.ts <storePath> <MiB> <how>`, run with --expose-gc. It collects garbage as it goes, so that what shows is what
- * is held, and not what V8 has not looked at yet: left to itself, it lets 32 MiB of dropped buffers pile up.
+ * Moves a blob of so many MiB through a process that has done nothing before, and says by how much the peak of its
+ * resident memory was above what it took at rest: `stream.ts <directory> <MiB> <how> [reference]`.
  */
 import { randomFillSync } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { blobSource } from '../../../src/blobs/input.ts'
-import { LocalBytes } from '../../../src/blobs/local.ts'
-import { readBytes, readStream } from '../../../src/blobs/read.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openStorage } from '../../../src/index.ts'
 
-const [storePath = '', size = '', how = ''] = process.argv.slice(2)
+const [directory = '', mebibytes = '', how = '', reference = ''] = process.argv.slice(2)
 const MIB = 1024 * 1024
-const bytes = await LocalBytes.open({ storePath })
+const limits = { maxBlobSize: 2048 * MIB, maxTotalSize: 8192 * MIB }
+const storage = await openStorage(
+  {
+    database: { type: 'sqlite', path: join(directory, 'agent.db') },
+    blobStore: { type: 'local', storePath: join(directory, 'blobs'), ...limits },
+  },
+  { maintenance: false },
+)
+const path = reference === '' ? '' : String(await storage.blobs.path(reference))
 
-const peakMiB = () => process.resourceUsage().maxRSS / 1024
-
-let seen = 0
-function collectGarbage(length: number) {
-  seen += length
-  if (seen < MIB) return
-  seen = 0
-  globalThis.gc?.({ type: 'minor', execution: 'sync' })
-}
-
-async function* generate(mebibytes: number) {
+async function* generate() {
   const chunk = Buffer.alloc(64 * 1024)
-  for (let i = 0; i < mebibytes * 16; i += 1) {
-    randomFillSync(chunk, 0, 16)
-    collectGarbage(chunk.length)
-    yield chunk
-  }
+  for (let i = 0; i < Number(mebibytes) * 16; i += 1) yield randomFillSync(chunk, 0, 16)
 }
 
-async function streamIn(mebibytes: number) {
-  const { source } = await blobSource(generate(mebibytes))
-  const staged = await bytes.stage(source, { maxBytes: 2048 * MIB })
-  await staged.commit()
-  return { hash: staged.hash, size: staged.size }
+/** Takes its time with each chunk. */
+const sink = () => new Writable({ write: (_chunk, _encoding, done) => void setImmediate(done) })
+
+const ways: Record<string, () => Promise<unknown>> = {
+  'in: iterable': () => storage.blobs.put(generate()),
+  'in: path': () => storage.blobs.put({ path }),
+  'in: readable': () => storage.blobs.put(createReadStream(path)),
+  out: async () => pipeline(await storage.blobs.stream(reference), sink()),
+  'out: to a loop': async () => {
+    for await (const _ of await storage.blobs.stream(reference));
+  },
+  'out: whole': () => storage.blobs.bytes(reference),
+  'read by hand': () => pipeline(createReadStream(path), sink()),
 }
 
-async function streamOut(content: { hash: string; size: number }) {
-  if (how === 'whole') return void (await readBytes(bytes, content))
-  const sink = new Writable({
-    write(chunk: Buffer, _, done) {
-      collectGarbage(chunk.length)
-      setImmediate(done)
-    },
-  })
-  await pipeline(await readStream(bytes, content), sink)
-}
-
-for (let i = 0; i < 40; i += 1) await streamOut(await streamIn(1)) // compiled, and at rest
-const idle = peakMiB()
-const content = await streamIn(Number(size))
-const afterIn = peakMiB()
-await streamOut(content)
-console.log(JSON.stringify({ in: afterIn - idle, out: peakMiB() - afterIn, idle }))
+await sleep(200)
+const idle = process.memoryUsage.rss()
+const done = await ways[how]?.()
+const added = process.resourceUsage().maxRSS / 1024 - idle / MIB
+const uri = typeof done === 'object' && done && 'uri' in done ? done.uri : undefined
+console.log(JSON.stringify({ added, uri }))
+await storage.close()
