@@ -1,6 +1,6 @@
 // What the storage costs over its drivers.
 //
-//   npm run bench                      all rows, with 10^6 messages and 10^5 sessions
+//   npm run bench                      all rows, with 10^6 messages, 10^5 sessions and a blob of 1 GiB
 //   npm run bench -- --quick           fewer rounds, a tenth of the data
 //   npm run bench -- 'SQLite, append'  the rows whose name has this in it
 
@@ -12,9 +12,10 @@ import { rows } from './rows.ts'
 
 const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean' } }, allowPositionals: true })
 const filter = (positionals[0] ?? '').toLowerCase()
+const MIB = 1024 * 1024
 const size: Omit<LabOptions, 'subject'> = values.quick
-  ? { effort: { rounds: 30, sampleMillis: 3, warmupMillis: 200 }, messages: 1e5, sessions: 1e4 }
-  : { effort: { rounds: 100, sampleMillis: 4, warmupMillis: 500 }, messages: 1e6, sessions: 1e5 }
+  ? { effort: { rounds: 30, sampleMillis: 3, warmupMillis: 200 }, messages: 1e5, sessions: 1e4, blobBytes: 100 * MIB }
+  : { effort: { rounds: 100, sampleMillis: 4, warmupMillis: 500 }, messages: 1e6, sessions: 1e5, blobBytes: 1024 * MIB }
 
 const chosen = rows.filter(({ name }) => name.toLowerCase().includes(filter))
 if (chosen.length === 0) {

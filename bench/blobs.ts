@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { createReadStream, createWriteStream, mkdirSync } from 'node:fs'
 import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import type { Effort, Ways } from './harness.ts'
 import type { Lab } from './lab.ts'
 import { comparison, type Row } from './row.ts'
@@ -16,7 +18,7 @@ const SIZES: [name: string, bytes: number][] = [
 ]
 
 /** Blobs over SQLite and local files, against the same durable write by hand: temp, fsync, rename, fsync of the directory. */
-export const blobRows: Row[] = SIZES.flatMap(([name, bytes]) => {
+const sizeRows: Row[] = SIZES.flatMap(([name, bytes]) => {
   const inFlight = bytes > MIB ? [1] : [1, 16]
   return inFlight.flatMap((calls) => {
     const at = calls === 1 ? name : `${name}, ${calls} in flight`
@@ -27,6 +29,14 @@ export const blobRows: Row[] = SIZES.flatMap(([name, bytes]) => {
     ]
   })
 })
+
+/** Streams, against a pipeline by hand that reads, hashes and writes; into the store both make the bytes durable. */
+const streamRows: Row[] = [
+  comparison({ name: 'blobs, stream in', target: { atLeast: 0.8 }, effort: effortOf(MIB + 1), open: streamsIn }),
+  comparison({ name: 'blobs, stream out', target: { atLeast: 0.8 }, effort: effortOf(MIB + 1), open: streamsOut }),
+]
+
+export const blobRows = [...sizeRows, ...streamRows]
 
 function effortOf(bytes: number): Partial<Effort> {
   return bytes > MIB ? { rounds: 5, warmupMillis: 0 } : { rounds: 20 }
@@ -88,6 +98,69 @@ async function gets(lab: Lab, bytes: number): Promise<Ways> {
     others: { readFile: { call: () => readFile(path) } },
     close,
   }
+}
+
+/** A file of the lab's largest blob. */
+async function largeFile(lab: Lab, directory: string): Promise<string> {
+  const path = join(directory, 'large')
+  const some = randomBytes(MIB)
+  await synced(path, 'wx', async (file) => {
+    for (let written = 0; written < lab.options.blobBytes; written += MIB) {
+      some.writeUInt32LE(written / MIB, 0)
+      await file.writeFile(some)
+    }
+  })
+  return path
+}
+
+async function streamsIn(lab: Lab): Promise<Ways> {
+  const { storage, byHand, close } = await opened(lab)
+  const from = await largeFile(lab, byHand)
+  const stored: string[] = []
+  const tidy = async () => {
+    for (const id of stored.splice(0)) await storage.blobs.delete(id)
+  }
+  return {
+    ours: { call: async () => void stored.push((await storage.blobs.put(createReadStream(from))).id), tidy },
+    baseline: {
+      call: async () => {
+        const temporary = join(byHand, 'temporary')
+        const hash = await copyAndHash(from, temporary)
+        await synced(temporary, 'r', async () => {})
+        await rename(temporary, join(byHand, hash))
+        await synced(byHand, 'r', async () => {})
+      },
+    },
+    close,
+  }
+}
+
+async function streamsOut(lab: Lab): Promise<Ways> {
+  const { storage, byHand, close } = await opened(lab)
+  const from = await largeFile(lab, byHand)
+  const { id, hash } = await storage.blobs.put({ path: from })
+  const to = join(byHand, 'copy')
+  return {
+    ours: { call: async () => pipeline(await storage.blobs.stream(id), createWriteStream(to)) },
+    baseline: {
+      call: async () => {
+        if ((await copyAndHash(from, to)) !== hash) throw new Error('The copy is not the file')
+      },
+    },
+    close,
+  }
+}
+
+async function copyAndHash(from: string, to: string): Promise<string> {
+  const hash = createHash('sha256')
+  const hashing = new Transform({
+    transform(chunk, _, done) {
+      hash.update(chunk)
+      done(null, chunk)
+    },
+  })
+  await pipeline(createReadStream(from), hashing, createWriteStream(to))
+  return hash.digest('hex')
 }
 
 /** What one would write by hand to keep a file over a crash, under its hash. */

@@ -12,6 +12,8 @@ export interface LabOptions {
   /** The rows' largest conversation and largest number of sessions. */
   messages: number
   sessions: number
+  /** The size of the blob that is streamed. */
+  blobBytes: number
 }
 
 const silent: Logger = { info: () => {}, warn: () => {}, error: () => {} }

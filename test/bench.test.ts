@@ -9,7 +9,7 @@ const effort = { rounds: 2, sampleMillis: 0, warmupMillis: 0 }
 
 test('every row runs, and says something that can be compared with its target', { timeout: 120_000 }, async () => {
   const url = new URL('../src/index.ts', import.meta.url).href
-  const lab = new Lab({ subject: { openStorage, url }, effort, messages: 2000, sessions: 200 })
+  const lab = new Lab({ subject: { openStorage, url }, effort, messages: 2000, sessions: 200, blobBytes: 1e6 })
   const printed: string[] = []
   const results = await runRows(rows, lab, (line) => printed.push(line)).finally(() => lab.close())
 
