@@ -6,7 +6,10 @@ export interface Content {
   readonly size: number
 }
 
-/** Bytes that are written down but not yet an object: nobody can open them, and a crash leaves them to `sweepStaged`. */
+/**
+ * Bytes that are written down, or on their way to the disk, but not yet an object: nobody can open them, and a crash
+ * leaves them to `sweepStaged`.
+ */
 export interface Staged extends Content {
   /** The first 4 KiB, to tell the type by. */
   readonly head: Uint8Array

@@ -103,22 +103,28 @@ export class LocalBytes implements BytesBackend {
         if (size > maxBytes) throw blobTooLarge(maxBytes)
         await writer.add(chunk)
       }
-      const { hash, head } = await writer.finish()
-      await this.#step('stage.sync', () => file.sync())
-      return { hash, size, head, ...this.#staged(path, hash) }
+      const written = await writer.finish()
+      return { ...written, ...this.#staged(path, written.hash, this.#synced(file)) }
     } catch (error) {
-      await unlinkIfThere(path).catch(() => {}) // sweepStaged gets it later
-      throw error
-    } finally {
       await writer.settled() // a closed descriptor may already be another file's
       await file.close()
+      await unlinkIfThere(path).catch(() => {}) // sweepStaged gets it later
+      throw error
     }
   }
 
-  #staged(path: string, hash: string): Pick<Staged, 'commit' | 'discard'> {
+  /** Begins now and is awaited by the commit: what the caller does in between need not wait for the disk. */
+  #synced(file: FileHandle): Promise<void> {
+    const synced = this.#step('stage.sync', () => file.sync()).finally(() => file.close())
+    synced.catch(() => {}) // thrown where it is awaited
+    return synced
+  }
+
+  #staged(path: string, hash: string, synced: Promise<void>): Pick<Staged, 'commit' | 'discard'> {
     let renamed = false
     return {
       commit: async () => {
+        await synced
         const shard = await this.#step('commit.open', () => this.#openShard(hash))
         try {
           renamed ||= await this.#step('commit.rename', () => renameIfThere(path, this.path(hash)))
@@ -129,6 +135,7 @@ export class LocalBytes implements BytesBackend {
         }
       },
       discard: async () => {
+        await synced.catch(() => {})
         if (!renamed) await this.#step('discard.unlink', () => unlinkIfThere(path))
       },
     }

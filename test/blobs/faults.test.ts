@@ -39,9 +39,9 @@ describe('an error of the system at any step', () => {
     'stage.create': (bytes) => put(bytes, data),
     'stage.write': (bytes) => put(bytes, data),
     'stage.sync': (bytes) => put(bytes, data),
-    'commit.open': (bytes) => putOrDiscard(bytes),
-    'commit.rename': (bytes) => putOrDiscard(bytes),
-    'commit.sync': (bytes) => putOrDiscard(bytes),
+    'commit.open': (bytes) => put(bytes, data),
+    'commit.rename': (bytes) => put(bytes, data),
+    'commit.sync': (bytes) => put(bytes, data),
     'discard.unlink': async (bytes) => {
       const staged = await bytes.stage(source(data), NO_LIMIT)
       await staged.discard().finally(() => staged.discard())
@@ -56,11 +56,6 @@ describe('an error of the system at any step', () => {
       await bytes.quarantine(hash).finally(() => put(bytes, data))
     },
     'sweep.unlink': (bytes) => bytes.sweepStaged(new Date()),
-  }
-
-  async function putOrDiscard(bytes: LocalBytes) {
-    const staged = await bytes.stage(source(data), NO_LIMIT)
-    await staged.commit().finally(() => staged.discard())
   }
 
   for (const step of LOCAL_STEPS) {

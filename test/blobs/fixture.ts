@@ -13,7 +13,7 @@ export async function openStore(onStep?: StepHook, storePath = temporaryDirector
 
 export async function put(bytes: BytesBackend, data: Uint8Array): Promise<Content> {
   const staged = await bytes.stage(source(data), NO_LIMIT)
-  await staged.commit()
+  await staged.commit().finally(() => staged.discard())
   return { hash: staged.hash, size: staged.size }
 }
 
