@@ -1,18 +1,33 @@
 import { randomUUID } from 'node:crypto'
-import { and, eq, gt, inArray, lte, sql } from 'drizzle-orm'
+import { and, eq, inArray, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
+import { StorageError } from '../errors.ts'
 import type { JsonObject } from '../schema/values.ts'
 import { alive } from './expiry.ts'
 import { mentionsOfNew } from './message-references.ts'
 import type { Message, messageInputSchema } from './messages.ts'
 import { replacingExpired } from './session-removal.ts'
 
-/** Creates the session if need be, and locks its row: appends to one session follow each other. */
-const holdSession = statement(
-  ({ orm, tables: { sessions: s } }, arg: { sessionId: string; metadata: JsonObject; now: Date }) =>
-    orm
+interface TakeNumbers {
+  sessionId: string
+  metadata: JsonObject
+  now: Date
+  count: number
+}
+
+const takeNumbers = takingNumbers(false)
+const takeNumbersAndTell = takingNumbers(true)
+
+/**
+ * Creates the session if need be, counts the messages and takes their numbers. It holds the session's row: appends to one
+ * session follow each other. `tells`: when the session was created. In memory that is a tenth of the time of an append.
+ */
+function takingNumbers(tells: boolean) {
+  return statement<TakeNumbers, { createdAt: Date }>(({ orm, tables: { sessions: s } }, arg) => {
+    const count = sql`cast(${arg.count} as integer)`
+    const take = orm
       .insert(s)
       .values({
         id: arg.sessionId,
@@ -20,23 +35,32 @@ const holdSession = statement(
         version: 1,
         createdAt: arg.now,
         updatedAt: arg.now,
-        lastSeq: 0,
-        messageCount: 0,
+        lastSeq: count,
+        messageCount: count,
         lastActiveAt: arg.now,
       })
-      // The condition keeps the row from being written twice: PostgreSQL locks it all the same.
-      .onConflictDoUpdate({ target: s.id, set: { lastSeq: sql`${s.lastSeq}` }, setWhere: sql`false` }),
-)
+      .onConflictDoUpdate({
+        target: s.id,
+        set: {
+          lastSeq: sql`${s.lastSeq} + ${count}`,
+          messageCount: sql`${s.messageCount} + ${count}`,
+          lastActiveAt: arg.now,
+        },
+        setWhere: alive(s, arg.now),
+      })
+    return tells ? take.returning({ createdAt: s.createdAt }) : take
+  })
+}
 
-/** Numbers the rows from the session's last seq. No seq, and so an error, where the session has expired. */
+/** `fromLast` leads from the session's last seq, just taken, to that of the row. No seq, and so an error, where the session has expired. */
 const insertMessages = rowsStatement(
-  ({ orm, tables: { messages, sessions: s } }, rows: (Omit<Message, 'seq'> & { offset: number; now: Date })[]) =>
+  ({ orm, tables: { messages, sessions: s } }, rows: (Omit<Message, 'seq'> & { fromLast: number; now: Date })[]) =>
     orm
       .insert(messages)
       .values(
-        rows.map(({ sessionId, id, role, content, metadata, createdAt, now, offset }) => ({
+        rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
           sessionId,
-          seq: sql`(select ${s.lastSeq} from ${s} where ${and(eq(s.id, sessionId), alive(s, now))}) + cast(${offset} as integer)`,
+          seq: sql`(select ${s.lastSeq} from ${s} where ${and(eq(s.id, sessionId), alive(s, now))}) + cast(${fromLast} as integer)`,
           id,
           role,
           content,
@@ -44,35 +68,11 @@ const insertMessages = rowsStatement(
           createdAt,
         })),
       )
-      .onConflictDoNothing({ target: [messages.sessionId, messages.id] })
       .returning(),
 )
 
 /** How many messages one append takes. */
 export const MAX_APPEND = 1000
-
-/** Counts the messages past the last seq: those that were just inserted. Where there are none nothing changes. */
-const countAppended = counting(false)
-const countAndTell = counting(true)
-
-/** `tells`: when the session was created. On SQLite that is a tenth of the time that an append takes in memory. */
-function counting(tells: boolean) {
-  type Args = { sessionId: string; now: Date }
-  return statement<Args, { createdAt: Date }>(({ orm, tables: { messages: m, sessions: s } }, arg) => {
-    // The upper bound is for PostgreSQL, which else expects a third of the messages there.
-    const last = sql`${s.lastSeq} + ${sql.raw(String(MAX_APPEND))}`
-    const appended = sql`from ${m} where ${and(eq(m.sessionId, arg.sessionId), gt(m.seq, s.lastSeq), lte(m.seq, last))}`
-    const count = orm
-      .update(s)
-      .set({
-        lastSeq: sql`(select max(${m.seq}) ${appended})`,
-        messageCount: sql`${s.messageCount} + (select count(*) ${appended})`,
-        lastActiveAt: arg.now,
-      })
-      .where(and(eq(s.id, arg.sessionId), sql`exists (select 1 ${appended})`))
-    return tells ? count.returning({ createdAt: s.createdAt }) : count
-  })
-}
 
 interface Manner {
   now: Date
@@ -87,53 +87,61 @@ export interface Appended {
 }
 
 /**
- * Appends in one atomic batch: hold the session's row, insert what is new under the next numbers, count what was
- * inserted. Nothing here waits for an answer, so it is one round trip; a message whose id is taken is passed over.
+ * Appends in one atomic batch: take the numbers, insert under them. Neither waits for an answer, so it is one round trip.
+ * A message whose id is taken undoes all of it; then those that are there are read, and the others appended.
  */
 export async function appendMessages(
   db: Db,
   sessionId: string,
   inputs: readonly z.output<typeof messageInputSchema>[],
+  manner: Manner,
+): Promise<Appended> {
+  const { now } = manner
+  const given = inputs.map(({ id = randomUUID(), role, content, metadata = {}, createdAt = now }) => {
+    return { sessionId, id, role, content, metadata, createdAt, now }
+  })
+  // A session that has expired gives no seq; the conversation starts anew.
+  return replacingExpired(db, { id: sessionId, now }, () => appendNew(db, sessionId, given, manner))
+}
+
+type Given = Omit<Parameters<typeof insertMessages.with>[0][number], 'fromLast'>
+
+async function appendNew(db: Db, sessionId: string, given: readonly Given[], manner: Manner): Promise<Appended> {
+  const ids = given.map(({ id }) => id)
+  const stored = new Map<string, Message>()
+  for (let known = -1; ; ) {
+    const unknown = given.filter(({ id }) => !stored.has(id))
+    try {
+      const appended = unknown.length === 0 ? { messages: [] } : await insertAll(db, sessionId, unknown, manner)
+      if (stored.size === 0) return appended
+      for (const message of appended.messages) stored.set(message.id, message)
+      return { messages: ids.map((id) => stored.get(id)).filter((message) => message !== undefined) }
+    } catch (error) {
+      const repeated = error instanceof StorageError && error.code === 'ALREADY_EXISTS'
+      // Where nothing was learned it is no id that is taken.
+      if (!repeated || stored.size === known) throw error
+    }
+    known = stored.size
+    for (const message of await storedMessages(db, sessionId, ids)) stored.set(message.id, message)
+  }
+}
+
+async function insertAll(
+  db: Db,
+  sessionId: string,
+  given: readonly Given[],
   { now, tells }: Manner,
 ): Promise<Appended> {
-  if (inputs.length === 0) return { messages: [] }
-  const rows = inputs.map(({ id = randomUUID(), role, content, metadata = {}, createdAt = now }, i) => {
-    return { sessionId, id, role, content, metadata, createdAt, now, offset: i + 1 }
-  })
-  return appendRows(db, sessionId, rows, { now, tells })
+  const rows = given.map((message, i) => ({ ...message, fromLast: i + 1 - given.length }))
+  const take = (tells ? takeNumbersAndTell : takeNumbers).with({ sessionId, metadata: {}, now, count: given.length })
+  const [taken, ...inserted] = await batch(db, [take, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
+  return { messages: inserted.flat(), sessionCreatedAt: taken?.[0]?.createdAt }
 }
 
-type Row = Parameters<typeof insertMessages.with>[0][number]
-
-async function appendRows(db: Db, sessionId: string, rows: readonly Row[], { now, tells }: Manner): Promise<Appended> {
-  const steps = [
-    holdSession.with({ sessionId, metadata: {}, now }),
-    ...insertMessages.with(rows),
-    ...mentionsOfNew(rows, now),
-    (tells ? countAndTell : countAppended).with({ sessionId, now }),
-  ]
-  // A session that has expired gives no seq; the conversation starts anew.
-  const written = await replacingExpired(db, { id: sessionId, now }, async () => (await batch(db, steps)).flat())
-  const inserted = written.filter((row): row is Message => 'seq' in row)
-  // The session comes last.
-  const session = tells ? written.at(-1) : undefined
-  if (inserted.length === rows.length) return { messages: inserted, sessionCreatedAt: session?.createdAt }
-  const stored = await storedMessages(
-    db,
-    sessionId,
-    rows.map(({ id }) => id),
-  )
-  // One that was known has been removed since: now it is new.
-  return stored.length === rows.length ? { messages: stored } : appendRows(db, sessionId, rows, { now, tells })
-}
-
-/** The stored messages of these ids, in their order. */
-async function storedMessages(db: Db, sessionId: string, ids: string[]): Promise<Message[]> {
+function storedMessages(db: Db, sessionId: string, ids: string[]): Promise<Message[]> {
   const { messages } = db.tables
-  const rows = await db.orm
+  return db.orm
     .select()
     .from(messages)
     .where(and(eq(messages.sessionId, sessionId), inArray(messages.id, ids)))
-  const byId = new Map(rows.map((row) => [row.id, row]))
-  return ids.map((id) => byId.get(id)).filter((message) => message !== undefined)
 }

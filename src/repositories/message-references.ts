@@ -1,4 +1,4 @@
-import { and, eq, gt, notExists, sql } from 'drizzle-orm'
+import { and, eq, notExists, sql } from 'drizzle-orm'
 import { findReferences } from '../blobs/reference.ts'
 import { type Call, statement } from '../database/statement.ts'
 import type { Message } from './messages.ts'
@@ -14,20 +14,15 @@ const useBlob = statement(({ orm, tables: { blobs: b } }, arg: { blobId: string;
   orm.update(b).set({ lastUsedAt: arg.now }).where(eq(b.id, arg.blobId)),
 )
 
-/** Mentions by messages that are stored; `onlyNew`: past their session's last seq, as an append has just inserted them. */
-function addMention(onlyNew: boolean) {
-  return statement(({ orm, tables: { blobs: b, blobRefs: r, messages: m, sessions: s } }, arg: Mention) => {
-    const mentions = orm
-      .select({ blobId: b.id, sessionId: m.sessionId, messageId: m.id })
-      .from(b)
-      .innerJoin(m, and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.messageId)))
-      .innerJoin(s, and(eq(s.id, m.sessionId), onlyNew ? gt(m.seq, s.lastSeq) : undefined))
-      .where(eq(b.id, arg.blobId))
-    return orm.insert(r).select(mentions).onConflictDoNothing()
-  })
-}
-const addOfNew = addMention(true)
-const addOfStored = addMention(false)
+/** A mention by a message that is stored. */
+const addMention = statement(({ orm, tables: { blobs: b, blobRefs: r, messages: m } }, arg: Mention) => {
+  const mentions = orm
+    .select({ blobId: b.id, sessionId: m.sessionId, messageId: m.id })
+    .from(b)
+    .innerJoin(m, and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.messageId)))
+    .where(eq(b.id, arg.blobId))
+  return orm.insert(r).select(mentions).onConflictDoNothing()
+})
 
 /** JSON escapes nothing of a mention, so it stands in the text of the columns as it is. */
 const removeUnmentioned = statement(
@@ -46,25 +41,28 @@ const removeUnmentioned = statement(
 
 type Mentioning = Pick<Message, 'sessionId' | 'id'> & { values: readonly unknown[] }
 
-/** Records what messages mention, in the batch that inserts them; those that were stored before are left alone. */
+/** Records what messages mention, in the batch that inserts them. */
 export function mentionsOfNew(messages: readonly Omit<Message, 'seq'>[], now: Date): Call<never>[] {
   const mentioning = messages.map(({ sessionId, id, content, metadata }) => {
     return { sessionId, id, values: [content, metadata] }
   })
-  return mentions(addOfNew, mentioning, now)
+  return mentions(mentioning, now)
 }
 
 /** The same in the batch that changes fields of a message, after it; what is mentioned no more is forgotten. */
 export function mentionsOfChanged(message: Mentioning, now: Date): Call<never>[] {
   const { sessionId, id: messageId } = message
-  return [...mentions(addOfStored, [message], now), removeUnmentioned.with({ sessionId, messageId })]
+  return [...mentions([message], now), removeUnmentioned.with({ sessionId, messageId })]
 }
 
-function mentions(add: typeof addOfNew, messages: readonly Mentioning[], now: Date): Call<never>[] {
+function mentions(messages: readonly Mentioning[], now: Date): Call<never>[] {
   const found = messages.flatMap(({ sessionId, id: messageId, values }) =>
     Array.from(findReferences(values), (blobId) => ({ blobId, sessionId, messageId })),
   )
   // Sorted: two that mention the same blobs wait for one another, but not crosswise.
   const blobIds = [...new Set(found.map(({ blobId }) => blobId))].sort()
-  return [...blobIds.map((blobId) => useBlob.with({ blobId, now })), ...found.map((mention) => add.with(mention))]
+  return [
+    ...blobIds.map((blobId) => useBlob.with({ blobId, now })),
+    ...found.map((mention) => addMention.with(mention)),
+  ]
 }
