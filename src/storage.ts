@@ -61,7 +61,9 @@ export interface Storage extends Repositories, AsyncDisposable {
   /**
    * Runs `body` in one transaction over all repositories and blobs of `tx`; what it throws rolls everything back. Within it use
    * `tx` alone: the storage itself is TRANSACTION_MISUSE there, because it would wait for its own transaction.
-   * Errors: TIMEOUT (no connection became free), CONNECTION_LOST (whether it was committed is unknown).
+   * On PostgreSQL transactions run at once (READ COMMITTED): what one has read another may change before it writes.
+   * Errors: TIMEOUT (no connection became free), CONNECTION_LOST (whether it was committed is unknown), DATABASE_FAILED with
+   * `retryable` (it gave way to another in a deadlock; nothing was done).
    */
   transaction<T>(body: (tx: StorageTransaction) => Promise<T>): Promise<T>
   /** Whether each layer answers, and how fast. Never rejects. */
@@ -111,7 +113,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
   return {
     ...repositories,
     config: maskSecrets(resolved),
-    cache: new CachedValues(cache, cacheLimits(resolved.cache)),
+    cache: new CachedValues(cache, { ...cacheLimits(resolved.cache), check: () => database.checkOpen() }),
     blobs: blobs.blobs,
     async transaction(body) {
       return cachedRows.transaction((inside) =>

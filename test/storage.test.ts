@@ -25,6 +25,10 @@ const calls: ((storage: Storage) => Promise<unknown>)[] = [
   (storage) => storage.lists.update('key', (items) => ({ items, result: 1 })),
   (storage) => storage.transaction(async () => {}),
   (storage) => storage.stats(),
+  (storage) => storage.cache.get('key'),
+  (storage) => storage.cache.getMany(['key']),
+  (storage) => storage.cache.set('key', 1),
+  (storage) => storage.cache.delete('key'),
 ]
 
 eachDatabase((open) => {

@@ -66,6 +66,7 @@ const touchRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string;
 )
 
 const listing = {
+  name: 'blobs',
   select: ({ orm, tables }: Pick<Db, 'orm' | 'tables'>) => {
     const { blobs: b, blobContent: c } = tables
     return orm.select(columns(tables)).from(b).innerJoin(c, eq(c.hash, b.hash))

@@ -99,8 +99,13 @@ export class Database implements Db {
 
   /** Throws where this handle may not be used: CLOSED, or TRANSACTION_MISUSE inside one of its own transactions. */
   check(): void {
-    if (this.#closing) throw new StorageError('CLOSED', 'The storage has been closed')
+    this.checkOpen()
     this.checkOutside()
+  }
+
+  /** Throws CLOSED. */
+  checkOpen(): void {
+    if (this.#closing) throw new StorageError('CLOSED', 'The storage has been closed')
   }
 
   /** Throws TRANSACTION_MISUSE inside one of its own transactions, which this handle would wait for. */

@@ -103,6 +103,11 @@ export function postgresError(error: unknown): StorageError {
   return new StorageError('DATABASE_FAILED', `PostgreSQL refused the statement (${code || 'no code'})`, options)
 }
 
+/** Whether PostgreSQL rolled the work back, as a whole, so that another could go on: a deadlock, or a serialization failure. */
+export function gaveWay(error: unknown): boolean {
+  return error instanceof StorageError && String(error.details.postgresCode).startsWith('40')
+}
+
 /** The StorageError for a connection that could not be opened. The server's words are kept: it has seen no values yet. */
 export function connectionFailed(error: unknown): StorageError {
   const meaning = postgresError(error)

@@ -2,6 +2,7 @@ import type { PostgresConfig } from '../config/resolve.ts'
 import { StorageError } from '../errors.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from './db.ts'
 import type { PostgresConnection } from './postgres-connection.ts'
+import { gaveWay } from './postgres-error.ts'
 import { PostgresPool } from './postgres-pool.ts'
 import type { Query, Row } from './query.ts'
 
@@ -9,8 +10,8 @@ import type { Query, Row } from './query.ts'
 const JOURNAL_SCHEMA = 'drizzle'
 /** Any number, the same in every process that migrates. */
 const MIGRATION_LOCK = 7_309_442_112
-/** How many connections a read may lose: it may itself be what ends them. */
-const READ_ATTEMPTS = 3
+/** How many connections a read may lose: it may itself be what ends them. How often a call may give way to another. */
+const ATTEMPTS = 3
 
 /** Connects to PostgreSQL. Errors: DRIVER_MISSING, CONNECTION_FAILED. */
 export async function openPostgres(config: PostgresConfig): Promise<Driver> {
@@ -43,9 +44,10 @@ class PostgresDriver implements Driver {
       try {
         return await this.#pool.shared(send)
       } catch (error) {
-        // A read changes nothing and may be asked again, over a connection made since; a write may have been done.
-        const lost = error instanceof StorageError && error.code === 'CONNECTION_LOST'
-        if (writes || !lost || attempt === READ_ATTEMPTS) throw error
+        // A read changes nothing and may be asked again, over a connection made since; a write may have been done. What
+        // PostgreSQL rolled back in favour of another (a deadlock) has not been done, all of it.
+        const again = gaveWay(error) || (!writes && error instanceof StorageError && error.code === 'CONNECTION_LOST')
+        if (!again || attempt === ATTEMPTS) throw error
       }
     }
   }

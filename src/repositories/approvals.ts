@@ -101,6 +101,7 @@ const respondFirst = statement(({ orm, tables }, { id, decision, data, responded
 )
 
 const listPending = pages({
+  name: 'approvals',
   select: ({ orm, tables }) => orm.select(fields(tables)).from(tables.approvals),
   filters: {
     pending: ({ approvals }, _: true) => isNull(approvals.respondedAt),

@@ -9,6 +9,8 @@ export interface CachedValuesOptions {
   ttlMillis?: number
   /** A value whose JSON has more bytes is not kept. Default 1 MiB. */
   maxValueBytes?: number
+  /** Called first by each call: throws where none may be made. */
+  check?: () => void
 }
 
 const keysSchema = z.array(keySchema).max(1000)
@@ -19,29 +21,33 @@ export type CacheSetOptions = z.input<typeof setOptionsSchema>
 
 /**
  * The program's own values in the cache alone: shared where the cache is, and gone when it wants the room, restarts or
- * cannot be reached. Nothing here fails because the cache does; what must last belongs into `kv`.
+ * cannot be reached. Nothing here fails because the cache does; what must last belongs into `kv`. Errors of all: CLOSED.
  */
 export class CachedValues {
   readonly #cache: Cache
   readonly #ttlMillis: number
   readonly #maxValueBytes: number
+  readonly #check: () => void
 
   constructor(
     cache: Cache,
-    { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576 }: CachedValuesOptions = {},
+    { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576, check = () => {} }: CachedValuesOptions = {},
   ) {
     this.#cache = cache
     this.#ttlMillis = ttlMillis
     this.#maxValueBytes = maxValueBytes
+    this.#check = check
   }
 
   /** The value, or undefined. Errors: INVALID_INPUT. */
   async get(key: string): Promise<Json | undefined> {
+    this.#check()
     return valueIn(await this.#cache.lookup(cacheKey(key)))
   }
 
   /** The values of those keys (up to 1000) that are there. Errors: INVALID_INPUT. */
   async getMany(keys: readonly string[]): Promise<Map<string, Json>> {
+    this.#check()
     const entries = await this.#cache.lookupMany(parseInput(keysSchema, keys, 'keys').map(cacheKey))
     const values = new Map<string, Json>()
     for (const [i, key] of keys.entries()) {
@@ -56,6 +62,7 @@ export class CachedValues {
    * the one before from here. Errors: INVALID_INPUT. Safe to repeat.
    */
   async set(key: string, value: unknown, options: CacheSetOptions = {}): Promise<void> {
+    this.#check()
     const { ttlSeconds } = parseInput(setOptionsSchema, options, 'options')
     const ttlMillis = ttlSeconds === undefined ? this.#ttlMillis : Math.ceil(ttlSeconds * 1000)
     const entry = VALUE + JSON.stringify(parseInput(jsonSchema, value, 'value'))
@@ -65,6 +72,7 @@ export class CachedValues {
 
   /** Whether there was a value, as far as the cache can tell. Errors: INVALID_INPUT. Safe to repeat. */
   async delete(key: string): Promise<boolean> {
+    this.#check()
     return (await this.#cache.remove([cacheKey(key)])) > 0
   }
 }

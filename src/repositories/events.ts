@@ -80,13 +80,21 @@ const insertEvents = rowsStatement(({ orm, tables: { events } }, rows: Omit<Agen
 
 const seq = { name: 'seq', kind: 'integer', column: ({ events }: Tables) => events.seq } as const
 
-const listAll = pages({ select: ({ orm, tables }) => orm.select().from(tables.events), filters: {}, keys: [seq] })
+const name = 'events'
+
+const listAll = pages({
+  name,
+  select: ({ orm, tables }) => orm.select().from(tables.events),
+  filters: {},
+  keys: [seq],
+})
 
 const listBy = { runId: listOf('runId'), sessionId: listOf('sessionId'), type: listOf('type') }
 
 /** The events of one run, session or type. */
 function listOf(by: 'runId' | 'sessionId' | 'type') {
   return pages({
+    name,
     select: ({ orm, tables }) => orm.select().from(tables.events),
     partition: ({ events }) => events[by],
     filters: {

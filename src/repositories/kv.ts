@@ -119,6 +119,7 @@ const deleteExpired = statement(({ orm, tables: { kv } }, arg: { now: Date }) =>
 })
 
 const listEntries = pages({
+  name: 'kv',
   select: ({ orm, tables }) => orm.select().from(tables.kv),
   filters: {
     now: ({ kv }, now: Date) => alive(kv, now),

@@ -11,6 +11,8 @@ type KeyKind = 'instant' | 'text' | 'integer'
 
 /** How to list: what is selected, by what it may be filtered, and the unique key it is ordered by. */
 interface Listing<Filters extends object, Item extends object> {
+  /** Marks its cursors: those of another list are refused. */
+  name: string
   select(db: Builder): Selectable<Item>
   /** Where all items of a list have one value of a column that an index begins with; it is given with the filters. */
   partition?: (tables: Tables) => PgColumn
@@ -89,22 +91,21 @@ function compile<Filters extends object, Item extends object>(
   })
 }
 
+type Marked<Item extends object> = Pick<Listing<object, Item>, 'name' | 'keys'>
+
 /** The cursor of what follows an item. */
-export function cursorOf<Item extends object>({ keys }: Pick<Listing<object, Item>, 'keys'>, item: Item): string {
+export function cursorOf<Item extends object>({ name, keys }: Marked<Item>, item: Item): string {
   const values = keys.map(({ name }) => {
     const value: unknown = item[name]
     return value instanceof Date ? value.getTime() : value
   })
-  return Buffer.from(JSON.stringify(values)).toString('base64url')
+  return Buffer.from(JSON.stringify([name, ...values])).toString('base64url')
 }
 
-function decodeCursor<Item extends object>(
-  { keys }: Pick<Listing<object, Item>, 'keys'>,
-  cursor: string,
-): Record<string, unknown> {
-  const values = parseArray(Buffer.from(cursor, 'base64url').toString())
-  const decoded = keys.map(({ name, kind }, i) => [CURSOR + name, keyValue(kind, values?.[i])] as const)
-  if (values?.length !== keys.length || decoded.some(([, value]) => value === undefined)) {
+function decodeCursor<Item extends object>({ name, keys }: Marked<Item>, cursor: string): Record<string, unknown> {
+  const [mark, ...values] = parseArray(Buffer.from(cursor, 'base64url').toString()) ?? []
+  const decoded = keys.map(({ name: key, kind }, i) => [CURSOR + key, keyValue(kind, values[i])] as const)
+  if (mark !== name || values.length !== keys.length || decoded.some(([, value]) => value === undefined)) {
     throw invalidInput([{ path: 'options.cursor', message: 'must be the nextCursor of a page of the same list' }])
   }
   return Object.fromEntries(decoded)

@@ -54,6 +54,7 @@ const deleteList = statement(({ orm, tables: { lists } }, arg: { key: string }) 
 )
 
 const listKeys = pages({
+  name: 'lists',
   select: ({ orm, tables }) => orm.select().from(tables.lists),
   filters: {
     from: ({ lists }, from: string) => gte(lists.key, from),

@@ -28,7 +28,10 @@ const filters = {
   pinned: ({ memories }: Tables, pinned: boolean) => eq(memories.pinned, pinned),
 }
 
+const name = 'memories'
+
 const listAll = pages({
+  name,
   select: ({ orm, tables }) => orm.select(memoryFields(tables)).from(tables.memories),
   filters,
   keys: [
@@ -44,6 +47,7 @@ const newest = [
 
 /** Memories with a tag, by its index, which is in the order of the list: what other memories there are costs nothing. */
 const listTagged = pages({
+  name,
   select: ({ orm, tables }) => {
     const { memories: m, memoryTags: t } = tables
     return orm.select(memoryFields(tables)).from(t).innerJoin(m, eq(m.id, t.memoryId))
@@ -107,5 +111,5 @@ async function merged(lists: Promise<Page<Memory>>[], limit = DEFAULT_LIMIT): Pr
   const items = all.slice(0, limit)
   const last = items.at(-1)
   const more = all.length > limit || pages.some(({ nextCursor }) => nextCursor !== undefined)
-  return more && last ? { items, nextCursor: cursorOf({ keys: newest }, last) } : { items }
+  return more && last ? { items, nextCursor: cursorOf({ name, keys: newest }, last) } : { items }
 }

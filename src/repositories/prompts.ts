@@ -71,6 +71,7 @@ const deletePrompt = statement(({ orm, tables: { prompts } }, arg: { name: strin
 )
 
 const listPrompts = pages({
+  name: 'prompts',
   select: ({ orm, tables }) => orm.select().from(tables.prompts),
   filters: {
     from: ({ prompts }, from: string) => gte(prompts.name, from),

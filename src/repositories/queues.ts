@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq, lte, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { batch, statement } from '../database/statement.ts'
@@ -37,17 +37,29 @@ const extendQueue = statement(({ orm, tables: { queues: q } }, arg: Queue) =>
 /** Puts the item there; where its id is queued already, that one stays where it is. */
 const insertItem = statement(({ orm, tables }, arg: Queue & { id: string; item: QueueItem }) => {
   const { queues: q, queueItems: i } = tables
+  return (
+    orm
+      .insert(i)
+      .values({
+        sessionId: arg.sessionId,
+        queue: arg.queue,
+        position: sql`(select ${q.lastPosition} from ${q} where ${theQueue(tables, arg)})`,
+        id: arg.id,
+        item: arg.item,
+      })
+      // It changes nothing, but holds that one: it may be about to be removed.
+      .onConflictDoUpdate({ target: [i.sessionId, i.queue, i.id], set: { id: sql`excluded.id` } })
+  )
+})
+
+/** How many items are taken before another one would be, with this one. */
+const countThrough = statement(({ orm, tables: { queueItems: i } }, arg: Queue & { id: string }) => {
+  const of = and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue))
+  const own = sql`(select ${i.position} from ${i} where ${and(of, eq(i.id, arg.id))})`
   return orm
-    .insert(i)
-    .values({
-      sessionId: arg.sessionId,
-      queue: arg.queue,
-      position: sql`(select ${q.lastPosition} from ${q} where ${theQueue(tables, arg)})`,
-      id: arg.id,
-      item: arg.item,
-    })
-    .onConflictDoUpdate({ target: [i.sessionId, i.queue, i.id], set: { id: sql`excluded.id` } })
-    .returning({ position: i.position })
+    .select({ position: sql`count(*)`.mapWith(Number) })
+    .from(i)
+    .where(and(of, lte(i.position, own)))
 })
 
 /** Locks the queue, whose items are about to go: positions begin anew. */
@@ -74,6 +86,7 @@ function theQueue({ queues: q }: Tables, { sessionId, queue }: Queue) {
 }
 
 const listItems = pages({
+  name: 'queues',
   select: ({ orm, tables }) => orm.select().from(tables.queueItems),
   filters: {
     sessionId: ({ queueItems }, sessionId: string) => eq(queueItems.sessionId, sessionId),
@@ -95,8 +108,8 @@ export class Queues {
   }
 
   /**
-   * Puts an item at the end; its place, from 1 in a queue that was empty. An item whose id is queued already stays as
-   * it is, so a repeat is safe until the item is taken. One round trip. Errors: INVALID_INPUT.
+   * Puts an item at the end; its place in the queue, from 1. An item whose id is queued already stays as and where it
+   * is, so a repeat is safe until the item is taken. One round trip. Errors: INVALID_INPUT.
    */
   async push(
     sessionId: string,
@@ -105,9 +118,10 @@ export class Queues {
   ): Promise<{ position: number }> {
     const name = parseQueue(sessionId, queue)
     const checked = parseInput(queueItemSchema, item, 'item')
-    const calls = [extendQueue.with(name), insertItem.with({ ...name, id: checked.id, item: checked })] as const
-    const [, [pushed]] = await batch(this.#db, calls)
-    return pushed as { position: number } // one row in, one position out
+    const own = { ...name, id: checked.id }
+    const calls = [extendQueue.with(name), insertItem.with({ ...own, item: checked }), countThrough.with(own)] as const
+    const [, , [place]] = await batch(this.#db, calls)
+    return place as { position: number } // a count has one row
   }
 
   /**

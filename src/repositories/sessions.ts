@@ -138,6 +138,7 @@ const selectSummary = statement(({ orm, tables }, arg: { id: string; now: Date }
 )
 
 const listSummaries = pages({
+  name: 'sessions',
   select: ({ orm, tables }) => orm.select().from(tables.sessions),
   filters: {
     now: ({ sessions }, now: Date) => alive(sessions, now),

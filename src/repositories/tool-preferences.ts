@@ -50,6 +50,7 @@ const selectAllowed = statement(({ orm, tables: { allowedTools: a } }, arg: Allo
 )
 
 const listAllowed = pages({
+  name: 'allowedTools',
   select: ({ orm, tables: { allowedTools: a } }) => orm.select({ tool: a.tool }).from(a),
   filters: { scope: ({ allowedTools }, scope: string) => eq(allowedTools.scope, scope) },
   keys: [{ name: 'tool', kind: 'text', column: ({ allowedTools }) => allowedTools.tool }],

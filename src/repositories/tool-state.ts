@@ -51,6 +51,7 @@ const deleteEntry = statement(({ orm, tables: { toolState: s } }, arg: Place) =>
 )
 
 const listEntries = pages({
+  name: 'toolState',
   select: ({ orm, tables: { toolState: s } }) => orm.select({ key: s.key }).from(s),
   filters: {
     tool: ({ toolState }, tool: string) => eq(toolState.tool, tool),

@@ -114,6 +114,7 @@ const clearCurrent = statement(({ orm, tables: { workspaces: w } }, _: object) =
 )
 
 const listWorkspaces = pages({
+  name: 'workspaces',
   select: ({ orm, tables }) => orm.select().from(tables.workspaces),
   filters: {},
   keys: [

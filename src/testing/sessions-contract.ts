@@ -252,6 +252,7 @@ export async function badCursors(list: (cursor: string) => Promise<unknown>): Pr
     [-1e14, 'x'],
     { a: 1 },
     'x',
+    ...[['x'], [1], [1, 'x']].map((values) => ['another list', ...values]),
   ]
   const cursors = values.map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))
   for (const cursor of ['', 'x', '!', '1e3', '-1', '\0', 'ü', ...cursors]) await invalid(list(cursor), 'options.cursor')

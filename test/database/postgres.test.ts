@@ -200,3 +200,36 @@ async function offerTls(server: PostgresServer): Promise<void> {
   await sql`select pg_reload_conf()`
   await sql.end()
 }
+
+test('what gives way in a deadlock is done again; in a transaction its code must, and nothing was done', async () => {
+  const url = await freshPostgres()
+  const admin = postgres(url, { max: 1 })
+  const database = new URL(url).pathname.slice(1)
+  await admin.unsafe(`alter database ${database} set deadlock_timeout = '20ms'`)
+  await admin.unsafe('create table places (id integer primary key, n integer not null)')
+  await admin.unsafe('insert into places values (1, 0), (2, 0)')
+  await admin.end()
+  const driver = await postgresDriver({ url })
+  const steps = (first: number, second: number) => [
+    write(`update places set n = n + 1 where id = ${first}`),
+    read('select pg_sleep(0.1)'),
+    write(`update places set n = n + 1 where id = ${second}`),
+  ]
+  expect(await outcomes([driver.batch(steps(1, 2)), driver.batch(steps(2, 1))])).toEqual(['ok', 'ok'])
+  expect(await driver.run(read('select n from places'))).toEqual([[2], [2]])
+
+  const transaction = async (first: number, second: number) => {
+    const tx = await driver.begin()
+    try {
+      for (const step of steps(first, second)) await tx.run(step)
+    } catch (error) {
+      await tx.rollback()
+      throw error
+    }
+    await tx.commit()
+  }
+  const settled = await Promise.allSettled([transaction(1, 2), transaction(2, 1)])
+  const failed = settled.filter((one) => one.status === 'rejected')
+  expect(failed.map(({ reason }) => reason)).toMatchObject([{ code: 'DATABASE_FAILED', retryable: true }])
+  expect(await driver.run(read('select n from places'))).toEqual([[3], [3]])
+})
