@@ -4,16 +4,19 @@ import type { Lab } from './lab.ts'
 import type { Row } from './row.ts'
 import { dialects } from './seeded.ts'
 
-/** What reading a whole conversation adds to the memory of a process. */
+/** What reading a whole conversation adds to the memory of a process: what is held; beside it the peak with garbage. */
 export const iterationRows: Row[] = Object.entries(dialects).map(([dialect, seeded]) => ({
-  name: `${dialect}, messages.iterate, memory`,
+  name: `${dialect}, messages.iterate, memory held`,
   target: { atMost: 50 },
   run: async (lab: Lab) => {
     const config = await seeded(lab, { messages: lab.options.messages, sessions: 100 })
-    const program = ['--import', 'tsx', 'bench/programs/iterate.ts', lab.options.subject.url, JSON.stringify(config)]
-    const { stdout } = await promisify(execFile)(process.execPath, program)
-    const { messages, mebibytes } = JSON.parse(stdout) as { messages: number; mebibytes: number } // what it prints
-    if (messages < lab.options.messages) throw new Error(`Only ${messages} messages were met`)
-    return { value: mebibytes, unit: ' MiB' }
+    const measure = async (...flags: string[]) => {
+      const program = ['--import', 'tsx', 'bench/programs/iterate.ts', lab.options.subject.url, JSON.stringify(config)]
+      const { stdout } = await promisify(execFile)(process.execPath, [...flags, ...program])
+      const { messages, mebibytes } = JSON.parse(stdout) as { messages: number; mebibytes: number } // what it prints
+      if (messages < lab.options.messages) throw new Error(`Only ${messages} messages were met`)
+      return mebibytes
+    }
+    return { value: await measure('--expose-gc'), unit: ' MiB', others: { 'peak, with garbage': await measure() } }
   },
 }))
