@@ -43,7 +43,7 @@ export interface PutBlobOptions {
   mimeType?: string
   /** Who or what it is from, for `list`. */
   source?: string
-  metadata?: Record<string, unknown>
+  metadata?: object
   /** Default null: it stays. */
   expiresAt?: Date | null
 }

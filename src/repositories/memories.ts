@@ -56,7 +56,12 @@ export interface MemoryInput {
   /** Up to 10 of 1 to 50 characters; one given twice counts once. Default none. */
   tags?: string[]
   /** `source` and `pinned` can be filtered by; anything else is kept. */
-  metadata?: { source?: MemorySource; pinned?: boolean } & Record<string, unknown>
+  metadata?: KnownMetadata & (object | Record<string, unknown>)
+}
+
+interface KnownMetadata {
+  source?: MemorySource
+  pinned?: boolean
 }
 
 export const memoryPatchSchema = memoryInputSchema.partial()

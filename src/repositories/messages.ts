@@ -37,8 +37,8 @@ export interface MessageInput {
   /** Random unless given. With an id the append may be repeated. */
   id?: string
   role: string
-  content: string | ({ type: string } & Record<string, unknown>)[] | null
-  metadata?: Record<string, unknown>
+  content: string | ({ type: string } | ({ type: string } & Record<string, unknown>))[] | null
+  metadata?: object
   /** Default: now. The order is that of the appends, whatever this says. */
   createdAt?: Date
 }

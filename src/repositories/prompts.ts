@@ -33,7 +33,7 @@ export interface PromptInput {
   /** Any JSON: a text, or messages. */
   content: unknown
   description?: string | null
-  metadata?: Record<string, unknown>
+  metadata?: object
 }
 
 const listSchema = z.strictObject({

@@ -114,7 +114,7 @@ export class Queues {
   async push(
     sessionId: string,
     queue: string,
-    item: { id: string } & Record<string, unknown>,
+    item: { id: string } | ({ id: string } & Record<string, unknown>),
   ): Promise<{ position: number }> {
     const name = parseQueue(sessionId, queue)
     const checked = parseInput(queueItemSchema, item, 'item')

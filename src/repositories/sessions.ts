@@ -67,7 +67,7 @@ export interface SessionInput {
   id?: string
   title?: string | null
   ownerId?: string | null
-  metadata?: Record<string, unknown>
+  metadata?: object
   /** Default null: it stays. */
   expiresAt?: Date | null
 }
@@ -255,7 +255,7 @@ export class Sessions {
    * Sets the patch's properties in the metadata; one that is undefined is removed. Atomic: concurrent merges lose
    * nothing. Errors: NOT_FOUND, INVALID_INPUT. Safe to repeat.
    */
-  async mergeMetadata(id: string, patch: Record<string, unknown>): Promise<Session> {
+  async mergeMetadata(id: string, patch: object): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const checked = parseInput(jsonObjectSchema, patch, 'patch')
     const merge = () =>

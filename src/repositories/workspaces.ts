@@ -35,7 +35,7 @@ export interface WorkspaceInput {
   /** 1 to 1024 bytes, kept and compared to the letter. */
   path: string
   name?: string | null
-  metadata?: Record<string, unknown>
+  metadata?: object
 }
 
 const listSchema = z.strictObject({ limit: limitSchema.optional(), cursor: z.string().optional() })

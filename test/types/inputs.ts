@@ -1,0 +1,71 @@
+import type { BlobInput, Storage } from 'holdfast'
+
+// Checked by tsc: what is stored as JSON is given as an object literal or as a value of a program's own interface.
+
+interface Text {
+  type: 'text'
+  text: string
+}
+interface Item {
+  id: string
+  prompt: string
+}
+interface Origin {
+  topic: string
+  turns?: number
+}
+interface Source extends Origin {
+  source: 'user'
+}
+
+export async function interfaces(storage: Storage, bytes: BlobInput, values: { part: Text; item: Item; own: Origin }) {
+  const { part, item, own } = values
+  const from: Source = { ...own, source: 'user' }
+  const { sessions, messages, memories } = storage
+  await sessions.create({ metadata: own })
+  await sessions.update('id', { metadata: own })
+  await sessions.mergeMetadata('id', own)
+  await messages.append('id', { role: 'user', content: [part], metadata: own })
+  await messages.append('id', [{ role: 'user', content: [part, { type: 'image', url: 'blob:1' }] }])
+  await messages.update('id', 'm', { content: [part], metadata: own })
+  await memories.create({ content: 'x', metadata: own })
+  await memories.update('id', { metadata: from })
+  await storage.kv.set('key', own)
+  await storage.kv.setIfAbsent('key', [own])
+  await storage.lists.append('key', own)
+  await storage.lists.update('key', () => ({ items: [own], result: null }))
+  await storage.queues.push('id', 'steer', item)
+  await storage.events.append({ type: 'x', payload: own })
+  await storage.prompts.save({ name: 'x', content: [part], metadata: own })
+  await storage.workspaces.save({ path: '/', metadata: own })
+  await storage.toolState.set('tool', 'key', own)
+  await storage.toolExecutions.complete('id', own)
+  await storage.approvals.request({ type: 'tool', request: own })
+  await storage.approvals.respond({ id: 'x', decision: 'yes', data: own })
+  await storage.approvals.setState(own)
+  await storage.cache.set('key', own)
+  await storage.blobs.put(bytes, { metadata: own })
+}
+
+export async function literals({ sessions, messages, memories, queues, blobs }: Storage) {
+  await sessions.create({ metadata: { mood: 'curious', gone: undefined } })
+  await sessions.mergeMetadata('id', { mood: undefined })
+  await messages.append('id', { role: 'user', content: [{ type: 'text', text: 'x' }], metadata: { a: [1] } })
+  await messages.update('id', 'm', { content: [{ type: 'text', text: 'x' }] })
+  await memories.create({ content: 'x', metadata: { source: 'user', pinned: true, other: 1 } })
+  await queues.push('id', 'steer', { id: 'x', text: 'y' })
+  await blobs.put(Buffer.from(''), { metadata: { a: 1 } })
+}
+
+export async function refused({ sessions, messages, memories, queues }: Storage, own: Origin) {
+  // @ts-expect-error metadata is an object
+  await sessions.create({ metadata: 'x' })
+  // @ts-expect-error a part has a type
+  await messages.append('id', { role: 'user', content: [own] })
+  // @ts-expect-error the same of a literal
+  await messages.append('id', { role: 'user', content: [{ text: 'x' }] })
+  // @ts-expect-error an item has an id
+  await queues.push('id', 'steer', own)
+  // @ts-expect-error no such source
+  await memories.create({ content: 'x', metadata: { source: 'nobody' } })
+}
