@@ -3,11 +3,10 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { apart } from '../database/keyset.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
-import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Json } from '../schema/values.ts'
 import type { RepositoryContext } from './context.ts'
-import { idSchema, instantSchema, limitSchema, parseInput, textSchema } from './input.ts'
+import { eachIdOnce, idSchema, instantSchema, limitSchema, parseInput, textSchema } from './input.ts'
 import { jsonSchema } from './json.ts'
 import { pages } from './listing.ts'
 import { orderedId } from './ordered-id.ts'
@@ -46,7 +45,10 @@ export interface EventInput {
 }
 
 const MAX_APPEND = 1000
-const appendSchema = z.array(eventInputSchema).max(MAX_APPEND)
+const appendSchema = z
+  .array(eventInputSchema)
+  .max(MAX_APPEND)
+  .superRefine((events, context) => eachIdOnce(events, context, 'event'))
 const listSchema = z.strictObject({
   sessionId: idSchema.optional(),
   runId: idSchema.optional(),
@@ -130,7 +132,8 @@ export class Events {
 
   /**
    * Appends one event, or up to 1000 in one transaction and one round trip. An event whose id is in the log already is
-   * left as it is stored and returned so: with ids a repeat is safe. Errors: INVALID_INPUT.
+   * left as it is stored and returned so: with ids a repeat is safe. Errors: INVALID_INPUT, also where two of one append
+   * have the same id.
    */
   append(event: EventInput): Promise<AgentEvent>
   append(events: readonly EventInput[]): Promise<AgentEvent[]>
@@ -144,10 +147,6 @@ export class Events {
         return { id, type, sessionId, runId, payload, occurredAt }
       },
     )
-    const ids = new Set(rows.map(({ id }) => id))
-    if (ids.size < rows.length) {
-      throw new StorageError('INVALID_INPUT', 'events: every event of one append needs an id of its own')
-    }
     const stored = (await batch(this.#db, insertEvents.with(rows))).flat()
     const byId = new Map(stored.map((event) => [event.id, event]))
     const events = rows.map(({ id }) => byId.get(id) as AgentEvent) // one row in, one event out

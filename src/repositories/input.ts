@@ -64,6 +64,16 @@ function isPlainlyRight(schema: z.ZodType, value: unknown): boolean {
   return value.length * 3 <= (bounds.get(schema) ?? 0) && isStorable(value)
 }
 
+/** What is appended together has different ids: which of two is to stay nobody can tell. */
+export function eachIdOnce(items: readonly { id?: string }[], context: z.RefinementCtx, what: string): void {
+  const ids = new Set<string>()
+  for (const [i, { id }] of items.entries()) {
+    if (id === undefined) continue
+    if (ids.has(id)) context.addIssue({ code: 'custom', path: [i, 'id'], message: `is that of an earlier ${what}` })
+    ids.add(id)
+  }
+}
+
 /** The value as the schema has it. Errors: INVALID_INPUT with every problem's path; `subject` names the call's argument. */
 export function parseInput<T>(schema: z.ZodType<T>, value: unknown, subject: string): T {
   if (isPlainlyRight(schema, value)) return value as T // a text is what the schemas in `bounds` parse to
@@ -73,7 +83,7 @@ export function parseInput<T>(schema: z.ZodType<T>, value: unknown, subject: str
 }
 
 /** A refusal that names every problem's path, in its message and in its details. */
-export function invalidInput(problems: { path: string; message: string }[]): StorageError {
+export function invalidInput(problems: { path: string; message: string }[], cause?: unknown): StorageError {
   const lines = problems.map(({ path, message }) => `${path}: ${message}`)
-  return new StorageError('INVALID_INPUT', lines.join('\n'), { details: { problems } })
+  return new StorageError('INVALID_INPUT', lines.join('\n'), { details: { problems }, cause })
 }

@@ -6,7 +6,16 @@ import { StorageError } from '../errors.ts'
 import type { JsonObject, MessageContent } from '../schema/values.ts'
 import type { RepositoryContext } from './context.ts'
 import { inLivingSession } from './expiry.ts'
-import { idSchema, instantSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema, textSchema } from './input.ts'
+import {
+  eachIdOnce,
+  idSchema,
+  instantSchema,
+  limitSchema,
+  MAX_INTEGER,
+  parseInput,
+  positionSchema,
+  textSchema,
+} from './input.ts'
 import { contentSchema, jsonObjectSchema } from './json.ts'
 import { appendMessages, MAX_APPEND } from './message-append.ts'
 import { popMessage, truncateMessages } from './message-removal.ts'
@@ -49,14 +58,7 @@ export type MessagePatch = Partial<Pick<MessageInput, 'role' | 'content' | 'meta
 const appendSchema = z
   .array(messageInputSchema)
   .max(MAX_APPEND)
-  .superRefine((messages, context) => {
-    const ids = new Set<string>()
-    for (const [i, { id }] of messages.entries()) {
-      if (id === undefined) continue
-      if (ids.has(id)) context.addIssue({ code: 'custom', path: [i, 'id'], message: 'is that of an earlier message' })
-      ids.add(id)
-    }
-  })
+  .superRefine((messages, context) => eachIdOnce(messages, context, 'message'))
 const listSchema = z.strictObject({
   limit: limitSchema.optional(),
   after: positionSchema.optional(),
@@ -132,7 +134,7 @@ export class Messages {
   /**
    * Appends one message, or up to 1000 in one transaction, and creates the session if need be; one round trip on
    * PostgreSQL. A message whose id the session has already is left as it is stored and returned so: with ids a repeat
-   * is safe and changes nothing. Errors: INVALID_INPUT.
+   * is safe and changes nothing. Errors: INVALID_INPUT, also where two of one append have the same id.
    */
   append(sessionId: string, message: MessageInput): Promise<Message>
   append(sessionId: string, messages: readonly MessageInput[]): Promise<Message[]>

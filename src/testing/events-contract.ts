@@ -33,7 +33,7 @@ export const eventCases: Cases = {
     assert.deepEqual(repeated.slice(1), [stored[1], stored[0]])
     assert.deepEqual(await events.append(event(0)), repeated[0])
     assert.deepEqual((await events.list({ sessionId: name() })).items, [...stored, repeated[0]])
-    await invalid(events.append([event(7), event(8), event(7)]), 'events')
+    await invalid(events.append([event(7), event(8), event(7)]), 'events.2.id')
     const many = times(8, () => events.append(times(20, (i) => event(100 + i))))
     const [one, ...others] = await Promise.all(many)
     for (const other of others) assert.deepEqual(other, one)
