@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { isReadable, Readable } from 'node:stream'
 import { types } from 'node:util'
 import { StorageError } from '../errors.ts'
+import { invalidInput } from '../repositories/input.ts'
 import { CHUNK_BYTES } from './bytes.ts'
 import { decodeBase64, parseDataUri } from './data-uri.ts'
 import { buffersDropped } from './dropped-buffers.ts'
@@ -44,15 +45,14 @@ export async function blobSource(input: unknown): Promise<BlobSource> {
     if (isAsyncIterable(input)) return ofIterable(input)
     const [[kind, value] = [], ...others] = Object.entries(input)
     if (typeof value === 'string' && others.length === 0) {
-      if (kind === 'base64') return ofBytes(decodeBase64(value))
+      if (kind === 'base64') return ofBytes(decodeBase64(value, 'base64'))
       if (kind === 'dataUri') return ofDataUri(value)
       if (kind === 'path') return ofFile(value)
     }
   }
-  throw new StorageError(
-    'INVALID_INPUT',
-    `A blob is put as bytes (for text, Buffer.from(text)), ArrayBuffer, stream, async iterable of bytes, Blob, { base64 }, { dataUri } or { path }, not as ${input === null ? 'null' : typeof input}`,
-  )
+  const given = input === null ? 'null' : typeof input
+  const message = `must be bytes (for text, Buffer.from(text)), ArrayBuffer, stream, async iterable of bytes, Blob, { base64 }, { dataUri } or { path }, not ${given}`
+  throw invalidInput([{ path: 'input', message }])
 }
 
 function ofBytes(bytes: Uint8Array): BlobSource {
@@ -79,16 +79,16 @@ function ofDataUri(uri: string): BlobSource {
 function ofIterable(iterable: AsyncIterable<unknown>): BlobSource {
   const stream = iterable as Readable // both questions may be asked about anything
   if (Readable.isDisturbed(stream) && !isReadable(stream)) {
-    throw new StorageError('INVALID_INPUT', 'The stream to put has been read or destroyed already')
+    throw invalidInput([{ path: 'input', message: 'must be a stream that has not been read or destroyed already' }])
   }
   return { source: bytesOnly(iterable) }
 }
 
 async function ofFile(path: string): Promise<BlobSource> {
   const found = await stat(path).catch((cause) => {
-    throw new StorageError('INVALID_INPUT', 'The { path } to put cannot be read', { cause })
+    throw invalidInput([{ path: 'input.path', message: 'cannot be read' }], cause)
   })
-  if (!found.isFile()) throw new StorageError('INVALID_INPUT', 'The { path } to put is not a file')
+  if (!found.isFile()) throw invalidInput([{ path: 'input.path', message: 'is not a file' }])
   return { source: bytesOnly(contentOf(path)), size: found.size, name: basename(path) }
 }
 
@@ -111,14 +111,14 @@ async function* bytesOnly(source: AsyncIterable<unknown>): AsyncGenerator<Uint8A
   try {
     for await (const chunk of source) {
       if (!types.isUint8Array(chunk)) {
-        throw new StorageError('INVALID_INPUT', `The source of a blob yields bytes (Uint8Array), not ${typeof chunk}`)
+        throw invalidInput([{ path: 'input', message: `must yield bytes (Uint8Array), not ${typeof chunk}` }])
       }
       yield chunk
       buffersDropped(chunk.length)
     }
   } catch (cause) {
     if (cause instanceof StorageError) throw cause
-    throw new StorageError('INVALID_INPUT', 'The source of the blob failed before its end', { cause })
+    throw invalidInput([{ path: 'input', message: 'failed before its end' }], cause)
   }
 }
 

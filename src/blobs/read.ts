@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { StorageError } from '../errors.ts'
+import { invalidInput } from '../repositories/input.ts'
 import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes.ts'
 import { buffersDropped } from './dropped-buffers.ts'
 
@@ -55,7 +56,7 @@ async function* checkedChunks(bytes: BytesBackend, content: Content, start: numb
 
 function sliceOf({ start = 0, end = Number.MAX_SAFE_INTEGER }: ByteRange, size: number) {
   if (!isOffset(start) || !isOffset(end) || start > end) {
-    throw new StorageError('INVALID_INPUT', 'A range is two whole numbers, 0 or more, and start is not after end')
+    throw invalidInput([{ path: 'range', message: 'must be two whole numbers, 0 or more, start not after end' }])
   }
   return { start: Math.min(start, size), end: Math.min(end, size - 1) + 1 }
 }

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { BlobInput } from '../blobs/input.ts'
-import { allPages, type Cases, type ContractCase, contractCases, type OpenStorage, refused, times } from './contract.ts'
+import {
+  allPages,
+  type Cases,
+  type ContractCase,
+  contractCases,
+  invalid,
+  type OpenStorage,
+  refused,
+  times,
+} from './contract.ts'
 
 const DAY = 86_400
 
@@ -64,17 +73,22 @@ const blobCases: Cases = {
     assert.equal(await type(png, { name: 'misleading.txt' }), 'image/png')
     assert.equal(await type(Buffer.from('# Hi'), { name: 'notes.md' }), 'text/markdown')
     assert.equal(await type(png, { mimeType: 'application/x-own' }), 'application/x-own')
-    await refused(blobs.put(png, { mimeType: 'no type' }), 'INVALID_INPUT')
+    await invalid(blobs.put(png, { mimeType: 'no type' }), 'options.mimeType')
   },
 
   async 'refuses what is no input, and changes nothing'({ storage: { blobs } }) {
     const before = await blobs.stats()
-    const wrong: unknown[] = ['text', '/etc/passwd', 1, null, undefined, {}, { base64: '?' }, { dataUri: 'data:' }, []]
-    // Not as the types have it.
-    for (const input of wrong) await refused(blobs.put(input as BlobInput), 'INVALID_INPUT')
-    await refused(blobs.put(Buffer.from('x'), { name: 'a\0b' }), 'INVALID_INPUT')
-    await refused(blobs.put(Buffer.from('x'), { metadata: { at: new Date() } }), 'INVALID_INPUT')
-    await refused(blobs.put(Readable.from(['a string'])), 'INVALID_INPUT')
+    const wrong: unknown[] = ['text', '/etc/passwd', 1, null, undefined, {}, { base64: 1 }, []]
+    for (const input of wrong) await invalid(blobs.put(input as BlobInput), 'input') // not as the types have it
+    await invalid(blobs.put({ base64: '?' }), 'input.base64')
+    for (const dataUri of ['data:', 'data:text,x', 'data:;base64,?']) {
+      await invalid(blobs.put({ dataUri }), 'input.dataUri')
+    }
+    for (const path of ['', '/', '/no/such/file']) await invalid(blobs.put({ path }), 'input.path')
+    await invalid(blobs.put(Buffer.from('x'), { name: 'a\0b' }), 'options.name')
+    await invalid(blobs.put(Buffer.from('x'), { metadata: { at: new Date() } }), 'options.metadata.at')
+    await invalid(blobs.put(Readable.from(['a string'])), 'input')
+    await invalid(blobs.put(Readable.from([]).destroy()), 'input')
     assert.deepEqual(await blobs.stats(), before)
   },
 
@@ -93,8 +107,8 @@ const blobCases: Cases = {
       const expected = data.subarray(start ?? 0, (end ?? data.length) + 1)
       assert.ok((await read(await blobs.stream(id, { start, end }))).equals(expected), `${start} to ${end}`)
     }
-    await refused(blobs.stream(id, { start: -1 }), 'INVALID_INPUT')
-    await refused(blobs.stream(id, { start: 2, end: 1 }), 'INVALID_INPUT')
+    await invalid(blobs.stream(id, { start: -1 }), 'range.start')
+    await invalid(blobs.stream(id, { start: 2, end: 1 }), 'range')
   },
 
   async 'takes nothing but references, and finds only what is there'({ storage: { blobs } }) {

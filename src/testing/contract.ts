@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { StorageErrorCode } from '../errors.ts'
+import { StorageError, type StorageErrorCode } from '../errors.ts'
 import type { Page, PageOptions } from '../repositories/page.ts'
 import type { Storage, StorageOptions } from '../storage.ts'
 
@@ -65,12 +65,12 @@ export async function refused(call: Promise<unknown>, code: StorageErrorCode): P
 
 /** The call is refused as INVALID_INPUT, and says where. */
 export async function invalid(call: Promise<unknown>, path: string): Promise<void> {
-  await assert.rejects(call, (error: { code?: unknown; message?: unknown }) => {
-    assert.equal(error.code, 'INVALID_INPUT', `${path}: ${error}`)
-    const paths = String(error.message)
-      .split('\n')
-      .map((line) => line.slice(0, line.indexOf(': ')))
-    assert.ok(paths.includes(path), `expected a problem at ${path}, got: ${error.message}`)
+  await assert.rejects(call, (error) => {
+    assert.ok(error instanceof StorageError && error.code === 'INVALID_INPUT', `${path}: ${error}`)
+    const { problems } = error.details as { problems: { path: string; message: string }[] } // as docs/errors.md has it
+    const problem = problems.find((found) => found.path === path)
+    assert.ok(problem, `expected a problem at ${path}, got: ${error.message}`)
+    assert.ok(error.message.split('\n').includes(`${path}: ${problem.message}`))
     return true
   })
 }

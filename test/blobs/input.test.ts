@@ -81,7 +81,8 @@ describe('each kind of input gives its bytes', () => {
 })
 
 describe('INVALID_INPUT', () => {
-  const refused = (input: unknown) => expect(blobSource(input)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+  const invalid = (path: string) => ({ code: 'INVALID_INPUT', details: { problems: [{ path }] } })
+  const refused = (input: unknown, path = 'input') => expect(blobSource(input)).rejects.toMatchObject(invalid(path))
 
   test('a bare string, with the wrappers that exist', async () => {
     // @ts-expect-error a bare string is no BlobInput
@@ -118,7 +119,7 @@ describe('INVALID_INPUT', () => {
     new Map(),
     Promise.resolve(data),
     [data],
-  ])('%o', refused)
+  ])('%o', (input) => refused(input))
 
   test.each([
     'a',
@@ -137,7 +138,7 @@ describe('INVALID_INPUT', () => {
     'aR==',
     'äöüß',
     '%41',
-  ])('base64 %o', (base64) => refused({ base64 }))
+  ])('base64 %o', (base64) => refused({ base64 }, 'input.base64'))
 
   test.each([
     '',
@@ -162,12 +163,12 @@ describe('INVALID_INPUT', () => {
     'data:;base64,aG k=',
     'data:;base64,aGk=%',
     `data:${'x'.repeat(300)}/y,`,
-  ])('data URI %o', (dataUri) => refused({ dataUri }))
+  ])('data URI %o', (dataUri) => refused({ dataUri }, 'input.dataUri'))
 
   test('paths that are no files, without saying which', async () => {
     mkdirSync(join(directory, 'sub'))
     for (const path of ['', directory, join(directory, 'sub'), join(directory, 'secret-name'), 'x\0y']) {
-      await refused({ path })
+      await refused({ path }, 'input.path')
       await expect(blobSource({ path })).rejects.not.toThrow('secret-name')
     }
   })
@@ -180,10 +181,10 @@ describe('INVALID_INPUT', () => {
     await collect(web)
     await refused(web)
     const destroyed = createReadStream(path).destroy()
-    await expect(taken(destroyed)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    await expect(taken(destroyed)).rejects.toMatchObject(invalid('input'))
     const locked = new Blob([data]).stream()
     locked.getReader()
-    await expect(taken(locked)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    await expect(taken(locked)).rejects.toMatchObject(invalid('input'))
   })
 
   test.each([['text'], [1], [null], [{}], [[1, 2]], [new Uint16Array(2)]])('a source that yields %o', async (chunk) => {
@@ -196,7 +197,7 @@ describe('INVALID_INPUT', () => {
         stopped = true
       }
     }
-    await expect(taken(yields())).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    await expect(taken(yields())).rejects.toMatchObject(invalid('input'))
     expect(stopped).toBe(true)
   })
 
@@ -209,9 +210,9 @@ describe('INVALID_INPUT', () => {
     const stream = new PassThrough()
     stream.write(data)
     setImmediate(() => stream.destroy(failure))
-    await expect(taken(stream)).rejects.toMatchObject({ code: 'INVALID_INPUT', cause: failure })
+    await expect(taken(stream)).rejects.toMatchObject({ ...invalid('input'), cause: failure })
     const web = new ReadableStream({ start: (controller) => controller.error(failure) })
-    await expect(taken(web)).rejects.toMatchObject({ code: 'INVALID_INPUT', cause: failure })
+    await expect(taken(web)).rejects.toMatchObject({ ...invalid('input'), cause: failure })
   })
 })
 
