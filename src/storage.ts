@@ -1,9 +1,10 @@
+import * as z from 'zod'
 import type { BlobStats, Blobs } from './blobs/blobs.ts'
 import { type BlobPart, openBlobs } from './blobs/open.ts'
 import type { CacheState } from './cache/cache.ts'
 import type { CacheAsideStats } from './cache/cache-aside.ts'
 import { openCache } from './cache/open.ts'
-import { loadStorageConfig } from './config/load.ts'
+import { type LoadOptions, loadStorageConfig } from './config/load.ts'
 import { type ResolvedConfig, resolveConfig } from './config/resolve.ts'
 import type { StorageConfig } from './config/schema.ts'
 import { maskSecrets } from './config/secrets.ts'
@@ -14,6 +15,7 @@ import { consoleLogger, type Logger } from './logger.ts'
 import { Maintenance, type MaintenanceReport } from './maintenance.ts'
 import { CachedValues } from './repositories/cached-values.ts'
 import type { RepositoryContext } from './repositories/context.ts'
+import { checkFunction, parseInput } from './repositories/input.ts'
 import { openRepositories, type Repositories } from './repositories/repositories.ts'
 import { CachedRows, cacheLimits, openCacheAside } from './row-cache.ts'
 
@@ -29,6 +31,17 @@ export interface StorageOptions {
   /** The clock; for tests. Default: the system's. */
   now?: () => Date
 }
+
+const isLogger = (value: unknown) =>
+  ['info', 'warn', 'error'].every((level) => typeof Reflect.get(Object(value), level) === 'function')
+
+const optionsSchema = z.strictObject({
+  baseDir: z.string().optional(),
+  migrate: z.boolean().optional(),
+  logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
+  maintenance: z.boolean().optional(),
+  now: z.custom<() => Date>((value) => typeof value === 'function', 'must be a function').optional(),
+})
 
 /** What a transaction's callback is given: every repository and the blobs, bound to the transaction. */
 export interface StorageTransaction extends Repositories {
@@ -79,11 +92,18 @@ export interface Storage extends Repositories, AsyncDisposable {
 /**
  * Opens the storage that a configuration describes: `{ storage: { ... } }` or its content; nothing is in memory.
  * Errors: CONFIG_INVALID, DRIVER_MISSING, CONNECTION_FAILED, MIGRATION_PENDING, MIGRATION_FAILED, SCHEMA_TOO_NEW,
- * SCHEMA_DIVERGED. Where it fails nothing stays open.
+ * SCHEMA_DIVERGED, INVALID_INPUT (the options). Where it fails nothing stays open.
  */
 export async function openStorage(config?: StorageConfig, options: StorageOptions = {}): Promise<Storage> {
-  const { migrate = true, logger = consoleLogger, maintenance: periodic = true, now = () => new Date() } = options
-  const resolved = resolveConfig(config, options)
+  const given = parseInput(optionsSchema, options, 'options')
+  const {
+    baseDir,
+    migrate = true,
+    logger = consoleLogger,
+    maintenance: periodic = true,
+    now = () => new Date(),
+  } = given
+  const resolved = resolveConfig(config, { baseDir })
   const { database, cache, rows, blobs } = await openLayers(resolved, { migrate, logger, now })
   const cachedRows = new CachedRows(rows, database, { isShared: resolved.cache.type === 'redis' })
   const context: RepositoryContext = {
@@ -116,6 +136,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
     cache: new CachedValues(cache, { ...cacheLimits(resolved.cache), check: () => database.checkOpen() }),
     blobs: blobs.blobs,
     async transaction(body) {
+      checkFunction(body, 'body')
       return cachedRows.transaction((inside) =>
         blobs.transaction((join) =>
           database.transaction((tx) => {
@@ -171,11 +192,9 @@ async function openLayers(
 }
 
 /** As `openStorage`, with the `storage:` section of a YAML or JSON file; relative paths are relative to the file. */
-export async function openStorageFromFile(
-  path: string,
-  { env, ...options }: StorageOptions & { env?: Record<string, string | undefined> } = {},
-): Promise<Storage> {
-  return openStorage(await loadStorageConfig(path, env === undefined ? {} : { env }), options)
+export async function openStorageFromFile(path: string, options: StorageOptions & LoadOptions = {}): Promise<Storage> {
+  const { env, ...rest } = parseInput(z.looseObject({}), options, 'options') as typeof options // each part is checked below
+  return openStorage(await loadStorageConfig(path, { env }), rest)
 }
 
 /** Says it once. */
@@ -192,7 +211,9 @@ function transactionOf(db: Db, context: RepositoryContext, part: BlobPart): Stor
   return {
     ...openRepositories(db, context),
     blobs: part.blobs,
-    transaction: (body) =>
-      db.transaction((tx) => part.nested(tx, (nested) => body(transactionOf(tx, context, nested)))),
+    async transaction(body) {
+      checkFunction(body, 'body')
+      return db.transaction((tx) => part.nested(tx, (nested) => body(transactionOf(tx, context, nested))))
+    },
   }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openStorage, openStorageFromFile, type Storage, StorageError } from 'holdfast'
+import { loadStorageConfig, openStorage, openStorageFromFile, type Storage, StorageError } from 'holdfast'
 import { afterEach, expect, test, vi } from 'vitest'
 import { eachDatabase, silent } from './repositories/databases.ts'
 import { freshDirectory, freshPostgres } from './setup/databases.ts'
@@ -171,6 +171,34 @@ test('opens in memory where nothing is configured', async () => {
   await storage.kv.set('key', 1)
   await using other = await openStorage({}, { logger: silent })
   expect(await other.kv.get('key')).toBeUndefined()
+})
+
+test('options and paths that are none are INVALID_INPUT, and say where', async () => {
+  const wrong: [options: unknown, path: string][] = [
+    [null, 'options'],
+    ['x', 'options'],
+    [{ foo: 1 }, 'options.foo'],
+    [{ baseDir: 5 }, 'options.baseDir'],
+    [{ migrate: 'no' }, 'options.migrate'],
+    [{ maintenance: 'x' }, 'options.maintenance'],
+    [{ logger: {} }, 'options.logger'],
+    [{ now: 5 }, 'options.now'],
+    [{ env: 5 }, 'options.env'],
+  ]
+  const file = join(freshDirectory(), 'agent.yml')
+  writeFileSync(file, 'name: agent')
+  const refusal = (path: string) => ({ code: 'INVALID_INPUT', details: { problems: [{ path }] } })
+  for (const [options, path] of wrong) {
+    await expect(openStorage({}, options as object), path).rejects.toMatchObject(refusal(path))
+    await expect(openStorageFromFile(file, options as object), path).rejects.toMatchObject(refusal(path))
+  }
+  await expect(loadStorageConfig(file, null as never)).rejects.toMatchObject(refusal('options'))
+  for (const path of [undefined, null, 5] as never[]) {
+    await expect(loadStorageConfig(path)).rejects.toMatchObject(refusal('path'))
+    await expect(openStorageFromFile(path)).rejects.toMatchObject(refusal('path'))
+  }
+  await using storage = await openStorageFromFile(file, { env: process.env, logger: console, now: undefined })
+  expect(await storage.kv.get('key')).toBeUndefined()
 })
 
 test('opens what a file says, relative to the file, with variables from the environment', async () => {

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { LineCounter, parseDocument } from 'yaml'
+import * as z from 'zod'
+import { parseInput } from '../repositories/input.ts'
 import { withAbsolutePaths } from './resolve.ts'
 import type { ValidStorageConfig } from './schema.ts'
 import { check, configError, edits, validateConfig } from './validate.ts'
@@ -11,19 +13,23 @@ export interface LoadOptions {
   env?: Record<string, string | undefined>
 }
 
+const optionsSchema = z.strictObject({
+  env: z
+    .custom<LoadOptions['env']>((env) => typeof env === 'object' && env !== null, 'must be an object of texts')
+    .optional(),
+})
+
 /**
  * Reads the `storage:` section of a YAML or JSON file and ignores the rest of it, or takes a file that is the content
  * of the section. A file with neither means in-memory everywhere. `$NAME`, `${NAME}` and `${{dexto.agent_dir}}` are
  * replaced, every default is filled in, paths are absolute: pass the result to `openStorage`. It holds the secrets.
  *
- * @throws StorageError `CONFIG_INVALID` (a file that cannot be read or is not valid; every problem at once),
+ * @throws StorageError `INVALID_INPUT` (the call itself), `CONFIG_INVALID` (a file that cannot be read or is not valid; every problem at once),
  * `CONFIG_ENV_MISSING` (variables that are not set)
  */
-export async function loadStorageConfig(
-  path: string,
-  { env = process.env }: LoadOptions = {},
-): Promise<ValidStorageConfig> {
-  const file = resolve(path)
+export async function loadStorageConfig(path: string, options: LoadOptions = {}): Promise<ValidStorageConfig> {
+  const file = resolve(parseInput(z.string(), path, 'path'))
+  const { env = process.env } = parseInput(optionsSchema, options, 'options')
   const section = sectionOf(await readYaml(file), file)
   const scope = { env, agentDir: dirname(file), source: file }
   // Variables are text: only the schema knows which of them mean a number or a boolean.

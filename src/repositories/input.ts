@@ -79,7 +79,18 @@ export function parseInput<T>(schema: z.ZodType<T>, value: unknown, subject: str
   if (isPlainlyRight(schema, value)) return value as T // a text is what the schemas in `bounds` parse to
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw invalidInput(result.error.issues.map(({ path, message }) => ({ path: [subject, ...path].join('.'), message })))
+  throw invalidInput(
+    result.error.issues.flatMap(({ path, message, ...issue }) => {
+      const at = [subject, ...path].join('.')
+      if (issue.code !== 'unrecognized_keys') return { path: at, message }
+      return issue.keys.map((key) => ({ path: `${at}.${key}`, message: 'is unknown here' }))
+    }),
+  )
+}
+
+/** INVALID_INPUT for what is no function. */
+export function checkFunction(value: unknown, path: string): void {
+  if (typeof value !== 'function') throw invalidInput([{ path, message: `must be a function, not ${typeof value}` }])
 }
 
 /** A refusal that names every problem's path, in its message and in its details. */

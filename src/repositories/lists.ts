@@ -3,7 +3,16 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Json } from '../schema/values.ts'
-import { keySchema, limitSchema, MAX_INTEGER, parseInput, positionSchema, prefixSchema } from './input.ts'
+import {
+  checkFunction,
+  invalidInput,
+  keySchema,
+  limitSchema,
+  MAX_INTEGER,
+  parseInput,
+  positionSchema,
+  prefixSchema,
+} from './input.ts'
 import { jsonSchema } from './json.ts'
 import { pages } from './listing.ts'
 import type { Page, PageOptions } from './page.ts'
@@ -98,6 +107,7 @@ export class Lists {
   /**
    * Replaces the items by what `change` makes of them, in one transaction that no append and no other update comes
    * between; `change` may be async. What it throws leaves the list as it was. Resolves to its `result`.
+   * Errors: INVALID_INPUT.
    */
   async update<R>(
     key: string,
@@ -106,9 +116,13 @@ export class Lists {
     ) => { items: readonly unknown[]; result: R } | Promise<{ items: readonly unknown[]; result: R }>,
   ): Promise<R> {
     parseInput(keySchema, key, 'key')
+    checkFunction(change, 'change')
     return this.#db.transaction(async (tx) => {
       await extendList.all(tx, { key, count: 0 })
-      const { items, result } = await change(await this.#items(tx, key, 0, MAX_INTEGER))
+      const changed = await change(await this.#items(tx, key, 0, MAX_INTEGER))
+      if (Object(changed) !== changed)
+        throw invalidInput([{ path: 'change', message: 'must return { items, result }' }])
+      const { items, result } = changed
       const values = parseInput(itemsSchema, items, 'items')
       // The items go with the list; the row was held by this transaction, so nobody saw it gone.
       await batch(tx, [deleteList.with({ key }), ...(values.length === 0 ? [] : appendCalls(key, values))])

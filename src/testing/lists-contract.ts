@@ -82,6 +82,12 @@ export const listCases: Cases = {
       lists.update(name(), () => ({ items: 'text' as unknown as [], result: 1 })),
       'items',
     )
+    await invalid(lists.update(name(), undefined as never), 'change')
+    for (const nothing of [undefined, null, 1])
+      await invalid(
+        lists.update(name(), () => nothing as never),
+        'change',
+      )
     assert.deepEqual(await lists.range(name(), 0, 10), [1, 2])
     assert.deepEqual((await lists.keys({ prefix: name() })).items, [name()])
   },

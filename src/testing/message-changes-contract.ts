@@ -133,7 +133,7 @@ export const messageChangeCases: Cases = {
       ),
       'messages',
     )
-    await invalid(messages.update(id, 'm', { id: 'n' } as object), 'patch')
+    await invalid(messages.update(id, 'm', { id: 'n' } as object), 'patch.id')
     for (const bad of ['', '\0', '\udc00', 'x'.repeat(256), 'ü'.repeat(128), null as unknown as string]) {
       await invalid(messages.append(bad, user('x')), 'sessionId')
       await invalid(messages.list(bad), 'sessionId')

@@ -219,7 +219,7 @@ export const sessionCases: Cases = {
       await invalid(sessions.fork(name(), { id }), 'options.id')
       await invalid(sessions.list({ ownerId: id }), 'options.ownerId')
     }
-    await invalid(sessions.create({ id: name('new'), unknown: 1 } as object), 'session')
+    await invalid(sessions.create({ id: name('new'), unknown: 1 } as object), 'session.unknown')
     await invalid(sessions.mergeMetadata(name(), { deep: [{ x: () => {} }] }), 'patch.deep.0.x')
     for (const version of [0, 1.5, 2 ** 53, Number.NaN]) {
       await invalid(sessions.update(name(), { title: 'x' }, { ifVersion: version }), 'options.ifVersion')

@@ -55,7 +55,7 @@ export const toolPreferenceCases: Cases = {
     await invalid(p.allow('t', ''), 'sessionId')
     await invalid(p.isAllowed('t\0'), 'tool')
     await invalid(p.setPreferences({ disabled: ['a', ''] }, name()), 'preferences.disabled.1')
-    await invalid(p.setPreferences({ enabled: [] } as object, name()), 'preferences')
+    await invalid(p.setPreferences({ enabled: [] } as object, name()), 'preferences.enabled')
     await invalid(p.getPreferences(''), 'sessionId')
     await badCursors((cursor) => p.listAllowed({ cursor }))
     assert.deepEqual((await p.getPreferences(name()))?.disabled, ['before'])

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { StorageTransaction } from '../storage.ts'
-import { type Cases, refused, signal, times } from './contract.ts'
+import { type Cases, invalid, refused, signal, times } from './contract.ts'
 
 const boom = new Error('of the program')
 
@@ -52,6 +52,18 @@ export const transactionCases: Cases = {
       await tx.kv.set(name(), 'after')
     })
     assert.equal(await storage.kv.get(name()), 'after')
+  },
+
+  async 'refuse what is no function'({ storage, name }) {
+    for (const body of [undefined, null, Promise.resolve()]) {
+      await invalid(storage.transaction(body as never), 'body')
+      const nested = storage.transaction(async (tx) => {
+        await tx.kv.set(name(), 1)
+        await invalid(tx.transaction(body as never), 'body')
+      })
+      await nested
+    }
+    assert.equal(await storage.kv.get(name()), 1)
   },
 
   async 'leave the writes of others alone when they are undone'({ storage, name }) {
