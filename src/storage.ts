@@ -22,7 +22,7 @@ import { CachedRows, cacheLimits, openCacheAside } from './row-cache.ts'
 export interface StorageOptions {
   /** What relative paths are relative to. Default: the working directory. */
   baseDir?: string
-  /** Whether to apply pending migrations; false refuses to open (MIGRATION_PENDING). Default true. */
+  /** Whether to apply pending migrations; false refuses to open (MIGRATION_PENDING) and creates no file. Default true. */
   migrate?: boolean
   /** Default: warnings and errors go to the console. */
   logger?: Logger

@@ -17,10 +17,7 @@ export async function migrate(
   const select = `select hash, created_at from ${journal.table} order by created_at`
   const pending = pendingAfter(appliedOf(await journal.read(select)), known)
   if (pending.length === 0) return
-  if (!apply) {
-    const message = `${pending.length} of ${known.length} migrations are not applied: open once with migrate: true, or run "npx drizzle-kit migrate"`
-    throw new StorageError('MIGRATION_PENDING', message, { details: { pending: pending.length } })
-  }
+  if (!apply) throw migrationPending(pending.length, known.length)
   await journal.exclusively(async (execute) => {
     for (const sql of journal.create) await execute(sql)
     // Read again: another process may have migrated while this one waited for its turn.
@@ -37,6 +34,17 @@ export async function migrate(
       }
     }
   })
+}
+
+/** MIGRATION_PENDING, for a database that is not there yet. */
+export function neverMigrated(dialect: Dialect): StorageError {
+  const { length } = knownMigrations(dialect)
+  return migrationPending(length, length)
+}
+
+function migrationPending(pending: number, known: number): StorageError {
+  const message = `${pending} of ${known} migrations are not applied: open once with migrate: true, or run "npx drizzle-kit migrate"`
+  return new StorageError('MIGRATION_PENDING', message, { details: { pending } })
 }
 
 /** Changes with every migration: rows that were cached under another schema are not read. */

@@ -1,6 +1,10 @@
 import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { openStorage } from 'holdfast'
 import { describe, expect, test } from 'vitest'
+import { freshDirectory } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { dialects, fingerprint, freshDatabase, journal, journalOf, type TestDatabase } from './dialects.ts'
@@ -133,6 +137,16 @@ describe.each(dialects)('%s', (dialect) => {
 })
 
 // The naive variant.
+test('migrate: false creates nothing where there is no SQLite file', async () => {
+  const directory = freshDirectory()
+  const pending = { code: 'MIGRATION_PENDING', details: { pending: entriesOf('sqlite').length } }
+  for (const path of [join(directory, 'agent.db'), join(directory, 'not/yet/there/agent.db')]) {
+    const opening = openStorage({ database: { type: 'sqlite', path } }, { migrate: false })
+    await expect(opening).rejects.toMatchObject(pending)
+  }
+  expect(readdirSync(directory)).toEqual([])
+})
+
 test("drizzle's own migrate() fails where several processes open at the same moment", { timeout }, async () => {
   const openers = await startOpeners(PROCESSES / 2)
   const failures: Outcome[] = []
