@@ -32,8 +32,8 @@ const tagsSchema = z
       .min(1)
       .regex(/^\P{Cc}*$/u, 'must not hold control characters'),
   )
-  .max(10)
   .transform((tags) => [...new Set(tags)])
+  .refine((tags) => tags.length <= 10, 'must be at most 10 different tags')
 
 /** Only looked at, not parsed: metadata comes back in the order of its keys. */
 const knownSchema = z.looseObject({ source: sourceSchema.optional(), pinned: z.boolean().optional() })
@@ -53,7 +53,7 @@ export const memoryInputSchema = z.strictObject({
 export interface MemoryInput {
   /** 1 to 10,000 characters. */
   content: string
-  /** Up to 10 of 1 to 50 characters; one given twice counts once. Default none. */
+  /** Up to 10 of 1 to 50 characters, without control characters; one given twice counts once. Default none. */
   tags?: string[]
   /** `source` and `pinned` can be filtered by; anything else is kept. */
   metadata?: KnownMetadata & (object | Record<string, unknown>)
