@@ -24,9 +24,11 @@ export interface AgentEvent {
   occurredAt: Date
 }
 
+const typeSchema = textSchema(255).min(1)
+
 export const eventInputSchema = z.strictObject({
   id: idSchema.optional(),
-  type: textSchema(255).min(1),
+  type: typeSchema,
   sessionId: idSchema.nullable().optional(),
   runId: idSchema.nullable().optional(),
   payload: jsonSchema.optional(),
@@ -52,7 +54,7 @@ const appendSchema = z
 const listSchema = z.strictObject({
   sessionId: idSchema.optional(),
   runId: idSchema.optional(),
-  type: textSchema(255).optional(),
+  type: typeSchema.optional(),
   order: z.enum(['asc', 'desc']).optional(),
   limit: limitSchema.optional(),
   cursor: z.string().optional(),

@@ -35,9 +35,16 @@ export interface ToolExecution {
   finishedAt: Date | null
 }
 
+const identitySchema = z.strictObject({
+  runId: idSchema,
+  turnId: idSchema,
+  modelStepId: idSchema,
+  toolCallId: idSchema,
+})
+
 export const toolExecutionInputSchema = z.strictObject({
   executionId: idSchema.optional(),
-  identity: z.strictObject({ runId: idSchema, turnId: idSchema, modelStepId: idSchema, toolCallId: idSchema }),
+  identity: identitySchema,
   toolName: idSchema,
   input: jsonSchema.optional(),
 })
@@ -50,8 +57,15 @@ export interface ToolExecutionInput {
   input?: unknown
 }
 
-/** The id of an execution that was started without one: the same identity has the same id, in every process. */
-export function toolExecutionId({ runId, turnId, modelStepId, toolCallId }: ToolExecutionIdentity): string {
+/**
+ * The id of an execution that was started without one: the same identity has the same id, in every process.
+ * Errors: INVALID_INPUT.
+ */
+export function toolExecutionId(identity: ToolExecutionIdentity): string {
+  return idOf(parseInput(identitySchema, identity, 'identity'))
+}
+
+function idOf({ runId, turnId, modelStepId, toolCallId }: ToolExecutionIdentity): string {
   const unambiguous = JSON.stringify([runId, turnId, modelStepId, toolCallId])
   return createHash('sha256').update(unambiguous).digest('hex')
 }
@@ -114,7 +128,7 @@ export class ToolExecutions {
    */
   async start(execution: ToolExecutionInput): Promise<{ status: 'started' | 'existing'; record: ToolExecution }> {
     const { identity, input = null, toolName, ...given } = parseInput(toolExecutionInputSchema, execution, 'execution')
-    const executionId = given.executionId ?? toolExecutionId(identity)
+    const executionId = given.executionId ?? idOf(identity)
     const row = { executionId, ...identity, toolName, input, startedAt: this.#context.now() }
     const started = await insertExecution.first(this.#db, row)
     if (started !== undefined) return { status: 'started', record: recordOf(started) }

@@ -103,6 +103,7 @@ export const eventCases: Cases = {
     await invalid(events.append(times(1001, () => fine)), 'events')
     await invalid(events.list({ order: 'up' as 'asc' }), 'options.order')
     await invalid(events.list({ sessionId: '' }), 'options.sessionId')
+    await invalid(events.list({ type: '' }), 'options.type')
     await invalid(events.prune({} as { before: Date }), 'options.before')
     for (const cursor of ['', 'x', 'WyJ4Il0', 'W10']) await invalid(events.list({ cursor }), 'options.cursor')
     assert.deepEqual(await events.list({ sessionId: name() }), { items: [] })

@@ -109,6 +109,10 @@ export const toolExecutionCases: Cases = {
     await invalid(toolExecutions.start({ ...fine, executionId: '' }), 'execution.executionId')
     await invalid(toolExecutions.start({ ...fine, identity: { ...identity, turnId: '' } }), 'execution.identity.turnId')
     await invalid(toolExecutions.get(''), 'executionId')
+    const idOf = async (of: unknown) => toolExecutionId(of as ToolExecutionIdentity) // not as the types have it
+    await invalid(idOf({ runId: 'a' }), 'identity.turnId')
+    await invalid(idOf({ ...identity, toolCallId: '' }), 'identity.toolCallId')
+    await invalid(idOf(undefined), 'identity')
     const { record } = await toolExecutions.start(fine)
     await invalid(toolExecutions.complete(record.executionId, { at: new Date() }), 'output.at')
     await invalid(toolExecutions.fail(record.executionId, new Error('x')), 'error')
