@@ -66,21 +66,25 @@ eachStore(SHARED, (open, configure, name) => {
     })
   }
 
-  test('killed at any moment: what was acknowledged is there, what is left is removed', async () => {
-    const config = JSON.stringify(await configure())
-    for (let round = 0; round < rounds(4, 200); round++) {
-      const moment = String(20 + Math.floor(Math.random() * 300))
-      const script = runScript<Said>('test/blobs/programs/operate.ts', [config, 'everything', moment])
-      await script.exit
-      const deleting = new Set(script.messages.map((message) => message.deleting))
-      const acknowledged = script.messages.flatMap(({ acknowledged: record }) => (record ? [record] : []))
-      const expected = acknowledged.filter(({ id }) => !deleting.has(id))
-      await soundAfterwards(
-        open,
-        expected.map((record) => ({ ...record, data: undefined })),
-      )
-    }
-  }, 120_000)
+  test(
+    'killed at any moment: what was acknowledged is there, what is left is removed',
+    async () => {
+      const config = JSON.stringify(await configure())
+      for (let round = 0; round < rounds(4, 200); round++) {
+        const moment = String(20 + Math.floor(Math.random() * 300))
+        const script = runScript<Said>('test/blobs/programs/operate.ts', [config, 'everything', moment])
+        await script.exit
+        const deleting = new Set(script.messages.map((message) => message.deleting))
+        const acknowledged = script.messages.flatMap(({ acknowledged: record }) => (record ? [record] : []))
+        const expected = acknowledged.filter(({ id }) => !deleting.has(id))
+        await soundAfterwards(
+          open,
+          expected.map((record) => ({ ...record, data: undefined })),
+        )
+      }
+    },
+    rounds(120_000, 3_600_000),
+  )
 })
 
 /** Every blob reads back; what verify finds it removes, and then it finds nothing, nor does the directory hold more. */
