@@ -30,9 +30,9 @@ export type StorageErrorCode =
 export interface StorageErrorOptions {
   cause?: unknown
   /** Facts a program can act on: paths, limits, ids. Never a parameter value or a secret. */
-  details?: Record<string, unknown>
+  details?: Record<string, unknown> | undefined
   /** Whether the same call may succeed if it is made again later. Default false. */
-  retryable?: boolean
+  retryable?: boolean | undefined
 }
 
 /** The one error class of the package: switch on `code`, show `message`, log `cause`. */

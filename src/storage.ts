@@ -21,15 +21,15 @@ import { CachedRows, cacheLimits, openCacheAside } from './row-cache.ts'
 
 export interface StorageOptions {
   /** What relative paths are relative to. Default: the working directory. */
-  baseDir?: string
+  baseDir?: string | undefined
   /** Whether to apply pending migrations; false refuses to open (MIGRATION_PENDING) and creates no file. Default true. */
-  migrate?: boolean
+  migrate?: boolean | undefined
   /** Default: warnings and errors go to the console. */
-  logger?: Logger
+  logger?: Logger | undefined
   /** Whether to run the periodic steps, once a minute. Default true. */
-  maintenance?: boolean
+  maintenance?: boolean | undefined
   /** The clock; for tests. Default: the system's. */
-  now?: () => Date
+  now?: (() => Date) | undefined
 }
 
 const isLogger = (value: unknown) =>

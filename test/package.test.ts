@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, expect, it } from 'vitest'
@@ -61,6 +61,18 @@ it('keeps drizzle out of the declarations of its main entry', () => {
   visit(join(installed, 'dist/index.d.ts'))
   expect(seen.size).toBeGreaterThan(10)
   expect([...outside].filter((name) => name.startsWith('drizzle'))).toEqual([])
+})
+
+it('takes what a strict program gives it', async () => {
+  const types = ['inputs.ts', 'exact.ts']
+  for (const name of types) copyFileSync(join(root, 'test/types', name), join(consumer, name))
+  const flags =
+    '--noEmit --strict --exactOptionalPropertyTypes --skipLibCheck --target es2023 --module nodenext --types node'
+  const typeRoots = ['--lib', 'es2023,esnext.disposable', '--typeRoots', join(root, 'node_modules/@types')]
+  const compiling = run(join(root, 'node_modules/.bin/tsc'), [...types, ...flags.split(' '), ...typeRoots], {
+    cwd: consumer,
+  })
+  await expect(compiling.catch(({ stdout }) => stdout)).resolves.toMatchObject({ stdout: '' })
 })
 
 it('names the package to install where a driver is missing', async () => {

@@ -38,14 +38,14 @@ export const putOptionsSchema = z.strictObject({
 
 export interface PutBlobOptions {
   /** Metadata only, up to 1024 characters. Default: that of a File or a path. */
-  name?: string
+  name?: string | undefined
   /** Default: that of a Blob or a data URI, else a guess by the first bytes, else by the name. */
-  mimeType?: string
+  mimeType?: string | undefined
   /** Who or what it is from, for `list`. */
-  source?: string
-  metadata?: object
+  source?: string | undefined
+  metadata?: object | undefined
   /** Default null: it stays. */
-  expiresAt?: Date | null
+  expiresAt?: Date | null | undefined
 }
 
 const listSchema = z.strictObject({
@@ -192,7 +192,7 @@ export class Blobs {
    * Removes the record, and the bytes where no other record shares them; whether there was one. Safe to repeat.
    * Errors: BLOB_IN_USE where a message mentions it, unless `force`.
    */
-  delete(reference: string, options: { force?: boolean } = {}): Promise<boolean> {
+  delete(reference: string, options: { force?: boolean | undefined } = {}): Promise<boolean> {
     return this.#context.during(async () => {
       const id = parseReference(reference)
       const { force = false } = parseInput(deleteSchema, options, 'options')
@@ -207,7 +207,7 @@ export class Blobs {
   }
 
   /** Records, the newest first. */
-  list(options: PageOptions & { source?: string } = {}): Promise<Page<BlobRecord>> {
+  list(options: PageOptions & { source?: string | undefined } = {}): Promise<Page<BlobRecord>> {
     return this.#context.during(async () => {
       const { source, ...page } = parseInput(listSchema, options, 'options')
       return listRecords(this.#db, source, this.#store.now(), page)
@@ -226,7 +226,7 @@ export class Blobs {
    * Removes the blobs that no message mentions and that were last used before `olderThan` (default: `cleanupAfterDays`
    * ago; in memory, none), and those that have expired. `dryRun` only counts. Maintenance does it by itself.
    */
-  cleanup(options: { olderThan?: Date; dryRun?: boolean } = {}): Promise<BlobCleanup> {
+  cleanup(options: { olderThan?: Date | undefined; dryRun?: boolean | undefined } = {}): Promise<BlobCleanup> {
     return this.#context.during(async () => {
       this.#refuseInTransaction('cleanup')
       const { olderThan, dryRun = false } = parseInput(cleanupSchema, options, 'options')

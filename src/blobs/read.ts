@@ -8,9 +8,9 @@ import { buffersDropped } from './dropped-buffers.ts'
 /** Bytes from `start` to `end`, both included and counted from 0, as in `fs.createReadStream` and HTTP ranges. */
 export interface ByteRange {
   /** Default 0. From the end of the blob on, there is nothing to read. */
-  start?: number
+  start?: number | undefined
   /** Default, and at most, the last byte. */
-  end?: number
+  end?: number | undefined
 }
 
 /**

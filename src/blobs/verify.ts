@@ -7,9 +7,9 @@ export type VerifyStep = 'staged' | 'damaged' | 'missing' | 'unreferenced' | 'st
 
 export interface VerifyOptions {
   /** Default false: nothing is changed. */
-  repair?: boolean
+  repair?: boolean | undefined
   /** Called after each thing that was looked at. */
-  onProgress?: (progress: { step: VerifyStep; checked: number; found: number }) => void
+  onProgress?: ((progress: { step: VerifyStep; checked: number; found: number }) => void) | undefined
 }
 
 /** What one step found. */

@@ -10,7 +10,7 @@ import { interpolate } from './variables.ts'
 
 export interface LoadOptions {
   /** Where `$NAME` comes from. Default: `process.env`. */
-  env?: Record<string, string | undefined>
+  env?: Record<string, string | undefined> | undefined
 }
 
 const optionsSchema = z.strictObject({

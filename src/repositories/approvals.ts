@@ -40,8 +40,8 @@ export const approvalRequestSchema = z.strictObject({
 })
 export interface ApprovalRequest {
   /** Generated unless given. With an id the request may be repeated. */
-  id?: string
-  sessionId?: string | null
+  id?: string | undefined
+  sessionId?: string | null | undefined
   /** What kind of thing is to be approved, such as 'tool'. */
   type: string
   /** What whoever decides needs to know: any JSON. Default null. */
@@ -175,7 +175,7 @@ export class Approvals {
   }
 
   /** Approvals without a response, the oldest first; of one session, or of all. */
-  async listPending(options: { sessionId?: string } & PageOptions = {}): Promise<Page<Approval>> {
+  async listPending(options: { sessionId?: string | undefined } & PageOptions = {}): Promise<Page<Approval>> {
     const { sessionId, ...page } = parseInput(listSchema, options, 'options')
     const { items, ...rest } = await listPending(this.#db, { pending: true, sessionId }, page, 'asc')
     return { items: items.map(approvalOf), ...rest }

@@ -36,14 +36,14 @@ export const eventInputSchema = z.strictObject({
 })
 export interface EventInput {
   /** Generated unless given. With an id the append may be repeated. */
-  id?: string
+  id?: string | undefined
   type: string
-  sessionId?: string | null
-  runId?: string | null
+  sessionId?: string | null | undefined
+  runId?: string | null | undefined
   /** Any JSON. Default null. */
   payload?: unknown
   /** Default: now. The order is that of the appends, whatever this says. */
-  occurredAt?: Date
+  occurredAt?: Date | undefined
 }
 
 const MAX_APPEND = 1000
@@ -62,11 +62,11 @@ const listSchema = z.strictObject({
 const pruneSchema = z.strictObject({ before: instantSchema })
 
 export interface ListEventsOptions extends PageOptions {
-  sessionId?: string
-  runId?: string
-  type?: string
+  sessionId?: string | undefined
+  runId?: string | undefined
+  type?: string | undefined
   /** Default 'asc': oldest first. */
-  order?: Order
+  order?: Order | undefined
 }
 
 /** Where the id is taken the stored event is returned as it is. */

@@ -184,7 +184,7 @@ export class Kv {
   async setIfAbsent(
     key: string,
     value: unknown,
-    options: { ttlSeconds?: number } = {},
+    options: { ttlSeconds?: number | undefined } = {},
   ): Promise<{ value: Json; inserted: boolean }> {
     const { ttlSeconds } = parseInput(kvSetOptionsSchema.omit({ ifVersion: true }), options, 'options')
     const write = this.#write(key, value, ttlSeconds)
@@ -206,13 +206,13 @@ export class Kv {
   }
 
   /** Keys in byte order, those that begin with `prefix`. */
-  async keys(options: { prefix?: string } & PageOptions = {}): Promise<Page<string>> {
+  async keys(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
     const { items, ...page } = await this.entries(options)
     return { items: items.map(({ key }) => key), ...page }
   }
 
   /** Entries in the byte order of their keys, those that begin with `prefix`. */
-  async entries(options: { prefix?: string } & PageOptions = {}): Promise<Page<KvEntry>> {
+  async entries(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<KvEntry>> {
     const { prefix, ...page } = parseInput(listSchema, options, 'options')
     return listEntries(this.#db, { now: this.#context.now(), ...prefixRange(prefix) }, page, 'asc')
   }

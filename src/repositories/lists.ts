@@ -137,7 +137,7 @@ export class Lists {
   }
 
   /** The keys of lists in byte order, those that begin with `prefix`. */
-  async keys(options: { prefix?: string } & PageOptions = {}): Promise<Page<string>> {
+  async keys(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
     const { prefix, ...page } = parseInput(listSchema, options, 'options')
     const { items, ...rest } = await listKeys(this.#db, prefixRange(prefix), page, 'asc')
     return { items: items.map(({ key }) => key), ...rest }

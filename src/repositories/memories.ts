@@ -54,18 +54,18 @@ export interface MemoryInput {
   /** 1 to 10,000 characters. */
   content: string
   /** Up to 10 of 1 to 50 characters, without control characters; one given twice counts once. Default none. */
-  tags?: string[]
+  tags?: string[] | undefined
   /** `source` and `pinned` can be filtered by; anything else is kept. */
-  metadata?: KnownMetadata & (object | Record<string, unknown>)
+  metadata?: (KnownMetadata & (object | Record<string, unknown>)) | undefined
 }
 
 interface KnownMetadata {
-  source?: MemorySource
-  pinned?: boolean
+  source?: MemorySource | undefined
+  pinned?: boolean | undefined
 }
 
 export const memoryPatchSchema = memoryInputSchema.partial()
-export type MemoryPatch = Partial<MemoryInput>
+export type MemoryPatch = { [K in keyof MemoryInput]?: MemoryInput[K] | undefined }
 
 const listSchema = z.strictObject({
   tags: tagsSchema.optional(),
@@ -78,12 +78,12 @@ const listSchema = z.strictObject({
 
 export interface ListMemoriesOptions extends PageOptions {
   /** Up to 10. Default: whatever the tags. */
-  tags?: string[]
+  tags?: string[] | undefined
   /** Whether one of the tags is enough. Default 'any'. */
-  match?: 'any' | 'all'
-  source?: MemorySource
+  match?: 'any' | 'all' | undefined
+  source?: MemorySource | undefined
   /** False finds those that are not pinned. */
-  pinned?: boolean
+  pinned?: boolean | undefined
 }
 
 type Row = Omit<Memory, 'tags'>

@@ -44,16 +44,16 @@ export const messageInputSchema = z.strictObject({
 })
 export interface MessageInput {
   /** Random unless given. With an id the append may be repeated. */
-  id?: string
+  id?: string | undefined
   role: string
   content: string | ({ type: string } | ({ type: string } & Record<string, unknown>))[] | null
-  metadata?: object
+  metadata?: object | undefined
   /** Default: now. The order is that of the appends, whatever this says. */
-  createdAt?: Date
+  createdAt?: Date | undefined
 }
 
 export const messagePatchSchema = messageInputSchema.omit({ id: true, createdAt: true }).partial()
-export type MessagePatch = Partial<Pick<MessageInput, 'role' | 'content' | 'metadata'>>
+export type MessagePatch = { [K in 'role' | 'content' | 'metadata']?: MessageInput[K] | undefined }
 
 const appendSchema = z
   .array(messageInputSchema)
@@ -71,15 +71,15 @@ const truncateSchema = z.strictObject({ afterSeq: positionSchema })
 
 export interface ListMessagesOptions {
   /** 1 to 1000. Default 50. */
-  limit?: number
+  limit?: number | undefined
   /** Only messages whose seq is greater. */
-  after?: number
+  after?: number | undefined
   /** Only messages whose seq is less. */
-  before?: number
+  before?: number | undefined
   /** The `nextCursor` of the page before. */
-  cursor?: string
+  cursor?: string | undefined
   /** Default 'asc': oldest first. */
-  order?: Order
+  order?: Order | undefined
 }
 
 const selectMessage = statement(({ orm, tables }, arg: { sessionId: string; id: string; now: Date }) => {
@@ -190,7 +190,10 @@ export class Messages {
   }
 
   /** Every message in order, read in batches of `batchSize` (1 to 1000, default 500); messages appended meanwhile are met too. */
-  async *iterate(sessionId: string, options: { batchSize?: number } = {}): AsyncGenerator<Message, void, void> {
+  async *iterate(
+    sessionId: string,
+    options: { batchSize?: number | undefined } = {},
+  ): AsyncGenerator<Message, void, void> {
     parseInput(idSchema, sessionId, 'sessionId')
     const { batchSize: limit = 500 } = parseInput(iterateSchema, options, 'options')
     for (let after = 0; ; ) {

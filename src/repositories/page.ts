@@ -6,9 +6,9 @@ export interface Page<T> {
 
 export interface PageOptions {
   /** How many items at most: 1 to 1000. Default 50. */
-  limit?: number
+  limit?: number | undefined
   /** The `nextCursor` of the page before. */
-  cursor?: string
+  cursor?: string | undefined
 }
 
 export const DEFAULT_LIMIT = 50

@@ -32,8 +32,8 @@ export interface PromptInput {
   name: string
   /** Any JSON: a text, or messages. */
   content: unknown
-  description?: string | null
-  metadata?: object
+  description?: string | null | undefined
+  metadata?: object | undefined
 }
 
 const listSchema = z.strictObject({
@@ -113,7 +113,7 @@ export class Prompts {
   }
 
   /** Prompts in the byte order of their names, those that begin with `prefix`. */
-  async list(options: { prefix?: string } & PageOptions = {}): Promise<Page<Prompt>> {
+  async list(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<Prompt>> {
     const { prefix, ...page } = parseInput(listSchema, options, 'options')
     return listPrompts(this.#db, prefixRange(prefix), page, 'asc')
   }

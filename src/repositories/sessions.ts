@@ -64,12 +64,12 @@ export const sessionInputSchema = z.strictObject({
 })
 export interface SessionInput {
   /** Random unless given. */
-  id?: string
-  title?: string | null
-  ownerId?: string | null
-  metadata?: object
+  id?: string | undefined
+  title?: string | null | undefined
+  ownerId?: string | null | undefined
+  metadata?: object | undefined
   /** Default null: it stays. */
-  expiresAt?: Date | null
+  expiresAt?: Date | null | undefined
 }
 
 export const sessionPatchSchema = sessionInputSchema.omit({ id: true })
@@ -83,11 +83,11 @@ const forkSchema = z.strictObject({
 
 export interface ForkOptions {
   /** Random unless given. */
-  id?: string
+  id?: string | undefined
   /** Default: that of the original. */
-  title?: string | null
+  title?: string | null | undefined
   /** The seq of the last message that is copied. Default: all. */
-  throughSeq?: number
+  throughSeq?: number | undefined
 }
 
 const listSchema = z.strictObject({
@@ -210,7 +210,7 @@ export class Sessions {
    * Changes the given fields; null empties one, undefined leaves it. `ifVersion` refuses where someone else came first.
    * Errors: NOT_FOUND, VERSION_CONFLICT, INVALID_INPUT. Safe to repeat, though the version rises.
    */
-  async update(id: string, patch: SessionPatch, options: { ifVersion?: number } = {}): Promise<Session> {
+  async update(id: string, patch: SessionPatch, options: { ifVersion?: number | undefined } = {}): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const values = parseInput(sessionPatchSchema, patch, 'patch')
     const { ifVersion } = parseInput(z.strictObject({ ifVersion: versionSchema.optional() }), options, 'options')
@@ -275,7 +275,7 @@ export class Sessions {
   }
 
   /** Sessions, the most recently active first. */
-  async list(options: { ownerId?: string } & PageOptions = {}): Promise<Page<SessionSummary>> {
+  async list(options: { ownerId?: string | undefined } & PageOptions = {}): Promise<Page<SessionSummary>> {
     const { ownerId, ...page } = parseInput(listSchema, options, 'options')
     return listSummaries(this.#db, { now: this.#context.now(), ownerId }, page, 'desc')
   }

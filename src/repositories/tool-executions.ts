@@ -50,7 +50,7 @@ export const toolExecutionInputSchema = z.strictObject({
 })
 export interface ToolExecutionInput {
   /** Default: that of the identity, see `toolExecutionId`. */
-  executionId?: string
+  executionId?: string | undefined
   identity: ToolExecutionIdentity
   toolName: string
   /** Any JSON. Default null. */

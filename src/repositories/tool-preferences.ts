@@ -18,7 +18,7 @@ export const toolPreferencesSchema = z.strictObject({
   disabled: toolsSchema.optional(),
 })
 /** Lists of tools, empty unless given. */
-export type ToolPreferencesInput = Partial<ToolPreferenceLists>
+export type ToolPreferencesInput = { [K in keyof ToolPreferenceLists]?: ToolPreferenceLists[K] | undefined }
 
 const listSchema = z.strictObject({
   sessionId: idSchema.optional(),
@@ -104,7 +104,7 @@ export class ToolPreferences {
   }
 
   /** The tools allowed in a session itself, or everywhere, in byte order. */
-  async listAllowed(options: { sessionId?: string } & PageOptions = {}): Promise<Page<string>> {
+  async listAllowed(options: { sessionId?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
     const { sessionId, ...page } = parseInput(listSchema, options, 'options')
     const { items, ...rest } = await listAllowed(this.#db, { scope: scopeOf(sessionId) }, page, 'asc')
     return { items: items.map(({ tool }) => tool), ...rest }

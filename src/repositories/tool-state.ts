@@ -98,7 +98,7 @@ export class ToolState {
    * The tool's keys in byte order, those that begin with `prefix`. A prefix is text and nothing else: `user:1` also
    * begins `user:10`; to read what is under `user:1` alone ask for `user:1:`.
    */
-  async keys(tool: string, options: { prefix?: string } & PageOptions = {}): Promise<Page<string>> {
+  async keys(tool: string, options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
     parseInput(idSchema, tool, 'tool')
     const { prefix, ...page } = parseInput(listSchema, options, 'options')
     const { items, ...rest } = await listEntries(this.#db, { tool, ...prefixRange(prefix) }, page, 'asc')

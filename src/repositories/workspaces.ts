@@ -31,11 +31,11 @@ export const workspaceInputSchema = z.strictObject({
 })
 export interface WorkspaceInput {
   /** Default: that of the workspace with this path, or a new one. */
-  id?: string
+  id?: string | undefined
   /** 1 to 1024 bytes, kept and compared to the letter. */
   path: string
-  name?: string | null
-  metadata?: object
+  name?: string | null | undefined
+  metadata?: object | undefined
 }
 
 const listSchema = z.strictObject({ limit: limitSchema.optional(), cursor: z.string().optional() })

@@ -1,0 +1,111 @@
+import type {
+  ApprovalRequest,
+  ApprovalResponseInput,
+  ByteRange,
+  EventInput,
+  ForkOptions,
+  KvSetOptions,
+  ListEventsOptions,
+  ListMemoriesOptions,
+  ListMessagesOptions,
+  LoadOptions,
+  MemoryInput,
+  MemoryPatch,
+  MessageInput,
+  MessagePatch,
+  PageOptions,
+  PromptInput,
+  PutBlobOptions,
+  SessionInput,
+  SessionPatch,
+  Storage,
+  StorageConfig,
+  StorageOptions,
+  ToolExecutionInput,
+  ToolPreferencesInput,
+  VerifyOptions,
+  WorkspaceInput,
+} from 'holdfast'
+
+// Compiled with exactOptionalPropertyTypes, too: what may be left out may be undefined, so that it can be passed on.
+
+type Optional<T> = { [K in keyof T as object extends Pick<T, K> ? K : never]: T[K] | undefined }
+type Lax<T> = Optional<T> extends Pick<T, keyof Optional<T> & keyof T> ? true : false
+
+export const lax: [
+  Lax<ApprovalRequest>,
+  Lax<ApprovalResponseInput>,
+  Lax<ByteRange>,
+  Lax<EventInput>,
+  Lax<ForkOptions>,
+  Lax<KvSetOptions>,
+  Lax<ListEventsOptions>,
+  Lax<ListMemoriesOptions>,
+  Lax<ListMessagesOptions>,
+  Lax<LoadOptions>,
+  Lax<MemoryInput>,
+  Lax<MemoryPatch>,
+  Lax<MessageInput>,
+  Lax<MessagePatch>,
+  Lax<PageOptions>,
+  Lax<PromptInput>,
+  Lax<PutBlobOptions>,
+  Lax<SessionInput>,
+  Lax<SessionPatch>,
+  Lax<StorageConfig>,
+  Lax<StorageOptions>,
+  Lax<ToolExecutionInput>,
+  Lax<ToolPreferencesInput>,
+  Lax<VerifyOptions>,
+  Lax<WorkspaceInput>,
+] = [
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+  true,
+]
+
+type Given = Partial<Record<'cursor' | 'prefix' | 'sessionId', string>> & { limit?: number; flag?: boolean; at?: Date }
+
+export async function inline(storage: Storage, { cursor, prefix, sessionId, limit, flag, at }: Given) {
+  const { sessions, queues, kv, lists, approvals, toolState, toolPreferences, prompts, workspaces, blobs } = storage
+  await sessions.list({ ownerId: sessionId, limit, cursor })
+  await sessions.update('id', { title: prefix }, { ifVersion: limit })
+  await queues.list('id', 'steer', { limit, cursor })
+  await kv.keys({ prefix, limit, cursor })
+  await kv.entries({ prefix, limit, cursor })
+  await kv.setIfAbsent('key', 1, { ttlSeconds: limit })
+  await storage.cache.set('key', 1, { ttlSeconds: limit })
+  await lists.keys({ prefix, cursor })
+  await approvals.listPending({ sessionId, cursor })
+  await toolState.keys('tool', { prefix, cursor })
+  await toolPreferences.listAllowed({ sessionId, cursor })
+  await prompts.list({ prefix, cursor })
+  await workspaces.list({ limit, cursor })
+  await storage.memories.create({ content: 'x', metadata: { source: undefined, pinned: flag } })
+  await blobs.list({ source: sessionId, cursor })
+  await blobs.delete('id', { force: flag })
+  await blobs.cleanup({ olderThan: at, dryRun: flag })
+  for await (const { seq } of storage.messages.iterate('id', { batchSize: limit })) console.log(seq)
+}
