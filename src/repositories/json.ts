@@ -9,8 +9,9 @@ interface Problem {
 }
 
 /**
- * Any JSON value. Properties whose value is undefined are dropped, as JSON does; what JSON would change in silence
- * (NaN, a Date, a class instance, a hole in an array) is refused, with its path; only -0 becomes 0.
+ * Any JSON value. As in JSON, properties whose value is undefined, symbol keys and the properties of an array besides its
+ * items are dropped, and -0 becomes 0; what else JSON would change in silence (NaN, a Date, a class instance, a hole in
+ * an array) is refused, with its path.
  */
 export const jsonSchema = checked<Json>((value) => problemOf(value, []))
 

@@ -281,7 +281,8 @@ export class Sessions {
   }
 
   /**
-   * A new session with a copy of the conversation, up to and including `throughSeq`; its `parentId` is `id`.
+   * A new session with a copy of the conversation, up to and including `throughSeq`; its `parentId` is `id`. Owner,
+   * metadata and `expiresAt` are those of the original: a copy of what expires does so at the same instant.
    * Errors: NOT_FOUND, ALREADY_EXISTS, INVALID_INPUT. Repeat only with an id.
    */
   async fork(id: string, options: ForkOptions = {}): Promise<SessionSummary> {

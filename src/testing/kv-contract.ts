@@ -41,6 +41,14 @@ export const kvCases: Cases = {
     assert.deepEqual(await kv.set(name(), { kept: 1, dropped: undefined }).then(({ value }) => value), { kept: 1 })
   },
 
+  async 'set leaves out what JSON does'({ storage: { kv }, name }) {
+    const value = { array: Object.assign([1], { extra: 2 }), zero: -0, [Symbol('s')]: 3, gone: undefined }
+    const kept = { array: [1], zero: 0 }
+    assert.deepEqual((await kv.set(name(), value)).value, kept)
+    assert.deepEqual(await kv.get(name()), kept)
+    assert.deepEqual((await kv.setIfAbsent(name('absent'), value)).value, kept)
+  },
+
   async 'set counts versions and keeps the time of creation'({ storage: { kv }, name, clock }) {
     const created = await kv.set(name(), 'a')
     const now = clock.now()
