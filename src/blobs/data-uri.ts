@@ -1,4 +1,4 @@
-import { invalidInput } from '../repositories/input.ts'
+import { invalidInput } from '../input.ts'
 import { isMimeType } from './mime.ts'
 
 /** RFC 4648 with the standard alphabet and padding and nothing else, such as line breaks; else INVALID_INPUT of `input.<of>`. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { StorageError } from '../errors.ts'
-import { invalidInput } from '../repositories/input.ts'
+import { invalidInput } from '../input.ts'
 import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes.ts'
 import { buffersDropped } from './dropped-buffers.ts'
 

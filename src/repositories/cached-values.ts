@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { type Cache, type Entry, VALUE } from '../cache/cache.ts'
+import { keySchema, parseInput } from '../input.ts'
 import type { Json } from '../schema/values.ts'
-import { keySchema, parseInput } from './input.ts'
 import { jsonSchema } from './json.ts'
 
 export interface CachedValuesOptions {

@@ -2,7 +2,6 @@ import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
-import type { Json } from '../schema/values.ts'
 import {
   checkFunction,
   invalidInput,
@@ -12,7 +11,8 @@ import {
   parseInput,
   positionSchema,
   prefixSchema,
-} from './input.ts'
+} from '../input.ts'
+import type { Json } from '../schema/values.ts'
 import { jsonSchema } from './json.ts'
 import { pages } from './listing.ts'
 import type { Page, PageOptions } from './page.ts'

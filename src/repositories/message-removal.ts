@@ -1,9 +1,9 @@
 import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database/db.ts'
 import { batch, statement } from '../database/statement.ts'
+import { MAX_INTEGER } from '../input.ts'
 import type { Tables } from '../schema/tables.ts'
 import { alive, inLivingSession } from './expiry.ts'
-import { MAX_INTEGER } from './input.ts'
 import type { Message } from './messages.ts'
 
 interface Target {

@@ -3,9 +3,6 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
-import type { JsonObject, MessageContent } from '../schema/values.ts'
-import type { RepositoryContext } from './context.ts'
-import { inLivingSession } from './expiry.ts'
 import {
   eachIdOnce,
   idSchema,
@@ -15,7 +12,10 @@ import {
   parseInput,
   positionSchema,
   textSchema,
-} from './input.ts'
+} from '../input.ts'
+import type { JsonObject, MessageContent } from '../schema/values.ts'
+import type { RepositoryContext } from './context.ts'
+import { inLivingSession } from './expiry.ts'
 import { contentSchema, jsonObjectSchema } from './json.ts'
 import { appendMessages, MAX_APPEND } from './message-append.ts'
 import { popMessage, truncateMessages } from './message-removal.ts'

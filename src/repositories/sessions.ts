@@ -4,10 +4,6 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
-import type { Tables } from '../schema/tables.ts'
-import type { JsonObject } from '../schema/values.ts'
-import type { RepositoryContext } from './context.ts'
-import { alive } from './expiry.ts'
 import {
   idSchema,
   instantSchema,
@@ -17,7 +13,11 @@ import {
   positionSchema,
   textSchema,
   versionSchema,
-} from './input.ts'
+} from '../input.ts'
+import type { Tables } from '../schema/tables.ts'
+import type { JsonObject } from '../schema/values.ts'
+import type { RepositoryContext } from './context.ts'
+import { alive } from './expiry.ts'
 import { jsonObjectSchema, mergeJson } from './json.ts'
 import { pages } from './listing.ts'
 import type { Page, PageOptions } from './page.ts'

@@ -5,10 +5,10 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
+import { idSchema, parseInput } from '../input.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Json, ToolExecutionStatus } from '../schema/values.ts'
 import type { RepositoryContext } from './context.ts'
-import { idSchema, parseInput } from './input.ts'
 import { jsonSchema } from './json.ts'
 
 export type { ToolExecutionStatus }

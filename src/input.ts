@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { StorageError } from '../errors.ts'
+import { StorageError } from './errors.ts'
 
 const MAX_ID_BYTES = 255
 const MAX_KEY_BYTES = 1024
