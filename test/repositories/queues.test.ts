@@ -27,16 +27,11 @@ eachDatabase((open) => {
         const { queues } = storage
         const session = `model ${run++}`
         let model: QueueItem[] = []
-        let last = 0
         for (const each of steps) {
           if (each.do === 'push') {
-            const known = model.some(({ id }) => id === each.id)
             const { position } = await queues.push(session, 'q', { id: each.id, n: each.n })
-            if (!known) {
-              expect(position).toBeGreaterThan(model.length === 0 ? 0 : last)
-              model.push({ id: each.id, n: each.n })
-              last = position
-            }
+            if (!model.some(({ id }) => id === each.id)) model.push({ id: each.id, n: each.n })
+            expect(position).toBe(1 + model.findIndex(({ id }) => id === each.id))
           } else if (each.do === 'remove') {
             const left = model.filter(({ id }) => id !== each.id)
             expect(await queues.remove(session, 'q', each.id)).toBe(left.length < model.length)
