@@ -16,8 +16,4 @@ function masked(key: string, value: unknown): unknown {
 const secretKeys = new Set(['password', 'passphrase', 'key'])
 
 const maskUrl = (text: string) =>
-  !text.includes('://')
-    ? text
-    : text
-        .replace(/^(\w+:\/\/[^/?#@:]*:)[^/?#]*@/, '$1***@')
-        .replace(/([?&][^=&#]*(?:pass|key)[^=&#]*=)[^&#]*/gi, '$1***')
+  text.replace(/^(\w+:\/\/[^/?#@:]*:)[^/?#]*@/, '$1***@').replace(/([?&][^=&#]*(?:pass|key)[^=&#]*=)[^&#]*/gi, '$1***')
