@@ -15,7 +15,12 @@ const filter = (positionals[0] ?? '').toLowerCase()
 const MIB = 1024 * 1024
 const size: Omit<LabOptions, 'subject'> = values.quick
   ? { effort: { rounds: 30, sampleMillis: 3, warmupMillis: 200 }, messages: 1e5, sessions: 1e4, blobBytes: 100 * MIB }
-  : { effort: { rounds: 100, sampleMillis: 4, warmupMillis: 500 }, messages: 1e6, sessions: 1e5, blobBytes: 1024 * MIB }
+  : {
+      effort: { rounds: 40, sampleMillis: 25, warmupMillis: 1000 },
+      messages: 1e6,
+      sessions: 1e5,
+      blobBytes: 1024 * MIB,
+    }
 
 const chosen = rows.filter(({ name }) => name.toLowerCase().includes(filter))
 if (chosen.length === 0) {

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { StorageError } from './errors.ts'
+import { recognise, recognisedBy } from './recognition.ts'
 
 const MAX_ID_BYTES = 255
 const MAX_KEY_BYTES = 1024
@@ -7,9 +8,12 @@ const MAX_PAGE = 1000
 const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
 const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 
-/** Text that both databases keep as it is: well-formed, without NUL. `max` counts UTF-16 units. */
-export function textSchema(max: number) {
-  return z.string().max(max).refine(isStorable, 'must be well-formed text without NUL')
+/** Text that both databases keep as it is: well-formed, without NUL; `min` and `max` count UTF-16 units. */
+export function textSchema({ min = 0, max }: { min?: number; max: number }) {
+  return recognisedBy(
+    (text) => typeof text === 'string' && text.length >= min && text.length <= max && isStorable(text),
+    z.string().min(min).max(max).refine(isStorable, 'must be well-formed text without NUL'),
+  )
 }
 
 /** An identifier: 1 to 255 bytes of UTF-8. */
@@ -19,49 +23,47 @@ export const idSchema = boundedText(MAX_ID_BYTES)
 export const keySchema = boundedText(MAX_KEY_BYTES)
 
 /** The beginning of keys; may be empty. */
-export const prefixSchema = textSchema(MAX_KEY_BYTES)
+export const prefixSchema = textSchema({ max: MAX_KEY_BYTES })
 
 /** An instant of the years 1 to 9999. */
-export const instantSchema = z
-  .date()
-  .refine((date) => date.getTime() >= EARLIEST && date.getTime() <= LATEST, 'must be in the years 1 to 9999')
+export const instantSchema = recognisedBy(
+  (date) => date instanceof Date && isInRange(date),
+  z.date().refine(isInRange, 'must be in the years 1 to 9999'),
+)
 
-export const limitSchema = z.int().min(1).max(MAX_PAGE)
+function isInRange(date: Date): boolean {
+  return date.getTime() >= EARLIEST && date.getTime() <= LATEST
+}
+
+export const limitSchema = recognisedBy(isInteger(1, MAX_PAGE), z.int().min(1).max(MAX_PAGE))
 
 /** The integers of the tables end here: a greater one is as good as this, as there is nothing beyond. */
 export const MAX_INTEGER = 2_147_483_647
 const toColumn = (integer: number) => Math.min(integer, MAX_INTEGER)
 
-export const versionSchema = z.int().min(1).transform(toColumn)
+export const versionSchema = recognisedBy(isInteger(1, MAX_INTEGER), z.int().min(1).transform(toColumn))
 
 /** A place in a conversation or a list, or a bound of places. */
-export const positionSchema = z.int().min(0).transform(toColumn)
+export const positionSchema = recognisedBy(isInteger(0, MAX_INTEGER), z.int().min(0).transform(toColumn))
+
+function isInteger(min: number, max: number): (value: unknown) => boolean {
+  return (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max
+}
 
 function boundedText(maxBytes: number) {
-  return z
-    .string()
-    .min(1, 'must not be empty')
-    .refine(isStorable, 'must be well-formed text without NUL')
-    .refine(
-      (text) => text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes,
-      `must be at most ${maxBytes} bytes`,
-    )
+  const isShort = (text: string) => text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes
+  return recognisedBy(
+    (text) => typeof text === 'string' && text !== '' && isShort(text) && isStorable(text),
+    z
+      .string()
+      .min(1, 'must not be empty')
+      .refine(isStorable, 'must be well-formed text without NUL')
+      .refine(isShort, `must be at most ${maxBytes} bytes`),
+  )
 }
 
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
-}
-
-/** The schemas that calls are checked against most, with their bound: zod takes longer to agree than SQLite to answer. */
-const bounds = new Map<unknown, number>([
-  [idSchema, MAX_ID_BYTES],
-  [keySchema, MAX_KEY_BYTES],
-])
-
-/** Whether a text is certainly right for a schema; the schema itself decides what is not, and says why. */
-function isPlainlyRight(schema: z.ZodType, value: unknown): boolean {
-  if (typeof value !== 'string' || value === '') return false
-  return value.length * 3 <= (bounds.get(schema) ?? 0) && isStorable(value)
 }
 
 /** What is appended together has different ids: which of two is to stay nobody can tell. */
@@ -76,7 +78,8 @@ export function eachIdOnce(items: readonly { id?: string }[], context: z.Refinem
 
 /** The value as the schema has it. Errors: INVALID_INPUT with every problem's path; `subject` names the call's argument. */
 export function parseInput<T>(schema: z.ZodType<T>, value: unknown, subject: string): T {
-  if (isPlainlyRight(schema, value)) return value as T // a text is what the schemas in `bounds` parse to
+  const recognised = recognise(schema, value)
+  if (recognised !== undefined) return recognised
   const result = schema.safeParse(value)
   if (result.success) return result.data
   throw invalidInput(

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Cache, Reply } from './cache/cache.ts'
+import type { Cache } from './cache/cache.ts'
 import { CacheAside } from './cache/cache-aside.ts'
 import type { ResolvedConfig } from './config/resolve.ts'
 import { Database } from './database/database.ts'
@@ -7,6 +7,7 @@ import { databaseIdentity } from './database/identity.ts'
 import { schemaHash } from './database/migrate.ts'
 import { StorageError } from './errors.ts'
 import type { Logger } from './logger.ts'
+import type { Reply } from './reply.ts'
 import type { Found, Load, RowCache, RowKey } from './repositories/context.ts'
 
 /** As many conversations as a process can have going; one that it has lost sight of only loses its place in the cache. */

@@ -149,7 +149,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
       const select = { sql: 'select 1', params: [], writes: false }
       const layers = {
         cache: await probe(resolved.cache.type, () => cache.ping()),
-        database: await probe(resolved.database.type, () => database.run(select)),
+        database: await probe(resolved.database.type, async () => database.run(select)),
         blobStore: await probe(resolved.blobStore.type, () => blobs.bytes.ping()),
       }
       return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }

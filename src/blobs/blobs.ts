@@ -29,7 +29,7 @@ const EVER = new Date('9999-12-31T23:59:59.999Z')
 const NEVER = new Date('0001-01-01T00:00:00.000Z')
 
 export const putOptionsSchema = z.strictObject({
-  name: textSchema(1024).optional(),
+  name: textSchema({ max: 1024 }).optional(),
   mimeType: mimeTypeSchema.optional(),
   source: idSchema.optional(),
   metadata: jsonObjectSchema.optional(),

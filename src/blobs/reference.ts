@@ -33,9 +33,9 @@ export function findReferences(value: unknown, found: Set<string> = new Set()): 
   } else if (Array.isArray(value)) {
     for (const item of value) findReferences(item, found)
   } else if (typeof value === 'object' && value !== null) {
-    for (const [key, item] of Object.entries(value)) {
+    for (const key of Object.keys(value)) {
       findReferences(key, found)
-      findReferences(item, found)
+      findReferences((value as Record<string, unknown>)[key], found) // key is one of its own
     }
   }
   return found

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { ABSENT, BYPASS, type Cache, type Entry, isAnswer, isOver, LEASE, type Reply, VALUE } from './cache.ts'
+import type { Reply } from '../reply.ts'
+import { ABSENT, BYPASS, type Cache, type Entry, isAnswer, isOver, LEASE, VALUE } from './cache.ts'
 import { decode, encode } from './exact-json.ts'
 import { Flights } from './flights.ts'
 

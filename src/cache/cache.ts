@@ -1,3 +1,5 @@
+import type { Reply } from '../reply.ts'
+
 /**
  * What a key holds: `V` and a value, `N` for a row that is known to be absent, or `L` and the token of the one reader
  * that may fill the key.
@@ -20,9 +22,6 @@ export function isAnswer(entry: Entry | null): entry is Entry {
 export function isOver(instant: number, now: () => number): boolean {
   return instant !== Number.POSITIVE_INFINITY && instant <= now()
 }
-
-/** The answer comes at once where the cache is in this process. */
-export type Reply<T> = T | Promise<T>
 
 /**
  * A place that keeps entries for a while, as the cache-aside protocol and the program's own values need it. It may

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { StorageError } from '../errors.ts'
+import type { Reply } from '../reply.ts'
 import * as postgres from '../schema/postgres.ts'
 import * as sqlite from '../schema/sqlite.ts'
 import type { Tables } from '../schema/tables.ts'
@@ -41,22 +42,16 @@ export class Database implements Db {
     return this.#orm
   }
 
-  async run(query: Query): Promise<readonly Row[]> {
-    this.#enter()
-    try {
-      return await this.driver.run(query)
-    } finally {
-      this.#leave()
-    }
+  run(query: Query): Reply<readonly Row[]> {
+    this.check()
+    const rows = this.driver.run(query)
+    return rows instanceof Promise ? this.during(() => rows) : rows
   }
 
-  async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
-    this.#enter()
-    try {
-      return await this.driver.batch(queries)
-    } finally {
-      this.#leave()
-    }
+  batch(queries: readonly Query[]): Reply<(readonly Row[])[]> {
+    this.check()
+    const rows = this.driver.batch(queries)
+    return rows instanceof Promise ? this.during(() => rows) : rows
   }
 
   /**

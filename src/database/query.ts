@@ -52,6 +52,7 @@ function encoderOf(param: unknown): (args: Arguments) => unknown {
   if (is(param, Placeholder)) return argument(param.name)
   if (is(param, Param) && is(param.value, Placeholder)) {
     const given = argument(param.value.name)
+    if (param.encoder.mapToDriverValue === Column.prototype.mapToDriverValue) return given
     return (args) => {
       const value = given(args)
       return value === null ? null : param.encoder.mapToDriverValue(value)

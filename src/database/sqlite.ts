@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
 import type { ResolvedConfig } from '../config/resolve.ts'
 import { StorageError } from '../errors.ts'
+import type { Reply } from '../reply.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from './db.ts'
 import { importDriver } from './import-driver.ts'
 import type { Query, Row } from './query.ts'
@@ -81,39 +82,36 @@ class SqliteDriver implements Driver {
     this.#openReader = openReader
   }
 
-  async run(query: Query): Promise<readonly Row[]> {
-    try {
-      if (query.writes) return await this.#queue.write(() => this.#writer.run(query), { single: true })
-      const rows = this.#read((connection) => connection.run(query))
-      return rows instanceof Promise ? await rows : rows
-    } catch (error) {
-      throw sqliteError(error)
-    }
+  run(query: Query): Reply<Row[]> {
+    if (query.writes) return this.#queue.write(() => this.#writer.run(query), { single: true })
+    return this.#read((connection) => connection.run(query))
   }
 
   /** While a transaction holds the writer, its connection would show what has not been committed. */
-  #read<T>(work: (connection: SqliteConnection) => T): T | Promise<T> {
+  #read<T>(work: (connection: SqliteConnection) => T): Reply<T> {
     const openReader = this.#openReader
     if (openReader === undefined && !this.#queue.free) {
       return this.#queue.write(() => work(this.#writer), { single: true })
     }
-    return this.#queue.whenUnlocked(() => {
-      // Asked at each attempt: a transaction may have begun since the one before.
-      if (openReader === undefined || this.#queue.free) return work(this.#writer)
-      this.#reader ??= openReader()
-      return work(this.#reader)
-    })
+    const fail = (error: unknown) => Promise.reject(sqliteError(error))
+    try {
+      const reply = this.#queue.whenUnlocked(() => {
+        // Asked at each attempt: a transaction may have begun since the one before.
+        if (openReader === undefined || this.#queue.free) return work(this.#writer)
+        this.#reader ??= openReader()
+        return work(this.#reader)
+      })
+      return reply instanceof Promise ? reply.catch(fail) : reply
+    } catch (error) {
+      return fail(error)
+    }
   }
 
-  async batch(queries: readonly Query[]): Promise<Row[][]> {
-    try {
-      if (queries.some(({ writes }) => writes)) {
-        return await this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
-      }
-      return await this.#read((connection) => connection.snapshot(queries))
-    } catch (error) {
-      throw sqliteError(error)
+  batch(queries: readonly Query[]): Reply<Row[][]> {
+    if (queries.some(({ writes }) => writes)) {
+      return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
     }
+    return this.#read((connection) => connection.snapshot(queries))
   }
 
   async begin(): Promise<DriverTransaction> {

@@ -39,7 +39,7 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
   const queryOf = (query: CompiledQuery, args: Args): Query => ({
     sql: query.sql,
     writes: query.writes,
-    params: query.encode(args as Record<string, unknown>), // Args is an object whose keys are the placeholders' names
+    params: query.encode(args as Record<string, unknown>), // an object, or an array, whose keys are the placeholders' names
   })
   // The builder's type says what its rows decode to.
   const decode = (query: CompiledQuery, row: Row) => query.decode(row) as R
@@ -47,12 +47,14 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
   return {
     async all(db, args) {
       const query = compile(db)
-      const rows = await db.run(queryOf(query, args))
+      const reply = db.run(queryOf(query, args))
+      const rows = reply instanceof Promise ? await reply : reply
       return rows.map((row) => decode(query, row))
     },
     async first(db, args) {
       const query = compile(db)
-      const row = (await db.run(queryOf(query, args)))[0]
+      const reply = db.run(queryOf(query, args))
+      const [row] = reply instanceof Promise ? await reply : reply
       return row === undefined ? undefined : decode(query, row)
     },
     with: (args) => ({
@@ -69,7 +71,8 @@ export async function batch<const Calls extends readonly Call<unknown>[]>(
   db: Db,
   calls: Calls,
 ): Promise<Results<Calls>> {
-  const results = await db.batch(calls.map((call) => call.query(db)))
+  const reply = db.batch(calls.map((call) => call.query(db)))
+  const results = reply instanceof Promise ? await reply : reply
   // Each call's own decoder ran on its own rows, in order.
   return results.map((rows, i) => rows.map((row) => calls[i]?.decode(db, row))) as Results<Calls>
 }
@@ -94,7 +97,7 @@ export function rowsStatement<Args extends object, R>(
 ): RowsStatement<Args, R> {
   const widths = WIDTHS.map((width) => ({
     width,
-    statement: statement<Record<string, unknown>, R>((db) =>
+    statement: statement<readonly Args[], R>((db) =>
       build(
         db,
         Array.from({ length: width }, (_, i) => placeholders<Args>(`${i}.`)),
@@ -107,7 +110,7 @@ export function rowsStatement<Args extends object, R>(
       let start = 0
       for (const { width, statement } of widths) {
         for (; rows.length - start >= width; start += width) {
-          calls.push(statement.with({ ...rows.slice(start, start + width) }))
+          calls.push(statement.with(rows.slice(start, start + width)))
         }
       }
       return calls

@@ -1,8 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isBusy, type SqliteConnection } from './sqlite-connection.ts'
+import type { Reply } from '../reply.ts'
+import { isBusy, type SqliteConnection, sqliteError } from './sqlite-connection.ts'
 
 /** How many waiting writes share one commit; bounds how long the event loop is held. */
 const GROUP_SIZE = 256
+
+/** How long writes that follow one another may keep the event loop from turning; or one commit, if that takes longer. */
+const HELD_MILLIS = 4
 
 interface Write {
   run: () => unknown
@@ -29,6 +33,10 @@ export class WriteQueue {
   readonly #durable: boolean
   readonly #waiting: (Write | Turn)[] = []
   #draining = false
+  /** Whether the last commit was of one write. */
+  #alone = false
+  /** When the event loop last turned for a commit. */
+  #turnedAt = 0
 
   /** `durable` says that a commit costs an fsync, which is worth sharing. */
   constructor(
@@ -45,13 +53,19 @@ export class WriteQueue {
     return !this.#draining
   }
 
-  /** Runs statements of one atomic write when their turn comes. */
-  write<T>(run: () => T, { single }: { single: boolean }): Promise<T> {
+  /** Runs statements of one atomic write when their turn comes. What fails does so by the promise, as a StorageError. */
+  write<T>(run: () => T, { single }: { single: boolean }): Reply<T> {
+    if (!this.#durable && this.free) {
+      try {
+        return this.#inTransaction({ run, single })
+      } catch (error) {
+        return Promise.reject(sqliteError(error))
+      }
+    }
     return new Promise<T>((resolve, reject) => {
+      const fail = (error: unknown) => reject(sqliteError(error))
       // resolve takes what run returns: the queue only keeps them together.
-      const write: Write = { run, single, resolve: resolve as (value: unknown) => void, reject }
-      if (!this.#durable && this.free) this.#settle(write, () => this.#inTransaction(write))
-      else this.#enqueue(write)
+      this.#enqueue({ run, single, resolve: resolve as (value: unknown) => void, reject: fail })
     })
   }
 
@@ -67,7 +81,7 @@ export class WriteQueue {
   }
 
   /** Runs `attempt` again on a timer while another connection holds the lock: a wait inside SQLite would stop the event loop. */
-  whenUnlocked<T>(attempt: () => T): T | Promise<T> {
+  whenUnlocked<T>(attempt: () => T): Reply<T> {
     try {
       return attempt()
     } catch (error) {
@@ -92,23 +106,38 @@ export class WriteQueue {
     this.#waiting.push(entry)
     if (this.#draining) return
     this.#draining = true
-    void this.#drain()
+    this.#schedule()
   }
 
-  async #drain(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      // What becomes ready while this turn's callbacks run joins the same commit.
-      if (this.#durable) await new Promise(setImmediate)
-      const [head] = this.#waiting
-      if (head !== undefined && 'granted' in head) {
-        this.#waiting.shift()
-        head.granted()
-        await head.released
-      } else {
-        await this.#commitTogether(this.#takeGroup())
-      }
+  /**
+   * What becomes ready in this turn of the event loop is to join the same commit. After a write without company only what
+   * is ready now is waited for: a program that awaits each of its writes would pay for a turn at each.
+   */
+  #schedule(): void {
+    if (!this.#durable) void this.#serve()
+    else if (this.#alone && performance.now() - this.#turnedAt < HELD_MILLIS) process.nextTick(() => this.#serve())
+    else {
+      setImmediate(() => {
+        this.#turnedAt = performance.now()
+        void this.#serve()
+      })
     }
-    this.#draining = false
+  }
+
+  /** Never rejects. */
+  async #serve(): Promise<void> {
+    const [head] = this.#waiting
+    if (head !== undefined && 'granted' in head) {
+      this.#waiting.shift()
+      head.granted()
+      await head.released
+    } else {
+      const group = this.#takeGroup()
+      this.#alone = group.length === 1
+      await this.#commitTogether(group)
+    }
+    if (this.#waiting.length > 0) this.#schedule()
+    else this.#draining = false
   }
 
   #takeGroup(): Write[] {
@@ -126,7 +155,8 @@ export class WriteQueue {
     const [only] = group
     if (only !== undefined && group.length === 1) {
       try {
-        only.resolve(await this.whenUnlocked(() => this.#inTransaction(only)))
+        const value = this.whenUnlocked(() => this.#inTransaction(only))
+        only.resolve(value instanceof Promise ? await value : value)
       } catch (error) {
         only.reject(error)
       }
@@ -153,15 +183,7 @@ export class WriteQueue {
     for (const { write, value } of done) write.resolve(value)
   }
 
-  #settle(write: Write, run: () => unknown): void {
-    try {
-      write.resolve(run())
-    } catch (error) {
-      write.reject(error)
-    }
-  }
-
-  #inTransaction(write: Write): unknown {
+  #inTransaction<T>(write: { run: () => T; single: boolean }): T {
     if (write.single) return write.run()
     this.#writer.control('BEGIN IMMEDIATE')
     try {

@@ -35,7 +35,7 @@ export interface Approval {
 export const approvalRequestSchema = z.strictObject({
   id: idSchema.optional(),
   sessionId: idSchema.nullable().optional(),
-  type: textSchema(255).min(1),
+  type: textSchema({ min: 1, max: 255 }),
   request: jsonSchema.optional(),
 })
 export interface ApprovalRequest {
@@ -50,7 +50,7 @@ export interface ApprovalRequest {
 
 export const approvalResponseSchema = z.strictObject({
   id: idSchema,
-  decision: textSchema(100).min(1),
+  decision: textSchema({ min: 1, max: 100 }),
   data: jsonSchema.optional(),
 })
 export interface ApprovalResponseInput {

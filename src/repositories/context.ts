@@ -1,5 +1,5 @@
-import type { Reply } from '../cache/cache.ts'
 import type { Db } from '../database/db.ts'
+import type { Reply } from '../reply.ts'
 
 /** What every repository is given beside its database handle. */
 export interface RepositoryContext {

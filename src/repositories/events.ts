@@ -24,7 +24,7 @@ export interface AgentEvent {
   occurredAt: Date
 }
 
-const typeSchema = textSchema(255).min(1)
+const typeSchema = textSchema({ min: 1, max: 255 })
 
 export const eventInputSchema = z.strictObject({
   id: idSchema.optional(),

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { recognisedBy } from '../recognition.ts'
 import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
 
 const MAX_DEPTH = 500
@@ -20,6 +21,12 @@ export const jsonObjectSchema = checked<JsonObject>((value) =>
   isPlainObject(value) ? problemOf(value, []) : { path: [], message: 'must be a plain object of JSON values' },
 )
 
+/** What storing and reading a JSON value makes of it: a value of its own, without what JSON drops. */
+export function jsonCopy<T extends Json>(value: T): T {
+  // A text is the same; and JSON keeps the type of what `jsonSchema` lets through.
+  return typeof value === 'string' ? value : (JSON.parse(JSON.stringify(value)) as T)
+}
+
 /** `current` with the patch's properties in place of its own; one that is undefined in the patch goes. */
 export function mergeJson(current: JsonObject, patch: Readonly<Record<string, Json | undefined>>): JsonObject {
   const entries = Object.entries({ ...current, ...patch })
@@ -37,10 +44,11 @@ export const contentSchema = checked<MessageContent>((content) => {
 })
 
 function checked<T>(problemIn: (value: unknown) => Problem | undefined) {
-  return z.custom<T>().superRefine((value, context) => {
+  const schema = z.custom<T>().superRefine((value, context) => {
     const problem = problemIn(value)
     if (problem) context.addIssue({ code: 'custom', ...problem })
   })
+  return recognisedBy((value) => problemIn(value) === undefined, schema)
 }
 
 function problemOf(value: unknown, path: (string | number)[]): Problem | undefined {

@@ -28,7 +28,7 @@ const sourceSchema = z.enum(['user', 'system'])
 
 const tagsSchema = z
   .array(
-    textSchema(50)
+    textSchema({ max: 50 })
       .min(1)
       .regex(/^\P{Cc}*$/u, 'must not hold control characters'),
   )
@@ -46,7 +46,7 @@ const metadataSchema = jsonObjectSchema.pipe(
 )
 
 export const memoryInputSchema = z.strictObject({
-  content: textSchema(10_000).min(1),
+  content: textSchema({ min: 1, max: 10_000 }),
   tags: tagsSchema.optional(),
   metadata: metadataSchema.optional(),
 })

@@ -5,10 +5,11 @@ import type { Db } from '../database/db.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { JsonObject } from '../schema/values.ts'
-import { alive } from './expiry.ts'
+import { alive, inLivingSession } from './expiry.ts'
+import { jsonCopy } from './json.ts'
 import { mentionsOfNew } from './message-references.ts'
 import type { Message, messageInputSchema } from './messages.ts'
-import { replacingExpired } from './session-removal.ts'
+import { isRefusal, replacingExpired } from './session-removal.ts'
 
 interface TakeNumbers {
   sessionId: string
@@ -17,72 +18,59 @@ interface TakeNumbers {
   count: number
 }
 
-const takeNumbers = takingNumbers(false)
-const takeNumbersAndTell = takingNumbers(true)
-
 /**
- * Creates the session if need be, counts the messages and takes their numbers. It holds the session's row: appends to one
- * session follow each other. `tells`: when the session was created. In memory that is a tenth of the time of an append.
+ * Creates the session if need be, counts the messages and takes their numbers, the last of which it tells. It holds the
+ * session's row: appends to one session follow each other.
  */
-function takingNumbers(tells: boolean) {
-  return statement<TakeNumbers, { createdAt: Date }>(({ orm, tables: { sessions: s } }, arg) => {
-    const count = sql`cast(${arg.count} as integer)`
-    const take = orm
-      .insert(s)
-      .values({
-        id: arg.sessionId,
-        metadata: arg.metadata,
-        version: 1,
-        createdAt: arg.now,
-        updatedAt: arg.now,
-        lastSeq: count,
-        messageCount: count,
+const takeNumbers = statement(({ orm, tables: { sessions: s } }, arg: TakeNumbers) => {
+  const count = sql`cast(${arg.count} as integer)`
+  return orm
+    .insert(s)
+    .values({
+      id: arg.sessionId,
+      metadata: arg.metadata,
+      version: 1,
+      createdAt: arg.now,
+      updatedAt: arg.now,
+      lastSeq: count,
+      messageCount: count,
+      lastActiveAt: arg.now,
+    })
+    .onConflictDoUpdate({
+      target: s.id,
+      set: {
+        lastSeq: sql`${s.lastSeq} + ${count}`,
+        messageCount: sql`${s.messageCount} + ${count}`,
         lastActiveAt: arg.now,
-      })
-      .onConflictDoUpdate({
-        target: s.id,
-        set: {
-          lastSeq: sql`${s.lastSeq} + ${count}`,
-          messageCount: sql`${s.messageCount} + ${count}`,
-          lastActiveAt: arg.now,
-        },
-        setWhere: alive(s, arg.now),
-      })
-    return tells ? take.returning({ createdAt: s.createdAt }) : take
-  })
-}
+      },
+      setWhere: alive(s, arg.now),
+    })
+    .returning({ lastSeq: s.lastSeq, createdAt: s.createdAt })
+})
 
 /** `fromLast` leads from the session's last seq, just taken, to that of the row. No seq, and so an error, where the session has expired. */
-const insertMessages = rowsStatement(
-  ({ orm, tables: { messages, sessions: s } }, rows: (Omit<Message, 'seq'> & { fromLast: number; now: Date })[]) =>
-    orm
-      .insert(messages)
-      .values(
-        rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
-          sessionId,
-          seq: sql`(select ${s.lastSeq} from ${s} where ${and(eq(s.id, sessionId), alive(s, now))}) + cast(${fromLast} as integer)`,
-          id,
-          role,
-          content,
-          metadata,
-          createdAt,
-        })),
-      )
-      .returning(),
+const insertMessages = rowsStatement(({ orm, tables: { messages, sessions: s } }, rows: NewMessage[]) =>
+  orm.insert(messages).values(
+    rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
+      sessionId,
+      seq: sql`(select ${s.lastSeq} from ${s} where ${and(eq(s.id, sessionId), alive(s, now))}) + cast(${fromLast} as integer)`,
+      id,
+      role,
+      content,
+      metadata,
+      createdAt,
+    })),
+  ),
 )
 
 /** How many messages one append takes. */
 export const MAX_APPEND = 1000
 
-interface Manner {
-  now: Date
-  /** Whether to tell when the session was created. */
-  tells: boolean
-}
+type NewMessage = Omit<Message, 'seq'> & { now: Date; fromLast: number }
 
 export interface Appended {
   messages: Message[]
-  /** When their session was created, if that was asked for; undefined where some of them were there before. */
+  /** When their session was created; undefined where some of them were there before. */
   sessionCreatedAt?: Date
 }
 
@@ -94,54 +82,63 @@ export async function appendMessages(
   db: Db,
   sessionId: string,
   inputs: readonly z.output<typeof messageInputSchema>[],
-  manner: Manner,
+  now: Date,
 ): Promise<Appended> {
-  const { now } = manner
-  const given = inputs.map(({ id = randomUUID(), role, content, metadata = {}, createdAt = now }) => {
-    return { sessionId, id, role, content, metadata, createdAt, now }
-  })
-  // A session that has expired gives no seq; the conversation starts anew.
-  return replacingExpired(db, { id: sessionId, now }, () => appendNew(db, sessionId, given, manner))
-}
-
-type Given = Omit<Parameters<typeof insertMessages.with>[0][number], 'fromLast'>
-
-async function appendNew(db: Db, sessionId: string, given: readonly Given[], manner: Manner): Promise<Appended> {
-  const ids = given.map(({ id }) => id)
-  const stored = new Map<string, Message>()
-  for (let known = -1; ; ) {
-    const unknown = given.filter(({ id }) => !stored.has(id))
-    try {
-      const appended = unknown.length === 0 ? { messages: [] } : await insertAll(db, sessionId, unknown, manner)
-      if (stored.size === 0) return appended
-      for (const message of appended.messages) stored.set(message.id, message)
-      return { messages: ids.map((id) => stored.get(id)).filter((message) => message !== undefined) }
-    } catch (error) {
-      const repeated = error instanceof StorageError && error.code === 'ALREADY_EXISTS'
-      // Where nothing was learned it is no id that is taken.
-      if (!repeated || stored.size === known) throw error
-    }
-    known = stored.size
-    for (const message of await storedMessages(db, sessionId, ids)) stored.set(message.id, message)
+  if (inputs.length === 0) return { messages: [] }
+  // What is returned is what was stored: nothing the caller goes on to change.
+  const given = inputs.map(({ id = randomUUID(), role, content, metadata, createdAt = now }, i) => ({
+    sessionId,
+    id,
+    role,
+    content: jsonCopy(content),
+    metadata: metadata === undefined ? {} : jsonCopy(metadata),
+    createdAt: new Date(createdAt),
+    now,
+    fromLast: i + 1 - inputs.length,
+  }))
+  try {
+    return await insertAll(db, sessionId, given, now)
+  } catch (error) {
+    if (!isRefusal(error)) throw error
+    // A session that has expired gives no seq; the conversation starts anew.
+    return replacingExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now))
   }
 }
 
-async function insertAll(
-  db: Db,
-  sessionId: string,
-  given: readonly Given[],
-  { now, tells }: Manner,
-): Promise<Appended> {
-  const rows = given.map((message, i) => ({ ...message, fromLast: i + 1 - given.length }))
-  const take = (tells ? takeNumbersAndTell : takeNumbers).with({ sessionId, metadata: {}, now, count: given.length })
-  const [taken, ...inserted] = await batch(db, [take, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
-  return { messages: inserted.flat(), sessionCreatedAt: taken?.[0]?.createdAt }
+/** For a repeat: the stored messages as they are, and the others appended, which another caller may be doing as well. */
+async function appendMissing(db: Db, sessionId: string, given: readonly NewMessage[], now: Date): Promise<Appended> {
+  const ids = given.map(({ id }) => id)
+  const known = new Map<string, Message>()
+  for (let before = -1; ; ) {
+    for (const message of await selectMessages(db, sessionId, ids, now)) known.set(message.id, message)
+    const missing = given.filter(({ id }) => !known.has(id))
+    const rest = missing.map((message, i) => ({ ...message, fromLast: i + 1 - missing.length }))
+    try {
+      const { messages } = rest.length === 0 ? { messages: [] } : await insertAll(db, sessionId, rest, now)
+      for (const message of messages) known.set(message.id, message)
+      return { messages: ids.map((id) => known.get(id)).filter((message) => message !== undefined) }
+    } catch (error) {
+      const isTaken = error instanceof StorageError && error.code === 'ALREADY_EXISTS'
+      if (!isTaken || known.size === before) throw error // where nothing was learned it is no id
+      before = known.size
+    }
+  }
 }
 
-function storedMessages(db: Db, sessionId: string, ids: string[]): Promise<Message[]> {
-  const { messages } = db.tables
+async function insertAll(db: Db, sessionId: string, rows: readonly NewMessage[], now: Date): Promise<Appended> {
+  const take = takeNumbers.with({ sessionId, metadata: {}, now, count: rows.length })
+  const [[taken]] = await batch(db, [take, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
+  if (taken === undefined) throw new StorageError('DATABASE_FAILED', 'The session gave no numbers')
+  const messages = rows.map(({ id, role, content, metadata, createdAt, fromLast }) => {
+    return { sessionId, seq: taken.lastSeq + fromLast, id, role, content, metadata, createdAt }
+  })
+  return { messages, sessionCreatedAt: taken.createdAt }
+}
+
+async function selectMessages(db: Db, sessionId: string, ids: string[], now: Date): Promise<Message[]> {
+  const { messages: m } = db.tables
   return db.orm
     .select()
-    .from(messages)
-    .where(and(eq(messages.sessionId, sessionId), inArray(messages.id, ids)))
+    .from(m)
+    .where(and(eq(m.sessionId, sessionId), inArray(m.id, ids), inLivingSession(db.tables, sessionId, now)))
 }

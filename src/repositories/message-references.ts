@@ -39,26 +39,29 @@ const removeUnmentioned = statement(
   },
 )
 
-type Mentioning = Pick<Message, 'sessionId' | 'id'> & { values: readonly unknown[] }
-
 /** Records what messages mention, in the batch that inserts them. */
 export function mentionsOfNew(messages: readonly Omit<Message, 'seq'>[], now: Date): Call<never>[] {
-  const mentioning = messages.map(({ sessionId, id, content, metadata }) => {
-    return { sessionId, id, values: [content, metadata] }
-  })
-  return mentions(mentioning, now)
+  const found: Mention[] = []
+  for (const message of messages) found.push(...mentionsIn(message, [message.content, message.metadata]))
+  return mentions(found, now)
 }
 
-/** The same in the batch that changes fields of a message, after it; what is mentioned no more is forgotten. */
-export function mentionsOfChanged(message: Mentioning, now: Date): Call<never>[] {
+/** The same in the batch that changes `values` of a message, after it; what is mentioned no more is forgotten. */
+export function mentionsOfChanged(
+  message: Pick<Message, 'sessionId' | 'id'>,
+  values: readonly unknown[],
+  now: Date,
+): Call<never>[] {
   const { sessionId, id: messageId } = message
-  return [...mentions([message], now), removeUnmentioned.with({ sessionId, messageId })]
+  return [...mentions(mentionsIn(message, values), now), removeUnmentioned.with({ sessionId, messageId })]
 }
 
-function mentions(messages: readonly Mentioning[], now: Date): Call<never>[] {
-  const found = messages.flatMap(({ sessionId, id: messageId, values }) =>
-    Array.from(findReferences(values), (blobId) => ({ blobId, sessionId, messageId })),
-  )
+function mentionsIn({ sessionId, id }: Pick<Message, 'sessionId' | 'id'>, values: readonly unknown[]): Mention[] {
+  return Array.from(findReferences(values), (blobId) => ({ blobId, sessionId, messageId: id }))
+}
+
+function mentions(found: readonly Mention[], now: Date): Call<never>[] {
+  if (found.length === 0) return []
   // Sorted: two that mention the same blobs wait for one another, but not crosswise.
   const blobIds = [...new Set(found.map(({ blobId }) => blobId))].sort()
   return [

@@ -38,7 +38,7 @@ export async function updateMessage(
   const fields = given.map(([field]) => field as keyof Patch) // the keys of a patch
   const update = updateOf(fields.sort()).with({ sessionId, id, now, ...Object.fromEntries(given) })
   const values = [patch.content, patch.metadata].filter((value) => value !== undefined)
-  const mentions = values.length > 0 ? mentionsOfChanged({ sessionId, id, values }, now) : []
+  const mentions = values.length > 0 ? mentionsOfChanged({ sessionId, id }, values, now) : []
   const [[updated]] = await batch(db, [update, ...mentions])
   return updated
 }

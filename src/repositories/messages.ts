@@ -37,7 +37,7 @@ export interface Message {
 
 export const messageInputSchema = z.strictObject({
   id: idSchema.optional(),
-  role: textSchema(100).min(1),
+  role: textSchema({ min: 1, max: 100 }),
   content: contentSchema,
   metadata: jsonObjectSchema.optional(),
   createdAt: instantSchema.optional(),
@@ -144,15 +144,16 @@ export class Messages {
       ? parseInput(appendSchema, input, 'messages')
       : [parseInput(messageInputSchema, input, 'message')]
     const { cache } = this.#context
-    const manner = { now: this.#context.now(), tells: cache.isShared }
+    const now = this.#context.now()
     const { messages } = await cache.write(
       cachedRowsOf(sessionId),
-      () => appendMessages(this.#db, sessionId, inputs, manner),
+      () => appendMessages(this.#db, sessionId, inputs, now),
       // The session stays as it is, and so in the cache. But its absence may be there from before it was created.
-      ({ messages, sessionCreatedAt: createdAt }) => ({
-        name: createdAt && incarnationOf({ id: sessionId, createdAt }),
-        isNew: messages.some(({ seq }) => seq === 1) || (cache.isShared && createdAt === undefined),
-      }),
+      ({ messages, sessionCreatedAt: createdAt }) => {
+        const isNew = messages.some(({ seq }) => seq === 1)
+        if (!cache.isShared) return { isNew }
+        return createdAt ? { isNew, name: incarnationOf({ id: sessionId, createdAt }) } : { isNew: true }
+      },
     )
     if (Array.isArray(input)) return messages
     return messages[0] as Message // one row in, one message out

@@ -24,7 +24,7 @@ export interface Prompt {
 export const promptInputSchema = z.strictObject({
   name: keySchema,
   content: jsonSchema,
-  description: textSchema(10_000).nullable().optional(),
+  description: textSchema({ max: 10_000 }).nullable().optional(),
   metadata: jsonObjectSchema.optional(),
 })
 export interface PromptInput {

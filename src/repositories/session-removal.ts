@@ -87,11 +87,15 @@ export async function replacingExpired<T>(
   try {
     return await write()
   } catch (error) {
-    const refused = error instanceof StorageError && ['ALREADY_EXISTS', 'DATABASE_FAILED'].includes(error.code)
-    if (!refused) throw error
+    if (!isRefusal(error)) throw error
     await removeExpiredSession(db, id, now)
     return write()
   }
+}
+
+/** Whether the database has refused a write for what is there already. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof StorageError && ['ALREADY_EXISTS', 'DATABASE_FAILED'].includes(error.code)
 }
 
 /** The ids of expired sessions, which are removed as they go. */

@@ -53,7 +53,7 @@ export interface SessionSummary extends Session {
   lastActiveAt: Date
 }
 
-const title = textSchema(1000).nullable()
+const title = textSchema({ max: 1000 }).nullable()
 
 export const sessionInputSchema = z.strictObject({
   id: idSchema.optional(),
@@ -90,6 +90,7 @@ export interface ForkOptions {
   throughSeq?: number | undefined
 }
 
+const updateOptionsSchema = z.strictObject({ ifVersion: versionSchema.optional() })
 const listSchema = z.strictObject({
   ownerId: idSchema.optional(),
   limit: limitSchema.optional(),
@@ -213,7 +214,7 @@ export class Sessions {
   async update(id: string, patch: SessionPatch, options: { ifVersion?: number | undefined } = {}): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const values = parseInput(sessionPatchSchema, patch, 'patch')
-    const { ifVersion } = parseInput(z.strictObject({ ifVersion: versionSchema.optional() }), options, 'options')
+    const { ifVersion } = parseInput(updateOptionsSchema, options, 'options')
     const { sessions } = this.#db.tables
     const now = this.#context.now()
     const update = async () =>

@@ -26,7 +26,7 @@ export interface Workspace {
 export const workspaceInputSchema = z.strictObject({
   id: idSchema.optional(),
   path: keySchema,
-  name: textSchema(1000).nullable().optional(),
+  name: textSchema({ max: 1000 }).nullable().optional(),
   metadata: jsonObjectSchema.optional(),
 })
 export interface WorkspaceInput {

@@ -39,7 +39,7 @@ export function times<T>(count: number, make: (index: number) => T): T[] {
 }
 
 /** How each ended: `ok`, or the error's code. */
-export async function outcomes(calls: readonly Promise<unknown>[]): Promise<string[]> {
+export async function outcomes(calls: readonly unknown[]): Promise<string[]> {
   const settled = await Promise.allSettled(calls)
   return settled.map((each) => (each.status === 'fulfilled' ? 'ok' : String(each.reason.code ?? each.reason)))
 }

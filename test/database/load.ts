@@ -84,7 +84,7 @@ export class Load {
     if (kind === 'batch') await this.#database.batch(parts)
     if (kind === 'transaction') {
       await this.#database.transaction(async (tx) => {
-        for (const part of parts) await tx.transaction((nested) => nested.run(part))
+        for (const part of parts) await tx.transaction(async (nested) => nested.run(part))
       })
     }
     this.#acknowledged.push(id)

@@ -147,7 +147,7 @@ test('a statement that takes longer than statementTimeoutMillis is cancelled: TI
     options: { statementTimeoutMillis: 100 },
   })
   const [[pid = []] = []] = [await driver.run(read('select pg_backend_pid()'))]
-  const error = await driver.run(read('select pg_sleep($1)', 20)).catch((error) => error)
+  const error = await Promise.resolve(driver.run(read('select pg_sleep($1)', 20))).catch((error) => error)
   expect(error).toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('statementTimeoutMillis') })
   expect(await driver.run(read('select pg_backend_pid()'))).toEqual([pid])
 })
@@ -157,7 +157,7 @@ test('an error of the server carries no values, neither parameters nor the row',
   await driver.run(write('create table t (id int primary key, secret text)'))
   const insert = write('insert into t values ($1, $2)', 1, 'hunter2')
   await driver.run(insert)
-  const error = await driver.run(insert).catch((error) => error)
+  const error = await Promise.resolve(driver.run(insert)).catch((error) => error)
   expect(error).toMatchObject({ code: 'ALREADY_EXISTS', details: { postgresCode: '23505', table: 't' } })
   const { cause } = error
   expect(JSON.stringify([error.message, { ...error }, { ...cause }, cause.message, cause.stack])).not.toContain(

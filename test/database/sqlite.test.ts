@@ -97,7 +97,7 @@ test('a file that nobody may write is READ_ONLY too', async () => {
   const driver = await sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
   expect(await driver.run(read('select count(*) from t'))).toEqual([[0]])
   const insert = write('insert into t values (1)')
-  const inTransaction = new Database(driver).transaction((tx) => tx.run(insert))
+  const inTransaction = new Database(driver).transaction(async (tx) => tx.run(insert))
   expect(await outcomes([driver.run(insert), driver.batch([insert, insert]), inTransaction])).toEqual(
     times(3, () => 'READ_ONLY'),
   )

@@ -99,7 +99,7 @@ describe('a connection that ends while statements wait in its queue', () => {
     })
     await expect(lost).rejects.toMatchObject({ code: 'CONNECTION_LOST', retryable: true })
     expect(inside).toEqual(['CONNECTION_LOST', 'CONNECTION_LOST'])
-    await database.transaction((tx) => tx.run(write(insert, 'later')))
+    await database.transaction(async (tx) => tx.run(write(insert, 'later')))
     expect(await names()).toEqual(['later'])
   })
 })

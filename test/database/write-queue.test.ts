@@ -43,6 +43,23 @@ test('writes that are ready at once share a commit; one after the other each has
   expect(commits(file) - before).toBe(1)
   for (let i = 64; i < 74; i++) await driver.run(insert(i))
   expect(commits(file) - before).toBe(11)
+  await Promise.all(times(64, (i) => driver.run(insert(100 + i))))
+  expect(commits(file) - before).toBe(12)
+})
+
+test('a program that writes one by one does not keep the event loop from turning', async () => {
+  const { file, driver } = await openTable()
+  let turns = 0
+  const timer = setInterval(() => turns++, 1)
+  onTestFinished(() => void clearInterval(timer))
+  for (let i = 0; i < 300; i++) await driver.run(insert(i))
+  expect(turns).toBeGreaterThan(3)
+
+  // The naive variant: each commits at once.
+  turns = 0
+  const naive = beside(file).prepare("insert into t values (?, 'name')")
+  for (let i = 300; i < 600; i++) await naive.run(i)
+  expect(turns).toBe(0)
 })
 
 test('each of a group has its own error, and the others are committed', async () => {
@@ -71,7 +88,7 @@ test('nothing is acknowledged before it is committed', async () => {
   const { file, driver } = await openTable()
   const other = beside(file, { readonly: true })
   const seen = other.prepare('select count(*) from t where id = ?').pluck()
-  const acknowledged = async (id: number, done: Promise<unknown>) => {
+  const acknowledged = async (id: number, done: unknown) => {
     await done
     return seen.get(id)
   }
@@ -104,7 +121,7 @@ test.each(['a file', 'memory'])(
       onTestFinished(() => driver.close())
       await driver.run(write('create table t (id integer primary key, name text)'))
     }
-    const outside: Promise<unknown>[] = []
+    const outside: unknown[] = []
     const failed = new Database(driver).transaction(async (tx) => {
       await tx.run(insert(1))
       outside.push(
