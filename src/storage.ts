@@ -14,6 +14,7 @@ import { type DatabaseStats, databaseStats, type LayerHealth, probe } from './he
 import { checkFunction, parseInput } from './input.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import { Maintenance, type MaintenanceReport } from './maintenance.ts'
+import { recognisedBy } from './recognition.ts'
 import { CachedValues } from './repositories/cached-values.ts'
 import type { RepositoryContext } from './repositories/context.ts'
 import { openRepositories, type Repositories } from './repositories/repositories.ts'
@@ -35,12 +36,15 @@ export interface StorageOptions {
 const isLogger = (value: unknown) =>
   ['info', 'warn', 'error'].every((level) => typeof Reflect.get(Object(value), level) === 'function')
 
+const isFunction = (value: unknown) => typeof value === 'function'
+
+const onOrOff = recognisedBy((value) => typeof value === 'boolean', z.boolean())
 const optionsSchema = z.strictObject({
-  baseDir: z.string().optional(),
-  migrate: z.boolean().optional(),
-  logger: z.custom<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
-  maintenance: z.boolean().optional(),
-  now: z.custom<() => Date>((value) => typeof value === 'function', 'must be a function').optional(),
+  baseDir: recognisedBy((value) => typeof value === 'string', z.string()).optional(),
+  migrate: onOrOff.optional(),
+  logger: recognisedBy(isLogger, z.custom<Logger>(isLogger, 'must have the methods info, warn and error')).optional(),
+  maintenance: onOrOff.optional(),
+  now: recognisedBy(isFunction, z.custom<() => Date>(isFunction, 'must be a function')).optional(),
 })
 
 /** What a transaction's callback is given: every repository and the blobs, bound to the transaction. */
@@ -123,6 +127,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
   const readonly = resolved.database.type === 'sqlite' && resolved.database.readonly
   if (periodic && !readonly) maintenance.start()
 
+  let masked: ResolvedConfig | undefined
   const close = async () => {
     database.checkOutside() // before anything is stopped
     const stopped = maintenance.stop()
@@ -132,7 +137,10 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
   }
   return {
     ...repositories,
-    config: maskSecrets(resolved),
+    get config() {
+      masked ??= maskSecrets(resolved)
+      return masked
+    },
     cache: new CachedValues(cache, { ...cacheLimits(resolved.cache), check: () => database.checkOpen() }),
     blobs: blobs.blobs,
     async transaction(body) {
@@ -173,16 +181,16 @@ async function openLayers(
   { migrate, logger, now }: Required<Pick<StorageOptions, 'migrate' | 'logger' | 'now'>>,
 ) {
   const opened: { close(): Promise<void> }[] = []
-  const open = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
-    const layer = await opening
+  const note = <T extends { close(): Promise<void> }>(layer: T): T => {
     opened.push(layer)
     return layer
   }
   const millis = () => now().getTime()
   try {
-    const database = await open(openDatabase(config.database, { migrate }))
-    const cache = await open(openCache(config.cache, { logger, now: millis }))
-    const blobs = await open(openBlobs({ database, config, now }))
+    const database = note(await openDatabase(config.database, { migrate }))
+    const opening = openCache(config.cache, { logger, now: millis })
+    const cache = note(opening instanceof Promise ? await opening : opening)
+    const blobs = note(await openBlobs({ database, config, now }))
     const rows = await openCacheAside(cache, config, database, logger, millis)
     return { database, cache, rows, blobs }
   } catch (error) {

@@ -194,6 +194,10 @@ const localBlobStore = z.strictObject({
 })
 
 const inMemory = { type: 'in-memory' } as const
+const cacheInMemory = inMemoryCache.parse(inMemory)
+const databaseInMemory = inMemoryDatabase.parse(inMemory)
+const blobsInMemory = inMemoryBlobStore.parse(inMemory)
+const copyOf = <T extends { options: object }>(section: T): T => ({ ...section, options: { ...section.options } })
 const cache = z.discriminatedUnion('type', [inMemoryCache, redisCache])
 const database = z.discriminatedUnion('type', [inMemoryDatabase, sqliteDatabase, postgresDatabase])
 const blobStore = z.discriminatedUnion('type', [inMemoryBlobStore, localBlobStore])
@@ -201,17 +205,18 @@ const blobStore = z.discriminatedUnion('type', [inMemoryBlobStore, localBlobStor
 /** The content of a `storage:` section. What is left out is in memory; every default is filled in. */
 export const storageSchema = z
   .strictObject({
-    cache: cache.prefault(inMemory).describe('Fast copies of what the database holds. Default: in-memory.'),
-    database: database.prefault(inMemory).describe('Where everything is kept. Default: in-memory.'),
+    cache: cache.optional().meta({ description: 'Fast copies of what the database holds.', default: inMemory }),
+    database: database.optional().meta({ description: 'Where everything is kept.', default: inMemory }),
     blobStore: blobStore.optional().describe('Where files are kept. Default: in-memory.'),
     blob: blobStore.optional().describe('Another name of blobStore.'),
   })
   .superRefine(({ blobStore, blob }, ctx) => {
     if (blobStore !== undefined) refuse(ctx, { blob }, 'is another name of blobStore; remove one of the two')
   }, always)
-  .transform(({ blobStore, blob, ...rest }) => ({
-    ...rest,
-    blobStore: blobStore ?? blob ?? inMemoryBlobStore.parse(inMemory),
+  .transform(({ cache, database, blobStore, blob }) => ({
+    cache: cache ?? copyOf(cacheInMemory),
+    database: database ?? copyOf(databaseInMemory),
+    blobStore: blobStore ?? blob ?? copyOf(blobsInMemory),
   }))
 
 /** The section under its key. */

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { maskSecrets } from '../../src/config/index.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
+import { validateConfig } from '../../src/config/validate.ts'
 
 const file = (fields: object, baseDir?: string) => {
   const { database } = resolveConfig({ database: { type: 'sqlite', ...fields } }, { baseDir })
@@ -101,4 +102,14 @@ test('secrets are masked wherever they stand, and nothing else is', () => {
   })
   expect(config.database.password).toBe('geheim')
   expect(maskSecrets({ url: 'rediss://:geheim@h' })).toEqual({ url: 'rediss://:***@h' })
+})
+
+test('each configuration has defaults of its own', () => {
+  const changed = validateConfig({})
+  Object.assign(changed.cache.options, { maxEntries: 1 })
+  Object.assign(changed.blobStore, { maxBlobSize: 1 })
+  expect(validateConfig({})).toMatchObject({
+    cache: { options: { maxEntries: 10_000 } },
+    blobStore: { maxBlobSize: 10_485_760 },
+  })
 })
