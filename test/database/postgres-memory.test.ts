@@ -1,0 +1,37 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import postgres from 'postgres'
+import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { freshPostgres } from '../setup/databases.ts'
+import { postgresDriver, read } from './drivers.ts'
+
+const SQL = "select repeat('x', 200) || n from generate_series(1, $1::int) n"
+const MIB = 2 ** 20
+
+let gc: (options?: { type: 'minor' }) => void
+beforeAll(() => {
+  setFlagsFromString('--expose-gc')
+  gc = runInNewContext('gc')
+})
+
+/** What twenty reads of a mebibyte leave for a full collection to find, in MiB. */
+async function left(work: () => Promise<unknown>): Promise<number> {
+  for (let i = 0; i < 3; i++) await work()
+  gc()
+  const before = process.memoryUsage().heapUsed
+  for (let i = 0; i < 20; i++) await work()
+  gc({ type: 'minor' })
+  gc({ type: 'minor' })
+  return (process.memoryUsage().heapUsed - before) / MIB
+}
+
+test('rows that were read are freed as soon as any garbage is', async () => {
+  const url = await freshPostgres()
+  const driver = await postgresDriver({ url })
+  expect(await left(async () => driver.run(read(SQL, 4000)))).toBeLessThan(5)
+
+  // The naive variant: what postgres.js returns.
+  const sql = postgres(url, { max: 1 })
+  onTestFinished(() => sql.end())
+  expect(await left(async () => sql.unsafe(SQL, ['4000'], { prepare: true }).values())).toBeGreaterThan(10)
+})
