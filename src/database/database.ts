@@ -44,14 +44,12 @@ export class Database implements Db {
 
   run(query: Query): Reply<readonly Row[]> {
     this.check()
-    const rows = this.driver.run(query)
-    return rows instanceof Promise ? this.during(() => rows) : rows
+    return this.#counted(this.driver.run(query))
   }
 
   batch(queries: readonly Query[]): Reply<(readonly Row[])[]> {
     this.check()
-    const rows = this.driver.batch(queries)
-    return rows instanceof Promise ? this.during(() => rows) : rows
+    return this.#counted(this.driver.batch(queries))
   }
 
   /**
@@ -106,6 +104,16 @@ export class Database implements Db {
   /** Throws TRANSACTION_MISUSE inside one of its own transactions, which this handle would wait for. */
   checkOutside(): void {
     refuseOuter(this)
+  }
+
+  /** What is not there at once is under way until it is. */
+  #counted<T>(reply: Reply<T>): Reply<T> {
+    if (reply instanceof Promise) {
+      const leave = () => this.#leave()
+      this.#inFlight++
+      void reply.then(leave, leave)
+    }
+    return reply
   }
 
   #enter(): void {
