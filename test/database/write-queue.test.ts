@@ -52,13 +52,13 @@ test('a program that writes one by one does not keep the event loop from turning
   let turns = 0
   const timer = setInterval(() => turns++, 1)
   onTestFinished(() => void clearInterval(timer))
-  for (let i = 0; i < 300; i++) await driver.run(insert(i))
-  expect(turns).toBeGreaterThan(3)
+  for (let i = 0; i < 1000; i++) await driver.run(insert(i))
+  expect(turns).toBeGreaterThan(0)
 
   // The naive variant: each commits at once.
   turns = 0
   const naive = beside(file).prepare("insert into t values (?, 'name')")
-  for (let i = 300; i < 600; i++) await naive.run(i)
+  for (let i = 1000; i < 2000; i++) await naive.run(i)
   expect(turns).toBe(0)
 })
 
