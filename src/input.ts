@@ -5,6 +5,7 @@ import { recognise, recognisedBy } from './recognition.ts'
 const MAX_ID_BYTES = 255
 const MAX_KEY_BYTES = 1024
 const MAX_PAGE = 1000
+const MAX_TTL_SECONDS = 3_155_760_000 // a hundred years
 const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
 const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 
@@ -39,12 +40,25 @@ export const limitSchema = recognisedBy(isInteger(1, MAX_PAGE), z.int().min(1).m
 
 /** The integers of the tables end here: a greater one is as good as this, as there is nothing beyond. */
 export const MAX_INTEGER = 2_147_483_647
-const toColumn = (integer: number) => Math.min(integer, MAX_INTEGER)
 
-export const versionSchema = recognisedBy(isInteger(1, MAX_INTEGER), z.int().min(1).transform(toColumn))
+export const versionSchema = columnInteger(1)
 
 /** A place in a conversation or a list, or a bound of places. */
-export const positionSchema = recognisedBy(isInteger(0, MAX_INTEGER), z.int().min(0).transform(toColumn))
+export const positionSchema = columnInteger(0)
+
+/** How long something is kept: at most a hundred years. */
+export const ttlSecondsSchema = recognisedBy(
+  (seconds) => typeof seconds === 'number' && seconds > 0 && seconds <= MAX_TTL_SECONDS,
+  z.number().positive().max(MAX_TTL_SECONDS),
+)
+
+function columnInteger(min: number) {
+  const schema = z
+    .int()
+    .min(min)
+    .transform((integer) => Math.min(integer, MAX_INTEGER))
+  return recognisedBy(isInteger(min, MAX_INTEGER), schema)
+}
 
 function isInteger(min: number, max: number): (value: unknown) => boolean {
   return (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max

@@ -181,16 +181,16 @@ async function openLayers(
   { migrate, logger, now }: Required<Pick<StorageOptions, 'migrate' | 'logger' | 'now'>>,
 ) {
   const opened: { close(): Promise<void> }[] = []
-  const note = <T extends { close(): Promise<void> }>(layer: T): T => {
+  const open = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
+    const layer = await opening
     opened.push(layer)
     return layer
   }
   const millis = () => now().getTime()
   try {
-    const database = note(await openDatabase(config.database, { migrate }))
-    const opening = openCache(config.cache, { logger, now: millis })
-    const cache = note(opening instanceof Promise ? await opening : opening)
-    const blobs = note(await openBlobs({ database, config, now }))
+    const database = await open(openDatabase(config.database, { migrate }))
+    const cache = await open(openCache(config.cache, { logger, now: millis }))
+    const blobs = await open(openBlobs({ database, config, now }))
     const rows = await openCacheAside(cache, config, database, logger, millis)
     return { database, cache, rows, blobs }
   } catch (error) {

@@ -9,6 +9,7 @@ import {
   MAX_INTEGER,
   positionSchema,
   textSchema,
+  ttlSecondsSchema,
   versionSchema,
 } from '../src/input.ts'
 import { recognise } from '../src/recognition.ts'
@@ -22,7 +23,22 @@ const text = fc.oneof(
   fc.string({ unit: 'binary' }),
 )
 const number = fc.oneof(
-  fc.constantFrom(-1, -0, 0, 1, 1.5, 1000, 1001, MAX_INTEGER, MAX_INTEGER + 1, 2 ** 53, Number.NaN),
+  fc.constantFrom(
+    -1,
+    -0,
+    0,
+    1,
+    1.5,
+    3_155_760_000,
+    3_155_760_001,
+    Number.POSITIVE_INFINITY,
+    1000,
+    1001,
+    MAX_INTEGER,
+    MAX_INTEGER + 1,
+    2 ** 53,
+    Number.NaN,
+  ),
   fc.integer(),
 )
 const date = fc.oneof(
@@ -57,6 +73,7 @@ const cases: [string, z.ZodType, fc.Arbitrary<unknown>, right: unknown][] = [
   ['a limit', limitSchema, leaf, 1000],
   ['a position', positionSchema, leaf, 0],
   ['a version', versionSchema, leaf, 1],
+  ['a time to live', ttlSecondsSchema, leaf, 0.5],
   ['JSON', jsonSchema, leaf, { a: [1, null] }],
   ['a JSON object', jsonObjectSchema, leaf, { a: { b: 'c' } }],
   ['content', contentSchema, content, [{ type: 'text', text: 'Hello' }]],

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { type Cache, type Entry, VALUE } from '../cache/cache.ts'
-import { keySchema, parseInput } from '../input.ts'
+import { keySchema, parseInput, ttlSecondsSchema } from '../input.ts'
 import type { Json } from '../schema/values.ts'
 import { jsonSchema } from './json.ts'
 
@@ -15,7 +15,7 @@ export interface CachedValuesOptions {
 
 const keysSchema = z.array(keySchema).max(1000)
 const setOptionsSchema = z.strictObject({
-  ttlSeconds: z.number().positive().max(3_155_760_000).optional(), // a hundred years
+  ttlSeconds: ttlSecondsSchema.optional(),
 })
 export type CacheSetOptions = z.input<typeof setOptionsSchema>
 

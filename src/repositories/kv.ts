@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
-import { keySchema, limitSchema, parseInput, prefixSchema, versionSchema } from '../input.ts'
+import { keySchema, limitSchema, parseInput, prefixSchema, ttlSecondsSchema, versionSchema } from '../input.ts'
 import type { Json } from '../schema/values.ts'
 import type { RepositoryContext } from './context.ts'
 import { alive } from './expiry.ts'
@@ -24,10 +24,11 @@ export interface KvEntry {
 }
 
 export const kvSetOptionsSchema = z.strictObject({
-  ttlSeconds: z.number().positive().max(3_155_760_000).optional(), // a hundred years
+  ttlSeconds: ttlSecondsSchema.optional(),
   ifVersion: versionSchema.optional(),
 })
 export type KvSetOptions = z.input<typeof kvSetOptionsSchema>
+const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
 
 const listSchema = z.strictObject({
   prefix: prefixSchema.optional(),
@@ -186,7 +187,7 @@ export class Kv {
     value: unknown,
     options: { ttlSeconds?: number | undefined } = {},
   ): Promise<{ value: Json; inserted: boolean }> {
-    const { ttlSeconds } = parseInput(kvSetOptionsSchema.omit({ ifVersion: true }), options, 'options')
+    const { ttlSeconds } = parseInput(setIfAbsentOptionsSchema, options, 'options')
     const write = this.#write(key, value, ttlSeconds)
     for (;;) {
       // Also where another's is there: whoever wrote it may not have come to tell the cache yet.

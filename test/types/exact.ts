@@ -32,59 +32,37 @@ import type {
 type Optional<T> = { [K in keyof T as object extends Pick<T, K> ? K : never]: T[K] | undefined }
 type Lax<T> = Optional<T> extends Pick<T, keyof Optional<T> & keyof T> ? true : false
 
-export const lax: [
-  Lax<ApprovalRequest>,
-  Lax<ApprovalResponseInput>,
-  Lax<ByteRange>,
-  Lax<EventInput>,
-  Lax<ForkOptions>,
-  Lax<KvSetOptions>,
-  Lax<ListEventsOptions>,
-  Lax<ListMemoriesOptions>,
-  Lax<ListMessagesOptions>,
-  Lax<LoadOptions>,
-  Lax<MemoryInput>,
-  Lax<MemoryPatch>,
-  Lax<MessageInput>,
-  Lax<MessagePatch>,
-  Lax<PageOptions>,
-  Lax<PromptInput>,
-  Lax<PutBlobOptions>,
-  Lax<SessionInput>,
-  Lax<SessionPatch>,
-  Lax<StorageConfig>,
-  Lax<StorageOptions>,
-  Lax<ToolExecutionInput>,
-  Lax<ToolPreferencesInput>,
-  Lax<VerifyOptions>,
-  Lax<WorkspaceInput>,
-] = [
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-  true,
-]
+interface Inputs {
+  ApprovalRequest: ApprovalRequest
+  ApprovalResponseInput: ApprovalResponseInput
+  ByteRange: ByteRange
+  EventInput: EventInput
+  ForkOptions: ForkOptions
+  KvSetOptions: KvSetOptions
+  ListEventsOptions: ListEventsOptions
+  ListMemoriesOptions: ListMemoriesOptions
+  ListMessagesOptions: ListMessagesOptions
+  LoadOptions: LoadOptions
+  MemoryInput: MemoryInput
+  MemoryPatch: MemoryPatch
+  MessageInput: MessageInput
+  MessagePatch: MessagePatch
+  PageOptions: PageOptions
+  PromptInput: PromptInput
+  PutBlobOptions: PutBlobOptions
+  SessionInput: SessionInput
+  SessionPatch: SessionPatch
+  StorageConfig: StorageConfig
+  StorageOptions: StorageOptions
+  ToolExecutionInput: ToolExecutionInput
+  ToolPreferencesInput: ToolPreferencesInput
+  VerifyOptions: VerifyOptions
+  WorkspaceInput: WorkspaceInput
+}
+type NotLax = { [K in keyof Inputs]: Lax<Inputs[K]> extends true ? never : K }[keyof Inputs]
+
+/** The compiler names the one that is not. */
+export const lax: [NotLax] extends [never] ? [] : NotLax = []
 
 type Given = Partial<Record<'cursor' | 'prefix' | 'sessionId', string>> & { limit?: number; flag?: boolean; at?: Date }
 
