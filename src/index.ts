@@ -1,16 +1,17 @@
 export { type BlobStats, type Blobs, type PutBlobOptions, putOptionsSchema } from './blobs/blobs.ts'
-export type { BlobCleanup } from './blobs/cleanup.ts'
-export type { BlobInput } from './blobs/input.ts'
+export type { BlobInput } from './blobs/input/source.ts'
+export type { BlobCleanup } from './blobs/protocol/cleanup.ts'
+export type { BlobRecord } from './blobs/protocol/records.ts'
+export type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from './blobs/protocol/verify.ts'
 export type { ByteRange } from './blobs/read.ts'
-export type { BlobRecord } from './blobs/records.ts'
-export type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from './blobs/verify.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type { ResolvedConfig } from './config/resolve.ts'
 export type { StorageConfig } from './config/schema.ts'
+export type { Order, Page, PageOptions } from './database/paging/page.ts'
 export { StorageError, type StorageErrorCode } from './errors.ts'
 export type { DatabaseStats, LayerHealth } from './health.ts'
 export type { Logger } from './logger.ts'
-export type { MaintenanceReport } from './maintenance.ts'
+export type { MaintenanceReport } from './maintenance/scheduler.ts'
 export {
   type Approval,
   type ApprovalRequest,
@@ -43,7 +44,7 @@ export {
   type MemorySource,
   memoryInputSchema,
   memoryPatchSchema,
-} from './repositories/memories.ts'
+} from './repositories/memories/memories.ts'
 export {
   type ListMessagesOptions,
   type Message,
@@ -52,8 +53,7 @@ export {
   type Messages,
   messageInputSchema,
   messagePatchSchema,
-} from './repositories/messages.ts'
-export type { Order, Page, PageOptions } from './repositories/page.ts'
+} from './repositories/messages/messages.ts'
 export { type Prompt, type PromptInput, type Prompts, promptInputSchema } from './repositories/prompts.ts'
 export { type QueueItem, type Queues, queueItemSchema } from './repositories/queues.ts'
 export type { Repositories } from './repositories/repositories.ts'
@@ -66,7 +66,7 @@ export {
   type Sessions,
   sessionInputSchema,
   sessionPatchSchema,
-} from './repositories/sessions.ts'
+} from './repositories/sessions/sessions.ts'
 export {
   type ToolExecution,
   type ToolExecutionIdentity,

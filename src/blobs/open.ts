@@ -1,17 +1,17 @@
 import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolve.ts'
-import { alongside } from '../database/companion.ts'
 import { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
-import type { MaintenanceStep } from '../maintenance.ts'
-import { onOneInstance } from '../maintenance-lease.ts'
+import { alongside } from '../database/joined-transaction.ts'
+import { onOneInstance } from '../maintenance/lease.ts'
+import type { MaintenanceStep } from '../maintenance/scheduler.ts'
 import { type BlobContext, type BlobStats, Blobs } from './blobs.ts'
-import type { BytesBackend } from './bytes.ts'
-import { collectContent, collectExpired } from './collect.ts'
-import type { StepHook } from './local.ts'
-import { MemoryBytes } from './memory.ts'
-import { openRecordsDatabase } from './records-database.ts'
-import type { BlobStore } from './store.ts'
-import { STALE_MILLIS } from './verify-steps.ts'
+import type { BytesBackend } from './bytes/backend.ts'
+import type { StepHook } from './bytes/local.ts'
+import { MemoryBytes } from './bytes/memory.ts'
+import { collectContent, collectExpired } from './protocol/collect.ts'
+import { openRecordsDatabase } from './protocol/records-database.ts'
+import type { BlobStore } from './protocol/store.ts'
+import { STALE_MILLIS } from './protocol/verify-steps.ts'
 
 /** The blobs of a transaction; `nested` gives those of a savepoint in it. */
 export interface BlobPart {
@@ -81,7 +81,7 @@ export async function openBlobs({ database: main, config, now, onStep, onFileSte
 
 async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<BytesBackend> {
   if (config.type === 'in-memory') return new MemoryBytes()
-  return (await import('./local.ts')).LocalBytes.open({ storePath: config.storePath, onStep })
+  return (await import('./bytes/local.ts')).LocalBytes.open({ storePath: config.storePath, onStep })
 }
 
 /** `apart` says that the records are in a database of their own, which takes part in the transaction where it is used. */

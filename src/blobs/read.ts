@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { StorageError } from '../errors.ts'
-import { invalidInput } from '../input.ts'
-import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes.ts'
+import { invalidInput } from '../validation/input.ts'
+import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes/backend.ts'
 import { buffersDropped } from './dropped-buffers.ts'
 
 /** Bytes from `start` to `end`, both included and counted from 0, as in `fs.createReadStream` and HTTP ranges. */

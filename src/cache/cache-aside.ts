@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Reply } from '../reply.ts'
-import { ABSENT, BYPASS, type Cache, type Entry, isAnswer, isOver, LEASE, VALUE } from './cache.ts'
-import { decode, encode } from './exact-json.ts'
-import { Flights } from './flights.ts'
+import { decode, encode } from './row-codec.ts'
+import { Flights } from './single-flight.ts'
+import { ABSENT, BYPASS, type Cache, type Entry, isAnswer, isOver, LEASE, VALUE } from './store.ts'
 
 /** Longer than loads take; one that takes longer only loses its right to fill. */
 const LEASE_MILLIS = 10_000

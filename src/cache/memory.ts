@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { type Cache, type CacheState, type Entry, isOver } from './cache.ts'
+import { type Cache, type CacheState, type Entry, isOver } from './store.ts'
 
 export interface MemoryCacheOptions {
   /** The least recently used entry goes first. Default 10,000. */

@@ -3,7 +3,7 @@ import type { ResolvedConfig } from '../config/resolve.ts'
 import { Database } from './database.ts'
 import type { Driver } from './db.ts'
 import { migrate, neverMigrated } from './migrate.ts'
-import { openMemory, openSqlite } from './sqlite.ts'
+import { openMemory, openSqlite } from './sqlite/driver.ts'
 
 /** Opens the configured database with its schema in place. Errors: those of the drivers and of `migrate`. */
 export async function openDatabase(
@@ -30,6 +30,6 @@ async function openDriver(config: ResolvedConfig['database'], create: boolean): 
       if (!create && !config.readonly && !existsSync(config.file)) throw neverMigrated('sqlite')
       return openSqlite(config)
     case 'postgres':
-      return (await import('./postgres.ts')).openPostgres(config) // a good part of the code, for those who use it
+      return (await import('./postgres/driver.ts')).openPostgres(config) // a good part of the code, for those who use it
   }
 }

@@ -1,16 +1,16 @@
 import { eq, inArray, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { apart } from '../database/keyset.ts'
+import { apart } from '../database/paging/keyset.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Order, Page, PageOptions } from '../database/paging/page.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
-import { eachIdOnce, idSchema, instantSchema, limitSchema, parseInput, textSchema } from '../input.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Json } from '../schema/values.ts'
+import { eachIdOnce, idSchema, instantSchema, limitSchema, parseInput, textSchema } from '../validation/input.ts'
+import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
-import { jsonSchema } from './json.ts'
-import { pages } from './listing.ts'
 import { orderedId } from './ordered-id.ts'
-import type { Order, Page, PageOptions } from './page.ts'
 
 export interface AgentEvent {
   /** The place in the log: rises with every append of one process, with gaps. */

@@ -1,16 +1,23 @@
 import { and, eq, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
+import { prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
-import { keySchema, limitSchema, parseInput, prefixSchema, ttlSecondsSchema, versionSchema } from '../input.ts'
 import type { Json } from '../schema/values.ts'
+import {
+  keySchema,
+  limitSchema,
+  parseInput,
+  prefixSchema,
+  ttlSecondsSchema,
+  versionSchema,
+} from '../validation/input.ts'
+import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { alive } from './expiry.ts'
-import { jsonSchema } from './json.ts'
-import { pages } from './listing.ts'
-import type { Page, PageOptions } from './page.ts'
-import { prefixRange } from './prefix.ts'
 
 export interface KvEntry {
   key: string

@@ -1,7 +1,11 @@
 import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
+import { prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
+import type { Json } from '../schema/values.ts'
 import {
   checkFunction,
   invalidInput,
@@ -11,12 +15,8 @@ import {
   parseInput,
   positionSchema,
   prefixSchema,
-} from '../input.ts'
-import type { Json } from '../schema/values.ts'
-import { jsonSchema } from './json.ts'
-import { pages } from './listing.ts'
-import type { Page, PageOptions } from './page.ts'
-import { prefixRange } from './prefix.ts'
+} from '../validation/input.ts'
+import { jsonSchema } from '../validation/json.ts'
 
 const itemsSchema = z.array(jsonSchema)
 const listSchema = z.strictObject({

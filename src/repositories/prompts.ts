@@ -1,14 +1,14 @@
 import { eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
+import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
-import { keySchema, limitSchema, parseInput, prefixSchema, textSchema } from '../input.ts'
 import type { Json, JsonObject } from '../schema/values.ts'
+import { keySchema, limitSchema, parseInput, prefixSchema, textSchema } from '../validation/input.ts'
+import { jsonObjectSchema, jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
-import { jsonObjectSchema, jsonSchema } from './json.ts'
-import { pages } from './listing.ts'
-import type { Page, PageOptions } from './page.ts'
-import { prefixRange } from './prefix.ts'
 
 export interface Prompt {
   name: string

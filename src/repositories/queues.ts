@@ -1,13 +1,13 @@
 import { and, eq, lte, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
-import { idSchema, limitSchema, parseInput } from '../input.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { JsonObject, QueueItem } from '../schema/values.ts'
-import { jsonObjectSchema } from './json.ts'
-import { pages } from './listing.ts'
-import type { Page, PageOptions } from './page.ts'
+import { idSchema, limitSchema, parseInput } from '../validation/input.ts'
+import { jsonObjectSchema } from '../validation/json.ts'
 
 export type { QueueItem }
 

@@ -1,4 +1,4 @@
-import { idSchema, parseInput } from '../input.ts'
+import { idSchema, parseInput } from '../validation/input.ts'
 
 /** All sessions: no session has the empty id, and a primary key takes no null. */
 export const GLOBAL = ''

@@ -5,11 +5,11 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
-import { idSchema, parseInput } from '../input.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Json, ToolExecutionStatus } from '../schema/values.ts'
+import { idSchema, parseInput } from '../validation/input.ts'
+import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
-import { jsonSchema } from './json.ts'
 
 export type { ToolExecutionStatus }
 

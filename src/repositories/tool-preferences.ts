@@ -1,12 +1,12 @@
 import { and, eq, inArray } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
-import { idSchema, limitSchema, parseInput } from '../input.ts'
 import type { ToolPreferenceLists } from '../schema/values.ts'
+import { idSchema, limitSchema, parseInput } from '../validation/input.ts'
 import type { RepositoryContext } from './context.ts'
-import { pages } from './listing.ts'
-import type { Page, PageOptions } from './page.ts'
 import { GLOBAL, scopeOf } from './scope.ts'
 
 export type { ToolPreferenceLists }

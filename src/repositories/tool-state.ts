@@ -1,14 +1,14 @@
 import { and, eq, gte, lt } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
+import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
-import { idSchema, keySchema, limitSchema, parseInput, prefixSchema } from '../input.ts'
 import type { Json } from '../schema/values.ts'
+import { idSchema, keySchema, limitSchema, parseInput, prefixSchema } from '../validation/input.ts'
+import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext, RowKey } from './context.ts'
-import { jsonSchema } from './json.ts'
-import { pages } from './listing.ts'
-import type { Page, PageOptions } from './page.ts'
-import { prefixRange } from './prefix.ts'
 
 export interface ToolStateEntry {
   tool: string

@@ -1,15 +1,15 @@
 import { and, eq, ne, notExists, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { pages } from '../database/paging/list-query.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
-import { idSchema, keySchema, limitSchema, parseInput, textSchema } from '../input.ts'
 import type { JsonObject } from '../schema/values.ts'
+import { idSchema, keySchema, limitSchema, parseInput, textSchema } from '../validation/input.ts'
+import { jsonObjectSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
-import { jsonObjectSchema } from './json.ts'
-import { pages } from './listing.ts'
 import { orderedId } from './ordered-id.ts'
-import type { Page, PageOptions } from './page.ts'
 
 export interface Workspace {
   id: string

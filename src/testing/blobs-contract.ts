@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
-import type { BlobInput } from '../blobs/input.ts'
+import type { BlobInput } from '../blobs/input/source.ts'
 import {
   allPages,
   type Cases,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import type { BytesBackend, Content, Staged } from '../blobs/bytes.ts'
+import type { BytesBackend, Content, Staged } from '../blobs/bytes/backend.ts'
 import type { ContractCase } from './contract.ts'
 
 const CHUNK = 128 * 1024

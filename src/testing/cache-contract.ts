@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Cache, isAnswer } from '../cache/cache.ts'
+import { type Cache, isAnswer } from '../cache/store.ts'
 import type { ContractCase } from './contract.ts'
 
 const MINUTE = 60_000

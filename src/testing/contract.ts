@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import type { Page, PageOptions } from '../database/paging/page.ts'
 import { StorageError, type StorageErrorCode } from '../errors.ts'
-import type { Page, PageOptions } from '../repositories/page.ts'
 import type { Storage, StorageOptions } from '../storage.ts'
 
 /** One thing that must hold, for any test runner: `for (const { name, run } of cases) it(name, run)`. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { LocalBytes } from '../../src/blobs/local.ts'
-import { MemoryBytes } from '../../src/blobs/memory.ts'
+import { LocalBytes } from '../../src/blobs/bytes/local.ts'
+import { MemoryBytes } from '../../src/blobs/bytes/memory.ts'
 import { bytesContract } from '../../src/testing/bytes-contract.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
-import type { BytesBackend, Content } from '../../src/blobs/bytes.ts'
-import { LocalBytes, type StepHook } from '../../src/blobs/local.ts'
+import type { BytesBackend, Content } from '../../src/blobs/bytes/backend.ts'
+import { LocalBytes, type StepHook } from '../../src/blobs/bytes/local.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 
 export const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { guessMimeType, isMimeType } from '../../src/blobs/mime.ts'
+import { guessMimeType, isMimeType } from '../../src/blobs/input/mime.ts'
 import { rounds } from '../setup/rounds.ts'
 
 const png = Buffer.from(

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { CircuitBreaker } from '../../src/cache/circuit-breaker.ts'
+import { CircuitBreaker } from '../../src/cache/redis/circuit-breaker.ts'
 
 /** A server that is well or not, and keeps what it is told. */
 class Server {

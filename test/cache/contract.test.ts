@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, inject, it } from 'vitest'
 import { MemoryCache } from '../../src/cache/memory.ts'
-import { RedisCache } from '../../src/cache/redis.ts'
+import { RedisCache } from '../../src/cache/redis/store.ts'
 import { cacheContract } from '../../src/testing/cache-contract.ts'
 import { redisConfig } from './redis-fixture.ts'
 

@@ -1,5 +1,5 @@
 import { afterEach } from 'vitest'
-import { RedisCache, type RedisCacheOptions } from '../../src/cache/redis.ts'
+import { RedisCache, type RedisCacheOptions } from '../../src/cache/redis/store.ts'
 import { type RedisCacheConfig, resolveConfig } from '../../src/config/resolve.ts'
 import type { StorageConfig } from '../../src/config/schema.ts'
 import type { Logger } from '../../src/logger.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { Cache } from '../../src/cache/cache.ts'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
+import type { Cache } from '../../src/cache/store.ts'
 import type { RowReader, Versioned } from './staleness.ts'
 
 /** The real one. */

@@ -2,9 +2,9 @@ import { onTestFinished } from 'vitest'
 import type { PostgresConfig, SqliteConfig } from '../../src/config/resolve.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import type { Driver } from '../../src/database/db.ts'
-import { openPostgres } from '../../src/database/postgres.ts'
+import { openPostgres } from '../../src/database/postgres/driver.ts'
 import type { Query } from '../../src/database/query.ts'
-import { openSqlite } from '../../src/database/sqlite.ts'
+import { openSqlite } from '../../src/database/sqlite/driver.ts'
 
 /** The driver alone, without the package's tables; closed when the test ends. */
 export async function postgresDriver(fields: Record<string, unknown>): Promise<Driver> {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { LocalBytes } from '../../../src/blobs/local.ts'
+import { LocalBytes } from '../../../src/blobs/bytes/local.ts'
 
 const [storePath = '', text = '', fatal, naive] = process.argv.slice(2)
 const data = Buffer.alloc(1_000_000, text)

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto'
+import { constants, type Stats } from 'node:fs'
+import { type FileHandle, lstat, mkdir, open, rename, unlink } from 'node:fs/promises'
+import { CHUNK_BYTES } from './backend.ts'
+import { isErrno } from './errors.ts'
+
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
+
+/** Opens a regular file to read; undefined if there is none, or something else, such as a link or a pipe. */
+export async function openRegular(path: string): Promise<{ file: FileHandle; size: number } | undefined> {
+  // O_NONBLOCK: opening a pipe would wait for its other end
+  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(undefinedOn('ENOENT', 'ELOOP', 'ENXIO'))
+  if (!file) return undefined
+  const stat = await file.stat()
+  if (stat.isFile()) return { file, size: stat.size }
+  await file.close()
+  return undefined
+}
+
+/** The SHA-256 of a regular file; undefined if there is none. */
+export async function hashOfFile(path: string): Promise<string | undefined> {
+  const found = await openRegular(path)
+  if (!found) return undefined
+  try {
+    const hash = createHash('sha256')
+    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    for (;;) {
+      const { bytesRead } = await found.file.read(buffer)
+      if (bytesRead === 0) return hash.digest('hex')
+      hash.update(buffer.subarray(0, bytesRead))
+    }
+  } finally {
+    await found.file.close()
+  }
+}
+
+/** Opens a directory, to hold on to it and to sync what was renamed into it; fails on a link. */
+export const openDirectory = (path: string): Promise<FileHandle> => open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await openDirectory(path)
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+export async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, 0o700).catch(undefinedOn('EEXIST'))
+}
+
+export async function isDirectory(path: string): Promise<boolean> {
+  return (await lstatIfThere(path))?.isDirectory() ?? false
+}
+
+export async function lstatIfThere(path: string): Promise<Stats | undefined> {
+  return lstat(path).catch(undefinedOn('ENOENT'))
+}
+
+/** Whether it was there. */
+export async function unlinkIfThere(path: string): Promise<boolean> {
+  return (await unlink(path).then(yes, undefinedOn('ENOENT'))) ?? false
+}
+
+/** Whether it was there. */
+export async function renameIfThere(from: string, to: string): Promise<boolean> {
+  return (await rename(from, to).then(yes, undefinedOn('ENOENT'))) ?? false
+}
+
+export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
+}
+
+const yes = () => true
+
+function undefinedOn(...codes: string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (!isErrno(error, ...codes)) throw error
+  }
+}

@@ -1,0 +1,246 @@
+import type { RedisCacheConfig } from '../../config/resolve.ts'
+import { StorageError } from '../../errors.ts'
+import type { Logger } from '../../logger.ts'
+import { BYPASS, type Cache, type CacheState, type Entry, LEASE } from '../store.ts'
+import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
+import { Deadline } from './command-timeout.ts'
+import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
+import { isReply, refusal } from './refusal.ts'
+
+const UNLINK_AT_ONCE = 500
+const SCAN_AT_ONCE = 1000
+const LAST_TRY_MILLIS = 1000
+
+export interface RedisCacheOptions {
+  /** Told of each change between reachable and not. */
+  logger?: Logger
+  /** How many keys to remember while Redis is out of reach; beyond, all keys under the prefix go. Default 10,000. */
+  maxDirtyKeys?: number
+}
+
+/** Entries in Redis, behind a circuit breaker: no error and no wait beyond the command timeout comes out of it. */
+export class RedisCache implements Cache {
+  readonly type = 'redis'
+  readonly #endpoint: RedisEndpoint
+  readonly #client: RedisClient
+  readonly #config: RedisCacheConfig
+  readonly #logger: Logger | undefined
+  readonly #breaker: CircuitBreaker
+  readonly #deadline: Deadline
+  /**
+   * The run of the server that we talk to. It is part of every key: a server that was restarted with old data, or a
+   * replica that took over without the last removals, would know rows that were changed since.
+   */
+  #run = ''
+  #lastError: unknown
+  #refusals = 0
+  /** Whether the log's last word was that Redis is out of reach. */
+  #reportedOpen = false
+  #closing: Promise<void> | undefined
+
+  /**
+   * Where Redis cannot be reached, starts without it, says so once in the log, and takes it into use when it is there.
+   * Errors: DRIVER_MISSING; CONNECTION_FAILED where Redis is there and refuses the password or the database.
+   */
+  static async open(config: RedisCacheConfig, options: RedisCacheOptions = {}): Promise<RedisCache> {
+    const cache = new RedisCache(await createClient(config), config, options)
+    const failure = await cache.#breaker.recover()
+    if (failure === undefined) return cache
+    const refused = refusal(failure, cache.#endpoint.name, cache.#endpoint.database)
+    if (refused) {
+      await cache.close()
+      throw refused
+    }
+    cache.#report('open', failure)
+    return cache
+  }
+
+  private constructor(endpoint: RedisEndpoint, config: RedisCacheConfig, { logger, maxDirtyKeys }: RedisCacheOptions) {
+    this.#endpoint = endpoint
+    this.#client = endpoint.client
+    this.#config = config
+    this.#logger = logger
+    this.#deadline = new Deadline(config.commandTimeoutMillis)
+    const server: GuardedServer = {
+      reach: () => this.#reach(),
+      remove: (keys) => this.#unlink(keys.map((key) => this.#at(key))),
+      removeAll: () => this.#unlinkAll(),
+    }
+    this.#breaker = new CircuitBreaker(server, { maxDirtyKeys, onChange: (state, cause) => this.#report(state, cause) })
+    // What the server itself says tells more than that the connection was closed thereupon.
+    const note = (error: unknown) => {
+      if (!isReply(this.#lastError)) this.#lastError = error
+    }
+    this.#client.on('error', note)
+    this.#client.on('node error', note)
+    this.#client.on('close', () => this.#breaker.trip(this.#lastError ?? new Error('The connection was closed')))
+  }
+
+  lookup(key: string): Promise<Entry | null> {
+    return this.#ask(key, () => this.#client.get(this.#at(key)), BYPASS)
+  }
+
+  lookupMany(keys: readonly string[]): Promise<(Entry | null)[]> {
+    // One by one: they leave together, and a cluster needs no keys of one slot.
+    return Promise.all(keys.map((key) => this.lookup(key)))
+  }
+
+  claim(key: string, lease: Entry, ttlMillis: number): Promise<Entry> {
+    return this.#ask(key, () => this.#client.claim(this.#at(key), lease, ttlMillis), BYPASS)
+  }
+
+  async fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): Promise<boolean> {
+    return (await this.#ask(key, () => this.#client.fill(this.#at(key), lease, entry, ttlMillis), 0)) === 1
+  }
+
+  async put(key: string, entry: Entry, ttlMillis: number): Promise<void> {
+    const answer = await this.#ask(key, () => this.#client.set(this.#at(key), entry, 'PX', ttlMillis), null)
+    if (answer !== 'OK') await this.#breaker.remove([key])
+  }
+
+  remove(keys: readonly string[]): Promise<number> {
+    return this.#breaker.remove(keys)
+  }
+
+  async ping(): Promise<void> {
+    try {
+      await this.#send(() => this.#client.ping())
+    } catch (cause) {
+      if (cause instanceof StorageError) throw cause
+      throw new StorageError('CONNECTION_LOST', `${this.#endpoint.name} cannot be reached`, { cause, retryable: true })
+    }
+  }
+
+  stats(): CacheState {
+    const { state, dirtyKeys } = this.#breaker
+    return { type: this.type, breaker: state, dirtyKeys, refusals: this.#refusals }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    // No other process knows these keys: a last try to remove them.
+    if (this.#breaker.dirtyKeys > 0) {
+      const lastTry = new Deadline(LAST_TRY_MILLIS)
+      await lastTry.meet(this.#breaker.recover()).catch(() => {})
+      lastTry.stop()
+    }
+    const { dirtyKeys } = this.#breaker
+    if (dirtyKeys > 0) {
+      const message =
+        'Redis was not told of the last writes: other processes may read old rows until their time to live ends'
+      this.#logger?.warn(message, { dirtyKeys })
+    }
+    this.#breaker.stop()
+    if (this.#client.status !== 'end') {
+      const end = new Promise<void>((resolve) => this.#client.once('end', () => resolve()))
+      this.#client.disconnect()
+      await end
+    }
+    this.#deadline.stop()
+  }
+
+  async #ask<T, U>(key: string, command: () => Promise<T>, otherwise: U): Promise<T | U> {
+    if (!this.#breaker.allows(key)) return otherwise
+    try {
+      const answer = await this.#send(command)
+      this.#breaker.succeeded()
+      return answer
+    } catch (error) {
+      // An answer that is an error shows that the server is there.
+      if (isReply(error)) this.#refusals++
+      else this.#breaker.failed(error)
+      return otherwise
+    }
+  }
+
+  #send<T>(command: () => Promise<T>): Promise<T> {
+    // One alone is written at once.
+    if (this.#deadline.waits) this.#endpoint.gather()
+    return this.#deadline.meet(command())
+  }
+
+  #at(key: string): string {
+    return `${this.#config.keyPrefix}${this.#run}:${key}`
+  }
+
+  async #reach(): Promise<void> {
+    if (this.#client.status !== 'ready') await this.#connect()
+    const { database, isCluster } = this.#endpoint
+    try {
+      // ioredis goes on with database 0 where there is none of the wanted number.
+      if (database > 0) await this.#send(() => this.#client.select(database))
+      // The nodes of a cluster restart one by one: there is no run of the whole.
+      if (!isCluster) this.#run = runOf(await this.#send(() => this.#client.info('server')))
+      // One that does not store or does not remove, for us or for anybody, is of no use.
+      await this.#send(() => this.#client.claim(this.#at('probe'), LEASE, 1))
+      await this.#unlink([this.#at('probe')])
+    } catch (error) {
+      // A connection on which nothing comes back may be one to a host that vanished.
+      if (!isReply(error)) this.#giveUp()
+      throw error
+    }
+  }
+
+  async #connect(): Promise<void> {
+    this.#lastError = undefined
+    const { connectionTimeoutMillis } = this.#config
+    // ioredis waits without end for a server that takes the connection and says nothing.
+    const timer = setTimeout(() => {
+      this.#lastError ??= new StorageError('TIMEOUT', `No connection within ${connectionTimeoutMillis} ms`)
+      this.#giveUp()
+    }, connectionTimeoutMillis)
+    try {
+      await this.#client.connect()
+    } catch (error) {
+      throw this.#lastError ?? error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #giveUp(): void {
+    if (this.#client.status !== 'end') this.#client.disconnect()
+  }
+
+  async #unlink(keys: readonly string[]): Promise<number> {
+    const size = this.#endpoint.isCluster ? 1 : UNLINK_AT_ONCE
+    const unlinks: Promise<number>[] = []
+    for (let i = 0; i < keys.length; i += size) {
+      unlinks.push(this.#send(() => this.#client.unlink(...keys.slice(i, i + size))))
+    }
+    const removed = await Promise.all(unlinks)
+    return removed.reduce((sum, count) => sum + count, 0)
+  }
+
+  /** SCAN finds every key that is there from its beginning to its end; a lease that becomes a value stays there. */
+  async #unlinkAll(): Promise<void> {
+    const pattern = `${this.#at('').replace(/[\\*?[\]]/g, '\\$&')}*`
+    for (const node of this.#endpoint.nodes()) {
+      let cursor = '0'
+      do {
+        const [next, keys] = await this.#deadline.meet(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
+        await this.#unlink(keys)
+        cursor = next
+      } while (cursor !== '0')
+    }
+  }
+
+  #report(state: 'closed' | 'open', cause: unknown): void {
+    if (state === 'open') {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      this.#logger?.warn(`${this.#endpoint.name} is out of reach: reads go to the database`, { reason })
+    } else if (this.#reportedOpen) {
+      this.#logger?.info(`${this.#endpoint.name} is back: reads go through the cache`)
+    }
+    this.#reportedOpen = state === 'open'
+  }
+}
+
+/** Some servers that only speak like Redis do not tell their run; they are taken for one that never restarts. */
+function runOf(info: string): string {
+  return /^run_id:(\w{1,12})/m.exec(info)?.[1] ?? ''
+}

@@ -1,0 +1,186 @@
+import type net from 'node:net'
+import type Postgres from 'postgres'
+import type { PostgresConfig } from '../../config/resolve.ts'
+import { importDriver } from '../../import-driver.ts'
+import type { Query, Row } from '../query.ts'
+import { connectionFailed, connectionLost, noAnswer, postgresError } from './errors.ts'
+import { clientOptions, driverValue } from './options.ts'
+import { type Address, addressesOf, closed, connect, connected } from './socket.ts'
+
+/** What the owner of a connection is told. */
+export interface ConnectionEvents {
+  /** Everything it was sent is answered, and no transaction owns it. */
+  idle(connection: PostgresConnection): void
+  /** Its socket is closed, by whomever. */
+  gone(connection: PostgresConnection): void
+}
+
+/** How many statements a connection prepares on the server: those compiled once, and room for shapes that vary. */
+const PREPARED_STATEMENTS = 500
+
+/**
+ * One connection: a postgres.js client of one socket. It is thrown away when its socket closes, never reconnected,
+ * because postgres.js would send what waits in its queue (the rest of a transaction, say) over the next socket.
+ * Queries are pipelined in the order of the calls.
+ */
+export class PostgresConnection {
+  /** Queries sent and not answered yet. */
+  load = 0
+  /** Whether a transaction owns the connection. */
+  exclusive = false
+  /** Whether it is to be closed once it is idle, and not to be used again. */
+  retired = false
+  lastUsed = performance.now()
+  readonly #client: Postgres.Sql
+  readonly #socket: net.Socket
+  readonly #config: PostgresConfig
+  readonly #events: ConnectionEvents
+  readonly #prepared = new Set<string>()
+  #silence: NodeJS.Timeout | undefined
+  #gone = false
+
+  private constructor(
+    postgres: typeof Postgres,
+    address: Address,
+    socket: net.Socket,
+    config: PostgresConfig,
+    events: ConnectionEvents,
+  ) {
+    this.#socket = socket
+    this.#config = config
+    this.#events = events
+    let handedOver = false
+    const options = {
+      ...clientOptions(config),
+      host: address.host,
+      port: address.port,
+      onclose: () => this.#leave(),
+      // In postgres.js' manual, not in its types: a function that returns a connected socket.
+      socket: () => {
+        if (handedOver || socket.destroyed) throw closed()
+        handedOver = true
+        return socket
+      },
+    }
+    this.#client = 'url' in config.connection ? postgres(config.connection.url, options) : postgres(options)
+  }
+
+  /**
+   * Tries the addresses in turn, each for `connectionTimeoutMillis`; `abandoned` ends it early.
+   * Errors: DRIVER_MISSING, CONNECTION_FAILED (retryable where the server may come back).
+   */
+  static async open(
+    config: PostgresConfig,
+    events: ConnectionEvents,
+    abandoned: AbortSignal,
+  ): Promise<PostgresConnection> {
+    const { default: postgres } = await importDriver('postgres', () => import('postgres'))
+    let failure: unknown
+    for (const address of addressesOf(config.connection)) {
+      const socket = connect(address)
+      let timedOut = false
+      const deadline = setTimeout(() => {
+        timedOut = true
+        socket.destroy()
+      }, config.connectionTimeoutMillis)
+      const abandon = () => socket.destroy()
+      abandoned.addEventListener('abort', abandon)
+      try {
+        await connected(socket)
+        const connection = new PostgresConnection(postgres, address, socket, config, events)
+        await connection.#client.unsafe(config.prepare ? PLANNING : 'select 1')
+        return connection
+      } catch (error) {
+        socket.destroy()
+        failure = timedOut ? noAnswer() : error
+      } finally {
+        clearTimeout(deadline)
+        abandoned.removeEventListener('abort', abandon)
+      }
+    }
+    throw connectionFailed(failure)
+  }
+
+  get idle(): boolean {
+    return this.load === 0 && !this.exclusive
+  }
+
+  async run(query: Pick<Query, 'sql' | 'params'>): Promise<readonly Row[]> {
+    const result = await this.#send(query.sql, query.params)
+    // Taken out of it: a query of postgres.js is of a subclass of Promise, and those, with what they resolved to, V8 frees
+    // only when it collects its whole heap.
+    return result.splice(0) as unknown as readonly Row[] // values() makes rows arrays
+  }
+
+  /** A statement such as BEGIN or COMMIT; returns the command that the server says it did. */
+  async command(sql: string): Promise<string> {
+    return (await this.#send(sql, [])).command
+  }
+
+  async #send(sql: string, params: readonly unknown[]) {
+    if (this.#gone) throw connectionLost()
+    if (this.load++ === 0) this.#watch()
+    try {
+      const prepare = params.length > 0 && this.#mayPrepare(sql)
+      return await onlyOnce(this.#client.unsafe(sql, params.map(driverValue), { prepare }).values())
+    } catch (error) {
+      const meaning = postgresError(error)
+      // The socket's own event may come later, and until then nobody should be given this connection.
+      if (meaning.code === 'CONNECTION_LOST') this.#leave()
+      throw meaning
+    } finally {
+      if (--this.load === 0) clearTimeout(this.#silence)
+      else this.#silence?.refresh()
+      this.lastUsed = performance.now()
+      if (this.idle) this.#events.idle(this)
+    }
+  }
+
+  /** Where the server ends every statement in time, a longer silence means that it is out of reach. */
+  #watch(): void {
+    const { statementTimeoutMillis, connectionTimeoutMillis } = this.#config
+    if (statementTimeoutMillis === undefined) return
+    this.#silence = setTimeout(() => this.#socket.destroy(), statementTimeoutMillis + connectionTimeoutMillis)
+  }
+
+  #mayPrepare(sql: string): boolean {
+    if (!this.#config.prepare) return false
+    if (this.#prepared.size < PREPARED_STATEMENTS) this.#prepared.add(sql)
+    return this.#prepared.has(sql)
+  }
+
+  #leave(): void {
+    if (this.#gone) return
+    this.#gone = true
+    this.#events.gone(this)
+    void this.#client.end({ timeout: 0 }) // what waits in its queue fails
+  }
+
+  /** Waits for what was sent, then closes. A server that does not answer is left after `connectionTimeoutMillis`. */
+  async close(): Promise<void> {
+    await this.#client.end({ timeout: this.#config.connectionTimeoutMillis / 1000 })
+    this.#socket.destroy()
+  }
+}
+
+/**
+ * How statements are planned: once, for any values. By itself PostgreSQL plans most of them at each call, which takes
+ * longer than to run them. And along an index, in its order: a bitmap loses that order, and all rows are to be sorted.
+ */
+const PLANNING = `select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_bitmapscan', 'off', false)`
+
+/**
+ * postgres.js repeats a statement whose prepared form is out of date, but at the end of what was sent by then: behind
+ * COMMIT, outside of its transaction. It notes so in `retried`; here that ends the statement with its error instead.
+ */
+function onlyOnce<Q extends object>(query: Q): Q {
+  return Object.defineProperty(query, 'retried', endsTheStatement)
+}
+
+/** One for all queries: with a setter of its own each would be an object of a shape of its own, and slow everywhere. */
+const endsTheStatement: PropertyDescriptor = {
+  set(this: { cancelled: unknown; reject(error: unknown): void }, error: unknown) {
+    this.cancelled = true
+    this.reject(error)
+  },
+}

@@ -1,0 +1,141 @@
+import { StorageError, type StorageErrorCode } from '../../errors.ts'
+
+export function connectionLost(cause?: unknown): StorageError {
+  const message = 'The connection to PostgreSQL was lost: a write under way may or may not have been done'
+  return new StorageError('CONNECTION_LOST', message, { cause, retryable: true })
+}
+
+export function noAnswer(): StorageError {
+  const message = 'PostgreSQL did not answer within connectionTimeoutMillis: check the address, and what is in between'
+  return new StorageError('CONNECTION_FAILED', message, { retryable: true })
+}
+
+interface Meaning {
+  code: StorageErrorCode
+  message: string
+  retryable?: boolean
+}
+
+/** SQLSTATE codes and prefixes of them, and what postgres.js and sockets say; the longest that fits counts. */
+const MEANINGS: Readonly<Record<string, Meaning>> = {
+  '23505': { code: 'ALREADY_EXISTS', message: 'A row with this key exists already' },
+  '23503': { code: 'INVALID_STATE', message: 'The row refers to one that is not there, or is referred to' },
+  '25006': { code: 'READ_ONLY', message: 'The PostgreSQL server is read-only: connect to the primary' },
+  '25P02': {
+    code: 'TRANSACTION_MISUSE',
+    message: 'An earlier statement of this transaction failed: it can only roll back',
+  },
+  '28': { code: 'CONNECTION_FAILED', message: 'PostgreSQL refused the user or the password' },
+  '3D000': {
+    code: 'CONNECTION_FAILED',
+    message: 'The PostgreSQL database does not exist: create it, or correct its name',
+  },
+  '40': {
+    code: 'DATABASE_FAILED',
+    message: 'PostgreSQL ended the transaction in favour of another: run it again',
+    retryable: true,
+  },
+  '26000': {
+    code: 'DATABASE_FAILED',
+    message: 'A prepared statement is gone: behind a pooler in transaction mode set options.prepare to false',
+    retryable: true,
+  },
+  '42501': { code: 'READ_ONLY', message: 'The PostgreSQL user lacks the privilege for this' },
+  '42P05': {
+    code: 'DATABASE_FAILED',
+    message:
+      "A prepared statement is another client's: behind a pooler in transaction mode set options.prepare to false",
+  },
+  '0A000': {
+    code: 'DATABASE_FAILED',
+    message: 'A table was changed since the statement was prepared; nothing was done: run it again',
+    retryable: true,
+  },
+  '53100': { code: 'DISK_FULL', message: "The PostgreSQL server's disk is full; the write was not done" },
+  '53300': {
+    code: 'CONNECTION_FAILED',
+    message: 'PostgreSQL has no connection left: lower maxConnections, or raise its max_connections',
+    retryable: true,
+  },
+  '55P03': { code: 'TIMEOUT', message: 'A lock in PostgreSQL was not to be had in time', retryable: true },
+  '57014': {
+    code: 'TIMEOUT',
+    message: 'The statement was cancelled: it ran longer than options.statementTimeoutMillis, or someone cancelled it',
+    retryable: true,
+  },
+  '57P03': { code: 'CONNECTION_FAILED', message: 'The PostgreSQL server is starting or stopping', retryable: true },
+  ECONNREFUSED: {
+    code: 'CONNECTION_FAILED',
+    message: 'Nothing listens at the address of PostgreSQL: check host and port, and that it runs',
+    retryable: true,
+  },
+  ENOENT: { code: 'CONNECTION_FAILED', message: 'There is no PostgreSQL socket at this path', retryable: true },
+  ENOTFOUND: { code: 'CONNECTION_FAILED', message: "The PostgreSQL server's name cannot be resolved: check host" },
+  EAI_AGAIN: {
+    code: 'CONNECTION_FAILED',
+    message: "The PostgreSQL server's name cannot be resolved now",
+    retryable: true,
+  },
+  EHOSTUNREACH: { code: 'CONNECTION_FAILED', message: 'The PostgreSQL server cannot be reached', retryable: true },
+}
+
+const LOST = new Set([
+  '57P01',
+  '57P02',
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+  'CONNECTION_ENDED',
+  'ECONNRESET',
+  'EPIPE',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+  'ETIMEDOUT',
+])
+
+/** The StorageError that an error of postgres.js, or of a socket, means. Keeps no parameter values. */
+export function postgresError(error: unknown): StorageError {
+  if (error instanceof StorageError) return error
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (LOST.has(code) || code.startsWith('08')) return connectionLost(withoutValues(error))
+  const meaning = MEANINGS[code] ?? MEANINGS[code.slice(0, 2)]
+  const options = { cause: withoutValues(error), details: factsOf(error, code), retryable: meaning?.retryable ?? false }
+  if (meaning) return new StorageError(meaning.code, meaning.message, options)
+  return new StorageError('DATABASE_FAILED', `PostgreSQL refused the statement (${code || 'no code'})`, options)
+}
+
+/** Whether PostgreSQL rolled the work back, as a whole, so that another could go on: a deadlock, or a serialization failure. */
+export function gaveWay(error: unknown): boolean {
+  return error instanceof StorageError && String(error.details.postgresCode).startsWith('40')
+}
+
+/** The StorageError for a connection that could not be opened. The server's words are kept: it has seen no values yet. */
+export function connectionFailed(error: unknown): StorageError {
+  const meaning = postgresError(error)
+  if (meaning.code === 'CONNECTION_FAILED') return meaning
+  const { code, details, cause } = meaning
+  const reason = error instanceof Error ? error.message : String(error)
+  const retryable = code === 'CONNECTION_LOST' || (error instanceof Error && 'syscall' in error)
+  const message = `The connection to PostgreSQL could not be opened: ${reason}`
+  return new StorageError('CONNECTION_FAILED', message, { cause, details, retryable })
+}
+
+function factsOf(error: unknown, code: string): Record<string, unknown> {
+  const facts: Record<string, unknown> = { postgresCode: code }
+  if (error instanceof Error) {
+    if ('constraint_name' in error) facts.constraint = error.constraint_name
+    if ('table_name' in error) facts.table = error.table_name
+  }
+  return facts
+}
+
+/** The driver's error without what quotes the data: postgres.js adds the parameters, PostgreSQL the row. */
+function withoutValues(error: unknown): unknown {
+  if (error instanceof Error) {
+    const bare = new Error(
+      'code' in error && /^[0-9A-Z]{5}$/.test(String(error.code)) ? `SQLSTATE ${error.code}` : error.message,
+    )
+    bare.stack = error.stack?.replace(/^.*(\n {4}at )/s, `${bare.message}$1`)
+    return bare
+  }
+  return error
+}

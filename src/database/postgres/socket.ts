@@ -1,0 +1,41 @@
+import net from 'node:net'
+import type { PostgresConnection as Connection } from '../../config/resolve.ts'
+
+export interface Address {
+  /** Name, IP address, or directory of the Unix socket. */
+  host: string
+  port: number
+}
+
+/** Where the server may be: postgres.js takes several hosts of a url, but only with sockets that it opens itself. */
+export function addressesOf(connection: Connection): Address[] {
+  if (!('url' in connection)) return [{ host: connection.host, port: connection.port }]
+  const [authority = ''] = connection.url.replace(/^\w+:\/\//, '').split(/[/?]/)
+  const hosts = authority.slice(authority.lastIndexOf('@') + 1)
+  return hosts.split(',').map((each) => {
+    const { hostname, port } = new URL(`postgres://${each || 'localhost'}`)
+    return { host: decodeURIComponent(hostname).replace(/^\[(.*)\]$/, '$1'), port: Number(port) || 5432 }
+  })
+}
+
+/** A socket that is being connected. */
+export function connect({ host, port }: Address): net.Socket {
+  const socket = host.startsWith('/') ? net.connect(`${host}/.s.PGSQL.${port}`) : net.connect({ host, port })
+  // postgres.js names the TLS server by it.
+  Object.assign(socket, { host })
+  return socket.setNoDelay(true).setKeepAlive(true, 60_000)
+}
+
+/** Errors: those of the socket, and that of `closed`. */
+export function connected(socket: net.Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket
+      .once('connect', resolve)
+      .once('error', reject)
+      .once('close', () => reject(closed()))
+  })
+}
+
+export function closed(): Error {
+  return Object.assign(new Error('the connection was closed'), { code: 'CONNECTION_CLOSED' })
+}

@@ -1,0 +1,214 @@
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type BetterSqlite3 from 'better-sqlite3'
+import type { ResolvedConfig } from '../../config/resolve.ts'
+import { StorageError } from '../../errors.ts'
+import { importDriver } from '../../import-driver.ts'
+import type { Reply } from '../../reply.ts'
+import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
+import type { Query, Row } from '../query.ts'
+import { SqliteConnection, sqliteError } from './connection.ts'
+import { WriteQueue } from './write-queue.ts'
+
+type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
+
+/**
+ * Opens a SQLite file: one connection for what is written, through a queue, and for what is read while nobody holds it;
+ * and one that reads beside it (WAL), opened when it is needed first.
+ * Errors: DRIVER_MISSING, CONNECTION_FAILED, TIMEOUT (another process holds the file for too long).
+ */
+export async function openSqlite(config: SqliteConfig): Promise<Driver> {
+  const Database = await loadDriver()
+  const { file, readonly, busyTimeoutMillis, synchronous } = config
+  let opened: BetterSqlite3.Database | undefined
+  try {
+    // timeout 0: SQLite must not wait inside a call, where it would stop the event loop. The queue waits on a timer.
+    const open = () => new Database(file, { readonly, fileMustExist: readonly, timeout: 0 })
+    try {
+      opened = open()
+    } catch (error) {
+      if (readonly || existsSync(dirname(file))) throw error
+      await mkdir(dirname(file), { recursive: true })
+      opened = open()
+    }
+    const writer = new SqliteConnection(opened)
+    const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true })
+    const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous};`
+    await queue.whenUnlocked(() => writer.exec(`${forWriting} PRAGMA foreign_keys = ON`))
+    const reader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }))
+    return new SqliteDriver(writer, queue, reader)
+  } catch (error) {
+    opened?.close()
+    throw openError(error, file)
+  }
+}
+
+/** Opens a database that lives and dies with this process: the same code on one connection. */
+export async function openMemory(): Promise<Driver> {
+  const Database = await loadDriver()
+  const only = new SqliteConnection(new Database(':memory:'))
+  only.exec('PRAGMA foreign_keys = ON')
+  return new SqliteDriver(only, new WriteQueue(only, { busyTimeoutMillis: 0, durable: false }))
+}
+
+async function loadDriver(): Promise<typeof BetterSqlite3> {
+  const { default: Database } = await importDriver('better-sqlite3', () => import('better-sqlite3'))
+  return Database
+}
+
+function openError(error: unknown, file: string): unknown {
+  const meaning = sqliteError(error)
+  if (meaning instanceof StorageError) return meaning
+  const reason = error instanceof Error ? error.message : String(error)
+  if (reason.includes('bindings file')) {
+    const message = 'better-sqlite3 is installed but was not compiled: run "npm rebuild better-sqlite3"'
+    return new StorageError('DRIVER_MISSING', message, { cause: error })
+  }
+  return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${reason}`, { cause: error })
+}
+
+class SqliteDriver implements Driver {
+  readonly dialect = 'sqlite'
+  readonly #writer: SqliteConnection
+  readonly #queue: WriteQueue
+  readonly #openReader: (() => SqliteConnection) | undefined
+  #reader: SqliteConnection | undefined
+
+  /** Without a reader of its own, a database in memory has its reads wait for transactions to end. */
+  constructor(writer: SqliteConnection, queue: WriteQueue, openReader?: () => SqliteConnection) {
+    this.#writer = writer
+    this.#queue = queue
+    this.#openReader = openReader
+  }
+
+  run(query: Query): Reply<Row[]> {
+    if (query.writes) return this.#queue.write(() => this.#writer.run(query), { single: true })
+    return this.#read((connection) => connection.run(query))
+  }
+
+  /** While a transaction holds the writer, its connection would show what has not been committed. */
+  #read<T>(work: (connection: SqliteConnection) => T): Reply<T> {
+    const openReader = this.#openReader
+    if (openReader === undefined && !this.#queue.free) {
+      return this.#queue.write(() => work(this.#writer), { single: true })
+    }
+    const fail = (error: unknown) => Promise.reject(sqliteError(error))
+    try {
+      const reply = this.#queue.whenUnlocked(() => {
+        // Asked at each attempt: a transaction may have begun since the one before.
+        if (openReader === undefined || this.#queue.free) return work(this.#writer)
+        this.#reader ??= openReader()
+        return work(this.#reader)
+      })
+      return reply instanceof Promise ? reply.catch(fail) : reply
+    } catch (error) {
+      return fail(error)
+    }
+  }
+
+  batch(queries: readonly Query[]): Reply<Row[][]> {
+    if (queries.some(({ writes }) => writes)) {
+      return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
+    }
+    return this.#read((connection) => connection.snapshot(queries))
+  }
+
+  async begin(): Promise<DriverTransaction> {
+    const release = await this.#queue.acquire()
+    try {
+      await this.#queue.whenUnlocked(() => this.#writer.control('BEGIN IMMEDIATE'))
+    } catch (error) {
+      release()
+      throw sqliteError(error)
+    }
+    return this.#transaction(release)
+  }
+
+  #transaction(release: () => void): DriverTransaction {
+    const writer = this.#writer
+    const finish = async (sql: string) => {
+      try {
+        writer.control(sql)
+      } catch (error) {
+        if (writer.inTransaction) writer.control('ROLLBACK')
+        throw sqliteError(error)
+      } finally {
+        release()
+      }
+    }
+    return {
+      async run(query) {
+        // A full disk ends the transaction inside SQLite; what followed would commit by itself.
+        if (!writer.inTransaction) throw new StorageError('DATABASE_FAILED', 'SQLite has ended this transaction')
+        try {
+          return writer.run(query)
+        } catch (error) {
+          throw sqliteError(error)
+        }
+      },
+      commit: () => finish('COMMIT'),
+      async rollback() {
+        if (writer.inTransaction) await finish('ROLLBACK')
+        else release()
+      },
+    }
+  }
+
+  readonly journal: MigrationJournal = {
+    table: '"__drizzle_migrations"',
+    create: [
+      'CREATE TABLE IF NOT EXISTS "__drizzle_migrations" (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)',
+    ],
+    read: async (sql) => {
+      try {
+        return await this.run({ sql, params: [], writes: false })
+      } catch {
+        const find = "select 1 from sqlite_master where type = 'table' and name = '__drizzle_migrations'"
+        const exists = (await this.run({ sql: find, params: [], writes: false })).length > 0
+        return exists ? this.run({ sql, params: [], writes: false }) : [] // it may have come since
+      }
+    },
+    exclusively: (body) => this.#migrate(body),
+  }
+
+  async #migrate(body: Parameters<MigrationJournal['exclusively']>[0]): Promise<void> {
+    const writer = this.#writer
+    const release = await this.#queue.acquire()
+    try {
+      // Before BEGIN, where it still counts: a table that is rebuilt must not cascade into its children.
+      writer.exec('PRAGMA foreign_keys = OFF')
+      await this.#queue.whenUnlocked(() => writer.control('BEGIN IMMEDIATE'))
+      await body(async (sql) => writer.run({ sql, params: [] }))
+      if (writer.run({ sql: 'PRAGMA foreign_key_check', params: [] }).length > 0) {
+        throw new StorageError(
+          'MIGRATION_FAILED',
+          'The migration would leave rows that refer to nothing; it was undone',
+        )
+      }
+      writer.control('COMMIT')
+    } catch (error) {
+      if (writer.inTransaction) writer.control('ROLLBACK')
+      throw sqliteError(error)
+    } finally {
+      writer.exec('PRAGMA foreign_keys = ON')
+      release()
+    }
+  }
+
+  dataVersion(): number {
+    // Asked of the writer, which does not count its own commits.
+    return this.#writer.dataVersion()
+  }
+
+  async size(): Promise<number> {
+    const sql = 'select page_count * page_size from pragma_page_count(), pragma_page_size()'
+    const [row] = await this.run({ sql, params: [], writes: false })
+    return Number(row?.[0])
+  }
+
+  async close(): Promise<void> {
+    this.#reader?.close()
+    this.#writer.close()
+  }
+}

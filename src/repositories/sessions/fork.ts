@@ -1,0 +1,101 @@
+import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
+import type { Db } from '../../database/db.ts'
+import { batch, statement } from '../../database/statement.ts'
+import { alive } from '../expiry.ts'
+import type { SessionSummary } from './sessions.ts'
+
+/** Locks the original: none of its messages, or of their references, goes while they are copied. */
+const holdOriginal = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
+  orm
+    .update(s)
+    .set({ lastSeq: sql`${s.lastSeq}` })
+    .where(and(eq(s.id, arg.id), alive(s, arg.now)))
+    .returning({ id: s.id }),
+)
+
+const copySession = statement(
+  (
+    { orm, tables: { sessions: s } },
+    arg: { id: string; newId: string; title: string | null; keepTitle: boolean; now: Date },
+  ) =>
+    orm.insert(s).select(
+      orm
+        .select({
+          id: sql`${arg.newId}`.as('id'),
+          title: sql`case when ${arg.keepTitle} then ${s.title} else ${arg.title} end`.as('title'),
+          ownerId: s.ownerId,
+          metadata: s.metadata,
+          version: sql`1`.as('version'),
+          parentId: s.id,
+          createdAt: sql`${arg.now}`.as('created_at'),
+          updatedAt: sql`${arg.now}`.as('updated_at'),
+          expiresAt: s.expiresAt,
+          lastSeq: sql`0`.as('last_seq'),
+          messageCount: sql`0`.as('message_count'),
+          lastActiveAt: sql`${arg.now}`.as('last_active_at'),
+        })
+        .from(s)
+        .where(eq(s.id, arg.id)),
+    ),
+)
+
+const copyMessages = statement(
+  ({ orm, tables: { messages: m } }, arg: { id: string; newId: string; throughSeq: number }) =>
+    orm.insert(m).select(
+      orm
+        .select({
+          sessionId: sql`${arg.newId}`.as('session_id'),
+          seq: m.seq,
+          id: m.id,
+          role: m.role,
+          content: m.content,
+          metadata: m.metadata,
+          createdAt: m.createdAt,
+        })
+        .from(m)
+        .where(and(eq(m.sessionId, arg.id), lte(m.seq, arg.throughSeq))),
+    ),
+)
+
+const copyReferences = statement(({ orm, tables: { blobRefs: r, messages: m } }, arg: { id: string; newId: string }) =>
+  orm.insert(r).select(
+    orm
+      .select({ blobId: r.blobId, sessionId: m.sessionId, messageId: r.messageId })
+      .from(r)
+      .innerJoin(m, and(eq(m.sessionId, arg.newId), eq(m.id, r.messageId)))
+      .where(eq(r.sessionId, arg.id)),
+  ),
+)
+
+/** Sets the counters of a new copy from its messages. */
+const countCopied = statement(({ orm, tables: { messages, sessions } }, arg: { newId: string }) => {
+  const copied = (what: SQL) => sql`(select ${what} from ${messages} where ${messages.sessionId} = ${arg.newId})`
+  return orm
+    .update(sessions)
+    .set({ lastSeq: copied(sql`coalesce(max(${messages.seq}), 0)`), messageCount: copied(sql`count(*)`) })
+    .where(eq(sessions.id, arg.newId))
+    .returning()
+})
+
+interface Fork {
+  id: string
+  newId: string
+  /** Undefined keeps the title of the original. */
+  title: string | null | undefined
+  throughSeq: number
+  now: Date
+}
+
+/** Copies a session, its messages and their blob references, in one transaction; undefined where there is none. */
+export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork): Promise<SessionSummary | undefined> {
+  return db.transaction(async (tx) => {
+    if ((await holdOriginal.first(tx, { id, now })) === undefined) return undefined
+    const [, , , [copy]] = await batch(tx, [
+      copySession.with({ id, newId, title: title ?? null, keepTitle: title === undefined, now }),
+      copyMessages.with({ id, newId, throughSeq }),
+      copyReferences.with({ id, newId }),
+      countCopied.with({ newId }),
+    ])
+    return copy
+  })
+}

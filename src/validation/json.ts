@@ -1,0 +1,95 @@
+import * as z from 'zod'
+import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
+import { recognisedBy } from './fast-path.ts'
+
+const MAX_DEPTH = 500
+
+interface Problem {
+  path: (string | number)[]
+  message: string
+}
+
+/**
+ * Any JSON value. As in JSON, properties whose value is undefined, symbol keys and the properties of an array besides its
+ * items are dropped, and -0 becomes 0; what else JSON would change in silence (NaN, a Date, a class instance, a hole in
+ * an array) is refused, with its path.
+ */
+export const jsonSchema = checked<Json>((value) => problemOf(value, []))
+
+/** A JSON object. */
+export const jsonObjectSchema = checked<JsonObject>((value) =>
+  isPlainObject(value) ? problemOf(value, []) : { path: [], message: 'must be a plain object of JSON values' },
+)
+
+/** What storing and reading a JSON value makes of it: a value of its own, without what JSON drops. */
+export function jsonCopy<T extends Json>(value: T): T {
+  // A text is the same; and JSON keeps the type of what `jsonSchema` lets through.
+  return typeof value === 'string' ? value : (JSON.parse(JSON.stringify(value)) as T)
+}
+
+/** `current` with the patch's properties in place of its own; one that is undefined in the patch goes. */
+export function mergeJson(current: JsonObject, patch: Readonly<Record<string, Json | undefined>>): JsonObject {
+  const entries = Object.entries({ ...current, ...patch })
+  return Object.fromEntries(entries.filter((entry): entry is [string, Json] => entry[1] !== undefined))
+}
+
+/** A message's content: text, parts, or nothing. */
+export const contentSchema = checked<MessageContent>((content) => {
+  if (content === null || typeof content === 'string') return undefined
+  if (!Array.isArray(content)) return { path: [], message: 'must be a string, an array of parts or null' }
+  const odd = Array.from(content).findIndex((part) => !isPlainObject(part) || typeof part.type !== 'string')
+  return odd < 0
+    ? problemOf(content, [])
+    : { path: [odd], message: 'a part must be a plain object whose type is a string' }
+})
+
+function checked<T>(problemIn: (value: unknown) => Problem | undefined) {
+  const schema = z.custom<T>().superRefine((value, context) => {
+    const problem = problemIn(value)
+    if (problem) context.addIssue({ code: 'custom', ...problem })
+  })
+  return recognisedBy((value) => problemIn(value) === undefined, schema)
+}
+
+function problemOf(value: unknown, path: (string | number)[]): Problem | undefined {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return undefined
+    case 'number':
+      return Number.isFinite(value)
+        ? undefined
+        : { path, message: 'must be a finite number: JSON has no NaN and no infinity' }
+    case 'object':
+      if (value === null) return undefined
+      if (path.length >= MAX_DEPTH) return { path: [], message: `is nested more than ${MAX_DEPTH} deep, or in itself` }
+      if (Array.isArray(value)) return problemInArray(value, path)
+      if (isPlainObject(value)) return problemInObject(value, path)
+  }
+  return { path, message: 'must be JSON: null, a boolean, a number, a string, an array or a plain object' }
+}
+
+function problemInArray(array: readonly unknown[], path: (string | number)[]): Problem | undefined {
+  for (let i = 0; i < array.length; i++) {
+    const item = array[i]
+    if (typeof item === 'string') continue
+    const problem = problemOf(item, [...path, i])
+    if (problem) return problem
+  }
+}
+
+function problemInObject(object: Record<string, unknown>, path: (string | number)[]): Problem | undefined {
+  for (const key of Object.keys(object)) {
+    const value = object[key]
+    if (value === undefined || typeof value === 'string') continue
+    const problem = problemOf(value, [...path, key])
+    if (problem) return problem
+  }
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  // Of another realm, too: a plain object's prototype is the end of its chain.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}

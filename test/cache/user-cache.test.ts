@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, inject, it, vi } from 'vitest'
+import { MemoryCache } from '../../src/cache/memory.ts'
+import type { Cache } from '../../src/cache/store.ts'
+import { CachedValues } from '../../src/cache/user-cache.ts'
+import { startRedis } from '../setup/servers.ts'
+import { openRedis } from './redis-fixture.ts'
+
+const backends: [name: string, open: () => Promise<Cache>][] = [
+  ['in memory', async () => new MemoryCache()],
+  ['Redis', () => openRedis({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } })],
+]
+
+describe.each(backends)('the program’s own values, %s', (_name, open) => {
+  const openValues = async (options = {}) => new CachedValues(await open(), { ttlMillis: 60_000, ...options })
+
+  it('keep any JSON, null included, and nobody else’s copy', async () => {
+    const values = await openValues()
+    const given = { list: [1, { a: null }], text: 'ü\0\ud800', gone: undefined }
+    await values.set('a', given)
+    given.list.push(2)
+    const got = await values.get('a')
+    expect(got).toStrictEqual({ list: [1, { a: null }], text: 'ü\0\ud800' })
+    expect(await values.get('a')).not.toBe(got)
+    for (const value of [null, false, 0, '', [], 'N', 'L']) {
+      await values.set('b', value)
+      expect(await values.get('b')).toStrictEqual(value)
+    }
+    expect(await values.get('absent')).toBeUndefined()
+  })
+
+  it('come by many, those that are there', async () => {
+    const values = await openValues()
+    await values.set('a', 1)
+    await values.set('c', null)
+    expect(await values.getMany(['c', 'b', 'a'])).toEqual(
+      new Map([
+        ['c', null],
+        ['a', 1],
+      ]),
+    )
+    expect(await values.getMany([])).toEqual(new Map())
+  })
+
+  it('are deleted once', async () => {
+    const values = await openValues()
+    await values.set('a', 1)
+    expect(await values.delete('a')).toBe(true)
+    expect(await values.delete('a')).toBe(false)
+    expect(await values.get('a')).toBeUndefined()
+  })
+
+  it('last as long as said, in fractions of a second, too', async () => {
+    const values = await openValues({ ttlMillis: 50 })
+    await values.set('short', 1)
+    await values.set('shorter', 1, { ttlSeconds: 0.05 })
+    await values.set('long', 1, { ttlSeconds: 3_155_760_000 })
+    await sleep(80)
+    expect(await values.getMany(['short', 'shorter', 'long'])).toEqual(new Map([['long', 1]]))
+  })
+
+  it('that are too large are not kept, and neither is the one before', async () => {
+    const values = await openValues({ maxValueBytes: 100 })
+    await values.set('a', 'small')
+    await values.set('a', 'x'.repeat(100))
+    expect(await values.get('a')).toBeUndefined()
+  })
+
+  it('are checked before anything changes', async () => {
+    const values = await openValues()
+    await values.set('a', 1)
+    const wrong: [string, unknown, object?][] = [
+      ['', 1],
+      ['\ud800', 1],
+      ['a', undefined],
+      ['a', Number.NaN],
+      ['a', new Date()],
+      ['a', 2, { ttlSeconds: 0 }],
+      ['a', 2, { ttl: 5 }],
+    ]
+    for (const [key, value, options] of wrong) {
+      await expect(values.set(key, value, options)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    }
+    await expect(values.get('')).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    await expect(values.getMany(['a', ''])).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    expect(await values.get('a')).toBe(1)
+  })
+})
+
+describe('the program’s own values in a Redis that comes and goes', () => {
+  it('are as if they had never been, and the last one is never an earlier one', async () => {
+    const server = await startRedis()
+    const cache = await openRedis({ url: server.url, options: { commandTimeoutMillis: 100 } })
+    const values = new CachedValues(cache, { ttlMillis: 60_000 })
+    await values.set('a', 'old')
+    await values.set('b', 'old')
+    server.freeze()
+    await values.set('a', 'new')
+    expect(await values.delete('b')).toBe(false)
+    expect(await values.get('a')).toBeUndefined()
+    server.thaw()
+    await vi.waitFor(() => expect(cache.stats().breaker).toBe('closed'), { timeout: 5000 })
+    expect(await values.get('a')).not.toBe('old')
+    expect(await values.get('b')).toBeUndefined()
+    await values.set('a', 'newest')
+    expect(await values.get('a')).toBe('newest')
+    await server.stop()
+  })
+})

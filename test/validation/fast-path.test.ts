@@ -1,0 +1,123 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import * as z from 'zod'
+import { eventInputSchema } from '../../src/repositories/events.ts'
+import { messageInputSchema } from '../../src/repositories/messages/messages.ts'
+import { recognise } from '../../src/validation/fast-path.ts'
+import {
+  idSchema,
+  instantSchema,
+  keySchema,
+  limitSchema,
+  MAX_INTEGER,
+  positionSchema,
+  textSchema,
+  ttlSecondsSchema,
+  versionSchema,
+} from '../../src/validation/input.ts'
+import { contentSchema, jsonObjectSchema, jsonSchema } from '../../src/validation/json.ts'
+import { rounds } from '../setup/rounds.ts'
+
+const text = fc.oneof(
+  fc.constantFrom('', 'a', 'a\0b', '\ud800', '👍', 'x'.repeat(84), 'x'.repeat(255), 'é'.repeat(128), 'x'.repeat(256)),
+  fc.string({ unit: 'binary' }),
+)
+const number = fc.oneof(
+  fc.constantFrom(
+    -1,
+    -0,
+    0,
+    1,
+    1.5,
+    3_155_760_000,
+    3_155_760_001,
+    Number.POSITIVE_INFINITY,
+    1000,
+    1001,
+    MAX_INTEGER,
+    MAX_INTEGER + 1,
+    2 ** 53,
+    Number.NaN,
+  ),
+  fc.integer(),
+)
+const date = fc.oneof(
+  fc.date(),
+  fc.constantFrom(new Date(Number.NaN), new Date(0), new Date('9999-12-31T23:59:59.999Z')),
+)
+const odd = fc.constantFrom(
+  null,
+  undefined,
+  [],
+  {},
+  new Map(),
+  () => 1,
+  Symbol('s'),
+  1n,
+  Object.create({ role: 'user' }),
+)
+const leaf = fc.oneof(text, number, date, odd, fc.jsonValue())
+const part = fc.record({ type: leaf, text: leaf }, { requiredKeys: [] })
+const content = fc.oneof(leaf, fc.array(part))
+const message = fc.record({ id: leaf, role: leaf, content, metadata: leaf, createdAt: leaf }, { requiredKeys: [] })
+const event = fc.record(
+  { id: leaf, type: leaf, sessionId: leaf, runId: leaf, payload: leaf, occurredAt: leaf, more: leaf },
+  { requiredKeys: ['type'] },
+)
+
+const cases: [string, z.ZodType, fc.Arbitrary<unknown>, right: unknown][] = [
+  ['an id', idSchema, leaf, 'a'],
+  ['a key', keySchema, leaf, 'é'.repeat(512)],
+  ['text', textSchema({ min: 1, max: 20 }), leaf, '👍'],
+  ['an instant', instantSchema, leaf, new Date()],
+  ['a limit', limitSchema, leaf, 1000],
+  ['a position', positionSchema, leaf, 0],
+  ['a version', versionSchema, leaf, 1],
+  ['a time to live', ttlSecondsSchema, leaf, 0.5],
+  ['JSON', jsonSchema, leaf, { a: [1, null] }],
+  ['a JSON object', jsonObjectSchema, leaf, { a: { b: 'c' } }],
+  ['content', contentSchema, content, [{ type: 'text', text: 'Hello' }]],
+  ['a message', messageInputSchema, message, { id: 'a', role: 'user', content: 'Hello', metadata: {} }],
+  ['an event', eventInputSchema, event, { type: 'run.started', runId: 'r', sessionId: null, payload: [1] }],
+]
+
+describe.each(cases)('%s', (_, schema, values, right) => {
+  it('is recognised where it is plainly right', () => {
+    expect(recognise(schema, right)).toEqual(right)
+  })
+
+  it('is recognised only as what the schema itself would return', () => {
+    const agrees = (value: unknown) => {
+      const recognised = recognise(schema, value)
+      if (recognised !== undefined) expect({ data: recognised }).toStrictEqual({ data: schema.safeParse(value).data })
+    }
+    fc.assert(fc.property(values, agrees), { numRuns: rounds(1000, 20_000) })
+  })
+})
+
+it('takes an object as it was at the call', () => {
+  const given = { role: 'user', content: 'Hello' }
+  const recognised = recognise(messageInputSchema, given)
+  given.role = ''
+  expect(recognised).toEqual({ role: 'user', content: 'Hello' })
+})
+
+it.each([
+  ['an unknown property', { role: 'user', content: null, more: 1 }],
+  ['a missing one', { content: null }],
+  ['an object of a class', Object.assign(new Date(), { role: 'user', content: null })],
+  ['no object', 'user'],
+])('leaves %s to the schema', (_, value) => {
+  expect(recognise(messageInputSchema, value)).toBeUndefined()
+})
+
+it('leaves to a schema what it transforms or checks as a whole', () => {
+  expect(
+    recognise(
+      z.strictObject({ a: idSchema.optional() }).refine(() => false),
+      {},
+    ),
+  ).toBeUndefined()
+  expect(recognise(z.object({ a: idSchema.optional() }), { b: 1 })).toBeUndefined()
+  expect(recognise(z.strictObject({ a: idSchema.default('b') }), {})).toBeUndefined()
+})
