@@ -2,7 +2,8 @@ export { type BlobStats, type Blobs, type PutBlobOptions, putOptionsSchema } fro
 export type { BlobInput } from './blobs/input/source.ts'
 export type { BlobCleanup } from './blobs/protocol/cleanup.ts'
 export type { BlobRecord } from './blobs/protocol/records.ts'
-export type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from './blobs/protocol/verify.ts'
+export type { BlobVerification, VerifyOptions, VerifyReport } from './blobs/protocol/verify.ts'
+export type { VerifyStep } from './blobs/protocol/verify-steps.ts'
 export type { ByteRange } from './blobs/read.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type { ResolvedConfig } from './config/resolve.ts'
@@ -35,38 +36,37 @@ export {
   kvSetOptionsSchema,
 } from './repositories/kv.ts'
 export type { Lists } from './repositories/lists.ts'
+export type { Memories } from './repositories/memories/memories.ts'
 export {
   type ListMemoriesOptions,
-  type Memories,
   type Memory,
   type MemoryInput,
   type MemoryPatch,
-  type MemorySource,
   memoryInputSchema,
   memoryPatchSchema,
-} from './repositories/memories/memories.ts'
+} from './repositories/memories/types.ts'
+export type { Messages } from './repositories/messages/messages.ts'
 export {
   type ListMessagesOptions,
   type Message,
   type MessageInput,
   type MessagePatch,
-  type Messages,
   messageInputSchema,
   messagePatchSchema,
-} from './repositories/messages/messages.ts'
+} from './repositories/messages/types.ts'
 export { type Prompt, type PromptInput, type Prompts, promptInputSchema } from './repositories/prompts.ts'
 export { type QueueItem, type Queues, queueItemSchema } from './repositories/queues.ts'
 export type { Repositories } from './repositories/repositories.ts'
+export type { Sessions } from './repositories/sessions/sessions.ts'
 export {
   type ForkOptions,
   type Session,
   type SessionInput,
   type SessionPatch,
   type SessionSummary,
-  type Sessions,
   sessionInputSchema,
   sessionPatchSchema,
-} from './repositories/sessions/sessions.ts'
+} from './repositories/sessions/types.ts'
 export {
   type ToolExecution,
   type ToolExecutionIdentity,
@@ -89,7 +89,7 @@ export {
   type Workspaces,
   workspaceInputSchema,
 } from './repositories/workspaces.ts'
-export type { Json, JsonObject, MessageContent, MessagePart } from './schema/values.ts'
+export type { Json, JsonObject, MemorySource, MessageContent, MessagePart } from './schema/values.ts'
 export {
   openStorage,
   openStorageFromFile,

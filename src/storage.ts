@@ -2,10 +2,10 @@ import * as z from 'zod'
 import type { BlobStats, Blobs } from './blobs/blobs.ts'
 import { type BlobPart, openBlobs } from './blobs/open.ts'
 import type { CacheAsideStats } from './cache/cache-aside.ts'
-import { openCache } from './cache/open.ts'
-import { CachedRows, cacheLimits, openCacheAside } from './cache/row-cache.ts'
+import { cacheLimits, openCacheAside, openCacheStore } from './cache/open.ts'
+import { StorageRowCache } from './cache/row-cache.ts'
 import type { CacheState } from './cache/store.ts'
-import { CachedValues } from './cache/user-cache.ts'
+import { UserCache } from './cache/user-cache.ts'
 import { type LoadOptions, loadStorageConfig } from './config/load.ts'
 import { type ResolvedConfig, resolveConfig } from './config/resolve.ts'
 import type { StorageConfig } from './config/schema.ts'
@@ -72,7 +72,7 @@ export interface Storage extends Repositories, AsyncDisposable {
   /** What was configured, with every default in place and without secrets. */
   readonly config: ResolvedConfig
   /** The program's own values in the cache alone: shared where the cache is, and gone when it wants the room. */
-  readonly cache: CachedValues
+  readonly cache: UserCache
   /** Files and other bytes. */
   readonly blobs: Blobs
   /**
@@ -109,7 +109,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
   } = given
   const resolved = resolveConfig(config, { baseDir })
   const { database, cache, rows, blobs } = await openLayers(resolved, { migrate, logger, now })
-  const cachedRows = new CachedRows(rows, database, { isShared: resolved.cache.type === 'redis' })
+  const cachedRows = new StorageRowCache(rows, database, { isShared: resolved.cache.type === 'redis' })
   const context: RepositoryContext = {
     now,
     cache: cachedRows,
@@ -141,7 +141,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
       masked ??= maskSecrets(resolved)
       return masked
     },
-    cache: new CachedValues(cache, { ...cacheLimits(resolved.cache), check: () => database.checkOpen() }),
+    cache: new UserCache(cache, { ...cacheLimits(resolved.cache), check: () => database.checkOpen() }),
     blobs: blobs.blobs,
     async transaction(body) {
       checkFunction(body, 'body')
@@ -189,7 +189,7 @@ async function openLayers(
   const millis = () => now().getTime()
   try {
     const database = await open(openDatabase(config.database, { migrate }))
-    const cache = await open(openCache(config.cache, { logger, now: millis }))
+    const cache = await open(openCacheStore(config.cache, { logger, now: millis }))
     const blobs = await open(openBlobs({ database, config, now }))
     const rows = await openCacheAside(cache, config, database, logger, millis)
     return { database, cache, rows, blobs }

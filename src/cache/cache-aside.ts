@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { Reply } from '../reply.ts'
 import { decode, encode } from './row-codec.ts'
 import { Flights } from './single-flight.ts'
-import { ABSENT, BYPASS, type Cache, type Entry, isAnswer, isOver, LEASE, VALUE } from './store.ts'
+import type { MaybePromise } from './store.ts'
+import { ABSENT, BYPASS, type CacheStore, type Entry, isAnswer, isOver, LEASE, VALUE } from './store.ts'
 
 /** Longer than loads take; one that takes longer only loses its right to fill. */
 const LEASE_MILLIS = 10_000
@@ -53,7 +53,7 @@ type Loaded<T> = { entry: Entry } | { row: T }
  * all they can do is reject a fill.
  */
 export class CacheAside {
-  readonly #cache: Cache
+  readonly #cache: CacheStore
   readonly #namespace: string
   readonly #ttlMillis: number
   readonly #maxValueBytes: number
@@ -62,7 +62,7 @@ export class CacheAside {
   readonly #flights = new Flights<Loaded<object | undefined>>()
   readonly #stats = { hits: 0, negativeHits: 0, misses: 0, bypasses: 0, loads: 0, fills: 0, rejectedFills: 0 }
 
-  constructor(cache: Cache, options: CacheAsideOptions = {}) {
+  constructor(cache: CacheStore, options: CacheAsideOptions = {}) {
     this.#cache = cache
     this.#namespace = options.namespace ?? ''
     this.#ttlMillis = options.ttlMillis ?? Number.POSITIVE_INFINITY
@@ -76,7 +76,7 @@ export class CacheAside {
    * `load` must see every commit that came before it: the primary, and never from inside the caller's transaction. Its
    * errors are the only ones.
    */
-  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): Reply<T | undefined> {
+  read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): MaybePromise<T | undefined> {
     const key = this.#key(table, id)
     // 1. A hit is one round trip; in this process, it is no promise.
     const held = this.#cache.lookup(key)
@@ -85,7 +85,11 @@ export class CacheAside {
       : this.#answer(key, held, load)
   }
 
-  #answer<T extends object>(key: string, held: Entry | null, load: () => Promise<T | undefined>): Reply<T | undefined> {
+  #answer<T extends object>(
+    key: string,
+    held: Entry | null,
+    load: () => Promise<T | undefined>,
+  ): MaybePromise<T | undefined> {
     this.#count(held)
     return isAnswer(held) ? this.#copy<T>(held) : this.#miss(key, held, load)
   }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { type Cache, type CacheState, type Entry, isOver } from './store.ts'
+import { type CacheState, type CacheStore, type Entry, isOver } from './store.ts'
 
 export interface MemoryCacheOptions {
   /** The least recently used entry goes first. Default 10,000. */
@@ -16,7 +16,7 @@ interface Held {
 }
 
 /** Entries in this process: serialised text, never a caller's object. */
-export class MemoryCache implements Cache {
+export class MemoryCache implements CacheStore {
   readonly type = 'in-memory'
   readonly #bounds: { max: number; maxSize: number }
   readonly #now: () => number

@@ -1,92 +1,126 @@
 import { LRUCache } from 'lru-cache'
-import type { ResolvedConfig } from '../config/resolve.ts'
-import { Database } from '../database/database.ts'
-import { databaseIdentity } from '../database/identity.ts'
-import { schemaHash } from '../database/migrate.ts'
+import type { Database } from '../database/database.ts'
+import type { Db } from '../database/db.ts'
 import { StorageError } from '../errors.ts'
-import type { Logger } from '../logger.ts'
-import type { Reply } from '../reply.ts'
-import type { Found, Load, RowCache, RowKey } from '../repositories/context.ts'
-import { CacheAside } from './cache-aside.ts'
-import type { Cache } from './store.ts'
+import type { CacheAside } from './cache-aside.ts'
+import type { MaybePromise } from './store.ts'
 
-/** As many conversations as a process can have going; one that it has lost sight of only loses its place in the cache. */
-const MAX_FOUND = 10_000
+/** The cache key of a row. */
+export type RowKey = readonly [table: string, id: string]
 
-/** The cache as the repositories of a storage use it. */
-export class CachedRows implements RowCache {
-  readonly isShared: boolean
+/** Reads a row from the database; uses the repository's own handle unless `db` is given. */
+export type Load<T> = (db?: Db) => Promise<T | undefined>
+
+/** Whether a write created its row or found it already present. */
+export interface WriteOutcome {
+  /** True if this write created the row, or if that is unknown. */
+  created: boolean
+  /** Differs for a row that is deleted and created again under the same id. Only shared caches need it. */
+  incarnation?: string
+}
+
+/** The cache in front of point reads, as repositories see it. Transactions bypass it. */
+export interface RowCache {
+  /** Returns the row from the cache or from `load`; undefined if it does not exist. The row's `expiresAt` bounds how long it is kept. */
+  read<T extends object>(table: string, id: string, load: Load<T>): MaybePromise<T | undefined>
+  /**
+   * Runs a write and invalidates `rows` before it resolves (in a transaction: after the commit). A failure with an
+   * unknown outcome counts as a change.
+   */
+  write<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T>
+  /**
+   * Like `write`, for a write that leaves an existing row as it is: invalidates only if the row is new, or if this
+   * process has not invalidated this incarnation of the row before.
+   */
+  writeIfNew<T>(rows: readonly RowKey[], work: () => Promise<T>, outcomeOf: (result: T) => WriteOutcome): Promise<T>
+}
+
+/** How many sessions to remember as already invalidated. Evicting one only costs one extra invalidation. */
+const MAX_KNOWN_SESSIONS = 10_000
+
+/** The row cache of a storage, outside of transactions. */
+export class StorageRowCache implements RowCache {
   readonly #aside: CacheAside
   readonly #database: Database
-  /** A handle apart: what was let in before a close may still load. */
-  readonly #letIn: Database
-  /** What writes found, and this process has made a shared cache forget the absence of. */
-  readonly #found: LRUCache<string, true> | undefined
+  /** Reads that were admitted before `close()` may still load. */
+  readonly #ungated: Database
+  /** Incarnations whose cached absence this process has already removed from the shared cache. */
+  readonly #knownSessions: LRUCache<string, true> | undefined
 
+  /** `isShared` says that other processes read and fill the same cache. */
   constructor(aside: CacheAside, database: Database, { isShared }: { isShared: boolean }) {
-    this.isShared = isShared
     this.#aside = aside
     this.#database = database
-    this.#letIn = new Database(database.driver)
-    if (isShared) this.#found = new LRUCache({ max: MAX_FOUND })
+    this.#ungated = database.ungated()
+    if (isShared) this.#knownSessions = new LRUCache({ max: MAX_KNOWN_SESSIONS })
   }
 
-  read<T extends object>(table: string, id: string, load: Load<T>): Reply<T | undefined> {
-    // A hit asks no database, but is refused where a miss would be.
+  read<T extends object>(table: string, id: string, load: Load<T>): MaybePromise<T | undefined> {
+    // A hit needs no database, but must be refused whenever a miss would be.
     this.#database.check()
-    const answer = this.#aside.read(table, id, () => load(this.#letIn))
-    // A close waits for what takes its time.
-    return answer instanceof Promise ? this.#database.during(() => answer) : answer
+    const row = this.#aside.read(table, id, () => load(this.#ungated))
+    // close() waits for reads that are still loading.
+    return row instanceof Promise ? this.#database.during(() => row) : row
   }
 
-  write<T>(rows: readonly RowKey[], work: () => Promise<T>, found?: (result: T) => Found): Promise<T> {
-    return this.#forgetting(() => rows, work, found)
-  }
-
-  /** Runs a transaction whose repositories use `cache`; what they touched is forgotten after the commit. */
-  transaction<T>(work: (cache: RowCache) => Promise<T>): Promise<T> {
-    const inside = new TransactionRows()
-    return this.#forgetting(
-      () => inside.touched,
-      () => work(inside),
-    )
-  }
-
-  /** A close waits for all of it: nobody else would tell the other processes. */
-  #forgetting<T>(rows: () => Iterable<RowKey>, work: () => Promise<T>, found?: (result: T) => Found): Promise<T> {
+  write<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T> {
     return this.#database.during(async () => {
-      let result: T
-      try {
-        result = await work()
-      } catch (error) {
-        if (mayTellOfRows(error)) await this.#forget(rows())
-        throw error
-      }
-      const { name, isNew } = found?.(result) ?? { isNew: true }
-      // Whoever put there what this write found may not have come to forget that there was nothing, and never will if that
-      // process died. Once is enough: this comes after that commit, so a read that began before has lost its lease by now,
-      // and what fills the cache later has seen it.
-      if (isNew || (name !== undefined && !this.#found?.get(name))) await this.#forget(rows())
-      if (name !== undefined) this.#found?.set(name, true)
+      const result = await this.#attempt(() => rows, work)
+      await this.#invalidate(rows)
       return result
     })
   }
 
-  async #forget(rows: Iterable<RowKey>): Promise<void> {
+  writeIfNew<T>(rows: readonly RowKey[], work: () => Promise<T>, outcomeOf: (result: T) => WriteOutcome): Promise<T> {
+    return this.#database.during(async () => {
+      const result = await this.#attempt(() => rows, work)
+      const { created, incarnation } = outcomeOf(result)
+      const known = this.#knownSessions
+      // The process that created this row may have died before invalidating its cached absence. Invalidate once on its
+      // behalf: this runs after its commit, so any earlier reader has lost its lease and any later one sees the row.
+      const isUnknown = known !== undefined && incarnation !== undefined && !known.get(incarnation)
+      if (created || isUnknown) await this.#invalidate(rows)
+      if (incarnation !== undefined) known?.set(incarnation, true)
+      return result
+    })
+  }
+
+  /** Runs a transaction whose repositories use `cache`, and invalidates the rows they touched after the commit. */
+  transaction<T>(work: (cache: RowCache) => Promise<T>): Promise<T> {
+    const inside = new TransactionRowCache()
+    return this.#database.during(async () => {
+      const result = await this.#attempt(
+        () => inside.touched,
+        () => work(inside),
+      )
+      await this.#invalidate(inside.touched)
+      return result
+    })
+  }
+
+  async #attempt<T>(rows: () => Iterable<RowKey>, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (needsInvalidation(error)) await this.#invalidate(rows())
+      throw error
+    }
+  }
+
+  async #invalidate(rows: Iterable<RowKey>): Promise<void> {
     const tables = new Map<string, Set<string>>()
     for (const [table, id] of rows) tables.set(table, (tables.get(table) ?? new Set()).add(id))
     await Promise.all(Array.from(tables, ([table, ids]) => this.#aside.invalidate(table, [...ids])))
   }
 }
 
-/** It may have been committed all the same; or what stood in its way may be news to the cache. */
-function mayTellOfRows(error: unknown): boolean {
+/** Failures that still require invalidation: the write may have committed, or it met a row the cache does not know yet. */
+function needsInvalidation(error: unknown): boolean {
   return error instanceof StorageError && ['CONNECTION_LOST', 'ALREADY_EXISTS'].includes(error.code)
 }
 
-/** Inside a transaction reads bypass the cache, and what is touched is noted. */
-class TransactionRows implements RowCache {
-  readonly isShared = false // what is touched is forgotten in any case
+/** The row cache inside a transaction: reads bypass the cache, and writes note the rows they touch. */
+class TransactionRowCache implements RowCache {
   readonly touched: RowKey[] = []
 
   read<T>(_table: string, _id: string, load: Load<T>): Promise<T | undefined> {
@@ -97,39 +131,15 @@ class TransactionRows implements RowCache {
     this.touched.push(...rows)
     return work()
   }
-}
 
-/** What the configuration bounds a cached value by. */
-export function cacheLimits({ maxValueBytes, ttlSeconds }: ResolvedConfig['cache']): {
-  maxValueBytes: number
-  ttlMillis?: number
-} {
-  return { maxValueBytes, ...(ttlSeconds !== undefined && { ttlMillis: ttlSeconds * 1000 }) }
-}
-
-/** How old a row may be that a cache of this process keeps, where other instances write and nothing tells. */
-const UNTOLD_TTL_MILLIS = 5000
-
-/** Puts the cache in front of the database's rows, bounded as the two of them demand. */
-export async function openCacheAside(
-  cache: Cache,
-  { cache: config, database: { type } }: ResolvedConfig,
-  database: Database,
-  logger: Logger,
-  now: () => number,
-): Promise<CacheAside> {
-  const options = { ...cacheLimits(config), now }
-  if (config.type === 'redis') {
-    // Others use it, too: for other databases, and for other versions of these tables.
-    const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:`
-    return new CacheAside(cache, { ...options, namespace })
+  writeIfNew<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T> {
+    return this.write(rows, work)
   }
-  // SQLite tells when another process has written the file.
-  if (type === 'sqlite') return new CacheAside(cache, { ...options, dataVersion: () => database.driver.dataVersion() })
-  if (type === 'in-memory') return new CacheAside(cache, options)
-  const ttlMillis = options.ttlMillis ?? UNTOLD_TTL_MILLIS
-  logger.warn('A cache in memory learns of no other instance: with several on this PostgreSQL, configure Redis', {
-    ttlMillis,
-  })
-  return new CacheAside(cache, { ...options, ttlMillis })
+}
+
+/** A row cache that caches nothing: every read loads. */
+export const withoutCache: RowCache = {
+  read: (_table, _id, load) => load(),
+  write: (_rows, work) => work(),
+  writeIfNew: (_rows, work) => work(),
 }

@@ -1,4 +1,5 @@
-import type { Reply } from '../reply.ts'
+/** A value, or a promise of it. The memory cache answers synchronously: a promise costs as much as its answer. */
+export type MaybePromise<T> = T | Promise<T>
 
 /**
  * What a key holds: `V` and a value, `N` for a row that is known to be absent, or `L` and the token of the one reader
@@ -28,29 +29,29 @@ export function isOver(instant: number, now: () => number): boolean {
  * forget any entry at any time, and fails open: nothing here rejects but `ping`. Times are milliseconds; `Infinity` is
  * a time to live without end, where the cache can bound itself otherwise.
  */
-export interface Cache {
+export interface CacheStore {
   readonly type: 'in-memory' | 'redis'
 
   /** What the key holds, null if nothing; {@link BYPASS} where that cannot be told. */
-  lookup(key: string): Reply<Entry | null>
+  lookup(key: string): MaybePromise<Entry | null>
 
   /** The same for several keys, in their order. */
-  lookupMany(keys: readonly string[]): Reply<(Entry | null)[]>
+  lookupMany(keys: readonly string[]): MaybePromise<(Entry | null)[]>
 
   /** Puts `lease` where the key holds nothing, in one step; what the key holds then, or {@link BYPASS}. */
-  claim(key: string, lease: Entry, ttlMillis: number): Reply<Entry>
+  claim(key: string, lease: Entry, ttlMillis: number): MaybePromise<Entry>
 
   /** Replaces `lease` by `entry`, in one step; false, and nothing changed, if the key holds anything else by now. */
-  fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): Reply<boolean>
+  fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): MaybePromise<boolean>
 
   /** Holds the entry from now on, whatever was there. Where that fails, nobody gets the earlier one from here either. */
-  put(key: string, entry: Entry, ttlMillis: number): Reply<void>
+  put(key: string, entry: Entry, ttlMillis: number): MaybePromise<void>
 
   /**
    * Removes values and leases alike; how many keys held something. Where that fails, this process does not read the
    * keys again before they are gone.
    */
-  remove(keys: readonly string[]): Reply<number>
+  remove(keys: readonly string[]): MaybePromise<number>
 
   /** Resolves when it answers. Errors: CONNECTION_LOST, TIMEOUT. */
   ping(): Promise<void>
@@ -62,7 +63,7 @@ export interface Cache {
 }
 
 export interface CacheState {
-  type: Cache['type']
+  type: CacheStore['type']
   /** In memory: how many entries there are, leases included, and the bytes of their keys and texts. */
   entries?: number
   bytes?: number

@@ -2,9 +2,9 @@ import * as z from 'zod'
 import type { Json } from '../schema/values.ts'
 import { keySchema, parseInput, ttlSecondsSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
-import { type Cache, type Entry, VALUE } from './store.ts'
+import { type CacheStore, type Entry, VALUE } from './store.ts'
 
-export interface CachedValuesOptions {
+export interface UserCacheOptions {
   /** For values that are set without one, in milliseconds. Default none. */
   ttlMillis?: number
   /** A value whose JSON has more bytes is not kept. Default 1 MiB. */
@@ -23,15 +23,15 @@ export type CacheSetOptions = z.input<typeof setOptionsSchema>
  * The program's own values in the cache alone: shared where the cache is, and gone when it wants the room, restarts or
  * cannot be reached. Nothing here fails because the cache does; what must last belongs into `kv`. Errors of all: CLOSED.
  */
-export class CachedValues {
-  readonly #cache: Cache
+export class UserCache {
+  readonly #cache: CacheStore
   readonly #ttlMillis: number
   readonly #maxValueBytes: number
   readonly #check: () => void
 
   constructor(
-    cache: Cache,
-    { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576, check = () => {} }: CachedValuesOptions = {},
+    cache: CacheStore,
+    { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576, check = () => {} }: UserCacheOptions = {},
   ) {
     this.#cache = cache
     this.#ttlMillis = ttlMillis

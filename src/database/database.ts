@@ -1,6 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { StorageError } from '../errors.ts'
-import type { Reply } from '../reply.ts'
 import * as postgres from '../schema/postgres.ts'
 import * as sqlite from '../schema/sqlite.ts'
 import type { Tables } from '../schema/tables.ts'
@@ -42,14 +41,17 @@ export class Database implements Db {
     return this.#orm
   }
 
-  run(query: Query): Reply<readonly Row[]> {
-    this.check()
-    return this.#counted(this.driver.run(query))
+  /** Returns a handle on the same driver that ignores `close()`: work admitted before the close may still use it. */
+  ungated(): Database {
+    return new Database(this.driver)
   }
 
-  batch(queries: readonly Query[]): Reply<(readonly Row[])[]> {
-    this.check()
-    return this.#counted(this.driver.batch(queries))
+  async run(query: Query): Promise<readonly Row[]> {
+    return this.during(() => this.driver.run(query))
+  }
+
+  async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
+    return this.during(() => this.driver.batch(queries))
   }
 
   /**
@@ -104,16 +106,6 @@ export class Database implements Db {
   /** Throws TRANSACTION_MISUSE inside one of its own transactions, which this handle would wait for. */
   checkOutside(): void {
     refuseOuter(this)
-  }
-
-  /** What is not there at once is under way until it is. */
-  #counted<T>(reply: Reply<T>): Reply<T> {
-    if (reply instanceof Promise) {
-      const leave = () => this.#leave()
-      this.#inFlight++
-      void reply.then(leave, leave)
-    }
-    return reply
   }
 
   #enter(): void {

@@ -1,5 +1,4 @@
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
-import type { Reply } from '../reply.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Query, Row } from './query.ts'
 
@@ -18,9 +17,9 @@ export type Orm = Pick<
 
 /** Sends queries: the database as a whole, or one transaction. */
 export interface Executor {
-  run(query: Query): Reply<readonly Row[]>
+  run(query: Query): Promise<readonly Row[]>
   /** All or nothing, in one round trip where the dialect can: no query sees another's result on the way. */
-  batch(queries: readonly Query[]): Reply<(readonly Row[])[]>
+  batch(queries: readonly Query[]): Promise<(readonly Row[])[]>
 }
 
 /**

@@ -47,14 +47,12 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
   return {
     async all(db, args) {
       const query = compile(db)
-      const reply = db.run(queryOf(query, args))
-      const rows = reply instanceof Promise ? await reply : reply
+      const rows = await db.run(queryOf(query, args))
       return rows.map((row) => decode(query, row))
     },
     async first(db, args) {
       const query = compile(db)
-      const reply = db.run(queryOf(query, args))
-      const [row] = reply instanceof Promise ? await reply : reply
+      const [row] = await db.run(queryOf(query, args))
       return row === undefined ? undefined : decode(query, row)
     },
     with: (args) => ({
@@ -71,8 +69,7 @@ export async function batch<const Calls extends readonly Call<unknown>[]>(
   db: Db,
   calls: Calls,
 ): Promise<Results<Calls>> {
-  const reply = db.batch(calls.map((call) => call.query(db)))
-  const results = reply instanceof Promise ? await reply : reply
+  const results = await db.batch(calls.map((call) => call.query(db)))
   // Each call's own decoder ran on its own rows, in order.
   return results.map((rows, i) => rows.map((row) => calls[i]?.decode(db, row))) as Results<Calls>
 }

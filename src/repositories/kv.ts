@@ -1,6 +1,7 @@
 import { and, eq, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { notExpired } from '../database/expiry.ts'
 import { pages } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
@@ -17,7 +18,6 @@ import {
 } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
-import { alive } from './expiry.ts'
 
 export interface KvEntry {
   key: string
@@ -48,7 +48,7 @@ const selectEntry = statement(({ orm, tables: { kv } }, arg: { key: string; now:
   orm
     .select()
     .from(kv)
-    .where(and(eq(kv.key, arg.key), alive(kv, arg.now))),
+    .where(and(eq(kv.key, arg.key), notExpired(kv, arg.now))),
 )
 
 const selectEntries = rowsStatement(({ orm, tables: { kv } }, rows: { key: string; now: Date }[]) =>
@@ -61,7 +61,7 @@ const selectEntries = rowsStatement(({ orm, tables: { kv } }, rows: { key: strin
           kv.key,
           rows.map(({ key }) => key),
         ),
-        rows[0] && alive(kv, rows[0].now),
+        rows[0] && notExpired(kv, rows[0].now),
       ),
     ),
 )
@@ -75,7 +75,7 @@ interface Write {
 
 /** An entry that has expired counts as absent: the write starts it anew. */
 const upsertEntry = statement(({ orm, tables: { kv } }, arg: Write) => {
-  const fresh = (kept: SQL, anew: SQL) => sql`case when ${alive(kv, arg.now)} then ${kept} else ${anew} end`
+  const fresh = (kept: SQL, anew: SQL) => sql`case when ${notExpired(kv, arg.now)} then ${kept} else ${anew} end`
   return orm
     .insert(kv)
     .values(newEntry(arg))
@@ -96,7 +96,7 @@ const updateEntry = statement(({ orm, tables: { kv } }, arg: Write & { ifVersion
   orm
     .update(kv)
     .set({ value: arg.value, version: sql`${kv.version} + 1`, updatedAt: arg.now, expiresAt: arg.expiresAt })
-    .where(and(eq(kv.key, arg.key), eq(kv.version, arg.ifVersion), alive(kv, arg.now)))
+    .where(and(eq(kv.key, arg.key), eq(kv.version, arg.ifVersion), notExpired(kv, arg.now)))
     .returning(),
 )
 
@@ -130,7 +130,7 @@ const listEntries = pages({
   name: 'kv',
   select: ({ orm, tables }) => orm.select().from(tables.kv),
   filters: {
-    now: ({ kv }, now: Date) => alive(kv, now),
+    now: ({ kv }, now: Date) => notExpired(kv, now),
     from: ({ kv }, from: string) => gte(kv.key, from),
     before: ({ kv }, before: string) => lt(kv.key, before),
   },

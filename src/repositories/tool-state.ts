@@ -1,5 +1,6 @@
 import { and, eq, gte, lt } from 'drizzle-orm'
 import * as z from 'zod'
+import type { RowKey } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
 import { pages } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
@@ -8,7 +9,7 @@ import { statement } from '../database/statement.ts'
 import type { Json } from '../schema/values.ts'
 import { idSchema, keySchema, limitSchema, parseInput, prefixSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
-import type { RepositoryContext, RowKey } from './context.ts'
+import type { RepositoryContext } from './context.ts'
 
 export interface ToolStateEntry {
   tool: string

@@ -69,12 +69,5 @@ export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTabl
     used: c.long('used').notNull(),
   })
 
-  /** Who does a periodic step at the moment, so that one instance of many does it. */
-  const maintenanceLeases = c.table('maintenance_leases', {
-    step: c.text('step').primaryKey(),
-    holder: c.text('holder').notNull(),
-    expiresAt: c.instant('expires_at').notNull(),
-  })
-
-  return { blobContent, blobLeases, blobs, blobRefs, blobUsage, maintenanceLeases }
+  return { blobContent, blobLeases, blobs, blobRefs, blobUsage }
 }

@@ -8,12 +8,6 @@ import type { Json, JsonObject, MessageContent } from './values.ts'
  * `sessions.get` returns, so that a running conversation stays cached.
  */
 export function defineConversationTables(c: Columns) {
-  /** Facts about this database itself, such as the id that sets its cache keys apart. */
-  const properties = c.table('properties', {
-    name: c.text('name').primaryKey(),
-    value: c.text('value').notNull(),
-  })
-
   const sessions = c.table(
     'sessions',
     {
@@ -88,7 +82,7 @@ export function defineConversationTables(c: Columns) {
     ],
   )
 
-  return { properties, sessions, messages, kv, lists, listItems }
+  return { sessions, messages, kv, lists, listItems }
 }
 
 export type ConversationTables = ReturnType<typeof defineConversationTables>

@@ -2,11 +2,12 @@ import { defineAgentTables } from './agent-tables.ts'
 import { defineBlobTables } from './blob-tables.ts'
 import type { Columns } from './columns.ts'
 import { defineConversationTables } from './conversation-tables.ts'
+import { defineSystemTables } from './system-tables.ts'
 
 /** Every table, once. Called with each dialect's column words; PostgreSQL's give the types. */
 export function defineSchema(c: Columns) {
   const conversation = defineConversationTables(c)
-  return { ...conversation, ...defineAgentTables(c), ...defineBlobTables(c, conversation) }
+  return { ...defineSystemTables(c), ...conversation, ...defineAgentTables(c), ...defineBlobTables(c, conversation) }
 }
 
 export type Tables = ReturnType<typeof defineSchema>

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Cache, isAnswer } from '../cache/store.ts'
+import { type CacheStore, isAnswer } from '../cache/store.ts'
 import type { ContractCase } from './contract.ts'
 
 const MINUTE = 60_000
 
 /**
- * What every {@link Cache} must do, as cases for any test runner:
+ * What every {@link CacheStore} must do, as cases for any test runner:
  * `for (const { name, run } of cacheContract(open)) it(name, run)`. `open` is called once a case; caches may share one
  * server, as each case uses keys of its own.
  */
-export function cacheContract(open: () => Promise<Cache>): ContractCase[] {
+export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
   const cases: ContractCase[] = []
-  const check = (name: string, body: (cache: Cache, key: string) => Promise<void>) => {
+  const check = (name: string, body: (cache: CacheStore, key: string) => Promise<void>) => {
     const run = async () => {
       const cache = await open()
       try {

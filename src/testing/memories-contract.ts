@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ListMemoriesOptions, Memory, MemoryPatch } from '../repositories/memories/memories.ts'
+import type { ListMemoriesOptions, Memory, MemoryPatch } from '../repositories/memories/types.ts'
 import { allPages, type Cases, invalid, refused, times } from './contract.ts'
 import { badCursors } from './sessions-contract.ts'
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { MessageInput } from '../repositories/messages/messages.ts'
+import type { MessageInput } from '../repositories/messages/types.ts'
 import { type Cases, invalid, refused, times } from './contract.ts'
 import { badCursors } from './sessions-contract.ts'
 

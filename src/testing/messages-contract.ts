@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { MessageInput } from '../repositories/messages/messages.ts'
+import type { MessageInput } from '../repositories/messages/types.ts'
 import { allPages, type Cases, refused, times } from './contract.ts'
 
 const user = (content: string, id?: string): MessageInput => ({ id, role: 'user', content })

@@ -4,7 +4,7 @@ import { Redis } from 'ioredis'
 import { describe, expect, inject, it } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
 import { MemoryCache } from '../../src/cache/memory.ts'
-import type { Cache } from '../../src/cache/store.ts'
+import type { CacheStore } from '../../src/cache/store.ts'
 import { startRedis } from '../setup/servers.ts'
 import { openRedis } from './redis-fixture.ts'
 
@@ -47,7 +47,7 @@ class Table {
   }
 }
 
-const backends: [name: string, open: () => Promise<Cache>][] = [
+const backends: [name: string, open: () => Promise<CacheStore>][] = [
   ['in memory', async () => new MemoryCache()],
   ['Redis', () => openRedis({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } })],
 ]

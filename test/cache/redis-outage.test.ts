@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
 import type { RedisCache } from '../../src/cache/redis/store.ts'
-import { CachedValues } from '../../src/cache/user-cache.ts'
+import { UserCache } from '../../src/cache/user-cache.ts'
 import { type RedisServer, startRedis } from '../setup/servers.ts'
 import { openRedis, recordingLogger } from './redis-fixture.ts'
 import { measureStaleness } from './staleness.ts'
@@ -300,7 +300,7 @@ describe('a Redis that refuses', () => {
   it('to store for lack of memory, is still told of writes', async () => {
     const admin = openAdmin()
     const { cache, table } = await open()
-    const values = new CachedValues(cache, { ttlMillis: 60_000 })
+    const values = new UserCache(cache, { ttlMillis: 60_000 })
     await table.write('a', 1)
     await table.read('a')
     await values.set('mine', 'first')

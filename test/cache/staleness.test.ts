@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemoryCache } from '../../src/cache/memory.ts'
-import type { Cache } from '../../src/cache/store.ts'
+import type { CacheStore } from '../../src/cache/store.ts'
 import { rounds } from '../setup/rounds.ts'
 import { type RedisServer, startRedis } from '../setup/servers.ts'
 import { openRedis } from './redis-fixture.ts'
@@ -24,7 +24,7 @@ describe('three processes on one Redis, with evictions, expiries and FLUSHALL', 
     await server.stop()
   })
 
-  async function trial(variant: (cache: Cache) => RowReader, reads: number) {
+  async function trial(variant: (cache: CacheStore) => RowReader, reads: number) {
     const keyPrefix = `${randomUUID()}:`
     const open = () => openRedis({ url: server.url, options: { keyPrefix } })
     const caches = await Promise.all([open(), open(), open()])
@@ -62,7 +62,7 @@ describe('three processes on one Redis, with evictions, expiries and FLUSHALL', 
 })
 
 describe('one process with a cache in memory that is too small', () => {
-  const trial = (variant: (cache: Cache) => RowReader, reads: number) =>
+  const trial = (variant: (cache: CacheStore) => RowReader, reads: number) =>
     measureStaleness({
       processes: [variant(new MemoryCache({ maxEntries: ROWS / 2 }))],
       rows: ROWS,

@@ -2,18 +2,18 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, inject, it, vi } from 'vitest'
 import { MemoryCache } from '../../src/cache/memory.ts'
-import type { Cache } from '../../src/cache/store.ts'
-import { CachedValues } from '../../src/cache/user-cache.ts'
+import type { CacheStore } from '../../src/cache/store.ts'
+import { UserCache } from '../../src/cache/user-cache.ts'
 import { startRedis } from '../setup/servers.ts'
 import { openRedis } from './redis-fixture.ts'
 
-const backends: [name: string, open: () => Promise<Cache>][] = [
+const backends: [name: string, open: () => Promise<CacheStore>][] = [
   ['in memory', async () => new MemoryCache()],
   ['Redis', () => openRedis({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } })],
 ]
 
 describe.each(backends)('the program’s own values, %s', (_name, open) => {
-  const openValues = async (options = {}) => new CachedValues(await open(), { ttlMillis: 60_000, ...options })
+  const openValues = async (options = {}) => new UserCache(await open(), { ttlMillis: 60_000, ...options })
 
   it('keep any JSON, null included, and nobody else’s copy', async () => {
     const values = await openValues()
@@ -92,7 +92,7 @@ describe('the program’s own values in a Redis that comes and goes', () => {
   it('are as if they had never been, and the last one is never an earlier one', async () => {
     const server = await startRedis()
     const cache = await openRedis({ url: server.url, options: { commandTimeoutMillis: 100 } })
-    const values = new CachedValues(cache, { ttlMillis: 60_000 })
+    const values = new UserCache(cache, { ttlMillis: 60_000 })
     await values.set('a', 'old')
     await values.set('b', 'old')
     server.freeze()

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
-import type { Cache } from '../../src/cache/store.ts'
+import type { CacheStore } from '../../src/cache/store.ts'
 import type { RowReader, Versioned } from './staleness.ts'
 
 /** The real one. */
-export function leased(cache: Cache, ttlMillis = 60_000): RowReader {
+export function leased(cache: CacheStore, ttlMillis = 60_000): RowReader {
   const aside = new CacheAside(cache, { ttlMillis })
   return {
     read: async (table, id, load) => aside.read(table, id, load),
@@ -13,7 +13,7 @@ export function leased(cache: Cache, ttlMillis = 60_000): RowReader {
 }
 
 /** What most programs do: read, miss, load, set; write, delete. */
-export function plain(cache: Cache): RowReader {
+export function plain(cache: CacheStore): RowReader {
   return {
     async read(_table, id, load) {
       const entry = await cache.lookup(id)
@@ -27,7 +27,7 @@ export function plain(cache: Cache): RowReader {
 }
 
 /** The same, but a write sets the new row rather than to delete the old one. */
-export function setAfterCommit(cache: Cache): RowReader {
+export function setAfterCommit(cache: CacheStore): RowReader {
   return {
     ...plain(cache),
     written: async (_table, row) => cache.put(row.id, JSON.stringify(row), 60_000),
@@ -35,7 +35,7 @@ export function setAfterCommit(cache: Cache): RowReader {
 }
 
 /** Leases, but a reader joins a load that is under way in its process unless its own process wrote since. */
-export function joinedFlight(cache: Cache): RowReader {
+export function joinedFlight(cache: CacheStore): RowReader {
   const flights = new Map<string, Promise<Versioned | undefined>>()
   const fly = async (id: string, load: () => Promise<Versioned | undefined>) => {
     const lease = `L${randomUUID()}`

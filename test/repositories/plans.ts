@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import postgres from 'postgres'
 import { compare, type Effort, type Way } from '../../bench/harness.ts'
+import { withoutCache } from '../../src/cache/row-cache.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import type { Db, Dialect } from '../../src/database/db.ts'
 import { openDatabase } from '../../src/database/open.ts'
 import type { Query } from '../../src/database/query.ts'
-import { withoutCache } from '../../src/repositories/context.ts'
 import { openRepositories, type Repositories } from '../../src/repositories/repositories.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 

@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { eventInputSchema } from '../../src/repositories/events.ts'
-import { messageInputSchema } from '../../src/repositories/messages/messages.ts'
+import { messageInputSchema } from '../../src/repositories/messages/types.ts'
 import { recognise } from '../../src/validation/fast-path.ts'
 import {
   idSchema,

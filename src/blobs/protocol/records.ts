@@ -1,5 +1,6 @@
-import { and, eq, gt, isNull, lt, or, type SQL, sql } from 'drizzle-orm'
+import { and, eq, lt, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
 import { pages } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
@@ -45,17 +46,13 @@ const columns = ({ blobs: b, blobContent: c }: Tables) => ({
   expiresAt: b.expiresAt,
 })
 
-function alive({ blobs }: Tables, now: Date): SQL {
-  return or(isNull(blobs.expiresAt), gt(blobs.expiresAt, now)) as SQL // undefined only where no condition is given
-}
-
 const selectRecord = statement(({ orm, tables }, arg: { id: string; now: Date }) => {
   const { blobs: b, blobContent: c } = tables
   return orm
     .select(columns(tables))
     .from(b)
     .innerJoin(c, eq(c.hash, b.hash))
-    .where(and(eq(b.id, arg.id), alive(tables, arg.now)))
+    .where(and(eq(b.id, arg.id), notExpired(b, arg.now)))
 })
 
 const touchRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string; now: Date }) =>
@@ -71,7 +68,7 @@ const listing = {
     const { blobs: b, blobContent: c } = tables
     return orm.select(columns(tables)).from(b).innerJoin(c, eq(c.hash, b.hash))
   },
-  filters: { now: (tables: Tables, now: Date) => alive(tables, now) },
+  filters: { now: (tables: Tables, now: Date) => notExpired(tables.blobs, now) },
   keys: [
     { name: 'createdAt', kind: 'instant', column: ({ blobs }: Tables) => blobs.createdAt },
     { name: 'id', kind: 'text', column: ({ blobs }: Tables) => blobs.id },

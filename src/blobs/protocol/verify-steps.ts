@@ -7,7 +7,9 @@ import type { Content } from '../bytes/backend.ts'
 import { collectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
 import { COUNTERS, countRecords, holdLedger, readLedger, refund, setLedger } from './usage.ts'
-import type { VerifyStep } from './verify.ts'
+
+/** What `verify` looks for, in this order: `docs/blobs.md` says what each finds. */
+export type VerifyStep = 'staged' | 'damaged' | 'missing' | 'unreferenced' | 'strays' | 'usage'
 
 /**
  * One thing that can be wrong. It yields for each thing that it has looked at: what is wrong with it, and set right if

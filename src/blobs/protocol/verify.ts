@@ -1,9 +1,6 @@
 import type { Db } from '../../database/db.ts'
 import type { BlobStore } from './store.ts'
-import { CHECKS, type Check } from './verify-steps.ts'
-
-/** What `verify` looks for, in this order: `docs/blobs.md` says what each finds. */
-export type VerifyStep = 'staged' | 'damaged' | 'missing' | 'unreferenced' | 'strays' | 'usage'
+import { CHECKS, type Check, type VerifyStep } from './verify-steps.ts'
 
 export interface VerifyOptions {
   /** Default false: nothing is changed. */

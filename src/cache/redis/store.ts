@@ -1,7 +1,7 @@
 import type { RedisCacheConfig } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
-import { BYPASS, type Cache, type CacheState, type Entry, LEASE } from '../store.ts'
+import { BYPASS, type CacheState, type CacheStore, type Entry, LEASE } from '../store.ts'
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
 import { Deadline } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
@@ -19,7 +19,7 @@ export interface RedisCacheOptions {
 }
 
 /** Entries in Redis, behind a circuit breaker: no error and no wait beyond the command timeout comes out of it. */
-export class RedisCache implements Cache {
+export class RedisCache implements CacheStore {
   readonly type = 'redis'
   readonly #endpoint: RedisEndpoint
   readonly #client: RedisClient

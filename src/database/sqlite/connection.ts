@@ -1,5 +1,4 @@
 import type BetterSqlite3 from 'better-sqlite3'
-import { StorageError, type StorageErrorCode } from '../../errors.ts'
 import type { Query, Row } from '../query.ts'
 
 /** How many prepared statements a connection keeps: those compiled once, and room for shapes that vary. */
@@ -79,53 +78,4 @@ function driverValue(value: unknown): unknown {
   if (typeof value === 'boolean') return value ? 1 : 0
   if (value instanceof Date) return value.getTime()
   return value
-}
-
-/** better-sqlite3's error class, told by its code; the module itself is loaded lazily. */
-function codeOf(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : undefined
-}
-
-/** Another connection holds the lock; the statement did nothing and may be run again. */
-export function isBusy(error: unknown): boolean {
-  const code = codeOf(error)
-  return code !== undefined && (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED'))
-}
-
-const MEANINGS: readonly (readonly [prefix: string, code: StorageErrorCode, message: string])[] = [
-  ['SQLITE_CONSTRAINT_PRIMARYKEY', 'ALREADY_EXISTS', 'A row with this key exists already'],
-  ['SQLITE_CONSTRAINT_UNIQUE', 'ALREADY_EXISTS', 'A row with this key exists already'],
-  ['SQLITE_CONSTRAINT_FOREIGNKEY', 'INVALID_STATE', 'The row refers to one that is not there, or is referred to'],
-  ['SQLITE_FULL', 'DISK_FULL', 'The disk that holds the SQLite file is full; the write was not done'],
-  [
-    'SQLITE_READONLY',
-    'READ_ONLY',
-    'The SQLite database is read-only: open it without options.readonly, or make the file writable',
-  ],
-  [
-    'SQLITE_CANTOPEN',
-    'CONNECTION_FAILED',
-    'The SQLite file cannot be opened: check that it is a file and its directory is writable',
-  ],
-  ['SQLITE_NOTADB', 'CONNECTION_FAILED', 'The file is not a SQLite database: check database.path'],
-  [
-    'SQLITE_CORRUPT',
-    'DATABASE_FAILED',
-    'The SQLite file is damaged: restore a copy (PRAGMA integrity_check tells more)',
-  ],
-]
-
-/** The StorageError that a driver's error means; anything else is returned as it is. */
-export function sqliteError(error: unknown): unknown {
-  const code = codeOf(error)
-  if (code === undefined) return error
-  const options = { cause: error, details: { sqliteCode: code } }
-  if (isBusy(error)) {
-    const message = 'Another process kept the SQLite file locked for longer than options.busyTimeoutMillis'
-    return new StorageError('TIMEOUT', message, { ...options, retryable: true })
-  }
-  const meaning = MEANINGS.find(([prefix]) => code.startsWith(prefix))
-  if (meaning) return new StorageError(meaning[1], meaning[2], options)
-  return new StorageError('DATABASE_FAILED', `SQLite refused the statement (${code})`, options)
 }

@@ -5,10 +5,10 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { ResolvedConfig } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
 import { importDriver } from '../../import-driver.ts'
-import type { Reply } from '../../reply.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
-import { SqliteConnection, sqliteError } from './connection.ts'
+import { SqliteConnection } from './connection.ts'
+import { sqliteError } from './errors.ts'
 import { WriteQueue } from './write-queue.ts'
 
 type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
@@ -82,32 +82,30 @@ class SqliteDriver implements Driver {
     this.#openReader = openReader
   }
 
-  run(query: Query): Reply<Row[]> {
+  async run(query: Query): Promise<Row[]> {
     if (query.writes) return this.#queue.write(() => this.#writer.run(query), { single: true })
     return this.#read((connection) => connection.run(query))
   }
 
   /** While a transaction holds the writer, its connection would show what has not been committed. */
-  #read<T>(work: (connection: SqliteConnection) => T): Reply<T> {
+  async #read<T>(work: (connection: SqliteConnection) => T): Promise<T> {
     const openReader = this.#openReader
     if (openReader === undefined && !this.#queue.free) {
       return this.#queue.write(() => work(this.#writer), { single: true })
     }
-    const fail = (error: unknown) => Promise.reject(sqliteError(error))
     try {
-      const reply = this.#queue.whenUnlocked(() => {
+      return await this.#queue.whenUnlocked(() => {
         // Asked at each attempt: a transaction may have begun since the one before.
         if (openReader === undefined || this.#queue.free) return work(this.#writer)
         this.#reader ??= openReader()
         return work(this.#reader)
       })
-      return reply instanceof Promise ? reply.catch(fail) : reply
     } catch (error) {
-      return fail(error)
+      throw sqliteError(error)
     }
   }
 
-  batch(queries: readonly Query[]): Reply<Row[][]> {
+  async batch(queries: readonly Query[]): Promise<Row[][]> {
     if (queries.some(({ writes }) => writes)) {
       return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
     }

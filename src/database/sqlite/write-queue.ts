@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Reply } from '../../reply.ts'
-import { isBusy, type SqliteConnection, sqliteError } from './connection.ts'
+import type { SqliteConnection } from './connection.ts'
+import { isBusy, sqliteError } from './errors.ts'
 
 /** How many waiting writes share one commit; bounds how long the event loop is held. */
 const GROUP_SIZE = 256
@@ -54,12 +54,12 @@ export class WriteQueue {
   }
 
   /** Runs statements of one atomic write when their turn comes. What fails does so by the promise, as a StorageError. */
-  write<T>(run: () => T, { single }: { single: boolean }): Reply<T> {
+  async write<T>(run: () => T, { single }: { single: boolean }): Promise<T> {
     if (!this.#durable && this.free) {
       try {
         return this.#inTransaction({ run, single })
       } catch (error) {
-        return Promise.reject(sqliteError(error))
+        throw sqliteError(error)
       }
     }
     return new Promise<T>((resolve, reject) => {
@@ -81,24 +81,17 @@ export class WriteQueue {
   }
 
   /** Runs `attempt` again on a timer while another connection holds the lock: a wait inside SQLite would stop the event loop. */
-  whenUnlocked<T>(attempt: () => T): Reply<T> {
-    try {
-      return attempt()
-    } catch (error) {
-      if (!isBusy(error)) throw error
-      return this.#retry(attempt)
-    }
-  }
-
-  async #retry<T>(attempt: () => T): Promise<T> {
-    const deadline = performance.now() + this.#busyTimeoutMillis
+  async whenUnlocked<T>(attempt: () => T): Promise<T> {
+    let deadline: number | undefined
     for (let wait = 1; ; wait = Math.min(wait * 2, 16)) {
-      await sleep(wait * (0.5 + Math.random()))
       try {
         return attempt()
       } catch (error) {
-        if (!isBusy(error) || performance.now() > deadline) throw error
+        const now = performance.now()
+        deadline ??= now + this.#busyTimeoutMillis
+        if (!isBusy(error) || now > deadline) throw error
       }
+      await sleep(wait * (0.5 + Math.random()))
     }
   }
 
@@ -155,8 +148,7 @@ export class WriteQueue {
     const [only] = group
     if (only !== undefined && group.length === 1) {
       try {
-        const value = this.whenUnlocked(() => this.#inTransaction(only))
-        only.resolve(value instanceof Promise ? await value : value)
+        only.resolve(await this.whenUnlocked(() => this.#inTransaction(only)))
       } catch (error) {
         only.reject(error)
       }

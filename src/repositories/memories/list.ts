@@ -6,7 +6,7 @@ import { DEFAULT_LIMIT, type Page, type PageOptions } from '../../database/pagin
 import { statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import type { MemorySource } from '../../schema/values.ts'
-import type { Memory } from './memories.ts'
+import type { Memory } from './types.ts'
 
 /** No tag holds one: tags have no control characters. */
 const SEPARATOR = '\u001f'

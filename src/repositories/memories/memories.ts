@@ -1,71 +1,26 @@
 import { eq } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import type { Page, PageOptions } from '../../database/paging/page.ts'
+import type { Page } from '../../database/paging/page.ts'
 import { batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MemorySource } from '../../schema/values.ts'
-import { idSchema, limitSchema, parseInput, textSchema } from '../../validation/input.ts'
-import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
+import { idSchema, limitSchema, parseInput } from '../../validation/input.ts'
+import { mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { orderedId } from '../ordered-id.ts'
 import { listMemories, memoryFields } from './list.ts'
-
-export type { MemorySource }
-
-export interface Memory {
-  id: string
-  content: string
-  /** In the order they were given. */
-  tags: string[]
-  /** `source` and `pinned`, where they were given, and whatever else was. */
-  metadata: JsonObject
-  createdAt: Date
-  updatedAt: Date
-}
-
-const sourceSchema = z.enum(['user', 'system'])
-
-const tagsSchema = z
-  .array(
-    textSchema({ max: 50 })
-      .min(1)
-      .regex(/^\P{Cc}*$/u, 'must not hold control characters'),
-  )
-  .transform((tags) => [...new Set(tags)])
-  .refine((tags) => tags.length <= 10, 'must be at most 10 different tags')
-
-/** Only looked at, not parsed: metadata comes back in the order of its keys. */
-const knownSchema = z.looseObject({ source: sourceSchema.optional(), pinned: z.boolean().optional() })
-
-const metadataSchema = jsonObjectSchema.pipe(
-  z.custom<JsonObject>().superRefine((metadata: JsonObject, context) => {
-    const { error } = knownSchema.safeParse(metadata)
-    for (const { path, message } of error?.issues ?? []) context.addIssue({ code: 'custom', path, message })
-  }),
-)
-
-export const memoryInputSchema = z.strictObject({
-  content: textSchema({ min: 1, max: 10_000 }),
-  tags: tagsSchema.optional(),
-  metadata: metadataSchema.optional(),
-})
-export interface MemoryInput {
-  /** 1 to 10,000 characters. */
-  content: string
-  /** Up to 10 of 1 to 50 characters, without control characters; one given twice counts once. Default none. */
-  tags?: string[] | undefined
-  /** `source` and `pinned` can be filtered by; anything else is kept. */
-  metadata?: (KnownMetadata & (object | Record<string, unknown>)) | undefined
-}
-
-interface KnownMetadata {
-  source?: MemorySource | undefined
-  pinned?: boolean | undefined
-}
-
-export const memoryPatchSchema = memoryInputSchema.partial()
-export type MemoryPatch = { [K in keyof MemoryInput]?: MemoryInput[K] | undefined }
+import {
+  knownMetadataSchema,
+  type ListMemoriesOptions,
+  type Memory,
+  type MemoryInput,
+  type MemoryPatch,
+  memoryInputSchema,
+  memoryPatchSchema,
+  sourceSchema,
+  tagsSchema,
+} from './types.ts'
 
 const listSchema = z.strictObject({
   tags: tagsSchema.optional(),
@@ -76,16 +31,6 @@ const listSchema = z.strictObject({
   cursor: z.string().optional(),
 })
 
-export interface ListMemoriesOptions extends PageOptions {
-  /** Up to 10. Default: whatever the tags. */
-  tags?: string[] | undefined
-  /** Whether one of the tags is enough. Default 'any'. */
-  match?: 'any' | 'all' | undefined
-  source?: MemorySource | undefined
-  /** False finds those that are not pinned. */
-  pinned?: boolean | undefined
-}
-
 type Row = Omit<Memory, 'tags'>
 
 /** The metadata is the truth; what can be filtered by is copied out of it with every write. */
@@ -95,7 +40,7 @@ interface Filterable {
 }
 
 function filterable(metadata: JsonObject): Filterable {
-  const { source = null, pinned = false } = knownSchema.parse(metadata)
+  const { source = null, pinned = false } = knownMetadataSchema.parse(metadata)
   return { source, pinned }
 }
 

@@ -2,14 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { and, eq, inArray, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
 import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
-import { alive, inLivingSession } from '../expiry.ts'
+import { inLivingSession } from '../sessions/living.ts'
 import { isRefusal, replacingExpired } from '../sessions/removal.ts'
-import type { Message, messageInputSchema } from './messages.ts'
 import { mentionsOfNew } from './references.ts'
+import type { Message, messageInputSchema } from './types.ts'
 
 interface TakeNumbers {
   sessionId: string
@@ -43,7 +44,7 @@ const takeNumbers = statement(({ orm, tables: { sessions: s } }, arg: TakeNumber
         messageCount: sql`${s.messageCount} + ${count}`,
         lastActiveAt: arg.now,
       },
-      setWhere: alive(s, arg.now),
+      setWhere: notExpired(s, arg.now),
     })
     .returning({ lastSeq: s.lastSeq, createdAt: s.createdAt })
 })
@@ -53,7 +54,7 @@ const insertMessages = rowsStatement(({ orm, tables: { messages, sessions: s } }
   orm.insert(messages).values(
     rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
       sessionId,
-      seq: sql`(select ${s.lastSeq} from ${s} where ${and(eq(s.id, sessionId), alive(s, now))}) + cast(${fromLast} as integer)`,
+      seq: sql`(select ${s.lastSeq} from ${s} where ${and(eq(s.id, sessionId), notExpired(s, now))}) + cast(${fromLast} as integer)`,
       id,
       role,
       content,

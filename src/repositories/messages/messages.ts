@@ -4,56 +4,21 @@ import type { Db } from '../../database/db.ts'
 import { DEFAULT_LIMIT, type Order, type Page } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import type { JsonObject, MessageContent } from '../../schema/values.ts'
-import {
-  eachIdOnce,
-  idSchema,
-  instantSchema,
-  limitSchema,
-  MAX_INTEGER,
-  parseInput,
-  positionSchema,
-  textSchema,
-} from '../../validation/input.ts'
-import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
+import { eachIdOnce, idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
-import { inLivingSession } from '../expiry.ts'
+import { inLivingSession } from '../sessions/living.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
 import { appendMessages, MAX_APPEND } from './append.ts'
 import { popMessage, truncateMessages } from './removal.ts'
+import {
+  type ListMessagesOptions,
+  type Message,
+  type MessageInput,
+  type MessagePatch,
+  messageInputSchema,
+  messagePatchSchema,
+} from './types.ts'
 import { updateMessage } from './update.ts'
-
-export interface Message {
-  sessionId: string
-  /** The place in the conversation: strictly rising, never used again, with gaps where messages were removed. */
-  seq: number
-  /** Unique within the session. */
-  id: string
-  role: string
-  content: MessageContent
-  metadata: JsonObject
-  createdAt: Date
-}
-
-export const messageInputSchema = z.strictObject({
-  id: idSchema.optional(),
-  role: textSchema({ min: 1, max: 100 }),
-  content: contentSchema,
-  metadata: jsonObjectSchema.optional(),
-  createdAt: instantSchema.optional(),
-})
-export interface MessageInput {
-  /** Random unless given. With an id the append may be repeated. */
-  id?: string | undefined
-  role: string
-  content: string | ({ type: string } | ({ type: string } & Record<string, unknown>))[] | null
-  metadata?: object | undefined
-  /** Default: now. The order is that of the appends, whatever this says. */
-  createdAt?: Date | undefined
-}
-
-export const messagePatchSchema = messageInputSchema.omit({ id: true, createdAt: true }).partial()
-export type MessagePatch = { [K in 'role' | 'content' | 'metadata']?: MessageInput[K] | undefined }
 
 const appendSchema = z
   .array(messageInputSchema)
@@ -68,19 +33,6 @@ const listSchema = z.strictObject({
 })
 const iterateSchema = z.strictObject({ batchSize: limitSchema.optional() })
 const truncateSchema = z.strictObject({ afterSeq: positionSchema })
-
-export interface ListMessagesOptions {
-  /** 1 to 1000. Default 50. */
-  limit?: number | undefined
-  /** Only messages whose seq is greater. */
-  after?: number | undefined
-  /** Only messages whose seq is less. */
-  before?: number | undefined
-  /** The `nextCursor` of the page before. */
-  cursor?: string | undefined
-  /** Default 'asc': oldest first. */
-  order?: Order | undefined
-}
 
 const selectMessage = statement(({ orm, tables }, arg: { sessionId: string; id: string; now: Date }) => {
   const { messages: m } = tables
@@ -145,15 +97,17 @@ export class Messages {
       : [parseInput(messageInputSchema, input, 'message')]
     const { cache } = this.#context
     const now = this.#context.now()
-    const { messages } = await cache.write(
+    const { messages } = await cache.writeIfNew(
       cachedRowsOf(sessionId),
       () => appendMessages(this.#db, sessionId, inputs, now),
-      // The session stays as it is, and so in the cache. But its absence may be there from before it was created.
-      ({ messages, sessionCreatedAt: createdAt }) => {
-        const isNew = messages.some(({ seq }) => seq === 1)
-        if (!cache.isShared) return { isNew }
-        return createdAt ? { isNew, name: incarnationOf({ id: sessionId, createdAt }) } : { isNew: true }
-      },
+      // An append does not change the cached session, but a cached "absent" entry from before its creation must go.
+      ({ messages, sessionCreatedAt: createdAt }) =>
+        createdAt === undefined
+          ? { created: true }
+          : {
+              created: messages.some(({ seq }) => seq === 1),
+              incarnation: incarnationOf({ id: sessionId, createdAt }),
+            },
     )
     if (Array.isArray(input)) return messages
     return messages[0] as Message // one row in, one message out

@@ -1,7 +1,7 @@
 import { and, eq, notExists, sql } from 'drizzle-orm'
 import { findReferences } from '../../blobs/reference.ts'
 import { type Call, statement } from '../../database/statement.ts'
-import type { Message } from './messages.ts'
+import type { Message } from './types.ts'
 
 interface Mention {
   blobId: string

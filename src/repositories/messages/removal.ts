@@ -1,17 +1,18 @@
 import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
-import { alive, inLivingSession } from '../expiry.ts'
-import type { Message } from './messages.ts'
+import { inLivingSession } from '../sessions/living.ts'
+import type { Message } from './types.ts'
 
 interface Target {
   sessionId: string
   now: Date
 }
 
-const isTarget = ({ sessions: s }: Tables, arg: Target) => and(eq(s.id, arg.sessionId), alive(s, arg.now))
+const isTarget = ({ sessions: s }: Tables, arg: Target) => and(eq(s.id, arg.sessionId), notExpired(s, arg.now))
 
 const lockSession = statement(({ orm, tables }, arg: Target) =>
   orm

@@ -1,9 +1,9 @@
 import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, type Statement, statement } from '../../database/statement.ts'
-import { inLivingSession } from '../expiry.ts'
-import type { Message } from './messages.ts'
+import { inLivingSession } from '../sessions/living.ts'
 import { mentionsOfChanged } from './references.ts'
+import type { Message } from './types.ts'
 
 type Patch = Partial<Pick<Message, 'role' | 'content' | 'metadata'>>
 type Target = { sessionId: string; id: string; now: Date }

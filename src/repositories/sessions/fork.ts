@@ -1,15 +1,15 @@
 import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
-import { alive } from '../expiry.ts'
-import type { SessionSummary } from './sessions.ts'
+import type { SessionSummary } from './types.ts'
 
 /** Locks the original: none of its messages, or of their references, goes while they are copied. */
 const holdOriginal = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
   orm
     .update(s)
     .set({ lastSeq: sql`${s.lastSeq}` })
-    .where(and(eq(s.id, arg.id), alive(s, arg.now)))
+    .where(and(eq(s.id, arg.id), notExpired(s, arg.now)))
     .returning({ id: s.id }),
 )
 

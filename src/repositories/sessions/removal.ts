@@ -1,9 +1,9 @@
 import { and, eq, lte } from 'drizzle-orm'
+import type { RowKey } from '../../cache/row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
-import type { RowKey } from '../context.ts'
 
 /** What belongs to a session without a foreign key that says so. */
 const OWNED = [

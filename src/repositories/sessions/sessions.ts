@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
 import { pages } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
@@ -10,17 +11,14 @@ import type { Tables } from '../../schema/tables.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import {
   idSchema,
-  instantSchema,
   limitSchema,
   MAX_INTEGER,
   parseInput,
   positionSchema,
-  textSchema,
   versionSchema,
 } from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
-import { alive } from '../expiry.ts'
 import { forkSession } from './fork.ts'
 import {
   cachedRowsOf,
@@ -30,65 +28,22 @@ import {
   removeSession,
   replacingExpired,
 } from './removal.ts'
-
-export interface Session {
-  id: string
-  title: string | null
-  ownerId: string | null
-  metadata: JsonObject
-  /** Counts the changes of the session's own fields, from 1; messages do not change it. */
-  version: number
-  /** The session this one was forked from. */
-  parentId: string | null
-  createdAt: Date
-  updatedAt: Date
-  /** From then on the session is absent; `maintain()` removes it with all that belongs to it. */
-  expiresAt: Date | null
-}
-
-export interface SessionSummary extends Session {
-  /** The seq of the newest message there ever was; 0 before the first. */
-  lastSeq: number
-  messageCount: number
-  lastActiveAt: Date
-}
-
-const title = textSchema({ max: 1000 }).nullable()
-
-export const sessionInputSchema = z.strictObject({
-  id: idSchema.optional(),
-  title: title.optional(),
-  ownerId: idSchema.nullable().optional(),
-  metadata: jsonObjectSchema.optional(),
-  expiresAt: instantSchema.nullable().optional(),
-})
-export interface SessionInput {
-  /** Random unless given. */
-  id?: string | undefined
-  title?: string | null | undefined
-  ownerId?: string | null | undefined
-  metadata?: object | undefined
-  /** Default null: it stays. */
-  expiresAt?: Date | null | undefined
-}
-
-export const sessionPatchSchema = sessionInputSchema.omit({ id: true })
-export type SessionPatch = Omit<SessionInput, 'id'>
+import {
+  type ForkOptions,
+  type Session,
+  type SessionInput,
+  type SessionPatch,
+  type SessionSummary,
+  sessionInputSchema,
+  sessionPatchSchema,
+  titleSchema,
+} from './types.ts'
 
 const forkSchema = z.strictObject({
   id: idSchema.optional(),
-  title: title.optional(),
+  title: titleSchema.optional(),
   throughSeq: positionSchema.optional(),
 })
-
-export interface ForkOptions {
-  /** Random unless given. */
-  id?: string | undefined
-  /** Default: that of the original. */
-  title?: string | null | undefined
-  /** The seq of the last message that is copied. Default: all. */
-  throughSeq?: number | undefined
-}
 
 const updateOptionsSchema = z.strictObject({ ifVersion: versionSchema.optional() })
 const listSchema = z.strictObject({
@@ -128,21 +83,21 @@ const selectSession = statement(({ orm, tables }, arg: { id: string; now: Date }
   orm
     .select(own(tables))
     .from(tables.sessions)
-    .where(and(eq(tables.sessions.id, arg.id), alive(tables.sessions, arg.now))),
+    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
 )
 
 const selectSummary = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
   orm
     .select()
     .from(tables.sessions)
-    .where(and(eq(tables.sessions.id, arg.id), alive(tables.sessions, arg.now))),
+    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
 )
 
 const listSummaries = pages({
   name: 'sessions',
   select: ({ orm, tables }) => orm.select().from(tables.sessions),
   filters: {
-    now: ({ sessions }, now: Date) => alive(sessions, now),
+    now: ({ sessions }, now: Date) => notExpired(sessions, now),
     ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
   },
   keys: [
@@ -155,7 +110,7 @@ const lockMetadata = statement(({ orm, tables: { sessions: s } }, arg: { id: str
   orm
     .update(s)
     .set({ version: sql`${s.version} + 1`, updatedAt: arg.now })
-    .where(and(eq(s.id, arg.id), alive(s, arg.now)))
+    .where(and(eq(s.id, arg.id), notExpired(s, arg.now)))
     .returning({ metadata: s.metadata }),
 )
 
@@ -195,8 +150,8 @@ export class Sessions {
       return inserted
     }
     const create = () => replacingExpired(this.#db, { id, now }, insert)
-    const found = (session: Session) => ({ name: incarnationOf(session), isNew: true })
-    return this.#context.cache.write(cachedRowsOf(id), create, found)
+    const outcomeOf = (session: Session) => ({ created: true, incarnation: incarnationOf(session) })
+    return this.#context.cache.writeIfNew(cachedRowsOf(id), create, outcomeOf)
   }
 
   /** The session, or undefined. Cached. */
@@ -224,7 +179,7 @@ export class Sessions {
         .where(
           and(
             eq(sessions.id, id),
-            alive(sessions, now),
+            notExpired(sessions, now),
             ifVersion === undefined ? undefined : eq(sessions.version, ifVersion),
           ),
         )

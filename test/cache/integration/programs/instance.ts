@@ -69,7 +69,7 @@ async function readAtOnce(key: string, times: number): Promise<void> {
 }
 
 async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis }: Trial): Promise<void> {
-  const cache = variant === 'ours' ? undefined : await openCache(prefix)
+  const cache = variant === 'ours' ? undefined : await openCacheStore(prefix)
   const reader = variant !== 'ours' && cache ? variants[variant](cache) : ours(storage)
   const deadline = performance.now() + maxMillis
   let history: History = { writes: [], reads: [] }
@@ -109,7 +109,7 @@ async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis
 }
 
 /** In place of the storage's own, over the same server. */
-async function openCache(keyPrefix: string) {
+async function openCacheStore(keyPrefix: string) {
   const { cache } = resolveConfig(config)
   return cache.type === 'redis' ? RedisCache.open({ ...cache, keyPrefix }) : new MemoryCache(cache)
 }
