@@ -18,7 +18,8 @@ import { type BlobRecord, findRecord, listRecords, touch } from './protocol/reco
 import { dropRecord } from './protocol/remove.ts'
 import type { BlobStore } from './protocol/store.ts'
 import { readLedger } from './protocol/usage.ts'
-import { type BlobVerification, type VerifyOptions, verifyBlobs } from './protocol/verify.ts'
+import { verifyBlobs } from './protocol/verify.ts'
+import type { BlobVerification, VerifyOptions } from './protocol/verify-report.ts'
 import { type ByteRange, readBytes, readStream } from './read.ts'
 import { blobUri, newBlobId, parseReference } from './reference.ts'
 

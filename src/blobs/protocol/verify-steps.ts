@@ -7,9 +7,7 @@ import type { Content } from '../bytes/backend.ts'
 import { collectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
 import { COUNTERS, countRecords, holdLedger, readLedger, refund, setLedger } from './usage.ts'
-
-/** What `verify` looks for, in this order: `docs/blobs.md` says what each finds. */
-export type VerifyStep = 'staged' | 'damaged' | 'missing' | 'unreferenced' | 'strays' | 'usage'
+import type { VerifyStep } from './verify-report.ts'
 
 /**
  * One thing that can be wrong. It yields for each thing that it has looked at: what is wrong with it, and set right if
