@@ -1,6 +1,6 @@
 import { StorageError } from '../errors.ts'
 import type { Db } from './db.ts'
-import { LateDb } from './lazy-db.ts'
+import { LazyDb } from './lazy-db.ts'
 
 /**
  * Runs `body` with a transaction of `outer` that begins where it is first used: it is committed when `body` succeeds and
@@ -31,7 +31,7 @@ class Companion {
 
   constructor(outer: Db) {
     this.#outer = outer
-    this.db = new LateDb(outer, () => this.#begin())
+    this.db = new LazyDb(outer, () => this.#begin())
     this.#finished = new Promise((resolve, reject) => {
       this.#finish = (failure) => (failure === undefined ? resolve() : reject(failure))
     })

@@ -3,7 +3,7 @@ import { ormFor } from './orm.ts'
 import type { Query, Row } from './query.ts'
 
 /** A handle on a database, or a transaction, that begins with its first use: what nobody uses costs nothing. */
-export class LateDb implements Db {
+export class LazyDb implements Db {
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly #begin: () => Promise<Db>

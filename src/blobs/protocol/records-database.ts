@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { ResolvedBlobStore, ResolvedDatabase } from '../../config/resolve.ts'
 import { type Database, tablesOf } from '../../database/database.ts'
 import type { Db } from '../../database/db.ts'
-import { LateDb } from '../../database/lazy-db.ts'
+import { LazyDb } from '../../database/lazy-db.ts'
 import { openDatabase } from '../../database/open.ts'
 
 /** The database of the records where it is not the main one. */
@@ -34,7 +34,7 @@ function inMemory(): RecordsDatabase {
     return opened
   }
   return {
-    db: new LateDb({ dialect: 'sqlite', tables: tablesOf('sqlite') }, open),
+    db: new LazyDb({ dialect: 'sqlite', tables: tablesOf('sqlite') }, open),
     get unused() {
       return opened === undefined
     },
