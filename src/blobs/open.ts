@@ -1,7 +1,7 @@
 import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolve.ts'
 import { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
-import { alongside } from '../database/joined-transaction.ts'
+import { joinTransaction } from '../database/joined-transaction.ts'
 import { onOneInstance } from '../maintenance/lease.ts'
 import type { MaintenanceStep } from '../maintenance/scheduler.ts'
 import { type BlobContext, type BlobStats, Blobs } from './blobs.ts'
@@ -93,7 +93,7 @@ function partOf(context: BlobContext, apart: boolean): BlobPart {
       const transaction = { stored: new Set<string>(), loose: outer?.loose ?? new Set<string>() }
       const part = (db: Db) => body(partOf({ ...context, db, transaction, during: (work) => work() }, apart))
       try {
-        const result = await (apart ? alongside(context.db, part) : part(tx))
+        const result = await (apart ? joinTransaction(context.db, part) : part(tx))
         for (const hash of transaction.stored) outer?.stored.add(hash)
         return result
       } catch (error) {

@@ -7,20 +7,20 @@ import { LazyDb } from './lazy-db.ts'
  * rolled back when it fails. So a second database takes part in a transaction of the first, and waits for nothing where
  * it does not.
  */
-export async function alongside<T>(outer: Db, body: (db: Db) => Promise<T>): Promise<T> {
-  const companion = new Companion(outer)
+export async function joinTransaction<T>(outer: Db, body: (db: Db) => Promise<T>): Promise<T> {
+  const joined = new JoinedTransaction(outer)
   let result: T
   try {
-    result = await body(companion.db)
+    result = await body(joined.db)
   } catch (error) {
-    await companion.end(error).catch(() => {}) // that one has failed is known
+    await joined.end(error).catch(() => {}) // that one has failed is known
     throw error
   }
-  await companion.end()
+  await joined.end()
   return result
 }
 
-class Companion {
+class JoinedTransaction {
   readonly db: Db
   readonly #outer: Db
   readonly #finished: Promise<void>
