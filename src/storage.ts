@@ -17,7 +17,7 @@ import { consoleLogger, type Logger } from './logger.ts'
 import { Maintenance, type MaintenanceReport } from './maintenance/scheduler.ts'
 import type { RepositoryContext } from './repositories/context.ts'
 import { openRepositories, type Repositories } from './repositories/repositories.ts'
-import { recognisedBy } from './validation/fast-path.ts'
+import { withFastCheck } from './validation/fast-path.ts'
 import { checkFunction, parseInput } from './validation/input.ts'
 
 export interface StorageOptions {
@@ -38,13 +38,13 @@ const isLogger = (value: unknown) =>
 
 const isFunction = (value: unknown) => typeof value === 'function'
 
-const onOrOff = recognisedBy((value) => typeof value === 'boolean', z.boolean())
+const onOrOff = withFastCheck((value) => typeof value === 'boolean', z.boolean())
 const optionsSchema = z.strictObject({
-  baseDir: recognisedBy((value) => typeof value === 'string', z.string()).optional(),
+  baseDir: withFastCheck((value) => typeof value === 'string', z.string()).optional(),
   migrate: onOrOff.optional(),
-  logger: recognisedBy(isLogger, z.custom<Logger>(isLogger, 'must have the methods info, warn and error')).optional(),
+  logger: withFastCheck(isLogger, z.custom<Logger>(isLogger, 'must have the methods info, warn and error')).optional(),
   maintenance: onOrOff.optional(),
-  now: recognisedBy(isFunction, z.custom<() => Date>(isFunction, 'must be a function')).optional(),
+  now: withFastCheck(isFunction, z.custom<() => Date>(isFunction, 'must be a function')).optional(),
 })
 
 /** What a transaction's callback is given: every repository and the blobs, bound to the transaction. */

@@ -1,13 +1,13 @@
 import * as z from 'zod'
 
 /** The value as the schema would return it; undefined where only the schema can tell. */
-type Recogniser = (value: unknown) => unknown
+type FastCheck = (value: unknown) => unknown
 
-const recognisers = new WeakMap<z.ZodType, Recogniser>()
+const checks = new WeakMap<z.ZodType, FastCheck>()
 
 /** Gives a schema that returns what it is given a test for values that are plainly right; in doubt it says false. */
-export function recognisedBy<S extends z.ZodType>(isRight: (value: unknown) => boolean, schema: S): S {
-  recognisers.set(schema, (value) => (isRight(value) ? value : undefined))
+export function withFastCheck<S extends z.ZodType>(isRight: (value: unknown) => boolean, schema: S): S {
+  checks.set(schema, (value) => (isRight(value) ? value : undefined))
   return schema
 }
 
@@ -16,25 +16,25 @@ export function recognisedBy<S extends z.ZodType>(isRight: (value: unknown) => b
  * and say why. It is asked first because zod takes longer to agree than SQLite to answer, most of all where a program
  * calls now and then and none of that code is warm.
  */
-export function recognise<T>(schema: z.ZodType<T>, value: unknown): T | undefined {
-  return recogniserOf(schema)(value) as T | undefined // as its recogniser says
+export function fastCheck<T>(schema: z.ZodType<T>, value: unknown): T | undefined {
+  return fastCheckOf(schema)(value) as T | undefined // as its check says
 }
 
 /** Of a strict object and what is optional in it, by its properties; of anything else that was given none, one that never tells. */
-function recogniserOf(schema: z.ZodType): Recogniser {
-  let recogniser = recognisers.get(schema)
-  if (recogniser === undefined) {
-    recogniser = isStrictObject(schema) ? objectRecogniser(schema) : () => undefined
-    recognisers.set(schema, recogniser)
+function fastCheckOf(schema: z.ZodType): FastCheck {
+  let check = checks.get(schema)
+  if (check === undefined) {
+    check = isStrictObject(schema) ? objectCheck(schema) : () => undefined
+    checks.set(schema, check)
   }
-  return recogniser
+  return check
 }
 
 function isStrictObject(schema: z.ZodType): schema is z.ZodObject<Record<string, z.ZodType>> {
   return schema instanceof z.ZodObject && schema.def.catchall instanceof z.ZodNever && schema.def.checks === undefined
 }
 
-function objectRecogniser({ shape }: z.ZodObject<Record<string, z.ZodType>>): Recogniser {
+function objectCheck({ shape }: z.ZodObject<Record<string, z.ZodType>>): FastCheck {
   const properties = Object.entries(shape).map(([name, schema]) => ({ name, isRight: propertyTest(schema) }))
   return (value) => {
     if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
@@ -55,6 +55,6 @@ function propertyTest(schema: z.ZodType): (value: unknown) => boolean {
     const isRight = propertyTest(schema.unwrap() as z.ZodType)
     return (value) => value === null || isRight(value)
   }
-  const recogniser = recogniserOf(schema)
-  return (value) => recogniser(value) !== undefined
+  const check = fastCheckOf(schema)
+  return (value) => check(value) !== undefined
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { StorageError } from '../errors.ts'
-import { recognise, recognisedBy } from './fast-path.ts'
+import { fastCheck, withFastCheck } from './fast-path.ts'
 
 const MAX_ID_BYTES = 255
 const MAX_KEY_BYTES = 1024
@@ -11,7 +11,7 @@ const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 
 /** Text that both databases keep as it is: well-formed, without NUL; `min` and `max` count UTF-16 units. */
 export function textSchema({ min = 0, max }: { min?: number; max: number }) {
-  return recognisedBy(
+  return withFastCheck(
     (text) => typeof text === 'string' && text.length >= min && text.length <= max && isStorable(text),
     z.string().min(min).max(max).refine(isStorable, 'must be well-formed text without NUL'),
   )
@@ -27,7 +27,7 @@ export const keySchema = boundedText(MAX_KEY_BYTES)
 export const prefixSchema = textSchema({ max: MAX_KEY_BYTES })
 
 /** An instant of the years 1 to 9999. */
-export const instantSchema = recognisedBy(
+export const instantSchema = withFastCheck(
   (date) => date instanceof Date && isInRange(date),
   z.date().refine(isInRange, 'must be in the years 1 to 9999'),
 )
@@ -36,7 +36,7 @@ function isInRange(date: Date): boolean {
   return date.getTime() >= EARLIEST && date.getTime() <= LATEST
 }
 
-export const limitSchema = recognisedBy(isInteger(1, MAX_PAGE), z.int().min(1).max(MAX_PAGE))
+export const limitSchema = withFastCheck(isInteger(1, MAX_PAGE), z.int().min(1).max(MAX_PAGE))
 
 /** The integers of the tables end here: a greater one is as good as this, as there is nothing beyond. */
 export const MAX_INTEGER = 2_147_483_647
@@ -47,7 +47,7 @@ export const versionSchema = columnInteger(1)
 export const positionSchema = columnInteger(0)
 
 /** How long something is kept: at most a hundred years. */
-export const ttlSecondsSchema = recognisedBy(
+export const ttlSecondsSchema = withFastCheck(
   (seconds) => typeof seconds === 'number' && seconds > 0 && seconds <= MAX_TTL_SECONDS,
   z.number().positive().max(MAX_TTL_SECONDS),
 )
@@ -57,7 +57,7 @@ function columnInteger(min: number) {
     .int()
     .min(min)
     .transform((integer) => Math.min(integer, MAX_INTEGER))
-  return recognisedBy(isInteger(min, MAX_INTEGER), schema)
+  return withFastCheck(isInteger(min, MAX_INTEGER), schema)
 }
 
 function isInteger(min: number, max: number): (value: unknown) => boolean {
@@ -66,7 +66,7 @@ function isInteger(min: number, max: number): (value: unknown) => boolean {
 
 function boundedText(maxBytes: number) {
   const isShort = (text: string) => text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes
-  return recognisedBy(
+  return withFastCheck(
     (text) => typeof text === 'string' && text !== '' && isShort(text) && isStorable(text),
     z
       .string()
@@ -92,8 +92,8 @@ export function eachIdOnce(items: readonly { id?: string }[], context: z.Refinem
 
 /** The value as the schema has it. Errors: INVALID_INPUT with every problem's path; `subject` names the call's argument. */
 export function parseInput<T>(schema: z.ZodType<T>, value: unknown, subject: string): T {
-  const recognised = recognise(schema, value)
-  if (recognised !== undefined) return recognised
+  const checked = fastCheck(schema, value)
+  if (checked !== undefined) return checked
   const result = schema.safeParse(value)
   if (result.success) return result.data
   throw invalidInput(

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
-import { recognisedBy } from './fast-path.ts'
+import { withFastCheck } from './fast-path.ts'
 
 const MAX_DEPTH = 500
 
@@ -48,7 +48,7 @@ function checked<T>(problemIn: (value: unknown) => Problem | undefined) {
     const problem = problemIn(value)
     if (problem) context.addIssue({ code: 'custom', ...problem })
   })
-  return recognisedBy((value) => problemIn(value) === undefined, schema)
+  return withFastCheck((value) => problemIn(value) === undefined, schema)
 }
 
 function problemOf(value: unknown, path: (string | number)[]): Problem | undefined {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { eventInputSchema } from '../../src/repositories/events.ts'
 import { messageInputSchema } from '../../src/repositories/messages/types.ts'
-import { recognise } from '../../src/validation/fast-path.ts'
+import { fastCheck } from '../../src/validation/fast-path.ts'
 import {
   idSchema,
   instantSchema,
@@ -82,14 +82,14 @@ const cases: [string, z.ZodType, fc.Arbitrary<unknown>, right: unknown][] = [
 ]
 
 describe.each(cases)('%s', (_, schema, values, right) => {
-  it('is recognised where it is plainly right', () => {
-    expect(recognise(schema, right)).toEqual(right)
+  it('is checked where it is plainly right', () => {
+    expect(fastCheck(schema, right)).toEqual(right)
   })
 
-  it('is recognised only as what the schema itself would return', () => {
+  it('is checked only as what the schema itself would return', () => {
     const agrees = (value: unknown) => {
-      const recognised = recognise(schema, value)
-      if (recognised !== undefined) expect({ data: recognised }).toStrictEqual({ data: schema.safeParse(value).data })
+      const checked = fastCheck(schema, value)
+      if (checked !== undefined) expect({ data: checked }).toStrictEqual({ data: schema.safeParse(value).data })
     }
     fc.assert(fc.property(values, agrees), { numRuns: rounds(1000, 20_000) })
   })
@@ -97,9 +97,9 @@ describe.each(cases)('%s', (_, schema, values, right) => {
 
 it('takes an object as it was at the call', () => {
   const given = { role: 'user', content: 'Hello' }
-  const recognised = recognise(messageInputSchema, given)
+  const checked = fastCheck(messageInputSchema, given)
   given.role = ''
-  expect(recognised).toEqual({ role: 'user', content: 'Hello' })
+  expect(checked).toEqual({ role: 'user', content: 'Hello' })
 })
 
 it.each([
@@ -108,16 +108,16 @@ it.each([
   ['an object of a class', Object.assign(new Date(), { role: 'user', content: null })],
   ['no object', 'user'],
 ])('leaves %s to the schema', (_, value) => {
-  expect(recognise(messageInputSchema, value)).toBeUndefined()
+  expect(fastCheck(messageInputSchema, value)).toBeUndefined()
 })
 
 it('leaves to a schema what it transforms or checks as a whole', () => {
   expect(
-    recognise(
+    fastCheck(
       z.strictObject({ a: idSchema.optional() }).refine(() => false),
       {},
     ),
   ).toBeUndefined()
-  expect(recognise(z.object({ a: idSchema.optional() }), { b: 1 })).toBeUndefined()
-  expect(recognise(z.strictObject({ a: idSchema.default('b') }), {})).toBeUndefined()
+  expect(fastCheck(z.object({ a: idSchema.optional() }), { b: 1 })).toBeUndefined()
+  expect(fastCheck(z.strictObject({ a: idSchema.default('b') }), {})).toBeUndefined()
 })
