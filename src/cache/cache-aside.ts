@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { decode, encode } from './row-codec.ts'
-import { Flights } from './single-flight.ts'
+import { SingleFlight } from './single-flight.ts'
 import type { MaybePromise } from './store.ts'
 import { ABSENT, BYPASS, type CacheStore, type Entry, isAnswer, isOver, LEASE, VALUE } from './store.ts'
 
-/** Longer than loads take; one that takes longer only loses its right to fill. */
+/** Longer than loads run; one that takes longer only loses its right to fill. */
 const LEASE_MILLIS = 10_000
 /** Absent keys are without number, and cheap to look up again. */
 const ABSENT_MILLIS = 30_000
@@ -49,7 +49,7 @@ type Loaded<T> = { entry: Entry } | { row: T }
  *
  * A reader that finds nothing takes a lease on the key before it reads the database, and fills the key only while it
  * still holds it. A writer removes the key, value or lease, after its commit and before it acknowledges. So whoever
- * fills has read what the last acknowledged write left. Eviction, expiry and FLUSHALL take a lease away as a write does:
+ * fills has read what the last acknowledged write left. Eviction, expiry and FLUSHALL run a lease away as a write does:
  * all they can do is reject a fill.
  */
 export class CacheAside {
@@ -59,7 +59,7 @@ export class CacheAside {
   readonly #maxValueBytes: number
   readonly #dataVersion: (() => number) | undefined
   readonly #now: () => number
-  readonly #flights = new Flights<Loaded<object | undefined>>()
+  readonly #singleFlight = new SingleFlight<Loaded<object | undefined>>()
   readonly #stats = { hits: 0, negativeHits: 0, misses: 0, bypasses: 0, loads: 0, fills: 0, rejectedFills: 0 }
 
   constructor(cache: CacheStore, options: CacheAsideOptions = {}) {
@@ -100,7 +100,7 @@ export class CacheAside {
     load: () => Promise<T | undefined>,
   ): Promise<T | undefined> {
     // 2. Else one reader of this process loads, and those that come meanwhile wait for one load that begins after them.
-    const loaded = await this.#flights.take(key, (shared) => this.#load(key, held, load, shared))
+    const loaded = await this.#singleFlight.run(key, (shared) => this.#load(key, held, load, shared))
     // The key's table says that the row is a T: what this `load` returned, or that of another reader of the same row.
     return 'row' in loaded ? (loaded.row as T | undefined) : this.#copy<T>(loaded.entry)
   }

@@ -3,13 +3,13 @@
  * another process may have written since it began, which nobody here can know. It joins the waiting one, which will
  * begin after every write that the reader can have heard of.
  */
-export class Flights<T> {
+export class SingleFlight<T> {
   /** Whether the load succeeds or not, these do not reject. */
   readonly #running = new Map<string, Promise<void>>()
   readonly #waiting = new Map<string, Promise<T>>()
 
   /** The result of `load`, or of the waiting load. `shared` tells it whether other readers may get its result, too. */
-  take(key: string, load: (shared: boolean) => Promise<T>): Promise<T> {
+  run(key: string, load: (shared: boolean) => Promise<T>): Promise<T> {
     const waiting = this.#waiting.get(key)
     if (waiting) return waiting
     const running = this.#running.get(key)
