@@ -1,24 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { Deadline } from '../../src/cache/redis/command-timeout.ts'
+import { CommandTimeout } from '../../src/cache/redis/command-timeout.ts'
 
 it('lets through what comes in time, in any order, and rejects the rest each when it is due', async () => {
-  const deadline = new Deadline(200)
-  const answer = (millis: number) => deadline.meet(sleep(millis, millis))
+  const commandTimeout = new CommandTimeout(200)
+  const answer = (millis: number) => commandTimeout.race(sleep(millis, millis))
   const failure = (promise: Promise<never>) => {
     const begun = performance.now()
-    return deadline.meet(promise).catch((error) => [error.code ?? error.message, performance.now() - begun > 190])
+    return commandTimeout.race(promise).catch((error) => [error.code ?? error.message, performance.now() - begun > 190])
   }
   const never = new Promise<never>(() => {})
-  expect(deadline.waits).toBe(false)
+  expect(commandTimeout.pending).toBe(false)
   const first = failure(never)
   const met = Promise.all([answer(40), answer(1), answer(20), failure(Promise.reject(new Error('its own')))])
   expect(await met).toEqual([40, 1, 20, ['its own', false]])
   await sleep(50)
   const second = failure(never)
   expect(await first).toEqual(['TIMEOUT', true])
-  expect(deadline.waits).toBe(true)
+  expect(commandTimeout.pending).toBe(true)
   expect(await second).toEqual(['TIMEOUT', true])
-  expect(deadline.waits).toBe(false)
-  deadline.stop()
+  expect(commandTimeout.pending).toBe(false)
+  commandTimeout.stop()
 })

@@ -9,10 +9,10 @@ interface Waiting {
 }
 
 /**
- * One deadline for many promises. They are due in the order they came in, so one timer does for all: a timer for each
+ * One commandTimeout for many promises. They are due in the order they came in, so one timer does for all: a timer for each
  * costs a tenth of what Redis takes to answer.
  */
-export class Deadline {
+export class CommandTimeout {
   readonly #millis: number
   /** The first and the last of a queue: they mostly end in their order, and a set would take longer. */
   #first: Waiting | undefined
@@ -24,12 +24,12 @@ export class Deadline {
   }
 
   /** Whether there is a promise that is to be met now. */
-  get waits(): boolean {
+  get pending(): boolean {
     return this.#first !== undefined
   }
 
   /** The result if it comes in time. Errors: TIMEOUT. What comes later is dropped. */
-  meet<T>(result: Promise<T>): Promise<T> {
+  race<T>(result: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { due: performance.now() + this.#millis, isOver: false, reject, next: undefined }
       if (this.#first && this.#last) this.#last.next = waiting

@@ -3,7 +3,7 @@ import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
 import { BYPASS, type CacheState, type CacheStore, type Entry, LEASE } from '../store.ts'
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
-import { Deadline } from './command-timeout.ts'
+import { CommandTimeout } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
 import { isReply, refusal } from './refusal.ts'
 
@@ -26,7 +26,7 @@ export class RedisCache implements CacheStore {
   readonly #config: RedisCacheConfig
   readonly #logger: Logger | undefined
   readonly #breaker: CircuitBreaker
-  readonly #deadline: Deadline
+  readonly #commandTimeout: CommandTimeout
   /**
    * The run of the server that we talk to. It is part of every key: a server that was restarted with old data, or a
    * replica that took over without the last removals, would know rows that were changed since.
@@ -60,7 +60,7 @@ export class RedisCache implements CacheStore {
     this.#client = endpoint.client
     this.#config = config
     this.#logger = logger
-    this.#deadline = new Deadline(config.commandTimeoutMillis)
+    this.#commandTimeout = new CommandTimeout(config.commandTimeoutMillis)
     const server: GuardedServer = {
       reach: () => this.#reach(),
       remove: (keys) => this.#unlink(keys.map((key) => this.#at(key))),
@@ -124,8 +124,8 @@ export class RedisCache implements CacheStore {
   async #close(): Promise<void> {
     // No other process knows these keys: a last try to remove them.
     if (this.#breaker.dirtyKeys > 0) {
-      const lastTry = new Deadline(LAST_TRY_MILLIS)
-      await lastTry.meet(this.#breaker.recover()).catch(() => {})
+      const lastTry = new CommandTimeout(LAST_TRY_MILLIS)
+      await lastTry.race(this.#breaker.recover()).catch(() => {})
       lastTry.stop()
     }
     const { dirtyKeys } = this.#breaker
@@ -140,7 +140,7 @@ export class RedisCache implements CacheStore {
       this.#client.disconnect()
       await end
     }
-    this.#deadline.stop()
+    this.#commandTimeout.stop()
   }
 
   async #ask<T, U>(key: string, command: () => Promise<T>, otherwise: U): Promise<T | U> {
@@ -159,8 +159,8 @@ export class RedisCache implements CacheStore {
 
   #send<T>(command: () => Promise<T>): Promise<T> {
     // One alone is written at once.
-    if (this.#deadline.waits) this.#endpoint.gather()
-    return this.#deadline.meet(command())
+    if (this.#commandTimeout.pending) this.#endpoint.gather()
+    return this.#commandTimeout.race(command())
   }
 
   #at(key: string): string {
@@ -222,7 +222,7 @@ export class RedisCache implements CacheStore {
     for (const node of this.#endpoint.nodes()) {
       let cursor = '0'
       do {
-        const [next, keys] = await this.#deadline.meet(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
+        const [next, keys] = await this.#commandTimeout.race(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
         await this.#unlink(keys)
         cursor = next
       } while (cursor !== '0')
