@@ -19,7 +19,7 @@ export interface RedisEndpoint {
   database: number
   isCluster: boolean
   /** Called before commands: what is sent in one turn of the event loop leaves in one write. */
-  gather(): void
+  cork(): void
   /** Whom to ask for keys that one does not know. */
   nodes(): Redis[]
 }
@@ -53,7 +53,7 @@ export async function createClient(config: RedisCacheConfig): Promise<RedisEndpo
       name: 'The Redis cluster',
       database: 0,
       isCluster: true,
-      gather: () => {}, // enableAutoPipelining does it
+      cork: () => {}, // enableAutoPipelining does it
       nodes: () => cluster.nodes('master'),
     }
   }
@@ -71,21 +71,21 @@ export async function createClient(config: RedisCacheConfig): Promise<RedisEndpo
     name,
     database: address.db ?? 0,
     isCluster: false,
-    gather: gathering(redis),
+    cork: corkUntilNextTick(redis),
     nodes: () => [redis],
   }
 }
 
 /** Faster than ioredis' enableAutoPipelining, and without its queue, which waits for the pipeline before to be answered. */
-function gathering(redis: Redis): () => void {
-  let gathers = false
+function corkUntilNextTick(redis: Redis): () => void {
+  let corked = false
   return () => {
-    if (gathers || redis.status !== 'ready') return
-    gathers = true
+    if (corked || redis.status !== 'ready') return
+    corked = true
     const { stream } = redis
     stream.cork()
     process.nextTick(() => {
-      gathers = false
+      corked = false
       stream.uncork()
     })
   }

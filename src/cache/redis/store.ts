@@ -159,7 +159,7 @@ export class RedisCache implements CacheStore {
 
   #send<T>(command: () => Promise<T>): Promise<T> {
     // One alone is written at once.
-    if (this.#commandTimeout.pending) this.#endpoint.gather()
+    if (this.#commandTimeout.pending) this.#endpoint.cork()
     return this.#commandTimeout.race(command())
   }
 
