@@ -1,7 +1,7 @@
 import { eq, inArray, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { apart } from '../database/paging/keyset.ts'
+import { notIndexable } from '../database/paging/keyset.ts'
 import { pages } from '../database/paging/list-query.ts'
 import type { Order, Page, PageOptions } from '../database/paging/page.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
@@ -102,8 +102,8 @@ function listOf(by: 'runId' | 'sessionId' | 'type') {
     select: ({ orm, tables }) => orm.select().from(tables.events),
     partition: ({ events }) => events[by],
     filters: {
-      sessionId: ({ events }, sessionId: string) => apart(eq(events.sessionId, sessionId)),
-      type: ({ events }, type: string) => apart(eq(events.type, type)),
+      sessionId: ({ events }, sessionId: string) => notIndexable(eq(events.sessionId, sessionId)),
+      type: ({ events }, type: string) => notIndexable(eq(events.type, type)),
     },
     keys: [seq],
   })

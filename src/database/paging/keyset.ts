@@ -49,6 +49,6 @@ function past(columns: readonly PgColumn[], values: readonly unknown[], order: O
  * A further condition on a list. A planner can choose no other index for it, and does not expect so few rows that it
  * would rather read and sort all of them.
  */
-export function apart(condition: SQL): SQL {
+export function notIndexable(condition: SQL): SQL {
   return sql`case when ${condition} then true else false end`
 }

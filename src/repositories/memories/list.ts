@@ -1,6 +1,6 @@
 import { and, count, eq, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { apart } from '../../database/paging/keyset.ts'
+import { notIndexable } from '../../database/paging/keyset.ts'
 import { cursorOf, pages } from '../../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Page, type PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
@@ -53,7 +53,7 @@ const listTagged = pages({
     return orm.select(memoryFields(tables)).from(t).innerJoin(m, eq(m.id, t.memoryId))
   },
   partition: ({ memoryTags }) => memoryTags.tag,
-  filters: { ...filters, also: (tables, tags: string[]) => apart(hasAll(tables, tags)) },
+  filters: { ...filters, also: (tables, tags: string[]) => notIndexable(hasAll(tables, tags)) },
   keys: newest,
 })
 
