@@ -18,24 +18,24 @@ interface Keyset {
 export function keyset(dialect: Dialect, { columns, order, after, partition }: Keyset) {
   const all = partition ? [partition.column, ...columns] : columns
   const conditions = [
-    partition && inPartition(dialect, partition),
-    after && past(columns, after, order),
+    partition && partitionEquals(dialect, partition),
+    after && afterRow(columns, after, order),
     // Says the same as the one before; PostgreSQL starts its scan here.
-    after && partition && past(all, [partition.value, ...after], order),
+    after && partition && afterRow(all, [partition.value, ...after], order),
   ]
-  return { condition: and(...conditions), keys: all.map(order === 'asc' ? asc : desc) }
+  return { condition: and(...conditions), orderBy: all.map(order === 'asc' ? asc : desc) }
 }
 
 /**
- * `column = value`. PostgreSQL takes no account of what is equal in an order, and may then walk another index, past the
+ * `column = value`. PostgreSQL takes no account of what is equal in an order, and may then walk another index, afterRow the
  * rows of all other values; a range keeps it to the one that begins with the column. SQLite would read a range from its
  * start, to whatever depth; only from what is equal it goes on to the next column.
  */
-function inPartition(dialect: Dialect, { column, value }: { column: PgColumn; value: unknown }): SQL | undefined {
+function partitionEquals(dialect: Dialect, { column, value }: { column: PgColumn; value: unknown }): SQL | undefined {
   return dialect === 'postgres' ? and(gte(column, value), lte(column, value)) : eq(column, value)
 }
 
-function past(columns: readonly PgColumn[], values: readonly unknown[], order: Order): SQL {
+function afterRow(columns: readonly PgColumn[], values: readonly unknown[], order: Order): SQL {
   const comparison = sql.raw(order === 'asc' ? '>' : '<')
   const list = (chunks: readonly unknown[]) =>
     sql.join(

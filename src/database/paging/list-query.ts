@@ -78,7 +78,7 @@ function compile<Filters extends object, Item extends object>(
       const placeholder = Array.isArray(name) ? name.map((item) => arg[item]) : arg[name]
       return filters[filter](db.tables, placeholder as NonNullable<Filters[typeof filter]>) // passes for the value
     })
-    const { condition, keys: orderBy } = keyset(db.dialect, {
+    const { condition, orderBy } = keyset(db.dialect, {
       columns: keys.map(({ column }) => column(db.tables)),
       order,
       after: hasCursor ? keys.map(({ name }) => arg[CURSOR + name]) : undefined,
