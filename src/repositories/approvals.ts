@@ -1,7 +1,7 @@
 import { and, eq, isNull } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
@@ -100,7 +100,7 @@ const respondFirst = statement(({ orm, tables }, { id, decision, data, responded
     .returning(fields(tables)),
 )
 
-const listPending = pages({
+const listPending = pagedQuery({
   name: 'approvals',
   select: ({ orm, tables }) => orm.select(fields(tables)).from(tables.approvals),
   filters: {

@@ -2,7 +2,7 @@ import { eq, inArray, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Order, Page, PageOptions } from '../database/paging/page.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
@@ -86,7 +86,7 @@ const seq = { name: 'seq', kind: 'integer', column: ({ events }: Tables) => even
 
 const name = 'events'
 
-const listAll = pages({
+const listAll = pagedQuery({
   name,
   select: ({ orm, tables }) => orm.select().from(tables.events),
   filters: {},
@@ -97,7 +97,7 @@ const listBy = { runId: listOf('runId'), sessionId: listOf('sessionId'), type: l
 
 /** The events of one run, session or type. */
 function listOf(by: 'runId' | 'sessionId' | 'type') {
-  return pages({
+  return pagedQuery({
     name,
     select: ({ orm, tables }) => orm.select().from(tables.events),
     partition: ({ events }) => events[by],

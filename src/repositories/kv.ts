@@ -2,7 +2,7 @@ import { and, eq, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { notExpired } from '../database/expiry.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
@@ -126,7 +126,7 @@ const deleteExpired = statement(({ orm, tables: { kv } }, arg: { now: Date }) =>
     .returning({ key: kv.key })
 })
 
-const listEntries = pages({
+const listEntries = pagedQuery({
   name: 'kv',
   select: ({ orm, tables }) => orm.select().from(tables.kv),
   filters: {

@@ -1,7 +1,7 @@
 import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
@@ -62,7 +62,7 @@ const deleteList = statement(({ orm, tables: { lists } }, arg: { key: string }) 
   orm.delete(lists).where(eq(lists.key, arg.key)).returning({ key: lists.key }),
 )
 
-const listKeys = pages({
+const listKeys = pagedQuery({
   name: 'lists',
   select: ({ orm, tables }) => orm.select().from(tables.lists),
   filters: {

@@ -1,7 +1,7 @@
 import { eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
@@ -70,7 +70,7 @@ const deletePrompt = statement(({ orm, tables: { prompts } }, arg: { name: strin
   orm.delete(prompts).where(eq(prompts.name, arg.name)).returning({ name: prompts.name }),
 )
 
-const listPrompts = pages({
+const listPrompts = pagedQuery({
   name: 'prompts',
   select: ({ orm, tables }) => orm.select().from(tables.prompts),
   filters: {

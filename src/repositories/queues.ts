@@ -1,7 +1,7 @@
 import { and, eq, lte, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
@@ -85,7 +85,7 @@ function theQueue({ queues: q }: Tables, { sessionId, queue }: Queue) {
   return and(eq(q.sessionId, sessionId), eq(q.name, queue))
 }
 
-const listItems = pages({
+const listItems = pagedQuery({
   name: 'queues',
   select: ({ orm, tables }) => orm.select().from(tables.queueItems),
   filters: {

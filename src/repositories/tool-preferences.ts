@@ -1,7 +1,7 @@
 import { and, eq, inArray } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
 import type { ToolPreferenceLists } from '../schema/values.ts'
@@ -49,7 +49,7 @@ const selectAllowed = statement(({ orm, tables: { allowedTools: a } }, arg: Allo
     .where(and(inArray(a.scope, [arg.scope, GLOBAL]), eq(a.tool, arg.tool))),
 )
 
-const listAllowed = pages({
+const listAllowed = pagedQuery({
   name: 'allowedTools',
   select: ({ orm, tables: { allowedTools: a } }) => orm.select({ tool: a.tool }).from(a),
   filters: { scope: ({ allowedTools }, scope: string) => eq(allowedTools.scope, scope) },

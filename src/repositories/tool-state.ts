@@ -2,7 +2,7 @@ import { and, eq, gte, lt } from 'drizzle-orm'
 import * as z from 'zod'
 import type { RowKey } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
@@ -51,7 +51,7 @@ const deleteEntry = statement(({ orm, tables: { toolState: s } }, arg: Place) =>
     .returning({ key: s.key }),
 )
 
-const listEntries = pages({
+const listEntries = pagedQuery({
   name: 'toolState',
   select: ({ orm, tables: { toolState: s } }) => orm.select({ key: s.key }).from(s),
   filters: {

@@ -1,7 +1,7 @@
 import { and, eq, ne, notExists, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { pages } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
@@ -113,7 +113,7 @@ const clearCurrent = statement(({ orm, tables: { workspaces: w } }, _: object) =
   orm.update(w).set({ isCurrent: false }).where(sql`${w.isCurrent}`).returning({ id: w.id }),
 )
 
-const listWorkspaces = pages({
+const listWorkspaces = pagedQuery({
   name: 'workspaces',
   select: ({ orm, tables }) => orm.select().from(tables.workspaces),
   filters: {},

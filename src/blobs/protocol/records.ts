@@ -1,7 +1,7 @@
 import { and, eq, lt, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
-import { pages } from '../../database/paging/list-query.ts'
+import { pagedQuery } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
@@ -74,8 +74,8 @@ const listing = {
     { name: 'id', kind: 'text', column: ({ blobs }: Tables) => blobs.id },
   ],
 } as const
-const listAll = pages(listing)
-const listOfSource = pages({ ...listing, partition: ({ blobs }) => blobs.source })
+const listAll = pagedQuery(listing)
+const listOfSource = pagedQuery({ ...listing, partition: ({ blobs }) => blobs.source })
 
 /** The record, unless it has expired. @internal */
 export function findRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {

@@ -32,7 +32,7 @@ interface Selectable<Item> {
  * depth and a page is not shifted by what is inserted before it. One statement is compiled for each combination of
  * filters, and of the lengths of their lists, that is asked for.
  */
-export function pages<Filters extends object, Item extends object>(listing: Listing<Filters, Item>) {
+export function pagedQuery<Filters extends object, Item extends object>(listing: Listing<Filters, Item>) {
   const statements = new Map<string, Statement<Record<string, unknown>, Item>>()
 
   return async (

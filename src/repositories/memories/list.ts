@@ -1,7 +1,7 @@
 import { and, count, eq, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notIndexable } from '../../database/paging/keyset.ts'
-import { cursorOf, pages } from '../../database/paging/list-query.ts'
+import { cursorOf, pagedQuery } from '../../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Page, type PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
@@ -30,7 +30,7 @@ const filters = {
 
 const name = 'memories'
 
-const listAll = pages({
+const listAll = pagedQuery({
   name,
   select: ({ orm, tables }) => orm.select(memoryFields(tables)).from(tables.memories),
   filters,
@@ -46,7 +46,7 @@ const newest = [
 ] as const
 
 /** Memories with a tag, by its index, which is in the order of the list: what other memories there are costs nothing. */
-const listTagged = pages({
+const listTagged = pagedQuery({
   name,
   select: ({ orm, tables }) => {
     const { memories: m, memoryTags: t } = tables
@@ -105,11 +105,11 @@ export async function listMemories(
 
 /** One page out of the same page of several lists: none of them has to be read further, however long it is. */
 async function merged(lists: Promise<Page<Memory>>[], limit = DEFAULT_LIMIT): Promise<Page<Memory>> {
-  const pages = await Promise.all(lists)
-  const byId = new Map(pages.flatMap(({ items }) => items.map((memory) => [memory.id, memory])))
+  const pagedQuery = await Promise.all(lists)
+  const byId = new Map(pagedQuery.flatMap(({ items }) => items.map((memory) => [memory.id, memory])))
   const all = [...byId.values()].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1))
   const items = all.slice(0, limit)
   const last = items.at(-1)
-  const more = all.length > limit || pages.some(({ nextCursor }) => nextCursor !== undefined)
+  const more = all.length > limit || pagedQuery.some(({ nextCursor }) => nextCursor !== undefined)
   return more && last ? { items, nextCursor: cursorOf({ name, keys: newest }, last) } : { items }
 }

@@ -3,7 +3,7 @@ import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
-import { pages } from '../../database/paging/list-query.ts'
+import { pagedQuery } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
@@ -93,7 +93,7 @@ const selectSummary = statement(({ orm, tables }, arg: { id: string; now: Date }
     .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
 )
 
-const listSummaries = pages({
+const listSummaries = pagedQuery({
   name: 'sessions',
   select: ({ orm, tables }) => orm.select().from(tables.sessions),
   filters: {
