@@ -17,7 +17,7 @@ import { putBlob, putBlobWithin } from './protocol/put.ts'
 import { type BlobRecord, findRecord, listRecords, touch } from './protocol/records.ts'
 import { dropRecord } from './protocol/remove.ts'
 import type { BlobStore } from './protocol/store.ts'
-import { readLedger } from './protocol/usage.ts'
+import { readUsage } from './protocol/usage.ts'
 import { verifyBlobs } from './protocol/verify.ts'
 import type { BlobVerification, VerifyOptions } from './protocol/verify-report.ts'
 import { type ByteRange, readBytes, readStream } from './read.ts'
@@ -218,7 +218,7 @@ export class Blobs {
   /** How many blobs there are and what they take; nothing is counted for it. */
   stats(): Promise<BlobStats> {
     return this.#context.during(async () => {
-      const { records: count, contents, bytes } = await readLedger(this.#db)
+      const { records: count, contents, bytes } = await readUsage(this.#db)
       return { count, contents, bytes, maxTotalSize: this.#store.maxTotalSize }
     })
   }

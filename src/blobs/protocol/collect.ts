@@ -2,7 +2,7 @@ import { and, eq, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { BlobStore } from './store.ts'
-import { holdLedger, refund } from './usage.ts'
+import { lockUsage, subtractUsage } from './usage.ts'
 
 const endExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { hash: string; now: Date }) =>
   orm.delete(l).where(and(eq(l.hash, arg.hash), lte(l.expiresAt, arg.now))),
@@ -26,16 +26,16 @@ const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { has
 /**
  * Removes a content that no record and no lease needs, its bytes with it; whether there were any.
  *
- * The bytes go inside the transaction, which holds the ledger: a put of the same content has either claimed it, and then
+ * The bytes go inside the transaction, which holds the usage: a put of the same content has either claimed it, and then
  * there is a lease here, or claims it after the commit, and moves its bytes into place after that. Bytes without a row
- * are of a put that was rolled back, since one under way in a transaction would hold the ledger. If the commit fails,
+ * are of a put that was rolled back, since one under way in a transaction would hold the usage. If the commit fails,
  * there is a row without bytes and without records: nobody misses them, and the next collection, or put, sets it right.
  */
 export async function collectContent(db: Db, store: BlobStore, hash: string): Promise<boolean> {
   await store.onStep?.('collect.hold')
   return db.transaction(async (tx) => {
     const [, , [removed], [kept]] = await batch(tx, [
-      holdLedger.with({}),
+      lockUsage.with({}),
       endExpired.with({ hash, now: store.now() }),
       removeContent.with({ hash }),
       selectContent.with({ hash }),
@@ -43,7 +43,7 @@ export async function collectContent(db: Db, store: BlobStore, hash: string): Pr
     if (kept) return false
     await store.onStep?.('collect.unlink')
     const unlinked = await store.bytes.remove(hash)
-    if (removed) await refund.all(tx, removed)
+    if (removed) await subtractUsage.all(tx, removed)
     await store.onStep?.('collect.settle')
     return unlinked || removed !== undefined
   })

@@ -1,7 +1,7 @@
 import { and, eq, exists, lte, notExists, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
-import { COUNTERS, holdLedger } from './usage.ts'
+import { COUNTERS, lockUsage } from './usage.ts'
 
 const holdRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string }) =>
   orm
@@ -62,7 +62,7 @@ const removeRecord = statement((db, arg: Drop) =>
  */
 export async function dropRecord(db: Db, drop: Drop): Promise<string | undefined> {
   const [, , , , [removed]] = await batch(db, [
-    holdLedger.with({}),
+    lockUsage.with({}),
     holdRecord.with({ id: drop.id }),
     leaveLease.with(drop),
     countRecordOut.with(drop),

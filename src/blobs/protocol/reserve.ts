@@ -3,7 +3,7 @@ import type { Db } from '../../database/db.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import type { Content } from '../bytes/backend.ts'
-import { amountOf, COUNTERS, holdLedger, ofContents } from './usage.ts'
+import { amountOf, COUNTERS, lockUsage, ofContents } from './usage.ts'
 
 const contentOf = ({ orm, tables: { blobContent: c } }: Builder, hash: string) =>
   orm.select({ hash: c.hash }).from(c).where(eq(c.hash, hash))
@@ -73,7 +73,7 @@ interface Claim extends Content {
 export async function claimContent(db: Db, { lease, expiresAt, maxTotalSize, hash, size }: Claim): Promise<boolean> {
   const content = { hash, size }
   const [, , , leased] = await batch(db, [
-    holdLedger.with({}),
+    lockUsage.with({}),
     countIn.with(content),
     addContent.with({ ...content, maxTotalSize }),
     addLease.with({ id: lease, hash, expiresAt }),
@@ -137,7 +137,7 @@ const endLease = statement(({ orm, tables: { blobLeases: l } }, arg: { lease: st
 /** Transaction B, in one round trip: the content is live and has one more record; false where the lease is gone. */
 export async function publishRecord(db: Db, lease: Lease, record: NewRecord): Promise<boolean> {
   const [, , added] = await batch(db, [
-    holdLedger.with({}),
+    lockUsage.with({}),
     setLive.with(lease),
     addRecord.with({ ...record, lease: lease.id }),
     countRecordIn.with({ lease: lease.id }),

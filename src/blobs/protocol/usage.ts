@@ -10,7 +10,7 @@ export const COUNTERS = { bytes: 1, contents: 2, records: 3 } as const
  * Takes the row that whoever changes contents, leases, records or counters holds to the end of the transaction, before
  * anything else. They follow each other, so what one of them reads is true until it commits, and none waits crosswise.
  */
-export const holdLedger = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
+export const lockUsage = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
   orm
     .update(u)
     .set({ used: sql`${u.used}` })
@@ -27,8 +27,8 @@ const selectCounters = statement(({ orm, tables: { blobUsage: u } }, _: object) 
   orm.select({ id: u.id, used: u.used }).from(u),
 )
 
-/** What the ledger says; it need not be counted. */
-export async function readLedger(db: Db): Promise<Record<keyof typeof COUNTERS, number>> {
+/** What the usage says; it need not be counted. */
+export async function readUsage(db: Db): Promise<Record<keyof typeof COUNTERS, number>> {
   const used = new Map((await selectCounters.all(db, {})).map((row) => [row.id, row.used]))
   const counter = (id: number) => used.get(id) ?? 0
   return {
@@ -39,7 +39,7 @@ export async function readLedger(db: Db): Promise<Record<keyof typeof COUNTERS, 
 }
 
 /** Takes a content that was removed off the counters. */
-export const refund = statement(({ orm, tables }, arg: { size: number }) =>
+export const subtractUsage = statement(({ orm, tables }, arg: { size: number }) =>
   orm
     .update(tables.blobUsage)
     .set({ used: sql`${tables.blobUsage.used} - ${amountOf(tables, arg.size)}` })
@@ -53,7 +53,7 @@ export const countRecords = statement(({ orm, tables: { blobUsage: u } }, arg: {
     .where(eq(u.id, COUNTERS.records)),
 )
 
-export const setLedger = statement(({ orm, tables: { blobUsage: u } }, arg: { id: number; used: number }) =>
+export const setUsage = statement(({ orm, tables: { blobUsage: u } }, arg: { id: number; used: number }) =>
   orm
     .insert(u)
     .values({ id: arg.id, used: arg.used })

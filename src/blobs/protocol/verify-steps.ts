@@ -6,7 +6,7 @@ import { StorageError } from '../../errors.ts'
 import type { Content } from '../bytes/backend.ts'
 import { collectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
-import { COUNTERS, countRecords, holdLedger, readLedger, refund, setLedger } from './usage.ts'
+import { COUNTERS, countRecords, lockUsage, readUsage, setUsage, subtractUsage } from './usage.ts'
 import type { VerifyStep } from './verify-report.ts'
 
 /**
@@ -65,15 +65,15 @@ async function* strays(db: Db, store: BlobStore, repair: boolean): AsyncGenerato
 /** Counters that say something else than what is there. */
 async function* usage(db: Db, _: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   const { said, counted } = await db.transaction(async (tx) => {
-    await holdLedger.all(tx, {})
-    const said = await readLedger(tx)
+    await lockUsage.all(tx, {})
+    const said = await readUsage(tx)
     const [contents] = await countContents.all(tx, {})
     const [records] = await countAllRecords.all(tx, {})
     const counted = { bytes: 0, contents: 0, ...contents, records: records?.count ?? 0 }
     if (repair)
       await batch(
         tx,
-        NAMES.map((name) => setLedger.with({ id: COUNTERS[name], used: counted[name] })),
+        NAMES.map((name) => setUsage.with({ id: COUNTERS[name], used: counted[name] })),
       )
     return { said, counted }
   })
@@ -98,13 +98,13 @@ async function isSound({ hash }: Content, chunks: AsyncIterable<Uint8Array>): Pr
 /** Looked at again while nothing can change: a put may have been about to bring the bytes. */
 function isLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promise<boolean> {
   return db.transaction(async (tx) => {
-    const [, [content]] = await batch(tx, [holdLedger.with({}), selectSettled.with({ hash, now: store.now() })])
+    const [, [content]] = await batch(tx, [lockUsage.with({}), selectSettled.with({ hash, now: store.now() })])
     if (!content || (await store.bytes.size(hash)) !== undefined) return false
     if (!repair) return true
     const [removed] = await batch(tx, [
       removeRecords.with({ hash }),
       removeContent.with({ hash }),
-      refund.with(content),
+      subtractUsage.with(content),
     ])
     await countRecords.all(tx, { change: -removed.length })
     return true
@@ -114,7 +114,7 @@ function isLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promis
 /** Looked at again while nothing can change: a transaction under way may have put them. */
 function isStray(db: Db, store: BlobStore, hash: string): Promise<boolean> {
   return db.transaction(async (tx) => {
-    const [, [content]] = await batch(tx, [holdLedger.with({}), selectContent.with({ hash })])
+    const [, [content]] = await batch(tx, [lockUsage.with({}), selectContent.with({ hash })])
     return !content && (await store.bytes.size(hash)) !== undefined
   })
 }

@@ -27,7 +27,7 @@ export function keyset(dialect: Dialect, { columns, order, after, partition }: K
 }
 
 /**
- * `column = value`. PostgreSQL takes no account of what is equal in an order, and may then walk another index, afterRow the
+ * `column = value`. PostgreSQL takes no account of what is equal in an order, and may then walk another index, past the
  * rows of all other values; a range keeps it to the one that begins with the column. SQLite would read a range from its
  * start, to whatever depth; only from what is equal it goes on to the next column.
  */

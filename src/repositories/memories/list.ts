@@ -105,11 +105,11 @@ export async function listMemories(
 
 /** One page out of the same page of several lists: none of them has to be read further, however long it is. */
 async function merged(lists: Promise<Page<Memory>>[], limit = DEFAULT_LIMIT): Promise<Page<Memory>> {
-  const pagedQuery = await Promise.all(lists)
-  const byId = new Map(pagedQuery.flatMap(({ items }) => items.map((memory) => [memory.id, memory])))
+  const pages = await Promise.all(lists)
+  const byId = new Map(pages.flatMap(({ items }) => items.map((memory) => [memory.id, memory])))
   const all = [...byId.values()].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1))
   const items = all.slice(0, limit)
   const last = items.at(-1)
-  const more = all.length > limit || pagedQuery.some(({ nextCursor }) => nextCursor !== undefined)
+  const more = all.length > limit || pages.some(({ nextCursor }) => nextCursor !== undefined)
   return more && last ? { items, nextCursor: cursorOf({ name, keys: newest }, last) } : { items }
 }
