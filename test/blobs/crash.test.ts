@@ -16,8 +16,8 @@ type Said = { acknowledged?: BlobRecord; deleting?: string }
 /** The steps of each operation; in `npm test`, on PostgreSQL, only those between which it differs. */
 const STEPS: Record<string, string[]> = {
   put: [
-    ...['stage.create', 'stage.write', 'stage.sync', 'put.claim', 'put.commit', 'commit.open', 'commit.rename'],
-    ...['commit.sync', 'put.publish', 'put.acknowledge'],
+    ...['stage.create', 'stage.write', 'stage.sync', 'put.reserve', 'put.commit', 'commit.open', 'commit.rename'],
+    ...['commit.sync', 'put.insert', 'put.acknowledge'],
   ],
   delete: ['delete.drop', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
   cleanup: ['cleanup.select', 'cleanup.drop', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
@@ -26,7 +26,7 @@ const STEPS: Record<string, string[]> = {
     ...['verify.unreferenced', 'verify.strays', 'collect.unlink', 'remove.unlink', 'collect.settle', 'verify.usage'],
   ],
 }
-const TRANSACTIONAL = ['put.commit', 'put.publish', 'put.acknowledge', 'collect.unlink', 'collect.settle']
+const TRANSACTIONAL = ['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.settle']
 
 function stepsOf(store: string, operation: string): string[] {
   const steps = STEPS[operation] ?? []

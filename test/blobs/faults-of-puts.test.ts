@@ -68,7 +68,7 @@ eachStore(SHARED, (_, configure) => {
     const slow = await openLayer(config, {
       now: () => new Date(now),
       async onStep(step) {
-        if (step !== 'put.publish') return
+        if (step !== 'put.insert') return
         now += DAY
         for (const { run } of other.steps) await run()
       },

@@ -47,7 +47,7 @@ eachStore(SHARED, (open, configure) => {
     expect(await storage.blobs.stats()).toMatchObject({ count: 0, bytes: 0 })
   })
 
-  const moments: BlobStep[] = ['put.claim', 'put.commit', 'put.publish', 'put.acknowledge']
+  const moments: BlobStep[] = ['put.reserve', 'put.commit', 'put.insert', 'put.acknowledge']
 
   test('whatever happens to the content between two steps of a put, its record has its bytes', async () => {
     const config = await configure()

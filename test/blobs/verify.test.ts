@@ -93,11 +93,11 @@ eachStore(SHARED, (open, configure) => {
     utimesSync(join(tmp, 'old'), 0, 0)
     writeFileSync(join(tmp, 'young'), '')
     const { blobContent: c, blobUsage: u } = database.tables
-    const claimed = sha256(Buffer.from('claimed'))
-    await database.orm.insert(c).values({ hash: claimed, size: 7, state: 'pending' })
+    const reserve = sha256(Buffer.from('reserve'))
+    await database.orm.insert(c).values({ hash: reserve, size: 7, state: 'pending' })
     await database.orm.update(u).set({ used: 12_345 }).where(eq(u.id, 1))
 
-    const expected = { staged: ['tmp'], strays: [stray], unreferenced: [claimed], usage: ['bytes', 'contents'] }
+    const expected = { staged: ['tmp'], strays: [stray], unreferenced: [reserve], usage: ['bytes', 'contents'] }
     expect(found(await blobs.verify())).toEqual(expected)
     expect(found(await blobs.verify({ repair: true }))).toMatchObject({ staged: ['tmp'], strays: [stray] })
     expect(await blobs.verify()).toMatchObject({ ok: true })

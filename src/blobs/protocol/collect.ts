@@ -26,7 +26,7 @@ const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { has
 /**
  * Removes a content that no record and no lease needs, its bytes with it; whether there were any.
  *
- * The bytes go inside the transaction, which holds the usage: a put of the same content has either claimed it, and then
+ * The bytes go inside the transaction, which holds the usage: a put of the same content has either reserve it, and then
  * there is a lease here, or claims it after the commit, and moves its bytes into place after that. Bytes without a row
  * are of a put that was rolled back, since one under way in a transaction would hold the usage. If the commit fails,
  * there is a row without bytes and without records: nobody misses them, and the next collection, or put, sets it right.

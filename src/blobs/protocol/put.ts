@@ -5,7 +5,7 @@ import { blobTooLarge, type Staged } from '../bytes/backend.ts'
 import { guessMimeType } from '../input/mime.ts'
 import type { BlobSource } from '../input/source.ts'
 import { collectContent, collectExpired } from './collect.ts'
-import { claimContent, expireClaim, type Lease, type NewRecord, publishRecord } from './reserve.ts'
+import { expireReservation, insertRecord, type Lease, type NewRecord, reserveContent } from './reserve.ts'
 import type { BlobStore } from './store.ts'
 
 /** Far longer than a claim takes to be published: the move of a file lies between, and no more. */
@@ -17,21 +17,21 @@ export type Described = Omit<NewRecord, 'mimeType'> & { mimeType: string | undef
 type Stored = NewRecord & { hash: string; size: number }
 
 /**
- * Stores bytes and their record: the bytes are staged; their content is claimed; they are moved into place; the record
- * is published. Whatever ends it in between, what was claimed is given back, by it or by the collector.
+ * Stores bytes and their record: the bytes are staged; their content is reserve; they are moved into place; the record
+ * is published. Whatever ends it in between, what was reserve is given back, by it or by the collector.
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, described: Described): Promise<Stored> {
   return staging(store, input, described, async (staged, record) => {
-    const lease = await claimed(db, store, staged).catch(async (error) => {
+    const lease = await reserve(db, store, staged).catch(async (error) => {
       // What nobody needs any more may be in the way.
       if (!isQuotaExceeded(error) || (await collectExpired(db, store)) === 0) throw error
-      return claimed(db, store, staged)
+      return reserve(db, store, staged)
     })
     try {
-      await moveAndPublish(db, store, staged, lease, record)
+      await commitBytesAndInsert(db, store, staged, lease, record)
     } catch (error) {
       // If this fails, too, the lease runs out by itself. If the record is there after all, it keeps its content.
-      await expireClaim(db, lease, store.now())
+      await expireReservation(db, lease, store.now())
         .then(() => collectContent(db, store, lease.hash))
         .catch(() => {})
       throw error
@@ -40,13 +40,13 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, descr
   })
 }
 
-/** The same as a part of a transaction, which gives back what was claimed where it is undone, but not the bytes. */
+/** The same as a part of a transaction, which gives back what was reserve where it is undone, but not the bytes. */
 export function putBlobWithin({ stored, loose }: { stored: Set<string>; loose: Set<string> }): typeof putBlob {
   return (tx, store, input, described) =>
     staging(store, input, described, async (staged, record) => {
       try {
         await tx.transaction(async (savepoint) => {
-          await moveAndPublish(savepoint, store, staged, await claimed(savepoint, store, staged), record)
+          await commitBytesAndInsert(savepoint, store, staged, await reserve(savepoint, store, staged), record)
         })
       } catch (error) {
         loose.add(staged.hash)
@@ -60,14 +60,14 @@ async function staging(
   store: BlobStore,
   { source, size = 0 }: BlobSource,
   described: Described,
-  publish: (staged: Staged, record: NewRecord) => Promise<void>,
+  insert: (staged: Staged, record: NewRecord) => Promise<void>,
 ): Promise<Stored> {
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
   const staged = await store.bytes.stage(source, { maxBytes: store.maxBlobSize })
   try {
     const { name, mimeType = await guessMimeType(staged.head, name ?? undefined) } = described
     const record = { ...described, mimeType }
-    await publish(staged, record)
+    await insert(staged, record)
     return { ...record, hash: staged.hash, size: staged.size }
   } catch (error) {
     await staged.discard().catch(() => {}) // it is swept later
@@ -75,12 +75,12 @@ async function staging(
   }
 }
 
-async function claimed(db: Db, store: BlobStore, { hash, size }: Staged): Promise<Lease> {
-  await store.onStep?.('put.claim')
+async function reserve(db: Db, store: BlobStore, { hash, size }: Staged): Promise<Lease> {
+  await store.onStep?.('put.reserve')
   const { maxTotalSize } = store
   const lease = { id: randomUUID(), hash }
   const expiresAt = new Date(store.now().getTime() + LEASE_MILLIS)
-  if (await claimContent(db, { hash, size, lease: lease.id, expiresAt, maxTotalSize })) return lease
+  if (await reserveContent(db, { hash, size, lease: lease.id, expiresAt, maxTotalSize })) return lease
   throw new StorageError(
     'BLOB_QUOTA_EXCEEDED',
     `The blob of ${size} bytes does not fit into the ${maxTotalSize} bytes that maxTotalSize allows`,
@@ -88,7 +88,7 @@ async function claimed(db: Db, store: BlobStore, { hash, size }: Staged): Promis
   )
 }
 
-async function moveAndPublish(
+async function commitBytesAndInsert(
   db: Db,
   store: BlobStore,
   staged: Staged,
@@ -97,8 +97,8 @@ async function moveAndPublish(
 ): Promise<void> {
   await store.onStep?.('put.commit')
   await staged.commit() // also where the content is live: its bytes may be damaged, or about to be missed
-  await store.onStep?.('put.publish')
-  if (await publishRecord(db, lease, record)) return
+  await store.onStep?.('put.insert')
+  if (await insertRecord(db, lease, record)) return
   throw new StorageError('TIMEOUT', 'The put was held up for so long that its lease ran out: put it again', {
     retryable: true,
   })

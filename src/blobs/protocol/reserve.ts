@@ -63,14 +63,17 @@ export interface Lease {
   hash: string
 }
 
-interface Claim extends Content {
+interface ReserveContent extends Content {
   lease: string
   expiresAt: Date
   maxTotalSize: number
 }
 
 /** Transaction A, in one round trip: the content has a row and is counted, and a lease keeps it; false where it does not fit. */
-export async function claimContent(db: Db, { lease, expiresAt, maxTotalSize, hash, size }: Claim): Promise<boolean> {
+export async function reserveContent(
+  db: Db,
+  { lease, expiresAt, maxTotalSize, hash, size }: ReserveContent,
+): Promise<boolean> {
   const content = { hash, size }
   const [, , , leased] = await batch(db, [
     lockUsage.with({}),
@@ -135,7 +138,7 @@ const endLease = statement(({ orm, tables: { blobLeases: l } }, arg: { lease: st
 )
 
 /** Transaction B, in one round trip: the content is live and has one more record; false where the lease is gone. */
-export async function publishRecord(db: Db, lease: Lease, record: NewRecord): Promise<boolean> {
+export async function insertRecord(db: Db, lease: Lease, record: NewRecord): Promise<boolean> {
   const [, , added] = await batch(db, [
     lockUsage.with({}),
     setLive.with(lease),
@@ -151,6 +154,6 @@ const expireLease = statement(({ orm, tables: { blobLeases: l } }, arg: { lease:
 )
 
 /** Gives a put up: its lease has run out, and so tells the collector where to look. */
-export async function expireClaim(db: Db, { id }: Lease, now: Date): Promise<void> {
+export async function expireReservation(db: Db, { id }: Lease, now: Date): Promise<void> {
   await expireLease.all(db, { lease: id, now })
 }

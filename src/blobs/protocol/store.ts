@@ -2,9 +2,9 @@ import type { BytesBackend } from '../bytes/backend.ts'
 
 /** Where what changes blobs can be interrupted; each is named for what comes next. */
 export const BLOB_STEPS = [
-  'put.claim',
+  'put.reserve',
   'put.commit',
-  'put.publish',
+  'put.insert',
   'put.acknowledge',
   'delete.drop',
   'collect.hold',
