@@ -5,7 +5,7 @@ import { blobTooLarge, type Staged } from '../bytes/backend.ts'
 import { guessMimeType } from '../input/mime.ts'
 import type { BlobSource } from '../input/source.ts'
 import { collectContent, collectExpired } from './collect.ts'
-import { expireReservation, insertRecord, type Lease, type NewRecord, reserveContent } from './reserve.ts'
+import { expireReservation, insertRecord, type NewRecord, type Reservation, reserveContent } from './reserve.ts'
 import type { BlobStore } from './store.ts'
 
 /** Far longer than a claim takes to be published: the move of a file lies between, and no more. */
@@ -75,7 +75,7 @@ async function staging(
   }
 }
 
-async function reserve(db: Db, store: BlobStore, { hash, size }: Staged): Promise<Lease> {
+async function reserve(db: Db, store: BlobStore, { hash, size }: Staged): Promise<Reservation> {
   await store.onStep?.('put.reserve')
   const { maxTotalSize } = store
   const lease = { id: randomUUID(), hash }
@@ -92,7 +92,7 @@ async function commitBytesAndInsert(
   db: Db,
   store: BlobStore,
   staged: Staged,
-  lease: Lease,
+  lease: Reservation,
   record: NewRecord,
 ): Promise<void> {
   await store.onStep?.('put.commit')

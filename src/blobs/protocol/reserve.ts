@@ -41,24 +41,25 @@ const addContent = statement((db, arg: Content & { maxTotalSize: number }) => {
     .onConflictDoNothing()
 })
 
-const addLease = statement(({ orm, tables: { blobLeases: l, blobContent: c } }, arg: Lease & { expiresAt: Date }) =>
-  orm
-    .insert(l)
-    .select(
-      orm
-        .select({
-          id: sql`${arg.id}`.as('id'),
-          hash: c.hash,
-          expiresAt: sql`${sql.param(arg.expiresAt, l.expiresAt)}`.as('expires_at'),
-        })
-        .from(c)
-        .where(eq(c.hash, arg.hash)),
-    )
-    .returning({ id: l.id }),
+const addLease = statement(
+  ({ orm, tables: { blobLeases: l, blobContent: c } }, arg: Reservation & { expiresAt: Date }) =>
+    orm
+      .insert(l)
+      .select(
+        orm
+          .select({
+            id: sql`${arg.id}`.as('id'),
+            hash: c.hash,
+            expiresAt: sql`${sql.param(arg.expiresAt, l.expiresAt)}`.as('expires_at'),
+          })
+          .from(c)
+          .where(eq(c.hash, arg.hash)),
+      )
+      .returning({ id: l.id }),
 )
 
 /** A put under way. */
-export interface Lease {
+export interface Reservation {
   id: string
   hash: string
 }
@@ -95,7 +96,7 @@ export interface NewRecord {
   expiresAt: Date | null
 }
 
-const setLive = statement((db, arg: Lease) => {
+const setLive = statement((db, arg: Reservation) => {
   const { blobContent: c } = db.tables
   return db.orm
     .update(c)
@@ -138,7 +139,7 @@ const endLease = statement(({ orm, tables: { blobLeases: l } }, arg: { lease: st
 )
 
 /** Transaction B, in one round trip: the content is live and has one more record; false where the lease is gone. */
-export async function insertRecord(db: Db, lease: Lease, record: NewRecord): Promise<boolean> {
+export async function insertRecord(db: Db, lease: Reservation, record: NewRecord): Promise<boolean> {
   const [, , added] = await batch(db, [
     lockUsage.with({}),
     setLive.with(lease),
@@ -154,6 +155,6 @@ const expireLease = statement(({ orm, tables: { blobLeases: l } }, arg: { lease:
 )
 
 /** Gives a put up: its lease has run out, and so tells the collector where to look. */
-export async function expireReservation(db: Db, { id }: Lease, now: Date): Promise<void> {
+export async function expireReservation(db: Db, { id }: Reservation, now: Date): Promise<void> {
   await expireLease.all(db, { lease: id, now })
 }
