@@ -52,7 +52,7 @@ const countRecordOut = statement((db, arg: Drop) => {
     .where(and(eq(u.id, COUNTERS.records), exists(going)))
 })
 
-const removeRecord = statement((db, arg: Drop) =>
+const deleteRecord = statement((db, arg: Drop) =>
   db.orm.delete(db.tables.blobs).where(goes(db, arg)).returning({ hash: db.tables.blobs.hash }),
 )
 
@@ -66,7 +66,7 @@ export async function dropRecord(db: Db, drop: Drop): Promise<string | undefined
     holdRecord.with({ id: drop.id }),
     leaveLease.with(drop),
     countRecordOut.with(drop),
-    removeRecord.with(drop),
+    deleteRecord.with(drop),
   ])
   return removed?.hash
 }
