@@ -15,7 +15,7 @@ import { type BlobCleanup, cleanUp } from './protocol/cleanup.ts'
 import { collectContent } from './protocol/collect.ts'
 import { putBlob, putBlobWithin } from './protocol/put.ts'
 import { type BlobRecord, findRecord, listRecords, touch } from './protocol/records.ts'
-import { dropRecord } from './protocol/remove.ts'
+import { removeRecord } from './protocol/remove.ts'
 import type { BlobStore } from './protocol/store.ts'
 import { readUsage } from './protocol/usage.ts'
 import { verifyBlobs } from './protocol/verify.ts'
@@ -199,8 +199,15 @@ export class Blobs {
       const { force = false } = parseInput(deleteSchema, options, 'options')
       const now = this.#store.now()
       const alive = await findRecord(this.#db, id, now)
-      await this.#store.onStep?.('delete.drop')
-      const hash = await dropRecord(this.#db, { id, now, force, usedBefore: EVER, expiredBy: now, lease: randomUUID() })
+      await this.#store.onStep?.('delete.remove')
+      const hash = await removeRecord(this.#db, {
+        id,
+        now,
+        force,
+        usedBefore: EVER,
+        expiredBy: now,
+        lease: randomUUID(),
+      })
       if (hash !== undefined) await this.#collect(hash)
       else if (await findRecord(this.#db, id, now)) throw inUse(id)
       return hash !== undefined && alive !== undefined

@@ -19,8 +19,8 @@ const STEPS: Record<string, string[]> = {
     ...['stage.create', 'stage.write', 'stage.sync', 'put.reserve', 'put.commit', 'commit.open', 'commit.rename'],
     ...['commit.sync', 'put.insert', 'put.acknowledge'],
   ],
-  delete: ['delete.drop', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
-  cleanup: ['cleanup.select', 'cleanup.drop', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
+  delete: ['delete.remove', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
+  cleanup: ['cleanup.select', 'cleanup.remove', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
   verify: [
     ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.rename', 'verify.missing'],
     ...['verify.unreferenced', 'verify.strays', 'collect.unlink', 'remove.unlink', 'collect.settle', 'verify.usage'],

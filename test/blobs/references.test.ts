@@ -15,7 +15,7 @@ eachStore(TOGETHER, (open) => {
     return true
   }
 
-  test('content and metadata of an append keep what they mention, until the message goes', async () => {
+  test('content and metadata of an append keep what they mention, until the message matchesRemovalRule', async () => {
     await using storage = await open()
     const [text, part, metadata, unmentioned] = await Promise.all(Array.from({ length: 4 }, () => put(storage)))
     if (!text || !part || !metadata || !unmentioned) throw new Error('unreachable')
@@ -103,7 +103,7 @@ eachStore(TOGETHER, (open) => {
     await storage.sessions.delete('forced')
   })
 
-  test('a mention outlives any age; the rest goes after its days, whichever of four instances sweeps', async () => {
+  test('a mention outlives any age; the rest matchesRemovalRule after its days, whichever of four instances sweeps', async () => {
     let now = Date.now()
     const opened = await open({ now: () => new Date(now) })
     const { type } = opened.config.database

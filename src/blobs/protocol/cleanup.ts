@@ -3,7 +3,7 @@ import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
 import { collectContent } from './collect.ts'
-import { type DropRule, dropRecord, mayGo } from './remove.ts'
+import { type RemovalRule, removableBy, removeRecord } from './remove.ts'
 import type { BlobStore } from './store.ts'
 
 /** What a cleanup removed, or would. */
@@ -17,11 +17,11 @@ export interface BlobCleanup {
 /** How many records are read at a time. */
 const AT_ONCE = 500
 
-type Walk = DropRule & { at: Date; after: string; limit: number }
+type CleanupQuery = RemovalRule & { at: Date; after: string; limit: number }
 
 /** Records that may go, in the order of an index that ends where they end. */
 function going(by: 'expiresAt' | 'lastUsedAt') {
-  return statement((db, arg: Walk) => {
+  return statement((db, arg: CleanupQuery) => {
     const { blobs: b, blobContent: c } = db.tables
     const key = b[by]
     const due =
@@ -32,14 +32,14 @@ function going(by: 'expiresAt' | 'lastUsedAt') {
       .select({ id: b.id, at: key, size: c.size })
       .from(b)
       .innerJoin(c, eq(c.hash, b.hash))
-      .where(and(due, mayGo(db, arg), sql`(${key}, ${b.id}) > (${sql.param(arg.at, key)}, ${arg.after})`))
+      .where(and(due, removableBy(db, arg), sql`(${key}, ${b.id}) > (${sql.param(arg.at, key)}, ${arg.after})`))
       .orderBy(key, b.id)
       .limit(arg.limit)
   })
 }
 
 /** Each record is in one of them. */
-const WALKS = [going('expiresAt'), going('lastUsedAt')]
+const CLEANUP_QUERIES = [going('expiresAt'), going('lastUsedAt')]
 
 /** Removes the records that no message mentions and that were last used before then, and those that have expired. @internal */
 export async function cleanUp(
@@ -49,12 +49,12 @@ export async function cleanUp(
 ): Promise<BlobCleanup> {
   const total: BlobCleanup = { removed: 0, bytes: 0 }
   const rule = { force: false, usedBefore, expiredBy: store.now() }
-  for (const walk of WALKS) {
+  for (const query of CLEANUP_QUERIES) {
     for (let from = { at: new Date(0), after: '' }; ; ) {
       await store.onStep?.('cleanup.select')
-      const records = await walk.all(db, { ...rule, ...from, limit: AT_ONCE })
+      const records = await query.all(db, { ...rule, ...from, limit: AT_ONCE })
       for (const { id, size } of records) {
-        if (!dryRun && !(await dropAndCollect(db, store, id, rule))) continue // it has been used since
+        if (!dryRun && !(await removeAndCollect(db, store, id, rule))) continue // it has been used since
         total.removed += 1
         total.bytes += size
       }
@@ -66,9 +66,9 @@ export async function cleanUp(
   return total
 }
 
-async function dropAndCollect(db: Db, store: BlobStore, id: string, rule: DropRule): Promise<boolean> {
-  await store.onStep?.('cleanup.drop')
-  const hash = await dropRecord(db, { ...rule, id, lease: randomUUID(), now: store.now() })
+async function removeAndCollect(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {
+  await store.onStep?.('cleanup.remove')
+  const hash = await removeRecord(db, { ...rule, id, lease: randomUUID(), now: store.now() })
   if (hash !== undefined) await collectContent(db, store, hash)
   return hash !== undefined
 }

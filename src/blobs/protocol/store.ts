@@ -6,12 +6,12 @@ export const BLOB_STEPS = [
   'put.commit',
   'put.insert',
   'put.acknowledge',
-  'delete.drop',
+  'delete.remove',
   'collect.hold',
   'collect.unlink',
   'collect.settle',
   'cleanup.select',
-  'cleanup.drop',
+  'cleanup.remove',
   'verify.staged',
   'verify.unreferenced',
   'verify.strays',
@@ -27,7 +27,7 @@ export interface BlobStore {
   readonly bytes: BytesBackend
   readonly maxBlobSize: number
   readonly maxTotalSize: number
-  /** Undefined: no record goes for its age. */
+  /** Undefined: no record matchesRemovalRule for its age. */
   readonly cleanupAfterDays: number | undefined
   now(): Date
   /** Called before each step, for tests: what it throws fails the step. */
