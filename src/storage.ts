@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { BlobStats, Blobs } from './blobs/blobs.ts'
-import { type BlobPart, openBlobs } from './blobs/open.ts'
+import { openBlobs, type TransactionBlobs } from './blobs/open.ts'
 import type { CacheAsideStats } from './cache/cache-aside.ts'
 import { cacheLimits, openCacheAside, openCacheStore } from './cache/open.ts'
 import { StorageRowCache } from './cache/row-cache.ts'
@@ -146,9 +146,9 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
     async transaction(body) {
       checkFunction(body, 'body')
       return cachedRows.transaction((inside) =>
-        blobs.transaction((join) =>
+        blobs.transaction((enter) =>
           database.transaction((tx) => {
-            return join(tx, (part) => body(transactionOf(tx, { ...context, cache: inside }, part)))
+            return enter(tx, (part) => body(transactionOf(tx, { ...context, cache: inside }, part)))
           }),
         ),
       )
@@ -215,13 +215,13 @@ function warningOfLoss(logger: Logger): () => void {
   }
 }
 
-function transactionOf(db: Db, context: RepositoryContext, part: BlobPart): StorageTransaction {
+function transactionOf(db: Db, context: RepositoryContext, part: TransactionBlobs): StorageTransaction {
   return {
     ...openRepositories(db, context),
     blobs: part.blobs,
     async transaction(body) {
       checkFunction(body, 'body')
-      return db.transaction((tx) => part.nested(tx, (nested) => body(transactionOf(tx, context, nested))))
+      return db.transaction((tx) => part.savepoint(tx, (inside) => body(transactionOf(tx, context, inside))))
     },
   }
 }

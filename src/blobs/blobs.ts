@@ -78,8 +78,8 @@ export interface BlobContext {
   readonly store: BlobStore
   /** Runs each call; refuses where none may be made. */
   during<T>(work: () => Promise<T>): Promise<T>
-  /** In a transaction: where to note the contents that it stored, and those to look at after its end. */
-  readonly transaction?: { stored: Set<string>; loose: Set<string> }
+  /** Set in a transaction: the contents that it wrote, and the contents to collect after its end. */
+  readonly transaction?: { contentsWritten: Set<string>; contentsToCollect: Set<string> }
 }
 
 /**
@@ -274,7 +274,7 @@ export class Blobs {
   /** Now, or after the transaction. What fails is done by maintenance: the record is gone, which was asked for. */
   async #collect(hash: string): Promise<void> {
     const { transaction } = this.#context
-    if (transaction) transaction.loose.add(hash)
+    if (transaction) transaction.contentsToCollect.add(hash)
     else await collectContent(this.#db, this.#store, hash).catch(() => {})
   }
 

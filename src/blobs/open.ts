@@ -1,5 +1,5 @@
 import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolve.ts'
-import { Database } from '../database/database.ts'
+import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import { joinTransaction } from '../database/joined-transaction.ts'
 import { onOneInstance } from '../maintenance/lease.ts'
@@ -13,10 +13,11 @@ import { openRecordsDatabase } from './protocol/records-database.ts'
 import type { BlobStore } from './protocol/store.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
 
-/** The blobs of a transaction; `nested` gives those of a savepoint in it. */
-export interface BlobPart {
+/** The blobs of a transaction. */
+export interface TransactionBlobs {
   readonly blobs: Blobs
-  nested<T>(tx: Db, body: (part: BlobPart) => Promise<T>): Promise<T>
+  /** Gives `body` the blobs of a savepoint in the transaction. */
+  savepoint<T>(tx: Db, body: (inside: TransactionBlobs) => Promise<T>): Promise<T>
 }
 
 /** An open blob store, as the storage wires it. */
@@ -24,35 +25,45 @@ export interface BlobLayer {
   readonly blobs: Blobs
   readonly bytes: BytesBackend
   readonly steps: readonly MaintenanceStep[]
-  /** Those of the blobs, without opening anything for them. */
+  /** Blob statistics, without opening the lazy records database. */
   stats(): Promise<BlobStats>
-  /** Runs a transaction of the main database; `join` gives it its blobs, and what it leaves is looked at after its end. */
-  transaction<T>(run: (join: BlobPart['nested']) => Promise<T>): Promise<T>
-  /** Closes what is its own. The main database has been closed before: nothing is under way. */
+  /**
+   * Runs a transaction of the main database. `enter` yields the transaction's blobs; unreferenced contents are collected
+   * after the transaction has ended.
+   */
+  transaction<T>(run: (enter: TransactionBlobs['savepoint']) => Promise<T>): Promise<T>
+  /** Closes what belongs to the blob layer. The main database has been closed before, so nothing is in flight. */
   close(): Promise<void>
 }
 
 interface Options {
-  /** The main database, and how it was configured. */
+  /** The main database, and its configuration. */
   database: Database
   config: { database: ResolvedDatabase; blobStore: ResolvedBlobStore }
   now: () => Date
-  /** For tests: called before each step. */
+  /** Called before each step of the protocol, for tests. */
   onStep?: BlobStore['onStep']
+  /** Called before each step on a file, for tests. */
   onFileStep?: StepHook
 }
 
 const NOTHING = { count: 0, contents: 0, bytes: 0 }
 
-/** Opens the blob store and finds the database for its records. Errors: CONNECTION_FAILED, DISK_FULL, READ_ONLY. */
+/**
+ * Opens the blob store and the database for its records.
+ *
+ * @throws {CONNECTION_FAILED} when the directory cannot be used
+ * @throws {DISK_FULL} when the disk is full
+ * @throws {READ_ONLY} when the file system is read-only
+ */
 export async function openBlobs({ database: main, config, now, onStep, onFileStep }: Options): Promise<BlobLayer> {
   const { maxBlobSize, maxTotalSize } = config.blobStore
   const cleanupAfterDays = config.blobStore.type === 'local' ? config.blobStore.cleanupAfterDays : undefined
   const bytes = await openBytes(config.blobStore, onFileStep)
   const store: BlobStore = { bytes, maxBlobSize, maxTotalSize, cleanupAfterDays, now, onStep }
   const own = await openRecordsDatabase(config.database, config.blobStore)
-  // A handle apart from the main one: what a call has begun it may also end while the storage is being closed.
-  const db = own?.db ?? new Database(main.driver)
+  // Ungated: a call that was admitted before the storage is closed may still finish its work.
+  const db = own?.db ?? main.ungated()
   const root: BlobContext = { db, store, during: (work) => main.during(work) }
   const blobs = new Blobs(root)
   const unused = () => own?.unused ?? false
@@ -62,17 +73,17 @@ export async function openBlobs({ database: main, config, now, onStep, onFileSte
     steps: stepsOf(root, unused),
     stats: () => (unused() ? root.during(async () => ({ ...NOTHING, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
-      const transaction = { stored: new Set<string>(), loose: new Set<string>() }
-      const join: BlobPart['nested'] = (tx, body) =>
-        partOf({ ...root, transaction }, own !== undefined).nested(tx, body)
+      const transaction = { contentsWritten: new Set<string>(), contentsToCollect: new Set<string>() }
+      const enter: TransactionBlobs['savepoint'] = (tx, body) =>
+        transactionBlobs({ ...root, transaction }, { hasOwnDatabase: own !== undefined }).savepoint(tx, body)
       try {
-        return await run(join)
+        return await run(enter)
       } catch (error) {
-        for (const hash of transaction.stored) transaction.loose.add(hash)
+        for (const hash of transaction.contentsWritten) transaction.contentsToCollect.add(hash)
         throw error
       } finally {
-        // What fails here is done by maintenance, or by verify.
-        for (const hash of transaction.loose) await collectContent(db, store, hash).catch(() => {})
+        // If a collection fails, maintenance or verify makes up for it.
+        for (const hash of transaction.contentsToCollect) await collectContent(db, store, hash).catch(() => {})
       }
     },
     close: async () => own?.close(),
@@ -84,20 +95,24 @@ async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<
   return (await import('./bytes/local.ts')).LocalBytes.open({ storePath: config.storePath, onStep })
 }
 
-/** `apart` says that the records are in a database of their own, which takes part in the transaction where it is used. */
-function partOf(context: BlobContext, apart: boolean): BlobPart {
+/** `hasOwnDatabase` says that the records are in a database of their own, which joins the transaction on first use. */
+function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnDatabase: boolean }): TransactionBlobs {
   const { transaction: outer } = context
   return {
     blobs: new Blobs(context),
-    async nested(tx, body) {
-      const transaction = { stored: new Set<string>(), loose: outer?.loose ?? new Set<string>() }
-      const part = (db: Db) => body(partOf({ ...context, db, transaction, during: (work) => work() }, apart))
+    async savepoint(tx, body) {
+      const transaction = {
+        contentsWritten: new Set<string>(),
+        contentsToCollect: outer?.contentsToCollect ?? new Set<string>(),
+      }
+      const inside = (db: Db) =>
+        body(transactionBlobs({ ...context, db, transaction, during: (work) => work() }, { hasOwnDatabase }))
       try {
-        const result = await (apart ? joinTransaction(context.db, part) : part(tx))
-        for (const hash of transaction.stored) outer?.stored.add(hash)
+        const result = await (hasOwnDatabase ? joinTransaction(context.db, inside) : inside(tx))
+        for (const hash of transaction.contentsWritten) outer?.contentsWritten.add(hash)
         return result
       } catch (error) {
-        for (const hash of transaction.stored) transaction.loose.add(hash)
+        for (const hash of transaction.contentsWritten) transaction.contentsToCollect.add(hash)
         throw error
       }
     },

@@ -41,7 +41,13 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, descr
 }
 
 /** The same as a part of a transaction, which gives back what was reserve where it is undone, but not the bytes. */
-export function putBlobWithin({ stored, loose }: { stored: Set<string>; loose: Set<string> }): typeof putBlob {
+export function putBlobWithin({
+  contentsWritten,
+  contentsToCollect,
+}: {
+  contentsWritten: Set<string>
+  contentsToCollect: Set<string>
+}): typeof putBlob {
   return (tx, store, input, described) =>
     staging(store, input, described, async (staged, record) => {
       try {
@@ -49,10 +55,10 @@ export function putBlobWithin({ stored, loose }: { stored: Set<string>; loose: S
           await commitBytesAndInsert(savepoint, store, staged, await reserve(savepoint, store, staged), record)
         })
       } catch (error) {
-        loose.add(staged.hash)
+        contentsToCollect.add(staged.hash)
         throw error
       }
-      stored.add(staged.hash)
+      contentsWritten.add(staged.hash)
     })
 }
 

@@ -1,4 +1,4 @@
-/** The keys that begin with `prefix`, as a range: from it, up to the first text that is afterRow all of them. */
+/** The keys that begin with `prefix`, as a range: from it, up to the first text that is past all of them. */
 export interface PrefixRange {
   from?: string
   before?: string
