@@ -3,7 +3,7 @@ import { StorageError } from '../../errors.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
-import { gaveWay } from './errors.ts'
+import { wasRolledBack } from './errors.ts'
 import { PostgresPool } from './pool.ts'
 
 /** Where drizzle-kit keeps its journal unless the configuration names a schema of its own. */
@@ -46,7 +46,8 @@ class PostgresDriver implements Driver {
       } catch (error) {
         // A read changes nothing and may be asked again, over a connection made since; a write may have been done. What
         // PostgreSQL rolled back in favour of another (a deadlock) has not been done, all of it.
-        const again = gaveWay(error) || (!writes && error instanceof StorageError && error.code === 'CONNECTION_LOST')
+        const again =
+          wasRolledBack(error) || (!writes && error instanceof StorageError && error.code === 'CONNECTION_LOST')
         if (!again || attempt === ATTEMPTS) throw error
       }
     }

@@ -104,7 +104,7 @@ export function postgresError(error: unknown): StorageError {
 }
 
 /** Whether PostgreSQL rolled the work back, as a whole, so that another could go on: a deadlock, or a serialization failure. */
-export function gaveWay(error: unknown): boolean {
+export function wasRolledBack(error: unknown): boolean {
   return error instanceof StorageError && String(error.details.postgresCode).startsWith('40')
 }
 
