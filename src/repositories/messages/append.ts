@@ -8,7 +8,7 @@ import { StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
 import { inLivingSession } from '../sessions/living.ts'
-import { isRefusal, replacingExpired } from '../sessions/removal.ts'
+import { isWriteConflict, replacingExpired } from '../sessions/removal.ts'
 import { mentionsOfNew } from './references.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
@@ -100,7 +100,7 @@ export async function appendMessages(
   try {
     return await insertAll(db, sessionId, given, now)
   } catch (error) {
-    if (!isRefusal(error)) throw error
+    if (!isWriteConflict(error)) throw error
     // A session that has expired gives no seq; the conversation starts anew.
     return replacingExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now))
   }

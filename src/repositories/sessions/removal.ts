@@ -87,14 +87,14 @@ export async function replacingExpired<T>(
   try {
     return await write()
   } catch (error) {
-    if (!isRefusal(error)) throw error
+    if (!isWriteConflict(error)) throw error
     await removeExpiredSession(db, id, now)
     return write()
   }
 }
 
 /** Whether the database has refused a write for what is there already. */
-export function isRefusal(error: unknown): boolean {
+export function isWriteConflict(error: unknown): boolean {
   return error instanceof StorageError && ['ALREADY_EXISTS', 'DATABASE_FAILED'].includes(error.code)
 }
 
