@@ -55,7 +55,7 @@ export const node = (defaultPort: number) =>
     port: port.default(defaultPort).describe('TCP port.'),
   })
 
-export const noPool = {
+export const ignoredPoolFields = {
   maxConnections: connections.optional().describe('Accepted on every backend; this one has no pool to tune.'),
   idleTimeoutMillis: idleTimeout.optional().describe('Accepted on every backend; this one has no idle connections.'),
   connectionTimeoutMillis: duration.optional().describe('Accepted on every backend; this one connects to nothing.'),
@@ -68,10 +68,10 @@ export const schemaName = text
   .refine((name) => !name.startsWith('pg_'), 'starts with pg_, which PostgreSQL keeps for itself; choose another name')
 
 /** Checks of a whole section run even if one of its fields is wrong, so that every problem is reported at once. */
-export const always = { when: ({ value }: { value: unknown }) => value instanceof Object }
+export const runAlways = { when: ({ value }: { value: unknown }) => value instanceof Object }
 
 /** Reports each of `fields` that is given: `{ host }`, or `{ 'options.tls': tls }` for a nested one. */
-export function refuse(ctx: z.core.$RefinementCtx, fields: Record<string, unknown>, message: string) {
+export function rejectFields(ctx: z.core.$RefinementCtx, fields: Record<string, unknown>, message: string) {
   for (const [name, value] of Object.entries(fields)) {
     if (value !== undefined) ctx.addIssue({ code: 'custom', path: name.split('.'), message })
   }

@@ -1,18 +1,18 @@
 import * as z from 'zod'
 import {
-  always,
   connections,
   duration,
   idleTimeout,
+  ignoredPoolFields,
   int32,
   integer,
   node,
   noOptions,
-  noPool,
   password,
   path,
   port,
-  refuse,
+  rejectFields,
+  runAlways,
   schemaName,
   text,
   tls,
@@ -25,7 +25,7 @@ const maxValueBytes = integer()
 
 const inMemoryCache = z.strictObject({
   type: z.literal('in-memory'),
-  ...noPool,
+  ...ignoredPoolFields,
   options: z
     .strictObject({
       maxEntries: integer().default(10_000).describe('Entries held; the least recently used goes first.'),
@@ -88,17 +88,17 @@ const redisCache = z
     const elsewhere = { 'options.cluster': cluster, 'options.sentinels': sentinels }
     if (url !== undefined) {
       const beside = { host, port, username, password, database, ...elsewhere }
-      refuse(ctx, beside, 'contradicts url, which is the whole address; remove one of the two')
+      rejectFields(ctx, beside, 'contradicts url, which is the whole address; remove one of the two')
     } else if (cluster !== undefined) {
       const beside = { host, port, 'options.sentinels': sentinels }
-      refuse(ctx, beside, 'contradicts options.cluster, which names the servers; remove one of the two')
-      refuse(ctx, { database }, 'is always 0 in a cluster; remove it')
+      rejectFields(ctx, beside, 'contradicts options.cluster, which names the servers; remove one of the two')
+      rejectFields(ctx, { database }, 'is runAlways 0 in a cluster; remove it')
     } else if (sentinels !== undefined) {
-      refuse(ctx, { host, port }, 'contradicts options.sentinels, which names the server; remove one of the two')
+      rejectFields(ctx, { host, port }, 'contradicts options.sentinels, which names the server; remove one of the two')
     }
-  }, always)
+  }, runAlways)
 
-const inMemoryDatabase = z.strictObject({ type: z.literal('in-memory'), ...noPool, options: noOptions })
+const inMemoryDatabase = z.strictObject({ type: z.literal('in-memory'), ...ignoredPoolFields, options: noOptions })
 
 const sqliteDatabase = z.strictObject({
   type: z.literal('sqlite'),
@@ -108,7 +108,7 @@ const sqliteDatabase = z.strictObject({
       'The file if it has an extension and no database is given, else the directory. Default: the base directory.',
     ),
   database: path.optional().describe('The file in that directory. Default: agent.db.'),
-  ...noPool,
+  ...ignoredPoolFields,
   options: z
     .strictObject({
       synchronous: z
@@ -158,11 +158,11 @@ const postgresDatabase = z
       .describe('Options of PostgreSQL.'),
   })
   .superRefine(({ url, connectionString, host, port, database, user, password }, ctx) => {
-    if (url !== undefined) refuse(ctx, { connectionString }, 'is another name of url; remove one of the two')
+    if (url !== undefined) rejectFields(ctx, { connectionString }, 'is another name of url; remove one of the two')
     if (url !== undefined || connectionString !== undefined) {
       const name = url === undefined ? 'connectionString' : 'url'
       const message = `contradicts ${name}, which is the whole address; remove one of the two`
-      refuse(ctx, { host, port, database, user, password }, message)
+      rejectFields(ctx, { host, port, database, user, password }, message)
     } else if (host === undefined) {
       ctx.addIssue({ code: 'custom', message: 'has no address; give url, or host with database and user' })
     } else {
@@ -171,13 +171,13 @@ const postgresDatabase = z
         if (value === undefined) ctx.addIssue({ code: 'custom', path: [field], message })
       }
     }
-  }, always)
+  }, runAlways)
 
 const inMemoryBlobStore = z.strictObject({
   type: z.literal('in-memory'),
   maxBlobSize: integer().default(10_485_760).describe('Largest blob. Bytes; default 10 MiB.'),
   maxTotalSize: integer().default(104_857_600).describe('All blobs together. Bytes; default 100 MiB.'),
-  ...noPool,
+  ...ignoredPoolFields,
   options: noOptions,
 })
 
@@ -189,7 +189,7 @@ const localBlobStore = z.strictObject({
   cleanupAfterDays: integer(36_500)
     .default(30)
     .describe('A blob that no message refers to goes after this many days unused.'),
-  ...noPool,
+  ...ignoredPoolFields,
   options: noOptions,
 })
 
@@ -211,8 +211,8 @@ export const storageSchema = z
     blob: blobStore.optional().describe('Another name of blobStore.'),
   })
   .superRefine(({ blobStore, blob }, ctx) => {
-    if (blobStore !== undefined) refuse(ctx, { blob }, 'is another name of blobStore; remove one of the two')
-  }, always)
+    if (blobStore !== undefined) rejectFields(ctx, { blob }, 'is another name of blobStore; remove one of the two')
+  }, runAlways)
   .transform(({ cache, database, blobStore, blob }) => ({
     cache: cache ?? copyOf(cacheInMemory),
     database: database ?? copyOf(databaseInMemory),
