@@ -4,7 +4,7 @@ import { toolExecutionId } from '../repositories/tool-executions.ts'
 import type { Cases } from './contract.ts'
 
 /** The repositories together: in transactions, and as what a session owns. */
-export const togetherCases: Cases = {
+export const crossRepositoryCases: Cases = {
   async 'are committed together'({ storage, name }) {
     const before = await contents(storage, name())
     await storage.transaction((tx) => fill(tx, name()))

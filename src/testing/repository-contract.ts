@@ -1,6 +1,6 @@
 import { approvalCases } from './approvals-contract.ts'
 import { type ContractCase, contractCases, type OpenStorage } from './contract.ts'
-import { togetherCases } from './cross-repository-contract.ts'
+import { crossRepositoryCases } from './cross-repository-contract.ts'
 import { eventCases } from './events-contract.ts'
 import { expiryCases } from './expiry-contract.ts'
 import { forkCases } from './fork-contract.ts'
@@ -42,6 +42,6 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
     toolExecutions: toolExecutionCases,
     approvals: approvalCases,
     toolPreferences: toolPreferenceCases,
-    repositories: togetherCases,
+    repositories: crossRepositoryCases,
   })
 }
