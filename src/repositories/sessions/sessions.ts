@@ -53,7 +53,7 @@ const listSchema = z.strictObject({
 })
 
 /** What `get` returns; the columns that an append touches are not among them. */
-const own = ({ sessions: s }: Tables) => ({
+const sessionColumns = ({ sessions: s }: Tables) => ({
   id: s.id,
   title: s.title,
   ownerId: s.ownerId,
@@ -70,7 +70,7 @@ const insertSession = statement(({ orm, tables }, arg: Omit<Session, 'parentId'>
     .insert(tables.sessions)
     .values({ ...fields(arg), parentId: null, lastSeq: 0, messageCount: 0, lastActiveAt: arg.createdAt })
     .onConflictDoNothing()
-    .returning(own(tables)),
+    .returning(sessionColumns(tables)),
 )
 
 /** A statement's arguments are placeholders: they are named, one by one. */
@@ -81,7 +81,7 @@ function fields(arg: Omit<Session, 'parentId'>): Omit<Session, 'parentId'> {
 
 const selectSession = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
   orm
-    .select(own(tables))
+    .select(sessionColumns(tables))
     .from(tables.sessions)
     .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
 )
@@ -119,7 +119,7 @@ const writeMetadata = statement(({ orm, tables }, arg: { id: string; metadata: J
     .update(tables.sessions)
     .set({ metadata: arg.metadata })
     .where(eq(tables.sessions.id, arg.id))
-    .returning(own(tables)),
+    .returning(sessionColumns(tables)),
 )
 
 /** Conversations, their fields and their lists. Messages are in `messages`. */
@@ -183,7 +183,7 @@ export class Sessions {
             ifVersion === undefined ? undefined : eq(sessions.version, ifVersion),
           ),
         )
-        .returning(own(this.#db.tables))
+        .returning(sessionColumns(this.#db.tables))
     const [updated] = await this.#context.cache.write([['sessions', id]], update)
     if (updated === undefined) throw await this.#notUpdated(id, ifVersion)
     return updated
