@@ -68,7 +68,7 @@ const listSchema = z.strictObject({
 
 type Row = Omit<Approval, 'response'> & { decision: string | null; data: Json; respondedAt: Date | null }
 
-const fields = ({ approvals: a }: Tables) => ({
+const approvalColumns = ({ approvals: a }: Tables) => ({
   id: a.id,
   sessionId: a.sessionId,
   type: a.type,
@@ -85,11 +85,11 @@ const insertApproval = statement(
       .insert(tables.approvals)
       .values({ id, sessionId, type, request, createdAt })
       .onConflictDoNothing()
-      .returning(fields(tables)),
+      .returning(approvalColumns(tables)),
 )
 
 const selectApproval = statement(({ orm, tables }, arg: { id: string }) =>
-  orm.select(fields(tables)).from(tables.approvals).where(eq(tables.approvals.id, arg.id)),
+  orm.select(approvalColumns(tables)).from(tables.approvals).where(eq(tables.approvals.id, arg.id)),
 )
 
 const respondFirst = statement(({ orm, tables }, { id, decision, data, respondedAt }: ApprovalResponse) =>
@@ -97,12 +97,12 @@ const respondFirst = statement(({ orm, tables }, { id, decision, data, responded
     .update(tables.approvals)
     .set({ decision, response: data, respondedAt })
     .where(and(eq(tables.approvals.id, id), isNull(tables.approvals.respondedAt)))
-    .returning(fields(tables)),
+    .returning(approvalColumns(tables)),
 )
 
 const listPending = pagedQuery({
   name: 'approvals',
-  select: ({ orm, tables }) => orm.select(fields(tables)).from(tables.approvals),
+  select: ({ orm, tables }) => orm.select(approvalColumns(tables)).from(tables.approvals),
   filters: {
     pending: ({ approvals }, _: true) => isNull(approvals.respondedAt),
     sessionId: ({ approvals }, sessionId: string) => eq(approvals.sessionId, sessionId),
