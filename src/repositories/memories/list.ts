@@ -12,7 +12,7 @@ import type { Memory } from './types.ts'
 const SEPARATOR = '\u001f'
 
 /** A memory, its tags in the order they were given. */
-export const memoryFields = ({ memories: m, memoryTags: t }: Tables) => ({
+export const memoryColumns = ({ memories: m, memoryTags: t }: Tables) => ({
   id: m.id,
   content: m.content,
   tags: sql`(
@@ -32,7 +32,7 @@ const name = 'memories'
 
 const listAll = pagedQuery({
   name,
-  select: ({ orm, tables }) => orm.select(memoryFields(tables)).from(tables.memories),
+  select: ({ orm, tables }) => orm.select(memoryColumns(tables)).from(tables.memories),
   filters,
   keys: [
     { name: 'createdAt', kind: 'instant', column: ({ memories }) => memories.createdAt },
@@ -50,7 +50,7 @@ const listTagged = pagedQuery({
   name,
   select: ({ orm, tables }) => {
     const { memories: m, memoryTags: t } = tables
-    return orm.select(memoryFields(tables)).from(t).innerJoin(m, eq(m.id, t.memoryId))
+    return orm.select(memoryColumns(tables)).from(t).innerJoin(m, eq(m.id, t.memoryId))
   },
   partition: ({ memoryTags }) => memoryTags.tag,
   filters: { ...filters, also: (tables, tags: string[]) => notIndexable(hasAll(tables, tags)) },

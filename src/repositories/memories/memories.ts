@@ -9,7 +9,7 @@ import { idSchema, limitSchema, parseInput } from '../../validation/input.ts'
 import { mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { orderedId } from '../ordered-id.ts'
-import { listMemories, memoryFields } from './list.ts'
+import { listMemories, memoryColumns } from './list.ts'
 import {
   knownMetadataSchema,
   type ListMemoriesOptions,
@@ -61,7 +61,7 @@ const deleteTags = statement(({ orm, tables: { memoryTags: t } }, arg: { id: str
 )
 
 const selectMemory = statement(({ orm, tables }, arg: { id: string }) =>
-  orm.select(memoryFields(tables)).from(tables.memories).where(eq(tables.memories.id, arg.id)),
+  orm.select(memoryColumns(tables)).from(tables.memories).where(eq(tables.memories.id, arg.id)),
 )
 
 const lockMemory = statement(({ orm, tables: { memories: m } }, arg: { id: string; updatedAt: Date }) =>
