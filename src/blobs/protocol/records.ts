@@ -32,7 +32,7 @@ export interface BlobRecord {
   expiresAt: Date | null
 }
 
-const columns = ({ blobs: b, blobContent: c }: Tables) => ({
+const blobRecordColumns = ({ blobs: b, blobContent: c }: Tables) => ({
   id: b.id,
   uri: sql`${b.id}`.mapWith((id: string) => blobUri(id)),
   hash: b.hash,
@@ -49,7 +49,7 @@ const columns = ({ blobs: b, blobContent: c }: Tables) => ({
 const selectRecord = statement(({ orm, tables }, arg: { id: string; now: Date }) => {
   const { blobs: b, blobContent: c } = tables
   return orm
-    .select(columns(tables))
+    .select(blobRecordColumns(tables))
     .from(b)
     .innerJoin(c, eq(c.hash, b.hash))
     .where(and(eq(b.id, arg.id), notExpired(b, arg.now)))
@@ -66,7 +66,7 @@ const listing = {
   name: 'blobs',
   select: ({ orm, tables }: Pick<Db, 'orm' | 'tables'>) => {
     const { blobs: b, blobContent: c } = tables
-    return orm.select(columns(tables)).from(b).innerJoin(c, eq(c.hash, b.hash))
+    return orm.select(blobRecordColumns(tables)).from(b).innerJoin(c, eq(c.hash, b.hash))
   },
   filters: { now: (tables: Tables, now: Date) => notExpired(tables.blobs, now) },
   keys: [
