@@ -62,7 +62,7 @@ export class Database implements Db {
     this.#enter()
     try {
       const connection = await this.driver.begin()
-      return await new Transaction(this, connection).settle(body, connection)
+      return await new Transaction(this, connection).runBody(body, connection)
     } finally {
       this.#leave()
     }
@@ -122,9 +122,9 @@ export class Database implements Db {
 class Transaction implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
-  readonly #outer: Db
+  readonly #parentHandle: Db
   /** The transaction that this one is part of, or whose code began it: that of another storage. */
-  readonly #around: Transaction | undefined
+  readonly #enclosing: Transaction | undefined
   readonly #connection: DriverTransaction
   readonly #depth: number
   #orm: Orm | undefined
@@ -136,8 +136,8 @@ class Transaction implements Db {
   constructor(outer: Db, connection: DriverTransaction, parent?: Transaction) {
     this.dialect = outer.dialect
     this.tables = outer.tables
-    this.#outer = outer
-    this.#around = parent ?? current.getStore()
+    this.#parentHandle = outer
+    this.#enclosing = parent ?? current.getStore()
     this.#connection = connection
     this.#depth = parent === undefined ? 0 : parent.#depth + 1
   }
@@ -149,17 +149,17 @@ class Transaction implements Db {
 
   /** Whether `handle` is one of those around this transaction, which code inside it may not use. */
   isInside(handle: Db): boolean {
-    return (this.#state !== 'ended' && handle === this.#outer) || (this.#around?.isInside(handle) ?? false)
+    return (this.#state !== 'ended' && handle === this.#parentHandle) || (this.#enclosing?.isInside(handle) ?? false)
   }
 
-  async settle<T>(
+  async runBody<T>(
     body: (tx: Transaction) => Promise<T>,
     end: Pick<DriverTransaction, 'commit' | 'rollback'>,
   ): Promise<T> {
     let result: T
     openTransactions++
     try {
-      result = await current.run(this, () => this.#whole(body))
+      result = await current.run(this, () => this.#bodyAndSavepoints(body))
     } catch (error) {
       // Where the connection is gone the rollback fails as well; the first error is the one that tells why.
       await end.rollback().catch(() => {})
@@ -173,7 +173,7 @@ class Transaction implements Db {
   }
 
   /** Runs `body`, then to their end the savepoints that it did not wait for: nothing of theirs may follow the commit. */
-  async #whole<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
+  async #bodyAndSavepoints<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
     try {
       return await body(this)
     } finally {
@@ -221,7 +221,7 @@ class Transaction implements Db {
         throw error
       }
     }
-    return new Transaction(this, this.#connection, this).settle(body, { commit, rollback })
+    return new Transaction(this, this.#connection, this).runBody(body, { commit, rollback })
   }
 
   #check(): void {
