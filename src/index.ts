@@ -14,11 +14,11 @@ export type { Logger } from './logger.ts'
 export type { MaintenanceReport } from './maintenance/scheduler.ts'
 export {
   type Approval,
-  type ApprovalRequest,
+  type ApprovalInput,
   type ApprovalResponse,
   type ApprovalResponseInput,
   type Approvals,
-  approvalRequestSchema,
+  approvalInputSchema,
   approvalResponseSchema,
 } from './repositories/approvals.ts'
 export {

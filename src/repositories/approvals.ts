@@ -32,13 +32,13 @@ export interface Approval {
   response: ApprovalResponse | null
 }
 
-export const approvalRequestSchema = z.strictObject({
+export const approvalInputSchema = z.strictObject({
   id: idSchema.optional(),
   sessionId: idSchema.nullable().optional(),
   type: textSchema({ min: 1, max: 255 }),
   request: jsonSchema.optional(),
 })
-export interface ApprovalRequest {
+export interface ApprovalInput {
   /** Generated unless given. With an id the request may be repeated. */
   id?: string | undefined
   sessionId?: string | null | undefined
@@ -146,9 +146,9 @@ export class Approvals {
    * Asks; resolves to the stored approval. One that is there by its id is never overwritten, so with an id a repeat is
    * safe, and shows whether it was answered meanwhile. Errors: INVALID_INPUT.
    */
-  async request(request: ApprovalRequest): Promise<Approval> {
+  async request(request: ApprovalInput): Promise<Approval> {
     const now = this.#context.now()
-    const input = parseInput(approvalRequestSchema, request, 'request')
+    const input = parseInput(approvalInputSchema, request, 'request')
     const { id = orderedId(now), sessionId = null, type, request: question = null } = input
     const row = { id, sessionId, type, request: question, createdAt: now }
     return approvalOf((await insertApproval.first(this.#db, row)) ?? (await this.#stored(id)))

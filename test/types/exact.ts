@@ -1,5 +1,5 @@
 import type {
-  ApprovalRequest,
+  ApprovalInput,
   ApprovalResponseInput,
   ByteRange,
   EventInput,
@@ -33,7 +33,7 @@ type Optional<T> = { [K in keyof T as object extends Pick<T, K> ? K : never]: T[
 type Lax<T> = Optional<T> extends Pick<T, keyof Optional<T> & keyof T> ? true : false
 
 interface Inputs {
-  ApprovalRequest: ApprovalRequest
+  ApprovalInput: ApprovalInput
   ApprovalResponseInput: ApprovalResponseInput
   ByteRange: ByteRange
   EventInput: EventInput
