@@ -76,10 +76,10 @@ export {
   toolExecutionInputSchema,
 } from './repositories/tool-executions.ts'
 export {
-  type ToolPreferenceLists,
+  type ToolPreferenceSet,
   type ToolPreferences,
   type ToolPreferencesInput,
-  toolPreferencesSchema,
+  toolPreferencesInputSchema,
 } from './repositories/tool-preferences.ts'
 export type { ToolState, ToolStateEntry } from './repositories/tool-state.ts'
 export {

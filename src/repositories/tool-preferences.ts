@@ -4,21 +4,21 @@ import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
-import type { ToolPreferenceLists } from '../schema/values.ts'
+import type { ToolPreferenceSet } from '../schema/values.ts'
 import { idSchema, limitSchema, parseInput } from '../validation/input.ts'
 import type { RepositoryContext } from './context.ts'
 import { GLOBAL, scopeOf } from './scope.ts'
 
-export type { ToolPreferenceLists }
+export type { ToolPreferenceSet }
 
 const toolsSchema = z.array(idSchema).max(1000)
 
-export const toolPreferencesSchema = z.strictObject({
+export const toolPreferencesInputSchema = z.strictObject({
   autoApproved: toolsSchema.optional(),
   disabled: toolsSchema.optional(),
 })
 /** Lists of tools, empty unless given. */
-export type ToolPreferencesInput = { [K in keyof ToolPreferenceLists]?: ToolPreferenceLists[K] | undefined }
+export type ToolPreferencesInput = { [K in keyof ToolPreferenceSet]?: ToolPreferenceSet[K] | undefined }
 
 const listSchema = z.strictObject({
   sessionId: idSchema.optional(),
@@ -58,7 +58,7 @@ const listAllowed = pagedQuery({
 
 interface Preferences {
   scope: string
-  preferences: ToolPreferenceLists
+  preferences: ToolPreferenceSet
   updatedAt: Date
 }
 
@@ -111,16 +111,16 @@ export class ToolPreferences {
   }
 
   /** The preferences of a session, or the global ones; undefined where there are none. A session's do not fall back to the global. Cached. */
-  async getPreferences(sessionId?: string): Promise<ToolPreferenceLists | undefined> {
+  async getPreferences(sessionId?: string): Promise<ToolPreferenceSet | undefined> {
     const scope = scopeOf(sessionId)
     const load = (db = this.#db) => selectPreferences.first(db, { scope })
     return (await this.#context.cache.read('toolPreferences', scope, load))?.preferences
   }
 
   /** Writes the preferences of a session, or the global ones, whole. Errors: INVALID_INPUT. Safe to repeat. */
-  async setPreferences(preferences: ToolPreferencesInput, sessionId?: string): Promise<ToolPreferenceLists> {
+  async setPreferences(preferences: ToolPreferencesInput, sessionId?: string): Promise<ToolPreferenceSet> {
     const scope = scopeOf(sessionId)
-    const { autoApproved = [], disabled = [] } = parseInput(toolPreferencesSchema, preferences, 'preferences')
+    const { autoApproved = [], disabled = [] } = parseInput(toolPreferencesInputSchema, preferences, 'preferences')
     const lists = { autoApproved, disabled }
     const row = { scope, preferences: lists, updatedAt: this.#context.now() }
     await this.#context.cache.write([['toolPreferences', scope]], () => upsertPreferences.all(this.#db, row))

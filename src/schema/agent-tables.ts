@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import type { Columns } from './columns.ts'
-import type { Json, JsonObject, MemorySource, QueueItem, ToolExecutionStatus, ToolPreferenceLists } from './values.ts'
+import type { Json, JsonObject, MemorySource, QueueItem, ToolExecutionStatus, ToolPreferenceSet } from './values.ts'
 
 /**
  * What an agent keeps beside its conversations. `sessionId` carries no foreign key here: an event, a queued item or an
@@ -186,7 +186,7 @@ export function defineAgentTables(c: Columns) {
 
   const toolPreferences = c.table('tool_preferences', {
     scope: c.text('scope').primaryKey(),
-    preferences: c.json('preferences').$type<ToolPreferenceLists>().notNull(),
+    preferences: c.json('preferences').$type<ToolPreferenceSet>().notNull(),
     updatedAt: c.instant('updated_at').notNull(),
   })
 

@@ -18,4 +18,4 @@ export type QueueItem = JsonObject & { id: string }
 export type ToolExecutionStatus = 'running' | 'completed' | 'failed' | 'cancelled'
 
 /** Which tools a session runs without asking, and which it never offers. */
-export type ToolPreferenceLists = { autoApproved: string[]; disabled: string[] }
+export type ToolPreferenceSet = { autoApproved: string[]; disabled: string[] }

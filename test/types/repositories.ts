@@ -11,7 +11,7 @@ import type {
   SessionSummary,
   ToolExecution,
   ToolExecutionIdentity,
-  ToolPreferenceLists,
+  ToolPreferenceSet,
   ToolStateEntry,
   Workspace,
 } from 'holdfast'
@@ -38,7 +38,7 @@ export const whole: {
 
 export const parts: {
   queueItems: Same<QueueItem, Row<'queueItems'>['item']>
-  toolPreferences: Same<ToolPreferenceLists, Row<'toolPreferences'>['preferences']>
+  toolPreferences: Same<ToolPreferenceSet, Row<'toolPreferences'>['preferences']>
   /** Without what an append touches. */
   sessions: Same<Flat<Session>, Flat<Omit<Row<'sessions'>, 'lastSeq' | 'messageCount' | 'lastActiveAt'>>>
   /** Source and pinned are in the metadata; tags are rows of their own. */
