@@ -1,4 +1,4 @@
-export { type BlobStats, type Blobs, type PutBlobOptions, putOptionsSchema } from './blobs/blobs.ts'
+export { type BlobStats, type Blobs, type PutBlobOptions, putBlobOptionsSchema } from './blobs/blobs.ts'
 export type { BlobInput } from './blobs/input/source.ts'
 export type { BlobCleanup } from './blobs/protocol/cleanup.ts'
 export type { BlobRecord } from './blobs/protocol/records.ts'

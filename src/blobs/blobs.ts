@@ -29,7 +29,7 @@ const EVER = new Date('9999-12-31T23:59:59.999Z')
 /** No instant is earlier. */
 const NEVER = new Date('0001-01-01T00:00:00.000Z')
 
-export const putOptionsSchema = z.strictObject({
+export const putBlobOptionsSchema = z.strictObject({
   name: textSchema({ max: 1024 }).optional(),
   mimeType: mimeTypeSchema.optional(),
   source: idSchema.optional(),
@@ -106,9 +106,9 @@ export class Blobs {
    */
   put(input: BlobInput, options: PutBlobOptions = {}): Promise<BlobRecord> {
     return this.#context.during(async () => {
-      parseInput(putOptionsSchema, options, 'options') // before anything is opened
+      parseInput(putBlobOptionsSchema, options, 'options') // before anything is opened
       const source = await blobSource(input)
-      const given = parseInput(putOptionsSchema, { ...options, name: options.name ?? source.name }, 'options')
+      const given = parseInput(putBlobOptionsSchema, { ...options, name: options.name ?? source.name }, 'options')
       const described = {
         id: newBlobId(),
         name: given.name ?? null,
