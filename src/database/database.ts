@@ -154,7 +154,7 @@ class Transaction implements Db {
 
   async runBody<T>(
     body: (tx: Transaction) => Promise<T>,
-    end: Pick<DriverTransaction, 'commit' | 'rollback'>,
+    finish: Pick<DriverTransaction, 'commit' | 'rollback'>,
   ): Promise<T> {
     let result: T
     openTransactions++
@@ -162,13 +162,13 @@ class Transaction implements Db {
       result = await current.run(this, () => this.#bodyAndSavepoints(body))
     } catch (error) {
       // Where the connection is gone the rollback fails as well; the first error is the one that tells why.
-      await end.rollback().catch(() => {})
+      await finish.rollback().catch(() => {})
       throw error
     } finally {
       // On Node 20 a storage in use makes every promise of the process dearer.
       if (--openTransactions === 0) current.disable()
     }
-    await end.commit()
+    await finish.commit()
     return result
   }
 

@@ -19,7 +19,7 @@ async function run(how: string) {
   return result.added
 }
 
-// What V8's own threads take comes and matchesRemovalRule: hence the retries.
+// What V8's own threads take comes and goes: hence the retries.
 test.each(['in: iterable', 'in: path', 'in: readable', 'out', 'out: to a loop'])(
   `a process at rest that moves ${mebibytes} MiB grows by ${bound} MiB at most, %s`,
   { retry: 2 },

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { QueueItem, Storage } from 'holdfast'
+import type { QueueItem, Queues, Storage } from 'holdfast'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { rounds } from '../setup/rounds.ts'
 import { eachDatabase } from './databases.ts'
@@ -12,6 +12,29 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('remove'), id, n: fc.constant(0) }) },
   fc.record({ do: fc.constantFrom('takeAll', 'clear') }),
 )
+
+/** Takes a step on the queue and on its model, compares what they return, and returns the new model. */
+async function take(each: Step, queues: Queues, session: string, model: QueueItem[]): Promise<QueueItem[]> {
+  switch (each.do) {
+    case 'push': {
+      const { position } = await queues.push(session, 'q', { id: each.id, n: each.n })
+      const known = model.findIndex(({ id }) => id === each.id)
+      expect(position).toBe(1 + (known < 0 ? model.length : known))
+      return known < 0 ? [...model, { id: each.id, n: each.n }] : model
+    }
+    case 'remove': {
+      const left = model.filter(({ id }) => id !== each.id)
+      expect(await queues.remove(session, 'q', each.id)).toBe(left.length < model.length)
+      return left
+    }
+    case 'takeAll':
+      expect(await queues.takeAll(session, 'q')).toEqual(model)
+      return []
+    case 'clear':
+      expect(await queues.clear(session, 'q')).toBe(model.length)
+      return []
+  }
+}
 
 eachDatabase((open) => {
   let storage: Storage
@@ -28,19 +51,7 @@ eachDatabase((open) => {
         const session = `model ${run++}`
         let model: QueueItem[] = []
         for (const each of steps) {
-          if (each.do === 'push') {
-            const { position } = await queues.push(session, 'q', { id: each.id, n: each.n })
-            if (!model.some(({ id }) => id === each.id)) model.push({ id: each.id, n: each.n })
-            expect(position).toBe(1 + model.findIndex(({ id }) => id === each.id))
-          } else if (each.do === 'remove') {
-            const left = model.filter(({ id }) => id !== each.id)
-            expect(await queues.remove(session, 'q', each.id)).toBe(left.length < model.length)
-            model = left
-          } else {
-            if (each.do === 'takeAll') expect(await queues.takeAll(session, 'q')).toEqual(model)
-            else expect(await queues.clear(session, 'q')).toBe(model.length)
-            model = []
-          }
+          model = await take(each, queues, session, model)
           expect((await queues.list(session, 'q')).items).toEqual(model)
         }
       }),
