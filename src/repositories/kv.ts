@@ -151,7 +151,15 @@ export class Kv {
     this.#context = context
   }
 
-  /** The value, or undefined. Cached. */
+  /**
+   * Returns the value of a key, or undefined if the key has none. Cached.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('theme', { dark: true })
+   * console.log(await storage.kv.get('theme')) // { dark: true }
+   * ```
+   */
   async get(key: string): Promise<Json | undefined> {
     return (await this.getEntry(key))?.value
   }

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+interface Source {
+  file: string
+  text: string
+}
+
+/** Returns the imports that lead from a folder of `src/` to one that biome.json does not let it import, as `from -> to`. */
+export function upwardImports(root: string, sources: readonly Source[]): string[] {
+  const forbidden = forbiddenFolders(root)
+  return sources.flatMap((source) =>
+    importsOf(source)
+      .filter((target) => forbidden.get(folderOf(source.file))?.has(folderOf(target)))
+      .map((target) => `${source.file} -> ${target}`),
+  )
+}
+
+/** Returns the import cycles, cycles through types included, as `a -> b -> a`. Each is found once. */
+export function importCycles(sources: readonly Source[]): string[] {
+  const imports = new Map(sources.map((source) => [source.file, importsOf(source)]))
+  const cycles: string[] = []
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): void => {
+    const start = path.indexOf(file)
+    if (start >= 0) cycles.push([...path.slice(start), file].join(' -> '))
+    if (start >= 0 || done.has(file)) return
+    for (const target of imports.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of imports.keys()) visit(file, [])
+  return cycles
+}
+
+/** Relative imports and re-exports, those of types and those within code included. */
+function importsOf({ file, text }: Source): string[] {
+  const code = text.replace(/\/\*\*.*?\*\//gs, '')
+  return [...code.matchAll(/(?:\bfrom |\bimport\()'(\.[^']+)'/g)].map(([, target = '']) => join(file, '..', target))
+}
+
+/** `src/database/sqlite/driver.ts` is in `database`, `src/storage.ts` in `storage.ts`. */
+function folderOf(file: string): string {
+  return file.split('/')[1] ?? ''
+}
+
+/** By folder, the folders and files of `src/` that biome.json keeps it from importing. */
+function forbiddenFolders(root: string): Map<string, Set<string>> {
+  const { overrides } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8')) as {
+    overrides: {
+      includes: string[]
+      linter: { rules: { style: { noRestrictedImports: { options: { patterns: { group: string[] }[] } } } } }
+    }[]
+  }
+  return new Map(
+    overrides.map(({ includes: [folder = ''], linter }) => {
+      const groups = linter.rules.style.noRestrictedImports.options.patterns.flatMap(({ group }) => group)
+      return [folderOf(folder), new Set(groups.map((glob) => glob.replaceAll('**', '').replaceAll('/', '')))]
+    }),
+  )
+}

@@ -1,0 +1,46 @@
+import { type DocBlock, docBlocks, proseOf } from './doc-blocks.ts'
+
+export interface ProseProblem {
+  rule: 'where' | 'verb' | 'throws'
+  line: number
+}
+
+/** Returns the places in a source whose doc blocks break a rule of CONTRIBUTING that a program can check. */
+export function proseProblems(source: string): ProseProblem[] {
+  return docBlocks(source).flatMap((block) => {
+    const prose = proseOf(block)
+    const found: ProseProblem['rule'][] = []
+    if (/\bwhere (it|there|that|none|nothing|no|one|they)\b/i.test(prose)) found.push('where')
+    if (isFunction(block) && (!beginsWithVerb(prose) || endsInFragment(prose))) found.push('verb')
+    if (/\bErrors?( of all)?: /.test(prose) || /@throws (?!\{[A-Z_]+\} (?:when|if) )/.test(prose)) found.push('throws')
+    return found.map((rule) => ({ rule, line: block.line }))
+  })
+}
+
+/** Returns true if the block documents something that is called: a function, a method, or a constant that is a function. */
+function isFunction({ declaration }: DocBlock): boolean {
+  return (
+    /^(export )?(async )?function\b/.test(declaration) ||
+    /^(static |readonly |async |\*)*#?[a-z]\w*\??(<.*>)?\(/i.test(declaration) ||
+    /^(export )?const \w+ = (async )?(<.*>)?\([^)]*\)[^=]*=>/.test(declaration)
+  )
+}
+
+/** Words that end as a verb in the third person does, and are none. */
+const NO_VERBS = new Set(
+  'Its This As Whether Always Sometimes Errors Memories Messages Keys Sessions Entries Records Bytes Prompts Events Names Values Items Rows Tools Workspaces Contents Ids Blobs Tags Times'.split(
+    ' ',
+  ),
+)
+
+function beginsWithVerb(prose: string): boolean {
+  const [first = ''] = prose.split(/[^A-Za-z]/, 1)
+  return first === 'Like' || (/^[A-Z][a-z]+s$/.test(first) && !NO_VERBS.has(first))
+}
+
+/** "Removes them; how many.": the reader has to find out that the second half is what is returned. */
+function endsInFragment(prose: string): boolean {
+  return /; (how many|whether|undefined|null|true|false|the)\b[^;:]*\./.test(
+    prose.replace(/; the [^.]* (is|are|has|have)\b/g, ''),
+  )
+}

@@ -1,0 +1,100 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { docBlocks, examplesIn } from '../../scripts/doc-blocks.ts'
+import { sourcesBelow } from '../../scripts/sources.ts'
+import { freshDirectory } from '../setup/databases.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+
+interface Example {
+  at: string
+  file: string
+  code: string
+}
+
+const examples: Example[] = sourcesBelow(root, 'src').flatMap((source) =>
+  docBlocks(readFileSync(join(root, source), 'utf8')).flatMap((block) =>
+    examplesIn(block).map((code, i) => ({
+      at: `${source}:${block.line}`,
+      file: `${source.replaceAll(/\W/g, '-')}-${block.line}-${i}.ts`,
+      code,
+    })),
+  ),
+)
+
+/** An example is the body of a program that has an open storage. Its imports come first. */
+function programOf(code: string): string {
+  const imports = [...code.matchAll(/^import .*\n/gm)].map(([line]) => line).join('')
+  return `import { openStorage as open } from 'holdfast'
+${imports}
+export async function example() {
+  await using storage = await open({}, { maintenance: false })
+  void storage
+${code.replace(/^import .*\n/gm, '')}
+}
+`
+}
+
+describe('every @example', () => {
+  const directory = freshDirectory()
+  let results: Record<string, string>
+
+  beforeAll(async () => {
+    symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
+    writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
+    mkdirSync(join(directory, 'examples'))
+    for (const { file, code } of examples) writeFileSync(join(directory, 'examples', file), programOf(code))
+    const files = examples.map(({ file }) => file)
+    writeFileSync(
+      join(directory, 'run.ts'),
+      `console.log = () => {}
+       console.warn = () => {}
+       const results: Record<string, string> = {}
+       for (const file of ${JSON.stringify(files)}) {
+         const { example } = await import('./examples/' + file)
+         results[file] = await example().then(() => 'ran', (error: Error) => String(error.stack))
+       }
+       process.stdout.write(JSON.stringify(results))`,
+    )
+    writeFileSync(
+      join(directory, 'tsconfig.json'),
+      JSON.stringify({
+        extends: join(root, 'tsconfig.json'),
+        compilerOptions: {
+          noUnusedLocals: false,
+          typeRoots: [join(root, 'node_modules/@types')],
+          paths: Object.fromEntries(
+            ['index', 'config/index', 'schema/sqlite', 'schema/postgres', 'testing/index'].map((path) => [
+              `holdfast${path === 'index' ? '' : `/${path.replace('/index', '')}`}`,
+              [join(root, `src/${path}.ts`)],
+            ]),
+          ),
+        },
+        include: ['examples'],
+      }),
+    )
+    const env = { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') }
+    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', 'run.ts'], {
+      cwd: directory,
+      env,
+      timeout: 100_000,
+    })
+    results = JSON.parse(stdout)
+  })
+
+  it('compiles', async () => {
+    const tsc = promisify(execFile)(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.json'], { cwd: directory })
+    await expect(tsc.catch(({ stdout }) => stdout)).resolves.toMatchObject({ stdout: '' })
+  })
+
+  it.each(examples)('runs: $at', ({ file }) => {
+    expect(results[file]).toBe('ran')
+  })
+
+  it('is found in the docstrings', () => {
+    expect(examples.length).toBeGreaterThan(0)
+  })
+})
