@@ -3,9 +3,9 @@ import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { StorageError } from '../errors.ts'
-import { idSchema, instantSchema, limitSchema, parseInput, textSchema } from '../validation/input.ts'
+import { idSchema, instantSchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 import { blobCorrupted, blobNotFound } from './bytes/backend.ts'
 import { toDataUri } from './input/data-uri.ts'
@@ -51,8 +51,7 @@ export interface PutBlobOptions {
 
 const listSchema = z.strictObject({
   source: idSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 const rangeSchema = z.strictObject({ start: z.int().min(0).optional(), end: z.int().min(0).optional() })
 const deleteSchema = z.strictObject({ force: z.boolean().optional() })

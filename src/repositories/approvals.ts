@@ -2,12 +2,12 @@ import { and, eq, isNull } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Json } from '../schema/values.ts'
-import { idSchema, limitSchema, parseInput, textSchema } from '../validation/input.ts'
+import { idSchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
@@ -62,8 +62,7 @@ export interface ApprovalResponseInput {
 
 const listSchema = z.strictObject({
   sessionId: idSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 
 type Row = Omit<Approval, 'response'> & { decision: string | null; data: Json; respondedAt: Date | null }

@@ -3,11 +3,11 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Order, Page, PageOptions } from '../database/paging/page.ts'
+import { type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Json } from '../schema/values.ts'
-import { eachIdOnce, idSchema, instantSchema, limitSchema, parseInput, textSchema } from '../validation/input.ts'
+import { eachIdOnce, idSchema, instantSchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
@@ -56,8 +56,7 @@ const listSchema = z.strictObject({
   runId: idSchema.optional(),
   type: typeSchema.optional(),
   order: z.enum(['asc', 'desc']).optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 const pruneSchema = z.strictObject({ before: instantSchema })
 

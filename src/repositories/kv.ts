@@ -3,19 +3,12 @@ import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { notExpired } from '../database/expiry.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { Json } from '../schema/values.ts'
-import {
-  keySchema,
-  limitSchema,
-  parseInput,
-  prefixSchema,
-  ttlSecondsSchema,
-  versionSchema,
-} from '../validation/input.ts'
+import { keySchema, parseInput, prefixSchema, ttlSecondsSchema, versionSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
@@ -39,8 +32,7 @@ const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
 
 const listSchema = z.strictObject({
   prefix: prefixSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 const keysSchema = z.array(keySchema).max(1000)
 

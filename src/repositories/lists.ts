@@ -2,7 +2,7 @@ import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Json } from '../schema/values.ts'
@@ -21,8 +21,7 @@ import { jsonSchema } from '../validation/json.ts'
 const itemsSchema = z.array(jsonSchema)
 const listSchema = z.strictObject({
   prefix: prefixSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 
 /** Makes room at the end of the list, which it creates if need be, and locks it. */

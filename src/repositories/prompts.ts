@@ -2,11 +2,11 @@ import { eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
 import type { Json, JsonObject } from '../schema/values.ts'
-import { keySchema, limitSchema, parseInput, prefixSchema, textSchema } from '../validation/input.ts'
+import { keySchema, parseInput, prefixSchema, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema, jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
@@ -38,8 +38,7 @@ export interface PromptInput {
 
 const listSchema = z.strictObject({
   prefix: prefixSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 
 interface Write {

@@ -2,11 +2,11 @@ import { and, eq, lte, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { JsonObject, QueueItem } from '../schema/values.ts'
-import { idSchema, limitSchema, parseInput } from '../validation/input.ts'
+import { idSchema, parseInput } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 
 export type { QueueItem }
@@ -18,8 +18,6 @@ export const queueItemSchema = jsonObjectSchema.pipe(
     for (const { message } of error?.issues ?? []) context.addIssue({ code: 'custom', path: ['id'], message })
   }),
 )
-
-const listSchema = z.strictObject({ limit: limitSchema.optional(), cursor: z.string().optional() })
 
 interface Queue {
   sessionId: string
@@ -137,7 +135,7 @@ export class Queues {
   /** Items in their order, without taking them. */
   async list(sessionId: string, queue: string, options: PageOptions = {}): Promise<Page<QueueItem>> {
     const name = parseQueue(sessionId, queue)
-    const { items, ...rest } = await listItems(this.#db, name, parseInput(listSchema, options, 'options'), 'asc')
+    const { items, ...rest } = await listItems(this.#db, name, parseInput(pageSchema, options, 'options'), 'asc')
     return { items: items.map(({ item }) => item), ...rest }
   }
 

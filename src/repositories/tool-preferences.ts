@@ -2,10 +2,10 @@ import { and, eq, inArray } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
 import type { ToolPreferenceSet } from '../schema/values.ts'
-import { idSchema, limitSchema, parseInput } from '../validation/input.ts'
+import { idSchema, parseInput } from '../validation/input.ts'
 import type { RepositoryContext } from './context.ts'
 import { GLOBAL, scopeOf } from './scope.ts'
 
@@ -22,8 +22,7 @@ export type ToolPreferencesInput = { [K in keyof ToolPreferenceSet]?: ToolPrefer
 
 const listSchema = z.strictObject({
   sessionId: idSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 
 interface Allowed {

@@ -3,11 +3,11 @@ import * as z from 'zod'
 import type { RowKey } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
 import type { Json } from '../schema/values.ts'
-import { idSchema, keySchema, limitSchema, parseInput, prefixSchema } from '../validation/input.ts'
+import { idSchema, keySchema, parseInput, prefixSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
@@ -20,8 +20,7 @@ export interface ToolStateEntry {
 
 const listSchema = z.strictObject({
   prefix: prefixSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 
 interface Place {

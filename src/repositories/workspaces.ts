@@ -2,11 +2,11 @@ import { and, eq, ne, notExists, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { JsonObject } from '../schema/values.ts'
-import { idSchema, keySchema, limitSchema, parseInput, textSchema } from '../validation/input.ts'
+import { idSchema, keySchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
@@ -37,8 +37,6 @@ export interface WorkspaceInput {
   name?: string | null | undefined
   metadata?: object | undefined
 }
-
-const listSchema = z.strictObject({ limit: limitSchema.optional(), cursor: z.string().optional() })
 
 type Write = Required<Pick<Workspace, 'id' | 'path' | 'name' | 'metadata'>> & { now: Date }
 
@@ -166,7 +164,7 @@ export class Workspaces {
 
   /** Workspaces, the newest first. */
   async list(options: PageOptions = {}): Promise<Page<Workspace>> {
-    return listWorkspaces(this.#db, {}, parseInput(listSchema, options, 'options'), 'desc')
+    return listWorkspaces(this.#db, {}, parseInput(pageSchema, options, 'options'), 'desc')
   }
 
   /** Makes a workspace the current one, in the place of any other; the last of several callers wins. Errors: NOT_FOUND. Safe to repeat. */

@@ -1,15 +1,22 @@
-/** A part of a list; `nextCursor`, where there is more, is the `cursor` of the call for what follows. */
+import * as z from 'zod'
+import { limitSchema } from '../../validation/input.ts'
+
+/** One page of a list. */
 export interface Page<T> {
   items: T[]
+  /** The `cursor` of the call that returns the next page. Absent on the last page. */
   nextCursor?: string
 }
 
 export interface PageOptions {
-  /** How many items at most: 1 to 1000. Default 50. */
+  /** Maximum number of items: 1 to 1000. Default 50. */
   limit?: number | undefined
-  /** The `nextCursor` of the page before. */
+  /** The `nextCursor` of the previous page. Default: the first page. */
   cursor?: string | undefined
 }
+
+/** Checks `PageOptions`. A list with further options spreads `pageSchema.shape` into its own schema. */
+export const pageSchema = z.strictObject({ limit: limitSchema.optional(), cursor: z.string().optional() })
 
 export const DEFAULT_LIMIT = 50
 

@@ -1,11 +1,11 @@
 import { eq } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import type { Page } from '../../database/paging/page.ts'
+import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MemorySource } from '../../schema/values.ts'
-import { idSchema, limitSchema, parseInput } from '../../validation/input.ts'
+import { idSchema, parseInput } from '../../validation/input.ts'
 import { mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { orderedId } from '../ordered-id.ts'
@@ -27,8 +27,7 @@ const listSchema = z.strictObject({
   match: z.enum(['any', 'all']).optional(),
   source: sourceSchema.optional(),
   pinned: z.boolean().optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 
 type Row = Omit<Memory, 'tags'>

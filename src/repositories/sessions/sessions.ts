@@ -4,19 +4,12 @@ import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
-import type { Page, PageOptions } from '../../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 import type { JsonObject } from '../../schema/values.ts'
-import {
-  idSchema,
-  limitSchema,
-  MAX_INTEGER,
-  parseInput,
-  positionSchema,
-  versionSchema,
-} from '../../validation/input.ts'
+import { idSchema, MAX_INTEGER, parseInput, positionSchema, versionSchema } from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { forkSession } from './fork.ts'
@@ -48,8 +41,7 @@ const forkSchema = z.strictObject({
 const updateOptionsSchema = z.strictObject({ ifVersion: versionSchema.optional() })
 const listSchema = z.strictObject({
   ownerId: idSchema.optional(),
-  limit: limitSchema.optional(),
-  cursor: z.string().optional(),
+  ...pageSchema.shape,
 })
 
 /** What `get` returns; the columns that an append touches are not among them. */
