@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { allPages, type Cases, invalid, refused, times } from './contract.ts'
-import { badCursors } from './sessions-contract.ts'
+import { allPages, badCursors, type Cases, invalid, refused, times } from './contract.ts'
 
 /** `storage.approvals`. */
 export const approvalCases: Cases = {

@@ -1,36 +1,40 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { inspect } from 'node:util'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { StorageError, type StorageErrorCode } from '../errors.ts'
 import type { Storage, StorageOptions } from '../storage.ts'
 
-/** One thing that must hold, for any test runner: `for (const { name, run } of cases) it(name, run)`. */
+/** One requirement, for any test runner: `for (const { name, run } of cases) it(name, run)`. */
 export interface ContractCase {
   name: string
-  /** Rejects with an AssertionError where the contract is not kept. */
+  /** Rejects with an AssertionError if the requirement is not met. */
   run(): Promise<void>
 }
 
-/** Opens the storage under test; the options must be passed on, because expiry is tested by turning the clock. */
+/** Opens the storage under test. It must pass the options on: the cases test expiry by advancing the clock. */
 export type OpenStorage = (options: Pick<StorageOptions, 'now' | 'maintenance'>) => Promise<Storage>
 
-/** What a case is given: a storage of its own, names that no other case uses, and a clock that stands still. */
+/** What the body of a case is given. */
 export interface Fixture {
+  /** Opened for this case alone. Its database may be shared with other cases. */
   storage: Storage
-  /** A name of this case: an id, or a key. */
+  /** Returns an id or a key that no other case uses; the same one for the same text. */
   name(text?: string): string
+  /** The clock of `storage`. */
   clock: Clock
 }
 
+/** Case bodies by their names, such as `create() refuses an id that is taken`. */
 export type Cases = Record<string, (fixture: Fixture) => Promise<void>>
 
-/** Stands still, so that ties are the rule, until it is turned on. */
+/** A clock that stands still until a case advances it, so that most rows of a case have equal times. */
 export class Clock {
   #millis = Date.now()
 
   readonly now = (): Date => new Date(this.#millis)
 
-  /** The time so many seconds from now. */
+  /** Returns the time in `seconds` from now. */
   after(seconds: number): Date {
     return new Date(this.#millis + seconds * 1000)
   }
@@ -40,42 +44,93 @@ export class Clock {
   }
 }
 
-/** Each case opens a storage, and closes it whatever happens. */
+/**
+ * Builds the cases of a suite. The group `sessions` and the name `create() refuses ...` make `sessions.create() refuses
+ * ...`. Each case opens a storage and closes it, whatever the outcome.
+ */
 export function contractCases(open: OpenStorage, groups: Record<string, Cases>): ContractCase[] {
   return Object.entries(groups).flatMap(([group, cases]) =>
-    Object.entries(cases).map(([name, body]) => ({ name: `${group} ${name}`, run: () => runCase(open, body) })),
+    Object.entries(cases).map(([name, body]) => ({
+      name: `${group}${/^[\w.]+\(\)/.test(name) ? '.' : ' '}${name}`,
+      run: () => runCase(open, body),
+    })),
   )
 }
 
 async function runCase(open: OpenStorage, body: Cases[string]): Promise<void> {
   const clock = new Clock()
-  const own = randomUUID()
+  const caseId = randomUUID()
   const storage = await open({ now: clock.now, maintenance: false })
   try {
-    await body({ storage, clock, name: (text = '') => `${own}/${text}` })
+    await body({ storage, clock, name: (text = '') => `${caseId}/${text}` })
   } finally {
     await storage.close()
   }
 }
 
-/** The call is refused with this code. */
+/** Builds one case for each input, so that the name of a failed case tells the input. */
+export function eachInput<T>(
+  inputs: readonly T[],
+  nameOf: (input: T) => string,
+  body: (input: T, fixture: Fixture) => Promise<void>,
+): Cases {
+  const cases: Cases = {}
+  for (const input of inputs) {
+    const name = nameOf(input)
+    assert.ok(!(name in cases), `two inputs make the case "${name}"`)
+    cases[name] = (fixture) => body(input, fixture)
+  }
+  return cases
+}
+
+/** Returns a value as it is shown in the name of a case: on one line, with long texts cut. */
+export function shown(value: unknown): string {
+  return inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 5, maxStringLength: 20 })
+}
+
+/** Asserts that the call is rejected with this code. */
 export async function refused(call: Promise<unknown>, code: StorageErrorCode): Promise<void> {
   await assert.rejects(call, { name: 'StorageError', code })
 }
 
-/** The call is refused as INVALID_INPUT, and says where. */
-export async function invalid(call: Promise<unknown>, path: string): Promise<void> {
-  await assert.rejects(call, (error) => {
-    assert.ok(error instanceof StorageError && error.code === 'INVALID_INPUT', `${path}: ${error}`)
+/** Asserts that the call is rejected as INVALID_INPUT with a problem at `path`. `input` names the input in a failure. */
+export async function invalid(call: Promise<unknown>, path: string, input = path): Promise<void> {
+  const isRefusal = (error: unknown) => {
+    assert.ok(error instanceof StorageError && error.code === 'INVALID_INPUT', `${input}: ${error}`)
     const { problems } = error.details as { problems: { path: string; message: string }[] } // as docs/errors.md has it
     const problem = problems.find((found) => found.path === path)
-    assert.ok(problem, `expected a problem at ${path}, got: ${error.message}`)
+    assert.ok(problem, `${input}: expected a problem at ${path}, got: ${error.message}`)
     assert.ok(error.message.split('\n').includes(`${path}: ${problem.message}`))
     return true
-  })
+  }
+  await assert.rejects(call, isRefusal, `${input}: expected INVALID_INPUT, but the call succeeded`)
 }
 
-/** Every item of a list, read page by page; no page but the last is short, and only the last has no cursor. */
+/** Asserts that a list refuses every cursor that none of its pages has handed out. */
+export async function badCursors(list: (cursor: string) => Promise<unknown>): Promise<void> {
+  const contents = [
+    [],
+    [1],
+    ['x', 'y'],
+    [1, 2, 3],
+    [1.5, 'x\0'],
+    [null, null],
+    [8.64e15, 'x'],
+    [-1e14, 'x'],
+    { a: 1 },
+    'x',
+    ...[['x'], [1], [1, 'x']].map((key) => ['another list', ...key]),
+  ]
+  for (const cursor of ['', 'x', '!', '1e3', '-1', '\0', 'ü']) {
+    await invalid(list(cursor), 'options.cursor', `cursor ${shown(cursor)}`)
+  }
+  for (const content of contents) {
+    const cursor = Buffer.from(JSON.stringify(content)).toString('base64url')
+    await invalid(list(cursor), 'options.cursor', `cursor of ${shown(content)}`)
+  }
+}
+
+/** Reads a list page by page and returns all items. Asserts that only the last page is short and has no cursor. */
 export async function allPages<T>(list: (page: PageOptions) => Promise<Page<T>>, limit: number): Promise<T[]> {
   const items: T[] = []
   for (let cursor: string | undefined; ; ) {
@@ -91,7 +146,7 @@ export async function allPages<T>(list: (page: PageOptions) => Promise<Page<T>>,
   }
 }
 
-/** Names that a naive prefix scan mixes up: LIKE's wildcards, letter case, and the edges of the code points. */
+/** Prefixes that a naive scan confuses: LIKE's wildcards, letter case, and the first and last code points. */
 export const AWKWARD_PREFIXES = [
   '',
   'a',
@@ -110,12 +165,12 @@ export const AWKWARD_PREFIXES = [
   '\u{10ffff}',
 ]
 
-/** The order of both databases: bytes of UTF-8. */
+/** Compares two texts by their bytes in UTF-8, which is the order of both databases. */
 export function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
-/** A promise and what resolves it. */
+/** Returns a promise and the function that resolves it. */
 export function signal(): { reached: Promise<void>; reach: () => void } {
   let reach: () => void = () => {}
   const reached = new Promise<void>((resolve) => {
@@ -124,6 +179,7 @@ export function signal(): { reached: Promise<void>; reach: () => void } {
   return { reached, reach }
 }
 
+/** Returns what `make` makes of the indexes from 0 to `count - 1`. */
 export function times<T>(count: number, make: (index: number) => T): T[] {
   return Array.from({ length: count }, (_, index) => make(index))
 }

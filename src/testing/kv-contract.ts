@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { AWKWARD_PREFIXES, allPages, byBytes, type Cases, invalid, refused, times } from './contract.ts'
-import { badCursors } from './sessions-contract.ts'
+import { AWKWARD_PREFIXES, allPages, badCursors, byBytes, type Cases, invalid, refused, times } from './contract.ts'
 
 /** Values that a codec is likely to bend. */
 const VALUES = [

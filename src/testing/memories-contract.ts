@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ListMemoriesOptions, Memory, MemoryPatch } from '../repositories/memories/types.ts'
-import { allPages, type Cases, invalid, refused, times } from './contract.ts'
-import { badCursors } from './sessions-contract.ts'
+import { allPages, badCursors, type Cases, invalid, refused, times } from './contract.ts'
 
 /** `storage.memories`. */
 export const memoryCases: Cases = {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { MessageInput } from '../repositories/messages/types.ts'
-import { type Cases, invalid, refused, times } from './contract.ts'
-import { badCursors } from './sessions-contract.ts'
+import { badCursors, type Cases, invalid, refused, times } from './contract.ts'
 
 const user = (content: string, id?: string): MessageInput => ({ id, role: 'user', content })
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { AWKWARD_PREFIXES, allPages, byBytes, type Cases, invalid, times } from './contract.ts'
-import { badCursors } from './sessions-contract.ts'
+import { AWKWARD_PREFIXES, allPages, badCursors, byBytes, type Cases, invalid, times } from './contract.ts'
 
 /** `storage.prompts`. */
 export const promptCases: Cases = {

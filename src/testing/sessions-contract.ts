@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { allPages, type Cases, invalid, refused, times } from './contract.ts'
+import { allPages, badCursors, type Cases, invalid, refused, times } from './contract.ts'
 
 /** `storage.sessions`: create, read, change, delete and list. */
 export const sessionCases: Cases = {
@@ -237,23 +237,4 @@ export const sessionCases: Cases = {
       assert.equal(await sessions.delete(id), true)
     }
   },
-}
-
-/** What is no cursor of the list is refused, whatever it holds. */
-export async function badCursors(list: (cursor: string) => Promise<unknown>): Promise<void> {
-  const values = [
-    [],
-    [1],
-    ['x', 'y'],
-    [1, 2, 3],
-    [1.5, 'x\0'],
-    [null, null],
-    [8.64e15, 'x'],
-    [-1e14, 'x'],
-    { a: 1 },
-    'x',
-    ...[['x'], [1], [1, 'x']].map((values) => ['another list', ...values]),
-  ]
-  const cursors = values.map((value) => Buffer.from(JSON.stringify(value)).toString('base64url'))
-  for (const cursor of ['', 'x', '!', '1e3', '-1', '\0', 'ü', ...cursors]) await invalid(list(cursor), 'options.cursor')
 }

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { allPages, byBytes, type Cases, invalid, times } from './contract.ts'
-import { badCursors } from './sessions-contract.ts'
+import { allPages, badCursors, byBytes, type Cases, invalid, times } from './contract.ts'
 
 /** `storage.toolPreferences`. */
 export const toolPreferenceCases: Cases = {

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Workspace } from '../repositories/workspaces.ts'
 import type { Storage } from '../storage.ts'
-import { allPages, type Cases, invalid, refused, times } from './contract.ts'
-import { badCursors } from './sessions-contract.ts'
+import { allPages, badCursors, type Cases, invalid, refused, times } from './contract.ts'
 
 /** `storage.workspaces`. */
 export const workspaceCases: Cases = {
