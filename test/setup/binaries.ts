@@ -14,14 +14,19 @@ export function redisBinary(): string {
   return join(found('Redis', 'redis-server', ['redis-server'], 'TEST_REDIS_URL'), 'redis-server')
 }
 
-function found(server: string, aptPackage: string, programs: string[], variable: string): string {
+/** Returns the path of pgbouncer. Installs PgBouncer if it is absent and that can be done. */
+export function pgbouncerBinary(): string {
+  return join(found('PgBouncer', 'pgbouncer', ['pgbouncer']), 'pgbouncer')
+}
+
+function found(server: string, aptPackage: string, programs: string[], variable?: string): string {
   // All of them from one directory: programs of two versions do not work together.
   const find = () => searchPath().find((directory) => programs.every((program) => existsSync(join(directory, program))))
   const directory = find() ?? (install(aptPackage) ? find() : undefined)
   if (directory !== undefined) return directory
   throw new Error(
     `The tests need ${server}: ${programs.join(' and ')} not found on the PATH. Install it ` +
-      `(Debian, Ubuntu: sudo apt-get install ${aptPackage}), or set ${variable} where a running server will do.`,
+      `(Debian, Ubuntu: sudo apt-get install ${aptPackage})${variable ? `, or set ${variable} if a running server will do` : ''}.`,
   )
 }
 
@@ -30,6 +35,7 @@ function searchPath(): string[] {
   const newestFirst = versions.sort((a, b) => Number(b) - Number(a))
   return [
     ...(process.env.PATH ?? '').split(delimiter),
+    '/usr/sbin', // of Debian's PgBouncer, which the PATH of a user may lack
     ...newestFirst.map((version) => join(debianPostgres, version, 'bin')),
   ]
 }

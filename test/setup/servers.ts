@@ -114,8 +114,8 @@ async function startAfterCrash(server: ServerProcess): Promise<void> {
   }
 }
 
-/** PostgreSQL refuses to run as root. */
-function unprivileged(): Identity | undefined {
+/** Returns a user that may run PostgreSQL, which refuses to run as root. Undefined means this process's own user. */
+export function unprivileged(): Identity | undefined {
   if (process.getuid?.() !== 0) return undefined
   const id = (flag: string, user: string) =>
     Number(execFileSync('id', [flag, user], { stdio: ['ignore', 'pipe', 'ignore'] }))

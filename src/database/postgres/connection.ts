@@ -3,7 +3,7 @@ import type Postgres from 'postgres'
 import type { PostgresConfig } from '../../config/resolve.ts'
 import { importDriver } from '../../import-driver.ts'
 import type { Query, Row } from '../query.ts'
-import { connectionFailed, connectionLost, noAnswer, postgresError } from './errors.ts'
+import { connectionFailed, connectionLost, noAnswer, notUtf8, postgresError } from './errors.ts'
 import { clientOptions, driverValue } from './options.ts'
 import { type Address, addressesOf, closed, connect, connected } from './socket.ts'
 
@@ -30,6 +30,8 @@ export class PostgresConnection {
   exclusive = false
   /** Whether it is to be closed once it is idle, and not to be used again. */
   retired = false
+  /** What the connection learned of its server when it was opened. */
+  session: Session = { backendPid: 0, isPooled: false, isReadCommitted: true }
   lastUsed = performance.now()
   readonly #client: Postgres.Sql
   readonly #socket: net.Socket
@@ -88,7 +90,7 @@ export class PostgresConnection {
       try {
         await connected(socket)
         const connection = new PostgresConnection(postgres, address, socket, config, events)
-        await connection.#client.unsafe(config.prepare ? PLANNING : 'select 1')
+        await connection.#introduce()
         return connection
       } catch (error) {
         socket.destroy()
@@ -99,6 +101,25 @@ export class PostgresConnection {
       }
     }
     throw connectionFailed(failure)
+  }
+
+  /** Settles how statements run on this connection, and learns what answers it. */
+  async #introduce(): Promise<void> {
+    const settings = this.#config.prepare ? SETTINGS : {}
+    const set = Object.entries(settings).map(([name, value]) => `, set_config('${name}', '${value}', false)`)
+    const result = await this.#client
+      .unsafe(
+        `select pg_backend_pid(), current_setting('server_encoding'), current_setting('default_transaction_isolation')${set.join('')}`,
+      )
+      .values()
+    const [[backendPid, encoding, isolation] = []] = result
+    if (encoding !== 'UTF8') throw notUtf8(String(encoding))
+    this.session = {
+      backendPid: Number(backendPid),
+      // A pooler tells its clients a process id of its own making.
+      isPooled: result.state.pid !== Number(backendPid),
+      isReadCommitted: this.#config.prepare || isolation === 'read committed',
+    }
   }
 
   get idle(): boolean {
@@ -163,11 +184,28 @@ export class PostgresConnection {
   }
 }
 
+/** What a connection learns of its server when it is opened. */
+export interface Session {
+  /** The process id of the backend that answered. */
+  backendPid: number
+  /** True if a pooler stands in between. */
+  isPooled: boolean
+  /** True if a statement outside of a transaction runs at READ COMMITTED. */
+  isReadCommitted: boolean
+}
+
 /**
- * How statements are planned: once, for any values. By itself PostgreSQL plans most of them at each call, which takes
- * longer than to run them. And along an index, in its order: a bitmap loses that order, and all rows are to be sorted.
+ * The settings of a session that is ours alone. A pooler in transaction mode would hand them on to other clients.
+ *
+ * - Statements are planned once, for any values: planning them at each call takes longer than running them.
+ * - They are planned along an index, in its order: a bitmap loses the order, and then all rows have to be sorted.
+ * - Isolation does not depend on the server's or the role's default: above READ COMMITTED, concurrent writes fail.
  */
-const PLANNING = `select set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_bitmapscan', 'off', false)`
+const SETTINGS = {
+  plan_cache_mode: 'force_generic_plan',
+  enable_bitmapscan: 'off',
+  default_transaction_isolation: 'read committed',
+}
 
 /**
  * postgres.js repeats a statement whose prepared form is out of date, but at the end of what was sent by then: behind

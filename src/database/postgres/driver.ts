@@ -13,6 +13,9 @@ const MIGRATION_LOCK = 7_309_442_112
 /** How many connections a read may lose: it may itself be what ends them. How often a call may give way to another. */
 const ATTEMPTS = 3
 
+/** Says its isolation, so that no default of the server or the role decides it. */
+const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
+
 /** Connects to PostgreSQL. Errors: DRIVER_MISSING, CONNECTION_FAILED. */
 export async function openPostgres(config: PostgresConfig): Promise<Driver> {
   return new PostgresDriver(config, await PostgresPool.open(config))
@@ -29,7 +32,9 @@ class PostgresDriver implements Driver {
   }
 
   run(query: Query): Promise<readonly Row[]> {
-    return this.#send(query.writes, (connection) => connection.run(query))
+    return this.#send(query.writes, (connection) =>
+      connection.session.isReadCommitted ? connection.run(query) : runAlone(connection, query),
+    )
   }
 
   async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
@@ -56,7 +61,7 @@ class PostgresDriver implements Driver {
   async begin(): Promise<DriverTransaction> {
     const connection = await this.#pool.exclusive()
     // Not awaited: the first statement travels with it, and fails with it.
-    const begun = connection.command('BEGIN')
+    const begun = connection.command(BEGIN)
     begun.catch(() => {})
     const finish = async (command: 'COMMIT' | 'ROLLBACK') => {
       try {
@@ -122,12 +127,18 @@ class PostgresDriver implements Driver {
  * not be owned; where a query fails, the server turns COMMIT into ROLLBACK.
  */
 async function inOneFlight(connection: PostgresConnection, queries: readonly Query[]): Promise<(readonly Row[])[]> {
-  const sent = Promise.all([connection.command('BEGIN'), ...queries.map((query) => connection.run(query))])
+  const sent = Promise.all([connection.command(BEGIN), ...queries.map((query) => connection.run(query))])
   const [results, end] = await Promise.allSettled([sent, connection.command('COMMIT')])
   if (results.status === 'rejected') throw results.reason
   if (end.status === 'rejected') throw end.reason
   if (end.value !== 'COMMIT') throw rolledBack()
   const [, ...rows] = results.value
+  return rows
+}
+
+/** Runs one statement in a transaction of its own, whose isolation is said. */
+async function runAlone(connection: PostgresConnection, query: Query): Promise<readonly Row[]> {
+  const [rows = []] = await inOneFlight(connection, [query])
   return rows
 }
 

@@ -10,6 +10,17 @@ export function noAnswer(): StorageError {
   return new StorageError('CONNECTION_FAILED', message, { retryable: true })
 }
 
+export function notUtf8(encoding: string): StorageError {
+  const message = `The PostgreSQL database has the encoding ${encoding}: create one with ENCODING 'UTF8', or most characters are refused`
+  return new StorageError('CONNECTION_FAILED', message, { details: { encoding } })
+}
+
+export function transactionPooler(): StorageError {
+  const message =
+    'A pooler in transaction mode stands in front of PostgreSQL: set options.prepare: false, or let the pooler keep sessions'
+  return new StorageError('CONNECTION_FAILED', message)
+}
+
 interface Meaning {
   code: StorageErrorCode
   message: string
@@ -112,11 +123,25 @@ export function wasRolledBack(error: unknown): boolean {
 export function connectionFailed(error: unknown): StorageError {
   const meaning = postgresError(error)
   if (meaning.code === 'CONNECTION_FAILED') return meaning
+  const refused = /unsupported startup parameter: (\w+)/.exec(error instanceof Error ? error.message : '')?.[1]
+  if (refused !== undefined) return refusedParameter(refused, meaning.cause)
   const { code, details, cause } = meaning
   const reason = error instanceof Error ? error.message : String(error)
   const retryable = code === 'CONNECTION_LOST' || (error instanceof Error && 'syscall' in error)
   const message = `The connection to PostgreSQL could not be opened: ${reason}`
   return new StorageError('CONNECTION_FAILED', message, { cause, details, retryable })
+}
+
+/** The options of ours that are sent as startup parameters, which PgBouncer refuses unless it is told to ignore them. */
+const STARTUP_OPTIONS: Readonly<Record<string, string>> = {
+  search_path: 'options.schema',
+  statement_timeout: 'options.statementTimeoutMillis',
+}
+
+function refusedParameter(parameter: string, cause: unknown): StorageError {
+  const option = STARTUP_OPTIONS[parameter] ?? parameter
+  const message = `The pooler refuses ${option} (${parameter}): leave the option out, and set it for the role: ALTER ROLE ... SET ${parameter} = ...`
+  return new StorageError('CONNECTION_FAILED', message, { cause, details: { parameter } })
 }
 
 function factsOf(error: unknown, code: string): Record<string, unknown> {

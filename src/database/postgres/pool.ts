@@ -2,10 +2,12 @@ import { setMaxListeners } from 'node:events'
 import type { PostgresConfig } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
 import { PostgresConnection } from './connection.ts'
-import { noAnswer } from './errors.ts'
+import { noAnswer, transactionPooler } from './errors.ts'
 
 const FIRST_PAUSE_MILLIS = 50
 const LONGEST_PAUSE_MILLIS = 1000
+/** How long a pooler may take to answer a second connection. */
+const POOLER_ANSWER_MILLIS = 1000
 
 interface Waiter {
   take: (connection: PostgresConnection) => void
@@ -39,13 +41,31 @@ export class PostgresPool {
   /** Opens the first connection, so that a wrong address or password shows here and at once. */
   static async open(config: PostgresConfig): Promise<PostgresPool> {
     const pool = new PostgresPool(config)
-    pool.#connections.add(await pool.#connect())
+    const first = await pool.#connect()
+    if (config.prepare && first.session.isPooled && (await pool.#sharesBackend(first))) {
+      await first.close()
+      throw transactionPooler()
+    }
+    pool.#connections.add(first)
     const { idleTimeoutMillis } = config
     if (idleTimeoutMillis > 0) {
       const check = () => pool.#closeIdle()
       pool.#idleTimer = setInterval(check, Math.max(idleTimeoutMillis / 4, 10)).unref()
     }
     return pool
+  }
+
+  /**
+   * Returns true if a second connection reaches the same backend as an idle first one: then a pooler hands backends out
+   * by the transaction, and statements prepared on one are missing on the other.
+   */
+  async #sharesBackend(first: PostgresConnection): Promise<boolean> {
+    // A pooler that keeps sessions may have no backend left for a second one, and would let it wait.
+    const patience = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(POOLER_ANSWER_MILLIS)])
+    const events = { idle: () => {}, gone: () => {} }
+    const second = await PostgresConnection.open(this.#config, events, patience).catch(() => undefined)
+    await second?.close()
+    return second?.session.backendPid === first.session.backendPid
   }
 
   /**
@@ -96,8 +116,10 @@ export class PostgresPool {
       if (best === undefined || connection.load < best.load) best = connection
     }
     if (best === undefined || best.load === 0) return best
-    const more = this.#pause === undefined && this.#connections.size < this.#config.maxConnections
-    return more ? undefined : best
+    const { maxConnections, prepare } = this.#config
+    const more = this.#pause === undefined && this.#connections.size < maxConnections
+    // PgBouncer in transaction mode answers nobody whose statement is pipelined behind another caller's COMMIT.
+    return more || !prepare ? undefined : best
   }
 
   #exhausted(): StorageError {
