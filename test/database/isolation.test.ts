@@ -10,7 +10,9 @@ import { outcomes, quiet, times } from './drivers.ts'
 async function databaseWithDefault(isolation: string): Promise<string> {
   const url = await freshPostgres()
   const sql = postgres(url, { max: 1 })
-  await sql.unsafe(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_isolation = '${isolation}'`)
+  await sql.unsafe(
+    `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_isolation = '${isolation}'`,
+  )
   await sql.end()
   return url
 }
