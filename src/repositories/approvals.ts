@@ -106,7 +106,7 @@ const listPending = pagedQuery({
     pending: ({ approvals }, _: true) => isNull(approvals.respondedAt),
     sessionId: ({ approvals }, sessionId: string) => eq(approvals.sessionId, sessionId),
   },
-  keys: [
+  orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ approvals }) => approvals.createdAt },
     { name: 'id', kind: 'text', column: ({ approvals }) => approvals.id },
   ],

@@ -89,7 +89,7 @@ const listAll = pagedQuery({
   name,
   select: ({ orm, tables }) => orm.select().from(tables.events),
   filters: {},
-  keys: [seq],
+  orderBy: [seq],
 })
 
 const listBy = { runId: listOf('runId'), sessionId: listOf('sessionId'), type: listOf('type') }
@@ -104,7 +104,7 @@ function listOf(by: 'runId' | 'sessionId' | 'type') {
       sessionId: ({ events }, sessionId: string) => notIndexable(eq(events.sessionId, sessionId)),
       type: ({ events }, type: string) => notIndexable(eq(events.type, type)),
     },
-    keys: [seq],
+    orderBy: [seq],
   })
 }
 

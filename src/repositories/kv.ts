@@ -126,7 +126,7 @@ const listEntries = pagedQuery({
     from: ({ kv }, from: string) => gte(kv.key, from),
     before: ({ kv }, before: string) => lt(kv.key, before),
   },
-  keys: [{ name: 'key', kind: 'text', column: ({ kv }) => kv.key }],
+  orderBy: [{ name: 'key', kind: 'text', column: ({ kv }) => kv.key }],
 })
 
 /** How many expired entries are removed at a time. */

@@ -68,7 +68,7 @@ const listKeys = pagedQuery({
     from: ({ lists }, from: string) => gte(lists.key, from),
     before: ({ lists }, before: string) => lt(lists.key, before),
   },
-  keys: [{ name: 'key', kind: 'text', column: ({ lists }) => lists.key }],
+  orderBy: [{ name: 'key', kind: 'text', column: ({ lists }) => lists.key }],
 })
 
 /** Ordered lists of JSON values by key. A list without items is no list. */

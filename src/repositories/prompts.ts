@@ -76,7 +76,7 @@ const listPrompts = pagedQuery({
     from: ({ prompts }, from: string) => gte(prompts.name, from),
     before: ({ prompts }, before: string) => lt(prompts.name, before),
   },
-  keys: [{ name: 'name', kind: 'text', column: ({ prompts }) => prompts.name }],
+  orderBy: [{ name: 'name', kind: 'text', column: ({ prompts }) => prompts.name }],
 })
 
 /** Prompts by name. */

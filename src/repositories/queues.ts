@@ -90,7 +90,7 @@ const listItems = pagedQuery({
     sessionId: ({ queueItems }, sessionId: string) => eq(queueItems.sessionId, sessionId),
     queue: ({ queueItems }, queue: string) => eq(queueItems.queue, queue),
   },
-  keys: [{ name: 'position', kind: 'integer', column: ({ queueItems }) => queueItems.position }],
+  orderBy: [{ name: 'position', kind: 'integer', column: ({ queueItems }) => queueItems.position }],
 })
 
 /**

@@ -52,7 +52,7 @@ const listAllowed = pagedQuery({
   name: 'allowedTools',
   select: ({ orm, tables: { allowedTools: a } }) => orm.select({ tool: a.tool }).from(a),
   filters: { scope: ({ allowedTools }, scope: string) => eq(allowedTools.scope, scope) },
-  keys: [{ name: 'tool', kind: 'text', column: ({ allowedTools }) => allowedTools.tool }],
+  orderBy: [{ name: 'tool', kind: 'text', column: ({ allowedTools }) => allowedTools.tool }],
 })
 
 interface Preferences {

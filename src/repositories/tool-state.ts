@@ -58,7 +58,7 @@ const listEntries = pagedQuery({
     from: ({ toolState }, from: string) => gte(toolState.key, from),
     before: ({ toolState }, before: string) => lt(toolState.key, before),
   },
-  keys: [{ name: 'key', kind: 'text', column: ({ toolState }) => toolState.key }],
+  orderBy: [{ name: 'key', kind: 'text', column: ({ toolState }) => toolState.key }],
 })
 
 /** What tools keep between their calls: JSON by key, each tool in a namespace of its own. */

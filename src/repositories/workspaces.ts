@@ -115,7 +115,7 @@ const listWorkspaces = pagedQuery({
   name: 'workspaces',
   select: ({ orm, tables }) => orm.select().from(tables.workspaces),
   filters: {},
-  keys: [
+  orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ workspaces }) => workspaces.createdAt },
     { name: 'id', kind: 'text', column: ({ workspaces }) => workspaces.id },
   ],

@@ -69,7 +69,7 @@ const listing = {
     return orm.select(blobRecordColumns(tables)).from(b).innerJoin(c, eq(c.hash, b.hash))
   },
   filters: { now: (tables: Tables, now: Date) => notExpired(tables.blobs, now) },
-  keys: [
+  orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ blobs }: Tables) => blobs.createdAt },
     { name: 'id', kind: 'text', column: ({ blobs }: Tables) => blobs.id },
   ],

@@ -19,7 +19,7 @@ interface Listing<Filters extends object, Item extends object> {
   /** A value may be a list, such as that of an IN. */
   filters: { [K in keyof Filters]-?: (tables: Tables, value: NonNullable<Filters[K]>) => SQL }
   /** The order, most significant first; the last makes it unique. The item's properties of the same names feed the cursor. */
-  keys: readonly { name: keyof Item & string; kind: KeyKind; column: (tables: Tables) => PgColumn }[]
+  orderBy: readonly { name: keyof Item & string; kind: KeyKind; column: (tables: Tables) => PgColumn }[]
 }
 
 /** What drizzle's select is before `where`, seen from here. */
@@ -68,7 +68,7 @@ const CURSOR = 'cursor_'
 
 /** `names` are those of the filters, each with the names of its placeholders: several where its value is a list. */
 function compile<Filters extends object, Item extends object>(
-  { select, partition, filters, keys }: Listing<Filters, Item>,
+  { select, partition, filters, orderBy }: Listing<Filters, Item>,
   names: (readonly [filter: keyof Filters, placeholders: string | string[]])[],
   order: Order,
   hasCursor: boolean,
@@ -78,34 +78,34 @@ function compile<Filters extends object, Item extends object>(
       const placeholder = Array.isArray(name) ? name.map((item) => arg[item]) : arg[name]
       return filters[filter](db.tables, placeholder as NonNullable<Filters[typeof filter]>) // passes for the value
     })
-    const { condition, orderBy } = keyset(db.dialect, {
-      columns: keys.map(({ column }) => column(db.tables)),
+    const page = keyset(db.dialect, {
+      columns: orderBy.map(({ column }) => column(db.tables)),
       order,
-      after: hasCursor ? keys.map(({ name }) => arg[CURSOR + name]) : undefined,
+      after: hasCursor ? orderBy.map(({ name }) => arg[CURSOR + name]) : undefined,
       partition: partition && { column: partition(db.tables), value: arg.partition },
     })
     return select(db)
-      .where(and(...conditions, condition))
-      .orderBy(...orderBy)
+      .where(and(...conditions, page.condition))
+      .orderBy(...page.orderBy)
       .limit(arg.limit as number)
   })
 }
 
-type Marked<Item extends object> = Pick<Listing<object, Item>, 'name' | 'keys'>
+type Marked<Item extends object> = Pick<Listing<object, Item>, 'name' | 'orderBy'>
 
 /** The cursor of what follows an item. */
-export function cursorOf<Item extends object>({ name, keys }: Marked<Item>, item: Item): string {
-  const values = keys.map(({ name }) => {
+export function cursorOf<Item extends object>({ name, orderBy }: Marked<Item>, item: Item): string {
+  const values = orderBy.map(({ name }) => {
     const value: unknown = item[name]
     return value instanceof Date ? value.getTime() : value
   })
   return Buffer.from(JSON.stringify([name, ...values])).toString('base64url')
 }
 
-function decodeCursor<Item extends object>({ name, keys }: Marked<Item>, cursor: string): Record<string, unknown> {
+function decodeCursor<Item extends object>({ name, orderBy }: Marked<Item>, cursor: string): Record<string, unknown> {
   const [mark, ...values] = parseArray(Buffer.from(cursor, 'base64url').toString()) ?? []
-  const decoded = keys.map(({ name: key, kind }, i) => [CURSOR + key, keyValue(kind, values[i])] as const)
-  if (mark !== name || values.length !== keys.length || decoded.some(([, value]) => value === undefined)) {
+  const decoded = orderBy.map(({ name: key, kind }, i) => [CURSOR + key, keyValue(kind, values[i])] as const)
+  if (mark !== name || values.length !== orderBy.length || decoded.some(([, value]) => value === undefined)) {
     throw invalidInput([{ path: 'options.cursor', message: 'must be the nextCursor of a page of the same list' }])
   }
   return Object.fromEntries(decoded)

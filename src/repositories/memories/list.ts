@@ -34,7 +34,7 @@ const listAll = pagedQuery({
   name,
   select: ({ orm, tables }) => orm.select(memoryColumns(tables)).from(tables.memories),
   filters,
-  keys: [
+  orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ memories }) => memories.createdAt },
     { name: 'id', kind: 'text', column: ({ memories }) => memories.id },
   ],
@@ -54,7 +54,7 @@ const listTagged = pagedQuery({
   },
   partition: ({ memoryTags }) => memoryTags.tag,
   filters: { ...filters, also: (tables, tags: string[]) => notIndexable(hasAll(tables, tags)) },
-  keys: newest,
+  orderBy: newest,
 })
 
 function hasAll({ memories: m, memoryTags: t }: Tables, tags: string[]): SQL {
@@ -111,5 +111,5 @@ async function merged(lists: Promise<Page<Memory>>[], limit = DEFAULT_LIMIT): Pr
   const items = all.slice(0, limit)
   const last = items.at(-1)
   const more = all.length > limit || pages.some(({ nextCursor }) => nextCursor !== undefined)
-  return more && last ? { items, nextCursor: cursorOf({ name, keys: newest }, last) } : { items }
+  return more && last ? { items, nextCursor: cursorOf({ name, orderBy: newest }, last) } : { items }
 }

@@ -92,7 +92,7 @@ const listSummaries = pagedQuery({
     now: ({ sessions }, now: Date) => notExpired(sessions, now),
     ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
   },
-  keys: [
+  orderBy: [
     { name: 'lastActiveAt', kind: 'instant', column: ({ sessions }) => sessions.lastActiveAt },
     { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
   ],
