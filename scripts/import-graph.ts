@@ -43,8 +43,8 @@ function folderOf(file: string): string {
   return file.split('/')[1] ?? ''
 }
 
-/** By folder, the folders and files of `src/` that biome.json keeps it from importing. */
-function forbiddenFolders(root: string): Map<string, Set<string>> {
+/** Returns, by folder, the folders and files of `src/` that biome.json keeps it from importing. */
+export function forbiddenFolders(root: string): Map<string, Set<string>> {
   const { overrides } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8')) as {
     overrides: {
       includes: string[]
