@@ -59,12 +59,14 @@ export type { Repositories } from './repositories/repositories.ts'
 export type { Sessions } from './repositories/sessions/sessions.ts'
 export {
   type ForkOptions,
+  type ListSessionsOptions,
   type Session,
   type SessionInput,
   type SessionPatch,
   type SessionSummary,
   sessionInputSchema,
   sessionPatchSchema,
+  type UpdateSessionOptions,
 } from './repositories/sessions/types.ts'
 export {
   type ToolExecution,

@@ -27,6 +27,7 @@ it.each([
 it('proseProblems() asks for a verb only of what is called', () => {
   expect(rulesOf('The newest row.', 'interface Row {}')).toEqual([])
   expect(rulesOf('The newest row.', 'newest(): Row')).toEqual(['verb'])
+  expect(rulesOf('@internal', 'constructor(db: Db) {')).toEqual([])
 })
 
 it('importCycles() finds a cycle of type imports', () => {

@@ -7,8 +7,8 @@ import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
-import { inLivingSession } from '../sessions/living.ts'
-import { isWriteConflict, replacingExpired } from '../sessions/removal.ts'
+import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
+import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { mentionsOfNew } from './references.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
@@ -102,7 +102,7 @@ export async function appendMessages(
   } catch (error) {
     if (!isWriteConflict(error)) throw error
     // A session that has expired gives no seq; the conversation starts anew.
-    return replacingExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now))
+    return retryWithoutExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now))
   }
 }
 
@@ -141,5 +141,5 @@ async function selectMessages(db: Db, sessionId: string, ids: string[], now: Dat
   return db.orm
     .select()
     .from(m)
-    .where(and(eq(m.sessionId, sessionId), inArray(m.id, ids), inLivingSession(db.tables, sessionId, now)))
+    .where(and(eq(m.sessionId, sessionId), inArray(m.id, ids), inUnexpiredSession(db.tables, sessionId, now)))
 }

@@ -6,8 +6,8 @@ import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { eachIdOnce, idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
-import { inLivingSession } from '../sessions/living.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
+import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { appendMessages, MAX_APPEND } from './append.ts'
 import { popMessage, truncateMessages } from './removal.ts'
 import {
@@ -39,7 +39,7 @@ const selectMessage = statement(({ orm, tables }, arg: { sessionId: string; id: 
   return orm
     .select()
     .from(m)
-    .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inLivingSession(tables, arg.sessionId, arg.now)))
+    .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inUnexpiredSession(tables, arg.sessionId, arg.now)))
 })
 
 interface Range {
@@ -64,7 +64,7 @@ function rangeStatement(order: Order) {
           eq(m.sessionId, arg.sessionId),
           gt(m.seq, arg.after),
           lt(m.seq, arg.before),
-          inLivingSession(tables, arg.sessionId, arg.now),
+          inUnexpiredSession(tables, arg.sessionId, arg.now),
         ),
       )
       .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))

@@ -4,7 +4,7 @@ import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
-import { inLivingSession } from '../sessions/living.ts'
+import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import type { Message } from './types.ts'
 
 interface Target {
@@ -36,7 +36,7 @@ const uncountAfter = statement(({ orm, tables }, arg: Target & { afterSeq: numbe
 })
 
 const deleteAfter = statement(({ orm, tables }, arg: Target & { afterSeq: number }) =>
-  orm.delete(tables.messages).where(and(after(tables, arg), inLivingSession(tables, arg.sessionId, arg.now))),
+  orm.delete(tables.messages).where(and(after(tables, arg), inUnexpiredSession(tables, arg.sessionId, arg.now))),
 )
 
 const deleteLast = statement(({ orm, tables }, arg: Target) => {
@@ -44,7 +44,7 @@ const deleteLast = statement(({ orm, tables }, arg: Target) => {
   const last: SQL = sql`(select max(${m.seq}) from ${m} where ${eq(m.sessionId, arg.sessionId)})`
   return orm
     .delete(m)
-    .where(and(eq(m.sessionId, arg.sessionId), eq(m.seq, last), inLivingSession(tables, arg.sessionId, arg.now)))
+    .where(and(eq(m.sessionId, arg.sessionId), eq(m.seq, last), inUnexpiredSession(tables, arg.sessionId, arg.now)))
     .returning()
 })
 

@@ -1,7 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, type Statement, statement } from '../../database/statement.ts'
-import { inLivingSession } from '../sessions/living.ts'
+import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { mentionsOfChanged } from './references.ts'
 import type { Message } from './types.ts'
 
@@ -19,7 +19,7 @@ function updateOf(fields: readonly (keyof Patch)[]): Statement<Target & Patch, M
     return orm
       .update(m)
       .set({ id: arg.id, ...Object.fromEntries(fields.map((field) => [field, arg[field]])) }) // the id: for no fields
-      .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inLivingSession(tables, arg.sessionId, arg.now)))
+      .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inUnexpiredSession(tables, arg.sessionId, arg.now)))
       .returning()
   })
   statements.set(fields.join(), made)

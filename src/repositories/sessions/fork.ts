@@ -4,8 +4,8 @@ import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { SessionSummary } from './types.ts'
 
-/** Locks the original: none of its messages, or of their references, goes while they are copied. */
-const holdOriginal = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
+/** Locks the original, so that none of its messages and blob mentions is removed while they are copied. */
+const lockOriginal = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
   orm
     .update(s)
     .set({ lastSeq: sql`${s.lastSeq}` })
@@ -57,7 +57,8 @@ const copyMessages = statement(
     ),
 )
 
-const copyReferences = statement(({ orm, tables: { blobRefs: r, messages: m } }, arg: { id: string; newId: string }) =>
+/** Copies the blob mentions of the messages that were copied. */
+const copyMentions = statement(({ orm, tables: { blobRefs: r, messages: m } }, arg: { id: string; newId: string }) =>
   orm.insert(r).select(
     orm
       .select({ blobId: r.blobId, sessionId: m.sessionId, messageId: r.messageId })
@@ -67,12 +68,13 @@ const copyReferences = statement(({ orm, tables: { blobRefs: r, messages: m } },
   ),
 )
 
-/** Sets the counters of a new copy from its messages. */
-const countCopied = statement(({ orm, tables: { messages, sessions } }, arg: { newId: string }) => {
-  const copied = (what: SQL) => sql`(select ${what} from ${messages} where ${messages.sessionId} = ${arg.newId})`
+/** Sets the counters of the copy from its messages. */
+const setCounters = statement(({ orm, tables: { messages, sessions } }, arg: { newId: string }) => {
+  const ofMessages = (aggregate: SQL) =>
+    sql`(select ${aggregate} from ${messages} where ${messages.sessionId} = ${arg.newId})`
   return orm
     .update(sessions)
-    .set({ lastSeq: copied(sql`coalesce(max(${messages.seq}), 0)`), messageCount: copied(sql`count(*)`) })
+    .set({ lastSeq: ofMessages(sql`coalesce(max(${messages.seq}), 0)`), messageCount: ofMessages(sql`count(*)`) })
     .where(eq(sessions.id, arg.newId))
     .returning()
 })
@@ -86,15 +88,15 @@ interface Fork {
   now: Date
 }
 
-/** Copies a session, its messages and their blob references, in one transaction; undefined where there is none. */
+/** Copies a session, its messages and their blob mentions, in one transaction. Returns undefined if there is no such session. */
 export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork): Promise<SessionSummary | undefined> {
   return db.transaction(async (tx) => {
-    if ((await holdOriginal.first(tx, { id, now })) === undefined) return undefined
+    if ((await lockOriginal.first(tx, { id, now })) === undefined) return undefined
     const [, , , [copy]] = await batch(tx, [
       copySession.with({ id, newId, title: title ?? null, keepTitle: title === undefined, now }),
       copyMessages.with({ id, newId, throughSeq }),
-      copyReferences.with({ id, newId }),
-      countCopied.with({ newId }),
+      copyMentions.with({ id, newId }),
+      setCounters.with({ newId }),
     ])
     return copy
   })

@@ -5,8 +5,8 @@ import { batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 
-/** What belongs to a session without a foreign key that says so. */
-const OWNED = [
+/** The tables whose rows belong to a session although no foreign key says so, each with the column of the session's id. */
+const OWNED_TABLES = [
   ({ events }: Tables) => [events, events.sessionId] as const,
   ({ queues }: Tables) => [queues, queues.sessionId] as const,
   ({ approvals }: Tables) => [approvals, approvals.sessionId] as const,
@@ -15,20 +15,20 @@ const OWNED = [
   ({ toolPreferences }: Tables) => [toolPreferences, toolPreferences.scope] as const,
 ]
 
-/** What the cache may hold of a session and of what belongs to it. */
+/** Returns the cache keys of a session and of every row that belongs to it. A write that creates or removes a session invalidates them. */
 export function cachedRowsOf(id: string): RowKey[] {
   return ['sessions', 'approvalStates', 'toolPreferences'].map((table) => [table, id])
 }
 
-/** Names a session among those that have its id one after the other: they are created at different times. */
+/** Returns a name that distinguishes the sessions that reuse one id, by their creation time. */
 export function incarnationOf({ id, createdAt }: { id: string; createdAt: Date }): string {
   return `${createdAt.getTime()} ${id}`
 }
 
-const deleteOwned = OWNED.map((owned) =>
+const deleteOwnedRows = OWNED_TABLES.map((ownedTable) =>
   statement(({ orm, tables }, arg: { id: string }) => {
-    const [table, column] = owned(tables)
-    return orm.delete(table).where(eq(column, arg.id))
+    const [table, sessionId] = ownedTable(tables)
+    return orm.delete(table).where(eq(sessionId, arg.id))
   }),
 )
 
@@ -36,39 +36,45 @@ const deleteSession = statement(({ orm, tables: { sessions } }, arg: { id: strin
   orm.delete(sessions).where(eq(sessions.id, arg.id)).returning({ expiresAt: sessions.expiresAt }),
 )
 
-const deleteExpired = statement(({ orm, tables: { sessions } }, arg: { id: string; now: Date }) =>
+const deleteSessionIfExpired = statement(({ orm, tables: { sessions } }, arg: { id: string; now: Date }) =>
   orm
     .delete(sessions)
     .where(and(eq(sessions.id, arg.id), lte(sessions.expiresAt, arg.now)))
     .returning({ id: sessions.id }),
 )
 
-const selectExpired = statement(({ orm, tables: { sessions } }, arg: { now: Date; limit: number }) =>
+const selectExpiredIds = statement(({ orm, tables: { sessions } }, arg: { now: Date; limit: number }) =>
   orm
     .select({ id: sessions.id })
     .from(sessions)
     .where(lte(sessions.expiresAt, arg.now))
-    .orderBy(sessions.expiresAt) // so that PostgreSQL takes the index, and not the first rows that it finds
+    .orderBy(sessions.expiresAt) // so that PostgreSQL takes the index instead of the first rows it finds
     .limit(arg.limit),
 )
 
-/** How many expired sessions are read at a time. */
-const EXPIRED_AT_ONCE = 100
+/** How many ids of expired sessions are read at a time. */
+const EXPIRED_BATCH_SIZE = 100
 
-/** Removes a session and all that belongs to it, in one transaction; its expiry, or undefined where there was none. */
+/**
+ * Removes a session and everything that belongs to it, in one transaction. Returns the session's expiry, or undefined if
+ * there was no such session.
+ */
 export async function removeSession(db: Db, id: string): Promise<{ expiresAt: Date | null } | undefined> {
-  const [[removed]] = await batch(db, [deleteSession.with({ id }), ...deleteOwned.map((owned) => owned.with({ id }))])
+  const [[removed]] = await batch(db, [
+    deleteSession.with({ id }),
+    ...deleteOwnedRows.map((deleteRows) => deleteRows.with({ id })),
+  ])
   return removed
 }
 
-/** The same where the session has expired; whether it had. */
-export function removeExpiredSession(db: Db, id: string, now: Date): Promise<boolean> {
+/** Removes a session and everything that belongs to it if the session has expired. Returns true if it had. */
+export function removeIfExpired(db: Db, id: string, now: Date): Promise<boolean> {
   return db.transaction(async (tx) => {
-    const removed = await deleteExpired.first(tx, { id, now })
+    const removed = await deleteSessionIfExpired.first(tx, { id, now })
     if (removed !== undefined) {
       await batch(
         tx,
-        deleteOwned.map((owned) => owned.with({ id })),
+        deleteOwnedRows.map((deleteRows) => deleteRows.with({ id })),
       )
     }
     return removed !== undefined
@@ -76,10 +82,10 @@ export function removeExpiredSession(db: Db, id: string, now: Date): Promise<boo
 }
 
 /**
- * Runs `write`, which takes the place of session `id`. Where the database refuses it, an expired session may be in the
- * way that maintenance has not removed yet: that is removed, here or by another caller, and `write` runs once more.
+ * Runs `write`, which creates session `id` or appends to it. If the write conflicts, removes an expired session of that
+ * id, which maintenance has not removed yet, and retries once. Another caller may remove it first.
  */
-export async function replacingExpired<T>(
+export async function retryWithoutExpired<T>(
   db: Db,
   { id, now }: { id: string; now: Date },
   write: () => Promise<T>,
@@ -88,21 +94,24 @@ export async function replacingExpired<T>(
     return await write()
   } catch (error) {
     if (!isWriteConflict(error)) throw error
-    await removeExpiredSession(db, id, now)
+    await removeIfExpired(db, id, now)
     return write()
   }
 }
 
-/** Whether the database has refused a write for what is there already. */
+/**
+ * Returns true if a row that exists already may be why the database refused a write: ALREADY_EXISTS for a taken id,
+ * DATABASE_FAILED for an append to an expired session, which yields no seq.
+ */
 export function isWriteConflict(error: unknown): boolean {
   return error instanceof StorageError && ['ALREADY_EXISTS', 'DATABASE_FAILED'].includes(error.code)
 }
 
-/** The ids of expired sessions, which are removed as they go. */
-export async function* expiredSessions(db: Db, now: Date): AsyncGenerator<string> {
+/** Yields the ids of expired sessions, in batches. The caller removes each session before it asks for the next id. */
+export async function* expiredSessionIds(db: Db, now: Date): AsyncGenerator<string> {
   for (;;) {
-    const expired = await selectExpired.all(db, { now, limit: EXPIRED_AT_ONCE })
+    const expired = await selectExpiredIds.all(db, { now, limit: EXPIRED_BATCH_SIZE })
     for (const { id } of expired) yield id
-    if (expired.length < EXPIRED_AT_ONCE) return
+    if (expired.length < EXPIRED_BATCH_SIZE) return
   }
 }

@@ -3,26 +3,32 @@ import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
-import { pagedQuery } from '../../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../../database/paging/page.ts'
-import { statement } from '../../database/statement.ts'
+import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
-import type { Tables } from '../../schema/tables.ts'
-import type { JsonObject } from '../../schema/values.ts'
 import { idSchema, MAX_INTEGER, parseInput, positionSchema, versionSchema } from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { forkSession } from './fork.ts'
 import {
   cachedRowsOf,
-  expiredSessions,
+  expiredSessionIds,
   incarnationOf,
-  removeExpiredSession,
+  removeIfExpired,
   removeSession,
-  replacingExpired,
+  retryWithoutExpired,
 } from './removal.ts'
 import {
+  insertSession,
+  listSummaries,
+  lockAndRaiseVersion,
+  selectSession,
+  selectSummary,
+  sessionColumns,
+  updateMetadata,
+} from './statements.ts'
+import {
   type ForkOptions,
+  type ListSessionsOptions,
   type Session,
   type SessionInput,
   type SessionPatch,
@@ -30,91 +36,18 @@ import {
   sessionInputSchema,
   sessionPatchSchema,
   titleSchema,
+  type UpdateSessionOptions,
 } from './types.ts'
 
-const forkSchema = z.strictObject({
+const forkOptionsSchema = z.strictObject({
   id: idSchema.optional(),
   title: titleSchema.optional(),
   throughSeq: positionSchema.optional(),
 })
-
 const updateOptionsSchema = z.strictObject({ ifVersion: versionSchema.optional() })
-const listSchema = z.strictObject({
-  ownerId: idSchema.optional(),
-  ...pageSchema.shape,
-})
+const listOptionsSchema = z.strictObject({ ownerId: idSchema.optional(), ...pageSchema.shape })
 
-/** What `get` returns; the columns that an append touches are not among them. */
-const sessionColumns = ({ sessions: s }: Tables) => ({
-  id: s.id,
-  title: s.title,
-  ownerId: s.ownerId,
-  metadata: s.metadata,
-  version: s.version,
-  parentId: s.parentId,
-  createdAt: s.createdAt,
-  updatedAt: s.updatedAt,
-  expiresAt: s.expiresAt,
-})
-
-const insertSession = statement(({ orm, tables }, arg: Omit<Session, 'parentId'>) =>
-  orm
-    .insert(tables.sessions)
-    .values({ ...fields(arg), parentId: null, lastSeq: 0, messageCount: 0, lastActiveAt: arg.createdAt })
-    .onConflictDoNothing()
-    .returning(sessionColumns(tables)),
-)
-
-/** A statement's arguments are placeholders: they are named, one by one. */
-function fields(arg: Omit<Session, 'parentId'>): Omit<Session, 'parentId'> {
-  const { id, title, ownerId, metadata, version, createdAt, updatedAt, expiresAt } = arg
-  return { id, title, ownerId, metadata, version, createdAt, updatedAt, expiresAt }
-}
-
-const selectSession = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
-  orm
-    .select(sessionColumns(tables))
-    .from(tables.sessions)
-    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
-)
-
-const selectSummary = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
-  orm
-    .select()
-    .from(tables.sessions)
-    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
-)
-
-const listSummaries = pagedQuery({
-  name: 'sessions',
-  select: ({ orm, tables }) => orm.select().from(tables.sessions),
-  filters: {
-    now: ({ sessions }, now: Date) => notExpired(sessions, now),
-    ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
-  },
-  orderBy: [
-    { name: 'lastActiveAt', kind: 'instant', column: ({ sessions }) => sessions.lastActiveAt },
-    { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
-  ],
-})
-
-const lockMetadata = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
-  orm
-    .update(s)
-    .set({ version: sql`${s.version} + 1`, updatedAt: arg.now })
-    .where(and(eq(s.id, arg.id), notExpired(s, arg.now)))
-    .returning({ metadata: s.metadata }),
-)
-
-const writeMetadata = statement(({ orm, tables }, arg: { id: string; metadata: JsonObject }) =>
-  orm
-    .update(tables.sessions)
-    .set({ metadata: arg.metadata })
-    .where(eq(tables.sessions.id, arg.id))
-    .returning(sessionColumns(tables)),
-)
-
-/** Conversations, their fields and their lists. Messages are in `messages`. */
+/** Sessions: conversations, without their messages, which are in `storage.messages`. */
 export class Sessions {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -125,7 +58,18 @@ export class Sessions {
     this.#context = context
   }
 
-  /** Creates a session; the id is random unless given. Errors: ALREADY_EXISTS, INVALID_INPUT. Repeat only with an id. */
+  /**
+   * Creates a session. Safe to repeat with an `id`: the repeat fails with ALREADY_EXISTS.
+   *
+   * @throws {ALREADY_EXISTS} when there is a session with this id.
+   * @throws {INVALID_INPUT} when a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const session = await storage.sessions.create({ title: 'Trip to Oslo', ownerId: 'ada' })
+   * console.log(session.version) // 1
+   * ```
+   */
   async create(input: SessionInput = {}): Promise<Session> {
     const {
       id = randomUUID(),
@@ -141,12 +85,22 @@ export class Sessions {
       if (inserted === undefined) throw alreadyExists(id)
       return inserted
     }
-    const create = () => replacingExpired(this.#db, { id, now }, insert)
+    const create = () => retryWithoutExpired(this.#db, { id, now }, insert)
     const outcomeOf = (session: Session) => ({ created: true, incarnation: incarnationOf(session) })
     return this.#context.cache.writeIfNew(cachedRowsOf(id), create, outcomeOf)
   }
 
-  /** The session, or undefined. Cached. */
+  /**
+   * Returns a session, or undefined if there is none. Cached.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.sessions.create({ id: 'chat', title: 'Trip to Oslo' })
+   * console.log((await storage.sessions.get('chat'))?.title) // Trip to Oslo
+   * ```
+   */
   async get(id: string): Promise<Session | undefined> {
     parseInput(idSchema, id, 'id')
     return this.#context.cache.read('sessions', id, (db = this.#db) =>
@@ -155,10 +109,20 @@ export class Sessions {
   }
 
   /**
-   * Changes the given fields; null empties one, undefined leaves it. `ifVersion` refuses where someone else came first.
-   * Errors: NOT_FOUND, VERSION_CONFLICT, INVALID_INPUT. Safe to repeat, though the version rises.
+   * Changes the given fields of a session: null empties a field, undefined leaves it. Safe to repeat without
+   * `ifVersion`, though each call raises the version.
+   *
+   * @throws {NOT_FOUND} when there is no such session.
+   * @throws {VERSION_CONFLICT} when the session is not at version `ifVersion`.
+   * @throws {INVALID_INPUT} when a field or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id, version } = await storage.sessions.create({ title: 'Trip' })
+   * await storage.sessions.update(id, { title: 'Trip to Oslo' }, { ifVersion: version })
+   * ```
    */
-  async update(id: string, patch: SessionPatch, options: { ifVersion?: number | undefined } = {}): Promise<Session> {
+  async update(id: string, patch: SessionPatch, options: UpdateSessionOptions = {}): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const values = parseInput(sessionPatchSchema, patch, 'patch')
     const { ifVersion } = parseInput(updateOptionsSchema, options, 'options')
@@ -182,17 +146,29 @@ export class Sessions {
   }
 
   async #notUpdated(id: string, ifVersion: number | undefined): Promise<StorageError> {
-    const there = await selectSession.first(this.#db, { id, now: this.#context.now() })
-    if (there === undefined) return notFound(id)
-    const details = { id, expected: ifVersion, actual: there.version }
+    const current = await selectSession.first(this.#db, { id, now: this.#context.now() })
+    if (current === undefined) return notFound(id)
+    const details = { id, expected: ifVersion, actual: current.version }
     return new StorageError(
       'VERSION_CONFLICT',
-      `The session is at version ${there.version}, not ${ifVersion}: read it again`,
+      `The session is at version ${current.version}, not ${ifVersion}: read it again`,
       { details },
     )
   }
 
-  /** Whether there was one. Removes, in one transaction, all that belongs to it: messages, events, queues, approvals and tool preferences. */
+  /**
+   * Removes a session and, in the same transaction, everything that belongs to it: messages, events, queues, approvals,
+   * allowed tools and tool preferences. Returns true if the session existed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * console.log(await storage.sessions.delete('chat')) // true
+   * console.log(await storage.messages.latest('chat', 10)) // []
+   * ```
+   */
   async delete(id: string): Promise<boolean> {
     parseInput(idSchema, id, 'id')
     const removed = await this.#context.cache.write(cachedRowsOf(id), () => removeSession(this.#db, id))
@@ -200,57 +176,106 @@ export class Sessions {
   }
 
   /**
-   * Sets the patch's properties in the metadata; one that is undefined is removed. Atomic: concurrent merges lose
-   * nothing. Errors: NOT_FOUND, INVALID_INPUT. Safe to repeat.
+   * Sets the properties of `patch` in the session's metadata, and removes those that are undefined in `patch`. Atomic:
+   * concurrent merges lose nothing. Safe to repeat, though each call raises the version.
+   *
+   * @throws {NOT_FOUND} when there is no such session.
+   * @throws {INVALID_INPUT} when the id is not valid or `patch` is not a JSON object.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.sessions.create({ metadata: { mood: 'curious', language: 'de' } })
+   * const { metadata } = await storage.sessions.mergeMetadata(id, { mood: undefined, language: 'en' })
+   * console.log(metadata) // { language: 'en' }
+   * ```
    */
   async mergeMetadata(id: string, patch: object): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const checked = parseInput(jsonObjectSchema, patch, 'patch')
     const merge = () =>
       this.#db.transaction(async (tx) => {
-        const locked = await lockMetadata.first(tx, { id, now: this.#context.now() })
-        return locked && writeMetadata.first(tx, { id, metadata: mergeJson(locked.metadata, checked) })
+        const locked = await lockAndRaiseVersion.first(tx, { id, now: this.#context.now() })
+        return locked && updateMetadata.first(tx, { id, metadata: mergeJson(locked.metadata, checked) })
       })
     const merged = await this.#context.cache.write([['sessions', id]], merge)
     if (merged === undefined) throw notFound(id)
     return merged
   }
 
-  /** The session with its counters, or undefined. Not cached. */
+  /**
+   * Returns a session with its counters, or undefined if there is none. Not cached.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * console.log((await storage.sessions.summary('chat'))?.messageCount) // 1
+   * ```
+   */
   async summary(id: string): Promise<SessionSummary | undefined> {
     parseInput(idSchema, id, 'id')
     return selectSummary.first(this.#db, { id, now: this.#context.now() })
   }
 
-  /** Sessions, the most recently active first. */
-  async list(options: { ownerId?: string | undefined } & PageOptions = {}): Promise<Page<SessionSummary>> {
-    const { ownerId, ...page } = parseInput(listSchema, options, 'options')
+  /**
+   * Returns a page of sessions, the most recently active first. Not cached.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.sessions.create({ ownerId: 'ada' })
+   * const { items, nextCursor } = await storage.sessions.list({ ownerId: 'ada', limit: 20 })
+   * console.log(items.length, nextCursor) // 1 undefined
+   * ```
+   */
+  async list(options: ListSessionsOptions = {}): Promise<Page<SessionSummary>> {
+    const { ownerId, ...page } = parseInput(listOptionsSchema, options, 'options')
     return listSummaries(this.#db, { now: this.#context.now(), ownerId }, page, 'desc')
   }
 
   /**
-   * A new session with a copy of the conversation, up to and including `throughSeq`; its `parentId` is `id`. Owner,
-   * metadata and `expiresAt` are those of the original: a copy of what expires does so at the same instant.
-   * Errors: NOT_FOUND, ALREADY_EXISTS, INVALID_INPUT. Repeat only with an id.
+   * Copies a session with its messages into a new session, whose `parentId` is `id`. The copy keeps the owner, metadata
+   * and `expiresAt` of the original. Safe to repeat with an `id` option: the repeat fails with ALREADY_EXISTS.
+   *
+   * @throws {NOT_FOUND} when there is no such session.
+   * @throws {ALREADY_EXISTS} when there is a session with the id of the copy.
+   * @throws {INVALID_INPUT} when the id or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', [
+   *   { role: 'user', content: 'Oslo or Bergen?' },
+   *   { role: 'assistant', content: 'Oslo.' },
+   * ])
+   * const branch = await storage.sessions.fork('chat', { title: 'Bergen after all', throughSeq: 1 })
+   * console.log(branch.messageCount, branch.parentId) // 1 chat
+   * ```
    */
   async fork(id: string, options: ForkOptions = {}): Promise<SessionSummary> {
     parseInput(idSchema, id, 'id')
-    const { id: newId = randomUUID(), title, throughSeq = MAX_INTEGER } = parseInput(forkSchema, options, 'options')
+    const parsed = parseInput(forkOptionsSchema, options, 'options')
+    const { id: newId = randomUUID(), title, throughSeq = MAX_INTEGER } = parsed
     const now = this.#context.now()
     const fork = () => forkSession(this.#db, { id, newId, title, throughSeq, now })
     const copy = await this.#context.cache.write(cachedRowsOf(newId), () =>
-      replacingExpired(this.#db, { id: newId, now }, fork),
+      retryWithoutExpired(this.#db, { id: newId, now }, fork),
     )
     if (copy === undefined) throw notFound(id)
     return copy
   }
 
-  /** Removes expired sessions; how many. For maintenance. @internal */
+  /**
+   * Removes expired sessions with everything that belongs to them. Returns the number removed. Called by maintenance.
+   *
+   * @internal
+   */
   async sweepExpired(): Promise<number> {
     const now = this.#context.now()
     let removed = 0
-    for await (const id of expiredSessions(this.#db, now)) {
-      const remove = () => removeExpiredSession(this.#db, id, now)
+    for await (const id of expiredSessionIds(this.#db, now)) {
+      const remove = () => removeIfExpired(this.#db, id, now)
       if (await this.#context.cache.write(cachedRowsOf(id), remove)) removed++
     }
     return removed

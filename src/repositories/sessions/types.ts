@@ -1,27 +1,32 @@
 import * as z from 'zod'
+import type { PageOptions } from '../../database/paging/page.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { idSchema, instantSchema, textSchema } from '../../validation/input.ts'
 import { jsonObjectSchema } from '../../validation/json.ts'
 
+/** A conversation, or anything else that messages, events, queues and approvals belong to. */
 export interface Session {
   id: string
   title: string | null
   ownerId: string | null
   metadata: JsonObject
-  /** Counts the changes of the session's own fields, from 1; messages do not change it. */
+  /** Counts the changes of the session's own fields, from 1. Messages do not change it. */
   version: number
-  /** The session this one was forked from. */
+  /** The session that this session was forked from. */
   parentId: string | null
   createdAt: Date
+  /** When a field of the session last changed. Messages do not change it. */
   updatedAt: Date
-  /** From then on the session is absent; `maintain()` removes it with all that belongs to it. */
+  /** The session is absent from this time on. `maintain()` removes it with everything that belongs to it. */
   expiresAt: Date | null
 }
 
+/** A session with the counters of its messages. */
 export interface SessionSummary extends Session {
-  /** The seq of the newest message there ever was; 0 before the first. */
+  /** The highest `seq` that a message of the session ever had. 0 before the first message. */
   lastSeq: number
   messageCount: number
+  /** When the session was created, or a message was last appended or removed. */
   lastActiveAt: Date
 }
 
@@ -35,24 +40,40 @@ export const sessionInputSchema = z.strictObject({
   metadata: jsonObjectSchema.optional(),
   expiresAt: instantSchema.nullable().optional(),
 })
+
 export interface SessionInput {
-  /** Random unless given. */
+  /** 1 to 255 bytes. Default: a random UUID. */
   id?: string | undefined
+  /** Up to 1000 characters. Default null. */
   title?: string | null | undefined
+  /** 1 to 255 bytes. Default null. */
   ownerId?: string | null | undefined
+  /** A JSON object. Default `{}`. */
   metadata?: object | undefined
-  /** Default null: it stays. */
+  /** Default null: the session never expires. */
   expiresAt?: Date | null | undefined
 }
 
 export const sessionPatchSchema = sessionInputSchema.omit({ id: true })
+
+/** The fields to change. Null empties a field; undefined leaves it as it is. */
 export type SessionPatch = Omit<SessionInput, 'id'>
 
+export interface UpdateSessionOptions {
+  /** Changes the session only if it is at this version. Default: any version. */
+  ifVersion?: number | undefined
+}
+
+export interface ListSessionsOptions extends PageOptions {
+  /** Only sessions of this owner. Default: all sessions. */
+  ownerId?: string | undefined
+}
+
 export interface ForkOptions {
-  /** Random unless given. */
+  /** The id of the new session. Default: a random UUID. */
   id?: string | undefined
-  /** Default: that of the original. */
+  /** Default: the title of the original. */
   title?: string | null | undefined
-  /** The seq of the last message that is copied. Default: all. */
+  /** Copies messages up to and including this seq. Default: all messages. */
   throughSeq?: number | undefined
 }

@@ -1,0 +1,88 @@
+import { and, eq, sql } from 'drizzle-orm'
+import { notExpired } from '../../database/expiry.ts'
+import { pagedQuery } from '../../database/paging/list-query.ts'
+import { statement } from '../../database/statement.ts'
+import type { Tables } from '../../schema/tables.ts'
+import type { JsonObject } from '../../schema/values.ts'
+import type { Session } from './types.ts'
+
+/** Lists the columns of a `Session`. An append changes none of them, so a cached session stays valid. */
+export const sessionColumns = ({ sessions: s }: Tables) => ({
+  id: s.id,
+  title: s.title,
+  ownerId: s.ownerId,
+  metadata: s.metadata,
+  version: s.version,
+  parentId: s.parentId,
+  createdAt: s.createdAt,
+  updatedAt: s.updatedAt,
+  expiresAt: s.expiresAt,
+})
+
+type NewSession = Omit<Session, 'parentId'>
+
+export const insertSession = statement(
+  ({ orm, tables }, { id, title, ownerId, metadata, version, createdAt, updatedAt, expiresAt }: NewSession) =>
+    orm
+      .insert(tables.sessions)
+      .values({
+        id,
+        title,
+        ownerId,
+        metadata,
+        version,
+        parentId: null,
+        createdAt,
+        updatedAt,
+        expiresAt,
+        lastSeq: 0,
+        messageCount: 0,
+        lastActiveAt: createdAt,
+      })
+      .onConflictDoNothing()
+      .returning(sessionColumns(tables)),
+)
+
+export const selectSession = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
+  orm
+    .select(sessionColumns(tables))
+    .from(tables.sessions)
+    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
+)
+
+export const selectSummary = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
+  orm
+    .select()
+    .from(tables.sessions)
+    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
+)
+
+export const listSummaries = pagedQuery({
+  name: 'sessions',
+  select: ({ orm, tables }) => orm.select().from(tables.sessions),
+  filters: {
+    now: ({ sessions }, now: Date) => notExpired(sessions, now),
+    ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
+  },
+  orderBy: [
+    { name: 'lastActiveAt', kind: 'instant', column: ({ sessions }) => sessions.lastActiveAt },
+    { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
+  ],
+})
+
+/** Raises the version, which locks the row until the transaction ends, and returns the metadata to merge into. */
+export const lockAndRaiseVersion = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
+  orm
+    .update(s)
+    .set({ version: sql`${s.version} + 1`, updatedAt: arg.now })
+    .where(and(eq(s.id, arg.id), notExpired(s, arg.now)))
+    .returning({ metadata: s.metadata }),
+)
+
+export const updateMetadata = statement(({ orm, tables }, arg: { id: string; metadata: JsonObject }) =>
+  orm
+    .update(tables.sessions)
+    .set({ metadata: arg.metadata })
+    .where(eq(tables.sessions.id, arg.id))
+    .returning(sessionColumns(tables)),
+)
