@@ -1,9 +1,9 @@
 import type net from 'node:net'
 import type Postgres from 'postgres'
 import type { PostgresConfig } from '../../config/resolve.ts'
-import { importDriver } from '../../import-driver.ts'
 import type { Query, Row } from '../query.ts'
 import { connectionFailed, connectionLost, noAnswer, notUtf8, postgresError } from './errors.ts'
+import { loadPostgres, onlyOnce, onlySocket } from './internals.ts'
 import { clientOptions, driverValue } from './options.ts'
 import { type Address, addressesOf, closed, connect, connected } from './socket.ts'
 
@@ -51,18 +51,12 @@ export class PostgresConnection {
     this.#socket = socket
     this.#config = config
     this.#events = events
-    let handedOver = false
     const options = {
       ...clientOptions(config),
       host: address.host,
       port: address.port,
       onclose: () => this.#leave(),
-      // In postgres.js' manual, not in its types: a function that returns a connected socket.
-      socket: () => {
-        if (handedOver || socket.destroyed) throw closed()
-        handedOver = true
-        return socket
-      },
+      ...onlySocket(socket, address.host, closed),
     }
     this.#client = 'url' in config.connection ? postgres(config.connection.url, options) : postgres(options)
   }
@@ -76,7 +70,7 @@ export class PostgresConnection {
     events: ConnectionEvents,
     abandoned: AbortSignal,
   ): Promise<PostgresConnection> {
-    const { default: postgres } = await importDriver('postgres', () => import('postgres'))
+    const postgres = await loadPostgres()
     let failure: unknown
     for (const address of addressesOf(config.connection)) {
       const socket = connect(address)
@@ -205,20 +199,4 @@ const SETTINGS = {
   plan_cache_mode: 'force_generic_plan',
   enable_bitmapscan: 'off',
   default_transaction_isolation: 'read committed',
-}
-
-/**
- * postgres.js repeats a statement whose prepared form is out of date, but at the end of what was sent by then: behind
- * COMMIT, outside of its transaction. It notes so in `retried`; here that ends the statement with its error instead.
- */
-function onlyOnce<Q extends object>(query: Q): Q {
-  return Object.defineProperty(query, 'retried', endsTheStatement)
-}
-
-/** One for all queries: with a setter of its own each would be an object of a shape of its own, and slow everywhere. */
-const endsTheStatement: PropertyDescriptor = {
-  set(this: { cancelled: unknown; reject(error: unknown): void }, error: unknown) {
-    this.cancelled = true
-    this.reject(error)
-  },
 }

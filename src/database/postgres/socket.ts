@@ -21,8 +21,6 @@ export function addressesOf(connection: Connection): Address[] {
 /** A socket that is being connected. */
 export function connect({ host, port }: Address): net.Socket {
   const socket = host.startsWith('/') ? net.connect(`${host}/.s.PGSQL.${port}`) : net.connect({ host, port })
-  // postgres.js names the TLS server by it.
-  Object.assign(socket, { host })
   return socket.setNoDelay(true).setKeepAlive(true, 60_000)
 }
 
