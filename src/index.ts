@@ -33,8 +33,10 @@ export {
   type KvEntry,
   type KvSetOptions,
   kvSetOptionsSchema,
+  type ListKeysOptions,
+  type SetIfAbsentOptions,
 } from './repositories/kv.ts'
-export type { Lists } from './repositories/lists.ts'
+export type { ListListsOptions, Lists, ListUpdate } from './repositories/lists.ts'
 export type { Memories } from './repositories/memories/memories.ts'
 export {
   type ListMemoriesOptions,
@@ -54,7 +56,13 @@ export {
   messagePatchSchema,
 } from './repositories/messages/types.ts'
 export { type Prompt, type PromptInput, type Prompts, promptInputSchema } from './repositories/prompts.ts'
-export { type QueueItem, type Queues, queueItemSchema } from './repositories/queues.ts'
+export {
+  type ListQueueOptions,
+  type QueueItem,
+  type QueueItemInput,
+  type Queues,
+  queueItemSchema,
+} from './repositories/queues.ts'
 export type { Repositories } from './repositories/repositories.ts'
 export type { Sessions } from './repositories/sessions/sessions.ts'
 export {

@@ -1,10 +1,11 @@
 import type { RowCache } from '../cache/row-cache.ts'
 
-/** What every repository is given beside its database handle. */
+/** What every repository gets besides its database handle. */
 export interface RepositoryContext {
-  /** The clock that stamps rows and decides what has expired. */
+  /** Returns the current time, which stamps rows and decides what has expired. */
   now(): Date
+  /** The cache of point reads. A write of rows that it may hold goes through it. */
   readonly cache: RowCache
-  /** Called when something was kept that ought to outlive the process, where it does not. */
+  /** Reports that durable data was written to an in-memory database. */
   willBeLost?(): void
 }

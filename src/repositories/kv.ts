@@ -12,28 +12,40 @@ import { keySchema, parseInput, prefixSchema, ttlSecondsSchema, versionSchema } 
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
+/** A value with its key, its version and its times. */
 export interface KvEntry {
   key: string
   value: Json
-  /** Counts the writes of this key, from 1. */
+  /** Counts the writes of this key, from 1. It starts again after the entry has expired or was deleted. */
   version: number
   createdAt: Date
   updatedAt: Date
-  /** From then on the entry is absent. */
+  /** The entry is absent from this time on. Null if it never expires. */
   expiresAt: Date | null
+}
+
+export interface SetIfAbsentOptions {
+  /** How long the entry is kept, in seconds: more than 0, at most 100 years. Default: it never expires. */
+  ttlSeconds?: number | undefined
+}
+
+export interface KvSetOptions extends SetIfAbsentOptions {
+  /** Writes only if the entry is at this version. Default: any version, or no entry. */
+  ifVersion?: number | undefined
 }
 
 export const kvSetOptionsSchema = z.strictObject({
   ttlSeconds: ttlSecondsSchema.optional(),
   ifVersion: versionSchema.optional(),
-})
-export type KvSetOptions = z.input<typeof kvSetOptionsSchema>
+}) satisfies z.ZodType<KvSetOptions>
 const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
 
-const listSchema = z.strictObject({
-  prefix: prefixSchema.optional(),
-  ...pageSchema.shape,
-})
+export interface ListKeysOptions extends PageOptions {
+  /** Only keys that begin with this text. Default: all keys. */
+  prefix?: string | undefined
+}
+
+const listKeysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
 const keysSchema = z.array(keySchema).max(1000)
 
 const selectEntry = statement(({ orm, tables: { kv } }, arg: { key: string; now: Date }) =>
@@ -58,25 +70,26 @@ const selectEntries = rowsStatement(({ orm, tables: { kv } }, rows: { key: strin
     ),
 )
 
-interface Write {
+interface EntryWrite {
   key: string
   value: Json
   now: Date
   expiresAt: Date | null
 }
 
-/** An entry that has expired counts as absent: the write starts it anew. */
-const upsertEntry = statement(({ orm, tables: { kv } }, arg: Write) => {
-  const fresh = (kept: SQL, anew: SQL) => sql`case when ${notExpired(kv, arg.now)} then ${kept} else ${anew} end`
+/** Replaces an expired entry as if there were none: its version and its creation time start again. */
+const upsertEntry = statement(({ orm, tables: { kv } }, arg: EntryWrite) => {
+  const ifExpired = (restarted: SQL, kept: SQL) =>
+    sql`case when ${notExpired(kv, arg.now)} then ${kept} else ${restarted} end`
   return orm
     .insert(kv)
-    .values(newEntry(arg))
+    .values(firstVersion(arg))
     .onConflictDoUpdate({
       target: kv.key,
       set: {
         value: arg.value,
-        version: fresh(sql`${kv.version} + 1`, sql`1`),
-        createdAt: fresh(sql`${kv.createdAt}`, sql`excluded.created_at`),
+        version: ifExpired(sql`1`, sql`${kv.version} + 1`),
+        createdAt: ifExpired(sql`excluded.created_at`, sql`${kv.createdAt}`),
         updatedAt: arg.now,
         expiresAt: arg.expiresAt,
       },
@@ -84,7 +97,7 @@ const upsertEntry = statement(({ orm, tables: { kv } }, arg: Write) => {
     .returning()
 })
 
-const updateEntry = statement(({ orm, tables: { kv } }, arg: Write & { ifVersion: number }) =>
+const updateEntryIfVersion = statement(({ orm, tables: { kv } }, arg: EntryWrite & { ifVersion: number }) =>
   orm
     .update(kv)
     .set({ value: arg.value, version: sql`${kv.version} + 1`, updatedAt: arg.now, expiresAt: arg.expiresAt })
@@ -92,15 +105,15 @@ const updateEntry = statement(({ orm, tables: { kv } }, arg: Write & { ifVersion
     .returning(),
 )
 
-const insertEntry = statement(({ orm, tables: { kv } }, arg: Write) =>
+const insertEntryIfAbsent = statement(({ orm, tables: { kv } }, arg: EntryWrite) =>
   orm
     .insert(kv)
-    .values(newEntry(arg))
-    .onConflictDoUpdate({ target: kv.key, set: newEntry(arg), setWhere: lte(kv.expiresAt, arg.now) })
+    .values(firstVersion(arg))
+    .onConflictDoUpdate({ target: kv.key, set: firstVersion(arg), setWhere: lte(kv.expiresAt, arg.now) })
     .returning(),
 )
 
-function newEntry({ key, value, now, expiresAt }: Write) {
+function firstVersion({ key, value, now, expiresAt }: EntryWrite) {
   return { key, value, version: 1, createdAt: now, updatedAt: now, expiresAt }
 }
 
@@ -108,13 +121,13 @@ const deleteEntry = statement(({ orm, tables: { kv } }, arg: { key: string }) =>
   orm.delete(kv).where(eq(kv.key, arg.key)).returning({ expiresAt: kv.expiresAt }),
 )
 
-const deleteExpired = statement(({ orm, tables: { kv } }, arg: { now: Date }) => {
-  const expired = lte(kv.expiresAt, arg.now)
-  // Ordered, and with a limit that it sees, so that PostgreSQL takes the index and not the first rows that it finds.
-  const some = orm.select({ key: kv.key }).from(kv).where(expired).orderBy(kv.expiresAt).limit(EXPIRED_AT_ONCE)
+const deleteExpiredBatch = statement(({ orm, tables: { kv } }, arg: { now: Date }) => {
+  const isExpired = lte(kv.expiresAt, arg.now)
+  // The order, and a limit that the planner knows, make PostgreSQL take the index instead of the first rows it finds.
+  const keys = orm.select({ key: kv.key }).from(kv).where(isExpired).orderBy(kv.expiresAt).limit(EXPIRED_BATCH_SIZE)
   return orm
     .delete(kv)
-    .where(and(expired, inArray(kv.key, some)))
+    .where(and(isExpired, inArray(kv.key, keys)))
     .returning({ key: kv.key })
 })
 
@@ -129,10 +142,10 @@ const listEntries = pagedQuery({
   orderBy: [{ name: 'key', kind: 'text', column: ({ kv }) => kv.key }],
 })
 
-/** How many expired entries are removed at a time. */
-const EXPIRED_AT_ONCE = 1000
+/** How many expired entries one statement removes. */
+const EXPIRED_BATCH_SIZE = 1000
 
-/** The program's own values by key: any JSON, with an optional expiry. */
+/** The program's own values by key: any JSON, with an optional time to live. */
 export class Kv {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -144,7 +157,9 @@ export class Kv {
   }
 
   /**
-   * Returns the value of a key, or undefined if the key has none. Cached.
+   * Returns the value of a key, or undefined if there is none. Cached.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid.
    *
    * @example
    * ```ts
@@ -156,14 +171,35 @@ export class Kv {
     return (await this.getEntry(key))?.value
   }
 
-  /** The value with its version and times, or undefined. Cached. */
+  /**
+   * Returns the value of a key with its version and times, or undefined if there is none. Cached.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('theme', 'dark', { ttlSeconds: 3600 })
+   * const entry = await storage.kv.getEntry('theme')
+   * console.log(entry?.version, entry?.expiresAt) // 1, and the time in an hour
+   * ```
+   */
   async getEntry(key: string): Promise<KvEntry | undefined> {
     parseInput(keySchema, key, 'key')
     const now = this.#context.now()
     return this.#context.cache.read('kv', key, (db = this.#db) => selectEntry.first(db, { key, now }))
   }
 
-  /** The values of those keys (up to 1000) that are there. Not cached. */
+  /**
+   * Returns the values of up to 1000 keys. A key without a value is not in the map. Not cached.
+   *
+   * @throws {INVALID_INPUT} when a key is not valid or there are more than 1000.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('a', 1)
+   * console.log(await storage.kv.getMany(['a', 'b'])) // Map(1) { 'a' => 1 }
+   * ```
+   */
   async getMany(keys: readonly string[]): Promise<Map<string, Json>> {
     parseInput(keysSchema, keys, 'keys')
     const now = this.#context.now()
@@ -173,79 +209,134 @@ export class Kv {
   }
 
   /**
-   * Writes a value, for `ttlSeconds` or for good. `ifVersion` refuses where someone else came first, or where there is
-   * nothing. Errors: VERSION_CONFLICT, INVALID_INPUT. Safe to repeat without `ifVersion`, though the version rises.
+   * Writes a value, and returns its entry. Safe to repeat without `ifVersion`, though each call raises the version.
+   *
+   * @throws {VERSION_CONFLICT} when the entry is not at version `ifVersion`, or there is none.
+   * @throws {INVALID_INPUT} when the key, the value or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * const { version } = await storage.kv.set('theme', 'dark')
+   * await storage.kv.set('theme', 'light', { ifVersion: version, ttlSeconds: 3600 })
+   * ```
    */
   async set(key: string, value: unknown, options: KvSetOptions = {}): Promise<KvEntry> {
     const { ttlSeconds, ifVersion } = parseInput(kvSetOptionsSchema, options, 'options')
-    const write = this.#write(key, value, ttlSeconds)
+    const write = this.#parseWrite(key, value, ttlSeconds)
     const entry = await this.#context.cache.write([['kv', key]], () =>
       ifVersion === undefined
         ? upsertEntry.first(this.#db, write)
-        : updateEntry.first(this.#db, { ...write, ifVersion }),
+        : updateEntryIfVersion.first(this.#db, { ...write, ifVersion }),
     )
-    if (entry === undefined) throw await this.#conflict(key, ifVersion)
+    if (entry === undefined) throw await this.#versionConflict(key, ifVersion)
     return entry
   }
 
-  /** Writes a value where there is none; the value that is there afterwards, and whether it is this one. Safe to repeat. */
+  /**
+   * Writes a value if the key has none. Returns the value of the key afterwards, and whether this call wrote it. Safe
+   * to repeat.
+   *
+   * @throws {INVALID_INPUT} when the key, the value or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.setIfAbsent('leader', 'a') // { value: 'a', inserted: true }
+   * await storage.kv.setIfAbsent('leader', 'b') // { value: 'a', inserted: false }
+   * ```
+   */
   async setIfAbsent(
     key: string,
     value: unknown,
-    options: { ttlSeconds?: number | undefined } = {},
+    options: SetIfAbsentOptions = {},
   ): Promise<{ value: Json; inserted: boolean }> {
     const { ttlSeconds } = parseInput(setIfAbsentOptionsSchema, options, 'options')
-    const write = this.#write(key, value, ttlSeconds)
+    const write = this.#parseWrite(key, value, ttlSeconds)
     for (;;) {
-      // Also where another's is there: whoever wrote it may not have come to tell the cache yet.
-      const inserted = await this.#context.cache.write([['kv', key]], () => insertEntry.first(this.#db, write))
+      // Invalidate even if the key exists: its writer may not have invalidated yet.
+      const inserted = await this.#context.cache.write([['kv', key]], () => insertEntryIfAbsent.first(this.#db, write))
       if (inserted !== undefined) return { value: inserted.value, inserted: true }
-      const there = await selectEntry.first(this.#db, { key, now: write.now })
-      if (there !== undefined) return { value: there.value, inserted: false }
-      // It was deleted in between: try again.
+      const existing = await selectEntry.first(this.#db, { key, now: write.now })
+      if (existing !== undefined) return { value: existing.value, inserted: false }
+      // The entry was deleted between the two statements: try again.
     }
   }
 
-  /** Whether there was a value. Safe to repeat. */
+  /**
+   * Removes a value. Returns true if the key had one. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('theme', 'dark')
+   * console.log(await storage.kv.delete('theme')) // true
+   * ```
+   */
   async delete(key: string): Promise<boolean> {
     parseInput(keySchema, key, 'key')
     const removed = await this.#context.cache.write([['kv', key]], () => deleteEntry.first(this.#db, { key }))
     return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.#context.now())
   }
 
-  /** Keys in byte order, those that begin with `prefix`. */
-  async keys(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
+  /**
+   * Returns a page of the keys, in byte order.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('user:1:theme', 'dark')
+   * console.log(await storage.kv.keys({ prefix: 'user:1:' })) // { items: [ 'user:1:theme' ] }
+   * ```
+   */
+  async keys(options: ListKeysOptions = {}): Promise<Page<string>> {
     const { items, ...page } = await this.entries(options)
     return { items: items.map(({ key }) => key), ...page }
   }
 
-  /** Entries in the byte order of their keys, those that begin with `prefix`. */
-  async entries(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<KvEntry>> {
-    const { prefix, ...page } = parseInput(listSchema, options, 'options')
+  /**
+   * Returns a page of the entries, in the byte order of their keys.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('user:1:theme', 'dark')
+   * const { items } = await storage.kv.entries({ prefix: 'user:1:' })
+   * for (const { key, value } of items) console.log(key, value) // user:1:theme dark
+   * ```
+   */
+  async entries(options: ListKeysOptions = {}): Promise<Page<KvEntry>> {
+    const { prefix, ...page } = parseInput(listKeysOptionsSchema, options, 'options')
     return listEntries(this.#db, { now: this.#context.now(), ...prefixRange(prefix) }, page, 'asc')
   }
 
-  /** Removes expired entries, some at a time; how many. For maintenance. @internal */
+  /**
+   * Removes expired entries, in batches. Returns the number removed. Called by maintenance.
+   *
+   * @internal
+   */
   async sweepExpired(): Promise<number> {
     for (let removed = 0; ; ) {
-      const expired = await deleteExpired.all(this.#db, { now: this.#context.now() })
+      const expired = await deleteExpiredBatch.all(this.#db, { now: this.#context.now() })
       removed += expired.length
-      if (expired.length < EXPIRED_AT_ONCE) return removed
+      if (expired.length < EXPIRED_BATCH_SIZE) return removed
     }
   }
 
-  #write(key: string, value: unknown, ttlSeconds: number | undefined): Write {
+  #parseWrite(key: string, value: unknown, ttlSeconds: number | undefined): EntryWrite {
     const now = this.#context.now()
     const expiresAt = ttlSeconds === undefined ? null : new Date(now.getTime() + ttlSeconds * 1000)
     return { key: parseInput(keySchema, key, 'key'), value: parseInput(jsonSchema, value, 'value'), now, expiresAt }
   }
 
-  async #conflict(key: string, expected: number | undefined): Promise<StorageError> {
-    const there = await selectEntry.first(this.#db, { key, now: this.#context.now() })
-    const actual = there?.version
-    const state = actual === undefined ? 'is not there' : `is at version ${actual}`
-    return new StorageError('VERSION_CONFLICT', `The entry ${state}, not at version ${expected}: read it again`, {
-      details: { key, expected, actual },
-    })
+  async #versionConflict(key: string, expected: number | undefined): Promise<StorageError> {
+    const current = await selectEntry.first(this.#db, { key, now: this.#context.now() })
+    const actual = current?.version
+    const message =
+      actual === undefined
+        ? `There is no such entry, so it is not at version ${expected}`
+        : `The entry is at version ${actual}, not ${expected}: read it again`
+    return new StorageError('VERSION_CONFLICT', message, { details: { key, expected, actual } })
   }
 }

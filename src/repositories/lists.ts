@@ -19,12 +19,22 @@ import {
 import { jsonSchema } from '../validation/json.ts'
 
 const itemsSchema = z.array(jsonSchema)
-const listSchema = z.strictObject({
-  prefix: prefixSchema.optional(),
-  ...pageSchema.shape,
-})
+const listKeysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
 
-/** Makes room at the end of the list, which it creates if need be, and locks it. */
+export interface ListListsOptions extends PageOptions {
+  /** Only lists whose key begins with this text. Default: all lists. */
+  prefix?: string | undefined
+}
+
+/** What `change` returns in `Lists.update`. */
+export interface ListUpdate<R> {
+  /** The new items of the list, JSON values. */
+  items: readonly unknown[]
+  /** What `update()` returns. */
+  result: R
+}
+
+/** Adds `count` to the length of a list, creating the list if needed. Locks the list until the transaction ends. */
 const extendList = statement(({ orm, tables: { lists } }, arg: { key: string; count: number }) =>
   orm
     .insert(lists)
@@ -33,7 +43,7 @@ const extendList = statement(({ orm, tables: { lists } }, arg: { key: string; co
     .returning({ length: lists.length }),
 )
 
-/** `fromEnd` counts back from the list's length, which is that after the append. */
+/** position = length - fromEnd. The length already includes the new items; `fromEnd` is 1 for the last item. */
 const insertItems = rowsStatement(
   ({ orm, tables: { lists, listItems } }, rows: { key: string; fromEnd: number; value: Json }[]) =>
     orm.insert(listItems).values(
@@ -71,7 +81,7 @@ const listKeys = pagedQuery({
   orderBy: [{ name: 'key', kind: 'text', column: ({ lists }) => lists.key }],
 })
 
-/** Ordered lists of JSON values by key. A list without items is no list. */
+/** Ordered lists of JSON values by key. A list without items does not exist. */
 export class Lists {
   readonly #db: Db
 
@@ -80,7 +90,17 @@ export class Lists {
     this.#db = db
   }
 
-  /** Adds items at the end, atomically and in one round trip; the length after it. Not safe to repeat. Errors: INVALID_INPUT. */
+  /**
+   * Appends items to the end of a list, atomically, and creates the list if needed. Returns the length afterwards. One
+   * round trip. Not safe to repeat: the items would be appended twice.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid or an item is not JSON.
+   *
+   * @example
+   * ```ts
+   * console.log(await storage.lists.append('todo', 'book', 'pack')) // 2
+   * ```
+   */
   async append(key: string, ...items: unknown[]): Promise<number> {
     parseInput(keySchema, key, 'key')
     const values = parseInput(itemsSchema, items, 'items')
@@ -90,30 +110,55 @@ export class Lists {
     return row?.length ?? 0
   }
 
-  /** Up to `count` items (1 to 1000) from position `start`, the first being 0. */
+  /**
+   * Returns up to `count` items (1 to 1000) from position `start`; the first item is at 0. Returns fewer items, or
+   * none, if the list ends before.
+   *
+   * @throws {INVALID_INPUT} when the key, `start` or `count` is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.lists.append('todo', 'book', 'pack')
+   * console.log(await storage.lists.range('todo', 0, 10)) // [ 'book', 'pack' ]
+   * ```
+   */
   async range(key: string, start: number, count: number): Promise<Json[]> {
     parseInput(keySchema, key, 'key')
     const from = parseInput(positionSchema, start, 'start')
     return this.#items(this.#db, key, from, from + parseInput(limitSchema, count, 'count'))
   }
 
-  /** How many items there are; 0 where there is no list. */
+  /**
+   * Returns the number of items, 0 if there is no such list.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.lists.append('todo', 'book')
+   * console.log(await storage.lists.length('todo')) // 1
+   * ```
+   */
   async length(key: string): Promise<number> {
     parseInput(keySchema, key, 'key')
     return (await selectLength.first(this.#db, { key }))?.length ?? 0
   }
 
   /**
-   * Replaces the items by what `change` makes of them, in one transaction that no append and no other update comes
-   * between; `change` may be async. What it throws leaves the list as it was. Resolves to its `result`.
-   * Errors: INVALID_INPUT.
+   * Replaces the items of a list by those that `change` returns, and returns its `result`. One transaction: appends to
+   * the list and other updates of it wait. `change` may be async; if it throws, the list stays as it was and the call
+   * rejects with that error. Safe to repeat if `change` is.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid or `change` returns anything but `{ items, result }`.
+   *
+   * @example
+   * ```ts
+   * await storage.lists.append('todo', 'book', 'pack')
+   * const next = await storage.lists.update('todo', ([first, ...rest]) => ({ items: rest, result: first }))
+   * console.log(next) // book
+   * ```
    */
-  async update<R>(
-    key: string,
-    change: (
-      items: Json[],
-    ) => { items: readonly unknown[]; result: R } | Promise<{ items: readonly unknown[]; result: R }>,
-  ): Promise<R> {
+  async update<R>(key: string, change: (items: Json[]) => ListUpdate<R> | Promise<ListUpdate<R>>): Promise<R> {
     parseInput(keySchema, key, 'key')
     checkFunction(change, 'change')
     return this.#db.transaction(async (tx) => {
@@ -123,21 +168,41 @@ export class Lists {
         throw invalidInput([{ path: 'change', message: 'must return { items, result }' }])
       const { items, result } = changed
       const values = parseInput(itemsSchema, items, 'items')
-      // The items go with the list; the row was held by this transaction, so nobody saw it gone.
+      // Deleting the list deletes its items. This transaction holds the list's row, so nobody sees the list missing.
       await batch(tx, [deleteList.with({ key }), ...(values.length === 0 ? [] : appendCalls(key, values))])
       return result
     })
   }
 
-  /** Whether there was a list. Safe to repeat. */
+  /**
+   * Removes a list. Returns true if it existed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.lists.append('todo', 'book')
+   * console.log(await storage.lists.delete('todo')) // true
+   * ```
+   */
   async delete(key: string): Promise<boolean> {
     parseInput(keySchema, key, 'key')
     return (await deleteList.first(this.#db, { key })) !== undefined
   }
 
-  /** The keys of lists in byte order, those that begin with `prefix`. */
-  async keys(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
-    const { prefix, ...page } = parseInput(listSchema, options, 'options')
+  /**
+   * Returns a page of the keys of all lists, in byte order.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.lists.append('todo:oslo', 'book')
+   * console.log(await storage.lists.keys({ prefix: 'todo:' })) // { items: [ 'todo:oslo' ] }
+   * ```
+   */
+  async keys(options: ListListsOptions = {}): Promise<Page<string>> {
+    const { prefix, ...page } = parseInput(listKeysOptionsSchema, options, 'options')
     const { items, ...rest } = await listKeys(this.#db, prefixRange(prefix), page, 'asc')
     return { items: items.map(({ key }) => key), ...rest }
   }
@@ -147,6 +212,7 @@ export class Lists {
   }
 }
 
+/** Returns the calls of one batch that appends `values`. The first one returns the new length. */
 function appendCalls(key: string, values: readonly Json[]) {
   const rows = values.map((value, i) => ({ key, fromEnd: values.length - i, value }))
   return [extendList.with({ key, count: values.length }), ...insertItems.with(rows)]

@@ -11,7 +11,12 @@ import { jsonObjectSchema } from '../validation/json.ts'
 
 export type { QueueItem }
 
-/** What can be pushed: any JSON object with an `id` of 1 to 255 bytes. */
+/** What can be pushed: an object literal, or a value of an interface, with an `id`. */
+export type QueueItemInput = { id: string } | ({ id: string } & Record<string, unknown>)
+
+export type ListQueueOptions = PageOptions
+
+/** Checks a queue item: any JSON object with an `id` of 1 to 255 bytes. */
 export const queueItemSchema = jsonObjectSchema.pipe(
   z.custom<QueueItem>().superRefine((item: JsonObject, context) => {
     const { error } = idSchema.safeParse(item.id)
@@ -19,21 +24,21 @@ export const queueItemSchema = jsonObjectSchema.pipe(
   }),
 )
 
-interface Queue {
+interface QueueKey {
   sessionId: string
   queue: string
 }
 
-/** Takes the next position and locks the queue, which it creates if need be. */
-const extendQueue = statement(({ orm, tables: { queues: q } }, arg: Queue) =>
+/** Takes the next position, creating the queue if needed. Locks the queue until the transaction ends. */
+const takePosition = statement(({ orm, tables: { queues: q } }, arg: QueueKey) =>
   orm
     .insert(q)
     .values({ sessionId: arg.sessionId, name: arg.queue, lastPosition: 1 })
     .onConflictDoUpdate({ target: [q.sessionId, q.name], set: { lastPosition: sql`${q.lastPosition} + 1` } }),
 )
 
-/** Puts the item there; where its id is queued already, that one stays where it is. */
-const insertItem = statement(({ orm, tables }, arg: Queue & { id: string; item: QueueItem }) => {
+/** Inserts an item at the position just taken. An item with the same id that is queued already stays as it is. */
+const insertItem = statement(({ orm, tables }, arg: QueueKey & { id: string; item: QueueItem }) => {
   const { queues: q, queueItems: i } = tables
   return (
     orm
@@ -41,45 +46,45 @@ const insertItem = statement(({ orm, tables }, arg: Queue & { id: string; item: 
       .values({
         sessionId: arg.sessionId,
         queue: arg.queue,
-        position: sql`(select ${q.lastPosition} from ${q} where ${theQueue(tables, arg)})`,
+        position: sql`(select ${q.lastPosition} from ${q} where ${isQueue(tables, arg)})`,
         id: arg.id,
         item: arg.item,
       })
-      // It changes nothing, but holds that one: it may be about to be removed.
+      // Changes nothing, but locks the queued item: another transaction may be about to remove it.
       .onConflictDoUpdate({ target: [i.sessionId, i.queue, i.id], set: { id: sql`excluded.id` } })
   )
 })
 
-/** How many items are taken before another one would be, with this one. */
-const countThrough = statement(({ orm, tables: { queueItems: i } }, arg: Queue & { id: string }) => {
-  const of = and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue))
-  const own = sql`(select ${i.position} from ${i} where ${and(of, eq(i.id, arg.id))})`
+/** Counts the queued items up to and including this item, which is its place in the queue. */
+const countUpToItem = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey & { id: string }) => {
+  const isInQueue = and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue))
+  const itsPosition = sql`(select ${i.position} from ${i} where ${and(isInQueue, eq(i.id, arg.id))})`
   return orm
     .select({ position: sql`count(*)`.mapWith(Number) })
     .from(i)
-    .where(and(of, lte(i.position, own)))
+    .where(and(isInQueue, lte(i.position, itsPosition)))
 })
 
-/** Locks the queue, whose items are about to go: positions begin anew. */
-const rewindQueue = statement(({ orm, tables }, arg: Queue) =>
-  orm.update(tables.queues).set({ lastPosition: 0 }).where(theQueue(tables, arg)),
+/** Locks the queue and restarts its positions, before all its items are removed. */
+const restartPositions = statement(({ orm, tables }, arg: QueueKey) =>
+  orm.update(tables.queues).set({ lastPosition: 0 }).where(isQueue(tables, arg)),
 )
 
-const deleteItems = statement(({ orm, tables: { queueItems: i } }, arg: Queue) =>
+const deleteItems = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey) =>
   orm
     .delete(i)
     .where(and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue)))
     .returning({ position: i.position, item: i.item }),
 )
 
-const deleteItem = statement(({ orm, tables: { queueItems: i } }, arg: Queue & { id: string }) =>
+const deleteItem = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey & { id: string }) =>
   orm
     .delete(i)
     .where(and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue), eq(i.id, arg.id)))
     .returning({ position: i.position }),
 )
 
-function theQueue({ queues: q }: Tables, { sessionId, queue }: Queue) {
+function isQueue({ queues: q }: Tables, { sessionId, queue }: QueueKey) {
   return and(eq(q.sessionId, sessionId), eq(q.name, queue))
 }
 
@@ -94,8 +99,8 @@ const listItems = pagedQuery({
 })
 
 /**
- * Named queues of a session, such as 'steer' and 'followUp': first in, first out, from any number of writers to any
- * number of takers. The session need not exist yet.
+ * Named queues of a session, such as 'steer' and 'followUp': first in, first out. Any number of processes may push and
+ * take. The session need not exist.
  */
 export class Queues {
   readonly #db: Db
@@ -106,52 +111,101 @@ export class Queues {
   }
 
   /**
-   * Puts an item at the end; its place in the queue, from 1. An item whose id is queued already stays as and where it
-   * is, so a repeat is safe until the item is taken. One round trip. Errors: INVALID_INPUT.
+   * Appends an item to the end of a queue, and returns its place in the queue, from 1. If an item with this id is
+   * queued already, that item keeps its content and its place, so the call is safe to repeat until the item is taken.
+   * One round trip.
+   *
+   * @throws {INVALID_INPUT} when an id or the queue's name is not valid, or the item is not JSON.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1', text: 'A window seat, please.' }) // { position: 1 }
+   * ```
    */
-  async push(
-    sessionId: string,
-    queue: string,
-    item: { id: string } | ({ id: string } & Record<string, unknown>),
-  ): Promise<{ position: number }> {
-    const name = parseQueue(sessionId, queue)
+  async push(sessionId: string, queue: string, item: QueueItemInput): Promise<{ position: number }> {
+    const queueKey = parseQueueKey(sessionId, queue)
     const checked = parseInput(queueItemSchema, item, 'item')
-    const own = { ...name, id: checked.id }
-    const calls = [extendQueue.with(name), insertItem.with({ ...own, item: checked }), countThrough.with(own)] as const
-    const [, , [place]] = await batch(this.#db, calls)
+    const itemKey = { ...queueKey, id: checked.id }
+    const [, , [place]] = await batch(this.#db, [
+      takePosition.with(queueKey),
+      insertItem.with({ ...itemKey, item: checked }),
+      countUpToItem.with(itemKey),
+    ])
     return place as { position: number } // a count has one row
   }
 
   /**
-   * Removes all items and returns them in their order, atomically: whoever takes at the same time, each item is taken
-   * once. One round trip. Not safe to repeat: what was taken is gone.
+   * Removes all items of a queue and returns them in their order, atomically: each item is taken once, even by
+   * concurrent callers. One round trip. Not safe to repeat: the items of a call whose answer is lost are gone, so take
+   * them in the transaction that stores them.
+   *
+   * @throws {INVALID_INPUT} when the session's id or the queue's name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1', text: 'A window seat, please.' })
+   * await storage.transaction(async (tx) => {
+   *   const items = await tx.queues.takeAll('chat', 'steer')
+   *   await tx.messages.append('chat', items.map(({ id, text }) => ({ id, role: 'user', content: String(text) })))
+   * })
+   * ```
    */
   async takeAll(sessionId: string, queue: string): Promise<QueueItem[]> {
-    const name = parseQueue(sessionId, queue)
-    const [, taken] = await batch(this.#db, [rewindQueue.with(name), deleteItems.with(name)])
+    const queueKey = parseQueueKey(sessionId, queue)
+    const [, taken] = await batch(this.#db, [restartPositions.with(queueKey), deleteItems.with(queueKey)])
     return taken.sort((a, b) => a.position - b.position).map(({ item }) => item)
   }
 
-  /** Items in their order, without taking them. */
-  async list(sessionId: string, queue: string, options: PageOptions = {}): Promise<Page<QueueItem>> {
-    const name = parseQueue(sessionId, queue)
-    const { items, ...rest } = await listItems(this.#db, name, parseInput(pageSchema, options, 'options'), 'asc')
+  /**
+   * Returns a page of the items of a queue, in their order, without taking them.
+   *
+   * @throws {INVALID_INPUT} when the session's id, the queue's name or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * console.log(await storage.queues.list('chat', 'steer')) // { items: [ { id: 's1' } ] }
+   * ```
+   */
+  async list(sessionId: string, queue: string, options: ListQueueOptions = {}): Promise<Page<QueueItem>> {
+    const queueKey = parseQueueKey(sessionId, queue)
+    const { items, ...rest } = await listItems(this.#db, queueKey, parseInput(pageSchema, options, 'options'), 'asc')
     return { items: items.map(({ item }) => item), ...rest }
   }
 
-  /** Whether the item was there. Safe to repeat. */
+  /**
+   * Removes one item of a queue. Returns true if it was queued. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when an id or the queue's name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * console.log(await storage.queues.remove('chat', 'steer', 's1')) // true
+   * ```
+   */
   async remove(sessionId: string, queue: string, id: string): Promise<boolean> {
-    const name = parseQueue(sessionId, queue)
+    const queueKey = parseQueueKey(sessionId, queue)
     parseInput(idSchema, id, 'id')
-    return (await deleteItem.first(this.#db, { ...name, id })) !== undefined
+    return (await deleteItem.first(this.#db, { ...queueKey, id })) !== undefined
   }
 
-  /** Removes all items; how many. Safe to repeat. */
+  /**
+   * Removes all items of a queue. Returns the number removed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the session's id or the queue's name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * console.log(await storage.queues.clear('chat', 'steer')) // 1
+   * ```
+   */
   async clear(sessionId: string, queue: string): Promise<number> {
     return (await this.takeAll(sessionId, queue)).length
   }
 }
 
-function parseQueue(sessionId: string, queue: string): Queue {
+function parseQueueKey(sessionId: string, queue: string): QueueKey {
   return { sessionId: parseInput(idSchema, sessionId, 'sessionId'), queue: parseInput(idSchema, queue, 'queue') }
 }

@@ -14,24 +14,41 @@ import { ToolPreferences } from './tool-preferences.ts'
 import { ToolState } from './tool-state.ts'
 import { Workspaces } from './workspaces.ts'
 
-/** All repositories over one handle: the storage's own, or those of a transaction. */
+/** All repositories over one database handle: that of the storage, or that of a transaction. */
 export interface Repositories {
+  /** Conversations, without their messages. */
   readonly sessions: Sessions
+  /** The messages of sessions, in the order of their appends. */
   readonly messages: Messages
+  /** JSON values by key, with an optional time to live. */
   readonly kv: Kv
+  /** Ordered lists of JSON values by key. */
   readonly lists: Lists
+  /** Named first-in, first-out queues of a session. */
   readonly queues: Queues
+  /** What an agent remembers beyond a conversation. */
   readonly memories: Memories
+  /** An append-only log of sessions and runs. */
   readonly events: Events
+  /** Prompts by name. */
   readonly prompts: Prompts
+  /** Directories that an agent works in, one of which may be the current one. */
   readonly workspaces: Workspaces
+  /** JSON values that tools keep between calls, by tool and key. */
   readonly toolState: ToolState
+  /** Tool calls and their results, so that a repeated call is not run twice. */
   readonly toolExecutions: ToolExecutions
+  /** Approval requests and their responses. */
   readonly approvals: Approvals
+  /** Which tools may run without asking, and which are never offered. */
   readonly toolPreferences: ToolPreferences
 }
 
-/** @internal */
+/**
+ * Opens every repository over one database handle.
+ *
+ * @internal
+ */
 export function openRepositories(db: Db, context: RepositoryContext): Repositories {
   return {
     sessions: new Sessions(db, context),

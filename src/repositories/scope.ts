@@ -1,9 +1,9 @@
 import { idSchema, parseInput } from '../validation/input.ts'
 
-/** All sessions: no session has the empty id, and a primary key takes no null. */
-export const GLOBAL = ''
+/** The scope of rows that apply to all sessions. No session has the empty id, and a primary key allows no null. */
+export const GLOBAL_SCOPE = ''
 
-/** What a row of a session is filed under, or a global one where no session is given. */
+/** Returns the scope of a row: the id of its session, or the global scope if no session is given. */
 export function scopeOf(sessionId: string | undefined): string {
-  return sessionId === undefined ? GLOBAL : parseInput(idSchema, sessionId, 'sessionId')
+  return sessionId === undefined ? GLOBAL_SCOPE : parseInput(idSchema, sessionId, 'sessionId')
 }

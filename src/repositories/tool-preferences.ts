@@ -7,7 +7,7 @@ import { statement } from '../database/statement.ts'
 import type { ToolPreferenceSet } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
 import type { RepositoryContext } from './context.ts'
-import { GLOBAL, scopeOf } from './scope.ts'
+import { GLOBAL_SCOPE, scopeOf } from './scope.ts'
 
 export type { ToolPreferenceSet }
 
@@ -45,7 +45,7 @@ const selectAllowed = statement(({ orm, tables: { allowedTools: a } }, arg: Allo
   orm
     .select({ scope: a.scope })
     .from(a)
-    .where(and(inArray(a.scope, [arg.scope, GLOBAL]), eq(a.tool, arg.tool))),
+    .where(and(inArray(a.scope, [arg.scope, GLOBAL_SCOPE]), eq(a.tool, arg.tool))),
 )
 
 const listAllowed = pagedQuery({

@@ -88,7 +88,10 @@ interface Fork {
   now: Date
 }
 
-/** Copies a session, its messages and their blob mentions, in one transaction. Returns undefined if there is no such session. */
+/**
+ * Copies a session, its messages and their blob mentions, in one transaction. Returns undefined if there is no such
+ * session.
+ */
 export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork): Promise<SessionSummary | undefined> {
   return db.transaction(async (tx) => {
     if ((await lockOriginal.first(tx, { id, now })) === undefined) return undefined

@@ -5,7 +5,9 @@ import { batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 
-/** The tables whose rows belong to a session although no foreign key says so, each with the column of the session's id. */
+/**
+ * The tables whose rows belong to a session although no foreign key says so, each with the column of the session's id.
+ */
 const OWNED_TABLES = [
   ({ events }: Tables) => [events, events.sessionId] as const,
   ({ queues }: Tables) => [queues, queues.sessionId] as const,
@@ -15,7 +17,10 @@ const OWNED_TABLES = [
   ({ toolPreferences }: Tables) => [toolPreferences, toolPreferences.scope] as const,
 ]
 
-/** Returns the cache keys of a session and of every row that belongs to it. A write that creates or removes a session invalidates them. */
+/**
+ * Returns the cache keys of a session and of every row that belongs to it. A write that creates or removes a session
+ * invalidates them.
+ */
 export function cachedRowsOf(id: string): RowKey[] {
   return ['sessions', 'approvalStates', 'toolPreferences'].map((table) => [table, id])
 }
@@ -56,8 +61,8 @@ const selectExpiredIds = statement(({ orm, tables: { sessions } }, arg: { now: D
 const EXPIRED_BATCH_SIZE = 100
 
 /**
- * Removes a session and everything that belongs to it, in one transaction. Returns the session's expiry, or undefined if
- * there was no such session.
+ * Removes a session and everything that belongs to it, in one transaction. Returns the session's expiry, or undefined
+ * if there was no such session.
  */
 export async function removeSession(db: Db, id: string): Promise<{ expiresAt: Date | null } | undefined> {
   const [[removed]] = await batch(db, [
