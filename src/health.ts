@@ -17,15 +17,24 @@ export interface DatabaseStats {
   bytes: number
 }
 
-/** Asks a layer once and times it. Never rejects. */
+/** How long a layer may take to answer before it counts as not healthy. */
+const ANSWER_MILLIS = 5000
+
+/** Asks a layer once and times it, for 5 seconds at most. Never rejects. */
 export async function probe(type: string, ask: () => Promise<unknown>): Promise<LayerHealth> {
   const begun = performance.now()
   const layer = (ok: boolean) => ({ ok, type, latencyMs: performance.now() - begun })
+  let timer: NodeJS.Timeout | undefined
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ANSWER_MILLIS} ms`)), ANSWER_MILLIS)
+  })
   try {
-    await ask()
+    await Promise.race([ask(), silence])
     return layer(true)
   } catch (error) {
     return { ...layer(false), error: error instanceof Error ? error.message : String(error) }
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -76,6 +76,7 @@ export interface PostgresConfig {
   ssl?: boolean | 'require' | 'allow' | 'prefer' | 'verify-full' | TlsOptions
   prepare: boolean
   statementTimeoutMillis?: number
+  migrationLockTimeoutMillis: number
   applicationName: string
 }
 

@@ -152,6 +152,9 @@ const postgresDatabase = z
         statementTimeoutMillis: duration
           .optional()
           .describe('The server cancels a statement after this time. Milliseconds; default: as the server says.'),
+        migrationLockTimeoutMillis: duration
+          .default(60_000)
+          .describe('Longest wait at open for another process that migrates, or for a table in use. Milliseconds.'),
         applicationName: text.default('holdfast').describe('Shown in pg_stat_activity.'),
       })
       .prefault({})

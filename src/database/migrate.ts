@@ -28,6 +28,8 @@ export async function migrate(
           `insert into ${journal.table} (hash, created_at) values ('${migration.hash}', ${migration.folderMillis})`,
         )
       } catch (cause) {
+        // It may work the next time: a table was in use, or the connection was lost.
+        if (cause instanceof StorageError && cause.retryable) throw cause
         throw new StorageError('MIGRATION_FAILED', `Migration ${known.indexOf(migration)} failed; all were undone`, {
           cause,
         })

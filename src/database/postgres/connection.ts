@@ -13,6 +13,8 @@ export interface ConnectionEvents {
   idle(connection: PostgresConnection): void
   /** Its socket is closed, by whomever. */
   gone(connection: PostgresConnection): void
+  /** It has been silent for a while: returns true if the server still works on what it was sent. */
+  isWorking(connection: PostgresConnection): Promise<boolean>
 }
 
 /** How many statements a connection prepares on the server: those compiled once, and room for shapes that vary. */
@@ -151,11 +153,21 @@ export class PostgresConnection {
     }
   }
 
-  /** Where the server ends every statement in time, a longer silence means that it is out of reach. */
+  /** Watches for silence: a server that is frozen or out of reach ends nothing by itself. */
   #watch(): void {
     const { statementTimeoutMillis, connectionTimeoutMillis } = this.#config
-    if (statementTimeoutMillis === undefined) return
-    this.#silence = setTimeout(() => this.#socket.destroy(), statementTimeoutMillis + connectionTimeoutMillis)
+    const patience = (statementTimeoutMillis ?? 0) + connectionTimeoutMillis
+    this.#silence = setTimeout(() => void this.#onSilence(), patience)
+  }
+
+  /** Drops the connection unless the server still works on what it was sent. A lock may well take longer than our patience. */
+  async #onSilence(): Promise<void> {
+    const { lastUsed } = this
+    // With a statement timeout the server would have answered by now.
+    const isWorking = this.#config.statementTimeoutMillis === undefined && (await this.#events.isWorking(this))
+    if (this.#gone || this.load === 0 || this.lastUsed !== lastUsed) return // an answer came meanwhile
+    if (isWorking) this.#watch()
+    else this.#socket.destroy()
   }
 
   #mayPrepare(sql: string): boolean {

@@ -25,10 +25,12 @@ class PostgresDriver implements Driver {
   readonly dialect = 'postgres'
   readonly #pool: PostgresPool
   readonly #schema: string | undefined
+  readonly #migrationLockTimeoutMillis: number
 
   constructor(config: PostgresConfig, pool: PostgresPool) {
     this.#pool = pool
     this.#schema = config.schema
+    this.#migrationLockTimeoutMillis = config.migrationLockTimeoutMillis
   }
 
   run(query: Query): Promise<readonly Row[]> {
@@ -96,7 +98,10 @@ class PostgresDriver implements Driver {
         const transaction = await this.begin()
         const execute = (sql: string) => transaction.run({ sql: wherePathLeads(sql), params: [], writes: true })
         try {
-          await execute(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`)
+          await execute(`set local lock_timeout = ${this.#migrationLockTimeoutMillis}`)
+          await execute(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`).catch((error) => {
+            throw isTimeout(error) ? this.#migrationLockHeld(error) : error
+          })
           await body(execute)
         } catch (error) {
           await transaction.rollback().catch(() => {})
@@ -105,6 +110,12 @@ class PostgresDriver implements Driver {
         await transaction.commit()
       },
     }
+  }
+
+  #migrationLockHeld(cause: unknown): StorageError {
+    const millis = this.#migrationLockTimeoutMillis
+    const message = `Another process held the migration lock (advisory lock ${MIGRATION_LOCK}) for ${millis} ms: wait for it, or raise options.migrationLockTimeoutMillis`
+    return new StorageError('TIMEOUT', message, { cause, retryable: true })
   }
 
   dataVersion(): number {
@@ -145,6 +156,10 @@ async function runAlone(connection: PostgresConnection, query: Query): Promise<r
 /** drizzle-kit writes the schema "public" into foreign keys; the tables are where the search path leads. */
 function wherePathLeads(sql: string): string {
   return sql.replaceAll('"public".', '')
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof StorageError && error.code === 'TIMEOUT'
 }
 
 function rolledBack(): StorageError {

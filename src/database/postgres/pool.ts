@@ -1,13 +1,18 @@
 import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { PostgresConfig } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
-import { PostgresConnection } from './connection.ts'
+import { type ConnectionEvents, PostgresConnection } from './connection.ts'
 import { noAnswer, transactionPooler } from './errors.ts'
 
 const FIRST_PAUSE_MILLIS = 50
 const LONGEST_PAUSE_MILLIS = 1000
 /** How long a pooler may take to answer a second connection. */
 const POOLER_ANSWER_MILLIS = 1000
+/** How long an answer may take from a server that says it has given it. */
+const ANSWER_ON_ITS_WAY_MILLIS = 200
+/** For a connection outside of the pool, which asks one thing and is closed. */
+const UNWATCHED: ConnectionEvents = { idle: () => {}, gone: () => {}, isWorking: async () => false }
 
 interface Waiter {
   take: (connection: PostgresConnection) => void
@@ -62,8 +67,7 @@ export class PostgresPool {
   async #sharesBackend(first: PostgresConnection): Promise<boolean> {
     // A pooler that keeps sessions may have no backend left for a second one, and would let it wait.
     const patience = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(POOLER_ANSWER_MILLIS)])
-    const events = { idle: () => {}, gone: () => {} }
-    const second = await PostgresConnection.open(this.#config, events, patience).catch(() => undefined)
+    const second = await PostgresConnection.open(this.#config, UNWATCHED, patience).catch(() => undefined)
     await second?.close()
     return second?.session.backendPid === first.session.backendPid
   }
@@ -189,8 +193,29 @@ export class PostgresPool {
     const events = {
       idle: (connection: PostgresConnection) => this.#onIdle(connection),
       gone: (connection: PostgresConnection) => this.#onGone(connection),
+      isWorking: (connection: PostgresConnection) => this.#isWorking(connection),
     }
     return PostgresConnection.open(this.#config, events, this.#closing.signal)
+  }
+
+  /** Asks over a new connection whether the server still works on what a silent connection was sent. */
+  async #isWorking(silent: PostgresConnection): Promise<boolean> {
+    let probe: PostgresConnection | undefined
+    try {
+      probe = await PostgresConnection.open(this.#config, UNWATCHED, this.#closing.signal)
+      if (silent.session.isPooled) return true // the pooler answers, and tells nothing of the backend
+      const sql = 'select state from pg_stat_activity where pid = $1'
+      const patience = sleep(this.#config.connectionTimeoutMillis, undefined, { ref: false })
+      const rows = await Promise.race([probe.run({ sql, params: [silent.session.backendPid] }), patience])
+      if (rows?.[0]?.[0] === 'active') return true
+      await sleep(ANSWER_ON_ITS_WAY_MILLIS)
+      return false
+    } catch (error) {
+      // A server that is out of connections is there.
+      return error instanceof StorageError && error.details.postgresCode === '53300'
+    } finally {
+      void probe?.close()
+    }
   }
 
   #onIdle(connection: PostgresConnection): void {
