@@ -92,7 +92,7 @@ const redisCache = z
     } else if (cluster !== undefined) {
       const beside = { host, port, 'options.sentinels': sentinels }
       rejectFields(ctx, beside, 'contradicts options.cluster, which names the servers; remove one of the two')
-      rejectFields(ctx, { database }, 'is runAlways 0 in a cluster; remove it')
+      rejectFields(ctx, { database }, 'is always 0 in a cluster; remove it')
     } else if (sentinels !== undefined) {
       rejectFields(ctx, { host, port }, 'contradicts options.sentinels, which names the server; remove one of the two')
     }

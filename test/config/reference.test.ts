@@ -35,6 +35,7 @@ const postgres = {
   connectionTimeoutMillis: 10_000,
   prepare: true,
   applicationName: 'holdfast',
+  migrationLockTimeoutMillis: 60_000,
 } as const
 const local = { type: 'local', maxBlobSize: 50 * 2 ** 20, maxTotalSize: 2 ** 30, cleanupAfterDays: 30 } as const
 
