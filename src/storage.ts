@@ -4,7 +4,7 @@ import { openBlobs, type TransactionBlobs } from './blobs/open.ts'
 import type { CacheAsideStats } from './cache/cache-aside.ts'
 import { cacheLimits, openCacheAside, openCacheStore } from './cache/open.ts'
 import { StorageRowCache } from './cache/row-cache.ts'
-import type { CacheState } from './cache/store.ts'
+import type { CacheStoreStats } from './cache/store.ts'
 import { UserCache } from './cache/user-cache.ts'
 import { type LoadOptions, loadStorageConfig } from './config/load.ts'
 import { type ResolvedConfig, resolveConfig } from './config/resolve.ts'
@@ -62,7 +62,7 @@ export interface StorageHealth {
 }
 
 export interface StorageStats {
-  cache: CacheState & CacheAsideStats
+  cache: CacheStoreStats & CacheAsideStats
   database: DatabaseStats
   blobs: BlobStats
 }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
-import { type CacheState, type CacheStore, type Entry, isOver } from './store.ts'
+import { type CacheStore, type CacheStoreStats, type Entry, isOver } from './store.ts'
 
-export interface MemoryCacheOptions {
+export interface MemoryCacheStoreOptions {
   /** The least recently used entry goes first. Default 10,000. */
   maxEntries?: number
   /** Bytes of UTF-8, keys and entries together. Default 64 MiB. */
@@ -16,13 +16,13 @@ interface Held {
 }
 
 /** Entries in this process: serialised text, never a caller's object. */
-export class MemoryCache implements CacheStore {
+export class MemoryCacheStore implements CacheStore {
   readonly type = 'in-memory'
   readonly #bounds: { max: number; maxSize: number }
   readonly #now: () => number
   #lru: LRUCache<string, Held> | undefined
 
-  constructor({ maxEntries = 10_000, maxBytes = 67_108_864, now = Date.now }: MemoryCacheOptions = {}) {
+  constructor({ maxEntries = 10_000, maxBytes = 67_108_864, now = Date.now }: MemoryCacheStoreOptions = {}) {
     this.#bounds = { max: maxEntries, maxSize: maxBytes }
     this.#now = now
   }
@@ -74,7 +74,7 @@ export class MemoryCache implements CacheStore {
 
   async ping(): Promise<void> {}
 
-  stats(): CacheState {
+  stats(): CacheStoreStats {
     return { type: this.type, entries: this.#held.size, bytes: this.#held.calculatedSize }
   }
 

@@ -4,7 +4,7 @@ import { databaseIdentity } from '../database/identity.ts'
 import { schemaHash } from '../database/migrate.ts'
 import type { Logger } from '../logger.ts'
 import { CacheAside } from './cache-aside.ts'
-import { MemoryCache } from './memory.ts'
+import { MemoryCacheStore } from './memory.ts'
 import type { CacheStore } from './store.ts'
 
 /**
@@ -17,9 +17,9 @@ export async function openCacheStore(
   config: ResolvedCache,
   { logger, now }: { logger: Logger; now: () => number },
 ): Promise<CacheStore> {
-  if (config.type === 'in-memory') return new MemoryCache({ ...config, now })
-  const { RedisCache } = await import('./redis/store.ts')
-  return RedisCache.open(config, { logger })
+  if (config.type === 'in-memory') return new MemoryCacheStore({ ...config, now })
+  const { RedisCacheStore } = await import('./redis/store.ts')
+  return RedisCacheStore.open(config, { logger })
 }
 
 /** TTL of the memory cache in front of PostgreSQL, where writes by other instances go unnoticed. */

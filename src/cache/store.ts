@@ -56,13 +56,13 @@ export interface CacheStore {
   /** Resolves when it answers. Errors: CONNECTION_LOST, TIMEOUT. */
   ping(): Promise<void>
 
-  stats(): CacheState
+  stats(): CacheStoreStats
 
   /** Leaves no connection and no timer. Safe to repeat; what is called afterwards finds an empty cache. */
   close(): Promise<void>
 }
 
-export interface CacheState {
+export interface CacheStoreStats {
   type: CacheStore['type']
   /** In memory: how many entries there are, leases included, and the bytes of their keys and texts. */
   entries?: number

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { describe, expect, inject, it } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
-import { MemoryCache } from '../../src/cache/memory.ts'
+import { MemoryCacheStore } from '../../src/cache/memory.ts'
 import type { CacheStore } from '../../src/cache/store.ts'
 import { startRedis } from '../setup/servers.ts'
 import { openRedis } from './redis-fixture.ts'
@@ -48,7 +48,7 @@ class Table {
 }
 
 const backends: [name: string, open: () => Promise<CacheStore>][] = [
-  ['in memory', async () => new MemoryCache()],
+  ['in memory', async () => new MemoryCacheStore()],
   ['Redis', () => openRedis({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } })],
 ]
 

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
-import { MemoryCache } from '../../src/cache/memory.ts'
+import { MemoryCacheStore } from '../../src/cache/memory.ts'
 import { rounds } from '../setup/rounds.ts'
 
 const MINUTE = 60_000
 
 describe('the cache in memory', () => {
   it('holds its bounds under a million distinct keys, rows and absences', async () => {
-    const cache = new MemoryCache({ maxEntries: 1000, maxBytes: 200_000 })
+    const cache = new MemoryCacheStore({ maxEntries: 1000, maxBytes: 200_000 })
     const aside = new CacheAside(cache)
     for (let i = 0; i < rounds(200_000, 1_000_000); i++) {
       const row = i % 3 === 0 ? undefined : { text: 'ü'.repeat(i % 500) }
@@ -22,7 +22,7 @@ describe('the cache in memory', () => {
   })
 
   it('counts the bytes of keys and entries, and gives them back', () => {
-    const cache = new MemoryCache()
+    const cache = new MemoryCacheStore()
     cache.put('kü', 'V€', MINUTE)
     expect(cache.stats()).toEqual({ type: 'in-memory', entries: 1, bytes: 3 + 4 })
     cache.put('kü', 'V', MINUTE)
@@ -32,14 +32,14 @@ describe('the cache in memory', () => {
   })
 
   it('forgets what was there rather than to keep it in place of something too large', () => {
-    const cache = new MemoryCache({ maxBytes: 100 })
+    const cache = new MemoryCacheStore({ maxBytes: 100 })
     cache.put('a', 'V1', MINUTE)
     cache.put('a', `V${'x'.repeat(100)}`, MINUTE)
     expect(cache.lookup('a')).toBeNull()
   })
 
   it('lets the least recently used go first', () => {
-    const cache = new MemoryCache({ maxEntries: 2 })
+    const cache = new MemoryCacheStore({ maxEntries: 2 })
     cache.put('a', 'V', MINUTE)
     cache.put('b', 'V', MINUTE)
     cache.lookup('a')
@@ -49,7 +49,7 @@ describe('the cache in memory', () => {
 
   it('goes by its clock, to the millisecond', () => {
     let now = 1_000_000
-    const cache = new MemoryCache({ now: () => now })
+    const cache = new MemoryCacheStore({ now: () => now })
     cache.put('a', 'V', 10)
     cache.put('b', 'V', Number.POSITIVE_INFINITY)
     now += 9

@@ -1,5 +1,5 @@
 import { afterEach } from 'vitest'
-import { RedisCache, type RedisCacheOptions } from '../../src/cache/redis/store.ts'
+import { RedisCacheStore, type RedisCacheStoreOptions } from '../../src/cache/redis/store.ts'
 import { type RedisCacheConfig, resolveConfig } from '../../src/config/resolve.ts'
 import type { StorageConfig } from '../../src/config/schema.ts'
 import type { Logger } from '../../src/logger.ts'
@@ -13,14 +13,14 @@ export function redisConfig(section: RedisSection): RedisCacheConfig {
   return cache
 }
 
-const opened: RedisCache[] = []
+const opened: RedisCacheStore[] = []
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((cache) => cache.close()))
 })
 
 /** A cache that is closed when the test ends. */
-export async function openRedis(section: RedisSection, options: RedisCacheOptions = {}): Promise<RedisCache> {
-  const cache = await RedisCache.open(redisConfig(section), options)
+export async function openRedis(section: RedisSection, options: RedisCacheStoreOptions = {}): Promise<RedisCacheStore> {
+  const cache = await RedisCacheStore.open(redisConfig(section), options)
   opened.push(cache)
   return cache
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { RedisCache } from '../../src/cache/redis/store.ts'
+import { RedisCacheStore } from '../../src/cache/redis/store.ts'
 import { freePort } from '../setup/server-process.ts'
 import { type RedisOptions, startRedis } from '../setup/servers.ts'
 import { openRedis, recordingLogger, redisConfig } from './redis-fixture.ts'
@@ -16,7 +16,7 @@ async function start(options: RedisOptions = {}) {
 
 /** What the error says, all of it. */
 async function refusal(section: Parameters<typeof redisConfig>[0]): Promise<string> {
-  const error = await RedisCache.open(redisConfig(section)).then(
+  const error = await RedisCacheStore.open(redisConfig(section)).then(
     () => expect.fail('it opened'),
     (error) => error,
   )
@@ -61,7 +61,7 @@ describe('opening Redis', () => {
   })
 
   it('refuses an address whose database is no number', async () => {
-    const opening = RedisCache.open(redisConfig({ url: 'redis://127.0.0.1/cache' }))
+    const opening = RedisCacheStore.open(redisConfig({ url: 'redis://127.0.0.1/cache' }))
     await expect(opening).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
   })
 

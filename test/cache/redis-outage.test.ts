@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
-import type { RedisCache } from '../../src/cache/redis/store.ts'
+import type { RedisCacheStore } from '../../src/cache/redis/store.ts'
 import { UserCache } from '../../src/cache/user-cache.ts'
 import { type RedisServer, startRedis } from '../setup/servers.ts'
 import { openRedis, recordingLogger } from './redis-fixture.ts'
@@ -60,7 +60,7 @@ function openAdmin(): Redis {
 }
 
 /** Freezes until this client has no connection left: what is written now stays with it. */
-async function cutOff(cache: RedisCache): Promise<void> {
+async function cutOff(cache: RedisCacheStore): Promise<void> {
   server.freeze()
   await Promise.all(Array.from({ length: 3 }, (_, i) => cache.remove([`opens the breaker ${i}`])))
   expect(cache.stats().breaker).toBe('open')
@@ -68,9 +68,9 @@ async function cutOff(cache: RedisCache): Promise<void> {
   await sleep(2000)
 }
 
-const isWell = (cache: RedisCache) => cache.stats().breaker === 'closed' && cache.stats().dirtyKeys === 0
+const isWell = (cache: RedisCacheStore) => cache.stats().breaker === 'closed' && cache.stats().dirtyKeys === 0
 
-const recovered = (cache: RedisCache) =>
+const recovered = (cache: RedisCacheStore) =>
   vi.waitFor(() => expect(isWell(cache)).toBe(true), { timeout: 10_000, interval: 20 })
 
 async function timed<T>(work: () => Promise<T>): Promise<{ result: T; millis: number }> {

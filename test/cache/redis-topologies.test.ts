@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
-import { RedisCache } from '../../src/cache/redis/store.ts'
+import { RedisCacheStore } from '../../src/cache/redis/store.ts'
 import { cacheContract } from '../../src/testing/cache-contract.ts'
 import { redisBinary } from '../setup/binaries.ts'
 import { freePort, ServerProcess } from '../setup/server-process.ts'
@@ -38,7 +38,7 @@ describe('a Redis cluster', () => {
 
   it('keeps the contract of a cache', async () => {
     const { cluster } = await startCluster()
-    const open = () => RedisCache.open(redisConfig({ options: { cluster, commandTimeoutMillis: 1000 } }))
+    const open = () => RedisCacheStore.open(redisConfig({ options: { cluster, commandTimeoutMillis: 1000 } }))
     for (const { name, run } of cacheContract(open)) {
       await run().catch((cause) => {
         throw new Error(name, { cause })

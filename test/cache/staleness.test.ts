@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { MemoryCache } from '../../src/cache/memory.ts'
+import { MemoryCacheStore } from '../../src/cache/memory.ts'
 import type { CacheStore } from '../../src/cache/store.ts'
 import { rounds } from '../setup/rounds.ts'
 import { type RedisServer, startRedis } from '../setup/servers.ts'
@@ -64,7 +64,7 @@ describe('three processes on one Redis, with evictions, expiries and FLUSHALL', 
 describe('one process with a cache in memory that is too small', () => {
   const trial = (variant: (cache: CacheStore) => RowReader, reads: number) =>
     measureStaleness({
-      processes: [variant(new MemoryCache({ maxEntries: ROWS / 2 }))],
+      processes: [variant(new MemoryCacheStore({ maxEntries: ROWS / 2 }))],
       rows: ROWS,
       enough: (so) => so.reads >= reads,
     })

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, inject, it, vi } from 'vitest'
-import { MemoryCache } from '../../src/cache/memory.ts'
+import { MemoryCacheStore } from '../../src/cache/memory.ts'
 import type { CacheStore } from '../../src/cache/store.ts'
 import { UserCache } from '../../src/cache/user-cache.ts'
 import { startRedis } from '../setup/servers.ts'
 import { openRedis } from './redis-fixture.ts'
 
 const backends: [name: string, open: () => Promise<CacheStore>][] = [
-  ['in memory', async () => new MemoryCache()],
+  ['in memory', async () => new MemoryCacheStore()],
   ['Redis', () => openRedis({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } })],
 ]
 

@@ -1,7 +1,7 @@
 import type { RedisCacheConfig } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
-import { BYPASS, type CacheState, type CacheStore, type Entry, LEASE } from '../store.ts'
+import { BYPASS, type CacheStore, type CacheStoreStats, type Entry, LEASE } from '../store.ts'
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
 import { CommandTimeout } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
@@ -11,7 +11,7 @@ const UNLINK_AT_ONCE = 500
 const SCAN_AT_ONCE = 1000
 const LAST_TRY_MILLIS = 1000
 
-export interface RedisCacheOptions {
+export interface RedisCacheStoreOptions {
   /** Told of each change between reachable and not. */
   logger?: Logger
   /** How many keys to remember while Redis is out of reach; beyond, all keys under the prefix go. Default 10,000. */
@@ -19,7 +19,7 @@ export interface RedisCacheOptions {
 }
 
 /** Entries in Redis, behind a circuit breaker: no error and no wait beyond the command timeout comes out of it. */
-export class RedisCache implements CacheStore {
+export class RedisCacheStore implements CacheStore {
   readonly type = 'redis'
   readonly #endpoint: RedisEndpoint
   readonly #client: RedisClient
@@ -42,8 +42,8 @@ export class RedisCache implements CacheStore {
    * Where Redis cannot be reached, starts without it, says so once in the log, and takes it into use when it is there.
    * Errors: DRIVER_MISSING; CONNECTION_FAILED where Redis is there and refuses the password or the database.
    */
-  static async open(config: RedisCacheConfig, options: RedisCacheOptions = {}): Promise<RedisCache> {
-    const cache = new RedisCache(await createClient(config), config, options)
+  static async open(config: RedisCacheConfig, options: RedisCacheStoreOptions = {}): Promise<RedisCacheStore> {
+    const cache = new RedisCacheStore(await createClient(config), config, options)
     const failure = await cache.#breaker.recover()
     if (failure === undefined) return cache
     const refused = refusal(failure, cache.#endpoint.name, cache.#endpoint.database)
@@ -55,7 +55,11 @@ export class RedisCache implements CacheStore {
     return cache
   }
 
-  private constructor(endpoint: RedisEndpoint, config: RedisCacheConfig, { logger, maxDirtyKeys }: RedisCacheOptions) {
+  private constructor(
+    endpoint: RedisEndpoint,
+    config: RedisCacheConfig,
+    { logger, maxDirtyKeys }: RedisCacheStoreOptions,
+  ) {
     this.#endpoint = endpoint
     this.#client = endpoint.client
     this.#config = config
@@ -111,7 +115,7 @@ export class RedisCache implements CacheStore {
     }
   }
 
-  stats(): CacheState {
+  stats(): CacheStoreStats {
     const { state, dirtyKeys } = this.#breaker
     return { type: this.type, breaker: state, dirtyKeys, refusals: this.#refusals }
   }

@@ -1,8 +1,8 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { openStorage, type Storage, type StorageConfig } from 'holdfast'
-import { MemoryCache } from '../../../../src/cache/memory.ts'
-import { RedisCache } from '../../../../src/cache/redis/store.ts'
+import { MemoryCacheStore } from '../../../../src/cache/memory.ts'
+import { RedisCacheStore } from '../../../../src/cache/redis/store.ts'
 import { resolveConfig } from '../../../../src/config/resolve.ts'
 import type { RowReader } from '../../staleness.ts'
 import { joinedFlight, leased, plain, setAfterCommit } from '../../variants.ts'
@@ -111,7 +111,7 @@ async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis
 /** In place of the storage's own, over the same server. */
 async function openCacheStore(keyPrefix: string) {
   const { cache } = resolveConfig(config)
-  return cache.type === 'redis' ? RedisCache.open({ ...cache, keyPrefix }) : new MemoryCache(cache)
+  return cache.type === 'redis' ? RedisCacheStore.open({ ...cache, keyPrefix }) : new MemoryCacheStore(cache)
 }
 
 function ours({ kv }: Storage): RowReader {
