@@ -4,6 +4,9 @@ export type { BlobCleanup } from './blobs/protocol/cleanup.ts'
 export type { BlobRecord } from './blobs/protocol/records.ts'
 export type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from './blobs/protocol/verify-report.ts'
 export type { ByteRange } from './blobs/read.ts'
+export type { CacheAsideStats } from './cache/cache-aside.ts'
+export type { BreakerState, CacheStoreStats } from './cache/store.ts'
+export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type { ResolvedConfig } from './config/resolve.ts'
 export type { StorageConfig } from './config/schema.ts'
@@ -99,12 +102,5 @@ export {
   workspaceInputSchema,
 } from './repositories/workspaces.ts'
 export type { Json, JsonObject, MemorySource, MessageContent, MessagePart } from './schema/values.ts'
-export {
-  openStorage,
-  openStorageFromFile,
-  type Storage,
-  type StorageHealth,
-  type StorageOptions,
-  type StorageStats,
-  type StorageTransaction,
-} from './storage.ts'
+export { openStorage, openStorageFromFile } from './storage.ts'
+export type { Storage, StorageHealth, StorageOptions, StorageStats, StorageTransaction } from './storage-types.ts'

@@ -6,6 +6,6 @@ export interface RepositoryContext {
   now(): Date
   /** The cache of point reads. A write of rows that it may hold goes through it. */
   readonly cache: RowCache
-  /** Reports that durable data was written to an in-memory database. */
-  willBeLost?(): void
+  /** Called after a memory was created. Warns if the database is in memory: the memory is lost with the process. */
+  onMemoryCreated(): void
 }

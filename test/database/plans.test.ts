@@ -25,7 +25,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     const { database: config } = resolveConfig({ database: await open[dialect]() })
     driver = (await openDatabase(config, { migrate: true })).driver
     const database = new Database(recording(driver, sent))
-    repositories = openRepositories(database, { now: () => new Date(), cache: withoutCache })
+    repositories = openRepositories(database, { now: () => new Date(), cache: withoutCache, onMemoryCreated: () => {} })
     await fill(driver, repositories)
     await driver.run({ sql: 'analyze', params: [], writes: true })
     return () => database.close()

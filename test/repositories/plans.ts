@@ -36,7 +36,7 @@ export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase
     transaction: (body) => database.transaction(body),
   }
   return {
-    repositories: openRepositories(watching, { now: () => new Date(), cache: withoutCache }),
+    repositories: openRepositories(watching, { now: () => new Date(), cache: withoutCache, onMemoryCreated: () => {} }),
     async plansOf(call) {
       seen.length = 0
       await call()

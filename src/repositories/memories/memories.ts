@@ -101,7 +101,7 @@ export class Memories {
     const row = { id: orderedId(now), content, metadata, createdAt: now, updatedAt: now }
     const insert = insertMemory.with({ ...row, ...filterable(metadata) })
     const created = await written(this.#db, row.id, [insert, ...tagCalls(row, tags)])
-    this.#context.willBeLost?.()
+    this.#context.onMemoryCreated()
     return created
   }
 

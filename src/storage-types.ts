@@ -1,0 +1,140 @@
+import type { BlobStats, Blobs } from './blobs/blobs.ts'
+import type { CacheAsideStats } from './cache/cache-aside.ts'
+import type { CacheStoreStats } from './cache/store.ts'
+import type { UserCache } from './cache/user-cache.ts'
+import type { ResolvedConfig } from './config/resolve.ts'
+import type { DatabaseStats, LayerHealth } from './health.ts'
+import type { Logger } from './logger.ts'
+import type { MaintenanceReport } from './maintenance/scheduler.ts'
+import type { Repositories } from './repositories/repositories.ts'
+
+/** What the program decides when it opens a storage, beside the configuration. */
+export interface StorageOptions {
+  /** The directory that relative paths of the configuration start from. Default: the working directory. */
+  baseDir?: string | undefined
+  /** Whether to apply pending migrations. If false, opening fails with MIGRATION_PENDING and creates no file. Default true. */
+  migrate?: boolean | undefined
+  /** Receives log messages. Default: warnings and errors go to the console. */
+  logger?: Logger | undefined
+  /** Whether to run the maintenance steps once a minute. Default true. */
+  maintenance?: boolean | undefined
+  /** The clock, for tests. Default: the system's clock. */
+  now?: (() => Date) | undefined
+}
+
+/** What the callback of a transaction receives: every repository and the blobs, bound to the transaction. */
+export interface StorageTransaction extends Repositories {
+  readonly blobs: Blobs
+  /**
+   * Runs `body` in a savepoint of this transaction. If `body` throws, only the changes made through its `tx` are undone;
+   * catch the error to go on with the enclosing transaction. Savepoints of one transaction run one after the other.
+   *
+   * @throws {TRANSACTION_MISUSE} when this transaction has ended, or the call is made inside one of its own savepoints
+   * @throws {CONNECTION_LOST} when the connection was lost; the whole transaction is rolled back
+   * @throws {INVALID_INPUT} when `body` is not a function
+   *
+   * @example
+   * ```ts
+   * await storage.transaction(async (tx) => {
+   *   await tx.messages.append('chat', { role: 'user', content: 'Hello' })
+   *   await tx.transaction((inner) => inner.kv.set('theme', 'dark')).catch(console.error)
+   * })
+   * ```
+   */
+  transaction<T>(body: (tx: StorageTransaction) => Promise<T>): Promise<T>
+}
+
+export interface StorageHealth {
+  /** True if every layer answers. */
+  ok: boolean
+  cache: LayerHealth
+  database: LayerHealth
+  blobStore: LayerHealth
+}
+
+export interface StorageStats {
+  cache: CacheStoreStats & CacheAsideStats
+  database: DatabaseStats
+  blobs: BlobStats
+}
+
+/** An open storage: every repository, and the calls that concern all of them. */
+export interface Storage extends Repositories, AsyncDisposable {
+  /** The configuration in use: every default is filled in, and secrets are masked. */
+  readonly config: ResolvedConfig
+  /** A cache for the program's own values. Shared between processes if the cache is Redis. Entries may be evicted at any time. */
+  readonly cache: UserCache
+  /** Files and other bytes. */
+  readonly blobs: Blobs
+  /**
+   * Runs `body` in one transaction over the repositories and blobs of `tx`, and rolls everything back if `body` throws.
+   * Inside `body` use only `tx`: the storage itself would wait for its own transaction, and rejects with
+   * TRANSACTION_MISUSE instead. PostgreSQL runs transactions concurrently (READ COMMITTED): another transaction may
+   * change a row between a read and a write of this one. Not safe to repeat, unless everything in `body` is.
+   *
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time; nothing was done
+   * @throws {CONNECTION_LOST} when the connection was lost; it is unknown whether a commit under way was done
+   * @throws {DATABASE_FAILED} when the database rejected a statement; with `retryable`, a deadlock was resolved by rolling
+   *   this transaction back, and nothing was done
+   * @throws {INVALID_INPUT} when `body` is not a function
+   *
+   * @example
+   * ```ts
+   * const messages = await storage.transaction(async (tx) => {
+   *   const { id } = await tx.sessions.create({ title: 'Trip to Oslo' })
+   *   return tx.messages.append(id, { role: 'user', content: 'Find me a train.' })
+   * })
+   * ```
+   */
+  transaction<T>(body: (tx: StorageTransaction) => Promise<T>): Promise<T>
+  /**
+   * Asks each layer once, and returns whether it answers and how long it took. Never rejects.
+   *
+   * @example
+   * ```ts
+   * const { ok, database } = await storage.health()
+   * if (!ok) console.error(database.error)
+   * ```
+   */
+  health(): Promise<StorageHealth>
+  /**
+   * Counts the rows of each table, the bytes and the cache's hits. Reads every table, so its cost grows with the data.
+   *
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TIMEOUT} when no connection became free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   *
+   * @example
+   * ```ts
+   * const { database } = await storage.stats()
+   * console.log(database.rows.sessions) // 0
+   * ```
+   */
+  stats(): Promise<StorageStats>
+  /**
+   * Runs the maintenance steps now, and returns a report for each step. A step that fails has its error in the report.
+   * Never rejects. Safe to repeat.
+   *
+   * @example
+   * ```ts
+   * const reports = await storage.maintain()
+   * console.log(reports[0]) // { step: 'expired-sessions', removed: 0, millis: 0.4 }
+   * ```
+   */
+  maintain(): Promise<MaintenanceReport[]>
+  /**
+   * Refuses new calls (CLOSED), waits for the calls in flight, and closes every connection. `await using` calls this at
+   * the end of the block. Safe to repeat.
+   *
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   *
+   * @example
+   * ```ts
+   * await storage.close()
+   * await storage.kv.get('theme').catch(({ code }) => console.log(code)) // CLOSED
+   * ```
+   */
+  close(): Promise<void>
+}
