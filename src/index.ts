@@ -45,18 +45,23 @@ export {
   type ListMemoriesOptions,
   type Memory,
   type MemoryInput,
+  type MemoryMetadataInput,
   type MemoryPatch,
   memoryInputSchema,
   memoryPatchSchema,
 } from './repositories/memories/types.ts'
 export type { Messages } from './repositories/messages/messages.ts'
 export {
+  type IterateMessagesOptions,
   type ListMessagesOptions,
   type Message,
+  type MessageContentInput,
   type MessageInput,
+  type MessagePartInput,
   type MessagePatch,
   messageInputSchema,
   messagePatchSchema,
+  type TruncateMessagesOptions,
 } from './repositories/messages/types.ts'
 export { type Prompt, type PromptInput, type Prompts, promptInputSchema } from './repositories/prompts.ts'
 export {

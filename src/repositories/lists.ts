@@ -147,7 +147,7 @@ export class Lists {
   /**
    * Replaces the items of a list by those that `change` returns, and returns its `result`. One transaction: appends to
    * the list and other updates of it wait. `change` may be async; if it throws, the list stays as it was and the call
-   * rejects with that error. Safe to repeat if `change` is.
+   * rejects with that error. Safe to repeat if `change` may be applied twice.
    *
    * @throws {INVALID_INPUT} when the key is not valid or `change` returns anything but `{ items, result }`.
    *

@@ -8,16 +8,16 @@ import type { Tables } from '../../schema/tables.ts'
 import type { MemorySource } from '../../schema/values.ts'
 import type { Memory } from './types.ts'
 
-/** No tag holds one: tags have no control characters. */
-const SEPARATOR = '\u001f'
+/** Occurs in no tag, since tags have no control characters. */
+const TAG_SEPARATOR = '\u001f'
 
-/** A memory, its tags in the order they were given. */
+/** Lists the columns of a `Memory`, with its tags in the order they were given. */
 export const memoryColumns = ({ memories: m, memoryTags: t }: Tables) => ({
   id: m.id,
   content: m.content,
   tags: sql`(
-    select coalesce(string_agg(${t.tag}, ${SEPARATOR} order by ${t.position}), '') from ${t} where ${t.memoryId} = ${m.id}
-  )`.mapWith((tags: string) => (tags === '' ? [] : tags.split(SEPARATOR))),
+    select coalesce(string_agg(${t.tag}, ${TAG_SEPARATOR} order by ${t.position}), '') from ${t} where ${t.memoryId} = ${m.id}
+  )`.mapWith((tags: string) => (tags === '' ? [] : tags.split(TAG_SEPARATOR))),
   metadata: m.metadata,
   createdAt: m.createdAt,
   updatedAt: m.updatedAt,
@@ -40,41 +40,45 @@ const listAll = pagedQuery({
   ],
 })
 
-const newest = [
+const newestFirst = [
   { name: 'createdAt', kind: 'instant', column: ({ memoryTags }: Tables) => memoryTags.createdAt },
   { name: 'id', kind: 'text', column: ({ memoryTags }: Tables) => memoryTags.memoryId },
 ] as const
 
-/** Memories with a tag, by its index, which is in the order of the list: what other memories there are costs nothing. */
-const listTagged = pagedQuery({
+/** Walks the index of one tag, which has the order of the list, so other memories cost nothing. */
+const listByTag = pagedQuery({
   name,
   select: ({ orm, tables }) => {
     const { memories: m, memoryTags: t } = tables
     return orm.select(memoryColumns(tables)).from(t).innerJoin(m, eq(m.id, t.memoryId))
   },
   partition: ({ memoryTags }) => memoryTags.tag,
-  filters: { ...filters, also: (tables, tags: string[]) => notIndexable(hasAll(tables, tags)) },
-  orderBy: newest,
+  filters: { ...filters, otherTags: (tables, tags: string[]) => notIndexable(hasAllTags(tables, tags)) },
+  orderBy: newestFirst,
 })
 
-function hasAll({ memories: m, memoryTags: t }: Tables, tags: string[]): SQL {
-  const each = tags.map((tag) => sql`exists (select 1 from ${t} where ${and(eq(t.memoryId, m.id), eq(t.tag, tag))})`)
-  return sql.join(each, sql` and `)
+function hasAllTags({ memories: m, memoryTags: t }: Tables, tags: string[]): SQL {
+  const conditions = tags.map(
+    (tag) => sql`exists (select 1 from ${t} where ${and(eq(t.memoryId, m.id), eq(t.tag, tag))})`,
+  )
+  return sql.join(conditions, sql` and `)
 }
 
 const countUses = statement(({ orm, tables: { memoryTags: t } }, arg: { tag: string; limit: number }) => {
-  // Ordered so that PostgreSQL takes the index, and not the first rows that it finds.
+  // Ordered, so that PostgreSQL takes the index instead of the first rows it finds.
   const some = orm.select({ tag: t.tag }).from(t).where(eq(t.tag, arg.tag)).orderBy(t.createdAt).limit(arg.limit)
   return orm.select({ uses: count() }).from(some.as('some'))
 })
 
-/** How far the uses of a tag are counted. */
-const COUNTED = 1000
+/** The uses of a tag are counted up to this number. */
+const MAX_COUNTED_USES = 1000
 
-/** The tags, the one that is used least first, as far as a short count tells. */
-async function byUses(db: Db, tags: readonly string[]): Promise<string[]> {
+/**
+ * Returns the tags in the order of their uses, the rarest first. Tags with `MAX_COUNTED_USES` or more count as equal.
+ */
+async function rarestFirst(db: Db, tags: readonly string[]): Promise<string[]> {
   const counted = tags.map(async (tag) => {
-    return { tag, uses: (await countUses.first(db, { tag, limit: COUNTED }))?.uses ?? 0 }
+    return { tag, uses: (await countUses.first(db, { tag, limit: MAX_COUNTED_USES }))?.uses ?? 0 }
   })
   return (await Promise.all(counted)).sort((a, b) => a.uses - b.uses).map(({ tag }) => tag)
 }
@@ -86,30 +90,29 @@ interface Filters {
   pinned: boolean | undefined
 }
 
-/** Memories that fit, the newest first. */
+/** Returns a page of the memories that match all filters, the newest first. */
 export async function listMemories(
   db: Db,
   { tags, match, ...rest }: Filters,
   page: PageOptions,
 ): Promise<Page<Memory>> {
-  const [tag, ...more] = tags
+  const [tag, ...furtherTags] = tags
   if (tag === undefined) return listAll(db, rest, page, 'desc')
-  if (more.length === 0) return listTagged(db, { partition: tag, ...rest }, page, 'desc')
+  if (furtherTags.length === 0) return listByTag(db, { partition: tag, ...rest }, page, 'desc')
   if (match === 'any') {
-    const lists = tags.map((each) => listTagged(db, { partition: each, ...rest }, page, 'desc'))
-    return merged(lists, page.limit)
+    const pages = tags.map((each) => listByTag(db, { partition: each, ...rest }, page, 'desc'))
+    return mergePages(await Promise.all(pages), page.limit)
   }
-  const [rarest, ...also] = await byUses(db, tags)
-  return listTagged(db, { partition: rarest, also, ...rest }, page, 'desc')
+  const [rarest, ...otherTags] = await rarestFirst(db, tags)
+  return listByTag(db, { partition: rarest, otherTags, ...rest }, page, 'desc')
 }
 
-/** One page out of the same page of several lists: none of them has to be read further, however long it is. */
-async function merged(lists: Promise<Page<Memory>>[], limit = DEFAULT_LIMIT): Promise<Page<Memory>> {
-  const pages = await Promise.all(lists)
+/** Merges one page of each of several lists into one page. No list has to be read any further. */
+function mergePages(pages: readonly Page<Memory>[], limit = DEFAULT_LIMIT): Page<Memory> {
   const byId = new Map(pages.flatMap(({ items }) => items.map((memory) => [memory.id, memory])))
   const all = [...byId.values()].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1))
   const items = all.slice(0, limit)
   const last = items.at(-1)
-  const more = all.length > limit || pages.some(({ nextCursor }) => nextCursor !== undefined)
-  return more && last ? { items, nextCursor: cursorOf({ name, orderBy: newest }, last) } : { items }
+  const hasMore = all.length > limit || pages.some(({ nextCursor }) => nextCursor !== undefined)
+  return hasMore && last ? { items, nextCursor: cursorOf({ name, orderBy: newestFirst }, last) } : { items }
 }

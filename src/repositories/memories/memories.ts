@@ -22,7 +22,7 @@ import {
   tagsSchema,
 } from './types.ts'
 
-const listSchema = z.strictObject({
+const listOptionsSchema = z.strictObject({
   tags: tagsSchema.optional(),
   match: z.enum(['any', 'all']).optional(),
   source: sourceSchema.optional(),
@@ -30,20 +30,20 @@ const listSchema = z.strictObject({
   ...pageSchema.shape,
 })
 
-type Row = Omit<Memory, 'tags'>
+type MemoryRow = Omit<Memory, 'tags'>
 
-/** The metadata is the truth; what can be filtered by is copied out of it with every write. */
-interface Filterable {
+/** The columns that a list filters by. Every write copies them out of the metadata, which is the truth. */
+interface FilterColumns {
   source: MemorySource | null
   pinned: boolean
 }
 
-function filterable(metadata: JsonObject): Filterable {
+function filterColumnsOf(metadata: JsonObject): FilterColumns {
   const { source = null, pinned = false } = knownMetadataSchema.parse(metadata)
   return { source, pinned }
 }
 
-const insertMemory = statement(({ orm, tables }, arg: Row & Filterable) => {
+const insertMemory = statement(({ orm, tables }, arg: MemoryRow & FilterColumns) => {
   const { id, content, metadata, source, pinned, createdAt, updatedAt } = arg
   return orm.insert(tables.memories).values({ id, content, metadata, source, pinned, createdAt, updatedAt })
 })
@@ -71,8 +71,8 @@ const lockMemory = statement(({ orm, tables: { memories: m } }, arg: { id: strin
   }),
 )
 
-const writeMemory = statement(
-  ({ orm, tables: { memories: m } }, arg: Pick<Row, 'id' | 'content' | 'metadata'> & Filterable) =>
+const updateRow = statement(
+  ({ orm, tables: { memories: m } }, arg: Pick<MemoryRow, 'id' | 'content' | 'metadata'> & FilterColumns) =>
     orm
       .update(m)
       .set({ content: arg.content, metadata: arg.metadata, source: arg.source, pinned: arg.pinned })
@@ -94,27 +94,56 @@ export class Memories {
     this.#context = context
   }
 
-  /** Keeps a memory under a new id; one round trip. Not safe to repeat: that keeps it twice. Errors: INVALID_INPUT. */
+  /**
+   * Stores a memory under a new id. One round trip. Not safe to repeat: the memory would be stored twice.
+   *
+   * @throws {INVALID_INPUT} when a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const memory = await storage.memories.create({ content: 'Ada likes window seats', tags: ['travel', 'ada'] })
+   * console.log(memory.tags) // [ 'travel', 'ada' ]
+   * ```
+   */
   async create(memory: MemoryInput): Promise<Memory> {
     const { content, tags = [], metadata = {} } = parseInput(memoryInputSchema, memory, 'memory')
     const now = this.#context.now()
     const row = { id: orderedId(now), content, metadata, createdAt: now, updatedAt: now }
-    const insert = insertMemory.with({ ...row, ...filterable(metadata) })
-    const created = await written(this.#db, row.id, [insert, ...tagCalls(row, tags)])
+    const insert = insertMemory.with({ ...row, ...filterColumnsOf(metadata) })
+    const created = await writeAndRead(this.#db, row.id, [insert, ...insertTagCalls(row, tags)])
     this.#context.onMemoryCreated()
     return created
   }
 
-  /** The memory, or undefined. */
+  /**
+   * Returns a memory, or undefined if there is none.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.memories.create({ content: 'Ada likes window seats' })
+   * console.log((await storage.memories.get(id))?.content) // Ada likes window seats
+   * ```
+   */
   async get(id: string): Promise<Memory | undefined> {
     parseInput(idSchema, id, 'id')
     return selectMemory.first(this.#db, { id })
   }
 
   /**
-   * Changes what is given: the content; the tags, all of them; the metadata's properties, of which one that is
-   * undefined is removed. Atomic: concurrent updates of different properties lose nothing. Safe to repeat.
-   * Errors: NOT_FOUND, INVALID_INPUT.
+   * Changes the content and replaces the tags, if they are given. Sets the given metadata properties, and removes those
+   * that are given as undefined. Atomic: concurrent updates of different properties lose nothing. Safe to repeat.
+   *
+   * @throws {NOT_FOUND} when there is no such memory.
+   * @throws {INVALID_INPUT} when the id or a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.memories.create({ content: 'Ada likes window seats', tags: ['travel'] })
+   * const updated = await storage.memories.update(id, { metadata: { source: 'user', pinned: true } })
+   * console.log(updated.tags, updated.metadata) // [ 'travel' ] { source: 'user', pinned: true }
+   * ```
    */
   async update(id: string, patch: MemoryPatch): Promise<Memory> {
     parseInput(idSchema, id, 'id')
@@ -123,33 +152,54 @@ export class Memories {
       const locked = await lockMemory.first(tx, { id, updatedAt: this.#context.now() })
       if (locked === undefined) return undefined
       const merged = mergeJson(locked.metadata, metadata)
-      const write = { id, content: content ?? locked.content, metadata: merged, ...filterable(merged) }
-      const replaced = tags ? [deleteTags.with({ id }), ...tagCalls({ ...locked, id }, tags)] : []
-      return written(tx, id, [writeMemory.with(write), ...replaced])
+      const write = { id, content: content ?? locked.content, metadata: merged, ...filterColumnsOf(merged) }
+      const tagCalls = tags ? [deleteTags.with({ id }), ...insertTagCalls({ ...locked, id }, tags)] : []
+      return writeAndRead(tx, id, [updateRow.with(write), ...tagCalls])
     })
     if (updated === undefined) throw new StorageError('NOT_FOUND', 'There is no such memory', { details: { id } })
     return updated
   }
 
-  /** Whether there was one. Safe to repeat. */
+  /**
+   * Removes a memory. Returns true if it existed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.memories.create({ content: 'Ada likes window seats' })
+   * console.log(await storage.memories.delete(id)) // true
+   * ```
+   */
   async delete(id: string): Promise<boolean> {
     parseInput(idSchema, id, 'id')
     return (await deleteMemory.first(this.#db, { id })) !== undefined
   }
 
-  /** Memories that fit all the given filters, the newest first. */
+  /**
+   * Returns a page of the memories that match all given filters, the newest first.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.memories.create({ content: 'Ada likes window seats', tags: ['travel', 'ada'] })
+   * const { items } = await storage.memories.list({ tags: ['travel', 'ada'], match: 'all' })
+   * console.log(items.length) // 1
+   * ```
+   */
   async list(options: ListMemoriesOptions = {}): Promise<Page<Memory>> {
-    const { tags = [], match = 'any', source, pinned, ...page } = parseInput(listSchema, options, 'options')
+    const { tags = [], match = 'any', source, pinned, ...page } = parseInput(listOptionsSchema, options, 'options')
     return listMemories(this.#db, { tags, match, source, pinned }, page)
   }
 }
 
-function tagCalls({ id, createdAt }: Pick<Row, 'id' | 'createdAt'>, tags: readonly string[]) {
+function insertTagCalls({ id, createdAt }: Pick<MemoryRow, 'id' | 'createdAt'>, tags: readonly string[]) {
   return insertTags.with(tags.map((tag, position) => ({ memoryId: id, tag, position, createdAt })))
 }
 
-/** Runs the calls and reads the memory back, in one flight. */
-async function written(db: Db, id: string, calls: Call<unknown>[]): Promise<Memory> {
+/** Runs the calls and reads the memory back, in one batch. */
+async function writeAndRead(db: Db, id: string, calls: Call<unknown>[]): Promise<Memory> {
   const results = await batch(db, [...calls, selectMemory.with({ id })])
   return results.at(-1)?.[0] as Memory // the select is the last
 }

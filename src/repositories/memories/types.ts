@@ -5,11 +5,12 @@ import { textSchema } from '../../validation/input.ts'
 import { jsonObjectSchema } from '../../validation/json.ts'
 
 export interface Memory {
+  /** Rises with the time of creation. */
   id: string
   content: string
   /** In the order they were given. */
   tags: string[]
-  /** `source` and `pinned`, where they were given, and whatever else was. */
+  /** The metadata as given, with `source` and `pinned` if they were given. */
   metadata: JsonObject
   createdAt: Date
   updatedAt: Date
@@ -26,7 +27,7 @@ export const tagsSchema = z
   .transform((tags) => [...new Set(tags)])
   .refine((tags) => tags.length <= 10, 'must be at most 10 different tags')
 
-/** Only looked at, not parsed: metadata comes back in the order of its keys. */
+/** Only validates: the metadata is stored as given, so that its keys keep their order. */
 export const knownMetadataSchema = z.looseObject({ source: sourceSchema.optional(), pinned: z.boolean().optional() })
 
 const metadataSchema = jsonObjectSchema.pipe(
@@ -41,29 +42,37 @@ export const memoryInputSchema = z.strictObject({
   tags: tagsSchema.optional(),
   metadata: metadataSchema.optional(),
 })
+
 export interface MemoryInput {
   /** 1 to 10,000 characters. */
   content: string
-  /** Up to 10 of 1 to 50 characters, without control characters; one given twice counts once. Default none. */
+  /** Up to 10 different tags of 1 to 50 characters, without control characters. Default: none. */
   tags?: string[] | undefined
-  /** `source` and `pinned` can be filtered by; anything else is kept. */
-  metadata?: (KnownMetadata & (object | Record<string, unknown>)) | undefined
+  /** A JSON object. Default `{}`. */
+  metadata?: MemoryMetadataInput | undefined
 }
 
+/** Any JSON object. A list can be filtered by `source` and `pinned`. */
+export type MemoryMetadataInput = KnownMetadata & (object | Record<string, unknown>)
+
 interface KnownMetadata {
+  /** Who the memory comes from. */
   source?: MemorySource | undefined
   pinned?: boolean | undefined
 }
 
 export const memoryPatchSchema = memoryInputSchema.partial()
+
+/** The changes: new content, new tags in place of all tags, metadata properties to set, or to remove if undefined. */
 export type MemoryPatch = { [K in keyof MemoryInput]?: MemoryInput[K] | undefined }
 
 export interface ListMemoriesOptions extends PageOptions {
-  /** Up to 10. Default: whatever the tags. */
+  /** Only memories with these tags, up to 10. Default: any tags. */
   tags?: string[] | undefined
-  /** Whether one of the tags is enough. Default 'any'. */
+  /** Whether a memory needs any or all of the `tags`. Default 'any'. */
   match?: 'any' | 'all' | undefined
+  /** Only memories with this source. Default: any source, or none. */
   source?: MemorySource | undefined
-  /** False finds those that are not pinned. */
+  /** True: only pinned memories. False: only memories that are not pinned. Default: both. */
   pinned?: boolean | undefined
 }

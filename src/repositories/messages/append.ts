@@ -9,10 +9,10 @@ import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
 import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
-import { mentionsOfNew } from './references.ts'
+import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
-interface TakeNumbers {
+interface SeqAllocation {
   sessionId: string
   metadata: JsonObject
   now: Date
@@ -20,10 +20,10 @@ interface TakeNumbers {
 }
 
 /**
- * Creates the session if need be, counts the messages and takes their numbers, the last of which it tells. It holds the
- * session's row: appends to one session follow each other.
+ * Allocates the seqs of `count` messages and adds them to the session's counter, creating the session if needed.
+ * Returns the last seq. Locks the session's row, so appends to one session run one after the other.
  */
-const takeNumbers = statement(({ orm, tables: { sessions: s } }, arg: TakeNumbers) => {
+const allocateSeqs = statement(({ orm, tables: { sessions: s } }, arg: SeqAllocation) => {
   const count = sql`cast(${arg.count} as integer)`
   return orm
     .insert(s)
@@ -49,7 +49,10 @@ const takeNumbers = statement(({ orm, tables: { sessions: s } }, arg: TakeNumber
     .returning({ lastSeq: s.lastSeq, createdAt: s.createdAt })
 })
 
-/** `fromLast` leads from the session's last seq, just taken, to that of the row. No seq, and so an error, where the session has expired. */
+/**
+ * seq = session.last_seq + fromLast. The session's last_seq already includes the new messages. For an expired session
+ * the subquery is null and the insert fails.
+ */
 const insertMessages = rowsStatement(({ orm, tables: { messages, sessions: s } }, rows: NewMessage[]) =>
   orm.insert(messages).values(
     rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
@@ -64,20 +67,22 @@ const insertMessages = rowsStatement(({ orm, tables: { messages, sessions: s } }
   ),
 )
 
-/** How many messages one append takes. */
+/** Maximum number of messages in one append. */
 export const MAX_APPEND = 1000
 
+/** `fromLast` is the distance to the last message of the append: 0 for the last message, -1 for the message before. */
 type NewMessage = Omit<Message, 'seq'> & { now: Date; fromLast: number }
 
 export interface Appended {
   messages: Message[]
-  /** When their session was created; undefined where some of them were there before. */
+  /** When the session was created. Undefined if some of the messages existed before this append. */
   sessionCreatedAt?: Date
 }
 
 /**
- * Appends in one atomic batch: take the numbers, insert under them. Neither waits for an answer, so it is one round trip.
- * A message whose id is taken undoes all of it; then those that are there are read, and the others appended.
+ * Appends messages in one atomic batch: allocate the seqs, insert the messages. No statement needs the result of
+ * another, so the batch is one round trip. A taken message id rolls the batch back; then the existing messages are read
+ * and only the missing ones appended.
  */
 export async function appendMessages(
   db: Db,
@@ -86,7 +91,7 @@ export async function appendMessages(
   now: Date,
 ): Promise<Appended> {
   if (inputs.length === 0) return { messages: [] }
-  // What is returned is what was stored: nothing the caller goes on to change.
+  // Copied, so that the returned messages are what was stored, even if the caller changes its objects later.
   const given = inputs.map(({ id = randomUUID(), role, content, metadata, createdAt = now }, i) => ({
     sessionId,
     id,
@@ -101,16 +106,19 @@ export async function appendMessages(
     return await insertAll(db, sessionId, given, now)
   } catch (error) {
     if (!isWriteConflict(error)) throw error
-    // A session that has expired gives no seq; the conversation starts anew.
+    // The conflict may be an expired session, which yields no seq. The conversation then starts again.
     return retryWithoutExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now))
   }
 }
 
-/** For a repeat: the stored messages as they are, and the others appended, which another caller may be doing as well. */
+/**
+ * Appends those of the given messages that the session does not have, and returns all of them: existing messages as
+ * they are stored. Tries again while a concurrent append stores some of them first.
+ */
 async function appendMissing(db: Db, sessionId: string, given: readonly NewMessage[], now: Date): Promise<Appended> {
   const ids = given.map(({ id }) => id)
   const known = new Map<string, Message>()
-  for (let before = -1; ; ) {
+  for (let knownBefore = -1; ; ) {
     for (const message of await selectMessages(db, sessionId, ids, now)) known.set(message.id, message)
     const missing = given.filter(({ id }) => !known.has(id))
     const rest = missing.map((message, i) => ({ ...message, fromLast: i + 1 - missing.length }))
@@ -120,20 +128,21 @@ async function appendMissing(db: Db, sessionId: string, given: readonly NewMessa
       return { messages: ids.map((id) => known.get(id)).filter((message) => message !== undefined) }
     } catch (error) {
       const isTaken = error instanceof StorageError && error.code === 'ALREADY_EXISTS'
-      if (!isTaken || known.size === before) throw error // where nothing was learned it is no id
-      before = known.size
+      // No new row was found: the conflict is not about a message id.
+      if (!isTaken || known.size === knownBefore) throw error
+      knownBefore = known.size
     }
   }
 }
 
 async function insertAll(db: Db, sessionId: string, rows: readonly NewMessage[], now: Date): Promise<Appended> {
-  const take = takeNumbers.with({ sessionId, metadata: {}, now, count: rows.length })
-  const [[taken]] = await batch(db, [take, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
-  if (taken === undefined) throw new StorageError('DATABASE_FAILED', 'The session gave no numbers')
+  const allocate = allocateSeqs.with({ sessionId, metadata: {}, now, count: rows.length })
+  const [[allocated]] = await batch(db, [allocate, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
+  if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')
   const messages = rows.map(({ id, role, content, metadata, createdAt, fromLast }) => {
-    return { sessionId, seq: taken.lastSeq + fromLast, id, role, content, metadata, createdAt }
+    return { sessionId, seq: allocated.lastSeq + fromLast, id, role, content, metadata, createdAt }
   })
-  return { messages, sessionCreatedAt: taken.createdAt }
+  return { messages, sessionCreatedAt: allocated.createdAt }
 }
 
 async function selectMessages(db: Db, sessionId: string, ids: string[], now: Date): Promise<Message[]> {

@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, gt, lt } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { DEFAULT_LIMIT, type Order, type Page } from '../../database/paging/page.ts'
+import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { eachIdOnce, idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
@@ -11,12 +11,14 @@ import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { appendMessages, MAX_APPEND } from './append.ts'
 import { popMessage, truncateMessages } from './removal.ts'
 import {
+  type IterateMessagesOptions,
   type ListMessagesOptions,
   type Message,
   type MessageInput,
   type MessagePatch,
   messageInputSchema,
   messagePatchSchema,
+  type TruncateMessagesOptions,
 } from './types.ts'
 import { updateMessage } from './update.ts'
 
@@ -24,15 +26,15 @@ const appendSchema = z
   .array(messageInputSchema)
   .max(MAX_APPEND)
   .superRefine((messages, context) => eachIdOnce(messages, context, 'message'))
-const listSchema = z.strictObject({
-  limit: limitSchema.optional(),
+const listOptionsSchema = z.strictObject({
+  ...pageSchema.shape,
+  cursor: z.stringFormat('cursor', /^\d{1,10}$/).optional(), // the seq of the last message of the previous page
   after: positionSchema.optional(),
   before: positionSchema.optional(),
-  cursor: z.stringFormat('cursor', /^\d{1,10}$/).optional(),
   order: z.enum(['asc', 'desc']).optional(),
 })
-const iterateSchema = z.strictObject({ batchSize: limitSchema.optional() })
-const truncateSchema = z.strictObject({ afterSeq: positionSchema })
+const iterateOptionsSchema = z.strictObject({ batchSize: limitSchema.optional() })
+const truncateOptionsSchema = z.strictObject({ afterSeq: positionSchema })
 
 const selectMessage = statement(({ orm, tables }, arg: { sessionId: string; id: string; now: Date }) => {
   const { messages: m } = tables
@@ -42,10 +44,10 @@ const selectMessage = statement(({ orm, tables }, arg: { sessionId: string; id: 
     .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inUnexpiredSession(tables, arg.sessionId, arg.now)))
 })
 
-interface Range {
+/** The messages between two seqs, both exclusive. */
+interface SeqRange {
   after: number
   before: number
-  limit: number
 }
 
 const selectRange = {
@@ -54,7 +56,7 @@ const selectRange = {
 }
 
 function rangeStatement(order: Order) {
-  return statement(({ orm, tables }, arg: { sessionId: string; now: Date } & Range) => {
+  return statement(({ orm, tables }, arg: { sessionId: string; now: Date; limit: number } & SeqRange) => {
     const { messages: m } = tables
     return orm
       .select()
@@ -72,7 +74,7 @@ function rangeStatement(order: Order) {
   })
 }
 
-/** The messages of conversations, in the order of their appends. */
+/** The messages of sessions, in the order of their appends. */
 export class Messages {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -84,9 +86,19 @@ export class Messages {
   }
 
   /**
-   * Appends one message, or up to 1000 in one transaction, and creates the session if need be; one round trip on
-   * PostgreSQL. A message whose id the session has already is left as it is stored and returned so: with ids a repeat
-   * is safe and changes nothing. Errors: INVALID_INPUT, also where two of one append have the same id.
+   * Appends one message, or up to 1000 messages in one transaction, and creates the session if needed. Returns the
+   * stored messages. If the session already has a message of that id, the stored message is returned unchanged, so an
+   * append with ids is safe to repeat. Without ids a repeat appends the messages again. One round trip on PostgreSQL.
+   *
+   * @throws {INVALID_INPUT} when a message is not valid or two messages of one append have the same id.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { id: 'm1', role: 'user', content: 'When does the train leave?' })
+   * await storage.messages.append('chat', [
+   *   { id: 'm2', role: 'assistant', content: [{ type: 'text', text: 'At 9:04.' }] },
+   * ])
+   * ```
    */
   append(sessionId: string, message: MessageInput): Promise<Message>
   append(sessionId: string, messages: readonly MessageInput[]): Promise<Message[]>
@@ -113,7 +125,18 @@ export class Messages {
     return messages[0] as Message // one row in, one message out
   }
 
-  /** A page of the conversation, oldest first unless `order` says 'desc'. */
+  /**
+   * Returns a page of the messages of a session, the oldest first unless `order` is 'desc'.
+   *
+   * @throws {INVALID_INPUT} when the session's id or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * const { items, nextCursor } = await storage.messages.list('chat', { order: 'desc', limit: 20 })
+   * console.log(items.length, nextCursor) // 1 undefined
+   * ```
+   */
   async list(sessionId: string, options: ListMessagesOptions = {}): Promise<Page<Message>> {
     parseInput(idSchema, sessionId, 'sessionId')
     const {
@@ -122,37 +145,65 @@ export class Messages {
       before = MAX_INTEGER,
       cursor,
       order = 'asc',
-    } = parseInput(listSchema, options, 'options')
+    } = parseInput(listOptionsSchema, options, 'options')
     const from = Math.min(Number(cursor ?? (order === 'asc' ? after : before)), MAX_INTEGER)
     const range = order === 'asc' ? { after: Math.max(after, from), before } : { after, before: Math.min(before, from) }
-    const rows = await this.#range(sessionId, order, { ...range, limit: limit + 1 })
+    const rows = await this.#selectRange(sessionId, order, { ...range, limit: limit + 1 })
     const items = rows.slice(0, limit)
     return rows.length > limit ? { items, nextCursor: String(items.at(-1)?.seq) } : { items }
   }
 
-  /** The newest `count` messages (1 to 1000), oldest of them first. */
+  /**
+   * Returns the newest `count` messages (1 to 1000) of a session, in the order of their appends.
+   *
+   * @throws {INVALID_INPUT} when the session's id or `count` is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * for (const { role, content } of await storage.messages.latest('chat', 20)) console.log(role, content)
+   * ```
+   */
   async latest(sessionId: string, count: number): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const limit = parseInput(limitSchema, count, 'count')
-    return (await this.#range(sessionId, 'desc', { after: 0, before: MAX_INTEGER, limit })).reverse()
+    return (await this.#selectRange(sessionId, 'desc', { after: 0, before: MAX_INTEGER, limit })).reverse()
   }
 
-  /** The message, or undefined. */
+  /**
+   * Returns a message, or undefined if the session has no message of that id.
+   *
+   * @throws {INVALID_INPUT} when an id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { id: 'm1', role: 'user', content: 'Hello' })
+   * console.log((await storage.messages.get('chat', 'm1'))?.content) // Hello
+   * ```
+   */
   async get(sessionId: string, id: string): Promise<Message | undefined> {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
     return await selectMessage.first(this.#db, { sessionId, id, now: this.#context.now() })
   }
 
-  /** Every message in order, read in batches of `batchSize` (1 to 1000, default 500); messages appended meanwhile are met too. */
-  async *iterate(
-    sessionId: string,
-    options: { batchSize?: number | undefined } = {},
-  ): AsyncGenerator<Message, void, void> {
+  /**
+   * Yields every message of a session in order. Reads them in batches, so memory stays bounded. Messages
+   * appended before the last batch is read are yielded as well.
+   *
+   * @throws {INVALID_INPUT} when the session's id or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * for await (const { seq, role } of storage.messages.iterate('chat')) console.log(seq, role) // 1 user
+   * ```
+   */
+  async *iterate(sessionId: string, options: IterateMessagesOptions = {}): AsyncGenerator<Message, void, void> {
     parseInput(idSchema, sessionId, 'sessionId')
-    const { batchSize: limit = 500 } = parseInput(iterateSchema, options, 'options')
+    const { batchSize: limit = 500 } = parseInput(iterateOptionsSchema, options, 'options')
     for (let after = 0; ; ) {
-      const rows = await this.#range(sessionId, 'asc', { after, before: MAX_INTEGER, limit })
+      const rows = await this.#selectRange(sessionId, 'asc', { after, before: MAX_INTEGER, limit })
       yield* rows
       const last = rows.at(-1)
       if (last === undefined || rows.length < limit) return
@@ -160,7 +211,18 @@ export class Messages {
     }
   }
 
-  /** Changes the given fields of a message, in one round trip; its place stays. Errors: NOT_FOUND, INVALID_INPUT. Safe to repeat. */
+  /**
+   * Changes the given fields of a message. Its seq stays the same. One round trip. Safe to repeat.
+   *
+   * @throws {NOT_FOUND} when the session has no message of that id.
+   * @throws {INVALID_INPUT} when an id or a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.messages.append('chat', { role: 'user', content: 'Helo' })
+   * await storage.messages.update('chat', id, { content: 'Hello' })
+   * ```
+   */
   async update(sessionId: string, id: string, patch: MessagePatch): Promise<Message> {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
@@ -171,25 +233,57 @@ export class Messages {
     return updated
   }
 
-  /** Removes the newest message and returns it, or undefined. Not safe to repeat: that removes another. */
+  /**
+   * Removes the newest message of a session and returns it, or undefined if there is none. Not safe to repeat: another
+   * message would be removed.
+   *
+   * @throws {INVALID_INPUT} when the session's id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Never mind' })
+   * console.log((await storage.messages.pop('chat'))?.content) // Never mind
+   * ```
+   */
   async pop(sessionId: string): Promise<Message | undefined> {
     parseInput(idSchema, sessionId, 'sessionId')
     return popMessage(this.#db, sessionId, this.#context.now())
   }
 
-  /** Removes what comes after a seq; how many. Safe to repeat. */
-  async truncate(sessionId: string, options: { afterSeq: number }): Promise<number> {
+  /**
+   * Removes messages with a greater seq. Returns the number removed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the session's id or `afterSeq` is not valid.
+   *
+   * @example
+   * ```ts
+   * const { seq } = await storage.messages.append('chat', { role: 'user', content: 'Oslo or Bergen?' })
+   * await storage.messages.append('chat', { role: 'assistant', content: 'Bergen.' })
+   * console.log(await storage.messages.truncate('chat', { afterSeq: seq })) // 1
+   * ```
+   */
+  async truncate(sessionId: string, options: TruncateMessagesOptions): Promise<number> {
     parseInput(idSchema, sessionId, 'sessionId')
-    const { afterSeq } = parseInput(truncateSchema, options, 'options')
+    const { afterSeq } = parseInput(truncateOptionsSchema, options, 'options')
     return truncateMessages(this.#db, sessionId, afterSeq, this.#context.now())
   }
 
-  /** Removes all messages of a session, which stays; how many. Safe to repeat. */
+  /**
+   * Removes all messages of a session. The session itself stays. Returns the number removed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the session's id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * console.log(await storage.messages.clear('chat')) // 1
+   * ```
+   */
   clear(sessionId: string): Promise<number> {
     return this.truncate(sessionId, { afterSeq: 0 })
   }
 
-  #range(sessionId: string, order: Order, range: Range): Promise<Message[]> {
+  #selectRange(sessionId: string, order: Order, range: SeqRange & { limit: number }): Promise<Message[]> {
     return selectRange[order].all(this.#db, { sessionId, now: this.#context.now(), ...range })
   }
 }

@@ -12,64 +12,71 @@ interface Target {
   now: Date
 }
 
-const isTarget = ({ sessions: s }: Tables, arg: Target) => and(eq(s.id, arg.sessionId), notExpired(s, arg.now))
+const isTargetSession = ({ sessions: s }: Tables, arg: Target) => and(eq(s.id, arg.sessionId), notExpired(s, arg.now))
+
+// Without the upper bound PostgreSQL expects a third of all messages to match.
+const isAfterSeq = ({ messages: m }: Tables, arg: Target & { afterSeq: number }) =>
+  and(eq(m.sessionId, arg.sessionId), gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER))
 
 const lockSession = statement(({ orm, tables }, arg: Target) =>
   orm
     .update(tables.sessions)
     .set({ lastActiveAt: arg.now })
-    .where(isTarget(tables, arg))
+    .where(isTargetSession(tables, arg))
     .returning({ messageCount: tables.sessions.messageCount }),
 )
 
-// The upper bound is for PostgreSQL, which else expects a third of the messages there.
-const after = ({ messages: m }: Tables, arg: Target & { afterSeq: number }) =>
-  and(eq(m.sessionId, arg.sessionId), gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER))
-
-const uncountAfter = statement(({ orm, tables }, arg: Target & { afterSeq: number }) => {
+/** Subtracts the messages after a seq from the session's counter, before they are deleted. */
+const subtractFromCount = statement(({ orm, tables }, arg: Target & { afterSeq: number }) => {
   const { messages: m, sessions: s } = tables
   return orm
     .update(s)
-    .set({ messageCount: sql`${s.messageCount} - (select count(*) from ${m} where ${after(tables, arg)})` })
-    .where(isTarget(tables, arg))
+    .set({ messageCount: sql`${s.messageCount} - (select count(*) from ${m} where ${isAfterSeq(tables, arg)})` })
+    .where(isTargetSession(tables, arg))
     .returning({ messageCount: s.messageCount })
 })
 
-const deleteAfter = statement(({ orm, tables }, arg: Target & { afterSeq: number }) =>
-  orm.delete(tables.messages).where(and(after(tables, arg), inUnexpiredSession(tables, arg.sessionId, arg.now))),
+const deleteAfterSeq = statement(({ orm, tables }, arg: Target & { afterSeq: number }) =>
+  orm.delete(tables.messages).where(and(isAfterSeq(tables, arg), inUnexpiredSession(tables, arg.sessionId, arg.now))),
 )
 
-const deleteLast = statement(({ orm, tables }, arg: Target) => {
+const deleteNewest = statement(({ orm, tables }, arg: Target) => {
   const { messages: m } = tables
-  const last: SQL = sql`(select max(${m.seq}) from ${m} where ${eq(m.sessionId, arg.sessionId)})`
+  const newestSeq: SQL = sql`(select max(${m.seq}) from ${m} where ${eq(m.sessionId, arg.sessionId)})`
   return orm
     .delete(m)
-    .where(and(eq(m.sessionId, arg.sessionId), eq(m.seq, last), inUnexpiredSession(tables, arg.sessionId, arg.now)))
+    .where(
+      and(eq(m.sessionId, arg.sessionId), eq(m.seq, newestSeq), inUnexpiredSession(tables, arg.sessionId, arg.now)),
+    )
     .returning()
 })
 
-const uncountOne = statement(({ orm, tables }, arg: Target) => {
+const decrementCount = statement(({ orm, tables }, arg: Target) => {
   const { sessions: s } = tables
   return orm
     .update(s)
     .set({ messageCount: sql`${s.messageCount} - 1` })
-    .where(and(isTarget(tables, arg), gt(s.messageCount, 0)))
+    .where(and(isTargetSession(tables, arg), gt(s.messageCount, 0)))
 })
 
-/** Removes the newest message, if there is one. The session's row is locked first, in the order of appends. */
+/** Removes the newest message and returns it, if there is one. Locks the session's row first, as an append does. */
 export async function popMessage(db: Db, sessionId: string, now: Date): Promise<Message | undefined> {
   const target = { sessionId, now }
-  const [, [removed]] = await batch(db, [lockSession.with(target), deleteLast.with(target), uncountOne.with(target)])
+  const [, [removed]] = await batch(db, [
+    lockSession.with(target),
+    deleteNewest.with(target),
+    decrementCount.with(target),
+  ])
   return removed
 }
 
-/** Removes what comes after a seq; how many. */
+/** Removes messages with a greater seq. Returns the number removed. */
 export async function truncateMessages(db: Db, sessionId: string, afterSeq: number, now: Date): Promise<number> {
   const target = { sessionId, afterSeq, now }
-  const [[before], [left]] = await batch(db, [
+  const [[before], [after]] = await batch(db, [
     lockSession.with(target),
-    uncountAfter.with(target),
-    deleteAfter.with(target),
+    subtractFromCount.with(target),
+    deleteAfterSeq.with(target),
   ])
-  return before && left ? before.messageCount - left.messageCount : 0
+  return before && after ? before.messageCount - after.messageCount : 0
 }

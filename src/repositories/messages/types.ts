@@ -1,12 +1,12 @@
 import * as z from 'zod'
-import type { Order } from '../../database/paging/page.ts'
+import type { Order, PageOptions } from '../../database/paging/page.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, instantSchema, textSchema } from '../../validation/input.ts'
 import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
 
 export interface Message {
   sessionId: string
-  /** The place in the conversation: strictly rising, never used again, with gaps where messages were removed. */
+  /** The place in the conversation. It rises strictly and is never reused, so a removed message leaves a gap. */
   seq: number
   /** Unique within the session. */
   id: string
@@ -16,6 +16,12 @@ export interface Message {
   createdAt: Date
 }
 
+/** One part of a message: an object literal, or a value of an interface, with a `type`. */
+export type MessagePartInput = { type: string } | ({ type: string } & Record<string, unknown>)
+
+/** Text, parts, or null for no content (such as that of an assistant that only calls tools). */
+export type MessageContentInput = string | MessagePartInput[] | null
+
 export const messageInputSchema = z.strictObject({
   id: idSchema.optional(),
   role: textSchema({ min: 1, max: 100 }),
@@ -23,28 +29,39 @@ export const messageInputSchema = z.strictObject({
   metadata: jsonObjectSchema.optional(),
   createdAt: instantSchema.optional(),
 })
+
 export interface MessageInput {
-  /** Random unless given. With an id the append may be repeated. */
+  /** 1 to 255 bytes. Default: a random UUID. An append with an id is safe to repeat. */
   id?: string | undefined
+  /** 1 to 100 characters, such as 'user' or 'assistant'. */
   role: string
-  content: string | ({ type: string } | ({ type: string } & Record<string, unknown>))[] | null
+  content: MessageContentInput
+  /** A JSON object. Default `{}`. */
   metadata?: object | undefined
-  /** Default: now. The order is that of the appends, whatever this says. */
+  /** Default: now. It does not change the order of the messages, which is the order of the appends. */
   createdAt?: Date | undefined
 }
 
 export const messagePatchSchema = messageInputSchema.omit({ id: true, createdAt: true }).partial()
+
+/** The fields to change. Undefined leaves a field as it is. */
 export type MessagePatch = { [K in 'role' | 'content' | 'metadata']?: MessageInput[K] | undefined }
 
-export interface ListMessagesOptions {
-  /** 1 to 1000. Default 50. */
-  limit?: number | undefined
-  /** Only messages whose seq is greater. */
+export interface ListMessagesOptions extends PageOptions {
+  /** Only messages with a greater seq. Default: from the first message. */
   after?: number | undefined
-  /** Only messages whose seq is less. */
+  /** Only messages with a smaller seq. Default: to the last message. */
   before?: number | undefined
-  /** The `nextCursor` of the page before. */
-  cursor?: string | undefined
-  /** Default 'asc': oldest first. */
+  /** Default 'asc': the oldest message first. */
   order?: Order | undefined
+}
+
+export interface IterateMessagesOptions {
+  /** How many messages are read at a time: 1 to 1000. Default 500. */
+  batchSize?: number | undefined
+}
+
+export interface TruncateMessagesOptions {
+  /** Messages with a greater seq are removed. */
+  afterSeq: number
 }

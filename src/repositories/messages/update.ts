@@ -2,31 +2,34 @@ import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, type Statement, statement } from '../../database/statement.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
-import { mentionsOfChanged } from './references.ts'
+import { mentionsOfChanged } from './mentions.ts'
 import type { Message } from './types.ts'
 
 type Patch = Partial<Pick<Message, 'role' | 'content' | 'metadata'>>
 type Target = { sessionId: string; id: string; now: Date }
 
-/** By the fields that they set. */
+/** One compiled statement for each combination of fields to set. */
 const statements = new Map<string, Statement<Target & Patch, Message>>()
 
-function updateOf(fields: readonly (keyof Patch)[]): Statement<Target & Patch, Message> {
-  const known = statements.get(fields.join())
-  if (known) return known
-  const made = statement<Target & Patch, Message>(({ orm, tables }, arg) => {
+function updateStatement(fields: readonly (keyof Patch)[]): Statement<Target & Patch, Message> {
+  const compiled = statements.get(fields.join())
+  if (compiled) return compiled
+  const update = statement<Target & Patch, Message>(({ orm, tables }, arg) => {
     const { messages: m } = tables
     return orm
       .update(m)
-      .set({ id: arg.id, ...Object.fromEntries(fields.map((field) => [field, arg[field]])) }) // the id: for no fields
+      .set({ id: arg.id, ...Object.fromEntries(fields.map((field) => [field, arg[field]])) }) // the id in case of no fields
       .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inUnexpiredSession(tables, arg.sessionId, arg.now)))
       .returning()
   })
-  statements.set(fields.join(), made)
-  return made
+  statements.set(fields.join(), update)
+  return update
 }
 
-/** Changes the given fields and, in the same batch, the blobs that are mentioned; undefined where there is none. */
+/**
+ * Changes the given fields of a message and, in the same batch, the blobs it mentions. Returns undefined if there is no
+ * such message.
+ */
 export async function updateMessage(
   db: Db,
   sessionId: string,
@@ -36,7 +39,7 @@ export async function updateMessage(
 ): Promise<Message | undefined> {
   const given = Object.entries(patch).filter(([, value]) => value !== undefined)
   const fields = given.map(([field]) => field as keyof Patch) // the keys of a patch
-  const update = updateOf(fields.sort()).with({ sessionId, id, now, ...Object.fromEntries(given) })
+  const update = updateStatement(fields.sort()).with({ sessionId, id, now, ...Object.fromEntries(given) })
   const values = [patch.content, patch.metadata].filter((value) => value !== undefined)
   const mentions = values.length > 0 ? mentionsOfChanged({ sessionId, id }, values, now) : []
   const [[updated]] = await batch(db, [update, ...mentions])
