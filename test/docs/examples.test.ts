@@ -1,48 +1,20 @@
-import { execFile } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { loadStorageConfig } from 'holdfast'
 import { expect, it } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
+import { blocks, pages, pageText, root, runProgram } from './pages.ts'
 
-const root = resolve(import.meta.dirname, '../..')
-const pages = [
-  'README.md',
-  'ARCHITECTURE.md',
-  'CONTRIBUTING.md',
-  ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
-]
+/** Pages whose programs belong together: a test of their own runs them. */
+const RUN_ELSEWHERE = ['docs/repositories.md', 'docs/deploy.md']
 
-/** The fenced blocks of a page in one language, with the line each begins at. */
-function blocks(page: string, language: string): { line: number; code: string }[] {
-  const text = readFileSync(join(root, page), 'utf8')
-  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => ({
-    line: text.slice(0, match.index).split('\n').length,
-    code: match[1] ?? '',
-  }))
-}
-
-/** Runs a program as a user's project would: 'holdfast' and its peers are there, the directory is empty. */
-async function run(code: string): Promise<void> {
-  const directory = freshDirectory()
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
-  writeFileSync(join(directory, 'package.json'), '{"type": "module"}')
-  writeFileSync(join(directory, 'example.ts'), code)
-  const env = { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') }
-  await promisify(execFile)(process.execPath, ['--import', 'tsx', 'example.ts'], {
-    cwd: directory,
-    env,
-    timeout: 25_000,
-  })
-}
-
-// docs/repositories.md has fragments that follow each other; its own test runs them as one program.
 const programs = pages
-  .filter((page) => page !== 'docs/repositories.md')
+  .filter((page) => !RUN_ELSEWHERE.includes(page))
   .flatMap((page) => blocks(page, 'ts').map(({ line, code }) => ({ at: `${page}:${line}`, code })))
 
-it.each(programs)('the program of $at runs', ({ code }) => run(code))
+it.each(programs)('the program of $at runs', async ({ code }) => {
+  await runProgram(code)
+})
 
 it('README.md has programs, and a configuration that loads', async () => {
   expect(blocks('README.md', 'ts').length).toBeGreaterThan(1)
@@ -53,10 +25,30 @@ it('README.md has programs, and a configuration that loads', async () => {
   expect(await loadStorageConfig(file, { env })).toMatchObject({ cache: { url: 'redis://cache' } })
 })
 
-it('every link between pages leads somewhere', () => {
-  for (const page of pages) {
-    const text = readFileSync(join(root, page), 'utf8')
-    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1] ?? '')
-    expect(links.filter((link) => !existsSync(join(root, page, '..', link)))).toEqual([])
-  }
+const linksOf = (page: string) =>
+  Array.from(pageText(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, link = '']) => link)
+
+it.each(pages)('every link of %s leads to a file', (page) => {
+  expect(linksOf(page).filter((link) => !existsSync(join(root, page, '..', link)))).toEqual([])
+})
+
+/** The anchor that GitHub gives to a heading. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-')
+
+it.each(pages)('every anchor that %s links to is a heading', (page) => {
+  const links = Array.from(pageText(page).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g))
+  const missing = links.filter(([, file = '', anchor = '']) => {
+    const target = file === '' ? page : join(page, '..', file)
+    const headings = Array.from(pageText(target).matchAll(/^#+ (.+)$/gm), ([, heading = '']) => anchorOf(heading))
+    return !headings.includes(anchor)
+  })
+  expect(missing.map(([link]) => link)).toEqual([])
+})
+
+it('README.md links every page', () => {
+  expect(pages.filter((page) => page !== 'README.md' && !linksOf('README.md').includes(page))).toEqual([])
 })
