@@ -23,6 +23,7 @@ export {
   type Approvals,
   approvalInputSchema,
   approvalResponseSchema,
+  type ListPendingOptions,
 } from './repositories/approvals.ts'
 export {
   type AgentEvent,
@@ -30,6 +31,7 @@ export {
   type Events,
   eventInputSchema,
   type ListEventsOptions,
+  type PruneEventsOptions,
 } from './repositories/events.ts'
 export {
   type Kv,
@@ -63,7 +65,13 @@ export {
   messagePatchSchema,
   type TruncateMessagesOptions,
 } from './repositories/messages/types.ts'
-export { type Prompt, type PromptInput, type Prompts, promptInputSchema } from './repositories/prompts.ts'
+export {
+  type ListPromptsOptions,
+  type Prompt,
+  type PromptInput,
+  type Prompts,
+  promptInputSchema,
+} from './repositories/prompts.ts'
 export {
   type ListQueueOptions,
   type QueueItem,
@@ -94,13 +102,15 @@ export {
   toolExecutionInputSchema,
 } from './repositories/tool-executions.ts'
 export {
+  type ListAllowedToolsOptions,
   type ToolPreferenceSet,
   type ToolPreferences,
   type ToolPreferencesInput,
   toolPreferencesInputSchema,
 } from './repositories/tool-preferences.ts'
-export type { ToolState, ToolStateEntry } from './repositories/tool-state.ts'
+export type { ListToolStateKeysOptions, ToolState, ToolStateEntry } from './repositories/tool-state.ts'
 export {
+  type ListWorkspacesOptions,
   type Workspace,
   type WorkspaceInput,
   type Workspaces,

@@ -13,22 +13,24 @@ import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
 import { scopeOf } from './scope.ts'
 
+/** The response to an approval request. */
 export interface ApprovalResponse {
-  /** Of the approval it answers. */
+  /** The id of the approval. */
   id: string
-  /** Such as 'approved' or 'denied'; the words are the program's. */
+  /** Any text the program chooses, such as 'approved' or 'denied'. */
   decision: string
   data: Json
   respondedAt: Date
 }
 
+/** An approval request, with its response once there is one. */
 export interface Approval {
   id: string
   sessionId: string | null
   type: string
   request: Json
   createdAt: Date
-  /** Null while it is pending. */
+  /** Null while the approval is pending. */
   response: ApprovalResponse | null
 }
 
@@ -38,13 +40,15 @@ export const approvalInputSchema = z.strictObject({
   type: textSchema({ min: 1, max: 255 }),
   request: jsonSchema.optional(),
 })
+
 export interface ApprovalInput {
-  /** Generated unless given. With an id the request may be repeated. */
+  /** 1 to 255 bytes. Default: a new UUID. With an id the request is safe to repeat. */
   id?: string | undefined
+  /** 1 to 255 bytes. Default null. The approval is removed with the session. */
   sessionId?: string | null | undefined
-  /** What kind of thing is to be approved, such as 'tool'. */
+  /** The kind of thing to approve, such as 'tool'. 1 to 255 characters. */
   type: string
-  /** What whoever decides needs to know: any JSON. Default null. */
+  /** What the person who decides needs to know: any JSON. Default null. */
   request?: unknown
 }
 
@@ -53,17 +57,25 @@ export const approvalResponseSchema = z.strictObject({
   decision: textSchema({ min: 1, max: 100 }),
   data: jsonSchema.optional(),
 })
+
 export interface ApprovalResponseInput {
+  /** The id of the approval. */
   id: string
+  /** 1 to 100 characters, such as 'approved' or 'denied'. */
   decision: string
   /** Any JSON. Default null. */
   data?: unknown
 }
 
-const listSchema = z.strictObject({
+const listOptionsSchema = z.strictObject({
   sessionId: idSchema.optional(),
   ...pageSchema.shape,
 })
+
+export interface ListPendingOptions extends PageOptions {
+  /** Only approvals of this session. Default: all sessions, and approvals without a session. */
+  sessionId?: string | undefined
+}
 
 type Row = Omit<Approval, 'response'> & { decision: string | null; data: Json; respondedAt: Date | null }
 
@@ -91,7 +103,7 @@ const selectApproval = statement(({ orm, tables }, arg: { id: string }) =>
   orm.select(approvalColumns(tables)).from(tables.approvals).where(eq(tables.approvals.id, arg.id)),
 )
 
-const respondFirst = statement(({ orm, tables }, { id, decision, data, respondedAt }: ApprovalResponse) =>
+const respondIfPending = statement(({ orm, tables }, { id, decision, data, respondedAt }: ApprovalResponse) =>
   orm
     .update(tables.approvals)
     .set({ decision, response: data, respondedAt })
@@ -112,13 +124,13 @@ const listPending = pagedQuery({
   ],
 })
 
-interface State {
+interface StateWrite {
   scope: string
   state: Json
   updatedAt: Date
 }
 
-const upsertState = statement(({ orm, tables: { approvalStates: s } }, { scope, state, updatedAt }: State) =>
+const upsertState = statement(({ orm, tables: { approvalStates: s } }, { scope, state, updatedAt }: StateWrite) =>
   orm.insert(s).values({ scope, state, updatedAt }).onConflictDoUpdate({ target: s.scope, set: { state, updatedAt } }),
 )
 
@@ -130,7 +142,7 @@ const deleteState = statement(({ orm, tables: { approvalStates: s } }, arg: { sc
   orm.delete(s).where(eq(s.scope, arg.scope)).returning({ scope: s.scope }),
 )
 
-/** Questions to whoever decides and their answers; beside them a state of the program's own, a session's and a global one. */
+/** Approvals: requests to a person and their responses. Also one state of the program's choice per session, and a global one. */
 export class Approvals {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -142,18 +154,36 @@ export class Approvals {
   }
 
   /**
-   * Asks; resolves to the stored approval. One that is there by its id is never overwritten, so with an id a repeat is
-   * safe, and shows whether it was answered meanwhile. Errors: INVALID_INPUT.
+   * Stores an approval request and returns the approval. An approval that exists by this id is left as it is and returned,
+   * with its response if there is one by now. Safe to repeat with an id.
+   *
+   * @throws {INVALID_INPUT} when a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const approval = await storage.approvals.request({ type: 'tool', request: { tool: 'shell', command: 'make' } })
+   * console.log(approval.response) // null
+   * ```
    */
   async request(request: ApprovalInput): Promise<Approval> {
     const now = this.#context.now()
     const input = parseInput(approvalInputSchema, request, 'request')
     const { id = orderedId(now), sessionId = null, type, request: question = null } = input
     const row = { id, sessionId, type, request: question, createdAt: now }
-    return approvalOf((await insertApproval.first(this.#db, row)) ?? (await this.#stored(id)))
+    return approvalOf((await insertApproval.first(this.#db, row)) ?? (await this.#getOrThrow(id)))
   }
 
-  /** The approval, or undefined. */
+  /**
+   * Returns an approval, or undefined if there is none.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.approvals.request({ id: 'build', type: 'tool' })
+   * console.log((await storage.approvals.get('build'))?.response) // null
+   * ```
+   */
   async get(id: string): Promise<Approval | undefined> {
     parseInput(idSchema, id, 'id')
     const row = await selectApproval.first(this.#db, { id })
@@ -161,40 +191,96 @@ export class Approvals {
   }
 
   /**
-   * Answers. The first response counts: one caller is told 'created', all others 'replayed', and everyone gets the
-   * response that counts. Safe to repeat. Errors: NOT_FOUND, INVALID_INPUT.
+   * Responds to an approval request. The first response counts: its caller gets 'created', all later callers get
+   * 'replayed', and all get the first response. Safe to repeat.
+   *
+   * @throws {NOT_FOUND} when there is no such approval.
+   * @throws {INVALID_INPUT} when a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.approvals.request({ type: 'tool', request: { tool: 'shell' } })
+   * await storage.approvals.respond({ id, decision: 'approved' })
+   * const second = await storage.approvals.respond({ id, decision: 'denied' })
+   * console.log(second.status, second.response.decision) // replayed approved
+   * ```
    */
   async respond(
     response: ApprovalResponseInput,
   ): Promise<{ status: 'created' | 'replayed'; response: ApprovalResponse }> {
     const { id, decision, data = null } = parseInput(approvalResponseSchema, response, 'response')
-    const first = await respondFirst.first(this.#db, { id, decision, data, respondedAt: this.#context.now() })
-    const row = first ?? (await this.#stored(id))
-    return { status: first ? 'created' : 'replayed', response: responseOf(row) as ApprovalResponse } // it has one by now
+    const responded = await respondIfPending.first(this.#db, { id, decision, data, respondedAt: this.#context.now() })
+    const row = responded ?? (await this.#getOrThrow(id))
+    // The row has a response: this one, or the one that kept this one from being stored.
+    return { status: responded ? 'created' : 'replayed', response: responseOf(row) as ApprovalResponse }
   }
 
-  /** Approvals without a response, the oldest first; of one session, or of all. */
-  async listPending(options: { sessionId?: string | undefined } & PageOptions = {}): Promise<Page<Approval>> {
-    const { sessionId, ...page } = parseInput(listSchema, options, 'options')
+  /**
+   * Returns a page of the approvals without a response, oldest first.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.approvals.request({ id: 'build', type: 'tool', sessionId: 'chat' })
+   * const { items } = await storage.approvals.listPending({ sessionId: 'chat' })
+   * console.log(items.map(({ id }) => id)) // [ 'build' ]
+   * ```
+   */
+  async listPending(options: ListPendingOptions = {}): Promise<Page<Approval>> {
+    const { sessionId, ...page } = parseInput(listOptionsSchema, options, 'options')
     const { items, ...rest } = await listPending(this.#db, { pending: true, sessionId }, page, 'asc')
     return { items: items.map(approvalOf), ...rest }
   }
 
-  /** The state of a session, or the global one; undefined where there is none. A session's does not fall back to the global. Cached. */
+  /**
+   * Returns the state of a session, or the global state if no session is given. Returns undefined if it was never set: the
+   * state of a session does not fall back to the global state. Cached.
+   *
+   * @throws {INVALID_INPUT} when the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.approvals.setState({ mode: 'ask' })
+   * console.log(await storage.approvals.getState()) // { mode: 'ask' }
+   * console.log(await storage.approvals.getState('chat')) // undefined
+   * ```
+   */
   async getState(sessionId?: string): Promise<Json | undefined> {
     const scope = scopeOf(sessionId)
     const load = (db = this.#db) => selectState.first(db, { scope })
     return (await this.#context.cache.read('approvalStates', scope, load))?.state
   }
 
-  /** Writes the state of a session, or the global one. Errors: INVALID_INPUT. Safe to repeat. */
+  /**
+   * Creates or replaces the state of a session, or the global state if no session is given. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the state is not JSON or the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.approvals.setState({ mode: 'auto', until: '2026-05-01' }, 'chat')
+   * console.log(await storage.approvals.getState('chat')) // { mode: 'auto', until: '2026-05-01' }
+   * ```
+   */
   async setState(state: unknown, sessionId?: string): Promise<void> {
     const scope = scopeOf(sessionId)
     const row = { scope, state: parseInput(jsonSchema, state, 'state'), updatedAt: this.#context.now() }
     await this.#context.cache.write([['approvalStates', scope]], () => upsertState.all(this.#db, row))
   }
 
-  /** Whether there was one. Safe to repeat. */
+  /**
+   * Removes the state of a session, or the global state if no session is given. Returns true if the state existed. Safe to
+   * repeat.
+   *
+   * @throws {INVALID_INPUT} when the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.approvals.setState({ mode: 'auto' }, 'chat')
+   * console.log(await storage.approvals.deleteState('chat')) // true
+   * ```
+   */
   async deleteState(sessionId?: string): Promise<boolean> {
     const scope = scopeOf(sessionId)
     const rows = [['approvalStates', scope]] as const
@@ -202,7 +288,7 @@ export class Approvals {
     return deleted !== undefined
   }
 
-  async #stored(id: string): Promise<Row> {
+  async #getOrThrow(id: string): Promise<Row> {
     const row = await selectApproval.first(this.#db, { id })
     if (row === undefined) throw new StorageError('NOT_FOUND', 'There is no such approval request', { details: { id } })
     return row

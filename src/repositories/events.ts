@@ -4,7 +4,7 @@ import type { Db } from '../database/db.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { batch, rowsStatement, statement } from '../database/statement.ts'
+import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Json } from '../schema/values.ts'
 import { eachIdOnce, idSchema, instantSchema, parseInput, textSchema } from '../validation/input.ts'
@@ -12,8 +12,9 @@ import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
 
+/** Something that happened in a session or run. Stored once and never changed. */
 export interface AgentEvent {
-  /** The place in the log: rises with every append of one process, with gaps. */
+  /** The position in the log. Rises with every append of one process, with gaps. */
   seq: number
   /** Unique in the whole log. */
   id: string
@@ -34,15 +35,19 @@ export const eventInputSchema = z.strictObject({
   payload: jsonSchema.optional(),
   occurredAt: instantSchema.optional(),
 })
+
 export interface EventInput {
-  /** Generated unless given. With an id the append may be repeated. */
+  /** 1 to 255 bytes. Default: a new UUID. With an id the append is safe to repeat. */
   id?: string | undefined
+  /** 1 to 255 characters, such as 'run.started'. */
   type: string
+  /** 1 to 255 bytes. Default null. The event is removed with the session. */
   sessionId?: string | null | undefined
+  /** 1 to 255 bytes. Default null. */
   runId?: string | null | undefined
   /** Any JSON. Default null. */
   payload?: unknown
-  /** Default: now. The order is that of the appends, whatever this says. */
+  /** Default: now. Does not affect the order of a list, which is the order of the appends. */
   occurredAt?: Date | undefined
 }
 
@@ -51,24 +56,32 @@ const appendSchema = z
   .array(eventInputSchema)
   .max(MAX_APPEND)
   .superRefine((events, context) => eachIdOnce(events, context, 'event'))
-const listSchema = z.strictObject({
+const listOptionsSchema = z.strictObject({
   sessionId: idSchema.optional(),
   runId: idSchema.optional(),
   type: typeSchema.optional(),
   order: z.enum(['asc', 'desc']).optional(),
   ...pageSchema.shape,
 })
-const pruneSchema = z.strictObject({ before: instantSchema })
+const pruneOptionsSchema = z.strictObject({ before: instantSchema })
 
 export interface ListEventsOptions extends PageOptions {
+  /** Only events of this session. Default: all sessions, and events without a session. */
   sessionId?: string | undefined
+  /** Only events of this run. Default: all runs, and events without a run. */
   runId?: string | undefined
+  /** Only events of this type. Default: all types. */
   type?: string | undefined
   /** Default 'asc': oldest first. */
   order?: Order | undefined
 }
 
-/** Where the id is taken the stored event is returned as it is. */
+export interface PruneEventsOptions {
+  /** Removes events whose `occurredAt` is earlier. */
+  before: Date
+}
+
+/** Inserts events and returns them. If an id is taken, the stored event is left as it is and returned. */
 const insertEvents = rowsStatement(({ orm, tables: { events } }, rows: Omit<AgentEvent, 'seq'>[]) =>
   orm
     .insert(events)
@@ -81,46 +94,42 @@ const insertEvents = rowsStatement(({ orm, tables: { events } }, rows: Omit<Agen
     .returning(),
 )
 
-const seq = { name: 'seq', kind: 'integer', column: ({ events }: Tables) => events.seq } as const
+const eventQuery = {
+  name: 'events',
+  select: ({ orm, tables }: Builder) => orm.select().from(tables.events),
+  orderBy: [{ name: 'seq', kind: 'integer', column: ({ events }: Tables) => events.seq }],
+} as const
 
-const name = 'events'
+const listAll = pagedQuery({ ...eventQuery, filters: {} })
+const listByRun = listBy('runId')
+const listBySession = listBy('sessionId')
+const listByType = listBy('type')
 
-const listAll = pagedQuery({
-  name,
-  select: ({ orm, tables }) => orm.select().from(tables.events),
-  filters: {},
-  orderBy: [seq],
-})
-
-const listBy = { runId: listOf('runId'), sessionId: listOf('sessionId'), type: listOf('type') }
-
-/** The events of one run, session or type. */
-function listOf(by: 'runId' | 'sessionId' | 'type') {
+/** Defines the list of events that have one value in `column`. It reads the index that begins with the column. */
+function listBy(column: 'runId' | 'sessionId' | 'type') {
   return pagedQuery({
-    name,
-    select: ({ orm, tables }) => orm.select().from(tables.events),
-    partition: ({ events }) => events[by],
+    ...eventQuery,
+    partition: ({ events }) => events[column],
     filters: {
       sessionId: ({ events }, sessionId: string) => notIndexable(eq(events.sessionId, sessionId)),
       type: ({ events }, type: string) => notIndexable(eq(events.type, type)),
     },
-    orderBy: [seq],
   })
 }
 
-const deleteBefore = statement(({ orm, tables: { events: e } }, arg: { before: Date }) => {
-  // Ordered, and with a limit that it sees, so that PostgreSQL takes the index and not the first rows that it finds.
+/** How many events one statement removes. */
+const PRUNE_BATCH_SIZE = 1000
+
+const deleteBatchBefore = statement(({ orm, tables: { events: e } }, arg: { before: Date }) => {
+  // The order, and a limit that the planner sees, make PostgreSQL take the index instead of the first rows it finds.
   const old = orm.select({ seq: e.seq }).from(e).where(lt(e.occurredAt, arg.before)).orderBy(e.occurredAt)
   return orm
     .delete(e)
-    .where(inArray(e.seq, old.limit(PRUNED_AT_ONCE)))
+    .where(inArray(e.seq, old.limit(PRUNE_BATCH_SIZE)))
     .returning({ seq: e.seq })
 })
 
-/** How many events are pruned at a time. */
-const PRUNED_AT_ONCE = 1000
-
-/** What happened, as an append-only log of sessions and runs. */
+/** Events: an append-only log of what happened in sessions and runs. */
 export class Events {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -132,9 +141,17 @@ export class Events {
   }
 
   /**
-   * Appends one event, or up to 1000 in one transaction and one round trip. An event whose id is in the log already is
-   * left as it is stored and returned so: with ids a repeat is safe. Errors: INVALID_INPUT, also where two of one append
-   * have the same id.
+   * Appends one event, or up to 1000 events in one transaction and one round trip. Returns the stored events, in the
+   * order given. An event whose id is stored already is left as it is and returned as it is. Safe to repeat with ids.
+   *
+   * @throws {INVALID_INPUT} when a field is not valid, or two events of one append have the same id.
+   *
+   * @example
+   * ```ts
+   * const event = { id: 'r1/started', type: 'run.started', runId: 'r1', payload: { model: 'large' } }
+   * const { seq } = await storage.events.append(event)
+   * console.log((await storage.events.append(event)).seq === seq) // true: it was not stored twice
+   * ```
    */
   append(event: EventInput): Promise<AgentEvent>
   append(events: readonly EventInput[]): Promise<AgentEvent[]>
@@ -150,26 +167,47 @@ export class Events {
     )
     const stored = (await batch(this.#db, insertEvents.with(rows))).flat()
     const byId = new Map(stored.map((event) => [event.id, event]))
-    const events = rows.map(({ id }) => byId.get(id) as AgentEvent) // one row in, one event out
+    const events = rows.map(({ id }) => byId.get(id) as AgentEvent) // the insert returns every id it was given
     return Array.isArray(input) ? events : (events[0] as AgentEvent)
   }
 
-  /** Events that fit all the given filters, oldest first unless `order` says 'desc'. */
+  /**
+   * Returns a page of the events that match all given filters, oldest first unless `order` is 'desc'.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.events.append([{ type: 'run.started', runId: 'r1' }, { type: 'run.ended', runId: 'r1' }])
+   * const { items } = await storage.events.list({ runId: 'r1', order: 'desc', limit: 1 })
+   * console.log(items[0]?.type) // run.ended
+   * ```
+   */
   async list(options: ListEventsOptions = {}): Promise<Page<AgentEvent>> {
-    const { runId, sessionId, type, order = 'asc', ...page } = parseInput(listSchema, options, 'options')
-    if (runId !== undefined) return listBy.runId(this.#db, { partition: runId, sessionId, type }, page, order)
-    if (sessionId !== undefined) return listBy.sessionId(this.#db, { partition: sessionId, type }, page, order)
-    if (type !== undefined) return listBy.type(this.#db, { partition: type }, page, order)
+    const { runId, sessionId, type, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
+    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type }, page, order)
+    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type }, page, order)
+    if (type !== undefined) return listByType(this.#db, { partition: type }, page, order)
     return listAll(this.#db, {}, page, order)
   }
 
-  /** Removes the events that occurred before an instant, some at a time; how many. Safe to repeat. */
-  async prune(options: { before: Date }): Promise<number> {
-    const { before } = parseInput(pruneSchema, options, 'options')
+  /**
+   * Removes the events that occurred before an instant, in batches of 1000. Returns the number removed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when `before` is not a date of the years 1 to 9999.
+   *
+   * @example
+   * ```ts
+   * const thirtyDaysAgo = new Date(Date.now() - 30 * 24 * 60 * 60 * 1000)
+   * const removed = await storage.events.prune({ before: thirtyDaysAgo })
+   * ```
+   */
+  async prune(options: PruneEventsOptions): Promise<number> {
+    const { before } = parseInput(pruneOptionsSchema, options, 'options')
     for (let removed = 0; ; ) {
-      const pruned = await deleteBefore.all(this.#db, { before })
+      const pruned = await deleteBatchBefore.all(this.#db, { before })
       removed += pruned.length
-      if (pruned.length < PRUNED_AT_ONCE) return removed
+      if (pruned.length < PRUNE_BATCH_SIZE) return removed
     }
   }
 }

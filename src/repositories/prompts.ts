@@ -10,12 +10,13 @@ import { keySchema, parseInput, prefixSchema, textSchema } from '../validation/i
 import { jsonObjectSchema, jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
+/** A stored prompt. */
 export interface Prompt {
   name: string
   content: Json
   description: string | null
   metadata: JsonObject
-  /** Counts the saves under this name, from 1. */
+  /** Counts the saves under this name since the prompt was created, from 1. */
   version: number
   createdAt: Date
   updatedAt: Date
@@ -27,21 +28,29 @@ export const promptInputSchema = z.strictObject({
   description: textSchema({ max: 10_000 }).nullable().optional(),
   metadata: jsonObjectSchema.optional(),
 })
+
 export interface PromptInput {
   /** 1 to 1024 bytes. */
   name: string
-  /** Any JSON: a text, or messages. */
+  /** Any JSON, such as a text or an array of messages. */
   content: unknown
+  /** Up to 10,000 characters. Default null. */
   description?: string | null | undefined
+  /** A JSON object. Default `{}`. */
   metadata?: object | undefined
 }
 
-const listSchema = z.strictObject({
+const listOptionsSchema = z.strictObject({
   prefix: prefixSchema.optional(),
   ...pageSchema.shape,
 })
 
-interface Write {
+export interface ListPromptsOptions extends PageOptions {
+  /** Only prompts whose name begins with this text. Default: all prompts. */
+  prefix?: string | undefined
+}
+
+interface PromptWrite {
   name: string
   content: Json
   description: string | null
@@ -50,7 +59,7 @@ interface Write {
 }
 
 const upsertPrompt = statement(
-  ({ orm, tables: { prompts: p } }, { name, content, description, metadata, now }: Write) =>
+  ({ orm, tables: { prompts: p } }, { name, content, description, metadata, now }: PromptWrite) =>
     orm
       .insert(p)
       .values({ name, content, description, metadata, version: 1, createdAt: now, updatedAt: now })
@@ -79,7 +88,7 @@ const listPrompts = pagedQuery({
   orderBy: [{ name: 'name', kind: 'text', column: ({ prompts }) => prompts.name }],
 })
 
-/** Prompts by name. */
+/** Prompts: named texts or other JSON, with a version that counts their saves. */
 export class Prompts {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -90,30 +99,72 @@ export class Prompts {
     this.#context = context
   }
 
-  /** Writes a prompt whole, in the place of the one of this name. Errors: INVALID_INPUT. Safe to repeat, though the version rises. */
+  /**
+   * Creates the prompt of this name, or replaces all its fields. Safe to repeat, though each call raises the version.
+   *
+   * @throws {INVALID_INPUT} when a field is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.prompts.save({ name: 'travel/book', content: 'You book trains.' })
+   * const { version } = await storage.prompts.save({ name: 'travel/book', content: 'You book trains and ferries.' })
+   * console.log(version) // 2
+   * ```
+   */
   async save(prompt: PromptInput): Promise<Prompt> {
     const { name, content, description = null, metadata = {} } = parseInput(promptInputSchema, prompt, 'prompt')
     const write = { name, content, description, metadata, now: this.#context.now() }
     const saved = await this.#context.cache.write([['prompts', name]], () => upsertPrompt.first(this.#db, write))
-    return saved as Prompt // an upsert returns its row
+    return saved as Prompt // an upsert always returns its row
   }
 
-  /** The prompt, or undefined. Cached. */
+  /**
+   * Returns a prompt, or undefined if there is none of this name. Cached.
+   *
+   * @throws {INVALID_INPUT} when the name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.prompts.save({ name: 'travel/book', content: 'You book trains.' })
+   * console.log((await storage.prompts.get('travel/book'))?.content) // You book trains.
+   * ```
+   */
   async get(name: string): Promise<Prompt | undefined> {
     parseInput(keySchema, name, 'name')
     return this.#context.cache.read('prompts', name, (db = this.#db) => selectPrompt.first(db, { name }))
   }
 
-  /** Whether there was one. Safe to repeat. */
+  /**
+   * Removes a prompt. Returns true if the prompt existed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.prompts.save({ name: 'travel/book', content: 'You book trains.' })
+   * console.log(await storage.prompts.delete('travel/book')) // true
+   * ```
+   */
   async delete(name: string): Promise<boolean> {
     parseInput(keySchema, name, 'name')
     const deleted = await this.#context.cache.write([['prompts', name]], () => deletePrompt.first(this.#db, { name }))
     return deleted !== undefined
   }
 
-  /** Prompts in the byte order of their names, those that begin with `prefix`. */
-  async list(options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<Prompt>> {
-    const { prefix, ...page } = parseInput(listSchema, options, 'options')
+  /**
+   * Returns a page of prompts in the byte order of their names.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.prompts.save({ name: 'travel/book', content: 'You book trains.' })
+   * const { items } = await storage.prompts.list({ prefix: 'travel/' })
+   * console.log(items.map(({ name }) => name)) // [ 'travel/book' ]
+   * ```
+   */
+  async list(options: ListPromptsOptions = {}): Promise<Page<Prompt>> {
+    const { prefix, ...page } = parseInput(listOptionsSchema, options, 'options')
     return listPrompts(this.#db, prefixRange(prefix), page, 'asc')
   }
 }

@@ -13,7 +13,7 @@ import type { RepositoryContext } from './context.ts'
 
 export type { ToolExecutionStatus }
 
-/** Which call of which step of which turn of which run. */
+/** Identifies a tool call: by its run, the turn of the run, the model step of the turn, and the call of the step. */
 export interface ToolExecutionIdentity {
   runId: string
   turnId: string
@@ -21,17 +21,19 @@ export interface ToolExecutionIdentity {
   toolCallId: string
 }
 
+/** The record of a tool call. */
 export interface ToolExecution {
   executionId: string
   identity: ToolExecutionIdentity
   toolName: string
   input: Json
   status: ToolExecutionStatus
-  /** What `complete` was given. */
+  /** The output given to `complete`, else null. */
   output: Json
-  /** What `fail` or `cancel` was given. */
+  /** The error given to `fail`, or the reason given to `cancel`, else null. */
   error: Json
   startedAt: Date
+  /** Null while the status is 'running'. */
   finishedAt: Date | null
 }
 
@@ -48,69 +50,92 @@ export const toolExecutionInputSchema = z.strictObject({
   toolName: idSchema,
   input: jsonSchema.optional(),
 })
+
 export interface ToolExecutionInput {
-  /** Default: that of the identity, see `toolExecutionId`. */
+  /** 1 to 255 bytes. Default: `toolExecutionId(identity)`. */
   executionId?: string | undefined
+  /** Four ids of 1 to 255 bytes. */
   identity: ToolExecutionIdentity
+  /** 1 to 255 bytes. */
   toolName: string
   /** Any JSON. Default null. */
   input?: unknown
 }
 
 /**
- * The id of an execution that was started without one: the same identity has the same id, in every process.
- * Errors: INVALID_INPUT.
+ * Returns the id that `start()` gives an execution if `executionId` is left out. The same identity has the same id in
+ * every process.
+ *
+ * @throws {INVALID_INPUT} when one of the four ids is not valid.
+ *
+ * @example
+ * ```ts
+ * import { toolExecutionId } from 'holdfast'
+ * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+ * const { record } = await storage.toolExecutions.start({ identity, toolName: 'search' })
+ * console.log(record.executionId === toolExecutionId(identity)) // true
+ * ```
  */
 export function toolExecutionId(identity: ToolExecutionIdentity): string {
-  return idOf(parseInput(identitySchema, identity, 'identity'))
+  return hashOf(parseInput(identitySchema, identity, 'identity'))
 }
 
-function idOf({ runId, turnId, modelStepId, toolCallId }: ToolExecutionIdentity): string {
+function hashOf({ runId, turnId, modelStepId, toolCallId }: ToolExecutionIdentity): string {
   const unambiguous = JSON.stringify([runId, turnId, modelStepId, toolCallId])
   return createHash('sha256').update(unambiguous).digest('hex')
 }
 
 type Row = ToolExecutionIdentity & Omit<ToolExecution, 'identity'>
 
-const fields = ({ toolExecutions: { id, ...rest } }: Tables) => {
-  const { runId, turnId, modelStepId, toolCallId, toolName, input, status, output, error, startedAt, finishedAt } = rest
-  const identity = { runId, turnId, modelStepId, toolCallId }
-  return { executionId: id, ...identity, toolName, input, status, output, error, startedAt, finishedAt }
-}
+const toolExecutionColumns = ({ toolExecutions: e }: Tables) => ({
+  executionId: e.id,
+  runId: e.runId,
+  turnId: e.turnId,
+  modelStepId: e.modelStepId,
+  toolCallId: e.toolCallId,
+  toolName: e.toolName,
+  input: e.input,
+  status: e.status,
+  output: e.output,
+  error: e.error,
+  startedAt: e.startedAt,
+  finishedAt: e.finishedAt,
+})
 
-type Start = Omit<Row, 'status' | 'output' | 'error' | 'finishedAt'>
+type NewExecution = Omit<Row, 'status' | 'output' | 'error' | 'finishedAt'>
 
-const insertExecution = statement(({ orm, tables }, arg: Start) => {
+const insertExecution = statement(({ orm, tables }, arg: NewExecution) => {
   const { executionId, runId, turnId, modelStepId, toolCallId, toolName, input, startedAt } = arg
   return orm
     .insert(tables.toolExecutions)
     .values({ id: executionId, runId, turnId, modelStepId, toolCallId, toolName, input, status: 'running', startedAt })
     .onConflictDoNothing()
-    .returning(fields(tables))
+    .returning(toolExecutionColumns(tables))
 })
 
 const selectExecution = statement(({ orm, tables }, arg: { id: string }) =>
-  orm.select(fields(tables)).from(tables.toolExecutions).where(eq(tables.toolExecutions.id, arg.id)),
+  orm.select(toolExecutionColumns(tables)).from(tables.toolExecutions).where(eq(tables.toolExecutions.id, arg.id)),
 )
 
-interface End {
+/** How an execution ended. */
+interface Outcome {
   status: ToolExecutionStatus
   output: Json
   error: Json
 }
 
-const finishRunning = statement(({ orm, tables }, arg: End & { id: string; finishedAt: Date }) => {
+const finishIfRunning = statement(({ orm, tables }, arg: Outcome & { id: string; finishedAt: Date }) => {
   const { toolExecutions: e } = tables
   return orm
     .update(e)
     .set({ status: arg.status, output: arg.output, error: arg.error, finishedAt: arg.finishedAt })
     .where(and(eq(e.id, arg.id), eq(e.status, 'running')))
-    .returning(fields(tables))
+    .returning(toolExecutionColumns(tables))
 })
 
 /**
- * What tools were called with and what came of it: running, then completed, failed or cancelled, and never anything
- * else afterwards. Whoever starts an execution runs the tool; after a crash the record says how far it got.
+ * Tool executions: a record of each tool call. A record is running, then completed, failed or cancelled, and does not
+ * change afterwards. The caller that starts an execution runs the tool. After a crash, the record says how far it got.
  */
 export class ToolExecutions {
   readonly #db: Db
@@ -123,59 +148,131 @@ export class ToolExecutions {
   }
 
   /**
-   * Records that a tool is about to run. Of any number of calls with one id, one is told 'started'; the others get the
-   * record as it is by then, and must not run the tool. Safe to repeat. Errors: INVALID_INPUT.
+   * Starts an execution: records that a tool is about to run. Of all calls with one id, exactly one returns 'started',
+   * and its caller runs the tool. The others return 'existing' with the current record, and their callers must not run
+   * the tool. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+   * const { status } = await storage.toolExecutions.start({ identity, toolName: 'search', input: { q: 'Oslo' } })
+   * const again = await storage.toolExecutions.start({ identity, toolName: 'search' })
+   * console.log(status, again.status, again.record.input) // started existing { q: 'Oslo' }
+   * ```
    */
   async start(execution: ToolExecutionInput): Promise<{ status: 'started' | 'existing'; record: ToolExecution }> {
     const { identity, input = null, toolName, ...given } = parseInput(toolExecutionInputSchema, execution, 'execution')
-    const executionId = given.executionId ?? idOf(identity)
+    const executionId = given.executionId ?? hashOf(identity)
     const row = { executionId, ...identity, toolName, input, startedAt: this.#context.now() }
     const started = await insertExecution.first(this.#db, row)
     if (started !== undefined) return { status: 'started', record: recordOf(started) }
-    return { status: 'existing', record: await this.#stored(executionId) }
+    return { status: 'existing', record: await this.#getOrThrow(executionId) }
   }
 
   /**
-   * running -> completed. Safe to repeat with the same output.
-   * Errors: NOT_FOUND, INVALID_STATE (it ended otherwise, or with another output), INVALID_INPUT.
+   * Completes a running execution with an output: any JSON, by default null. Safe to repeat with the same output.
+   *
+   * @throws {NOT_FOUND} when there is no such execution.
+   * @throws {INVALID_STATE} when the execution has failed or was cancelled, or completed with another output.
+   * @throws {INVALID_INPUT} when the id is not valid or the output is not JSON.
+   *
+   * @example
+   * ```ts
+   * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+   * const { record } = await storage.toolExecutions.start({ identity, toolName: 'search' })
+   * const completed = await storage.toolExecutions.complete(record.executionId, { found: 3 })
+   * console.log(completed.status, completed.output) // completed { found: 3 }
+   * ```
    */
   async complete(executionId: string, output: unknown = null): Promise<ToolExecution> {
-    const end = { status: 'completed', output: parseInput(jsonSchema, output, 'output'), error: null } as const
-    return this.#finish(executionId, end)
+    return this.#finish(executionId, {
+      status: 'completed',
+      output: parseInput(jsonSchema, output, 'output'),
+      error: null,
+    })
   }
 
-  /** running -> failed. The error is JSON, such as `{ message }`. Errors and repeats as for `complete`. */
+  /**
+   * Fails a running execution with an error: any JSON, such as `{ message }`, by default null. Safe to repeat with the
+   * same error.
+   *
+   * @throws {NOT_FOUND} when there is no such execution.
+   * @throws {INVALID_STATE} when the execution has completed or was cancelled, or failed with another error.
+   * @throws {INVALID_INPUT} when the id is not valid or the error is not JSON.
+   *
+   * @example
+   * ```ts
+   * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+   * const { record } = await storage.toolExecutions.start({ identity, toolName: 'search' })
+   * const failed = await storage.toolExecutions.fail(record.executionId, { message: 'no network' })
+   * console.log(failed.status, failed.error) // failed { message: 'no network' }
+   * ```
+   */
   async fail(executionId: string, error: unknown = null): Promise<ToolExecution> {
-    const end = { status: 'failed', output: null, error: parseInput(jsonSchema, error, 'error') } as const
-    return this.#finish(executionId, end)
+    return this.#finish(executionId, {
+      status: 'failed',
+      output: null,
+      error: parseInput(jsonSchema, error, 'error'),
+    })
   }
 
-  /** running -> cancelled; the reason is the record's `error`. Errors and repeats as for `complete`. */
+  /**
+   * Cancels a running execution. The reason, any JSON and by default null, becomes the record's `error`. Safe to repeat
+   * with the same reason.
+   *
+   * @throws {NOT_FOUND} when there is no such execution.
+   * @throws {INVALID_STATE} when the execution has completed or failed, or was cancelled for another reason.
+   * @throws {INVALID_INPUT} when the id is not valid or the reason is not JSON.
+   *
+   * @example
+   * ```ts
+   * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+   * const { record } = await storage.toolExecutions.start({ identity, toolName: 'search' })
+   * const cancelled = await storage.toolExecutions.cancel(record.executionId, 'the user pressed stop')
+   * console.log(cancelled.status, cancelled.error) // cancelled the user pressed stop
+   * ```
+   */
   async cancel(executionId: string, reason: unknown = null): Promise<ToolExecution> {
-    const end = { status: 'cancelled', output: null, error: parseInput(jsonSchema, reason, 'reason') } as const
-    return this.#finish(executionId, end)
+    return this.#finish(executionId, {
+      status: 'cancelled',
+      output: null,
+      error: parseInput(jsonSchema, reason, 'reason'),
+    })
   }
 
-  /** The record, or undefined. */
+  /**
+   * Returns the record of an execution, or undefined if there is none.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+   * await storage.toolExecutions.start({ executionId: 'search-1', identity, toolName: 'search' })
+   * console.log((await storage.toolExecutions.get('search-1'))?.status) // running
+   * ```
+   */
   async get(executionId: string): Promise<ToolExecution | undefined> {
     parseInput(idSchema, executionId, 'executionId')
     const row = await selectExecution.first(this.#db, { id: executionId })
     return row && recordOf(row)
   }
 
-  async #finish(executionId: string, end: End): Promise<ToolExecution> {
+  async #finish(executionId: string, outcome: Outcome): Promise<ToolExecution> {
     const id = parseInput(idSchema, executionId, 'executionId')
-    const finished = await finishRunning.first(this.#db, { id, ...end, finishedAt: this.#context.now() })
+    const finished = await finishIfRunning.first(this.#db, { id, ...outcome, finishedAt: this.#context.now() })
     if (finished !== undefined) return recordOf(finished)
-    const stored = await this.#stored(id)
-    if (isSameEnd(stored, end)) return stored
-    const state = stored.status === end.status ? `${end.status} with something else` : stored.status
-    throw new StorageError('INVALID_STATE', `The execution is already ${state}: it cannot become ${end.status}`, {
+    const stored = await this.#getOrThrow(id)
+    if (isSameOutcome(stored, outcome)) return stored
+    const state = stored.status === outcome.status ? `${outcome.status} with another outcome` : stored.status
+    throw new StorageError('INVALID_STATE', `The execution is already ${state}: it cannot become ${outcome.status}`, {
       details: { executionId: id, status: stored.status },
     })
   }
 
-  async #stored(executionId: string): Promise<ToolExecution> {
+  async #getOrThrow(executionId: string): Promise<ToolExecution> {
     const row = await selectExecution.first(this.#db, { id: executionId })
     if (row === undefined) {
       throw new StorageError('NOT_FOUND', 'There is no such tool execution: start it first', {
@@ -190,9 +287,8 @@ function recordOf({ runId, turnId, modelStepId, toolCallId, ...record }: Row): T
   return { ...record, identity: { runId, turnId, modelStepId, toolCallId } }
 }
 
-/** Whether both say the same, as JSON: the order of keys aside. */
-function isSameEnd(stored: ToolExecution, end: End): boolean {
-  const { status, output, error }: End = JSON.parse(JSON.stringify(end))
-  const said = { status: stored.status, output: stored.output, error: stored.error }
-  return isDeepStrictEqual(said, { status, output, error })
+/** Returns true if the record has this outcome as JSON: without what JSON drops, and in any order of keys. */
+function isSameOutcome({ status, output, error }: ToolExecution, outcome: Outcome): boolean {
+  const { status: newStatus, output: newOutput, error: newError }: Outcome = JSON.parse(JSON.stringify(outcome))
+  return isDeepStrictEqual([status, output, error], [newStatus, newOutput, newError])
 }

@@ -11,57 +11,63 @@ import { GLOBAL_SCOPE, scopeOf } from './scope.ts'
 
 export type { ToolPreferenceSet }
 
-const toolsSchema = z.array(idSchema).max(1000)
+const toolNamesSchema = z.array(idSchema).max(1000)
 
 export const toolPreferencesInputSchema = z.strictObject({
-  autoApproved: toolsSchema.optional(),
-  disabled: toolsSchema.optional(),
+  autoApproved: toolNamesSchema.optional(),
+  disabled: toolNamesSchema.optional(),
 })
-/** Lists of tools, empty unless given. */
+
+/** Up to 1000 tool names in each list. Default: empty lists. */
 export type ToolPreferencesInput = { [K in keyof ToolPreferenceSet]?: ToolPreferenceSet[K] | undefined }
 
-const listSchema = z.strictObject({
+const listOptionsSchema = z.strictObject({
   sessionId: idSchema.optional(),
   ...pageSchema.shape,
 })
 
-interface Allowed {
+export interface ListAllowedToolsOptions extends PageOptions {
+  /** Only tools that are allowed in this session. Default: the tools that are allowed everywhere. */
+  sessionId?: string | undefined
+}
+
+interface AllowedTool {
   scope: string
   tool: string
 }
 
-const insertAllowed = statement(({ orm, tables }, { scope, tool, createdAt }: Allowed & { createdAt: Date }) =>
+const insertAllowedTool = statement(({ orm, tables }, { scope, tool, createdAt }: AllowedTool & { createdAt: Date }) =>
   orm.insert(tables.allowedTools).values({ scope, tool, createdAt }).onConflictDoNothing(),
 )
 
-const deleteAllowed = statement(({ orm, tables: { allowedTools: a } }, arg: Allowed) =>
+const deleteAllowedTool = statement(({ orm, tables: { allowedTools: a } }, arg: AllowedTool) =>
   orm
     .delete(a)
     .where(and(eq(a.scope, arg.scope), eq(a.tool, arg.tool)))
     .returning({ tool: a.tool }),
 )
 
-const selectAllowed = statement(({ orm, tables: { allowedTools: a } }, arg: Allowed) =>
+const selectAllowedTool = statement(({ orm, tables: { allowedTools: a } }, arg: AllowedTool) =>
   orm
     .select({ scope: a.scope })
     .from(a)
     .where(and(inArray(a.scope, [arg.scope, GLOBAL_SCOPE]), eq(a.tool, arg.tool))),
 )
 
-const listAllowed = pagedQuery({
+const listAllowedTools = pagedQuery({
   name: 'allowedTools',
   select: ({ orm, tables: { allowedTools: a } }) => orm.select({ tool: a.tool }).from(a),
   filters: { scope: ({ allowedTools }, scope: string) => eq(allowedTools.scope, scope) },
   orderBy: [{ name: 'tool', kind: 'text', column: ({ allowedTools }) => allowedTools.tool }],
 })
 
-interface Preferences {
+interface PreferencesWrite {
   scope: string
   preferences: ToolPreferenceSet
   updatedAt: Date
 }
 
-const upsertPreferences = statement(({ orm, tables }, { scope, preferences, updatedAt }: Preferences) =>
+const upsertPreferences = statement(({ orm, tables }, { scope, preferences, updatedAt }: PreferencesWrite) =>
   orm
     .insert(tables.toolPreferences)
     .values({ scope, preferences, updatedAt })
@@ -76,7 +82,7 @@ const deletePreferences = statement(({ orm, tables: { toolPreferences: p } }, ar
   orm.delete(p).where(eq(p.scope, arg.scope)).returning({ scope: p.scope }),
 )
 
-/** Which tools may run: allowed ones a row each, for a session or everywhere, and what a session prefers. */
+/** Tool preferences: the tools that are allowed, and a set of preferences, for a session or everywhere. */
 export class ToolPreferences {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -87,46 +93,123 @@ export class ToolPreferences {
     this.#context = context
   }
 
-  /** Allows a tool in a session, or everywhere. Safe to repeat. Errors: INVALID_INPUT. */
+  /**
+   * Allows a tool in a session, or everywhere if no session is given. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the tool or the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolPreferences.allow('search', 'chat')
+   * console.log(await storage.toolPreferences.isAllowed('search', 'chat')) // true
+   * ```
+   */
   async allow(tool: string, sessionId?: string): Promise<void> {
-    await insertAllowed.all(this.#db, { ...parseAllowed(tool, sessionId), createdAt: this.#context.now() })
+    await insertAllowedTool.all(this.#db, { ...parseAllowedTool(tool, sessionId), createdAt: this.#context.now() })
   }
 
-  /** Takes back what `allow` did with the same arguments; whether it had. Safe to repeat. */
+  /**
+   * Undoes `allow()` with the same arguments. Returns true if the tool was allowed by such a call. A tool that is allowed
+   * everywhere stays allowed in every session. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the tool or the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolPreferences.allow('search', 'chat')
+   * console.log(await storage.toolPreferences.disallow('search', 'chat')) // true
+   * ```
+   */
   async disallow(tool: string, sessionId?: string): Promise<boolean> {
-    return (await deleteAllowed.first(this.#db, parseAllowed(tool, sessionId))) !== undefined
+    return (await deleteAllowedTool.first(this.#db, parseAllowedTool(tool, sessionId))) !== undefined
   }
 
-  /** Whether the tool is allowed in the session or, failing that, everywhere; without a session, everywhere. One query. */
+  /**
+   * Returns true if the tool is allowed in the session or everywhere. Without a session, returns true only if the tool is
+   * allowed everywhere. Takes one query.
+   *
+   * @throws {INVALID_INPUT} when the tool or the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolPreferences.allow('search')
+   * console.log(await storage.toolPreferences.isAllowed('search', 'chat')) // true
+   * ```
+   */
   async isAllowed(tool: string, sessionId?: string): Promise<boolean> {
-    return (await selectAllowed.first(this.#db, parseAllowed(tool, sessionId))) !== undefined
+    return (await selectAllowedTool.first(this.#db, parseAllowedTool(tool, sessionId))) !== undefined
   }
 
-  /** The tools allowed in a session itself, or everywhere, in byte order. */
-  async listAllowed(options: { sessionId?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
-    const { sessionId, ...page } = parseInput(listSchema, options, 'options')
-    const { items, ...rest } = await listAllowed(this.#db, { scope: scopeOf(sessionId) }, page, 'asc')
+  /**
+   * Returns a page of tools in byte order: the tools allowed in a session, without those allowed everywhere. If no session
+   * is given, the tools allowed everywhere.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolPreferences.allow('search', 'chat')
+   * console.log((await storage.toolPreferences.listAllowed({ sessionId: 'chat' })).items) // [ 'search' ]
+   * ```
+   */
+  async listAllowed(options: ListAllowedToolsOptions = {}): Promise<Page<string>> {
+    const { sessionId, ...page } = parseInput(listOptionsSchema, options, 'options')
+    const { items, ...rest } = await listAllowedTools(this.#db, { scope: scopeOf(sessionId) }, page, 'asc')
     return { items: items.map(({ tool }) => tool), ...rest }
   }
 
-  /** The preferences of a session, or the global ones; undefined where there are none. A session's do not fall back to the global. Cached. */
+  /**
+   * Returns the preferences of a session, or the global preferences if no session is given. Returns undefined if they
+   * were never set: those of a session do not fall back to the global preferences. Cached.
+   *
+   * @throws {INVALID_INPUT} when the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolPreferences.setPreferences({ disabled: ['shell'] })
+   * console.log(await storage.toolPreferences.getPreferences()) // { autoApproved: [], disabled: [ 'shell' ] }
+   * console.log(await storage.toolPreferences.getPreferences('chat')) // undefined
+   * ```
+   */
   async getPreferences(sessionId?: string): Promise<ToolPreferenceSet | undefined> {
     const scope = scopeOf(sessionId)
     const load = (db = this.#db) => selectPreferences.first(db, { scope })
     return (await this.#context.cache.read('toolPreferences', scope, load))?.preferences
   }
 
-  /** Writes the preferences of a session, or the global ones, whole. Errors: INVALID_INPUT. Safe to repeat. */
+  /**
+   * Replaces all preferences of a session, or the global preferences if no session is given. Returns what was stored.
+   * Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when a field or the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * const stored = await storage.toolPreferences.setPreferences({ autoApproved: ['search'] }, 'chat')
+   * console.log(stored) // { autoApproved: [ 'search' ], disabled: [] }
+   * ```
+   */
   async setPreferences(preferences: ToolPreferencesInput, sessionId?: string): Promise<ToolPreferenceSet> {
     const scope = scopeOf(sessionId)
     const { autoApproved = [], disabled = [] } = parseInput(toolPreferencesInputSchema, preferences, 'preferences')
-    const lists = { autoApproved, disabled }
-    const row = { scope, preferences: lists, updatedAt: this.#context.now() }
+    const set = { autoApproved, disabled }
+    const row = { scope, preferences: set, updatedAt: this.#context.now() }
     await this.#context.cache.write([['toolPreferences', scope]], () => upsertPreferences.all(this.#db, row))
-    return lists
+    return set
   }
 
-  /** Whether there were any. Safe to repeat. */
+  /**
+   * Removes the preferences of a session, or the global preferences if no session is given. Returns true if they existed.
+   * Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the session id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolPreferences.setPreferences({ disabled: ['shell'] }, 'chat')
+   * console.log(await storage.toolPreferences.deletePreferences('chat')) // true
+   * ```
+   */
   async deletePreferences(sessionId?: string): Promise<boolean> {
     const scope = scopeOf(sessionId)
     const rows = [['toolPreferences', scope]] as const
@@ -135,6 +218,6 @@ export class ToolPreferences {
   }
 }
 
-function parseAllowed(tool: string, sessionId: string | undefined): Allowed {
+function parseAllowedTool(tool: string, sessionId: string | undefined): AllowedTool {
   return { scope: scopeOf(sessionId), tool: parseInput(idSchema, tool, 'tool') }
 }

@@ -11,6 +11,7 @@ import { idSchema, keySchema, parseInput, prefixSchema } from '../validation/inp
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
+/** A value that a tool stored under a key. */
 export interface ToolStateEntry {
   tool: string
   key: string
@@ -18,12 +19,18 @@ export interface ToolStateEntry {
   updatedAt: Date
 }
 
-const listSchema = z.strictObject({
+const listOptionsSchema = z.strictObject({
   prefix: prefixSchema.optional(),
   ...pageSchema.shape,
 })
 
-interface Place {
+export interface ListToolStateKeysOptions extends PageOptions {
+  /** Only keys that begin with this text. Default: all keys of the tool. */
+  prefix?: string | undefined
+}
+
+/** Identifies an entry. */
+interface EntryKey {
   tool: string
   key: string
 }
@@ -36,21 +43,21 @@ const upsertEntry = statement(({ orm, tables: { toolState: s } }, { tool, key, v
     .returning(),
 )
 
-const selectEntry = statement(({ orm, tables: { toolState: s } }, arg: Place) =>
+const selectEntry = statement(({ orm, tables: { toolState: s } }, arg: EntryKey) =>
   orm
     .select()
     .from(s)
     .where(and(eq(s.tool, arg.tool), eq(s.key, arg.key))),
 )
 
-const deleteEntry = statement(({ orm, tables: { toolState: s } }, arg: Place) =>
+const deleteEntry = statement(({ orm, tables: { toolState: s } }, arg: EntryKey) =>
   orm
     .delete(s)
     .where(and(eq(s.tool, arg.tool), eq(s.key, arg.key)))
     .returning({ key: s.key }),
 )
 
-const listEntries = pagedQuery({
+const listKeys = pagedQuery({
   name: 'toolState',
   select: ({ orm, tables: { toolState: s } }) => orm.select({ key: s.key }).from(s),
   filters: {
@@ -61,7 +68,7 @@ const listEntries = pagedQuery({
   orderBy: [{ name: 'key', kind: 'text', column: ({ toolState }) => toolState.key }],
 })
 
-/** What tools keep between their calls: JSON by key, each tool in a namespace of its own. */
+/** Tool state: JSON by key that tools keep between their calls. Each tool has its own namespace. */
 export class ToolState {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -72,45 +79,85 @@ export class ToolState {
     this.#context = context
   }
 
-  /** The value, or undefined. Cached. */
+  /**
+   * Returns the value of a key, or undefined if the key does not exist. Cached.
+   *
+   * @throws {INVALID_INPUT} when the tool or the key is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolState.set('calendar', 'lastSync', '2026-05-01')
+   * console.log(await storage.toolState.get('calendar', 'lastSync')) // 2026-05-01
+   * ```
+   */
   async get(tool: string, key: string): Promise<Json | undefined> {
-    const place = parsePlace(tool, key)
-    const load = (db = this.#db) => selectEntry.first(db, place)
-    return (await this.#context.cache.read(...rowOf(place), load))?.value
+    const entryKey = parseEntryKey(tool, key)
+    const load = (db = this.#db) => selectEntry.first(db, entryKey)
+    return (await this.#context.cache.read(...cachedRowOf(entryKey), load))?.value
   }
 
-  /** Writes a value. Errors: INVALID_INPUT. Safe to repeat. */
+  /**
+   * Creates or replaces the value of a key. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the tool or the key is not valid, or the value is not JSON.
+   *
+   * @example
+   * ```ts
+   * const { updatedAt } = await storage.toolState.set('calendar', 'lastSync', '2026-05-01')
+   * ```
+   */
   async set(tool: string, key: string, value: unknown): Promise<ToolStateEntry> {
-    const place = parsePlace(tool, key)
-    const entry = { ...place, value: parseInput(jsonSchema, value, 'value'), updatedAt: this.#context.now() }
-    const written = await this.#context.cache.write([rowOf(place)], () => upsertEntry.first(this.#db, entry))
-    return written as ToolStateEntry // an upsert returns its row
+    const entryKey = parseEntryKey(tool, key)
+    const entry = { ...entryKey, value: parseInput(jsonSchema, value, 'value'), updatedAt: this.#context.now() }
+    const written = await this.#context.cache.write([cachedRowOf(entryKey)], () => upsertEntry.first(this.#db, entry))
+    return written as ToolStateEntry // an upsert always returns its row
   }
 
-  /** Whether there was a value. Safe to repeat. */
+  /**
+   * Removes a key. Returns true if the key existed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the tool or the key is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolState.set('calendar', 'lastSync', '2026-05-01')
+   * console.log(await storage.toolState.delete('calendar', 'lastSync')) // true
+   * ```
+   */
   async delete(tool: string, key: string): Promise<boolean> {
-    const place = parsePlace(tool, key)
-    const deleted = await this.#context.cache.write([rowOf(place)], () => deleteEntry.first(this.#db, place))
+    const entryKey = parseEntryKey(tool, key)
+    const deleted = await this.#context.cache.write([cachedRowOf(entryKey)], () =>
+      deleteEntry.first(this.#db, entryKey),
+    )
     return deleted !== undefined
   }
 
   /**
-   * The tool's keys in byte order, those that begin with `prefix`. A prefix is text and nothing else: `user:1` also
-   * begins `user:10`; to read what is under `user:1` alone ask for `user:1:`.
+   * Returns a page of a tool's keys in byte order. A prefix is plain text: `user:1` also matches `user:10`. Keys below
+   * `user:1` alone have the prefix `user:1:`.
+   *
+   * @throws {INVALID_INPUT} when the tool or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.toolState.set('calendar', 'user:1:token', 'abc')
+   * await storage.toolState.set('calendar', 'user:10:token', 'def')
+   * console.log((await storage.toolState.keys('calendar', { prefix: 'user:1:' })).items) // [ 'user:1:token' ]
+   * ```
    */
-  async keys(tool: string, options: { prefix?: string | undefined } & PageOptions = {}): Promise<Page<string>> {
+  async keys(tool: string, options: ListToolStateKeysOptions = {}): Promise<Page<string>> {
     parseInput(idSchema, tool, 'tool')
-    const { prefix, ...page } = parseInput(listSchema, options, 'options')
-    const { items, ...rest } = await listEntries(this.#db, { tool, ...prefixRange(prefix) }, page, 'asc')
+    const { prefix, ...page } = parseInput(listOptionsSchema, options, 'options')
+    const { items, ...rest } = await listKeys(this.#db, { tool, ...prefixRange(prefix) }, page, 'asc')
     return { items: items.map(({ key }) => key), ...rest }
   }
 }
 
-function parsePlace(tool: string, key: string): Place {
+function parseEntryKey(tool: string, key: string): EntryKey {
   return { tool: parseInput(idSchema, tool, 'tool'), key: parseInput(keySchema, key, 'key') }
 }
 
-/** No two places have the same. */
-function rowOf({ tool, key }: Place): RowKey {
+/** Returns the cache key of an entry. The encoding is unambiguous: no two entries share a cache key. */
+function cachedRowOf({ tool, key }: EntryKey): RowKey {
   return ['toolState', JSON.stringify([tool, key])]
 }

@@ -11,13 +11,14 @@ import { jsonObjectSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
 
+/** A directory that an agent works in. */
 export interface Workspace {
   id: string
-  /** No two workspaces have the same. */
+  /** Unique. */
   path: string
   name: string | null
   metadata: JsonObject
-  /** At most one workspace is. */
+  /** True for at most one workspace. */
   isCurrent: boolean
   createdAt: Date
   updatedAt: Date
@@ -29,22 +30,27 @@ export const workspaceInputSchema = z.strictObject({
   name: textSchema({ max: 1000 }).nullable().optional(),
   metadata: jsonObjectSchema.optional(),
 })
+
 export interface WorkspaceInput {
-  /** Default: that of the workspace with this path, or a new one. */
+  /** 1 to 255 bytes. Default: the id of the workspace with this path, or a new UUID. */
   id?: string | undefined
-  /** 1 to 1024 bytes, kept and compared to the letter. */
+  /** 1 to 1024 bytes. Stored and compared byte for byte: `/tmp/a` and `/tmp/a/` are two paths. */
   path: string
+  /** Up to 1000 characters. Default null. */
   name?: string | null | undefined
+  /** A JSON object. Default `{}`. */
   metadata?: object | undefined
 }
 
-type Write = Required<Pick<Workspace, 'id' | 'path' | 'name' | 'metadata'>> & { now: Date }
+export interface ListWorkspacesOptions extends PageOptions {}
 
-function newWorkspace({ id, path, name, metadata, now }: Write) {
+type WorkspaceWrite = Required<Pick<Workspace, 'id' | 'path' | 'name' | 'metadata'>> & { now: Date }
+
+function newWorkspace({ id, path, name, metadata, now }: WorkspaceWrite) {
   return { id, path, name, metadata, isCurrent: false, createdAt: now, updatedAt: now }
 }
 
-const upsertByPath = statement(({ orm, tables: { workspaces: w } }, arg: Write) =>
+const upsertByPath = statement(({ orm, tables: { workspaces: w } }, arg: WorkspaceWrite) =>
   orm
     .insert(w)
     .values(newWorkspace(arg))
@@ -52,27 +58,28 @@ const upsertByPath = statement(({ orm, tables: { workspaces: w } }, arg: Write) 
     .returning(),
 )
 
-const insertWorkspace = statement(({ orm, tables: { workspaces } }, arg: Write) =>
+const insertWorkspace = statement(({ orm, tables: { workspaces } }, arg: WorkspaceWrite) =>
   orm.insert(workspaces).values(newWorkspace(arg)).onConflictDoNothing(),
 )
 
-/** Nothing where the path is another's. */
-const updateWorkspace = statement(({ orm, tables: { workspaces: w } }, { id, path, name, metadata, now }: Write) =>
-  orm
-    .update(w)
-    .set({ path, name, metadata, updatedAt: now })
-    .where(
-      and(
-        eq(w.id, id),
-        notExists(
-          orm
-            .select({ id: w.id })
-            .from(w)
-            .where(and(eq(w.path, path), ne(w.id, id))),
+/** Updates a workspace and returns it. Returns no row if another workspace has the path. */
+const updateUnlessPathTaken = statement(
+  ({ orm, tables: { workspaces: w } }, { id, path, name, metadata, now }: WorkspaceWrite) =>
+    orm
+      .update(w)
+      .set({ path, name, metadata, updatedAt: now })
+      .where(
+        and(
+          eq(w.id, id),
+          notExists(
+            orm
+              .select({ id: w.id })
+              .from(w)
+              .where(and(eq(w.path, path), ne(w.id, id))),
+          ),
         ),
-      ),
-    )
-    .returning(),
+      )
+      .returning(),
 )
 
 const selectById = statement(({ orm, tables: { workspaces } }, arg: { id: string }) =>
@@ -87,16 +94,16 @@ const selectCurrent = statement(({ orm, tables: { workspaces } }, _: object) =>
   orm.select().from(workspaces).where(sql`${workspaces.isCurrent}`),
 )
 
-/** One row that whoever sets the current workspace locks: two at once would each see the other's too late. */
-const holdCurrent = statement(({ orm, tables: { properties: p } }, arg: { now: string }) =>
+/** Locks a row of its own until the transaction ends: two concurrent callers would otherwise each miss what the other sets. */
+const lockCurrent = statement(({ orm, tables: { properties: p } }, arg: { now: string }) =>
   orm
     .insert(p)
     .values({ name: 'workspaces.current', value: arg.now })
     .onConflictDoUpdate({ target: p.name, set: { value: arg.now } }),
 )
 
-/** Clears what is current, unless that would leave none for want of the new one. */
-const unsetOthers = statement(({ orm, tables: { workspaces: w } }, arg: { id: string }) =>
+/** Makes every other workspace not current. Changes nothing if workspace `id` does not exist. */
+const clearOthers = statement(({ orm, tables: { workspaces: w } }, arg: { id: string }) =>
   orm
     .update(w)
     .set({ isCurrent: false })
@@ -121,7 +128,7 @@ const listWorkspaces = pagedQuery({
   ],
 })
 
-/** Directories an agent works in, one of which may be the current one. */
+/** Workspaces: directories that an agent works in, at most one of them the current one. */
 export class Workspaces {
   readonly #db: Db
   readonly #context: RepositoryContext
@@ -133,8 +140,18 @@ export class Workspaces {
   }
 
   /**
-   * Writes a workspace whole, in the place of the one with this id or, without an id, with this path. Whether it is the
-   * current one stays. Errors: ALREADY_EXISTS (another id has this path), INVALID_INPUT. Safe to repeat.
+   * Creates a workspace, or replaces the path, name and metadata of the workspace with this id. Without an id, the path
+   * identifies the workspace. `isCurrent` stays as it is. Safe to repeat.
+   *
+   * @throws {ALREADY_EXISTS} when a workspace with another id has this path.
+   * @throws {INVALID_INPUT} when a field is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.workspaces.save({ path: '/home/ada/oslo' })
+   * const renamed = await storage.workspaces.save({ path: '/home/ada/oslo', name: 'Oslo' })
+   * console.log(renamed.id === id, renamed.name) // true Oslo
+   * ```
    */
   async save(workspace: WorkspaceInput): Promise<Workspace> {
     const { id, path, name = null, metadata = {} } = parseInput(workspaceInputSchema, workspace, 'workspace')
@@ -143,7 +160,7 @@ export class Workspaces {
     const [saved] =
       id === undefined
         ? await upsertByPath.all(this.#db, write)
-        : (await batch(this.#db, [insertWorkspace.with(write), updateWorkspace.with(write)]))[1]
+        : (await batch(this.#db, [insertWorkspace.with(write), updateUnlessPathTaken.with(write)]))[1]
     if (saved === undefined) {
       throw new StorageError('ALREADY_EXISTS', 'Another workspace has this path: save it without an id to update it', {
         details: { id, path },
@@ -152,37 +169,100 @@ export class Workspaces {
     return saved
   }
 
-  /** The workspace, or undefined. */
+  /**
+   * Returns a workspace, or undefined if there is none.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.workspaces.save({ id: 'oslo', path: '/home/ada/oslo' })
+   * console.log((await storage.workspaces.get('oslo'))?.path) // /home/ada/oslo
+   * ```
+   */
   async get(id: string): Promise<Workspace | undefined> {
     return selectById.first(this.#db, { id: parseInput(idSchema, id, 'id') })
   }
 
-  /** The workspace with exactly this path, or undefined. */
+  /**
+   * Returns the workspace with exactly this path, or undefined if there is none.
+   *
+   * @throws {INVALID_INPUT} when the path is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.workspaces.save({ path: '/home/ada/oslo', name: 'Oslo' })
+   * console.log((await storage.workspaces.findByPath('/home/ada/oslo'))?.name) // Oslo
+   * console.log(await storage.workspaces.findByPath('/home/ada/oslo/')) // undefined
+   * ```
+   */
   async findByPath(path: string): Promise<Workspace | undefined> {
     return selectByPath.first(this.#db, { path: parseInput(keySchema, path, 'path') })
   }
 
-  /** Workspaces, the newest first. */
-  async list(options: PageOptions = {}): Promise<Page<Workspace>> {
+  /**
+   * Returns a page of workspaces, the most recently created first.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.workspaces.save({ path: '/home/ada/oslo' })
+   * const { items, nextCursor } = await storage.workspaces.list({ limit: 20 })
+   * console.log(items.length, nextCursor) // 1 undefined
+   * ```
+   */
+  async list(options: ListWorkspacesOptions = {}): Promise<Page<Workspace>> {
     return listWorkspaces(this.#db, {}, parseInput(pageSchema, options, 'options'), 'desc')
   }
 
-  /** Makes a workspace the current one, in the place of any other; the last of several callers wins. Errors: NOT_FOUND. Safe to repeat. */
+  /**
+   * Makes a workspace the current one, and any other workspace not current. The last of several concurrent callers wins.
+   * Safe to repeat.
+   *
+   * @throws {NOT_FOUND} when there is no such workspace. The current workspace stays.
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.workspaces.save({ path: '/home/ada/oslo' })
+   * console.log((await storage.workspaces.setCurrent(id)).isCurrent) // true
+   * ```
+   */
   async setCurrent(id: string): Promise<Workspace> {
     parseInput(idSchema, id, 'id')
     const now = this.#context.now().toISOString()
-    const calls = [holdCurrent.with({ now }), unsetOthers.with({ id }), setCurrent.with({ id })] as const
+    const calls = [lockCurrent.with({ now }), clearOthers.with({ id }), setCurrent.with({ id })] as const
     const [, , [current]] = await batch(this.#db, calls)
     if (current === undefined) throw new StorageError('NOT_FOUND', 'There is no such workspace', { details: { id } })
     return current
   }
 
-  /** The current workspace, or undefined. */
+  /**
+   * Returns the current workspace, or undefined if there is none.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.workspaces.save({ path: '/home/ada/oslo' })
+   * await storage.workspaces.setCurrent(id)
+   * console.log((await storage.workspaces.getCurrent())?.path) // /home/ada/oslo
+   * ```
+   */
   async getCurrent(): Promise<Workspace | undefined> {
     return selectCurrent.first(this.#db, {})
   }
 
-  /** Whether there was a current workspace, which there is not any more. Safe to repeat. */
+  /**
+   * Makes the current workspace not current. The workspace is kept. Returns true if there was a current workspace. Safe
+   * to repeat.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.workspaces.save({ path: '/home/ada/oslo' })
+   * await storage.workspaces.setCurrent(id)
+   * console.log(await storage.workspaces.clearCurrent()) // true
+   * ```
+   */
   async clearCurrent(): Promise<boolean> {
     return (await clearCurrent.first(this.#db, {})) !== undefined
   }

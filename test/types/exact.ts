@@ -5,9 +5,14 @@ import type {
   EventInput,
   ForkOptions,
   KvSetOptions,
+  ListAllowedToolsOptions,
   ListEventsOptions,
   ListMemoriesOptions,
   ListMessagesOptions,
+  ListPendingOptions,
+  ListPromptsOptions,
+  ListToolStateKeysOptions,
+  ListWorkspacesOptions,
   LoadOptions,
   MemoryInput,
   MemoryPatch,
@@ -15,6 +20,7 @@ import type {
   MessagePatch,
   PageOptions,
   PromptInput,
+  PruneEventsOptions,
   PutBlobOptions,
   SessionInput,
   SessionPatch,
@@ -39,9 +45,14 @@ interface Inputs {
   EventInput: EventInput
   ForkOptions: ForkOptions
   KvSetOptions: KvSetOptions
+  ListAllowedToolsOptions: ListAllowedToolsOptions
   ListEventsOptions: ListEventsOptions
   ListMemoriesOptions: ListMemoriesOptions
   ListMessagesOptions: ListMessagesOptions
+  ListPendingOptions: ListPendingOptions
+  ListPromptsOptions: ListPromptsOptions
+  ListToolStateKeysOptions: ListToolStateKeysOptions
+  ListWorkspacesOptions: ListWorkspacesOptions
   LoadOptions: LoadOptions
   MemoryInput: MemoryInput
   MemoryPatch: MemoryPatch
@@ -49,6 +60,7 @@ interface Inputs {
   MessagePatch: MessagePatch
   PageOptions: PageOptions
   PromptInput: PromptInput
+  PruneEventsOptions: PruneEventsOptions
   PutBlobOptions: PutBlobOptions
   SessionInput: SessionInput
   SessionPatch: SessionPatch
