@@ -55,14 +55,24 @@ export interface DriverTransaction {
   rollback(): Promise<void>
 }
 
-/** Where a dialect records its migrations, and how it keeps two migrators apart. */
+/** Where a dialect records its migrations, and how it keeps two migrators apart. Names of tables are quoted. */
 export interface MigrationJournal {
-  /** Quoted, with its schema where there is one. */
+  /** The journal: a table beside ours, so that it is found where they are found. */
   readonly table: string
-  /** SQL that creates the table if need be: drizzle-kit's own definition. */
-  readonly create: readonly string[]
-  /** Runs a query of the table; no rows where there is no such table yet. */
-  read(sql: string): Promise<readonly Row[]>
-  /** Runs `body` in one transaction that no other migrator shares, foreign keys checked at its end. */
-  exclusively(body: (execute: (sql: string) => Promise<readonly Row[]>) => Promise<void>): Promise<void>
+  /**
+   * Drizzle's default journal. It belongs to whatever program migrates its own tables in this database; the first
+   * versions of Holdfast wrote there as well.
+   */
+  readonly sharedTable: string
+  /** SQL that returns one row: for each table, whether it exists. */
+  existence(tables: readonly string[]): string
+  /** SQL that creates the journal if it does not exist, as drizzle-kit does. */
+  create(execute: Execute): Promise<void>
+  /** Runs a query outside of a transaction. */
+  readonly read: Execute
+  /** Runs `body` in one transaction that no other migrator shares. Foreign keys are checked at its end. */
+  exclusively(body: (execute: Execute) => Promise<void>): Promise<void>
 }
+
+/** Runs SQL without parameters. */
+export type Execute = (sql: string) => Promise<readonly Row[]>

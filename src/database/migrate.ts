@@ -1,32 +1,37 @@
 import { fileURLToPath } from 'node:url'
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
 import { StorageError } from '../errors.ts'
-import type { Dialect, Driver } from './db.ts'
+import type { Dialect, Driver, Execute, MigrationJournal } from './db.ts'
 import type { Row } from './query.ts'
 
 /**
  * Brings the database to this version's schema, or with `apply` false only checks that it is there. Any number of
- * processes may do so at once, and drizzle-kit's `migrate` too: the journal is the same.
- * Errors: MIGRATION_PENDING, MIGRATION_FAILED (nothing was changed), SCHEMA_TOO_NEW, SCHEMA_DIVERGED.
+ * processes may do so at once, and drizzle-kit's `migrate` too: both write the same journal. Safe to repeat.
+ *
+ * @throws {MIGRATION_PENDING} when `apply` is false and a migration is missing
+ * @throws {MIGRATION_FAILED} when a migration fails; nothing was changed
+ * @throws {SCHEMA_TOO_NEW} when a newer version of Holdfast has migrated the database
+ * @throws {SCHEMA_DIVERGED} when the journal is not the beginning of this version's history, or its tables are missing
+ * @throws {TIMEOUT} when another process migrates, or uses a table that a migration changes, for too long
  */
 export async function migrate(
   driver: Driver,
   { apply, known = knownMigrations(driver.dialect) }: { apply: boolean; known?: readonly MigrationMeta[] },
 ): Promise<void> {
   const { journal } = driver
-  const select = `select hash, created_at from ${journal.table} order by created_at`
-  const pending = pendingAfter(appliedOf(await journal.read(select)), known)
-  if (pending.length === 0) return
-  if (!apply) throw migrationPending(pending.length, known.length)
+  const { applied, isShared } = await historyOf(journal, journal.read, known)
+  const pending = pendingAfter(applied, known)
+  if (pending.length > 0 && !apply) throw migrationPending(pending.length, known.length)
+  if (pending.length === 0 && !(isShared && apply)) return
   await journal.exclusively(async (execute) => {
-    for (const sql of journal.create) await execute(sql)
+    await journal.create(execute)
     // Read again: another process may have migrated while this one waited for its turn.
-    for (const migration of pendingAfter(appliedOf(await execute(select)), known)) {
+    const history = await historyOf(journal, execute, known)
+    if (history.isShared) await moveHistory(journal, execute, history.applied)
+    for (const migration of pendingAfter(history.applied, known)) {
       try {
         for (const sql of migration.sql) await execute(sql)
-        await execute(
-          `insert into ${journal.table} (hash, created_at) values ('${migration.hash}', ${migration.folderMillis})`,
-        )
+        await execute(insertInto(journal.table, { hash: migration.hash, at: migration.folderMillis }))
       } catch (cause) {
         // It may work the next time: a table was in use, or the connection was lost.
         if (cause instanceof StorageError && cause.retryable) throw cause
@@ -38,6 +43,55 @@ export async function migrate(
   })
 }
 
+interface History {
+  applied: Applied[]
+  /** True if the rows are still in drizzle's default journal. */
+  isShared: boolean
+}
+
+/** A table of the first migration: where it is, the others are. */
+const WITNESS = '"sessions"'
+
+async function historyOf(
+  { table, sharedTable, existence }: MigrationJournal,
+  execute: Execute,
+  known: readonly MigrationMeta[],
+): Promise<History> {
+  const [found = []] = await execute(existence([table, sharedTable, WITNESS]))
+  const [hasJournal, hasShared, hasTables] = found.map(Boolean)
+  const applied = hasJournal ? appliedOf(await execute(selectFrom(table))) : []
+  if (applied.length > 0 && !hasTables && known.length > 0) throw tablesMissing(table)
+  if (applied.length > 0 || !hasShared || !hasTables) return { applied, isShared: false }
+  const ours = new Set(known.map(({ hash }) => hash))
+  const shared = appliedOf(await execute(selectFrom(sharedTable))).filter(({ hash }) => ours.has(hash))
+  return { applied: shared, isShared: shared.length > 0 }
+}
+
+/** Takes our rows out of drizzle's default journal: drizzle-kit skips what is older than the newest row of its journal. */
+async function moveHistory(
+  { table, sharedTable }: MigrationJournal,
+  execute: Execute,
+  applied: readonly Applied[],
+): Promise<void> {
+  for (const migration of applied) {
+    await execute(insertInto(table, migration))
+    await execute(`delete from ${sharedTable} where hash = '${migration.hash}'`)
+  }
+}
+
+function selectFrom(table: string): string {
+  return `select hash, created_at from ${table} order by created_at`
+}
+
+function insertInto(table: string, { hash, at }: Applied): string {
+  return `insert into ${table} (hash, created_at) values ('${hash}', ${at})`
+}
+
+function tablesMissing(table: string): StorageError {
+  const message = `The journal ${table} says that migrations are applied, but the table ${WITNESS} is not there: check the search_path, or restore the tables`
+  return new StorageError('SCHEMA_DIVERGED', message)
+}
+
 /** MIGRATION_PENDING, for a database that is not there yet. */
 export function neverMigrated(dialect: Dialect): StorageError {
   const { length } = knownMigrations(dialect)
@@ -45,7 +99,7 @@ export function neverMigrated(dialect: Dialect): StorageError {
 }
 
 function migrationPending(pending: number, known: number): StorageError {
-  const message = `${pending} of ${known} migrations are not applied: open once with migrate: true, or run "npx drizzle-kit migrate"`
+  const message = `${pending} of ${known} migrations are not applied: open once with migrate: true, or run drizzle-kit as the README shows`
   return new StorageError('MIGRATION_PENDING', message, { details: { pending } })
 }
 

@@ -126,7 +126,7 @@ describe('openStorage() with migrations pending', () => {
     const sql = postgres(url, { max: 1 })
     onTestFinished(() => sql.end())
     // As of the version before blobs, whose migration refers to messages.
-    await sql`delete from drizzle.__drizzle_migrations where id > 2`
+    await sql`delete from holdfast_migrations where id > 2`
     await sql`drop table blob_usage, maintenance_leases, blob_refs, blobs, blob_leases, blob_content cascade`
     await sql.begin(async (tx) => {
       await tx`lock table messages in share mode`

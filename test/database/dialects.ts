@@ -99,7 +99,7 @@ async function openDriver(config: StorageConfig): Promise<Driver> {
 }
 
 export const journalOf = (dialect: Dialect) =>
-  dialect === 'postgres' ? 'drizzle.__drizzle_migrations' : '__drizzle_migrations'
+  dialect === 'postgres' ? 'public.holdfast_migrations' : 'holdfast_migrations'
 
 /** The journal's rows, in their order. */
 export async function journal({ dialect, query }: TestDatabase): Promise<{ hash: string; at: number }[]> {
@@ -111,7 +111,7 @@ export async function journal({ dialect, query }: TestDatabase): Promise<{ hash:
 export async function fingerprint(database: TestDatabase): Promise<unknown> {
   if (database.dialect === 'sqlite') {
     const all = await database.query('select type, name, tbl_name, sql from sqlite_master order by type, name')
-    const own = (all as { tbl_name: string }[]).filter(({ tbl_name }) => tbl_name !== '__drizzle_migrations') // as selected
+    const own = (all as { tbl_name: string }[]).filter(({ tbl_name }) => !tbl_name.endsWith('_migrations')) // as selected
     return { schema: own, journal: all.length > own.length ? await journal(database) : [] }
   }
   const schema = await database.query(`

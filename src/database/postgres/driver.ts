@@ -6,8 +6,8 @@ import type { PostgresConnection } from './connection.ts'
 import { wasRolledBack } from './errors.ts'
 import { PostgresPool } from './pool.ts'
 
-/** Where drizzle-kit keeps its journal unless the configuration names a schema of its own. */
-const JOURNAL_SCHEMA = 'drizzle'
+/** The search path leads to it, as it does to our tables. */
+const JOURNAL = '"holdfast_migrations"'
 /** Any number, the same in every process that migrates. */
 const MIGRATION_LOCK = 7_309_442_112
 /** How many connections a read may lose: it may itself be what ends them. How often a call may give way to another. */
@@ -82,18 +82,21 @@ class PostgresDriver implements Driver {
   }
 
   get journal(): MigrationJournal {
-    const schema = quote(this.#schema ?? JOURNAL_SCHEMA)
-    const table = `${schema}."__drizzle_migrations"`
+    const schema = this.#schema
     return {
-      table,
-      create: [
-        `CREATE SCHEMA IF NOT EXISTS ${schema}`,
-        `CREATE TABLE IF NOT EXISTS ${table} (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)`,
-      ],
-      read: async (sql) => {
-        const [row] = await this.run({ sql: 'select to_regclass($1) is not null', params: [table], writes: false })
-        return row?.[0] === true ? this.run({ sql, params: [], writes: false }) : []
+      table: JOURNAL,
+      sharedTable: `${quote(schema ?? 'drizzle')}."__drizzle_migrations"`,
+      existence: (tables) => `select ${tables.map((table) => `to_regclass('${table}') is not null`).join()}`,
+      create: async (execute) => {
+        // Asked first: whoever may not create a schema may use one that is there.
+        const exists = `select 1 from pg_namespace where nspname = '${schema?.replaceAll("'", "''")}'`
+        if (schema !== undefined && (await execute(exists)).length === 0)
+          await execute(`CREATE SCHEMA ${quote(schema)}`)
+        await execute(
+          `CREATE TABLE IF NOT EXISTS ${JOURNAL} (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)`,
+        )
       },
+      read: (sql) => this.run({ sql, params: [], writes: false }),
       exclusively: async (body) => {
         const transaction = await this.begin()
         const execute = (sql: string) => transaction.run({ sql: wherePathLeads(sql), params: [], writes: true })

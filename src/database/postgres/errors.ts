@@ -52,6 +52,10 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     retryable: true,
   },
   '42501': { code: 'READ_ONLY', message: 'The PostgreSQL user lacks the privilege for this' },
+  '3F000': {
+    code: 'CONNECTION_FAILED',
+    message: 'The search_path of the PostgreSQL role leads to no schema: create the schema, or set options.schema',
+  },
   '42P05': {
     code: 'DATABASE_FAILED',
     message:

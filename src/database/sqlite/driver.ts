@@ -154,19 +154,19 @@ class SqliteDriver implements Driver {
   }
 
   readonly journal: MigrationJournal = {
-    table: '"__drizzle_migrations"',
-    create: [
-      'CREATE TABLE IF NOT EXISTS "__drizzle_migrations" (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)',
-    ],
-    read: async (sql) => {
-      try {
-        return await this.run({ sql, params: [], writes: false })
-      } catch {
-        const find = "select 1 from sqlite_master where type = 'table' and name = '__drizzle_migrations'"
-        const exists = (await this.run({ sql: find, params: [], writes: false })).length > 0
-        return exists ? this.run({ sql, params: [], writes: false }) : [] // it may have come since
-      }
+    table: '"holdfast_migrations"',
+    sharedTable: '"__drizzle_migrations"',
+    existence: (tables) => {
+      const exists = (table: string) =>
+        `exists (select 1 from sqlite_master where type = 'table' and name = '${table.replaceAll('"', '')}')`
+      return `select ${tables.map(exists).join()}`
     },
+    create: async (execute) => {
+      await execute(
+        'CREATE TABLE IF NOT EXISTS "holdfast_migrations" (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)',
+      )
+    },
+    read: (sql) => this.run({ sql, params: [], writes: false }),
     exclusively: (body) => this.#migrate(body),
   }
 
