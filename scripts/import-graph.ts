@@ -6,7 +6,9 @@ interface Source {
   text: string
 }
 
-/** Returns the imports that lead from a folder of `src/` to one that biome.json does not let it import, as `from -> to`. */
+/**
+ * Returns the imports that lead from a folder of `src/` to one that biome.json does not let it import, as `from -> to`.
+ */
 export function upwardImports(root: string, sources: readonly Source[]): string[] {
   const forbidden = forbiddenFolders(root)
   return sources.flatMap((source) =>

@@ -17,7 +17,9 @@ export function proseProblems(source: string): ProseProblem[] {
   })
 }
 
-/** Returns true if the block documents something that is called: a function, a method, or a constant that is a function. */
+/**
+ * Returns true if the block documents something that is called: a function, a method, or a constant that is a function.
+ */
 function isFunction({ declaration }: DocBlock): boolean {
   if (/^constructor\(/.test(declaration)) return false // what it constructs is documented at the class
   return (

@@ -12,7 +12,10 @@ import type { Repositories } from './repositories/repositories.ts'
 export interface StorageOptions {
   /** The directory that relative paths of the configuration start from. Default: the working directory. */
   baseDir?: string | undefined
-  /** Whether to apply pending migrations. If false, opening fails with MIGRATION_PENDING and creates no file. Default true. */
+  /**
+   * Whether to apply pending migrations. If false, opening fails with MIGRATION_PENDING and creates no file. Default
+   * true.
+   */
   migrate?: boolean | undefined
   /** Receives log messages. Default: warnings and errors go to the console. */
   logger?: Logger | undefined
@@ -26,8 +29,9 @@ export interface StorageOptions {
 export interface StorageTransaction extends Repositories {
   readonly blobs: Blobs
   /**
-   * Runs `body` in a savepoint of this transaction. If `body` throws, only the changes made through its `tx` are undone;
-   * catch the error to go on with the enclosing transaction. Savepoints of one transaction run one after the other.
+   * Runs `body` in a savepoint of this transaction. If `body` throws, only the changes made through its `tx` are
+   * undone; catch the error to go on with the enclosing transaction. Savepoints of one transaction run one after the
+   * other.
    *
    * @throws {TRANSACTION_MISUSE} when this transaction has ended, or the call is made inside one of its own savepoints
    * @throws {CONNECTION_LOST} when the connection was lost; the whole transaction is rolled back
@@ -62,7 +66,10 @@ export interface StorageStats {
 export interface Storage extends Repositories, AsyncDisposable {
   /** The configuration in use: every default is filled in, and secrets are masked. */
   readonly config: ResolvedConfig
-  /** A cache for the program's own values. Shared between processes if the cache is Redis. Entries may be evicted at any time. */
+  /**
+   * A cache for the program's own values. Shared between processes if the cache is Redis. Entries may be evicted at any
+   * time.
+   */
   readonly cache: UserCache
   /** Files and other bytes. */
   readonly blobs: Blobs
@@ -76,8 +83,8 @@ export interface Storage extends Repositories, AsyncDisposable {
    * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
    * @throws {TIMEOUT} when no connection became free in time; nothing was done
    * @throws {CONNECTION_LOST} when the connection was lost; it is unknown whether a commit under way was done
-   * @throws {DATABASE_FAILED} when the database rejected a statement; with `retryable`, a deadlock was resolved by rolling
-   *   this transaction back, and nothing was done
+   * @throws {DATABASE_FAILED} when the database rejected a statement; with `retryable`, a deadlock was resolved by
+   *   rolling this transaction back, and nothing was done
    * @throws {INVALID_INPUT} when `body` is not a function
    *
    * @example

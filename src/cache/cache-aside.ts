@@ -4,53 +4,56 @@ import { SingleFlight } from './single-flight.ts'
 import type { MaybePromise } from './store.ts'
 import { ABSENT, BYPASS, type CacheStore, type Entry, isAnswer, isOver, LEASE, VALUE } from './store.ts'
 
-/** Longer than loads run; one that takes longer only loses its right to fill. */
+/** Longer than a load takes. A load that takes even longer only loses its lease, and so does not fill. */
 const LEASE_MILLIS = 10_000
-/** Absent keys are without number, and cheap to look up again. */
+/** Short, because there is no limit to the number of absent ids, and another load of one is cheap. */
 const ABSENT_MILLIS = 30_000
-/** The part of a time to live that chance takes off, so that what was filled together does not expire together. */
+/** Largest random reduction of a TTL, so that entries filled together do not expire together. */
 const JITTER = 0.1
 
 export interface CacheAsideOptions {
-  /** Put before every key: keeps two databases, and two versions of their tables, apart. Default none. */
+  /** Prefix of every key. Separates databases, and versions of their tables, that share a store. Default none. */
   namespace?: string
-  /** Longest age of an entry, in milliseconds. Default none: then the cache must learn of every write. */
+  /** TTL of an entry, in milliseconds. Default none, which is correct only if every write invalidates its rows here. */
   ttlMillis?: number
-  /** A row whose text has more bytes is not kept. Default 1 MiB. */
+  /** A row whose entry has more bytes is not cached. Default 1 MiB. */
   maxValueBytes?: number
   /**
-   * For a cache in this process over a database that other processes write, too: a number that differs after each of
-   * their commits. What was kept before is not found again.
+   * Returns a number that changes when another process commits. It is part of every key, so entries from before such a
+   * commit are not found again. For an in-memory store over a database that other processes write.
    */
   dataVersion?: () => number
-  /** Decides what has expired: milliseconds since the epoch. Default `Date.now`. */
+  /** Returns milliseconds since the epoch, which decide what has expired. Default `Date.now`. */
   now?: () => number
 }
 
 export interface CacheAsideStats {
-  /** Reads answered by the cache: with a row, and with the knowledge that there is none. */
+  /** Reads that the cache answered with a row. */
   hits: number
+  /** Reads that the cache answered with "absent". */
   negativeHits: number
-  /** Reads for which the cache held nothing, and those for which it could not be asked or the row is too large for it. */
+  /** Reads that found no entry, or the lease of another reader. */
   misses: number
+  /** Reads that could not ask the cache, or whose row is too large for it. */
   bypasses: number
-  /** Reads of the database; the readers of one process share some. */
+  /** Reads of the database. Readers of one process share a load. */
   loads: number
-  /** Loads that the cache kept, and those it did not because the key was touched since before the load. */
+  /** Loads that the cache stored. */
   fills: number
+  /** Loads that the cache did not store, because the key was invalidated or evicted after the lease was taken. */
   rejectedFills: number
 }
 
-/** What a load came to: an entry where several readers each need a copy of their own, else the row itself. */
+/** Result of a load: the serialised entry if several readers share it, else the row. */
 type Loaded<T> = { entry: Entry } | { row: T }
 
 /**
- * A cache in front of point reads that is never stale after an acknowledged write.
+ * The cache-aside protocol for point reads: after a write was acknowledged, no read returns the row from before it.
  *
- * A reader that finds nothing takes a lease on the key before it reads the database, and fills the key only while it
- * still holds it. A writer removes the key, value or lease, after its commit and before it acknowledges. So whoever
- * fills has read what the last acknowledged write left. Eviction, expiry and FLUSHALL run a lease away as a write does:
- * all they can do is reject a fill.
+ * A reader that finds no entry takes a lease on the key before it reads the database, and fills the key only while it
+ * holds the lease. A writer invalidates the key, value or lease, after its commit and before it acknowledges. So every
+ * fill stores a row that is as new as the last acknowledged write. Eviction, expiry and FLUSHALL end a lease as a write
+ * does: the only effect is a rejected fill.
  */
 export class CacheAside {
   readonly #cache: CacheStore
@@ -72,13 +75,13 @@ export class CacheAside {
   }
 
   /**
-   * The row, or undefined where there is none; a copy of the caller's own. A row whose `expiresAt` has passed is absent.
-   * `load` must see every commit that came before it: the primary, and never from inside the caller's transaction. Its
-   * errors are the only ones.
+   * Returns a fresh copy of the row, or undefined if the row is absent or its `expiresAt` has passed. `load` must see
+   * every earlier commit: it reads from the primary, outside of any transaction. Rejects only with the errors of
+   * `load`.
    */
   read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): MaybePromise<T | undefined> {
     const key = this.#key(table, id)
-    // 1. A hit is one round trip; in this process, it is no promise.
+    // 1. Look the key up. A hit costs one round trip; the in-memory store answers without a promise.
     const held = this.#cache.lookup(key)
     return held instanceof Promise
       ? held.then((entry) => this.#answer(key, entry, load))
@@ -99,9 +102,9 @@ export class CacheAside {
     held: Entry | null,
     load: () => Promise<T | undefined>,
   ): Promise<T | undefined> {
-    // 2. Else one reader of this process loads, and those that come meanwhile wait for one load that begins after them.
+    // 2. On a miss one reader of this process loads; later readers share one load that begins after they came.
     const loaded = await this.#singleFlight.run(key, (shared) => this.#load(key, held, load, shared))
-    // The key's table says that the row is a T: what this `load` returned, or that of another reader of the same row.
+    // Readers of one key read the same table, so a shared row is a T, too.
     return 'row' in loaded ? (loaded.row as T | undefined) : this.#copy<T>(loaded.entry)
   }
 
@@ -111,36 +114,37 @@ export class CacheAside {
     load: () => Promise<T | undefined>,
     shared: boolean,
   ): Promise<Loaded<T | undefined>> {
-    // 3. The lease comes before the load, so that no write between the two goes unnoticed.
+    // 3. Take the lease before the load: a write after this point ends the lease.
     const lease = LEASE + randomUUID()
     const claimed = held === BYPASS ? BYPASS : await this.#cache.claim(key, lease, LEASE_MILLIS)
     if (isAnswer(claimed)) return { entry: claimed }
-    // 4. Without the lease, because another process has it or the cache cannot be reached, load and fill nothing.
+    // 4. Load. Without the lease (another process holds it, or the store is out of reach) fill nothing.
     this.#stats.loads++
     const row = await load()
     if (claimed !== lease && !shared) return { row }
     const entry = row === undefined ? ABSENT : VALUE + encode(row)
-    // 5. With it, fill if it still stands: nothing touched the key since before the load.
+    // 5. Fill, if the key still holds the lease: then nothing has invalidated the key since before the load.
     if (claimed === lease) await this.#fill(key, lease, entry, this.#ttl(row))
     return shared ? { entry } : { row }
   }
 
   async #fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): Promise<void> {
     if (ttlMillis < 1) return
-    // That a row is too large is worth keeping: its readers then do not ask for a lease each time.
+    // Note that a row is too large: its readers then skip the lease.
     const kept = Buffer.byteLength(entry) <= this.#maxValueBytes ? entry : BYPASS
     const filled = await this.#cache.fill(key, lease, kept, ttlMillis)
     this.#stats[filled ? 'fills' : 'rejectedFills']++
   }
 
   /**
-   * 6. Forgets rows: after the commit that changed them and before it is acknowledged. A removal that fails is made up
-   * for before this process reads the key again. Never rejects; safe to repeat.
+   * Invalidates rows (step 6), after the commit that changed them and before the write is acknowledged. If the removal
+   * fails, the store repeats it before this process reads the keys again. Never rejects. Safe to repeat.
    */
   async invalidate(table: string, ids: readonly string[]): Promise<void> {
     if (ids.length > 0) await this.#cache.remove(ids.map((id) => this.#key(table, id)))
   }
 
+  /** Returns the counters since the cache was opened. */
   stats(): CacheAsideStats {
     return { ...this.#stats }
   }
@@ -149,7 +153,7 @@ export class CacheAside {
     return `${this.#namespace}${this.#dataVersion?.() ?? ''}:${table}:${id}`
   }
 
-  /** Chance only shortens, and no entry outlives its row. */
+  /** Returns the TTL in milliseconds. The jitter only shortens it, and no entry outlives its row. */
   #ttl(row: object | undefined): number {
     const longest = row === undefined ? ABSENT_MILLIS : expiry(row) - this.#now()
     return Math.floor(Math.min(longest, this.#ttlMillis * (1 - JITTER * Math.random())))
@@ -158,7 +162,7 @@ export class CacheAside {
   #copy<T extends object>(entry: Entry): T | undefined {
     if (entry === ABSENT) return undefined
     const row = decode(entry, VALUE.length) as T // a row of this table was encoded
-    // The cache's clock may be behind, and Redis may have stood still.
+    // Do not rely on the store's TTL: its clock may be behind, or Redis may have been suspended.
     return isOver(expiry(row), this.#now) ? undefined : row
   }
 

@@ -2,11 +2,11 @@ import { LRUCache } from 'lru-cache'
 import { type CacheStore, type CacheStoreStats, type Entry, isOver } from './store.ts'
 
 export interface MemoryCacheStoreOptions {
-  /** The least recently used entry goes first. Default 10,000. */
+  /** Number of entries. Beyond it, the least recently used one is evicted. Default 10,000. */
   maxEntries?: number
-  /** Bytes of UTF-8, keys and entries together. Default 64 MiB. */
+  /** Bytes of all keys and entries, in UTF-8. Beyond it, least recently used entries are evicted. Default 64 MiB. */
   maxBytes?: number
-  /** Milliseconds since the epoch. Default `Date.now`. */
+  /** Returns milliseconds since the epoch. Default `Date.now`. */
   now?: () => number
 }
 
@@ -15,7 +15,7 @@ interface Held {
   expiresAt: number
 }
 
-/** Entries in this process: serialised text, never a caller's object. */
+/** A cache store in the memory of this process. It holds serialised text, never a caller's object. */
 export class MemoryCacheStore implements CacheStore {
   readonly type = 'in-memory'
   readonly #bounds: { max: number; maxSize: number }
@@ -27,7 +27,7 @@ export class MemoryCacheStore implements CacheStore {
     this.#now = now
   }
 
-  /** Made when it is needed: it takes room for all entries at once, and longer than everything else at open. */
+  /** Created on first use: the LRU allocates for all entries at once, which takes longer than the rest of opening. */
   get #held(): LRUCache<string, Held> {
     this.#lru ??= new LRUCache({
       ...this.#bounds,
@@ -38,7 +38,7 @@ export class MemoryCacheStore implements CacheStore {
 
   lookup(key: string): Entry | null {
     const held = this.#held.get(key)
-    // Nothing sweeps: what has expired goes when it is met, or as the least recently used.
+    // No sweep: an expired entry is overwritten by its next reader, or evicted as the least recently used.
     return held === undefined || isOver(held.expiresAt, this.#now) ? null : held.entry
   }
 

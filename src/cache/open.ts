@@ -8,10 +8,11 @@ import { MemoryCacheStore } from './memory.ts'
 import type { CacheStore } from './store.ts'
 
 /**
- * Opens the configured cache store.
+ * Opens the configured cache store. If Redis cannot be reached, opens without it and uses it once it answers.
  *
  * @throws {DRIVER_MISSING} when ioredis is not installed
- * @throws {CONNECTION_FAILED} when Redis answers and refuses the user, the password or the database
+ * @throws {CONFIG_INVALID} when the database in the url is not a number
+ * @throws {CONNECTION_FAILED} when Redis refuses the user, the password, a command or the database
  */
 export async function openCacheStore(
   config: ResolvedCache,
@@ -25,7 +26,10 @@ export async function openCacheStore(
 /** TTL of the memory cache in front of PostgreSQL, where writes by other instances go unnoticed. */
 const UNNOTICED_WRITES_TTL_MILLIS = 5000
 
-/** Puts the cache store in front of the database's rows, within the bounds that the two of them demand. */
+/**
+ * Returns the cache-aside protocol over a store, with the namespace, TTL and version check that store and database
+ * require.
+ */
 export async function openCacheAside(
   store: CacheStore,
   { cache: config, database: { type } }: ResolvedConfig,
@@ -35,21 +39,21 @@ export async function openCacheAside(
 ): Promise<CacheAside> {
   const options = { ...cacheLimits(config), now }
   if (config.type === 'redis') {
-    // The Redis may also serve other databases, and other versions of these tables.
+    // Other databases, and other versions of these tables, may share the Redis.
     const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:`
     return new CacheAside(store, { ...options, namespace })
   }
-  // SQLite tells when another process has written the file.
+  // SQLite's data_version changes when another process has written the file.
   if (type === 'sqlite') return new CacheAside(store, { ...options, dataVersion: () => database.driver.dataVersion() })
   if (type === 'in-memory') return new CacheAside(store, options)
   const ttlMillis = options.ttlMillis ?? UNNOTICED_WRITES_TTL_MILLIS
-  logger.warn('A cache in memory learns of no other instance: with several on this PostgreSQL, configure Redis', {
-    ttlMillis,
-  })
+  const message =
+    'An in-memory cache does not see the writes of other instances: if this PostgreSQL has several, configure Redis'
+  logger.warn(message, { ttlMillis })
   return new CacheAside(store, { ...options, ttlMillis })
 }
 
-/** The configured bounds of a cached value. */
+/** Returns the configured size limit and TTL of a cached value. */
 export function cacheLimits({ maxValueBytes, ttlSeconds }: ResolvedCache): {
   maxValueBytes: number
   ttlMillis?: number

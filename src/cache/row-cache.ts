@@ -21,7 +21,10 @@ export interface WriteOutcome {
 
 /** The cache in front of point reads, as repositories see it. Transactions bypass it. */
 export interface RowCache {
-  /** Returns the row from the cache or from `load`; undefined if it does not exist. The row's `expiresAt` bounds how long it is kept. */
+  /**
+   * Returns the row from the cache or from `load`, or undefined if the row does not exist. The row's `expiresAt` bounds
+   * how long it is cached.
+   */
   read<T extends object>(table: string, id: string, load: Load<T>): MaybePromise<T | undefined>
   /**
    * Runs a write and invalidates `rows` before it resolves (in a transaction: after the commit). A failure with an
@@ -114,7 +117,9 @@ export class StorageRowCache implements RowCache {
   }
 }
 
-/** Failures that still require invalidation: the write may have committed, or it met a row the cache does not know yet. */
+/**
+ * Failures that still require invalidation: the write may have committed, or it met a row the cache does not know yet.
+ */
 function needsInvalidation(error: unknown): boolean {
   return error instanceof StorageError && ['CONNECTION_LOST', 'ALREADY_EXISTS'].includes(error.code)
 }

@@ -1,20 +1,20 @@
 /**
- * JSON that loses nothing of a row: instants, bytes, undefined against null, big and special numbers, and the order of
- * keys come back as they were. Such values are written as plain JSON and noted, by their paths, in a line before it:
- * a text without notes costs no more than JSON.parse.
+ * Serialises rows without loss: dates, bytes, undefined (as against null), bigints, NaN, infinities, -0 and the order
+ * of keys survive. A value that JSON lacks is written as plain JSON, and its path is noted in a line in front of the
+ * JSON. A row without such values decodes at the cost of JSON.parse.
  */
 
 type Kind = 'date' | 'bytes' | 'buffer' | 'undefined' | 'bigint' | 'number'
 type Note = [kind: Kind, ...path: (string | number)[]]
 
-/** Throws a TypeError for what is no row: functions, symbols, instances of classes. */
+/** Returns the row as text. Throws a TypeError for a function, a symbol or an instance of a class. */
 export function encode(value: unknown): string {
   const notes: Note[] = []
   const plain = JSON.stringify(toJson(value, [0], notes))
   return `${notes.length === 0 ? '' : JSON.stringify(notes)}\n${plain}`
 }
 
-/** A new value at each call, equal to the one that was encoded; the text begins at `start`. */
+/** Returns a fresh copy of the encoded value. The encoded text begins at index `start`. */
 export function decode(text: string, start = 0): unknown {
   const line = text.indexOf('\n', start)
   const root: unknown[] = [JSON.parse(text.slice(line + 1))]
@@ -46,13 +46,14 @@ function toJson(value: unknown, path: (string | number)[], notes: Note[]): unkno
       if (value instanceof Uint8Array) return note('bytes', Buffer.from(value).toString('base64'))
       if (Array.isArray(value)) return Array.from(value, (item, index) => toJson(item, [...path, index], notes))
       if (Object.getPrototypeOf(value) === Object.prototype) {
-        // fromEntries, unlike an assignment, makes an own property of `__proto__`, too.
+        // Unlike an assignment, fromEntries makes `__proto__` an own property.
         return Object.fromEntries(
           Object.entries(value).map(([key, item]) => [key, toJson(item, [...path, key], notes)]),
         )
       }
   }
-  throw new TypeError(`A row holds ${typeof value}s that cannot be kept as text, at ${path.slice(1).join('.')}`)
+  const at = path.slice(1).join('.')
+  throw new TypeError(`The cache cannot encode a row: the value at "${at}" is of type ${typeof value}`)
 }
 
 const RESTORE: Record<Kind, (json: unknown) => unknown> = {
@@ -66,7 +67,7 @@ const RESTORE: Record<Kind, (json: unknown) => unknown> = {
 
 type Restore = (root: unknown[]) => void
 
-/** Rows of one table have the same notes, so parsing them once is enough. */
+/** Rows of one table have the same notes, so the parsed notes are kept. */
 const parsed = new Map<string, Restore[]>()
 const MAX_PARSED = 256
 
@@ -84,7 +85,7 @@ function restoreAt([kind, ...path]: Note): Restore {
   const restore = RESTORE[kind]
   const key = path.pop() ?? 0
   return (root) => {
-    // The encoder went the same way: there is an object or an array at each step.
+    // encode() took the same path: each step leads to an object or an array.
     let parent = root as unknown as Record<string | number, unknown>
     for (const step of path) parent = parent[step] as typeof parent
     parent[key] = restore(parent[key])

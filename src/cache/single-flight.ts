@@ -1,24 +1,24 @@
 /**
- * At most one load of a key under way, and one more that waits for its end. A reader never joins a load under way:
- * another process may have written since it began, which nobody here can know. It joins the waiting one, which will
- * begin after every write that the reader can have heard of.
+ * Runs at most one load per key at a time, and queues at most one more. A reader never joins the running load: another
+ * process may have written since that load began, unnoticed here. It joins the queued load, which begins after every
+ * write that the reader can know of.
  */
 export class SingleFlight<T> {
-  /** Whether the load succeeds or not, these do not reject. */
+  /** Resolves when the load ends; never rejects. */
   readonly #running = new Map<string, Promise<void>>()
-  readonly #waiting = new Map<string, Promise<T>>()
+  readonly #queued = new Map<string, Promise<T>>()
 
-  /** The result of `load`, or of the waiting load. `shared` tells it whether other readers may get its result, too. */
+  /** Returns the result of `load` or of the queued load. `shared` is true if several readers may get the result. */
   run(key: string, load: (shared: boolean) => Promise<T>): Promise<T> {
-    const waiting = this.#waiting.get(key)
-    if (waiting) return waiting
+    const queued = this.#queued.get(key)
+    if (queued) return queued
     const running = this.#running.get(key)
     if (!running) return this.#begin(key, () => load(false))
     const next = running.then(() => {
-      this.#waiting.delete(key)
+      this.#queued.delete(key)
       return this.#begin(key, () => load(true))
     })
-    this.#waiting.set(key, next)
+    this.#queued.set(key, next)
     return next
   }
 

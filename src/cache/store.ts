@@ -2,77 +2,99 @@
 export type MaybePromise<T> = T | Promise<T>
 
 /**
- * What a key holds: `V` and a value, `N` for a row that is known to be absent, or `L` and the token of the one reader
- * that may fill the key.
+ * What a key holds: `V` and a value, `N` for a row that is known to be absent, or `L` and the token of the lease on the
+ * key. Only the reader that took the lease may fill the key.
  */
 export type Entry = string
 
+/** Prefix of an entry with a value. */
 export const VALUE = 'V'
+/** The entry of a row that is known to be absent. */
 export const ABSENT: Entry = 'N'
+/** Prefix of an entry with a lease. */
 export const LEASE = 'L'
 
-/** A lease that nobody holds: read the database and fill nothing. Also what a cache says that cannot be reached. */
+/**
+ * A lease that nobody holds: the reader loads from the database and fills nothing. An unreachable cache answers with
+ * it.
+ */
 export const BYPASS: Entry = LEASE
 
-/** Whether the entry answers a read: a value, or the knowledge that there is none. */
+/** Returns true if the entry answers a read: it holds a value, or says that the row is absent. */
 export function isAnswer(entry: Entry | null): entry is Entry {
   return entry !== null && (entry[0] === VALUE || entry === ABSENT)
 }
 
-/** Whether an instant has come. The clock is not asked where there is none: it costs as much as looking up a key. */
+/**
+ * Returns true if the instant has come. Reading the clock costs as much as a lookup, so `Infinity` is checked first.
+ */
 export function isOver(instant: number, now: () => number): boolean {
   return instant !== Number.POSITIVE_INFINITY && instant <= now()
 }
 
 /**
- * A place that keeps entries for a while, as the cache-aside protocol and the program's own values need it. It may
- * forget any entry at any time, and fails open: nothing here rejects but `ping`. Times are milliseconds; `Infinity` is
- * a time to live without end, where the cache can bound itself otherwise.
+ * Holds entries for the cache-aside protocol and for the program's own values. A store may evict any entry at any time,
+ * and fails open: only `ping` rejects. A TTL is in milliseconds; `Infinity` means none, which only a store that bounds
+ * its size may be given.
  */
 export interface CacheStore {
   readonly type: 'in-memory' | 'redis'
 
-  /** What the key holds, null if nothing; {@link BYPASS} where that cannot be told. */
+  /** Returns the entry of the key, null if it has none, or {@link BYPASS} if the store cannot tell. */
   lookup(key: string): MaybePromise<Entry | null>
 
-  /** The same for several keys, in their order. */
+  /** Like `lookup`, for several keys. Returns the entries in the order of the keys. */
   lookupMany(keys: readonly string[]): MaybePromise<(Entry | null)[]>
 
-  /** Puts `lease` where the key holds nothing, in one step; what the key holds then, or {@link BYPASS}. */
+  /**
+   * Puts `lease` on the key if the key has no entry, in one atomic step. Returns the entry that the key has afterwards,
+   * or {@link BYPASS} if the store cannot tell.
+   */
   claim(key: string, lease: Entry, ttlMillis: number): MaybePromise<Entry>
 
-  /** Replaces `lease` by `entry`, in one step; false, and nothing changed, if the key holds anything else by now. */
+  /**
+   * Replaces `lease` by `entry`, in one atomic step. Returns false, and changes nothing, if the key no longer holds
+   * `lease`.
+   */
   fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): MaybePromise<boolean>
 
-  /** Holds the entry from now on, whatever was there. Where that fails, nobody gets the earlier one from here either. */
+  /** Sets the entry of the key, whatever it was. If that fails, this process does not read the earlier entry again. */
   put(key: string, entry: Entry, ttlMillis: number): MaybePromise<void>
 
   /**
-   * Removes values and leases alike; how many keys held something. Where that fails, this process does not read the
-   * keys again before they are gone.
+   * Removes the entries of the keys, values and leases alike. Returns the number of keys that had an entry. If the
+   * removal fails, this process does not read the keys again until they are removed.
    */
   remove(keys: readonly string[]): MaybePromise<number>
 
-  /** Resolves when it answers. Errors: CONNECTION_LOST, TIMEOUT. */
+  /**
+   * Resolves if the store answers.
+   *
+   * @throws {CONNECTION_LOST} when the store cannot be reached
+   * @throws {TIMEOUT} when the store does not answer in time
+   */
   ping(): Promise<void>
 
+  /** Returns the store's type and counters. */
   stats(): CacheStoreStats
 
-  /** Leaves no connection and no timer. Safe to repeat; what is called afterwards finds an empty cache. */
+  /** Closes every connection and timer. Safe to repeat. Calls made afterwards find an empty store. */
   close(): Promise<void>
 }
 
 export interface CacheStoreStats {
   type: CacheStore['type']
-  /** In memory: how many entries there are, leases included, and the bytes of their keys and texts. */
+  /** In memory: number of entries, leases included. */
   entries?: number
+  /** In memory: bytes of the keys and entries. */
   bytes?: number
-  /** Redis: `open` while it is not asked, `half-open` while it is being cleaned of what changed meanwhile. */
+  /** Redis: state of the circuit breaker. */
   breaker?: BreakerState
-  /** Redis: keys that were written while it could not be told. */
+  /** Redis: number of keys that were written while Redis was out of reach, and are not removed yet. */
   dirtyKeys?: number
-  /** Redis: commands it refused, such as writes while it is out of memory. */
+  /** Redis: number of commands that Redis answered with an error, for example because it is out of memory. */
   refusals?: number
 }
 
+/** `closed`: Redis is in use. `open`: it is not asked. `half-open`: keys that changed meanwhile are being removed. */
 export type BreakerState = 'closed' | 'open' | 'half-open'

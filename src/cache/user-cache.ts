@@ -5,23 +5,30 @@ import { jsonSchema } from '../validation/json.ts'
 import { type CacheStore, type Entry, VALUE } from './store.ts'
 
 export interface UserCacheOptions {
-  /** For values that are set without one, in milliseconds. Default none. */
+  /** TTL of a value that is set without its own, in milliseconds. Default none. */
   ttlMillis?: number
-  /** A value whose JSON has more bytes is not kept. Default 1 MiB. */
+  /** A value whose JSON has more bytes is not stored. Default 1 MiB. */
   maxValueBytes?: number
-  /** Called first by each call: throws where none may be made. */
+  /** Called first by every method. Throws if the storage is closed. */
   check?: () => void
 }
 
 const keysSchema = z.array(keySchema).max(1000)
+
+export interface CacheSetOptions {
+  /**
+   * TTL in seconds, greater than 0. Default: the configured `ttlSeconds`; if there is none, until the value is evicted.
+   */
+  ttlSeconds?: number | undefined
+}
+
 const setOptionsSchema = z.strictObject({
   ttlSeconds: ttlSecondsSchema.optional(),
-})
-export type CacheSetOptions = z.input<typeof setOptionsSchema>
+}) satisfies z.ZodType<CacheSetOptions>
 
 /**
- * The program's own values in the cache alone: shared where the cache is, and gone when it wants the room, restarts or
- * cannot be reached. Nothing here fails because the cache does; what must last belongs into `kv`. Errors of all: CLOSED.
+ * A cache for the program's own values, shared between processes if the cache is Redis. A value may be gone at any
+ * time: evicted, lost in a restart, or out of reach. No call fails because the cache does. Keep in `kv` what must last.
  */
 export class UserCache {
   readonly #cache: CacheStore
@@ -29,6 +36,7 @@ export class UserCache {
   readonly #maxValueBytes: number
   readonly #check: () => void
 
+  /** @internal */
   constructor(
     cache: CacheStore,
     { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576, check = () => {} }: UserCacheOptions = {},
@@ -39,13 +47,36 @@ export class UserCache {
     this.#check = check
   }
 
-  /** The value, or undefined. Errors: INVALID_INPUT. */
+  /**
+   * Returns a fresh copy of the value, or undefined if the cache has none.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid
+   * @throws {CLOSED} when the storage is closed
+   *
+   * @example
+   * ```ts
+   * await storage.cache.set('weather:oslo', { sky: 'rain' })
+   * console.log(await storage.cache.get('weather:oslo')) // { sky: 'rain' }
+   * ```
+   */
   async get(key: string): Promise<Json | undefined> {
     this.#check()
     return valueIn(await this.#cache.lookup(cacheKey(key)))
   }
 
-  /** The values of those keys (up to 1000) that are there. Errors: INVALID_INPUT. */
+  /**
+   * Returns the values of up to 1000 keys, by key. Keys without a value are left out.
+   *
+   * @throws {INVALID_INPUT} when a key is not valid or there are more than 1000
+   * @throws {CLOSED} when the storage is closed
+   *
+   * @example
+   * ```ts
+   * await storage.cache.set('weather:oslo', { sky: 'rain' })
+   * const known = await storage.cache.getMany(['weather:oslo', 'weather:bergen'])
+   * console.log(known) // Map { 'weather:oslo' => { sky: 'rain' } }
+   * ```
+   */
   async getMany(keys: readonly string[]): Promise<Map<string, Json>> {
     this.#check()
     const entries = await this.#cache.lookupMany(parseInput(keysSchema, keys, 'keys').map(cacheKey))
@@ -58,8 +89,16 @@ export class UserCache {
   }
 
   /**
-   * Keeps a value for `ttlSeconds`; without, as long as the configuration says. Where it cannot be kept, nobody gets
-   * the one before from here. Errors: INVALID_INPUT. Safe to repeat.
+   * Stores any JSON value. If the value cannot be stored (too large, or the cache is out of reach), this process does
+   * not read the previous value again. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the key, the value or an option is not valid
+   * @throws {CLOSED} when the storage is closed
+   *
+   * @example
+   * ```ts
+   * await storage.cache.set('weather:oslo', { sky: 'rain' }, { ttlSeconds: 600 })
+   * ```
    */
   async set(key: string, value: unknown, options: CacheSetOptions = {}): Promise<void> {
     this.#check()
@@ -70,14 +109,25 @@ export class UserCache {
     else await this.#cache.put(cacheKey(key), entry, ttlMillis)
   }
 
-  /** Whether there was a value, as far as the cache can tell. Errors: INVALID_INPUT. Safe to repeat. */
+  /**
+   * Removes a value. Returns true if the cache had one, false if it had none or is out of reach. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid
+   * @throws {CLOSED} when the storage is closed
+   *
+   * @example
+   * ```ts
+   * await storage.cache.set('weather:oslo', { sky: 'rain' })
+   * console.log(await storage.cache.delete('weather:oslo')) // true
+   * ```
+   */
   async delete(key: string): Promise<boolean> {
     this.#check()
     return (await this.#cache.remove([cacheKey(key)])) > 0
   }
 }
 
-/** No row's key begins like this. */
+/** Returns the store's key, with a prefix that no key of a row has. */
 function cacheKey(key: string): string {
   return `own:${parseInput(keySchema, key, 'key')}`
 }

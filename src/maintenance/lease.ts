@@ -3,31 +3,38 @@ import { and, eq, lte } from 'drizzle-orm'
 import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 
-/** After this long a holder counts as gone. What outlasts it is then done by two at once, which is harmless. */
+/**
+ * How long a maintenance lease lasts. A holder that is gone blocks its step no longer than this. If a step takes
+ * longer, two instances run it at once, which is harmless.
+ */
 const LEASE_MILLIS = 600_000
 
-interface Lease {
+interface MaintenanceLease {
   step: string
   holder: string
 }
 
-const take = statement(({ orm, tables: { maintenanceLeases: l } }, arg: Lease & { expiresAt: Date; now: Date }) =>
-  orm
-    .insert(l)
-    .values({ step: arg.step, holder: arg.holder, expiresAt: arg.expiresAt })
-    .onConflictDoUpdate({
-      target: l.step,
-      set: { holder: arg.holder, expiresAt: arg.expiresAt },
-      setWhere: lte(l.expiresAt, arg.now),
-    })
-    .returning({ holder: l.holder }),
+const takeLease = statement(
+  ({ orm, tables: { maintenanceLeases: l } }, arg: MaintenanceLease & { expiresAt: Date; now: Date }) =>
+    orm
+      .insert(l)
+      .values({ step: arg.step, holder: arg.holder, expiresAt: arg.expiresAt })
+      .onConflictDoUpdate({
+        target: l.step,
+        set: { holder: arg.holder, expiresAt: arg.expiresAt },
+        setWhere: lte(l.expiresAt, arg.now),
+      })
+      .returning({ holder: l.holder }),
 )
 
-const giveBack = statement(({ orm, tables: { maintenanceLeases: l } }, arg: Lease) =>
+const releaseLease = statement(({ orm, tables: { maintenanceLeases: l } }, arg: MaintenanceLease) =>
   orm.delete(l).where(and(eq(l.step, arg.step), eq(l.holder, arg.holder))),
 )
 
-/** Does the work unless another instance is doing it; undefined then. */
+/**
+ * Runs `work` under the maintenance lease of a step. Returns undefined, without running, if another instance holds the
+ * lease.
+ */
 export async function onOneInstance<T>(
   db: Db,
   step: string,
@@ -35,11 +42,11 @@ export async function onOneInstance<T>(
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   const lease = { step, holder: randomUUID() }
-  const taken = await take.first(db, { ...lease, now, expiresAt: new Date(now.getTime() + LEASE_MILLIS) })
+  const taken = await takeLease.first(db, { ...lease, now, expiresAt: new Date(now.getTime() + LEASE_MILLIS) })
   if (taken === undefined) return undefined
   try {
     return await work()
   } finally {
-    await giveBack.all(db, lease)
+    await releaseLease.all(db, lease)
   }
 }

@@ -1,23 +1,26 @@
 import type { Logger } from '../logger.ts'
 
-/** One thing that has to be done now and then. Running it twice, or on several instances at once, is harmless. */
+/** A periodic cleanup step. Running it twice, or on several instances at once, is harmless. */
 export interface MaintenanceStep {
   readonly name: string
-  /** Resolves to how many things it removed. */
+  /** Runs the step. Returns the number of rows or files removed. */
   run(): Promise<number>
 }
 
 export interface MaintenanceReport {
+  /** Name of the step, such as 'expired-sessions'. */
   step: string
+  /** Number of rows or files removed. */
   removed: number
+  /** Milliseconds that the step took. */
   millis: number
-  /** What went wrong; the other steps ran all the same. */
+  /** Why the step failed. The other steps ran all the same. */
   error?: Error
 }
 
 const INTERVAL_MILLIS = 60_000
 
-/** Runs the steps when asked, and once a minute while started. A round never overlaps another. */
+/** Runs the maintenance steps on request, and once a minute after `start()`. Rounds never overlap. */
 export class Maintenance {
   readonly #steps: readonly MaintenanceStep[]
   readonly #logger: Logger
@@ -30,12 +33,15 @@ export class Maintenance {
     this.#logger = logger
   }
 
-  /** The timer keeps no process alive. */
+  /** Starts the timer, which does not keep the process alive. */
   start(): void {
     this.#timer = setInterval(() => void this.run(), INTERVAL_MILLIS).unref()
   }
 
-  /** A report per step, in their order. Never rejects. A call during a round waits for it and shares its reports. */
+  /**
+   * Runs every step, in order. Returns a report for each. Never rejects. A call during a round joins that round and
+   * returns its reports.
+   */
   run(): Promise<MaintenanceReport[]> {
     this.#running ??= this.#round().finally(() => {
       this.#running = undefined
@@ -43,7 +49,10 @@ export class Maintenance {
     return this.#running
   }
 
-  /** No round begins any more; one under way is not logged if it fails, as it does where the storage is being closed. */
+  /**
+   * Stops the timer and waits for the round in progress. Failures of that round are not logged: they are expected while
+   * the storage closes. Safe to repeat.
+   */
   async stop(): Promise<void> {
     clearInterval(this.#timer)
     this.#stopping = true
@@ -60,7 +69,7 @@ export class Maintenance {
         report.removed = await run()
       } catch (error) {
         report.error = error instanceof Error ? error : new Error(String(error))
-        const message = `The maintenance step ${name} failed; it is tried again in the next round`
+        const message = `The maintenance step ${name} failed and will be tried again in the next round`
         if (!this.#stopping) this.#logger.error(message, { error })
       }
       report.millis = performance.now() - begun

@@ -33,7 +33,7 @@ describe('opening Redis', () => {
     expect(await refusal({ host: '127.0.0.1', port, password: 's3cret' })).not.toContain('s3cret')
     expect(await refusal({ host: '127.0.0.1', port, username: 'ada', password: 'right' })).toContain('WRONGPASS')
     expect(await refusal({ url: `redis://:s3cret@127.0.0.1:${port}/0` })).not.toContain('s3cret')
-    expect(await refusal({ url })).toMatch(/wants a password, and none is configured/)
+    expect(await refusal({ url })).toMatch(/requires a password, and none is configured/)
 
     await (await openRedis({ host: '127.0.0.1', port, password: 'right' })).ping()
     await (await openRedis({ host: '127.0.0.1', port, username: 'ada', password: 'lovelace' })).ping()

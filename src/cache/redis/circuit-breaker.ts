@@ -5,47 +5,50 @@ const FIRST_DELAY_MILLIS = 1000
 const LAST_DELAY_MILLIS = 30_000
 const MAX_DIRTY_KEYS = 10_000
 
-/** What the breaker needs of the server behind it. Each rejects if it was not done. */
+/** What the breaker needs of the server behind it. Every call rejects if it failed. */
 export interface GuardedServer {
-  /** Makes sure that it answers, and learns which server it is. */
+  /** Connects if necessary, checks that the server works, and learns which run of the server this is. */
   reach(): Promise<void>
+  /** Removes the keys. Returns the number of keys that had an entry. */
   remove(keys: readonly string[]): Promise<number>
-  /** Removes everything that was there when the call began. */
+  /** Removes every key that exists when the call begins. */
   removeAll(): Promise<void>
 }
 
 export interface CircuitBreakerOptions {
-  /** Told of each change between `closed` and `open`, with what opened it. */
+  /** Called at each change between `closed` and `open`, with the error that opened the breaker. */
   onChange?: (state: 'closed' | 'open', cause: unknown) => void
-  /** How many keys to remember while the server is out of reach; beyond, everything is removed. Default 10,000. */
+  /** Number of dirty keys to remember. If there are more, recovery removes every key of the server. Default 10,000. */
   maxDirtyKeys?: number
 }
 
 /**
- * Keeps a server that fails from slowing everybody down, and one that comes back from answering with what is out of
- * date. It opens after three failures in a row, and at once if the connection was lost; open, nothing is waited for.
- * A key whose removal failed or was not waited for is dirty: it is not read before it is known to be removed. One probe,
- * after 1 s and then at doubling intervals up to 30 s, reaches the server and removes the dirty keys; only then does the
- * breaker close. While there are dirty keys the intervals stay at 1 s: other processes may read what they hold.
+ * Keeps a failing server from slowing every call, and a recovered server from answering with stale rows.
+ *
+ * The breaker opens after three failures in a row, and at once if the connection was lost. While it is open, no call
+ * waits for the server. A key is dirty if its removal failed or was not awaited: it is not read until its removal is
+ * confirmed. A probe reaches the server and removes the dirty keys, and only then the breaker closes. The first probe
+ * runs after 1 s, the next ones at doubling intervals up to 30 s. While there are dirty keys the interval stays at 1 s:
+ * other processes may read the stale rows behind them.
  */
 export class CircuitBreaker {
   readonly #server: GuardedServer
   readonly #onChange: (state: 'closed' | 'open', cause: unknown) => void
   readonly #maxDirtyKeys: number
-  /** Beyond its bound by one, it stands for every key there is. */
+  /** Dirty keys. If there are more than `maxDirtyKeys`, every key counts as dirty, and no further one is added. */
   readonly #dirty = new Set<string>()
   #state: BreakerState = 'open'
-  /** The last change that was told. */
-  #told: 'closed' | 'open' = 'open'
+  /** The state that `onChange` was last called with. */
+  #reported: 'closed' | 'open' = 'open'
   #failures = 0
-  /** Counts what a recovery under way cannot have made up for. */
+  /** Number of trips and failed removals. A probe that sees the number change must not close the breaker. */
   #setbacks = 0
   #delay = FIRST_DELAY_MILLIS
   #timer: NodeJS.Timeout | undefined
   #recovery: Promise<unknown> | undefined
   #stopped = false
 
-  /** It begins open; {@link recover} closes it. */
+  /** Starts open; {@link recover} closes it. */
   constructor(
     server: GuardedServer,
     { onChange = () => {}, maxDirtyKeys = MAX_DIRTY_KEYS }: CircuitBreakerOptions = {},
@@ -63,26 +66,29 @@ export class CircuitBreaker {
     return this.#dirty.size
   }
 
-  /** Whether to ask the server about this key. */
+  /** Returns true if the server may be asked about this key. */
   allows(key: string): boolean {
     return this.#state === 'closed' && (this.#dirty.size === 0 || !this.#isDirty(key))
   }
 
-  /** A command that was allowed was answered. */
+  /** Notes that an allowed command was answered. */
   succeeded(): void {
     this.#failures = 0
   }
 
-  /** It was not. */
+  /** Notes that an allowed command failed. */
   failed(cause: unknown): void {
     if (++this.#failures >= MAX_FAILURES) this.trip(cause)
   }
 
-  /** Removes the keys, or sees to it that they are removed before anybody reads them here; how many were removed. */
+  /**
+   * Removes the keys, or marks them as dirty: no read of this process sees them again before they are removed. Returns
+   * the number of keys removed. Never rejects. Safe to repeat.
+   */
   async remove(keys: readonly string[]): Promise<number> {
     if (this.#state === 'open') {
       this.#remember(keys)
-      // The server may only be slow, and well for others: what can be sent is sent, though nobody waits for it.
+      // Send without waiting: the server may only be slow, and other processes may still read from it.
       this.#server.remove(keys).catch(() => {})
       return 0
     }
@@ -97,16 +103,16 @@ export class CircuitBreaker {
     }
   }
 
-  /** Opens. */
+  /** Opens the breaker. */
   trip(cause: unknown): void {
     this.#setbacks++
     this.#failures = 0
     this.#state = 'open'
-    this.#tell('open', cause)
+    this.#report('open', cause)
     this.#schedule()
   }
 
-  /** Probes now; what stood in the way, or undefined if the breaker is closed. */
+  /** Probes now. Returns the error that kept the breaker open, or undefined if the breaker is closed. */
   recover(): Promise<unknown> {
     this.#recovery ??= this.#probe().finally(() => {
       this.#recovery = undefined
@@ -115,7 +121,7 @@ export class CircuitBreaker {
     return this.#recovery
   }
 
-  /** Opens for good, and leaves no timer. */
+  /** Opens the breaker for good and clears its timer. Safe to repeat. */
   stop(): void {
     this.#stopped = true
     this.#state = 'open'
@@ -144,7 +150,7 @@ export class CircuitBreaker {
     this.#delay = FIRST_DELAY_MILLIS
     this.#failures = 0
     this.#state = 'closed'
-    this.#tell('closed', undefined)
+    this.#report('closed', undefined)
     return undefined
   }
 
@@ -175,9 +181,9 @@ export class CircuitBreaker {
     return this.#dirty.has(key) || this.#dirty.size > this.#maxDirtyKeys
   }
 
-  #tell(state: 'closed' | 'open', cause: unknown): void {
-    if (state === this.#told || this.#stopped) return
-    this.#told = state
+  #report(state: 'closed' | 'open', cause: unknown): void {
+    if (state === this.#reported || this.#stopped) return
+    this.#reported = state
     this.#onChange(state, cause)
   }
 }

@@ -4,17 +4,17 @@ interface Waiting {
   due: number
   isOver: boolean
   reject: (error: StorageError) => void
-  /** The one that came in after it. */
+  /** The promise that was added next. */
   next?: Waiting
 }
 
 /**
- * One commandTimeout for many promises. They are due in the order they came in, so one timer does for all: a timer for each
- * costs a tenth of what Redis takes to answer.
+ * Rejects promises that take longer than one fixed timeout. They come due in the order in which they were added, so one
+ * timer serves all: a timer per promise costs a tenth of Redis' answer time.
  */
 export class CommandTimeout {
   readonly #millis: number
-  /** The first and the last of a queue: they mostly end in their order, and a set would take longer. */
+  /** First and last of a linked queue. Faster than a set, as promises mostly settle in order. */
   #first: Waiting | undefined
   #last: Waiting | undefined
   #timer: NodeJS.Timeout | undefined
@@ -23,12 +23,16 @@ export class CommandTimeout {
     this.#millis = millis
   }
 
-  /** Whether there is a promise that is to be met now. */
+  /** True if a promise is waiting. */
   get pending(): boolean {
     return this.#first !== undefined
   }
 
-  /** The result if it comes in time. Errors: TIMEOUT. What comes later is dropped. */
+  /**
+   * Returns the result of the promise if it settles in time. A later result is dropped.
+   *
+   * @throws {TIMEOUT} when the promise takes longer
+   */
   race<T>(result: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { due: performance.now() + this.#millis, isOver: false, reject, next: undefined }
@@ -49,7 +53,7 @@ export class CommandTimeout {
     })
   }
 
-  /** Leaves no timer. */
+  /** Clears the timer. Safe to repeat. */
   stop(): void {
     clearTimeout(this.#timer)
   }
@@ -58,13 +62,13 @@ export class CommandTimeout {
     waiting.isOver = true
     while (this.#first?.isOver) {
       const { next } = this.#first
-      this.#first.next = undefined // what is old keeps nothing new alive
+      this.#first.next = undefined // or settled entries would keep newer ones alive
       this.#first = next
     }
   }
 
   #wait(millis: number): NodeJS.Timeout {
-    // A turn later than the timer: if it was this process that stood still, the answers are here and about to be read.
+    // Wait one more turn: if this process was suspended, the answers have arrived and are read before setImmediate.
     return setTimeout(() => setImmediate(() => this.#expire()), millis).unref()
   }
 

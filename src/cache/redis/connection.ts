@@ -4,7 +4,7 @@ import { StorageError } from '../../errors.ts'
 import { importDriver } from '../../import-driver.ts'
 import { SCRIPTS, type Scripts } from './scripts.ts'
 
-/** What of ioredis the cache uses: both of its clients have it. */
+/** The part of ioredis that the cache uses. `Redis` and `Cluster` both have it. */
 export type RedisClient = Pick<
   Redis,
   'get' | 'set' | 'unlink' | 'ping' | 'select' | 'info' | 'connect' | 'disconnect' | 'status' | 'on' | 'once'
@@ -13,21 +13,26 @@ export type RedisClient = Pick<
 
 export interface RedisEndpoint {
   client: RedisClient
-  /** For messages. */
+  /** Subject of messages, such as "Redis at localhost:6379". */
   name: string
-  /** Its number; a cluster has database 0 only. */
+  /** Number of the logical database. Always 0 for a cluster. */
   database: number
   isCluster: boolean
-  /** Called before commands: what is sent in one turn of the event loop leaves in one write. */
+  /** Buffers the commands of the current turn of the event loop, which then leave in one write. */
   cork(): void
-  /** Whom to ask for keys that one does not know. */
+  /** Returns every node to scan for keys. */
   nodes(): Redis[]
 }
 
-/** Nothing waits in the client for better times, nothing is sent twice, and the breaker alone decides when to reconnect. */
+/** No offline queue, no resending and no reconnecting: the circuit breaker alone decides when to reconnect. */
 const CLIENT_OPTIONS = { lazyConnect: true, enableOfflineQueue: false, scripts: SCRIPTS }
 
-/** A client that is not connected yet. Errors: DRIVER_MISSING; CONFIG_INVALID where the url's database is no number. */
+/**
+ * Creates a client, without connecting it.
+ *
+ * @throws {DRIVER_MISSING} when ioredis is not installed
+ * @throws {CONFIG_INVALID} when the database in the url is not a number
+ */
 export async function createClient(config: RedisCacheConfig): Promise<RedisEndpoint> {
   const { Cluster, Redis } = await importDriver('ioredis', () => import('ioredis'))
   const { connection, tls, connectionTimeoutMillis, commandTimeoutMillis } = config
@@ -40,7 +45,7 @@ export async function createClient(config: RedisCacheConfig): Promise<RedisEndpo
   }
   if ('cluster' in connection) {
     const { cluster: startupNodes, username, password } = connection
-    // The breaker sees the cluster as a whole; a node that went silent is given up by its own connection.
+    // The breaker sees only the cluster as a whole, so each connection gives up a silent node itself.
     const redisOptions = { ...options, username, password, socketTimeout: 4 * commandTimeoutMillis }
     const cluster = new Cluster(startupNodes, {
       ...CLIENT_OPTIONS,
@@ -76,7 +81,10 @@ export async function createClient(config: RedisCacheConfig): Promise<RedisEndpo
   }
 }
 
-/** Faster than ioredis' enableAutoPipelining, and without its queue, which waits for the pipeline before to be answered. */
+/**
+ * Returns a function that corks the socket until the next tick. Faster than ioredis' enableAutoPipelining, which queues
+ * commands until the previous pipeline is answered.
+ */
 function corkUntilNextTick(redis: Redis): () => void {
   let corked = false
   return () => {
@@ -105,7 +113,7 @@ function addressOf(
       sentinelPassword: sentinels.password,
       sentinelRetryStrategy: () => null,
       sentinelCommandTimeout,
-      // Whoever refuses writes is the master no more: ask the sentinels again.
+      // READONLY means that this node is no longer the master: ask the sentinels again.
       reconnectOnError: (error) => error.message.startsWith('READONLY'),
       db: database,
       username,
@@ -116,15 +124,12 @@ function addressOf(
   return { host, port, db: database, username, password }
 }
 
-/** Not ioredis' own parser, which takes options of the client from the query. */
+/** Parses a Redis url. ioredis' own parser would also take client options from the query. */
 function parseUrl(text: string): RedisOptions {
   const { protocol, hostname, port, username, password, pathname } = new URL(text)
   const database = Number(pathname.slice(1))
   if (!Number.isSafeInteger(database) || database < 0) {
-    throw new StorageError(
-      'CONFIG_INVALID',
-      'cache.url: what follows the host must be the number of a database, such as /0',
-    )
+    throw new StorageError('CONFIG_INVALID', 'cache.url: the path must be the number of a database, such as /0')
   }
   return {
     host: hostname.replace(/^\[|\]$/g, '') || 'localhost',
@@ -137,5 +142,5 @@ function parseUrl(text: string): RedisOptions {
 }
 
 function withScripts(client: Redis | Cluster): RedisClient {
-  return client as Redis & Scripts // defined by the option `scripts`; Cluster speaks the same commands
+  return client as Redis & Scripts // the option `scripts` defines them; Cluster has the same commands
 }

@@ -1,26 +1,31 @@
 import { StorageError } from '../../errors.ts'
 
-/** Whether the server itself said so: it is there and answers. */
+/** Returns true if the error is an error reply: the server is up and answered. */
 export function isReply(error: unknown): error is Error {
   return error instanceof Error && error.name === 'ReplyError'
 }
 
+/** Error replies that may pass by themselves. */
 const PASSING = /^(LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|OOM|MISCONF|NOREPLICAS)|max number of clients/
 
 const REASONS: [pattern: RegExp, reason: string][] = [
   [/^WRONGPASS|invalid password/, 'the username or the password is wrong'],
-  [/^NOAUTH/, 'it wants a password, and none is configured'],
+  [/^NOAUTH/, 'it requires a password, and none is configured'],
   [/^NOPERM/, 'the user lacks the right to a command that the cache needs'],
-  [/DB index/, 'there is no database of this number'],
+  [/DB index/, 'there is no database with this number'],
   [/cluster support disabled/, 'it is not part of a cluster'],
-  [/^DENIED/, 'it is in protected mode, which takes no connections from other hosts'],
+  [/^DENIED/, 'it is in protected mode, which refuses connections from other hosts'],
 ]
 
-/** What a refusal at open says: CONNECTION_FAILED. Undefined for what may pass by itself, such as no answer. */
+/**
+ * Returns the CONNECTION_FAILED for an error reply at open, or undefined for an error that may pass by itself, such as
+ * silence.
+ */
 export function refusal(error: unknown, server: string, database: number): StorageError | undefined {
   if (!isReply(error) || PASSING.test(error.message)) return undefined
   const reason =
-    REASONS.find(([pattern]) => pattern.test(error.message))?.[1] ?? 'it does not take a command of the cache'
+    REASONS.find(([pattern]) => pattern.test(error.message))?.[1] ??
+    'it does not support a command that the cache needs'
   const message = `${server} refuses database ${database}: ${reason} (${error.message})`
   return new StorageError('CONNECTION_FAILED', message, { cause: error, details: { server, database } })
 }

@@ -1,4 +1,6 @@
-/** Each is one step for everybody else. Redis 7 says the first as SET NX GET; as a script it is the same everywhere. */
+/**
+ * Atomic steps, as Lua scripts. From Redis 7 on, SET NX GET could replace `claim`; the script runs on every version.
+ */
 export const SCRIPTS = {
   claim: {
     numberOfKeys: 1,

@@ -12,13 +12,19 @@ const SCAN_AT_ONCE = 1000
 const LAST_TRY_MILLIS = 1000
 
 export interface RedisCacheStoreOptions {
-  /** Told of each change between reachable and not. */
+  /** Receives a message whenever Redis goes out of reach or is back. */
   logger?: Logger
-  /** How many keys to remember while Redis is out of reach; beyond, all keys under the prefix go. Default 10,000. */
+  /**
+   * Number of keys to remember while Redis is out of reach. If there are more, all keys of the prefix are removed.
+   * Default 10,000.
+   */
   maxDirtyKeys?: number
 }
 
-/** Entries in Redis, behind a circuit breaker: no error and no wait beyond the command timeout comes out of it. */
+/**
+ * A cache store in Redis, behind a circuit breaker: no call but `ping` fails, and none waits beyond the command
+ * timeout.
+ */
 export class RedisCacheStore implements CacheStore {
   readonly type = 'redis'
   readonly #endpoint: RedisEndpoint
@@ -28,19 +34,22 @@ export class RedisCacheStore implements CacheStore {
   readonly #breaker: CircuitBreaker
   readonly #commandTimeout: CommandTimeout
   /**
-   * The run of the server that we talk to. It is part of every key: a server that was restarted with old data, or a
-   * replica that took over without the last removals, would know rows that were changed since.
+   * The run id of the server. It is part of every key: a server restarted from an old snapshot, or a replica promoted
+   * without the last removals, would otherwise answer with stale rows.
    */
   #run = ''
   #lastError: unknown
   #refusals = 0
-  /** Whether the log's last word was that Redis is out of reach. */
+  /** True if the last message logged says that Redis is out of reach. */
   #reportedOpen = false
   #closing: Promise<void> | undefined
 
   /**
-   * Where Redis cannot be reached, starts without it, says so once in the log, and takes it into use when it is there.
-   * Errors: DRIVER_MISSING; CONNECTION_FAILED where Redis is there and refuses the password or the database.
+   * Connects to Redis. If Redis cannot be reached, logs one warning, opens without it, and uses it once it answers.
+   *
+   * @throws {DRIVER_MISSING} when ioredis is not installed
+   * @throws {CONFIG_INVALID} when the database in the url is not a number
+   * @throws {CONNECTION_FAILED} when Redis refuses the user, the password, a command or the database
    */
   static async open(config: RedisCacheConfig, options: RedisCacheStoreOptions = {}): Promise<RedisCacheStore> {
     const cache = new RedisCacheStore(await createClient(config), config, options)
@@ -71,7 +80,7 @@ export class RedisCacheStore implements CacheStore {
       removeAll: () => this.#unlinkAll(),
     }
     this.#breaker = new CircuitBreaker(server, { maxDirtyKeys, onChange: (state, cause) => this.#report(state, cause) })
-    // What the server itself says tells more than that the connection was closed thereupon.
+    // An error reply explains more than the closing of the connection that follows it.
     const note = (error: unknown) => {
       if (!isReply(this.#lastError)) this.#lastError = error
     }
@@ -85,7 +94,7 @@ export class RedisCacheStore implements CacheStore {
   }
 
   lookupMany(keys: readonly string[]): Promise<(Entry | null)[]> {
-    // One by one: they leave together, and a cluster needs no keys of one slot.
+    // Not MGET, whose keys must share a slot in a cluster. Single GETs leave in one write, too.
     return Promise.all(keys.map((key) => this.lookup(key)))
   }
 
@@ -126,7 +135,7 @@ export class RedisCacheStore implements CacheStore {
   }
 
   async #close(): Promise<void> {
-    // No other process knows these keys: a last try to remove them.
+    // Only this process knows that these keys are stale: try once more to remove them.
     if (this.#breaker.dirtyKeys > 0) {
       const lastTry = new CommandTimeout(LAST_TRY_MILLIS)
       await lastTry.race(this.#breaker.recover()).catch(() => {})
@@ -135,7 +144,7 @@ export class RedisCacheStore implements CacheStore {
     const { dirtyKeys } = this.#breaker
     if (dirtyKeys > 0) {
       const message =
-        'Redis was not told of the last writes: other processes may read old rows until their time to live ends'
+        'Redis did not receive the last invalidations: other processes may read stale rows until their TTL ends'
       this.#logger?.warn(message, { dirtyKeys })
     }
     this.#breaker.stop()
@@ -154,7 +163,7 @@ export class RedisCacheStore implements CacheStore {
       this.#breaker.succeeded()
       return answer
     } catch (error) {
-      // An answer that is an error shows that the server is there.
+      // An error reply shows that the server is up.
       if (isReply(error)) this.#refusals++
       else this.#breaker.failed(error)
       return otherwise
@@ -162,7 +171,7 @@ export class RedisCacheStore implements CacheStore {
   }
 
   #send<T>(command: () => Promise<T>): Promise<T> {
-    // One alone is written at once.
+    // A lone command is written at once.
     if (this.#commandTimeout.pending) this.#endpoint.cork()
     return this.#commandTimeout.race(command())
   }
@@ -175,15 +184,15 @@ export class RedisCacheStore implements CacheStore {
     if (this.#client.status !== 'ready') await this.#connect()
     const { database, isCluster } = this.#endpoint
     try {
-      // ioredis goes on with database 0 where there is none of the wanted number.
+      // ioredis ignores a failed SELECT and goes on with database 0, so SELECT once more to see the error.
       if (database > 0) await this.#send(() => this.#client.select(database))
-      // The nodes of a cluster restart one by one: there is no run of the whole.
+      // A cluster has no run id: its nodes restart one by one.
       if (!isCluster) this.#run = runOf(await this.#send(() => this.#client.info('server')))
-      // One that does not store or does not remove, for us or for anybody, is of no use.
+      // Check that this user may store and remove, and that the server can.
       await this.#send(() => this.#client.claim(this.#at('probe'), LEASE, 1))
       await this.#unlink([this.#at('probe')])
     } catch (error) {
-      // A connection on which nothing comes back may be one to a host that vanished.
+      // No answer: the host may be gone. Drop the connection, or the next probe would wait on it again.
       if (!isReply(error)) this.#giveUp()
       throw error
     }
@@ -192,7 +201,7 @@ export class RedisCacheStore implements CacheStore {
   async #connect(): Promise<void> {
     this.#lastError = undefined
     const { connectionTimeoutMillis } = this.#config
-    // ioredis waits without end for a server that takes the connection and says nothing.
+    // ioredis has no timeout for a server that accepts the connection and then stays silent.
     const timer = setTimeout(() => {
       this.#lastError ??= new StorageError('TIMEOUT', `No connection within ${connectionTimeoutMillis} ms`)
       this.#giveUp()
@@ -220,7 +229,9 @@ export class RedisCacheStore implements CacheStore {
     return removed.reduce((sum, count) => sum + count, 0)
   }
 
-  /** SCAN finds every key that is there from its beginning to its end; a lease that becomes a value stays there. */
+  /**
+   * Removes every key of the prefix. SCAN returns each key that exists throughout the scan, even if its entry changes.
+   */
   async #unlinkAll(): Promise<void> {
     const pattern = `${this.#at('').replace(/[\\*?[\]]/g, '\\$&')}*`
     for (const node of this.#endpoint.nodes()) {
@@ -244,7 +255,9 @@ export class RedisCacheStore implements CacheStore {
   }
 }
 
-/** Some servers that only speak like Redis do not tell their run; they are taken for one that never restarts. */
+/**
+ * Returns the run id from INFO. Some Redis-compatible servers have none; they are taken for one run that never ends.
+ */
 function runOf(info: string): string {
   return /^run_id:(\w{1,12})/m.exec(info)?.[1] ?? ''
 }

@@ -157,7 +157,7 @@ describe('Redis', () => {
     await storage.kv.set('a', 2)
     expect(await timed(() => storage.close())).toBeLessThan(1000 + 2 * LEEWAY)
     server.thaw()
-    expect(lines.at(-1)?.message).toMatch(/was not told of the last writes/)
+    expect(lines.at(-1)?.message).toMatch(/did not receive the last invalidations/)
     expect(await (await open(config)).transaction((tx) => tx.kv.get('a'))).toBe(2)
   })
 
@@ -188,7 +188,7 @@ describe('Redis', () => {
     }
     expect(await refusal({ password: 'wr0ng' })).toMatch(/^CONNECTION_FAILED .*password is wrong/)
     expect(await refusal({ password: 'wr0ng' })).not.toContain('wr0ng')
-    expect(await refusal({})).toMatch(/^CONNECTION_FAILED .*wants a password/)
+    expect(await refusal({})).toMatch(/^CONNECTION_FAILED .*requires a password/)
     expect(await refusal({ password: 'right', database: 2 })).toMatch(/^CONNECTION_FAILED .*refuses database 2/)
     await guarded.stop()
   })

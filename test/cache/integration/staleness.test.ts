@@ -97,7 +97,7 @@ describe('two processes with a cache in memory each', () => {
   it('over PostgreSQL are stale for five seconds at most, and say so once', async () => {
     const url = await freshPostgres()
     const { instances, warnings } = await start(2, { database: { type: 'postgres', url } })
-    expect(warnings).toEqual([1, 2].map(() => [expect.stringMatching(/learns of no other instance/)]))
+    expect(warnings).toEqual([1, 2].map(() => [expect.stringMatching(/does not see the writes of other instances/)]))
     const trial = { variant: 'ours', rows: 4, pauseMillis: 1000, reads: 1e9, maxMillis: 7000 } as const
     const { stale, oldest } = await tryOut(instances, trial)
     expect(stale).toBeGreaterThan(0)
