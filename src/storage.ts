@@ -15,7 +15,7 @@ import { Maintenance } from './maintenance/scheduler.ts'
 import type { RepositoryContext } from './repositories/context.ts'
 import { openRepositories } from './repositories/repositories.ts'
 import type { Storage, StorageOptions, StorageTransaction } from './storage-types.ts'
-import { withFastCheck } from './validation/fast-path.ts'
+import { rule } from './validation/fast-path.ts'
 import { checkFunction, parseInput } from './validation/input.ts'
 
 const isLogger = (value: unknown) =>
@@ -23,13 +23,13 @@ const isLogger = (value: unknown) =>
 
 const isFunction = (value: unknown) => typeof value === 'function'
 
-const booleanSchema = withFastCheck((value) => typeof value === 'boolean', z.boolean())
+const booleanSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
 const optionsSchema = z.strictObject({
-  baseDir: withFastCheck((value) => typeof value === 'string', z.string()).optional(),
+  baseDir: rule<string>((value) => typeof value === 'string', 'must be a string').optional(),
   migrate: booleanSchema.optional(),
-  logger: withFastCheck(isLogger, z.custom<Logger>(isLogger, 'must have the methods info, warn and error')).optional(),
+  logger: rule<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   maintenance: booleanSchema.optional(),
-  now: withFastCheck(isFunction, z.custom<() => Date>(isFunction, 'must be a function')).optional(),
+  now: rule<() => Date>(isFunction, 'must be a function').optional(),
 })
 
 const LOST_MEMORIES = 'Memories in an in-memory database are lost when the process ends: configure sqlite or postgres'

@@ -1,26 +1,34 @@
 import * as z from 'zod'
 
-/** The value as the schema would return it; undefined where only the schema can tell. */
+/** Returns the parsed value if it is obviously valid; undefined means "ask zod". */
 type FastCheck = (value: unknown) => unknown
 
 const checks = new WeakMap<z.ZodType, FastCheck>()
 
-/** Gives a schema that returns what it is given a test for values that are plainly right; in doubt it says false. */
-export function withFastCheck<S extends z.ZodType>(isRight: (value: unknown) => boolean, schema: S): S {
-  checks.set(schema, (value) => (isRight(value) ? value : undefined))
+/** Makes a schema of one rule: a value that satisfies `is` is returned as it is; `message` says what it must be. */
+export function rule<T>(is: (value: unknown) => boolean, message: string) {
+  return withFastCheck(is, z.custom<T>(is, message))
+}
+
+/** Registers a quick test for a schema. A value that passes must be one that the schema would return as it is. */
+export function withFastCheck<S extends z.ZodType>(isValid: (value: unknown) => boolean, schema: S): S {
+  checks.set(schema, (value) => (isValid(value) ? value : undefined))
   return schema
 }
 
 /**
- * A value that is plainly right, as the schema would return it. Undefined for all else: then only the schema can tell,
- * and say why. It is asked first because zod takes longer to agree than SQLite to answer, most of all where a program
- * calls now and then and none of that code is warm.
+ * Returns the parsed value if it is obviously valid. Undefined means that zod has to be asked, which also knows what is
+ * wrong with the value. zod takes longer to accept a value than SQLite takes to answer, above all on a cold call: that is
+ * why it is asked last.
  */
 export function fastCheck<T>(schema: z.ZodType<T>, value: unknown): T | undefined {
-  return fastCheckOf(schema)(value) as T | undefined // as its check says
+  return fastCheckOf(schema)(value) as T | undefined // as the schema's own check says
 }
 
-/** Of a strict object and what is optional in it, by its properties; of anything else that was given none, one that never tells. */
+/**
+ * Returns the check of a schema. Strict objects are checked property by property. A schema without a registered check
+ * always falls back to zod.
+ */
 function fastCheckOf(schema: z.ZodType): FastCheck {
   let check = checks.get(schema)
   if (check === undefined) {
@@ -35,25 +43,25 @@ function isStrictObject(schema: z.ZodType): schema is z.ZodObject<Record<string,
 }
 
 function objectCheck({ shape }: z.ZodObject<Record<string, z.ZodType>>): FastCheck {
-  const properties = Object.entries(shape).map(([name, schema]) => ({ name, isRight: propertyTest(schema) }))
+  const properties = Object.entries(shape).map(([name, schema]) => ({ name, isValid: propertyTest(schema) }))
   return (value) => {
     if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
       return undefined
-    const own: Record<string, unknown> = { ...value } // read once, as the schema would
+    const own: Record<string, unknown> = { ...value } // each property is read once, as zod does
     for (const name in own) if (!Object.hasOwn(shape, name)) return undefined
-    for (const { name, isRight } of properties) if (!isRight(own[name])) return undefined
+    for (const { name, isValid } of properties) if (!isValid(own[name])) return undefined
     return own
   }
 }
 
 function propertyTest(schema: z.ZodType): (value: unknown) => boolean {
   if (schema instanceof z.ZodOptional) {
-    const isRight = propertyTest(schema.unwrap() as z.ZodType) // unwrap is typed for zod's core
-    return (value) => value === undefined || isRight(value)
+    const isValid = propertyTest(schema.unwrap() as z.ZodType) // unwrap is typed for zod's core
+    return (value) => value === undefined || isValid(value)
   }
   if (schema instanceof z.ZodNullable) {
-    const isRight = propertyTest(schema.unwrap() as z.ZodType)
-    return (value) => value === null || isRight(value)
+    const isValid = propertyTest(schema.unwrap() as z.ZodType) // unwrap is typed for zod's core
+    return (value) => value === null || isValid(value)
   }
   const check = fastCheckOf(schema)
   return (value) => check(value) !== undefined

@@ -10,40 +10,41 @@ interface Problem {
 }
 
 /**
- * Any JSON value. As in JSON, properties whose value is undefined, symbol keys and the properties of an array besides its
- * items are dropped, and -0 becomes 0; what else JSON would change in silence (NaN, a Date, a class instance, a hole in
- * an array) is refused, with its path.
+ * Any JSON value. As in JSON.stringify(), -0 becomes 0, and these are dropped: properties whose value is undefined, symbol
+ * keys, properties of an array besides its items. Whatever else JSON would change in silence is refused with its path: NaN,
+ * a Date, a class instance, a hole in an array.
  */
-export const jsonSchema = checked<Json>((value) => problemOf(value, []))
+export const jsonSchema = schemaOf<Json>((value) => problemOf(value, []))
 
 /** A JSON object. */
-export const jsonObjectSchema = checked<JsonObject>((value) =>
+export const jsonObjectSchema = schemaOf<JsonObject>((value) =>
   isPlainObject(value) ? problemOf(value, []) : { path: [], message: 'must be a plain object of JSON values' },
 )
 
-/** What storing and reading a JSON value makes of it: a value of its own, without what JSON drops. */
+/** Returns a copy of a JSON value as it would be read back from the database: without what JSON drops. */
 export function jsonCopy<T extends Json>(value: T): T {
-  // A text is the same; and JSON keeps the type of what `jsonSchema` lets through.
+  // A string is its own copy. The cast holds because JSON keeps the type of every value that `jsonSchema` accepts.
   return typeof value === 'string' ? value : (JSON.parse(JSON.stringify(value)) as T)
 }
 
-/** `current` with the patch's properties in place of its own; one that is undefined in the patch goes. */
+/** Returns `current` with the properties of `patch` replaced. A property that is undefined in the patch is removed. */
 export function mergeJson(current: JsonObject, patch: Readonly<Record<string, Json | undefined>>): JsonObject {
   const entries = Object.entries({ ...current, ...patch })
   return Object.fromEntries(entries.filter((entry): entry is [string, Json] => entry[1] !== undefined))
 }
 
-/** A message's content: text, parts, or nothing. */
-export const contentSchema = checked<MessageContent>((content) => {
+/** The content of a message: a string, an array of parts, or null. */
+export const contentSchema = schemaOf<MessageContent>((content) => {
   if (content === null || typeof content === 'string') return undefined
   if (!Array.isArray(content)) return { path: [], message: 'must be a string, an array of parts or null' }
-  const odd = Array.from(content).findIndex((part) => !isPlainObject(part) || typeof part.type !== 'string')
-  return odd < 0
+  const invalid = Array.from(content).findIndex((part) => !isPlainObject(part) || typeof part.type !== 'string')
+  return invalid < 0
     ? problemOf(content, [])
-    : { path: [odd], message: 'a part must be a plain object whose type is a string' }
+    : { path: [invalid], message: 'must be a part: a plain object whose type is a string' }
 })
 
-function checked<T>(problemIn: (value: unknown) => Problem | undefined) {
+/** Makes a schema of the values in which `problemIn` finds no problem. */
+function schemaOf<T>(problemIn: (value: unknown) => Problem | undefined) {
   const schema = z.custom<T>().superRefine((value, context) => {
     const problem = problemIn(value)
     if (problem) context.addIssue({ code: 'custom', ...problem })
@@ -62,7 +63,8 @@ function problemOf(value: unknown, path: (string | number)[]): Problem | undefin
         : { path, message: 'must be a finite number: JSON has no NaN and no infinity' }
     case 'object':
       if (value === null) return undefined
-      if (path.length >= MAX_DEPTH) return { path: [], message: `is nested more than ${MAX_DEPTH} deep, or in itself` }
+      if (path.length >= MAX_DEPTH)
+        return { path: [], message: `must not be nested more than ${MAX_DEPTH} deep, or contain itself` }
       if (Array.isArray(value)) return problemInArray(value, path)
       if (isPlainObject(value)) return problemInObject(value, path)
   }
@@ -90,6 +92,6 @@ function problemInObject(object: Record<string, unknown>, path: (string | number
 function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype = Object.getPrototypeOf(value)
-  // Of another realm, too: a plain object's prototype is the end of its chain.
+  // Not compared to Object.prototype, which an object of another realm does not have.
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }

@@ -19,11 +19,7 @@ export interface Memory {
 export const sourceSchema = z.enum(['user', 'system'])
 
 export const tagsSchema = z
-  .array(
-    textSchema({ max: 50 })
-      .min(1)
-      .regex(/^\P{Cc}*$/u, 'must not hold control characters'),
-  )
+  .array(textSchema({ min: 1, max: 50 }).refine((tag) => /^\P{Cc}*$/u.test(tag), 'must not hold control characters'))
   .transform((tags) => [...new Set(tags)])
   .refine((tags) => tags.length <= 10, 'must be at most 10 different tags')
 
