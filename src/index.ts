@@ -11,7 +11,17 @@ export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type { ResolvedConfig } from './config/resolve.ts'
 export type { StorageConfig } from './config/schema.ts'
 export type { Order, Page, PageOptions } from './database/paging/page.ts'
-export { StorageError, type StorageErrorCode } from './errors.ts'
+export {
+  type AnyStorageError,
+  type DatabaseErrorDetails,
+  type FileErrorDetails,
+  isStorageError,
+  type Problem,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorDetails,
+  type StorageErrorOptions,
+} from './errors.ts'
 export type { DatabaseStats, LayerHealth } from './health.ts'
 export type { Logger } from './logger.ts'
 export type { MaintenanceReport } from './maintenance/scheduler.ts'

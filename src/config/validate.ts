@@ -1,22 +1,23 @@
 import * as z from 'zod'
-import { StorageError, type StorageErrorCode } from '../errors.ts'
+import { type Problem, StorageError } from '../errors.ts'
 import { rootSchema, storageSchema, type ValidStorageConfig } from './schema.ts'
 
-/** One thing that is wrong: where, and what would be right. Never contains a value of the configuration. */
-export interface ConfigProblem {
-  path: string
-  message: string
+/** Returns a CONFIG_INVALID whose message has a line for each problem. */
+export function configError(problems: readonly Problem[], source: string): StorageError<'CONFIG_INVALID'> {
+  return new StorageError('CONFIG_INVALID', listing(problems, source), { details: { problems } })
 }
 
-/** An error that lists every problem, a line each; they are in `details.problems`, too. */
-export function configError(
-  problems: ConfigProblem[],
+/** Returns a CONFIG_ENV_MISSING whose message has a line for each problem. */
+export function variablesMissing(
+  problems: readonly Problem[],
   source: string,
-  code: StorageErrorCode = 'CONFIG_INVALID',
-  details: Record<string, unknown> = {},
-) {
-  const lines = problems.map(({ path, message }) => `  ${path}: ${message}`)
-  return new StorageError(code, [`${source} is not valid:`, ...lines].join('\n'), { details: { problems, ...details } })
+  variables: readonly string[],
+): StorageError<'CONFIG_ENV_MISSING'> {
+  return new StorageError('CONFIG_ENV_MISSING', listing(problems, source), { details: { problems, variables } })
+}
+
+function listing(problems: readonly Problem[], source: string): string {
+  return [`${source} is not valid:`, ...problems.map(({ path, message }) => `  ${path}: ${message}`)].join('\n')
 }
 
 /**
@@ -30,7 +31,7 @@ export function validateConfig(input: unknown, source = 'The storage configurati
   return result.config
 }
 
-type Checked = { config: ValidStorageConfig; problems?: undefined } | { problems: ConfigProblem[] }
+type Checked = { config: ValidStorageConfig; problems?: undefined } | { problems: Problem[] }
 
 /** Like {@link validateConfig}, with the problems as its result. */
 export function check(input: unknown): Checked {
@@ -47,7 +48,7 @@ export function check(input: unknown): Checked {
 /** `cache.options.cluster[0].port` */
 export const dotPath = (path: PropertyKey[]) => z.core.toDotPath(path) || 'storage'
 
-function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): ConfigProblem[] {
+function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): Problem[] {
   const path = [...parent, ...issue.path]
   if (issue.code === 'unrecognized_keys') {
     const lines = issue.message.split('\n')

@@ -1,4 +1,5 @@
-import { type ConfigProblem, configError, dotPath } from './validate.ts'
+import type { Problem } from '../errors.ts'
+import { configError, dotPath, variablesMissing } from './validate.ts'
 
 /** What the strings of a configuration file may refer to. */
 export interface Scope {
@@ -20,7 +21,7 @@ const reference = /\$\$|\$\{\{\s*([^{}]*?)\s*\}\}|\$\{([^{}]*)\}|\$([A-Za-z_]\w*
  * @throws StorageError `CONFIG_ENV_MISSING` or, if variables are not the problem, `CONFIG_INVALID`; with all problems
  */
 export function interpolate(input: unknown, scope: Scope): unknown {
-  const problems: ConfigProblem[] = []
+  const problems: Problem[] = []
   const missing = new Set<string>()
 
   function replace(text: string, path: string): unknown {
@@ -50,9 +51,8 @@ export function interpolate(input: unknown, scope: Scope): unknown {
 
   const result = visit(input, [])
   if (problems.length === 0) return result
-  throw configError(problems, scope.source, missing.size > 0 ? 'CONFIG_ENV_MISSING' : 'CONFIG_INVALID', {
-    variables: [...missing],
-  })
+  if (missing.size > 0) throw variablesMissing(problems, scope.source, [...missing])
+  throw configError(problems, scope.source)
 }
 
 const scalar = (text: string): unknown => (/^(?:0|[1-9]\d*|true|false)$/.test(text) ? JSON.parse(text) : text)

@@ -223,13 +223,15 @@ export class Kv {
   async set(key: string, value: unknown, options: KvSetOptions = {}): Promise<KvEntry> {
     const { ttlSeconds, ifVersion } = parseInput(kvSetOptionsSchema, options, 'options')
     const write = this.#parseWrite(key, value, ttlSeconds)
-    const entry = await this.#context.cache.write([['kv', key]], () =>
-      ifVersion === undefined
-        ? upsertEntry.first(this.#db, write)
-        : updateEntryIfVersion.first(this.#db, { ...write, ifVersion }),
-    )
-    if (entry === undefined) throw await this.#versionConflict(key, ifVersion)
-    return entry
+    const rows = [['kv', key]] as const
+    if (ifVersion === undefined) {
+      const written = await this.#context.cache.write(rows, () => upsertEntry.first(this.#db, write))
+      return written as KvEntry // an upsert returns its row
+    }
+    const update = () => updateEntryIfVersion.first(this.#db, { ...write, ifVersion })
+    const updated = await this.#context.cache.write(rows, update)
+    if (updated === undefined) throw await this.#versionConflict(key, ifVersion)
+    return updated
   }
 
   /**
@@ -330,7 +332,7 @@ export class Kv {
     return { key: parseInput(keySchema, key, 'key'), value: parseInput(jsonSchema, value, 'value'), now, expiresAt }
   }
 
-  async #versionConflict(key: string, expected: number | undefined): Promise<StorageError> {
+  async #versionConflict(key: string, expected: number): Promise<StorageError> {
     const current = await selectEntry.first(this.#db, { key, now: this.#context.now() })
     const actual = current?.version
     const message =

@@ -276,7 +276,7 @@ export class ToolExecutions {
     const row = await selectExecution.first(this.#db, { id: executionId })
     if (row === undefined) {
       throw new StorageError('NOT_FOUND', 'There is no such tool execution: start it first', {
-        details: { executionId },
+        details: { id: executionId },
       })
     }
     return recordOf(row)

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { StorageError } from '../errors.ts'
+import { type Problem, StorageError } from '../errors.ts'
 import { fastCheck, rule, withFastCheck } from './fast-path.ts'
 
 const MAX_ID_BYTES = 255
@@ -112,7 +112,7 @@ export function checkFunction(value: unknown, path: string): void {
 }
 
 /** Makes an INVALID_INPUT error whose message and details name every problem's path. */
-export function invalidInput(problems: { path: string; message: string }[], cause?: unknown): StorageError {
+export function invalidInput(problems: readonly Problem[], cause?: unknown): StorageError<'INVALID_INPUT'> {
   const lines = problems.map(({ path, message }) => `${path}: ${message}`)
   return new StorageError('INVALID_INPUT', lines.join('\n'), { details: { problems }, cause })
 }

@@ -72,7 +72,8 @@ export const isHash = (text: string) => /^[0-9a-f]{64}$/.test(text)
 /** Keeps anything but a hash out of paths and keys. */
 export function checkHash(hash: string): void {
   if (!isHash(hash)) {
-    throw new StorageError('INVALID_INPUT', 'A hash is a SHA-256 as 64 lower-case hexadecimal digits')
+    const message = 'A hash is a SHA-256 as 64 lower-case hexadecimal digits'
+    throw new StorageError('INVALID_INPUT', message, { details: { problems: [{ path: 'hash', message }] } })
   }
 }
 

@@ -1,4 +1,4 @@
-import { StorageError, type StorageErrorCode } from '../../errors.ts'
+import { type CodeWith, type FileErrorDetails, StorageError } from '../../errors.ts'
 
 const MAY_NOT = [
   'CONNECTION_FAILED',
@@ -6,7 +6,7 @@ const MAY_NOT = [
 ] as const
 const NOT_A_DIRECTORY = ['CONNECTION_FAILED', 'The blob store has something else where a directory belongs'] as const
 
-const MEANINGS: Record<string, readonly [code: StorageErrorCode, message: string]> = {
+const MEANINGS: Record<string, readonly [code: CodeWith<FileErrorDetails>, message: string]> = {
   ENOSPC: ['DISK_FULL', 'The disk that holds the blob store is full'],
   EDQUOT: ['DISK_FULL', 'The disk quota for the blob store is used up'],
   EROFS: ['READ_ONLY', 'The blob store is on a read-only file system'],

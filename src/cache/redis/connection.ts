@@ -129,7 +129,10 @@ function parseUrl(text: string): RedisOptions {
   const { protocol, hostname, port, username, password, pathname } = new URL(text)
   const database = Number(pathname.slice(1))
   if (!Number.isSafeInteger(database) || database < 0) {
-    throw new StorageError('CONFIG_INVALID', 'cache.url: the path must be the number of a database, such as /0')
+    const problem = { path: 'cache.url', message: 'the path must be the number of a database, such as /0' }
+    throw new StorageError('CONFIG_INVALID', `${problem.path}: ${problem.message}`, {
+      details: { problems: [problem] },
+    })
   }
   return {
     host: hostname.replace(/^\[|\]$/g, '') || 'localhost',

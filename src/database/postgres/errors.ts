@@ -1,4 +1,4 @@
-import { StorageError, type StorageErrorCode } from '../../errors.ts'
+import { type CodeWith, type DatabaseErrorDetails, isStorageError, StorageError } from '../../errors.ts'
 
 export function connectionLost(cause?: unknown): StorageError {
   const message = 'The connection to PostgreSQL was lost: a write under way may or may not have been done'
@@ -22,7 +22,7 @@ export function transactionPooler(): StorageError {
 }
 
 interface Meaning {
-  code: StorageErrorCode
+  code: CodeWith<DatabaseErrorDetails>
   message: string
   retryable?: boolean
 }
@@ -120,7 +120,7 @@ export function postgresError(error: unknown): StorageError {
 
 /** Whether PostgreSQL rolled the work back, as a whole, so that another could go on: a deadlock, or a serialization failure. */
 export function wasRolledBack(error: unknown): boolean {
-  return error instanceof StorageError && String(error.details.postgresCode).startsWith('40')
+  return isStorageError(error, 'DATABASE_FAILED') && error.details.postgresCode?.startsWith('40') === true
 }
 
 /** The StorageError for a connection that could not be opened. The server's words are kept: it has seen no values yet. */
@@ -129,7 +129,8 @@ export function connectionFailed(error: unknown): StorageError {
   if (meaning.code === 'CONNECTION_FAILED') return meaning
   const refused = /unsupported startup parameter: (\w+)/.exec(error instanceof Error ? error.message : '')?.[1]
   if (refused !== undefined) return refusedParameter(refused, meaning.cause)
-  const { code, details, cause } = meaning
+  const { code, cause } = meaning
+  const details = 'postgresCode' in meaning.details ? meaning.details : {}
   const reason = error instanceof Error ? error.message : String(error)
   const retryable = code === 'CONNECTION_LOST' || (error instanceof Error && 'syscall' in error)
   const message = `The connection to PostgreSQL could not be opened: ${reason}`
@@ -148,11 +149,11 @@ function refusedParameter(parameter: string, cause: unknown): StorageError {
   return new StorageError('CONNECTION_FAILED', message, { cause, details: { parameter } })
 }
 
-function factsOf(error: unknown, code: string): Record<string, unknown> {
-  const facts: Record<string, unknown> = { postgresCode: code }
+function factsOf(error: unknown, code: string): DatabaseErrorDetails {
+  const facts: DatabaseErrorDetails = { postgresCode: code }
   if (error instanceof Error) {
-    if ('constraint_name' in error) facts.constraint = error.constraint_name
-    if ('table_name' in error) facts.table = error.table_name
+    if ('constraint_name' in error) facts.constraint = String(error.constraint_name)
+    if ('table_name' in error) facts.table = String(error.table_name)
   }
   return facts
 }

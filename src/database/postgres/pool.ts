@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PostgresConfig } from '../../config/resolve.ts'
-import { StorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
 import { noAnswer, transactionPooler } from './errors.ts'
 
@@ -212,7 +212,7 @@ export class PostgresPool {
       return false
     } catch (error) {
       // A server that is out of connections is there.
-      return error instanceof StorageError && error.details.postgresCode === '53300'
+      return isStorageError(error, 'CONNECTION_FAILED') && error.details.postgresCode === '53300'
     } finally {
       void probe?.close()
     }

@@ -63,7 +63,7 @@ function openError(error: unknown, file: string): unknown {
   const reason = error instanceof Error ? error.message : String(error)
   if (reason.includes('bindings file')) {
     const message = 'better-sqlite3 is installed but was not compiled: run "npm rebuild better-sqlite3"'
-    return new StorageError('DRIVER_MISSING', message, { cause: error })
+    return new StorageError('DRIVER_MISSING', message, { cause: error, details: { package: 'better-sqlite3' } })
   }
   return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${reason}`, { cause: error })
 }

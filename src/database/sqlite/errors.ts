@@ -1,4 +1,4 @@
-import { StorageError, type StorageErrorCode } from '../../errors.ts'
+import { type CodeWith, type DatabaseErrorDetails, StorageError } from '../../errors.ts'
 
 /** better-sqlite3's error class, told by its code; the module itself is loaded lazily. */
 function codeOf(error: unknown): string | undefined {
@@ -12,7 +12,7 @@ export function isBusy(error: unknown): boolean {
   return code !== undefined && (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED'))
 }
 
-const MEANINGS: readonly (readonly [prefix: string, code: StorageErrorCode, message: string])[] = [
+const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseErrorDetails>, message: string])[] = [
   ['SQLITE_CONSTRAINT_PRIMARYKEY', 'ALREADY_EXISTS', 'A row with this key exists already'],
   ['SQLITE_CONSTRAINT_UNIQUE', 'ALREADY_EXISTS', 'A row with this key exists already'],
   ['SQLITE_CONSTRAINT_FOREIGNKEY', 'INVALID_STATE', 'The row refers to one that is not there, or is referred to'],

@@ -147,7 +147,8 @@ export class Sessions {
 
   async #notUpdated(id: string, ifVersion: number | undefined): Promise<StorageError> {
     const current = await selectSession.first(this.#db, { id, now: this.#context.now() })
-    if (current === undefined) return notFound(id)
+    // Without a version to be at, only the absence of the session can have been in the way.
+    if (current === undefined || ifVersion === undefined) return notFound(id)
     const details = { id, expected: ifVersion, actual: current.version }
     return new StorageError(
       'VERSION_CONFLICT',
