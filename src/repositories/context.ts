@@ -6,6 +6,6 @@ export interface RepositoryContext {
   now(): Date
   /** The cache of point reads. A write of rows that it may hold goes through it. */
   readonly cache: RowCache
-  /** Called after a memory was created. Warns if the database is in memory: the memory is lost with the process. */
+  /** Warns if the memory just created ends with the process, since the database is in memory. */
   onMemoryCreated(): void
 }

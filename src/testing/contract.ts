@@ -19,7 +19,7 @@ export type OpenStorage = (options: Pick<StorageOptions, 'now' | 'maintenance'>)
 export interface Fixture {
   /** Opened for this case alone. Its database may be shared with other cases. */
   storage: Storage
-  /** Returns an id or a key that no other case uses; the same one for the same text. */
+  /** Returns an id or a key that no other case uses. The same text gives the same name. */
   name(text?: string): string
   /** The clock of `storage`. */
   clock: Clock

@@ -3,16 +3,16 @@ import type { Repositories } from '../repositories/repositories.ts'
 import { toolExecutionId } from '../repositories/tool-executions.ts'
 import type { Cases } from './contract.ts'
 
-/** The repositories together: in transactions, and as what a session owns. */
+/** All repositories together: in transactions, and with the session that their rows belong to. */
 export const crossRepositoryCases: Cases = {
-  async 'are committed together'({ storage, name }) {
+  async 'transaction() commits the writes of every repository'({ storage, name }) {
     const before = await contents(storage, name())
     await storage.transaction((tx) => fill(tx, name()))
     const after = await contents(storage, name())
     for (const [what, content] of Object.entries(after)) assert.notDeepEqual(content, before[what], what)
   },
 
-  async 'are undone together'({ storage, name }) {
+  async 'transaction() rolls back the writes of every repository'({ storage, name }) {
     const before = await contents(storage, name())
     const boom = new Error('of the program')
     const failing = storage.transaction(async (tx) => {
@@ -25,25 +25,25 @@ export const crossRepositoryCases: Cases = {
     assert.deepEqual(await contents(storage, name()), before)
   },
 
-  async 'go with the session they belong to, and only they'({ storage, name }) {
+  async 'sessions.delete() removes what belongs to the session, and nothing else'({ storage, name }) {
     await storage.transaction(async (tx) => {
-      await fill(tx, name('gone'))
+      await fill(tx, name('deleted'))
       await fill(tx, name('kept'))
     })
     await storage.toolPreferences.allow(name('tool'))
-    const [gone, kept] = [await contents(storage, name('gone')), await contents(storage, name('kept'))]
-    assert.equal(await storage.sessions.delete(name('gone')), true)
-    const left = await contents(storage, name('gone'))
-    // What belongs to the agent, and not to one conversation, stays.
-    const { memory, prompt, workspace, toolState, execution, kv } = gone
+    const [deleted, kept] = [await contents(storage, name('deleted')), await contents(storage, name('kept'))]
+    assert.equal(await storage.sessions.delete(name('deleted')), true)
+    const rest = await contents(storage, name('deleted'))
+    // Rows that belong to the agent rather than to one session stay.
+    const { memory, prompt, workspace, toolState, execution, kv } = deleted
     const nothing = await contents(storage, name('never'))
-    assert.deepEqual(left, { ...nothing, memory, prompt, workspace, toolState, execution, kv })
+    assert.deepEqual(rest, { ...nothing, memory, prompt, workspace, toolState, execution, kv })
     assert.deepEqual(await contents(storage, name('kept')), kept)
     assert.equal(await storage.toolPreferences.isAllowed(name('tool')), true)
     await storage.toolPreferences.disallow(name('tool'))
   },
 
-  async 'go with a session that has expired'({ storage, name, clock }) {
+  async 'messages.append() removes what belonged to an expired session of that id'({ storage, name, clock }) {
     await fill(storage, name())
     await storage.sessions.update(name(), { expiresAt: clock.after(60) })
     await contents(storage, name())
@@ -59,7 +59,7 @@ export const crossRepositoryCases: Cases = {
   },
 }
 
-/** Something in every repository, under the name of a session. */
+/** Writes something to every repository, under the id of a session. */
 async function fill(storage: Repositories, session: string): Promise<void> {
   const { sessions, messages, kv, events, queues, approvals, toolPreferences } = storage
   await sessions.create({ id: session })
@@ -78,7 +78,7 @@ async function fill(storage: Repositories, session: string): Promise<void> {
   await storage.toolExecutions.start({ identity: identityOf(session), toolName: 'tool' })
 }
 
-/** What `fill` put there. */
+/** Reads what `fill` wrote. */
 async function contents(storage: Repositories, session: string): Promise<Record<string, unknown>> {
   const { sessions, messages, kv, events, queues, approvals, toolPreferences } = storage
   return {

@@ -3,9 +3,13 @@ import { type Cases, refused, times } from './contract.ts'
 
 const message = { id: 'm', role: 'user', content: 'hello' }
 
-/** What has expired is absent at once, and removed by `maintain()`. */
+/** Expired sessions and entries: absent at once, removed later by `maintain()`. */
 export const expiryCases: Cases = {
-  async 'hides a session from its instant on'({ storage: { sessions, messages }, name, clock }) {
+  async 'sessions.get() and all other calls find no session from its expiry on'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
     const [id, ownerId] = [name('id'), name('owner')]
     await sessions.create({ id, ownerId, expiresAt: clock.after(60) })
     await messages.append(id, message)
@@ -24,7 +28,11 @@ export const expiryCases: Cases = {
     assert.equal(await sessions.delete(id), false)
   },
 
-  async 'hides the messages with their session'({ storage: { sessions, messages }, name, clock }) {
+  async 'messages.get() and all other calls find no message of an expired session'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
     const id = name()
     await sessions.create({ id, expiresAt: clock.after(60) })
     await messages.append(id, message)
@@ -32,13 +40,17 @@ export const expiryCases: Cases = {
     assert.equal(await messages.get(id, 'm'), undefined)
     assert.deepEqual(await messages.list(id), { items: [] })
     assert.deepEqual(await messages.latest(id, 5), [])
-    for await (const met of messages.iterate(id)) assert.fail(`met ${met.id}`)
+    for await (const found of messages.iterate(id)) assert.fail(`yielded ${found.id}`)
     await refused(messages.update(id, 'm', { content: 'x' }), 'NOT_FOUND')
     assert.equal(await messages.pop(id), undefined)
     assert.equal(await messages.clear(id), 0)
   },
 
-  async 'lets an expired id be used anew'({ storage: { sessions, messages }, name, clock }) {
+  async 'sessions.create(), sessions.fork() and messages.append() reuse the id of an expired session'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
     for (const text of ['create', 'append', 'fork']) {
       await sessions.create({ id: name(text), title: 'old', metadata: { old: true }, expiresAt: clock.after(60) })
       await messages.append(name(text), [message, { role: 'user', content: 'more' }])
@@ -62,7 +74,11 @@ export const expiryCases: Cases = {
     )
   },
 
-  async 'lets many begin anew at once'({ storage: { sessions, messages }, name, clock }) {
+  async 'messages.append() restarts an expired session once when many run at once'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
     const id = name()
     await sessions.create({ id, expiresAt: clock.after(60) })
     await messages.append(id, message)
@@ -76,16 +92,19 @@ export const expiryCases: Cases = {
     )
   },
 
-  async 'may be put off, and may be past from the beginning'({ storage: { sessions }, name, clock }) {
-    await sessions.create({ id: name('put off'), expiresAt: clock.after(60) })
-    await sessions.update(name('put off'), { expiresAt: clock.after(120) })
+  async 'sessions.update() postpones the expiry'({ storage: { sessions }, name, clock }) {
+    await sessions.create({ id: name(), expiresAt: clock.after(60) })
+    await sessions.update(name(), { expiresAt: clock.after(120) })
     clock.advance(60)
-    assert.equal((await sessions.get(name('put off')))?.version, 2)
-    await sessions.create({ id: name('past'), expiresAt: clock.after(-1) })
-    assert.equal(await sessions.get(name('past')), undefined)
+    assert.equal((await sessions.get(name()))?.version, 2)
   },
 
-  async 'of a key ends its value'({ storage: { kv }, name, clock }) {
+  async 'sessions.create() accepts an expiry in the past'({ storage: { sessions }, name, clock }) {
+    await sessions.create({ id: name(), expiresAt: clock.after(-1) })
+    assert.equal(await sessions.get(name()), undefined)
+  },
+
+  async 'kv.get() and all other calls find no entry from its expiry on'({ storage: { kv }, name, clock }) {
     const key = name('a')
     const entry = await kv.set(key, 1, { ttlSeconds: 60 })
     assert.deepEqual(entry.expiresAt, clock.after(60))
@@ -101,7 +120,7 @@ export const expiryCases: Cases = {
     assert.equal(await kv.delete(key), false)
   },
 
-  async 'of a key lets it start anew'({ storage: { kv }, name, clock }) {
+  async 'kv.set() and kv.setIfAbsent() start an expired entry again'({ storage: { kv }, name, clock }) {
     for (const text of ['set', 'absent']) {
       await kv.set(name(text), 'old', { ttlSeconds: 60 })
       await kv.set(name(text), 'old', { ttlSeconds: 60 })
@@ -115,7 +134,7 @@ export const expiryCases: Cases = {
     assert.deepEqual(await kv.getEntry(name('absent')), { ...anew, key: name('absent') })
   },
 
-  async 'of a key is that of its last write'({ storage: { kv }, name, clock }) {
+  async 'kv.set() replaces the time to live of the previous write'({ storage: { kv }, name, clock }) {
     await kv.set(name('a'), 1, { ttlSeconds: 60 })
     await kv.set(name('a'), 2)
     await kv.setIfAbsent(name('b'), 1, { ttlSeconds: 60 })
@@ -125,15 +144,15 @@ export const expiryCases: Cases = {
     assert.equal(await kv.get(name('b')), undefined)
   },
 
-  async 'lets maintain() remove what is over, and nothing else'({ storage, name, clock }) {
+  async 'maintain() removes expired sessions and entries, and nothing else'({ storage, name, clock }) {
     const { sessions, messages, kv } = storage
     await storage.maintain()
     for (const i of times(120, (index) => index)) {
-      await sessions.create({ id: name(`over${i}`), expiresAt: clock.after(60) })
-      await kv.set(name(`over${i}`), i, { ttlSeconds: 60 })
+      await sessions.create({ id: name(`expired${i}`), expiresAt: clock.after(60) })
+      await kv.set(name(`expired${i}`), i, { ttlSeconds: 60 })
     }
     await messages.append(
-      name('over0'),
+      name('expired0'),
       times(3, () => ({ role: 'user', content: 'x' })),
     )
     await sessions.create({ id: name('later'), expiresAt: clock.after(61) })
@@ -146,10 +165,10 @@ export const expiryCases: Cases = {
     const reports = await storage.maintain()
     const after = (await storage.stats()).database.rows
     const removed = (step: string) => reports.find((report) => report.step === step)?.removed
-    const gone = (table: string) => Number(before[table]) - Number(after[table])
-    assert.ok(gone('sessions') >= 120 && gone('messages') >= 3 && gone('kv') >= 120) // other cases' may be among them
-    assert.deepEqual([removed('expired-sessions'), removed('expired-keys')], [gone('sessions'), gone('kv')])
-    for (const i of [0, 119]) assert.equal(await sessions.delete(name(`over${i}`)), false)
+    const missing = (table: string) => Number(before[table]) - Number(after[table])
+    assert.ok(missing('sessions') >= 120 && missing('messages') >= 3 && missing('kv') >= 120) // and maybe rows of other cases
+    assert.deepEqual([removed('expired-sessions'), removed('expired-keys')], [missing('sessions'), missing('kv')])
+    for (const i of [0, 119]) assert.equal(await sessions.delete(name(`expired${i}`)), false)
     assert.equal((await sessions.get(name('later')))?.id, name('later'))
     assert.equal((await messages.get(name('stays'), 'm'))?.content, 'hello')
     assert.deepEqual([await kv.get(name('later')), await kv.get(name('stays'))], [1, 1])

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
-import { type Cases, refused, times } from './contract.ts'
+import { type Cases, eachInput, refused, times } from './contract.ts'
 
 /** `storage.sessions.fork`. */
 export const forkCases: Cases = {
-  async 'copies the conversation, which then goes its own way'({ storage: { sessions, messages }, name, clock }) {
+  async 'fork() copies the conversation, after which both change independently'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
     const [id, copy] = [name('original'), name('copy')]
     const expiresAt = clock.after(3600)
     await sessions.create({ id, title: 'title', ownerId: name('owner'), metadata: { z: 1, a: '\u0000' }, expiresAt })
@@ -43,29 +47,35 @@ export const forkCases: Cases = {
     assert.equal((await messages.get(copy, 'm0'))?.content, 'changed')
   },
 
-  async 'goes up to throughSeq, under a title of its own'({ storage: { sessions, messages }, name }) {
-    await messages.append(
-      name(),
-      times(5, (i) => ({ id: `m${i}`, role: 'user', content: `${i}` })),
-    )
-    for (const [throughSeq, count] of [
+  ...eachInput(
+    [
       [0, 0],
       [1, 1],
       [3, 3],
       [5, 5],
       [2 ** 31, 5],
       [Number.MAX_SAFE_INTEGER, 5],
-    ]) {
-      const { id, title, lastSeq, messageCount } = await sessions.fork(name(), { throughSeq, title: 'branch' })
-      assert.deepEqual({ title, lastSeq, messageCount }, { title: 'branch', lastSeq: count, messageCount: count })
+    ] as const,
+    ([throughSeq, count]) => `fork() copies ${count} of 5 messages if throughSeq is ${throughSeq}`,
+    async ([throughSeq, count], { storage: { sessions, messages }, name }) => {
+      await messages.append(
+        name(),
+        times(5, (i) => ({ id: `m${i}`, role: 'user', content: `${i}` })),
+      )
+      const { id, lastSeq, messageCount } = await sessions.fork(name(), { throughSeq })
+      assert.deepEqual({ lastSeq, messageCount }, { lastSeq: count, messageCount: count })
       assert.equal((await messages.list(id)).items.length, count)
-    }
-    await sessions.update(name(), { title: 'title' })
+    },
+  ),
+
+  async 'fork() keeps the title unless another is given'({ storage: { sessions }, name }) {
+    await sessions.create({ id: name(), title: 'title' })
     assert.equal((await sessions.fork(name())).title, 'title')
+    assert.equal((await sessions.fork(name(), { title: 'branch' })).title, 'branch')
     assert.equal((await sessions.fork(name(), { title: null })).title, null)
   },
 
-  async 'needs an original, and an id that is free'({ storage: { sessions, messages }, name }) {
+  async 'fork() rejects if there is no original or the new id is taken'({ storage: { sessions, messages }, name }) {
     await refused(sessions.fork(name('absent'), { id: name('copy') }), 'NOT_FOUND')
     assert.equal(await sessions.get(name('copy')), undefined)
     await messages.append(name(), { id: 'm', role: 'user', content: 'original' })
@@ -82,7 +92,7 @@ export const forkCases: Cases = {
     )
   },
 
-  async 'is whole, however many appends run beside it'({ storage: { sessions, messages }, name }) {
+  async 'fork() copies whole appends while others append'({ storage: { sessions, messages }, name }) {
     await messages.append(name(), { role: 'user', content: 'first' })
     const [, ...forks] = await Promise.all([
       Promise.all(
@@ -99,7 +109,7 @@ export const forkCases: Cases = {
       const { items } = await messages.list(id, { limit: 1000 })
       assert.equal(items.length, messageCount)
       assert.equal(items.at(-1)?.seq, lastSeq)
-      assert.equal(messageCount % 3, 1) // no append was cut in two
+      assert.equal(messageCount % 3, 1) // no append was copied in part
     }
   },
 }

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
-import { AWKWARD_PREFIXES, allPages, badCursors, byBytes, type Cases, invalid, refused, times } from './contract.ts'
+import {
+  AWKWARD_PREFIXES,
+  allPages,
+  badCursors,
+  byBytes,
+  type Cases,
+  eachInput,
+  invalid,
+  refused,
+  shown,
+  times,
+} from './contract.ts'
 
-/** Values that a codec is likely to bend. */
+/** Values that a codec is likely to change. */
 const VALUES = [
   null,
   true,
@@ -23,32 +34,35 @@ const VALUES = [
 
 /** `storage.kv`. */
 export const kvCases: Cases = {
-  async 'set and get any JSON'({ storage: { kv }, name }) {
-    assert.equal(await kv.get(name()), undefined)
-    for (const [i, value] of VALUES.entries()) {
-      const key = name(`${i}`)
-      assert.deepEqual((await kv.set(key, value)).value, value)
-      assert.deepEqual(await kv.get(key), value)
-      assert.deepEqual(await kv.setIfAbsent(`${key}/absent`, value), { value, inserted: true })
-      assert.deepEqual(await kv.get(`${key}/absent`), value)
-    }
-    const keys = VALUES.map((_, i) => name(`${i}`))
-    assert.deepEqual(
-      [...(await kv.getMany(keys)).entries()].toSorted(),
-      keys.map((key, i) => [key, VALUES[i]]).toSorted(),
-    )
-    assert.deepEqual(await kv.set(name(), { kept: 1, dropped: undefined }).then(({ value }) => value), { kept: 1 })
-  },
+  ...eachInput(
+    VALUES,
+    (value) => `set() and setIfAbsent() keep the value ${shown(value)}`,
+    async (value, { storage: { kv }, name }) => {
+      assert.equal(await kv.get(name()), undefined)
+      assert.deepEqual((await kv.set(name(), value)).value, value)
+      assert.deepEqual(await kv.get(name()), value)
+      assert.deepEqual(await kv.setIfAbsent(name('absent'), value), { value, inserted: true })
+      assert.deepEqual(await kv.get(name('absent')), value)
+      const both = await kv.getMany([name(), name('absent')])
+      assert.deepEqual(
+        both,
+        new Map([
+          [name(), value],
+          [name('absent'), value],
+        ]),
+      )
+    },
+  ),
 
-  async 'set leaves out what JSON does'({ storage: { kv }, name }) {
-    const value = { array: Object.assign([1], { extra: 2 }), zero: -0, [Symbol('s')]: 3, gone: undefined }
+  async 'set() drops what JSON drops'({ storage: { kv }, name }) {
+    const value = { array: Object.assign([1], { extra: 2 }), zero: -0, [Symbol('s')]: 3, dropped: undefined }
     const kept = { array: [1], zero: 0 }
     assert.deepEqual((await kv.set(name(), value)).value, kept)
     assert.deepEqual(await kv.get(name()), kept)
     assert.deepEqual((await kv.setIfAbsent(name('absent'), value)).value, kept)
   },
 
-  async 'set counts versions and keeps the time of creation'({ storage: { kv }, name, clock }) {
+  async 'set() counts versions and keeps the creation time'({ storage: { kv }, name, clock }) {
     const created = await kv.set(name(), 'a')
     const now = clock.now()
     assert.deepEqual(created, { key: name(), value: 'a', version: 1, createdAt: now, updatedAt: now, expiresAt: null })
@@ -60,7 +74,7 @@ export const kvCases: Cases = {
     assert.equal((await kv.set(name(), 'anew')).version, 1)
   },
 
-  async 'set with ifVersion lets one of many win'({ storage: { kv }, name }) {
+  async 'set() lets one of many concurrent calls with the same ifVersion win'({ storage: { kv }, name }) {
     const key = name()
     await kv.set(key, 'first')
     const settled = await Promise.allSettled(times(20, (i) => kv.set(key, i, { ifVersion: 1 })))
@@ -83,7 +97,7 @@ export const kvCases: Cases = {
     assert.equal((await kv.getEntry(key))?.version, 33)
   },
 
-  async 'setIfAbsent lets one of many win, and tells the others'({ storage: { kv }, name }) {
+  async 'setIfAbsent() lets one of many concurrent calls win and returns its value to all'({ storage: { kv }, name }) {
     const results = await Promise.all(times(30, (i) => kv.setIfAbsent(name(), { i })))
     const winners = results.filter(({ inserted }) => inserted)
     assert.equal(winners.length, 1)
@@ -94,13 +108,13 @@ export const kvCases: Cases = {
     assert.deepEqual(await kv.setIfAbsent(name('null'), 1), { value: null, inserted: false })
   },
 
-  async 'setIfAbsent settles while others delete'({ storage: { kv }, name }) {
+  async 'setIfAbsent() resolves while others delete the key'({ storage: { kv }, name }) {
     const racing = times(40, (i) => (i % 2 === 0 ? kv.setIfAbsent(name(), i) : kv.delete(name())))
     const inserted = (await Promise.all(racing)).filter((result) => typeof result === 'object' && result.inserted)
     assert.ok(inserted.length >= 1)
   },
 
-  async 'getMany finds those that are there'({ storage: { kv }, name }) {
+  async 'getMany() returns the values that exist'({ storage: { kv }, name }) {
     const keys = times(150, (i) => name(`${i}`))
     await Promise.all(keys.map((key, i) => kv.set(key, i)))
     const asked = [...keys, name('absent'), keys[0] ?? '', ...times(849, (i) => name(`not ${i}`))].slice(0, 1000)
@@ -109,7 +123,7 @@ export const kvCases: Cases = {
     assert.equal((await kv.getMany([])).size, 0)
   },
 
-  async 'delete tells whether there was a value'({ storage: { kv }, name }) {
+  async 'delete() returns true if there was a value'({ storage: { kv }, name }) {
     await kv.set(name(), null)
     assert.equal(await kv.delete(name()), true)
     assert.equal(await kv.delete(name()), false)
@@ -118,7 +132,7 @@ export const kvCases: Cases = {
     assert.equal(deleted.filter(Boolean).length, 1)
   },
 
-  async 'keys and entries page through a prefix, to the letter'({ storage: { kv }, name }) {
+  async 'keys() and entries() match a prefix exactly, page by page'({ storage: { kv }, name }) {
     const names = AWKWARD_PREFIXES.flatMap((prefix) => ['', 'a', 'B', '\u{10ffff}'].map((end) => name(prefix + end)))
     const keys = [...new Set(names)].toSorted(byBytes)
     await Promise.all(keys.map((key) => kv.set(key, key)))
@@ -143,7 +157,7 @@ export const kvCases: Cases = {
     assert.equal((await kv.keys({ prefix: name('many') })).items.length, 50)
   },
 
-  async 'keys of the highest code points are their own prefix'({ storage: { kv } }) {
+  async 'keys() finds keys of the highest code point by their prefix'({ storage: { kv } }) {
     const highest = ['\u{10ffff}', '\u{10ffff}\u{10ffff}', '\u{10ffff}x', 'x\u{10ffff}', 'x\u{10ffff}y', 'y']
     for (const key of highest) await kv.set(key, key)
     assert.deepEqual((await kv.keys({ prefix: '\u{10ffff}' })).items, [
@@ -156,58 +170,86 @@ export const kvCases: Cases = {
     for (const key of highest) await kv.delete(key)
   },
 
-  async 'refuse what cannot be stored, and change nothing'({ storage: { kv }, name }) {
-    const before = await kv.set(name(), { before: true })
-    const circle: unknown[] = []
-    circle.push({ circle })
-    const hole = [1, 2]
-    delete hole[0]
-    const values: [value: unknown, path: string][] = [
+  ...eachInput<[value: unknown, path: string]>(
+    [
       [undefined, 'value'],
       [Number.NaN, 'value'],
       [1n, 'value'],
       [() => {}, 'value'],
       [Symbol('s'), 'value'],
-      [new Date(), 'value'],
+      [new Date(0), 'value'],
       [new Map(), 'value'],
       [Buffer.from('x'), 'value'],
-      [circle, 'value'],
+      [arrayInItself(), 'value'],
       [{ a: [0, { b: Number.NEGATIVE_INFINITY }] }, 'value.a.1.b'],
-      [hole, 'value.0'],
+      [Object.assign([], { 1: 2 }), 'value.0'],
       [{ '': { toJSON: () => 1 } }, 'value..toJSON'],
-    ]
-    for (const [value, path] of values) {
+    ],
+    ([value]) => `set() and setIfAbsent() reject the value ${shown(value)}`,
+    async ([value, path], { storage: { kv }, name }) => {
+      const before = await kv.set(name(), { before: true })
       await invalid(kv.set(name(), value), path)
       await invalid(kv.setIfAbsent(name('new'), value), path)
-    }
-    for (const key of ['', 'a\0', '\ud800', 'x'.repeat(1025), 'ü'.repeat(513), 5 as unknown as string]) {
+      assert.deepEqual(await kv.getEntry(name()), before)
+      assert.equal(await kv.get(name('new')), undefined)
+    },
+  ),
+
+  ...eachInput(
+    ['', 'a\0', '\ud800', 'x'.repeat(1025), 'ü'.repeat(513), 5 as unknown as string],
+    (key) => `every call rejects the key ${shown(key)}`,
+    async (key, { storage: { kv } }) => {
       await invalid(kv.set(key, 1), 'key')
       await invalid(kv.setIfAbsent(key, 1), 'key')
       await invalid(kv.get(key), 'key')
       await invalid(kv.getEntry(key), 'key')
       await invalid(kv.delete(key), 'key')
       await invalid(kv.getMany(['fine', key]), 'keys.1')
-    }
-    for (const prefix of ['a\0', '\udc00', 'x'.repeat(1025)]) {
-      await invalid(kv.keys({ prefix }), 'options.prefix')
-      await invalid(kv.entries({ prefix }), 'options.prefix')
-    }
-    await invalid(kv.getMany(times(1001, (i) => `${i}`)), 'keys')
-    await invalid(kv.getMany('text' as unknown as string[]), 'keys')
-    for (const ttlSeconds of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e12]) {
-      await invalid(kv.set(name(), 1, { ttlSeconds }), 'options.ttlSeconds')
-      await invalid(kv.setIfAbsent(name('new'), 1, { ttlSeconds }), 'options.ttlSeconds')
-    }
-    for (const ifVersion of [0, 1.5, 2 ** 53]) await invalid(kv.set(name(), 1, { ifVersion }), 'options.ifVersion')
-    for (const limit of [0, 1001, 1.5]) await invalid(kv.keys({ limit }), 'options.limit')
-    await badCursors((cursor) => kv.keys({ cursor }))
-    await badCursors((cursor) => kv.entries({ cursor }))
-    assert.deepEqual(await kv.getEntry(name()), before)
-    assert.equal(await kv.get(name('new')), undefined)
-    for (const key of ['x'.repeat(1024), 'ü'.repeat(512)]) {
+    },
+  ),
+
+  ...eachInput(
+    ['x'.repeat(1024), 'ü'.repeat(512)],
+    (key) => `every call accepts the key ${shown(key)}`,
+    async (key, { storage: { kv } }) => {
       await kv.set(key, 1)
       assert.deepEqual((await kv.keys({ prefix: key })).items, [key])
       assert.equal(await kv.delete(key), true)
-    }
+    },
+  ),
+
+  async 'getMany() rejects more than 1000 keys'({ storage: { kv } }) {
+    const keys = times(1001, (i) => `${i}`)
+    await invalid(kv.getMany(keys), 'keys')
+    await invalid(kv.getMany('text' as unknown as string[]), 'keys')
   },
+
+  async 'set() and setIfAbsent() reject options out of range'({ storage: { kv }, name }) {
+    const before = await kv.set(name(), 1)
+    for (const ttlSeconds of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e12]) {
+      await invalid(kv.set(name(), 2, { ttlSeconds }), 'options.ttlSeconds', `ttlSeconds ${ttlSeconds}`)
+      await invalid(kv.setIfAbsent(name('new'), 2, { ttlSeconds }), 'options.ttlSeconds', `ttlSeconds ${ttlSeconds}`)
+    }
+    for (const ifVersion of [0, 1.5, 2 ** 53]) {
+      await invalid(kv.set(name(), 2, { ifVersion }), 'options.ifVersion', `ifVersion ${ifVersion}`)
+    }
+    assert.deepEqual(await kv.getEntry(name()), before)
+    assert.equal(await kv.get(name('new')), undefined)
+  },
+
+  async 'keys() and entries() reject bad prefixes, limits and cursors'({ storage: { kv } }) {
+    for (const prefix of ['a\0', '\udc00', 'x'.repeat(1025)]) {
+      await invalid(kv.keys({ prefix }), 'options.prefix', `prefix ${shown(prefix)}`)
+      await invalid(kv.entries({ prefix }), 'options.prefix', `prefix ${shown(prefix)}`)
+    }
+    for (const limit of [0, 1001, 1.5]) await invalid(kv.keys({ limit }), 'options.limit', `limit ${limit}`)
+    await badCursors((cursor) => kv.keys({ cursor }))
+    await badCursors((cursor) => kv.entries({ cursor }))
+  },
+}
+
+function arrayInItself(): unknown[] {
+  const array: unknown[] = []
+  array.push({ array })
+  return array
 }

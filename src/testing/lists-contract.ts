@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict'
-import { AWKWARD_PREFIXES, allPages, badCursors, byBytes, type Cases, invalid, times } from './contract.ts'
+import {
+  AWKWARD_PREFIXES,
+  allPages,
+  badCursors,
+  byBytes,
+  type Cases,
+  eachInput,
+  invalid,
+  shown,
+  times,
+} from './contract.ts'
 
 /** `storage.lists`. */
 export const listCases: Cases = {
-  async 'append at the end and tell the length'({ storage: { lists }, name }) {
+  async 'append() adds items at the end and returns the length'({ storage: { lists }, name }) {
     assert.equal(await lists.length(name()), 0)
     assert.equal(await lists.append(name()), 0)
     assert.deepEqual(await lists.keys({ prefix: name() }), { items: [] })
@@ -19,7 +29,7 @@ export const listCases: Cases = {
     )
   },
 
-  async 'range takes a part, as far as it goes'({ storage: { lists }, name }) {
+  async 'range() returns the items that exist in the range'({ storage: { lists }, name }) {
     await lists.append(name(), ...times(10, (i) => i))
     await lists.append(name('other'), 'other')
     assert.deepEqual(await lists.range(name(), 0, 3), [0, 1, 2])
@@ -30,7 +40,7 @@ export const listCases: Cases = {
     assert.deepEqual(await lists.range(name('absent'), 0, 5), [])
   },
 
-  async 'append from many at once keeps each together and all in place'({ storage: { lists }, name }) {
+  async 'append() keeps the items of each call together when many run at once'({ storage: { lists }, name }) {
     const lengths = await Promise.all(times(40, (i) => lists.append(name(), [i, 'a'], [i, 'b'])))
     assert.deepEqual(
       lengths.toSorted((a, b) => a - b),
@@ -45,7 +55,7 @@ export const listCases: Cases = {
     }
   },
 
-  async 'update replaces the items and gives its result'({ storage: { lists }, name }) {
+  async 'update() replaces the items and returns the result'({ storage: { lists }, name }) {
     await lists.append(name(), 1, 2, 3)
     const sum = await lists.update(name(), (items) => ({ items: [...items, 4], result: items.length }))
     assert.equal(sum, 3)
@@ -61,7 +71,7 @@ export const listCases: Cases = {
     assert.equal(await lists.append(name(), 'anew'), 1)
   },
 
-  async 'update that fails leaves the list as it was'({ storage: { lists }, name }) {
+  async 'update() leaves the list as it was if it fails'({ storage: { lists }, name }) {
     await lists.append(name(), 1, 2)
     const failure = new Error('of the program')
     const failing = lists.update(name(), (items) => {
@@ -91,7 +101,7 @@ export const listCases: Cases = {
     assert.deepEqual((await lists.keys({ prefix: name() })).items, [name()])
   },
 
-  async 'update is atomic against appends and other updates'({ storage: { lists }, name }) {
+  async 'update() loses nothing while others append and update'({ storage: { lists }, name }) {
     const key = name()
     await Promise.all(
       times(40, (i) => {
@@ -110,7 +120,7 @@ export const listCases: Cases = {
     )
   },
 
-  async 'update that takes from the list gives each item to one'({ storage: { lists }, name }) {
+  async 'update() gives each item to one caller when many take items'({ storage: { lists }, name }) {
     await lists.append(name(), ...times(20, (i) => i))
     const take = () => lists.update(name(), ([head = null, ...rest]) => ({ items: rest, result: head }))
     const taken = await Promise.all([...times(25, take), lists.append(name(), 20).then(() => null)])
@@ -122,7 +132,7 @@ export const listCases: Cases = {
     )
   },
 
-  async 'delete tells whether there was a list'({ storage: { lists }, name }) {
+  async 'delete() returns true if there was a list'({ storage: { lists }, name }) {
     await lists.append(name(), 1, 2)
     await lists.append(name('other'), 3)
     assert.equal(await lists.delete(name()), true)
@@ -133,7 +143,7 @@ export const listCases: Cases = {
     assert.deepEqual(await lists.range(name('other'), 0, 10), [3])
   },
 
-  async 'keys page through a prefix, to the letter'({ storage: { lists }, name }) {
+  async 'keys() matches a prefix exactly, page by page'({ storage: { lists }, name }) {
     const keys = AWKWARD_PREFIXES.map((prefix) => name(prefix)).toSorted(byBytes)
     await Promise.all(keys.map((key) => lists.append(key, key)))
     for (const prefix of AWKWARD_PREFIXES) {
@@ -143,30 +153,45 @@ export const listCases: Cases = {
     }
   },
 
-  async 'refuse what cannot be stored, and change nothing'({ storage: { lists }, name }) {
-    await lists.append(name(), 'before')
-    await invalid(lists.append(name(), 'fine', Number.NaN), 'items.1')
-    await invalid(lists.append(name(), { a: [new Set()] }), 'items.0.a.0')
-    await invalid(lists.append(name(), undefined), 'items.0')
-    for (const key of ['', 'a\0', '\ud800', 'x'.repeat(1025), null as unknown as string]) {
+  ...eachInput<[item: unknown, path: string]>(
+    [
+      [Number.NaN, 'items.1'],
+      [{ a: [new Set()] }, 'items.1.a.0'],
+      [undefined, 'items.1'],
+    ],
+    ([item]) => `append() rejects the item ${shown(item)}`,
+    async ([item, path], { storage: { lists }, name }) => {
+      await lists.append(name(), 'before')
+      await invalid(lists.append(name(), 'fine', item), path)
+      assert.deepEqual(await lists.range(name(), 0, 10), ['before'])
+    },
+  ),
+
+  ...eachInput(
+    ['', 'a\0', '\ud800', 'x'.repeat(1025), null as unknown as string],
+    (key) => `every call rejects the key ${shown(key)}`,
+    async (key, { storage: { lists } }) => {
       await invalid(lists.append(key, 1), 'key')
       await invalid(lists.range(key, 0, 1), 'key')
       await invalid(lists.length(key), 'key')
       await invalid(lists.delete(key), 'key')
-      await invalid(
-        lists.update(key, (items) => ({ items, result: 1 })),
-        'key',
-      )
+      const update = lists.update(key, (items) => ({ items, result: 1 }))
+      await invalid(update, 'key')
+    },
+  ),
+
+  async 'range() rejects numbers out of range'({ storage: { lists }, name }) {
+    for (const start of [-1, 0.5, 2 ** 53, Number.NaN]) {
+      await invalid(lists.range(name(), start, 1), 'start', `start ${start}`)
     }
-    for (const bad of [-1, 0.5, 2 ** 53, Number.NaN]) {
-      await invalid(lists.range(name(), bad, 1), 'start')
-      await invalid(lists.range(name(), 0, bad), 'count')
+    for (const count of [-1, 0, 0.5, 1001, 2 ** 53, Number.NaN]) {
+      await invalid(lists.range(name(), 0, count), 'count', `count ${count}`)
     }
-    await invalid(lists.range(name(), 0, 0), 'count')
-    await invalid(lists.range(name(), 0, 1001), 'count')
+  },
+
+  async 'keys() rejects bad prefixes, limits and cursors'({ storage: { lists } }) {
     await invalid(lists.keys({ prefix: '\0' }), 'options.prefix')
     await invalid(lists.keys({ limit: 0 }), 'options.limit')
     await badCursors((cursor) => lists.keys({ cursor }))
-    assert.deepEqual(await lists.range(name(), 0, 10), ['before'])
   },
 }

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
 import type { ListMemoriesOptions, Memory, MemoryPatch } from '../repositories/memories/types.ts'
-import { allPages, badCursors, type Cases, invalid, refused, times } from './contract.ts'
+import { allPages, badCursors, type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
 
 /** `storage.memories`. */
 export const memoryCases: Cases = {
-  async 'come back as they were given'({ storage: { memories }, clock }) {
+  async 'get() returns what create() was given'({ storage: { memories }, clock }) {
     const metadata = { z: [1, { b: null }], pinned: true, a: '10', source: 'user' as const }
     const tags = ['b', 'Ä, "x"', 'a']
-    const created = await memories.create({ content: ' Likes\n☕ ', tags, metadata: { ...metadata, gone: undefined } })
+    const created = await memories.create({
+      content: ' Likes\n☕ ',
+      tags,
+      metadata: { ...metadata, dropped: undefined },
+    })
     const [createdAt, updatedAt] = [clock.now(), clock.now()]
     assert.deepEqual(created, { id: created.id, content: ' Likes\n☕ ', tags, metadata, createdAt, updatedAt })
     assert.deepEqual(Object.keys(created.metadata), ['z', 'pinned', 'a', 'source'])
@@ -19,13 +23,17 @@ export const memoryCases: Cases = {
     assert.equal(await memories.get('absent'), undefined)
   },
 
-  async 'are bounded, and what is refused changes nothing'({ storage: { memories }, name }) {
-    const tag = name().slice(0, 50)
-    const tags = [tag, ...times(8, (i) => `t${i}`), 'y'.repeat(50)]
+  async 'create() keeps the longest content and 10 different tags'({ storage: { memories }, name }) {
+    const tags = [name().slice(0, 50), ...times(8, (i) => `t${i}`), 'y'.repeat(50)]
     const longest = await memories.create({ content: 'x'.repeat(10_000), tags: [...tags, ...tags] })
     assert.deepEqual(longest.tags, tags)
     assert.deepEqual(await memories.get(longest.id), longest)
-    const bad: [patch: object, path: string][] = [
+    const sameTag = times(11, () => name().slice(0, 50))
+    assert.deepEqual((await memories.list({ tags: sameTag })).items, [longest])
+  },
+
+  ...eachInput<[patch: object, path: string]>(
+    [
       [{ content: '' }, 'content'],
       [{ content: 'x'.repeat(10_001) }, 'content'],
       [{ content: 'a\0' }, 'content'],
@@ -34,28 +42,41 @@ export const memoryCases: Cases = {
       [{ tags: ['a', ''] }, 'tags.1'],
       [{ tags: ['y'.repeat(51)] }, 'tags.0'],
       [{ tags: ['a\u001fb'] }, 'tags.0'],
-      [{ tags: tag }, 'tags'],
+      [{ tags: 'a' }, 'tags'],
       [{ metadata: { source: 'agent' } }, 'metadata.source'],
       [{ metadata: { pinned: 'yes' } }, 'metadata.pinned'],
-      [{ metadata: { when: new Date() } }, 'metadata.when'],
+      [{ metadata: { when: new Date(0) } }, 'metadata.when'],
       [{ metadata: [] }, 'metadata'],
-    ]
-    for (const [patch, path] of bad) {
-      await invalid(memories.create({ content: 'x', ...patch }), `memory.${path}`)
-      await invalid(memories.update(longest.id, patch), `patch.${path}`)
-    }
-    await invalid(memories.create({ tags } as unknown as { content: string }), 'memory.content')
+    ],
+    ([patch]) => `create() and update() reject ${shown(patch)}`,
+    async ([patch, path], { storage: { memories }, name }) => {
+      const tag = name().slice(-50)
+      const before = await memories.create({ content: 'before', tags: [tag] })
+      await invalid(memories.create({ content: 'x', tags: [tag], ...patch }), `memory.${path}`)
+      await invalid(memories.update(before.id, patch), `patch.${path}`)
+      assert.deepEqual((await memories.list({ tags: [tag] })).items, [before])
+    },
+  ),
+
+  async 'create() rejects a memory without content'({ storage: { memories } }) {
+    await invalid(memories.create({ tags: ['a'] } as unknown as { content: string }), 'memory.content')
+  },
+
+  async 'list() rejects bad options'({ storage: { memories } }) {
     await invalid(memories.list({ match: 'some' as 'any' }), 'options.match')
     await invalid(memories.list({ tags: [''] }), 'options.tags.0')
     await invalid(memories.list({ limit: 1001 }), 'options.limit')
-    for (const some of [[], ['a'], ['a', 'b']]) await badCursors((cursor) => memories.list({ tags: some, cursor }))
-    assert.deepEqual((await memories.list({ tags: times(11, () => tag) })).items, [longest])
+    for (const tags of [[], ['a'], ['a', 'b']]) await badCursors((cursor) => memories.list({ tags, cursor }))
   },
 
-  async 'list by any filters, newest first, page by page'({ storage: { memories }, name, clock }) {
+  async 'list() returns the memories that match, the newest first, page by page'({
+    storage: { memories },
+    name,
+    clock,
+  }) {
     const own = name().slice(-40)
     const kept: Memory[] = []
-    clock.advance(1e6) // these are newer than those of other cases
+    clock.advance(1e6) // so that these memories are newer than those of other cases
     for (let i = 0; i < 40; i++) {
       if (i % 7 === 0) clock.advance(1)
       const tags = ['a', 'b', 'c'].filter((_, bit) => (i >> bit) & 1)
@@ -105,7 +126,7 @@ export const memoryCases: Cases = {
     assert.deepEqual(await memories.list({ tags: [], limit: 5 }), newest)
   },
 
-  async 'update what is given, and nothing else'({ storage: { memories }, name, clock }) {
+  async 'update() changes what is given and leaves the rest'({ storage: { memories }, name, clock }) {
     const [first, second] = [`1${name().slice(-40)}`, `2${name().slice(-40)}`]
     const metadata = { pinned: true, source: 'user' as const, custom: { a: 1 }, old: 1 }
     const created = await memories.create({ content: 'a', tags: [first, 'x'], metadata })
@@ -129,7 +150,7 @@ export const memoryCases: Cases = {
     await refused(memories.update(name('absent'), { content: 'x' }), 'NOT_FOUND')
   },
 
-  async 'update from many at once loses nothing'({ storage: { memories } }) {
+  async 'update() loses nothing when many run at once'({ storage: { memories } }) {
     const { id } = await memories.create({ content: 'a', tags: ['before'] })
     await Promise.all(
       times(20, (i) => memories.update(id, { tags: [`${i}`, `also ${i}`], metadata: { [`by ${i}`]: i, last: i } })),
@@ -139,7 +160,7 @@ export const memoryCases: Cases = {
     for (let i = 0; i < 20; i++) assert.equal(metadata?.[`by ${i}`], i)
   },
 
-  async 'delete tells whether there was one'({ storage: { memories }, name }) {
+  async 'delete() returns true if the memory existed'({ storage: { memories }, name }) {
     const tag = name().slice(-40)
     const { id } = await memories.create({ content: 'a', tags: [tag] })
     assert.equal(await memories.delete(id), true)

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import type { MessageInput } from '../repositories/messages/types.ts'
-import { badCursors, type Cases, invalid, refused, times } from './contract.ts'
+import { badCursors, type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
 
 const user = (content: string, id?: string): MessageInput => ({ id, role: 'user', content })
 
-/** `storage.messages`: update, remove, and what is refused. */
+/** `storage.messages`: update, remove, and the input that is rejected. */
 export const messageChangeCases: Cases = {
-  async 'update changes what is given and leaves the rest'({ storage: { sessions, messages }, name }) {
+  async 'update() changes the given fields and leaves the others'({ storage: { sessions, messages }, name }) {
     const input = { id: 'm', role: 'assistant', content: 'old', metadata: { kept: true } }
     const stored = await messages.append(name(), input)
     const summary = await sessions.summary(name())
@@ -21,7 +21,7 @@ export const messageChangeCases: Cases = {
     await refused(messages.update(name(), 'absent', {}), 'NOT_FOUND')
   },
 
-  async 'pop removes the newest, whose number is not used again'({ storage: { sessions, messages }, name }) {
+  async 'pop() removes the newest message, whose seq is not used again'({ storage: { sessions, messages }, name }) {
     const stored = await messages.append(name(), [user('1', 'a'), user('2', 'b')])
     assert.deepEqual(await messages.pop(name()), stored[1])
     assert.equal((await messages.append(name(), user('3', 'b'))).seq, 3)
@@ -36,7 +36,7 @@ export const messageChangeCases: Cases = {
     assert.equal((await messages.append(name(), user('4'))).seq, 4)
   },
 
-  async 'pop from many at once gives each message to one'({ storage: { sessions, messages }, name }) {
+  async 'pop() returns each message to one caller when many run at once'({ storage: { sessions, messages }, name }) {
     await messages.append(
       name(),
       times(20, (i) => user(`${i}`)),
@@ -50,7 +50,10 @@ export const messageChangeCases: Cases = {
     assert.equal((await sessions.summary(name()))?.messageCount, 0)
   },
 
-  async 'truncate and clear remove what comes after, and count it'({ storage: { sessions, messages }, name }) {
+  async 'truncate() and clear() return the number removed, and reuse no seq'({
+    storage: { sessions, messages },
+    name,
+  }) {
     const id = name()
     await messages.append(
       id,
@@ -77,7 +80,7 @@ export const messageChangeCases: Cases = {
     assert.equal((await messages.list(name('other'))).items.length, 1)
   },
 
-  async 'removals and appends at once keep the count true'({ storage: { sessions, messages }, name }) {
+  async 'summary() counts correctly after removals and appends at once'({ storage: { sessions, messages }, name }) {
     const id = name()
     await messages.append(
       id,
@@ -94,11 +97,8 @@ export const messageChangeCases: Cases = {
     assert.equal((await messages.append(id, user('last'))).seq, 51)
   },
 
-  async 'refuse what cannot be stored, and change nothing'({ storage: { sessions, messages }, name }) {
-    const id = name()
-    const stored = await messages.append(id, { ...user('before', 'm'), metadata: { a: 1 } })
-    const before = await sessions.summary(id)
-    const values: [field: string, value: unknown, path?: string][] = [
+  ...eachInput<[field: string, value: unknown, path?: string]>(
+    [
       ['role', ''],
       ['role', 'a\0'],
       ['role', '\ud800'],
@@ -114,51 +114,81 @@ export const messageChangeCases: Cases = {
       ['metadata', null],
       ['metadata', 'text'],
       ['metadata', { a: { b: Symbol('s') } }, 'metadata.a.b'],
-    ]
-    for (const [field, value, path = field] of values) {
+    ],
+    ([field, value]) => `append() and update() reject the ${field} ${shown(value)}`,
+    async ([field, value, path = field], { storage: { sessions, messages }, name }) => {
+      const stored = await messages.append(name(), { ...user('before', 'm'), metadata: { a: 1 } })
+      const before = await sessions.summary(name())
       const message = { ...user('x'), [field]: value } as MessageInput // what a program without types may pass
-      await invalid(messages.append(id, message), `message.${path}`)
-      await invalid(messages.append(id, [user('fine'), message]), `messages.1.${path}`)
-      await invalid(messages.update(id, 'm', { [field]: value }), `patch.${path}`)
-    }
-    await invalid(messages.append(id, { role: 'user' } as MessageInput), 'message.content')
-    await invalid(messages.append(id, { ...user('x'), createdAt: new Date(Number.NaN) }), 'message.createdAt')
-    await invalid(messages.append(id, { ...user('x'), createdAt: new Date(-1e15) }), 'message.createdAt')
-    await invalid(messages.append(id, [user('1', 'n'), user('2', 'o'), user('3', 'n')]), 'messages.2.id')
-    await invalid(
-      messages.append(
-        id,
-        times(1001, () => user('x')),
-      ),
-      'messages',
-    )
-    await invalid(messages.update(id, 'm', { id: 'n' } as object), 'patch.id')
-    for (const bad of ['', '\0', '\udc00', 'x'.repeat(256), 'ü'.repeat(128), null as unknown as string]) {
-      await invalid(messages.append(bad, user('x')), 'sessionId')
-      await invalid(messages.list(bad), 'sessionId')
-      await invalid(messages.latest(bad, 1), 'sessionId')
-      await invalid(messages.iterate(bad).next(), 'sessionId')
-      await invalid(messages.get(bad, 'm'), 'sessionId')
-      await invalid(messages.update(bad, 'm', {}), 'sessionId')
-      await invalid(messages.pop(bad), 'sessionId')
-      await invalid(messages.clear(bad), 'sessionId')
-      await invalid(messages.get(id, bad), 'id')
-      await invalid(messages.update(id, bad, {}), 'id')
-      await invalid(messages.append(id, user('x', bad)), 'message.id')
-    }
+      await invalid(messages.append(name(), message), `message.${path}`)
+      await invalid(messages.append(name(), [user('fine'), message]), `messages.1.${path}`)
+      await invalid(messages.update(name(), 'm', { [field]: value }), `patch.${path}`)
+      assert.deepEqual(await messages.list(name()), { items: [stored] })
+      assert.deepEqual(await sessions.summary(name()), before)
+    },
+  ),
+
+  ...eachInput(
+    [new Date(Number.NaN), new Date(-1e15)],
+    (createdAt) => `append() rejects the createdAt ${shown(createdAt)}`,
+    async (createdAt, { storage: { messages }, name }) => {
+      await invalid(messages.append(name(), { ...user('x'), createdAt }), 'message.createdAt')
+      assert.deepEqual(await messages.list(name()), { items: [] })
+    },
+  ),
+
+  ...eachInput(
+    ['', '\0', '\udc00', 'x'.repeat(256), 'ü'.repeat(128), null as unknown as string],
+    (id) => `every call rejects the id ${shown(id)}`,
+    async (id, { storage: { messages }, name }) => {
+      await invalid(messages.append(id, user('x')), 'sessionId')
+      await invalid(messages.list(id), 'sessionId')
+      await invalid(messages.latest(id, 1), 'sessionId')
+      await invalid(messages.iterate(id).next(), 'sessionId')
+      await invalid(messages.get(id, 'm'), 'sessionId')
+      await invalid(messages.update(id, 'm', {}), 'sessionId')
+      await invalid(messages.pop(id), 'sessionId')
+      await invalid(messages.clear(id), 'sessionId')
+      await invalid(messages.get(name(), id), 'id')
+      await invalid(messages.update(name(), id, {}), 'id')
+      await invalid(messages.append(name(), user('x', id)), 'message.id')
+      assert.deepEqual(await messages.list(name()), { items: [] })
+    },
+  ),
+
+  async 'append() rejects an id given twice, too many messages, and a message without content'({ storage, name }) {
+    const { sessions, messages } = storage
+    await invalid(messages.append(name(), { role: 'user' } as MessageInput), 'message.content')
+    await invalid(messages.append(name(), [user('1', 'n'), user('2', 'o'), user('3', 'n')]), 'messages.2.id')
+    const tooMany = times(1001, () => user('x'))
+    await invalid(messages.append(name(), tooMany), 'messages')
+    assert.equal(await sessions.get(name()), undefined)
+  },
+
+  async 'update() rejects a new id'({ storage: { messages }, name }) {
+    const stored = await messages.append(name(), user('x', 'm'))
+    await invalid(messages.update(name(), 'm', { id: 'n' } as object), 'patch.id')
+    assert.deepEqual(await messages.list(name()), { items: [stored] })
+  },
+
+  async 'list(), latest(), iterate() and truncate() reject numbers out of range'({ storage: { messages }, name }) {
+    const stored = await messages.append(name(), user('x'))
     for (const bad of [0, 1001, 2.5, 2 ** 53]) {
-      await invalid(messages.list(id, { limit: bad }), 'options.limit')
-      await invalid(messages.latest(id, bad), 'count')
-      await invalid(messages.iterate(id, { batchSize: bad }).next(), 'options.batchSize')
+      await invalid(messages.list(name(), { limit: bad }), 'options.limit', `limit ${bad}`)
+      await invalid(messages.latest(name(), bad), 'count', `count ${bad}`)
+      const first = messages.iterate(name(), { batchSize: bad }).next()
+      await invalid(first, 'options.batchSize', `batchSize ${bad}`)
     }
     for (const bad of [-1, 0.5, 2 ** 53, Number.NaN]) {
-      await invalid(messages.list(id, { after: bad }), 'options.after')
-      await invalid(messages.list(id, { before: bad }), 'options.before')
-      await invalid(messages.truncate(id, { afterSeq: bad }), 'options.afterSeq')
+      await invalid(messages.list(name(), { after: bad }), 'options.after', `after ${bad}`)
+      await invalid(messages.list(name(), { before: bad }), 'options.before', `before ${bad}`)
+      await invalid(messages.truncate(name(), { afterSeq: bad }), 'options.afterSeq', `afterSeq ${bad}`)
     }
-    await invalid(messages.truncate(id, undefined as unknown as { afterSeq: number }), 'options')
-    await badCursors((cursor) => messages.list(id, { cursor }))
-    assert.deepEqual(await messages.list(id), { items: [stored] })
-    assert.deepEqual(await sessions.summary(id), before)
+    await invalid(messages.truncate(name(), undefined as unknown as { afterSeq: number }), 'options')
+    assert.deepEqual(await messages.list(name()), { items: [stored] })
+  },
+
+  async 'list() rejects cursors that it did not return'({ storage: { messages }, name }) {
+    await badCursors((cursor) => messages.list(name(), { cursor }))
   },
 }

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import type { MessageInput } from '../repositories/messages/types.ts'
-import { allPages, type Cases, refused, times } from './contract.ts'
+import { allPages, type Cases, eachInput, refused, shown, times } from './contract.ts'
 
 const user = (content: string, id?: string): MessageInput => ({ id, role: 'user', content })
 
 /** `storage.messages`: append and read. */
 export const messageCases: Cases = {
-  async 'append creates the session, and returns what is stored'({ storage: { sessions, messages }, name, clock }) {
+  async 'append() creates the session and returns the stored message'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
     const id = name()
     const first = await messages.append(id, { role: 'user', content: 'hello' })
     const { id: messageId, ...rest } = first
@@ -18,22 +22,32 @@ export const messageCases: Cases = {
     assert.deepEqual(await sessions.get(id), { id, ...session, createdAt: now, updatedAt: now })
   },
 
-  async 'append keeps every kind of content, metadata and time'({ storage: { messages }, name }) {
-    const parts = [
-      { type: 'text', text: 'Ünïcödé \u0000 \ud800 🗝' },
-      { type: 'tool-call', id: 'c1', input: { z: [1, null, 2 ** 53], '10': 'a', '2': 'b' } },
-    ]
-    const createdAt = new Date('0099-12-31T23:59:59.999Z')
-    for (const [i, content] of ['', '10', 'null', '"quoted"', '\u0000', '\ud800', parts, [], null].entries()) {
-      const given = { id: name(), role: 'tool', content, metadata: { nested: { deep: [[[]]] } }, createdAt }
-      const sessionId = name(`${i}`)
-      const stored = await messages.append(sessionId, given)
-      assert.deepEqual(stored, { ...given, sessionId, seq: 1 })
-      assert.deepEqual(await messages.get(sessionId, name()), stored)
-    }
-  },
+  ...eachInput(
+    [
+      '',
+      '10',
+      'null',
+      '"quoted"',
+      '\u0000',
+      '\ud800',
+      [
+        { type: 'text', text: 'Ünïcödé \u0000 \ud800 🗝' },
+        { type: 'tool-call', id: 'c1', input: { z: [1, null, 2 ** 53], '10': 'a', '2': 'b' } },
+      ],
+      [],
+      null,
+    ],
+    (content) => `append() keeps the content ${shown(content)}`,
+    async (content, { storage: { messages }, name }) => {
+      const createdAt = new Date('0099-12-31T23:59:59.999Z')
+      const given = { id: 'm', role: 'tool', content, metadata: { nested: { deep: [[[]]] } }, createdAt }
+      const stored = await messages.append(name(), given)
+      assert.deepEqual(stored, { ...given, sessionId: name(), seq: 1 })
+      assert.deepEqual(await messages.get(name(), 'm'), stored)
+    },
+  ),
 
-  async 'append takes many in their order'({ storage: { sessions, messages }, name }) {
+  async 'append() stores many messages in their order'({ storage: { sessions, messages }, name }) {
     const inputs = times(1000, (i) => user(`${i}`, `m${(i * 7919) % 1000}`))
     const stored = await messages.append(name(), inputs)
     assert.deepEqual(
@@ -49,7 +63,7 @@ export const messageCases: Cases = {
     assert.equal(await sessions.get(name('empty')), undefined)
   },
 
-  async 'append orders by arrival, whatever createdAt says'({ storage: { messages }, name }) {
+  async 'append() orders messages by arrival, not by createdAt'({ storage: { messages }, name }) {
     for (const year of ['2030', '2010', '2020']) {
       await messages.append(name(), { ...user(year), createdAt: new Date(`${year}-01-01T00:00:00Z`) })
     }
@@ -64,7 +78,11 @@ export const messageCases: Cases = {
     )
   },
 
-  async 'append with the same ids changes nothing'({ storage: { sessions, messages }, name, clock }) {
+  async 'append() changes nothing when it is repeated with the same ids'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
     const id = name()
     const inputs = times(70, (i) => user(`${i}`, `m${i}`))
     const stored = await messages.append(id, inputs)
@@ -79,7 +97,7 @@ export const messageCases: Cases = {
     assert.equal((await messages.append(id, user('next'))).seq, 71)
   },
 
-  async 'append adds what is new beside what is known'({ storage: { sessions, messages }, name }) {
+  async 'append() stores only the new messages if some ids exist'({ storage: { sessions, messages }, name }) {
     const id = name()
     const [a, b] = await messages.append(id, [user('a', 'a'), user('b', 'b')])
     const mixed = await messages.append(id, [user('new', 'c'), user('x', 'b'), user('new', 'd'), user('x', 'a')])
@@ -94,7 +112,7 @@ export const messageCases: Cases = {
     assert.ok((await messages.append(id, user('e'))).seq > Number(lastSeq))
   },
 
-  async 'append never touches another session by a message id'({ storage: { messages }, name }) {
+  async 'append() leaves a message with the same id in another session alone'({ storage: { messages }, name }) {
     const first = await messages.append(name('a'), user('of a', 'same'))
     const second = await messages.append(name('b'), user('of b', 'same'))
     assert.deepEqual([second.sessionId, second.content], [name('b'), 'of b'])
@@ -105,7 +123,10 @@ export const messageCases: Cases = {
     assert.deepEqual(await messages.list(name('a')), { items: [first] })
   },
 
-  async 'append from many at once numbers without gap or repeat'({ storage: { sessions, messages }, name }) {
+  async 'append() allocates seqs without gap or repeat when many run at once'({
+    storage: { sessions, messages },
+    name,
+  }) {
     const id = name() // created by the first to arrive
     const results = await Promise.all(
       times(60, (i) =>
@@ -133,7 +154,7 @@ export const messageCases: Cases = {
     assert.deepEqual([lastSeq, messageCount], [100, 100])
   },
 
-  async 'list pages both ways, within bounds'({ storage: { messages }, name }) {
+  async 'list() pages in both orders, within after and before'({ storage: { messages }, name }) {
     const id = name()
     await messages.append(
       id,
@@ -168,7 +189,7 @@ export const messageCases: Cases = {
     assert.deepEqual(await messages.list(name('absent')), { items: [] })
   },
 
-  async 'list is not shifted by what is appended meanwhile'({ storage: { messages }, name }) {
+  async 'list() continues at the same message if others are appended meanwhile'({ storage: { messages }, name }) {
     await messages.append(
       name(),
       times(10, (i) => user(`${i + 1}`)),
@@ -185,7 +206,7 @@ export const messageCases: Cases = {
     )
   },
 
-  async 'latest are the newest, oldest of them first'({ storage: { messages }, name }) {
+  async 'latest() returns the newest messages in the order of their appends'({ storage: { messages }, name }) {
     await messages.append(
       name(),
       times(10, (i) => user(`${i + 1}`)),
@@ -200,30 +221,30 @@ export const messageCases: Cases = {
     assert.deepEqual(await messages.latest(name('absent'), 5), [])
   },
 
-  async 'iterate meets all, and those that come meanwhile'({ storage: { messages }, name }) {
+  async 'iterate() yields all messages, and those appended meanwhile'({ storage: { messages }, name }) {
     await messages.append(
       name(),
       times(30, (i) => user(`${i + 1}`)),
     )
     for (const batchSize of [undefined, 1, 7, 30, 1000]) {
-      const met: number[] = []
-      for await (const { seq } of messages.iterate(name(), { batchSize })) met.push(seq)
+      const yielded: number[] = []
+      for await (const { seq } of messages.iterate(name(), { batchSize })) yielded.push(seq)
       assert.deepEqual(
-        met,
+        yielded,
         times(30, (i) => i + 1),
       )
     }
-    const met: number[] = []
+    const yielded: number[] = []
     for await (const { seq } of messages.iterate(name(), { batchSize: 10 })) {
       if (seq === 5) await messages.append(name(), user('31'))
-      met.push(seq)
+      yielded.push(seq)
       if (seq === 31) break
     }
-    assert.equal(met.length, 31)
-    for await (const { id } of messages.iterate(name('absent'))) assert.fail(`met ${id}`)
+    assert.equal(yielded.length, 31)
+    for await (const { id } of messages.iterate(name('absent'))) assert.fail(`yielded ${id}`)
   },
 
-  async 'get finds a message of its session alone'({ storage: { messages }, name }) {
+  async 'get() finds a message only in its session'({ storage: { messages }, name }) {
     await messages.append(name('a'), user('x', 'm'))
     assert.equal(await messages.get(name('b'), 'm'), undefined)
     assert.equal(await messages.get(name('a'), 'M'), undefined)

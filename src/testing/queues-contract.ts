@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { allPages, type Cases, invalid, times } from './contract.ts'
+import { allPages, badCursors, type Cases, eachInput, invalid, shown, times } from './contract.ts'
 
 /** `storage.queues`. */
 export const queueCases: Cases = {
-  async 'give back items in the order of the pushes'({ storage: { queues }, name }) {
+  async 'takeAll() returns the items in the order of the pushes'({ storage: { queues }, name }) {
     const items = times(12, (i) => ({ id: `${12 - i}`, text: `\u0000${i}`, parts: [{ '2': 1, '1': null }] }))
     for (const [i, item] of items.entries()) {
       assert.deepEqual(await queues.push(name(), 'steer', item), { position: i + 1 })
@@ -15,7 +15,7 @@ export const queueCases: Cases = {
     assert.deepEqual(await queues.push(name(), 'steer', { id: 'anew' }), { position: 1 })
   },
 
-  async 'are apart by session and by name'({ storage: { queues }, name }) {
+  async 'takeAll() takes only the items of its session and queue'({ storage: { queues }, name }) {
     const places = [
       [name(), 'steer'],
       [name(), 'followUp'],
@@ -28,7 +28,7 @@ export const queueCases: Cases = {
     }
   },
 
-  async 'push again what is queued leaves it where it is'({ storage: { queues }, name }) {
+  async 'push() leaves an item that is queued already where it is'({ storage: { queues }, name }) {
     await queues.push(name(), 'q', { id: 'a', n: 1 })
     await queues.push(name(), 'q', { id: 'b' })
     assert.deepEqual(await queues.push(name(), 'q', { id: 'a', n: 2 }), { position: 1 })
@@ -40,7 +40,7 @@ export const queueCases: Cases = {
     assert.deepEqual(await queues.takeAll(name(), 'q'), [{ id: 'a', n: 3 }])
   },
 
-  async 'remove one, or clear all'({ storage: { queues }, name }) {
+  async 'remove() removes one item, clear() all of them'({ storage: { queues }, name }) {
     for (const id of ['a', 'b', 'c']) await queues.push(name(), 'q', { id })
     await queues.push(name(), 'other', { id: 'b' })
     assert.equal(await queues.remove(name(), 'q', 'b'), true)
@@ -52,7 +52,7 @@ export const queueCases: Cases = {
     assert.deepEqual((await queues.list(name(), 'other')).items, [{ id: 'b' }])
   },
 
-  async 'deliver every item once, to 8 takers from 8 pushers'({ storage: { queues }, name }) {
+  async 'takeAll() delivers every item once with 8 takers and 8 pushers'({ storage: { queues }, name }) {
     const each = 40
     let pushing = 8
     const push = async (pusher: number) => {
@@ -72,35 +72,45 @@ export const queueCases: Cases = {
     assert.equal(new Set(taken.flat().map(({ pusher, n }) => `${pusher}-${n}`)).size, 8 * each)
     for (const items of taken) {
       for (let pusher = 0; pusher < 8; pusher++) {
-        const own = items.filter((item) => item.pusher === pusher).map(({ n }) => n)
+        const ofPusher = items.filter((item) => item.pusher === pusher).map(({ n }) => n)
         assert.deepEqual(
-          own,
-          own.toSorted((a, b) => a - b),
+          ofPusher,
+          ofPusher.toSorted((a, b) => a - b),
         )
-        // What was pushed before the first of them has been taken before.
-        assert.deepEqual(own, own.length === 0 ? [] : times(own.length, (i) => (own[0] ?? 0) + i))
+        // Items that this pusher pushed before these have been taken before.
+        assert.deepEqual(ofPusher, ofPusher.length === 0 ? [] : times(ofPusher.length, (i) => (ofPusher[0] ?? 0) + i))
       }
     }
   },
 
-  async 'refuse what is no item, and queue nothing'({ storage: { queues }, name }) {
-    const bad: [item: unknown, path: string][] = [
+  ...eachInput<[item: unknown, path: string]>(
+    [
       [{}, 'item.id'],
       [{ id: '' }, 'item.id'],
       [{ id: 7 }, 'item.id'],
       [{ id: 'x'.repeat(256) }, 'item.id'],
-      [{ id: 'a', at: new Date() }, 'item.at'],
+      [{ id: 'a', at: new Date(0) }, 'item.at'],
       ['text', 'item'],
       [null, 'item'],
       [[{ id: 'a' }], 'item'],
-    ]
-    for (const [item, path] of bad) await invalid(queues.push(name(), 'q', item as { id: string }), path)
+    ],
+    ([item]) => `push() rejects the item ${shown(item)}`,
+    async ([item, path], { storage: { queues }, name }) => {
+      await invalid(queues.push(name(), 'q', item as { id: string }), path)
+      assert.deepEqual(await queues.list(name(), 'q'), { items: [] })
+    },
+  ),
+
+  async 'every call rejects a session, queue or item id that is not valid'({ storage: { queues }, name }) {
     await invalid(queues.push('', 'q', { id: 'a' }), 'sessionId')
     await invalid(queues.push(name(), '', { id: 'a' }), 'queue')
     await invalid(queues.takeAll(name(), 'q\0'), 'queue')
+    await invalid(queues.list(name(), ''), 'queue')
+    await invalid(queues.clear('', 'q'), 'sessionId')
     await invalid(queues.remove(name(), 'q', ''), 'id')
-    for (const cursor of ['', 'x', 'WyJ4Il0', 'W10'])
-      await invalid(queues.list(name(), 'q', { cursor }), 'options.cursor')
-    assert.deepEqual(await queues.list(name(), 'q'), { items: [] })
+  },
+
+  async 'list() rejects cursors that it did not return'({ storage: { queues }, name }) {
+    await badCursors((cursor) => queues.list(name(), 'q', { cursor }))
   },
 }

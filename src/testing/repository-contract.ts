@@ -26,13 +26,10 @@ import { workspaceCases } from './workspaces-contract.ts'
  */
 export function repositoryContract(open: OpenStorage): ContractCase[] {
   return contractCases(open, {
-    sessions: sessionCases,
-    fork: forkCases,
+    sessions: { ...sessionCases, ...forkCases },
     messages: { ...messageCases, ...messageChangeCases },
     kv: kvCases,
     lists: listCases,
-    expiry: expiryCases,
-    transactions: transactionCases,
     queues: queueCases,
     memories: memoryCases,
     events: eventCases,
@@ -42,6 +39,6 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
     toolExecutions: toolExecutionCases,
     approvals: approvalCases,
     toolPreferences: toolPreferenceCases,
-    repositories: crossRepositoryCases,
+    storage: { ...expiryCases, ...transactionCases, ...crossRepositoryCases },
   })
 }

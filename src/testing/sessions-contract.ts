@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { allPages, badCursors, type Cases, invalid, refused, times } from './contract.ts'
+import { allPages, badCursors, type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
 
 /** `storage.sessions`: create, read, change, delete and list. */
 export const sessionCases: Cases = {
-  async 'create gives defaults and a random id'({ storage: { sessions }, clock }) {
+  async 'create() sets defaults and a random id if nothing is given'({ storage: { sessions }, clock }) {
     const session = await sessions.create()
     const { id, ...rest } = session
     assert.match(id, /^[0-9a-f-]{36}$/)
@@ -13,7 +13,7 @@ export const sessionCases: Cases = {
     assert.notEqual((await sessions.create()).id, id)
   },
 
-  async 'keep what they were created with'({ storage: { sessions }, name, clock }) {
+  async 'get() returns what create() was given'({ storage: { sessions }, name, clock }) {
     const given = {
       id: name('ключ 🗝'),
       title: 'Ünïcödé "title" \r\n\t\u0001',
@@ -28,7 +28,7 @@ export const sessionCases: Cases = {
     assert.deepEqual(Object.keys(created.metadata), Object.keys(given.metadata))
   },
 
-  async 'create refuses an id that is taken'({ storage: { sessions }, name }) {
+  async 'create() rejects if the id is taken'({ storage: { sessions }, name }) {
     const first = await sessions.create({ id: name(), title: 'first' })
     await refused(sessions.create({ id: name(), title: 'second' }), 'ALREADY_EXISTS')
     assert.deepEqual(await sessions.get(name()), first)
@@ -36,13 +36,13 @@ export const sessionCases: Cases = {
     assert.equal(racing.filter(({ status }) => status === 'fulfilled').length, 1)
   },
 
-  async 'are undefined where there is none'({ storage: { sessions }, name }) {
+  async 'get() and summary() return undefined if there is no such session'({ storage: { sessions }, name }) {
     assert.equal(await sessions.get(name()), undefined)
     assert.equal(await sessions.summary(name()), undefined)
     assert.equal(await sessions.delete(name()), false)
   },
 
-  async 'update changes what is given and leaves the rest'({ storage: { sessions }, name, clock }) {
+  async 'update() changes the given fields and leaves the others'({ storage: { sessions }, name, clock }) {
     const id = name()
     const created = await sessions.create({ id, title: 'old', ownerId: name('owner'), metadata: { kept: true } })
     clock.advance(5)
@@ -57,7 +57,7 @@ export const sessionCases: Cases = {
     await refused(sessions.update(name('absent'), { title: 'new' }), 'NOT_FOUND')
   },
 
-  async 'update with ifVersion lets one of many win'({ storage: { sessions }, name }) {
+  async 'update() lets one of many concurrent calls with the same ifVersion win'({ storage: { sessions }, name }) {
     const id = name()
     await sessions.create({ id })
     const updates = times(20, (i) => sessions.update(id, { title: `${i}` }, { ifVersion: 1 }))
@@ -80,7 +80,7 @@ export const sessionCases: Cases = {
     await refused(sessions.update(name('absent'), {}, { ifVersion: 1 }), 'NOT_FOUND')
   },
 
-  async 'mergeMetadata sets, replaces and removes properties'({ storage: { sessions }, name, clock }) {
+  async 'mergeMetadata() sets, replaces and removes properties'({ storage: { sessions }, name, clock }) {
     const id = name()
     const created = await sessions.create({ id, title: 'kept', metadata: { a: 1, b: { deep: 1 }, c: 3, n: 1 } })
     clock.advance(5)
@@ -93,7 +93,7 @@ export const sessionCases: Cases = {
     await refused(sessions.mergeMetadata(name('absent'), { a: 1 }), 'NOT_FOUND')
   },
 
-  async 'mergeMetadata loses nothing of 50 at once'({ storage: { sessions }, name }) {
+  async 'mergeMetadata() loses nothing when 50 calls run at once'({ storage: { sessions }, name }) {
     const id = name()
     await sessions.create({ id, metadata: { first: true } })
     await Promise.all(times(50, (i) => sessions.mergeMetadata(id, { [`key${i}`]: i })))
@@ -103,7 +103,7 @@ export const sessionCases: Cases = {
     assert.equal(session?.version, 51)
   },
 
-  async 'delete removes the conversation, once'({ storage: { sessions, messages }, name }) {
+  async 'delete() removes the messages of the session'({ storage: { sessions, messages }, name }) {
     const [id, other] = [name('a'), name('b')]
     for (const session of [id, other]) await messages.append(session, { id: 'm', role: 'user', content: 'hello' })
     assert.equal(await sessions.delete(id), true)
@@ -117,7 +117,7 @@ export const sessionCases: Cases = {
     assert.equal(again.seq, 1)
   },
 
-  async 'summary counts the messages, which change nothing else'({ storage: { sessions, messages }, name, clock }) {
+  async 'summary() counts messages, which change no other field'({ storage: { sessions, messages }, name, clock }) {
     const created = await sessions.create({ id: name(), title: 'kept' })
     const summary = await sessions.summary(name())
     assert.deepEqual(summary, { ...created, lastSeq: 0, messageCount: 0, lastActiveAt: clock.now() })
@@ -134,7 +134,7 @@ export const sessionCases: Cases = {
     assert.deepEqual([lastSeq, messageCount], [3, 3])
   },
 
-  async 'list has the most recently active first'({ storage: { sessions, messages }, name, clock }) {
+  async 'list() returns the most recently active session first'({ storage: { sessions, messages }, name, clock }) {
     const ownerId = name('owner')
     for (const text of ['a', 'b', 'c']) {
       await sessions.create({ id: name(text), ownerId })
@@ -153,7 +153,7 @@ export const sessionCases: Cases = {
     assert.deepEqual(own, [name('of nobody'), name('a'), name('c'), name('b')])
   },
 
-  async 'list pages through ties without loss or repeat'({ storage: { sessions }, name, clock }) {
+  async 'list() loses and repeats nothing when pages split equal times'({ storage: { sessions }, name, clock }) {
     const ownerId = name('owner')
     const ids: string[] = []
     for (const group of ['x', 'y', 'z']) {
@@ -178,9 +178,15 @@ export const sessionCases: Cases = {
     )
   },
 
-  async 'refuse what cannot be stored, and change nothing'({ storage: { sessions }, name }) {
-    const before = await sessions.create({ id: name(), title: 'before', metadata: { a: 1 } })
-    const values: [field: string, value: unknown, path?: string][] = [
+  async 'create() accepts ids of up to 255 bytes'({ storage: { sessions } }) {
+    for (const id of ['x'.repeat(255), 'ü'.repeat(127), '🗝'.repeat(63)]) {
+      await sessions.create({ id })
+      assert.equal(await sessions.delete(id), true)
+    }
+  },
+
+  ...eachInput<[field: string, value: unknown, path?: string]>(
+    [
       ['title', 'NUL \0 in it'],
       ['title', '\ud800'],
       ['title', 'x'.repeat(1001)],
@@ -191,24 +197,29 @@ export const sessionCases: Cases = {
       ['metadata', null],
       ['metadata', []],
       ['metadata', { a: [{ b: Number.NaN }] }, 'metadata.a.0.b'],
-      ['metadata', { when: new Date() }, 'metadata.when'],
+      ['metadata', { when: new Date(0) }, 'metadata.when'],
       ['metadata', { big: 1n }, 'metadata.big'],
       ['metadata', { list: [undefined] }, 'metadata.list.0'],
       ['expiresAt', new Date(Number.NaN)],
       ['expiresAt', new Date('+010000-01-01T00:00:00Z')],
       ['expiresAt', new Date(-8.64e15)],
       ['expiresAt', '2030-01-01'],
-    ]
-    for (const [field, value, path = field] of values) {
-      // What a program without types may pass.
-      const fields = { [field]: value } as Record<string, never>
+    ],
+    ([field, value]) => `create() and update() reject the ${field} ${shown(value)}`,
+    async ([field, value, path = field], { storage: { sessions }, name }) => {
+      const before = await sessions.create({ id: name(), title: 'before', metadata: { a: 1 } })
+      const fields = { [field]: value } as Record<string, never> // what a program without types may pass
       await invalid(sessions.create({ ...fields, id: name('new') }), `session.${path}`)
-      await invalid(
-        sessions.update(name(), { ...fields, title: field === 'title' ? fields.title : 'x' }),
-        `patch.${path}`,
-      )
-    }
-    for (const id of ['', '\0', '\ud800', 'x'.repeat(256), '€'.repeat(86), 5 as unknown as string]) {
+      await invalid(sessions.update(name(), { title: 'x', ...fields }), `patch.${path}`)
+      assert.deepEqual(await sessions.get(name()), before)
+      assert.equal(await sessions.get(name('new')), undefined)
+    },
+  ),
+
+  ...eachInput(
+    ['', '\0', '\ud800', 'x'.repeat(256), '€'.repeat(86), 5 as unknown as string],
+    (id) => `every call rejects the id ${shown(id)}`,
+    async (id, { storage: { sessions }, name }) => {
       await invalid(sessions.create({ id }), 'session.id')
       await invalid(sessions.get(id), 'id')
       await invalid(sessions.summary(id), 'id')
@@ -218,23 +229,34 @@ export const sessionCases: Cases = {
       await invalid(sessions.fork(id), 'id')
       await invalid(sessions.fork(name(), { id }), 'options.id')
       await invalid(sessions.list({ ownerId: id }), 'options.ownerId')
-    }
+    },
+  ),
+
+  async 'create() and mergeMetadata() reject unknown fields and values that are not JSON'({ storage, name }) {
+    const { sessions } = storage
+    const before = await sessions.create({ id: name(), metadata: { a: 1 } })
     await invalid(sessions.create({ id: name('new'), unknown: 1 } as object), 'session.unknown')
     await invalid(sessions.mergeMetadata(name(), { deep: [{ x: () => {} }] }), 'patch.deep.0.x')
-    for (const version of [0, 1.5, 2 ** 53, Number.NaN]) {
-      await invalid(sessions.update(name(), { title: 'x' }, { ifVersion: version }), 'options.ifVersion')
-    }
-    for (const limit of [0, -1, 1.5, 1001, 2 ** 53]) await invalid(sessions.list({ limit }), 'options.limit')
-    for (const throughSeq of [-1, 0.5, 2 ** 53]) {
-      await invalid(sessions.fork(name(), { throughSeq }), 'options.throughSeq')
-    }
-    await badCursors((cursor) => sessions.list({ cursor }))
     assert.deepEqual(await sessions.get(name()), before)
     assert.equal(await sessions.get(name('new')), undefined)
-    const longest = ['x'.repeat(255), 'ü'.repeat(127), '🗝'.repeat(63)]
-    for (const id of longest) {
-      await sessions.create({ id })
-      assert.equal(await sessions.delete(id), true)
+  },
+
+  async 'update(), list() and fork() reject numbers out of range'({ storage: { sessions }, name }) {
+    const before = await sessions.create({ id: name() })
+    for (const ifVersion of [0, 1.5, 2 ** 53, Number.NaN]) {
+      const call = sessions.update(name(), { title: 'x' }, { ifVersion })
+      await invalid(call, 'options.ifVersion', `ifVersion ${ifVersion}`)
     }
+    for (const limit of [0, -1, 1.5, 1001, 2 ** 53]) {
+      await invalid(sessions.list({ limit }), 'options.limit', `limit ${limit}`)
+    }
+    for (const throughSeq of [-1, 0.5, 2 ** 53]) {
+      await invalid(sessions.fork(name(), { throughSeq }), 'options.throughSeq', `throughSeq ${throughSeq}`)
+    }
+    assert.deepEqual(await sessions.get(name()), before)
+  },
+
+  async 'list() rejects cursors that it did not return'({ storage: { sessions } }) {
+    await badCursors((cursor) => sessions.list({ cursor }))
   },
 }

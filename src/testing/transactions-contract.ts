@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import type { StorageTransaction } from '../storage-types.ts'
-import { type Cases, invalid, refused, signal, times } from './contract.ts'
+import { type Cases, eachInput, invalid, refused, shown, signal, times } from './contract.ts'
 
 const boom = new Error('of the program')
 
-/** `storage.transaction`, and what others see of it. */
+/** `storage.transaction`, and what other callers see of it. */
 export const transactionCases: Cases = {
-  async 'commit what was done in every repository, and give the result'({ storage, name }) {
+  async 'transaction() commits its writes and returns the result of the body'({ storage, name }) {
     const result = await storage.transaction(async (tx) => {
       await tx.sessions.create({ id: name(), title: 'a' })
       await tx.messages.append(name(), { id: 'm', role: 'user', content: 'x' })
@@ -22,7 +22,7 @@ export const transactionCases: Cases = {
     assert.deepEqual(await storage.lists.range(name(), 0, 10), [1, 2])
   },
 
-  async 'undo everything when the body fails'({ storage, name }) {
+  async 'transaction() rolls everything back if the body throws'({ storage, name }) {
     await storage.messages.append(name('old'), { id: 'm', role: 'user', content: 'kept' })
     const failing = storage.transaction(async (tx) => {
       await tx.sessions.create({ id: name() })
@@ -41,7 +41,7 @@ export const transactionCases: Cases = {
     assert.equal(await storage.lists.length(name()), 0)
   },
 
-  async 'go on after a refused call, which changed nothing'({ storage, name }) {
+  async 'transaction() goes on after a call that was rejected and changed nothing'({ storage, name }) {
     await storage.sessions.create({ id: name() })
     await storage.transaction(async (tx) => {
       await refused(tx.sessions.create({ id: name() }), 'ALREADY_EXISTS')
@@ -54,19 +54,20 @@ export const transactionCases: Cases = {
     assert.equal(await storage.kv.get(name()), 'after')
   },
 
-  async 'refuse what is no function'({ storage, name }) {
-    for (const body of [undefined, null, Promise.resolve()]) {
+  ...eachInput<unknown>(
+    [undefined, null, Promise.resolve()],
+    (body) => `transaction() rejects the body ${shown(body)}`,
+    async (body, { storage, name }) => {
       await invalid(storage.transaction(body as never), 'body')
-      const nested = storage.transaction(async (tx) => {
+      await storage.transaction(async (tx) => {
         await tx.kv.set(name(), 1)
         await invalid(tx.transaction(body as never), 'body')
       })
-      await nested
-    }
-    assert.equal(await storage.kv.get(name()), 1)
-  },
+      assert.equal(await storage.kv.get(name()), 1)
+    },
+  ),
 
-  async 'leave the writes of others alone when they are undone'({ storage, name }) {
+  async 'transaction() rolls back no write of other callers'({ storage, name }) {
     const [inside, go] = [signal(), signal()]
     const failing = storage.transaction(async (tx) => {
       await tx.kv.set(name('inside'), 1)
@@ -90,7 +91,7 @@ export const transactionCases: Cases = {
     assert.equal(await storage.kv.get(name('inside')), undefined)
   },
 
-  async 'show nothing to others before they are done'({ storage, name }) {
+  async 'transaction() shows other callers nothing before the commit'({ storage, name }) {
     await storage.kv.set(name('changed'), 'before')
     const [inside, go] = [signal(), signal()]
     const failing = storage.transaction(async (tx) => {
@@ -113,7 +114,7 @@ export const transactionCases: Cases = {
     assert.deepEqual(await outside, ['before', 'before', undefined, []])
   },
 
-  async 'nested, undo their own part alone'({ storage, name }) {
+  async 'transaction() rolls back only the nested transaction that failed'({ storage, name }) {
     await storage.transaction(async (tx) => {
       await tx.kv.set(name('outer'), 1)
       const failing = tx.transaction(async (nested) => {
@@ -131,7 +132,7 @@ export const transactionCases: Cases = {
     assert.equal(await storage.kv.get(name('outer')), 1)
   },
 
-  async 'nested, are undone with the one around them'({ storage, name }) {
+  async 'transaction() rolls its nested transactions back as well'({ storage, name }) {
     const failing = storage.transaction(async (tx) => {
       await tx.transaction((nested) => nested.transaction((deeper) => deeper.kv.set(name(), 1)))
       assert.equal(await tx.kv.get(name()), 1)
@@ -141,7 +142,7 @@ export const transactionCases: Cases = {
     assert.equal(await storage.kv.get(name()), undefined)
   },
 
-  async 'nested in parallel, follow each other'({ storage, name }) {
+  async 'transaction() runs parallel nested transactions one after the other'({ storage, name }) {
     await storage.transaction(async (tx) => {
       const settled = await Promise.allSettled([
         ...times(8, (i) =>
@@ -167,7 +168,7 @@ export const transactionCases: Cases = {
     assert.deepEqual((await storage.sessions.get(name()))?.metadata, { a: 1, b: 2 })
   },
 
-  async 'refuse the storage, which would wait for them'({ storage, name }) {
+  async 'transaction() rejects calls of the storage, which would wait for it'({ storage, name }) {
     await storage.transaction(async (tx) => {
       await refused(storage.kv.get(name()), 'TRANSACTION_MISUSE')
       await refused(storage.kv.set(name(), 1), 'TRANSACTION_MISUSE')
@@ -196,9 +197,9 @@ export const transactionCases: Cases = {
     assert.deepEqual((await storage.kv.keys({ prefix: name() })).items, [name('fine'), name('fine too')])
   },
 
-  async 'cannot be used after their end'({ storage, name }) {
+  async 'transaction() rejects calls of a tx that has ended'({ storage, name }) {
     let ended: StorageTransaction | undefined
-    let undone: StorageTransaction | undefined
+    let rolledBack: StorageTransaction | undefined
     let nestedEnded: StorageTransaction | undefined
     await storage.transaction(async (tx) => {
       ended = tx
@@ -209,11 +210,11 @@ export const transactionCases: Cases = {
       await refused(nestedEnded.kv.set(name(), 1), 'TRANSACTION_MISUSE')
     })
     const failing = storage.transaction(async (tx) => {
-      undone = tx
+      rolledBack = tx
       throw boom
     })
     await assert.rejects(failing, boom)
-    for (const tx of [ended, undone, nestedEnded]) {
+    for (const tx of [ended, rolledBack, nestedEnded]) {
       assert.ok(tx)
       await refused(tx.kv.get(name()), 'TRANSACTION_MISUSE')
       await refused(tx.kv.set(name(), 1), 'TRANSACTION_MISUSE')
@@ -226,7 +227,7 @@ export const transactionCases: Cases = {
     assert.equal(await storage.kv.get(name()), undefined)
   },
 
-  async 'include the nested ones that nobody waited for'({ storage, name }) {
+  async 'transaction() waits for nested transactions that its body did not await'({ storage, name }) {
     const begun: Promise<unknown>[] = []
     await storage.transaction(async (tx) => {
       begun.push(
@@ -243,7 +244,7 @@ export const transactionCases: Cases = {
       begun.push(
         tx.transaction(async (nested) => {
           await new Promise(setImmediate)
-          await nested.kv.set(name('undone'), 1)
+          await nested.kv.set(name('rolled back'), 1)
         }),
       )
       throw boom
@@ -251,11 +252,11 @@ export const transactionCases: Cases = {
     const others = times(5, (i) => storage.transaction((tx) => tx.kv.set(name(`other${i}`), 1)))
     await assert.rejects(failing, boom)
     await Promise.all([...begun, ...others])
-    assert.equal(await storage.kv.get(name('undone')), undefined)
+    assert.equal(await storage.kv.get(name('rolled back')), undefined)
     assert.equal((await storage.kv.keys({ prefix: name('other') })).items.length, 5)
   },
 
-  async 'run 64 at once to their end'({ storage, name }) {
+  async 'transaction() completes when 64 run at once'({ storage, name }) {
     await Promise.all(
       times(64, (i) =>
         storage.transaction(async (tx) => {
