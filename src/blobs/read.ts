@@ -3,7 +3,6 @@ import { Readable } from 'node:stream'
 import { StorageError } from '../errors.ts'
 import { invalidInput } from '../validation/input.ts'
 import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes/backend.ts'
-import { buffersDropped } from './dropped-buffers.ts'
 
 /** Bytes from `start` to `end`, both included and counted from 0, as in `fs.createReadStream` and HTTP ranges. */
 export interface ByteRange {
@@ -45,7 +44,6 @@ async function* checkedChunks(bytes: BytesBackend, content: Content, start: numb
       running?.update(chunk)
       if (at === size && running && running.digest('hex') !== hash) throw blobCorrupted(hash, 'they have another hash')
       yield chunk
-      if (!into) buffersDropped(chunk.length)
     }
   } catch (error) {
     const damaged = error instanceof StorageError && error.code === 'BLOB_CORRUPTED'

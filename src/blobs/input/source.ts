@@ -5,7 +5,6 @@ import { types } from 'node:util'
 import { StorageError } from '../../errors.ts'
 import { invalidInput } from '../../validation/input.ts'
 import { CHUNK_BYTES } from '../bytes/backend.ts'
-import { buffersDropped } from '../dropped-buffers.ts'
 import { decodeBase64, parseDataUri } from './data-uri.ts'
 import { isMimeType } from './mime.ts'
 
@@ -114,7 +113,6 @@ async function* bytesOnly(source: AsyncIterable<unknown>): AsyncGenerator<Uint8A
         throw invalidInput([{ path: 'input', message: `must yield bytes (Uint8Array), not ${typeof chunk}` }])
       }
       yield chunk
-      buffersDropped(chunk.length)
     }
   } catch (cause) {
     if (cause instanceof StorageError) throw cause

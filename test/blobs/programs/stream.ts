@@ -1,6 +1,6 @@
 /**
- * Moves a blob of so many MiB through a process that has done nothing before, and says by how much the peak of its
- * resident memory was above what it took at rest: `stream.ts <directory> <MiB> <how> [reference]`.
+ * Moves a blob of `<MiB>` through a process that has done nothing before, and prints by how much the peak of its
+ * resident memory exceeds its idle memory: `stream.ts <directory> <MiB> <how> [reference]`.
  */
 import { randomFillSync } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -27,7 +27,7 @@ async function* generate() {
   for (let i = 0; i < Number(mebibytes) * 16; i += 1) yield randomFillSync(chunk, 0, 16)
 }
 
-/** Takes its time with each chunk. */
+/** Waits for a turn of the event loop before it accepts the next chunk. */
 const sink = () => new Writable({ write: (_chunk, _encoding, done) => void setImmediate(done) })
 
 const ways: Record<string, () => Promise<unknown>> = {
@@ -39,7 +39,6 @@ const ways: Record<string, () => Promise<unknown>> = {
     for await (const _ of await storage.blobs.stream(reference));
   },
   'out: whole': () => storage.blobs.bytes(reference),
-  'read by hand': () => pipeline(createReadStream(path), sink()),
 }
 
 await sleep(200)
