@@ -1,14 +1,10 @@
-import { execFile } from 'node:child_process'
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
 import { openStorage, type Repositories, type Storage } from 'holdfast'
 import { expect, it } from 'vitest'
 import { startLink } from '../database/link.ts'
-import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { freshPostgres } from '../setup/databases.ts'
+import { blocks, pageText, runProgram } from './pages.ts'
 
-const root = resolve(import.meta.dirname, '../..')
-const page = readFileSync(join(root, 'docs/repositories.md'), 'utf8')
+const page = 'docs/repositories.md'
 const silent = { maintenance: false, logger: { info() {}, warn() {}, error() {} } }
 
 const repositories = [
@@ -28,22 +24,19 @@ const repositories = [
 ] as const satisfies (keyof Repositories)[]
 
 it('the examples run one after the other and print what they say', async () => {
-  const [first = '', ...rest] = Array.from(page.matchAll(/^```ts\n(.*?)^```/gms), ([, code = '']) => code)
+  const [first = '', ...rest] = blocks(page, 'ts').map(({ code }) => code)
   const program = [first, ...rest.map((code) => `{\n${code}}\n`)].join('')
-  const directory = freshDirectory()
-  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
-  writeFileSync(join(directory, 'package.json'), '{"type": "module"}')
-  writeFileSync(join(directory, 'example.ts'), program)
-  const env = { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') }
-  const run = promisify(execFile)(process.execPath, ['--import', 'tsx', 'example.ts'], { cwd: directory, env })
   const said = Array.from(program.matchAll(/console\.log\(.*\) \/\/ (.+)$/gm), ([, text = '']) => text.split(', then '))
-  expect((await run).stdout.trimEnd().split('\n')).toEqual(said.flat())
+  expect((await runProgram(program)).trimEnd().split('\n')).toEqual(said.flat())
   expect(said.length).toBeGreaterThanOrEqual(repositories.length)
 })
 
 /** The rows of the tables: each call, and how many trips it takes. */
 const documented = new Map(
-  Array.from(page.matchAll(/^\| `(\w+\.\w+)\(.*\| (\d)[^|]*\|$/gm), ([, call = '', trips]) => [call, Number(trips)]),
+  Array.from(pageText(page).matchAll(/^\| `(\w+\.\w+)\(.*\| (\d)[^|]*\|$/gm), ([, call = '', trips]) => [
+    call,
+    Number(trips),
+  ]),
 )
 
 it('every call is there, and no other', async () => {
