@@ -1,27 +1,48 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { inspect } from 'node:util'
+import type { PutBlobOptions } from '../blobs/blobs.ts'
 import type { BlobInput } from '../blobs/input/source.ts'
+import { blobTransactionCases } from './blob-transactions-contract.ts'
 import {
   allPages,
   type Cases,
   type ContractCase,
   contractCases,
+  eachInput,
   invalid,
   type OpenStorage,
   refused,
+  shown,
   times,
 } from './contract.ts'
 
 const DAY = 86_400
+const ABSENT = '0'.repeat(32)
 
-/** What `storage.blobs` must do, whatever the blob store and the database are; as `repositoryContract`. */
+/**
+ * Returns what `storage.blobs` must do, on every blob store and database, as cases for any test runner. Each case calls
+ * `open` once and closes the storage. The storages may share one database and blob store. Run one case at a time: cases
+ * advance their clocks and compare statistics.
+ *
+ * @example
+ * ```ts
+ * import { openStorage } from 'holdfast'
+ * import { blobsContract } from 'holdfast/testing'
+ * for (const { name, run } of blobsContract((options) => openStorage({}, options))) {
+ *   if (name.startsWith('blobs.delete()')) await run() // in a test runner: it(name, run)
+ * }
+ * ```
+ */
 export function blobsContract(open: OpenStorage): ContractCase[] {
-  return contractCases(open, { blobs: blobCases, 'blobs in transactions': transactionCases })
+  return contractCases(open, { blobs: blobCases, 'tx.blobs': blobTransactionCases })
 }
 
+const PNG = Buffer.from('89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de', 'hex')
+
 const blobCases: Cases = {
-  async 'gives back what was put, in every form'({ storage: { blobs }, name, clock }) {
+  async 'put() stores bytes that every read returns unchanged'({ storage: { blobs }, name, clock }) {
     const data = Buffer.concat([Buffer.from(`${name()} ü\0`), randomBytes(700_000)])
     const put = await blobs.put(data, { name: 'a.bin', source: name(), metadata: { n: 1 } })
     assert.match(put.id, /^[0-9a-f]{32}$/)
@@ -39,7 +60,7 @@ const blobCases: Cases = {
     }
   },
 
-  async 'takes bytes, streams, iterables, Blobs, base64 and data URIs'({ storage: { blobs }, name }) {
+  async 'put() stores one content when the same bytes come in every form of input'({ storage: { blobs }, name }) {
     const data = Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg">${name()}</svg>`)
     async function* iterable() {
       for (const byte of data) yield Uint8Array.of(byte)
@@ -67,74 +88,96 @@ const blobCases: Cases = {
     assert.ok((await blobs.bytes(String(first?.id))).equals(data), 'a record must not lose its bytes to another')
   },
 
-  async 'tells the type by the bytes, then by the name, unless it is given'({ storage: { blobs } }) {
-    const png = Buffer.from('89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de', 'hex')
+  async 'put() takes the MIME type from the options, then from the bytes, then from the name'({ storage: { blobs } }) {
     const type = async (...args: Parameters<typeof blobs.put>) => (await blobs.put(...args)).mimeType
-    assert.equal(await type(png, { name: 'misleading.txt' }), 'image/png')
+    assert.equal(await type(PNG, { name: 'misleading.txt' }), 'image/png')
     assert.equal(await type(Buffer.from('# Hi'), { name: 'notes.md' }), 'text/markdown')
-    assert.equal(await type(png, { mimeType: 'application/x-own' }), 'application/x-own')
-    await invalid(blobs.put(png, { mimeType: 'no type' }), 'options.mimeType')
+    assert.equal(await type(PNG, { mimeType: 'application/x-own' }), 'application/x-own')
   },
 
-  async 'refuses what is no input, and changes nothing'({ storage: { blobs } }) {
+  ...eachInput<readonly [input: unknown, path: string]>(
+    [
+      ...['text', '/etc/passwd', 1, null, undefined, {}, { base64: 1 }, []].map((input) => [input, 'input'] as const),
+      [{ base64: '?' }, 'input.base64'],
+      [{ dataUri: 'data:' }, 'input.dataUri'],
+      [{ dataUri: 'data:text,x' }, 'input.dataUri'],
+      [{ dataUri: 'data:;base64,?' }, 'input.dataUri'],
+      [{ path: '' }, 'input.path'],
+      [{ path: '/' }, 'input.path'],
+      [{ path: '/no/such/file' }, 'input.path'],
+    ],
+    ([input]) => `put() rejects ${shown(input)} and stores nothing`,
+    async ([input, path], { storage: { blobs } }) => {
+      const before = await blobs.stats()
+      await invalid(blobs.put(input as BlobInput), path) // not as the type says
+      assert.deepEqual(await blobs.stats(), before)
+    },
+  ),
+
+  async 'put() rejects streams that it cannot read, and stores nothing'({ storage: { blobs } }) {
     const before = await blobs.stats()
-    const wrong: unknown[] = ['text', '/etc/passwd', 1, null, undefined, {}, { base64: 1 }, []]
-    for (const input of wrong) await invalid(blobs.put(input as BlobInput), 'input') // not as the types have it
-    await invalid(blobs.put({ base64: '?' }), 'input.base64')
-    for (const dataUri of ['data:', 'data:text,x', 'data:;base64,?']) {
-      await invalid(blobs.put({ dataUri }), 'input.dataUri')
-    }
-    for (const path of ['', '/', '/no/such/file']) await invalid(blobs.put({ path }), 'input.path')
-    await invalid(blobs.put(Buffer.from('x'), { name: 'a\0b' }), 'options.name')
-    await invalid(blobs.put(Buffer.from('x'), { metadata: { at: new Date() } }), 'options.metadata.at')
     await invalid(blobs.put(Readable.from(['a string'])), 'input')
     await invalid(blobs.put(Readable.from([]).destroy()), 'input')
     assert.deepEqual(await blobs.stats(), before)
   },
 
-  async 'reads ranges as HTTP counts them'({ storage: { blobs } }) {
-    const data = randomBytes(600_000)
-    const { id } = await blobs.put(data)
-    const ranges: [start: number | undefined, end: number | undefined][] = [
+  ...eachInput<[options: PutBlobOptions, path: string]>(
+    [
+      [{ mimeType: 'no type' }, 'options.mimeType'],
+      [{ name: 'a\0b' }, 'options.name'],
+      [{ metadata: { at: new Date(0) } }, 'options.metadata.at'],
+    ],
+    ([options]) => `put() rejects the options ${shown(options)} and stores nothing`,
+    async ([options, path], { storage: { blobs } }) => {
+      const before = await blobs.stats()
+      await invalid(blobs.put(PNG, options), path)
+      assert.deepEqual(await blobs.stats(), before)
+    },
+  ),
+
+  ...eachInput<[start: number | undefined, end: number | undefined]>(
+    [
       [0, 0],
       [undefined, 9],
       [262_143, 262_144],
       [599_999, undefined],
       [100, 10_000_000],
       [600_000, undefined],
-    ]
-    for (const [start, end] of ranges) {
+    ],
+    ([start, end]) => `stream() returns the range from ${start ?? 'the first byte'} to ${end ?? 'the last byte'}`,
+    async ([start, end], { storage: { blobs } }) => {
+      const data = randomBytes(600_000)
+      const { id } = await blobs.put(data)
       const expected = data.subarray(start ?? 0, (end ?? data.length) + 1)
-      assert.ok((await read(await blobs.stream(id, { start, end }))).equals(expected), `${start} to ${end}`)
-    }
+      assert.ok((await read(await blobs.stream(id, { start, end }))).equals(expected))
+    },
+  ),
+
+  async 'stream() rejects a range that begins before the first byte or ends before its start'({ storage: { blobs } }) {
+    const { id } = await blobs.put(PNG)
     await invalid(blobs.stream(id, { start: -1 }), 'range.start')
     await invalid(blobs.stream(id, { start: 2, end: 1 }), 'range')
   },
 
-  async 'takes nothing but references, and finds only what is there'({ storage: { blobs } }) {
-    const absent = '0'.repeat(32)
-    assert.equal(await blobs.get(absent), undefined)
-    assert.equal(await blobs.exists(`blob:${absent}`), false)
-    assert.equal(await blobs.delete(absent), false)
-    for (const call of [blobs.bytes(absent), blobs.text(absent), blobs.stream(absent), blobs.path(absent)]) {
+  async 'get(), exists() and delete() resolve if there is no such blob, and reads reject'({ storage: { blobs } }) {
+    assert.equal(await blobs.get(ABSENT), undefined)
+    assert.equal(await blobs.exists(`blob:${ABSENT}`), false)
+    assert.equal(await blobs.delete(ABSENT), false)
+    for (const call of [blobs.bytes(ABSENT), blobs.text(ABSENT), blobs.stream(ABSENT), blobs.path(ABSENT)]) {
       await refused(call, 'BLOB_NOT_FOUND')
-    }
-    const hostile = [
-      '',
-      '../../etc/passwd',
-      '/etc/passwd',
-      'file:///etc/passwd',
-      `${absent}\0`,
-      'A'.repeat(32),
-      'blob:',
-    ]
-    for (const reference of hostile) {
-      const methods = ['get', 'bytes', 'stream', 'path', 'fileUrl', 'exists', 'delete'] as const
-      for (const method of methods) await refused(blobs[method](reference), 'BLOB_REFERENCE_INVALID')
     }
   },
 
-  async 'a deleted blob is gone, and its bytes are no longer counted'({ storage: { blobs } }) {
+  ...eachInput(
+    ['', '../../etc/passwd', '/etc/passwd', 'file:///etc/passwd', `${ABSENT}\0`, 'A'.repeat(32), 'blob:'],
+    (reference) => `every call rejects the reference ${inspect(reference)}`,
+    async (reference, { storage: { blobs } }) => {
+      const methods = ['get', 'bytes', 'stream', 'path', 'fileUrl', 'exists', 'delete'] as const
+      for (const method of methods) await refused(blobs[method](reference), 'BLOB_REFERENCE_INVALID')
+    },
+  ),
+
+  async 'delete() removes a blob, and stats() no longer counts its bytes'({ storage: { blobs } }) {
     const before = await blobs.stats()
     const data = randomBytes(10_000)
     const [one, two] = [await blobs.put(data), await blobs.put(data)]
@@ -149,15 +192,15 @@ const blobCases: Cases = {
     await refused(blobs.bytes(two.id), 'BLOB_NOT_FOUND')
   },
 
-  async 'lists by source, the newest first, in pages'({ storage: { blobs }, name, clock }) {
+  async 'list() returns the blobs of a source, newest first'({ storage: { blobs }, name, clock }) {
     const ids: string[] = []
     for (let i = 0; i < 7; i++) {
-      if (i % 2 === 0) clock.advance(1) // the others are ties
+      if (i % 2 === 0) clock.advance(1) // so that the others have equal times
       ids.push((await blobs.put(Buffer.from(`${i}`), { source: name() })).id)
       await blobs.put(Buffer.from(`${i}`), { source: name('other') })
     }
     const listed = await allPages((page) => blobs.list({ ...page, source: name() }), 2)
-    assert.deepEqual(listed.map(({ id }) => id).sort(), [...ids].sort(), 'each is in one page')
+    assert.deepEqual(listed.map(({ id }) => id).sort(), [...ids].sort(), 'each blob is in one page')
     const order = listed.map(({ createdAt }) => createdAt.getTime())
     assert.deepEqual(
       order,
@@ -171,7 +214,10 @@ const blobCases: Cases = {
       )
   },
 
-  async 'hides what has expired, and removes it'({ storage: { blobs, maintain }, clock }) {
+  async 'get(), list() and reads do not return a blob that has expired, and maintain() removes it'({
+    storage: { blobs, maintain },
+    clock,
+  }) {
     const before = await blobs.stats()
     const { id } = await blobs.put(randomBytes(100), { expiresAt: clock.after(60), source: 'expiring' })
     clock.advance(59.999)
@@ -188,8 +234,12 @@ const blobCases: Cases = {
     assert.deepEqual(await blobs.stats(), before)
   },
 
-  async 'cleans up what has not been used for so long, and counts it before'({ storage: { blobs }, name, clock }) {
-    await blobs.cleanup({ olderThan: clock.after(DAY) }) // what others left
+  async 'cleanup() removes the blobs that were last used before a time, and counts them if dryRun is set'({
+    storage: { blobs },
+    name,
+    clock,
+  }) {
+    await blobs.cleanup({ olderThan: clock.after(DAY) }) // removes the blobs of other cases
     const [old, read, stored] = await Promise.all(times(3, (i) => blobs.put(Buffer.from(name(`${i}`)))))
     assert.ok(old && read && stored)
     clock.advance(10 * DAY)
@@ -205,7 +255,7 @@ const blobCases: Cases = {
     for (const { id } of [read, stored, again]) assert.equal((await blobs.bytes(id)).length > 0, true)
   },
 
-  async 'many at once neither mix nor miscount'({ storage: { blobs } }) {
+  async 'put(), bytes() and delete() keep blobs apart when 48 calls run at once'({ storage: { blobs } }) {
     const before = await blobs.stats()
     const all = times(24, (i) => Buffer.alloc(i * 1000 + 1, randomBytes(32)))
     const records = await Promise.all([...all, ...all].map((data) => blobs.put(data)))
@@ -215,7 +265,7 @@ const blobCases: Cases = {
     assert.deepEqual(await blobs.stats(), before)
   },
 
-  async 'verify finds nothing wrong, and says what it looked at'({ storage: { blobs } }) {
+  async 'verify() reports every step and finds nothing when the store is intact'({ storage: { blobs } }) {
     await blobs.put(randomBytes(1000))
     const seen = new Set<string>()
     const report = await blobs.verify({ repair: true, onProgress: ({ step }) => seen.add(step) })
@@ -226,79 +276,6 @@ const blobCases: Cases = {
     )
     for (const { found, repaired, items } of report.steps) assert.deepEqual([found, repaired, items], [0, 0, []])
     assert.ok(seen.has('damaged') && seen.has('usage'))
-  },
-}
-
-const transactionCases: Cases = {
-  async 'what is put is there inside, and after the commit outside'({ storage }) {
-    const data = randomBytes(1000)
-    const { id } = await storage.transaction(async (tx) => {
-      const record = await tx.blobs.put(data)
-      assert.ok((await tx.blobs.bytes(record.id)).equals(data))
-      assert.deepEqual(await tx.blobs.get(record.id), record)
-      return record
-    })
-    assert.ok((await storage.blobs.bytes(id)).equals(data))
-  },
-
-  async 'a rollback leaves neither record nor bytes'({ storage }) {
-    const before = await storage.blobs.stats()
-    const undone = storage.transaction(async (tx) => {
-      const { id } = await tx.blobs.put(randomBytes(1000))
-      await tx.transaction((inner) => inner.blobs.put(randomBytes(1000)))
-      throw new Error(id)
-    })
-    const id = await undone.catch((error: Error) => error.message)
-    assert.equal(await storage.blobs.exists(String(id)), false)
-    assert.deepEqual(await storage.blobs.stats(), before)
-    assert.equal((await storage.blobs.verify()).ok, true)
-  },
-
-  async 'a savepoint undoes its own alone'({ storage }) {
-    const [kept, shared] = [randomBytes(1000), randomBytes(1000)]
-    const { id } = await storage.transaction(async (tx) => {
-      const failing = tx.transaction(async (inner) => {
-        await inner.blobs.put(shared)
-        await inner.blobs.put(randomBytes(1000))
-        throw new Error('of the program')
-      })
-      await assert.rejects(failing, /of the program/)
-      await tx.blobs.put(shared)
-      return tx.blobs.put(kept)
-    })
-    assert.ok((await storage.blobs.bytes(id)).equals(kept))
-    assert.equal((await storage.blobs.verify()).ok, true)
-  },
-
-  async 'a delete that is rolled back has lost nothing'({ storage }) {
-    const data = randomBytes(1000)
-    const { id } = await storage.blobs.put(data)
-    const deleting = (end: () => void) =>
-      storage.transaction(async (tx) => {
-        assert.equal(await tx.blobs.delete(id), true)
-        assert.equal(await tx.blobs.exists(id), false)
-        end()
-      })
-    await assert.rejects(
-      deleting(() => {
-        throw new Error('of the program')
-      }),
-    )
-    assert.ok((await storage.blobs.bytes(id)).equals(data))
-    const before = await storage.blobs.stats()
-    await deleting(() => {})
-    const { contents, bytes } = await storage.blobs.stats()
-    assert.deepEqual([contents, bytes], [before.contents - 1, before.bytes - 1000])
-  },
-
-  async 'inside a transaction the storage’s own blobs are misuse, and so is tidying up'({ storage }) {
-    await storage.transaction(async (tx) => {
-      await tx.blobs.put(randomBytes(10))
-      await refused(storage.blobs.put(randomBytes(10)), 'TRANSACTION_MISUSE')
-      await refused(storage.blobs.list(), 'TRANSACTION_MISUSE')
-      await refused(tx.blobs.cleanup(), 'TRANSACTION_MISUSE')
-      await refused(tx.blobs.verify(), 'TRANSACTION_MISUSE')
-    })
   },
 }
 

@@ -1,34 +1,43 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
+import { inspect } from 'node:util'
 import type { BytesBackend, Content, Staged } from '../blobs/bytes/backend.ts'
-import type { ContractCase } from './contract.ts'
+import { type ContractCase, eachInput } from './contract.ts'
 
 const CHUNK = 128 * 1024
+/** The size of the object that ranges are read from. */
+const RANGE_OBJECT = 2 * CHUNK + 100
+const HASH = createHash('sha256').update('x').digest('hex')
 const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
 
 /**
- * What every backend for the bytes of blobs must do, as cases for any test runner. `open` gives an empty backend; each
- * case calls it once.
+ * Returns what every backend for the bytes of blobs must do, as cases for any test runner. Each case calls `open` once and
+ * expects an empty backend.
  *
+ * @example
  * ```ts
- * for (const { name, run } of bytesContract(() => MyBytes.open(newBucket()))) test(name, run)
+ * import { type BytesBackend, bytesContract } from 'holdfast/testing'
+ * const casesFor = (open: () => Promise<BytesBackend>) => bytesContract(open)
+ * // in a test runner: for (const { name, run } of casesFor(() => MyBytes.open(newBucket()))) test(name, run)
  * ```
  */
 export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[] {
   const cases: Record<string, (bytes: BytesBackend) => Promise<void>> = {
-    'gives back what was committed, at every size around a chunk': async (bytes) => {
-      for (const size of [0, 1, 4095, 4096, 4097, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]) {
+    ...eachInput<number, BytesBackend>(
+      [0, 1, 4095, 4096, 4097, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7],
+      (size) => `open() returns the ${size} bytes that were committed`,
+      async (size, bytes) => {
         const data = randomBytes(size)
         const staged = await put(bytes, [data])
         assert.equal(staged.size, size)
         assert.equal(staged.hash, sha256(data))
         assert.deepEqual(Buffer.from(staged.head), data.subarray(0, 4096))
         assert.equal(await bytes.size(staged.hash), size)
-        assert.ok((await read(bytes, staged)).equals(data), `${size} bytes came back different`)
-      }
-    },
+        assert.ok((await read(bytes, staged)).equals(data))
+      },
+    ),
 
-    'takes chunks of any size, and a source that reuses its buffer': async (bytes) => {
+    'stage() accepts chunks of any size and a source that reuses its buffer': async (bytes) => {
       const data = randomBytes(2 * CHUNK + 12_345)
       const reused = Buffer.alloc(CHUNK + 1)
       async function* source() {
@@ -45,7 +54,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.ok((await read(bytes, staged)).equals(data))
     },
 
-    'keeps its own copy, and gives copies away': async (bytes) => {
+    'open() returns copies: neither the source nor a reader changes an object': async (bytes) => {
       const data = randomBytes(5000)
       const before = Buffer.from(data)
       const content = await put(bytes, [data])
@@ -55,7 +64,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.ok((await read(bytes, content)).equals(before))
     },
 
-    'chunks are the reader’s to keep': async (bytes) => {
+    'open() does not reuse the chunks that it has yielded': async (bytes) => {
       const data = randomBytes(5 * CHUNK + 1)
       const content = await put(bytes, [data])
       const kept: Uint8Array[] = []
@@ -63,7 +72,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.ok(Buffer.concat(kept).equals(data))
     },
 
-    'shows nothing before it is committed, and nothing after it is discarded': async (bytes) => {
+    'open(), size() and list() show nothing before commit() and after discard()': async (bytes) => {
       const staged = await bytes.stage(from([Buffer.from('secret')]), NO_LIMIT)
       assert.equal(await bytes.size(staged.hash), undefined)
       await assert.rejects(read(bytes, staged), { code: 'BLOB_NOT_FOUND' })
@@ -75,7 +84,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       await assertNothingStaged(bytes)
     },
 
-    'commit is safe to repeat, and discard does nothing after it': async (bytes) => {
+    'commit() may be repeated, and discard() does nothing after it': async (bytes) => {
       const staged = await bytes.stage(from([Buffer.from('twice')]), NO_LIMIT)
       await staged.commit()
       await staged.commit()
@@ -84,7 +93,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       await assertNothingStaged(bytes)
     },
 
-    'the same content is one object, however many put it at once': async (bytes) => {
+    'commit() stores one object when 8 calls commit the same content at once': async (bytes) => {
       const data = randomBytes(10_000)
       const all = await Promise.all(Array.from({ length: 8 }, () => put(bytes, [data])))
       assert.deepEqual(await list(bytes), [{ hash: sha256(data), size: data.length }])
@@ -92,7 +101,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       await assertNothingStaged(bytes)
     },
 
-    'many at once do not mix': async (bytes) => {
+    'stage() keeps contents apart when 24 calls run at once': async (bytes) => {
       const all = Array.from({ length: 24 }, (_, i) => Buffer.alloc(i * 30_000 + 1, randomBytes(64)))
       const contents = await Promise.all(all.map((data) => put(bytes, [data.subarray(0, 9), data.subarray(9)])))
       const back = await Promise.all(contents.map((content) => read(bytes, content)))
@@ -101,7 +110,9 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       })
     },
 
-    'exactly maxBytes is allowed; one more is BLOB_TOO_LARGE, stops the source and leaves nothing': async (bytes) => {
+    'stage() rejects with BLOB_TOO_LARGE, stops the source and leaves nothing if it yields more than maxBytes': async (
+      bytes,
+    ) => {
       const data = randomBytes(CHUNK)
       const staged = await bytes.stage(from([data]), { maxBytes: CHUNK })
       await staged.discard()
@@ -120,20 +131,23 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       await assertNothingStaged(bytes)
     },
 
-    'an error of the source is thrown as it is and leaves nothing': async (bytes) => {
-      for (const before of [0, 10, CHUNK, 2 * CHUNK + 1]) {
+    ...eachInput<number, BytesBackend>(
+      [0, 10, CHUNK, 2 * CHUNK + 1],
+      (size) =>
+        `stage() rejects with the error of the source and leaves nothing if the source fails after ${size} bytes`,
+      async (size, bytes) => {
         const failure = new Error('the connection was lost')
         async function* failing() {
-          yield Buffer.alloc(before)
+          yield Buffer.alloc(size)
           throw failure
         }
         await assert.rejects(bytes.stage(failing(), NO_LIMIT), (error) => error === failure)
-      }
-      assert.deepEqual(await list(bytes), [])
-      await assertNothingStaged(bytes)
-    },
+        assert.deepEqual(await list(bytes), [])
+        await assertNothingStaged(bytes)
+      },
+    ),
 
-    'asks for the next chunk only when it has dealt with the one before': async (bytes) => {
+    'stage() asks for one chunk at a time': async (bytes) => {
       let asked = 0
       let open = 0
       const source: AsyncIterable<Uint8Array> = {
@@ -153,25 +167,26 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       await staged.discard()
     },
 
-    'reads from start up to end': async (bytes) => {
-      const data = randomBytes(2 * CHUNK + 100)
-      const content = await put(bytes, [data])
-      const spans: [number, number][] = [
+    ...eachInput<[start: number, end?: number], BytesBackend>(
+      [
         [0, 1],
-        [0, data.length],
+        [0, RANGE_OBJECT],
         [100, 100],
         [CHUNK - 1, CHUNK + 1],
         [1, 2 * CHUNK + 50],
-        [data.length - 1, data.length],
-        [data.length, data.length],
-      ]
-      for (const [start, end] of spans) {
-        assert.ok((await read(bytes, content, start, end)).equals(data.subarray(start, end)), `${start} to ${end}`)
-      }
-      assert.ok((await read(bytes, content, 7)).equals(data.subarray(7)))
-    },
+        [RANGE_OBJECT - 1, RANGE_OBJECT],
+        [RANGE_OBJECT, RANGE_OBJECT],
+        [7],
+      ],
+      ([start, end]) => `open() returns the bytes from ${start} up to ${end ?? 'the end'}`,
+      async ([start, end], bytes) => {
+        const data = randomBytes(RANGE_OBJECT)
+        const content = await put(bytes, [data])
+        assert.ok((await read(bytes, content, start, end)).equals(data.subarray(start, end)))
+      },
+    ),
 
-    'reads into a buffer that it is given': async (bytes) => {
+    'open() fills the buffer that it is given': async (bytes) => {
       const data = randomBytes(2 * CHUNK + 100)
       const content = await put(bytes, [data])
       const into = Buffer.alloc(2 * CHUNK)
@@ -184,7 +199,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.ok(into.equals(data.subarray(50, 50 + into.length)))
     },
 
-    'a reader may stop early': async (bytes) => {
+    'open() leaves nothing open when a reader stops early': async (bytes) => {
       const content = await put(bytes, [randomBytes(4 * CHUNK)])
       for await (const chunk of bytes.open(content)) {
         assert.ok(chunk.length > 0)
@@ -193,13 +208,13 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.equal(await bytes.remove(content.hash), true)
     },
 
-    'an object of another length is BLOB_CORRUPTED, whole and in part': async (bytes) => {
+    'open() rejects with BLOB_CORRUPTED if the object has another size than expected': async (bytes) => {
       const { hash } = await put(bytes, [Buffer.from('12345')])
       await assert.rejects(read(bytes, { hash, size: 6 }), { code: 'BLOB_CORRUPTED' })
       await assert.rejects(read(bytes, { hash, size: 4 }, 0, 2), { code: 'BLOB_CORRUPTED' })
     },
 
-    'what is not there is not found, and removed no more than once': async (bytes) => {
+    'remove() returns true once, and later calls do not find the object': async (bytes) => {
       const content = await put(bytes, [Buffer.from('here')])
       assert.equal(await bytes.remove(content.hash), true)
       assert.equal(await bytes.remove(content.hash), false)
@@ -210,19 +225,19 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.equal((await read(bytes, content)).toString(), 'here')
     },
 
-    'lists every object once': async (bytes) => {
+    'list() yields every object once': async (bytes) => {
       const contents = await Promise.all(Array.from({ length: 40 }, (_, i) => put(bytes, [Buffer.alloc(i, 'x')])))
       const expected = contents.map(({ hash, size }) => ({ hash, size }))
-      assert.deepEqual(sorted(await list(bytes)), sorted(expected))
+      assert.deepEqual((await list(bytes)).sort(byHash), expected.sort(byHash))
     },
 
-    'a sound object is not put into quarantine': async (bytes) => {
+    'quarantine() returns false and leaves an undamaged object in place': async (bytes) => {
       const content = await put(bytes, [Buffer.from('sound')])
       assert.equal(await bytes.quarantine(content.hash), false)
       assert.equal((await read(bytes, content)).toString(), 'sound')
     },
 
-    'sweeping leaves objects and what is younger alone': async (bytes) => {
+    'sweepStaged() leaves objects and younger staged contents alone': async (bytes) => {
       const content = await put(bytes, [Buffer.from('object')])
       const staged = await bytes.stage(from([Buffer.from('under way')]), NO_LIMIT)
       assert.equal(await bytes.sweepStaged(new Date(Date.now() - 60_000)), 0)
@@ -232,28 +247,20 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.equal((await read(bytes, content)).toString(), 'object')
     },
 
-    'nothing but a SHA-256 is taken for a hash': async (bytes) => {
-      const hash = sha256(Buffer.from('x'))
-      const hostile = [
-        '',
-        '../../etc/passwd',
-        '/etc/passwd',
-        `${hash}/..`,
-        hash.toUpperCase(),
-        `${hash}\0`,
-        `${hash}\n`,
-      ]
-      for (const bad of hostile) {
-        const refused = { code: 'INVALID_INPUT' }
-        await assert.rejects(read(bytes, { hash: bad, size: 1 }), refused)
-        await assert.rejects(async () => bytes.size(bad), refused)
-        await assert.rejects(async () => bytes.remove(bad), refused)
-        await assert.rejects(async () => bytes.quarantine(bad), refused)
-        assert.throws(() => bytes.path(bad), refused)
-      }
-    },
+    ...eachInput<string, BytesBackend>(
+      ['', '../../etc/passwd', '/etc/passwd', `${HASH}/..`, HASH.toUpperCase(), `${HASH}\0`, `${HASH}\n`],
+      (hash) => `every call rejects the hash ${inspect(hash)}`,
+      async (hash, bytes) => {
+        const invalid = { code: 'INVALID_INPUT' }
+        await assert.rejects(read(bytes, { hash, size: 1 }), invalid)
+        await assert.rejects(async () => bytes.size(hash), invalid)
+        await assert.rejects(async () => bytes.remove(hash), invalid)
+        await assert.rejects(async () => bytes.quarantine(hash), invalid)
+        assert.throws(() => bytes.path(hash), invalid)
+      },
+    ),
 
-    'answers a ping': (bytes) => bytes.ping(),
+    'ping() resolves': (bytes) => bytes.ping(),
   }
   return Object.entries(cases).map(([name, run]) => ({ name, run: async () => run(await open()) }))
 }
@@ -284,6 +291,6 @@ async function* from(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks
 }
 
-const sorted = (contents: Content[]) => contents.toSorted((a, b) => a.hash.localeCompare(b.hash))
+const byHash = (a: Content, b: Content) => a.hash.localeCompare(b.hash)
 
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')

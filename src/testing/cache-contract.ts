@@ -7,9 +7,15 @@ import type { ContractCase } from './contract.ts'
 const MINUTE = 60_000
 
 /**
- * What every {@link CacheStore} must do, as cases for any test runner:
- * `for (const { name, run } of cacheContract(open)) it(name, run)`. `open` is called once a case; caches may share one
- * server, as each case uses keys of its own.
+ * Returns what every {@link CacheStore} must do, as cases for any test runner. Each case calls `open` once and closes the
+ * store. The stores may share one server, since each case uses its own keys.
+ *
+ * @example
+ * ```ts
+ * import { type CacheStore, cacheContract } from 'holdfast/testing'
+ * const casesFor = (open: () => Promise<CacheStore>) => cacheContract(open)
+ * // in a test runner: for (const { name, run } of casesFor(() => MyStore.open())) it(name, run)
+ * ```
  */
 export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
   const cases: ContractCase[] = []
@@ -25,14 +31,14 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     cases.push({ name, run })
   }
 
-  check('holds nothing at first, then what was put last', async (cache, key) => {
+  check('lookup() returns null, then the entry that was put last', async (cache, key) => {
     assert.equal(await cache.lookup(key), null)
     await cache.put(key, 'Vfirst', MINUTE)
     await cache.put(key, 'Vsecond', MINUTE)
     assert.equal(await cache.lookup(key), 'Vsecond')
   })
 
-  check('keeps any key and any entry apart, to the letter', async (cache, key) => {
+  check('lookupMany() returns each entry unchanged when keys have special characters', async (cache, key) => {
     const names = ['', ' ', ':', 'a b', '*?[x]', '\\', '\n', 'ключ', '🗝', '{tag}', 'k'.repeat(1024)]
     await Promise.all(names.map((name) => cache.put(key + name, `V${name}\r\n"\0`, MINUTE)))
     const entries = await cache.lookupMany(names.map((name) => key + name))
@@ -40,20 +46,26 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
       entries,
       names.map((name) => `V${name}\r\n"\0`),
     )
+  })
+
+  check('lookup() returns an entry of a megabyte unchanged', async (cache, key) => {
     const large = `V${'ü€🗝 '.repeat(100_000)}`
     await cache.put(key, large, MINUTE)
     assert.equal(await cache.lookup(key), large)
   })
 
-  check('looks up many keys in their order, absent and repeated ones among them', async (cache, key) => {
-    await cache.put(`${key}1`, 'V1', MINUTE)
-    await cache.put(`${key}3`, 'N', MINUTE)
-    const entries = await cache.lookupMany([`${key}3`, `${key}2`, `${key}1`, `${key}3`])
-    assert.deepEqual(entries, ['N', null, 'V1', 'N'])
-    assert.deepEqual(await cache.lookupMany([]), [])
-  })
+  check(
+    'lookupMany() returns entries in the order of the keys when some are absent or repeated',
+    async (cache, key) => {
+      await cache.put(`${key}1`, 'V1', MINUTE)
+      await cache.put(`${key}3`, 'N', MINUTE)
+      const entries = await cache.lookupMany([`${key}3`, `${key}2`, `${key}1`, `${key}3`])
+      assert.deepEqual(entries, ['N', null, 'V1', 'N'])
+      assert.deepEqual(await cache.lookupMany([]), [])
+    },
+  )
 
-  check('gives a lease to one reader, and shows it to the others', async (cache, key) => {
+  check('claim() gives one reader the lease and returns the same lease to the others', async (cache, key) => {
     assert.equal(await cache.claim(key, 'Lmine', MINUTE), 'Lmine')
     assert.equal(await cache.claim(key, 'Lyours', MINUTE), 'Lmine')
     assert.equal(await cache.lookup(key), 'Lmine')
@@ -62,7 +74,7 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(new Set(held).size, 1)
   })
 
-  check('gives no lease where there is an answer', async (cache, key) => {
+  check('claim() returns the answer if the key holds one', async (cache, key) => {
     await cache.put(key, 'Vrow', MINUTE)
     assert.equal(await cache.claim(key, 'L1', MINUTE), 'Vrow')
     await cache.put(key, 'N', MINUTE)
@@ -70,7 +82,7 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(await cache.lookup(key), 'N')
   })
 
-  check('fills once, for the holder of the lease', async (cache, key) => {
+  check('fill() stores an entry once, for the holder of the lease', async (cache, key) => {
     await cache.claim(key, 'Lmine', MINUTE)
     assert.equal(await cache.fill(key, 'Lyours', 'Vwrong', MINUTE), false)
     assert.equal(await cache.lookup(key), 'Lmine')
@@ -80,7 +92,7 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(await cache.lookup(key), 'Vrow')
   })
 
-  check('rejects a fill whose lease was removed, given to another, overwritten, or never given', async (cache, key) => {
+  check('fill() stores nothing if the lease was removed, replaced or never given', async (cache, key) => {
     await cache.claim(key, 'L1', MINUTE)
     await cache.remove([key])
     assert.equal(await cache.fill(key, 'L1', 'Vstale', MINUTE), false)
@@ -94,7 +106,7 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(await cache.fill(`${key}never`, 'L3', 'Vstale', MINUTE), false)
   })
 
-  check('removes values and leases, and counts those that were there', async (cache, key) => {
+  check('remove() removes values and leases and returns the number of keys that held something', async (cache, key) => {
     await cache.put(`${key}v`, 'V1', MINUTE)
     await cache.claim(`${key}l`, 'L1', MINUTE)
     assert.equal(await cache.remove([`${key}v`, `${key}l`, `${key}none`]), 2)
@@ -106,7 +118,7 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(await cache.remove(many), 1200)
   })
 
-  check('forgets entries and leases when their time is over', async (cache, key) => {
+  check('lookupMany() returns null for values and leases whose TTL has passed', async (cache, key) => {
     await cache.put(`${key}v`, 'V1', 60)
     await cache.claim(`${key}l`, 'L1', 60)
     await cache.claim(`${key}f`, 'L1', MINUTE)
@@ -119,12 +131,12 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.deepEqual(entries, [null, null, null, 'V2'])
   })
 
-  check('answers, and says of which type it is', async (cache) => {
+  check('ping() resolves, and stats() names the type', async (cache) => {
     await cache.ping()
     assert.equal(cache.stats().type, cache.type)
   })
 
-  check('closes, twice if asked, and is empty afterwards rather than in error', async (cache, key) => {
+  check('close() may be repeated, and later calls find an empty cache', async (cache, key) => {
     await cache.put(key, 'Vrow', MINUTE)
     await cache.close()
     await cache.close()

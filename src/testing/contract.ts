@@ -69,12 +69,12 @@ async function runCase(open: OpenStorage, body: Cases[string]): Promise<void> {
 }
 
 /** Builds one case for each input, so that the name of a failed case tells the input. */
-export function eachInput<T>(
+export function eachInput<T, F = Fixture>(
   inputs: readonly T[],
   nameOf: (input: T) => string,
-  body: (input: T, fixture: Fixture) => Promise<void>,
-): Cases {
-  const cases: Cases = {}
+  body: (input: T, fixture: F) => Promise<void>,
+): Record<string, (fixture: F) => Promise<void>> {
+  const cases: Record<string, (fixture: F) => Promise<void>> = {}
   for (const input of inputs) {
     const name = nameOf(input)
     assert.ok(!(name in cases), `two inputs make the case "${name}"`)

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import type { AgentEvent, EventInput, ListEventsOptions } from '../repositories/events.ts'
-import { allPages, type Cases, invalid, times } from './contract.ts'
+import { allPages, badCursors, type Cases, eachInput, invalid, shown, times } from './contract.ts'
 
-/** `storage.events`. */
+/** The cases of `storage.events`. */
 export const eventCases: Cases = {
-  async 'append one, or several in their order'({ storage: { events }, name, clock }) {
+  async 'append() stores one event, or several in the order given'({ storage: { events }, name, clock }) {
     const payload = { '2': null, '1': ['\u0000', '\ud800', 2 ** 53] }
     const first = await events.append({ type: 'run.started', sessionId: name(), runId: name('run'), payload })
     const [sessionId, runId, occurredAt] = [name(), name('run'), clock.now()]
@@ -25,7 +25,7 @@ export const eventCases: Cases = {
     assert.deepEqual(await events.append([]), [])
   },
 
-  async 'append with ids may be repeated'({ storage: { events }, name }) {
+  async 'append() returns the stored event if the id is taken'({ storage: { events }, name }) {
     const event = (i: number): EventInput => ({ id: name(`${i}`), type: 'a', sessionId: name(), payload: i })
     const stored = await events.append([event(1), event(2)])
     const changed = { ...event(2), type: 'b', sessionId: name('other') }
@@ -33,14 +33,22 @@ export const eventCases: Cases = {
     assert.deepEqual(repeated.slice(1), [stored[1], stored[0]])
     assert.deepEqual(await events.append(event(0)), repeated[0])
     assert.deepEqual((await events.list({ sessionId: name() })).items, [...stored, repeated[0]])
-    await invalid(events.append([event(7), event(8), event(7)]), 'events.2.id')
-    const many = times(8, () => events.append(times(20, (i) => event(100 + i))))
-    const [one, ...others] = await Promise.all(many)
-    for (const other of others) assert.deepEqual(other, one)
-    assert.equal((await events.list({ sessionId: name() })).items.length, 23)
   },
 
-  async 'list by any filters, oldest or newest first, page by page'({ storage: { events }, name }) {
+  async 'append() stores each event once when 8 calls append the same 20 ids'({ storage: { events }, name }) {
+    const inputs = times(20, (i): EventInput => ({ id: name(`${i}`), type: 'a', sessionId: name(), payload: i }))
+    const [first, ...others] = await Promise.all(times(8, () => events.append(inputs)))
+    for (const other of others) assert.deepEqual(other, first)
+    assert.equal((await events.list({ sessionId: name() })).items.length, 20)
+  },
+
+  async 'append() rejects an id that occurs twice in one call'({ storage: { events }, name }) {
+    const event = (i: number): EventInput => ({ id: name(`${i}`), type: 'a', sessionId: name() })
+    await invalid(events.append([event(7), event(8), event(7)]), 'events.2.id')
+    assert.deepEqual(await events.list({ sessionId: name() }), { items: [] })
+  },
+
+  async 'list() returns the events that match all filters, oldest or newest first'({ storage: { events }, name }) {
     const pick = <T>(values: T[], i: number) => values[i % values.length]
     const inputs = times(60, (i) => ({
       type: name(pick(['a', 'b'], i >> 2)),
@@ -70,7 +78,7 @@ export const eventCases: Cases = {
     assert.deepEqual([...items, ...before.items], all.slice(-20).reverse())
   },
 
-  async 'prune what is older, and nothing else'({ storage: { events }, name, clock }) {
+  async 'prune() removes the events before an instant and no others'({ storage: { events }, name, clock }) {
     const at = (seconds: number) => clock.after(seconds)
     const old = times(1500, (i) => ({ type: 'old', sessionId: name(), occurredAt: at(-1e9 - i) }))
     await events.append(old.slice(0, 800))
@@ -83,9 +91,8 @@ export const eventCases: Cases = {
     assert.equal(await events.prune({ before: at(-1e9 + 1) }), 0)
   },
 
-  async 'refuse what cannot be stored, and append nothing'({ storage: { events }, name }) {
-    const fine = { type: 'a', sessionId: name() }
-    const bad: [input: object, path: string][] = [
+  ...eachInput<[input: object, path: string]>(
+    [
       [{ type: '' }, 'type'],
       [{ type: 'a\0' }, 'type'],
       [{ type: undefined }, 'type'],
@@ -95,17 +102,29 @@ export const eventCases: Cases = {
       [{ runId: 7 }, 'runId'],
       [{ payload: { n: Number.NaN } }, 'payload.n'],
       [{ occurredAt: 'now' }, 'occurredAt'],
-    ]
-    for (const [input, path] of bad) {
+    ],
+    ([input]) => `append() rejects ${shown(input)} and stores nothing`,
+    async ([input, path], { storage: { events }, name }) => {
+      const fine = { type: 'a', sessionId: name() }
       await invalid(events.append({ ...fine, ...input }), `event.${path}`)
       await invalid(events.append([fine, { ...fine, ...input }]), `events.1.${path}`)
-    }
-    await invalid(events.append(times(1001, () => fine)), 'events')
+      assert.deepEqual(await events.list({ sessionId: name() }), { items: [] })
+    },
+  ),
+
+  async 'append() rejects more than 1000 events'({ storage: { events }, name }) {
+    await invalid(events.append(times(1001, () => ({ type: 'a', sessionId: name() }))), 'events')
+    assert.deepEqual(await events.list({ sessionId: name() }), { items: [] })
+  },
+
+  async 'list() and prune() reject options that are not valid'({ storage: { events } }) {
     await invalid(events.list({ order: 'up' as 'asc' }), 'options.order')
     await invalid(events.list({ sessionId: '' }), 'options.sessionId')
     await invalid(events.list({ type: '' }), 'options.type')
     await invalid(events.prune({} as { before: Date }), 'options.before')
-    for (const cursor of ['', 'x', 'WyJ4Il0', 'W10']) await invalid(events.list({ cursor }), 'options.cursor')
-    assert.deepEqual(await events.list({ sessionId: name() }), { items: [] })
+  },
+
+  async 'list() rejects cursors that it did not return'({ storage: { events } }) {
+    await badCursors((cursor) => events.list({ cursor }))
   },
 }

@@ -1,24 +1,35 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A call of a storage: 'messages.append', 'blobs.put'; of the `tx` of a transaction: 'transaction.messages.append'. */
+/** A call for which a fault may be chosen. */
 export interface FaultyCall {
+  /** Such as 'messages.append' or 'blobs.put'. For the `tx` of a transaction, such as 'transaction.messages.append'. */
   readonly name: string
   readonly args: readonly unknown[]
 }
 
-/** How a call goes wrong. */
+/** How a call fails. */
 export interface Fault {
-  /** Waits first. */
+  /** Waits this many milliseconds first. */
   delayMillis?: number
-  /** Rejects with this, and nothing was done. */
+  /** Rejects with this value before anything is done. */
   before?: unknown
-  /** Does everything, then rejects with this: the answer is lost, as when a connection breaks behind a commit. */
+  /** Does everything, then rejects with this value: the answer is lost, as if the connection broke after the commit. */
   after?: unknown
 }
 
 /**
- * The same storage (or bytes backend), whose calls go wrong as `choose` says: to see what a program does about it. Where
- * it says nothing a call goes on as ever. The storage itself is as it was, and may be used beside this one.
+ * Returns a view of a storage (or of a bytes backend) whose calls fail as `choose` says, to test how a program handles
+ * failures. If `choose` returns undefined, the call runs as usual. The storage itself is unchanged, and may be used beside
+ * the view.
+ *
+ * @example
+ * ```ts
+ * import { withFaults } from 'holdfast/testing'
+ * const lost = new Error('The connection was lost')
+ * const faulty = withFaults(storage, ({ name }) => (name === 'kv.set' ? { after: lost } : undefined))
+ * await faulty.kv.set('city', 'Oslo').catch((error) => console.log(error.message)) // The connection was lost
+ * console.log(await storage.kv.get('city')) // Oslo
+ * ```
  */
 export function withFaults<T extends object>(target: T, choose: (call: FaultyCall) => Fault | undefined): T {
   return faulty(target, choose, '')
@@ -29,52 +40,52 @@ function faulty<T extends object>(target: T, choose: (call: FaultyCall) => Fault
     get(_, key) {
       const value: unknown = Reflect.get(target, key)
       if (typeof value === 'function') {
-        const method = value.bind(target) // a class finds its private fields only on itself
+        const method = value.bind(target) // private fields exist on the target alone, not on the proxy
         if (typeof key === 'symbol') return method
         const name = prefix + key
         return (...args: unknown[]) => {
           const fault = choose({ name, args })
-          const given = key === 'transaction' ? args.map((body) => inside(body, choose, `${name}.`)) : args
+          const given = key === 'transaction' ? args.map((body) => faultyBody(body, choose, `${name}.`)) : args
           if (fault === undefined) return method(...given)
           return value instanceof AsyncGeneratorFunction
-            ? failingEach(fault, method, given)
-            : failing(fault, method, given)
+            ? iterateWithFault(fault, method, given)
+            : callWithFault(fault, method, given)
         }
       }
-      return isPart(value) ? faulty(value, choose, `${prefix}${String(key)}.`) : value
+      return isRepository(value) ? faulty(value, choose, `${prefix}${String(key)}.`) : value
     },
   })
 }
 
 type Method = (...args: unknown[]) => unknown
 
-// There is no global of this name.
+// JavaScript has no global of this name.
 const AsyncGeneratorFunction = Object.getPrototypeOf(async function* () {}).constructor
 
-async function failing(fault: Fault, method: Method, args: unknown[]): Promise<unknown> {
-  await begin(fault)
+async function callWithFault(fault: Fault, method: Method, args: unknown[]): Promise<unknown> {
+  await delayOrFail(fault)
   const result = await method(...args)
   if ('after' in fault) throw fault.after
   return result
 }
 
-async function* failingEach(fault: Fault, method: Method, args: unknown[]): AsyncGenerator<unknown> {
-  await begin(fault)
-  yield* method(...args) as AsyncIterable<unknown> // an async generator was called
+async function* iterateWithFault(fault: Fault, method: Method, args: unknown[]): AsyncGenerator<unknown> {
+  await delayOrFail(fault)
+  yield* method(...args) as AsyncIterable<unknown> // the caller has checked that it is an async generator function
   if ('after' in fault) throw fault.after
 }
 
-async function begin(fault: Fault): Promise<void> {
+async function delayOrFail(fault: Fault): Promise<void> {
   if (fault.delayMillis !== undefined) await sleep(fault.delayMillis)
   if ('before' in fault) throw fault.before
 }
 
-/** The body of a transaction, given a faulty `tx`. */
-function inside(body: unknown, choose: (call: FaultyCall) => Fault | undefined, prefix: string): unknown {
+/** Returns the body of a transaction so that it gets a faulty `tx`. */
+function faultyBody(body: unknown, choose: (call: FaultyCall) => Fault | undefined, prefix: string): unknown {
   return typeof body === 'function' ? (tx: object) => body(faulty(tx, choose, prefix)) : body
 }
 
-/** A repository, not plain data such as the configuration. */
-function isPart(value: unknown): value is object {
+/** Returns true for a repository or the blobs, and false for plain data such as the configuration. */
+function isRepository(value: unknown): value is object {
   return value instanceof Object && !Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype
 }

@@ -1,3 +1,5 @@
+export type { BytesBackend, Content, Staged } from '../blobs/bytes/backend.ts'
+export type { CacheStore } from '../cache/store.ts'
 export { blobsContract } from './blobs-contract.ts'
 export { bytesContract } from './bytes-contract.ts'
 export { cacheContract } from './cache-contract.ts'

@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict'
-import { AWKWARD_PREFIXES, allPages, badCursors, byBytes, type Cases, invalid, times } from './contract.ts'
+import type { PromptInput } from '../repositories/prompts.ts'
+import {
+  AWKWARD_PREFIXES,
+  allPages,
+  badCursors,
+  byBytes,
+  type Cases,
+  eachInput,
+  invalid,
+  shown,
+  times,
+} from './contract.ts'
 
-/** `storage.prompts`. */
+/** The cases of `storage.prompts`. */
 export const promptCases: Cases = {
-  async 'save a prompt whole, in the place of the one before'({ storage: { prompts }, name, clock }) {
+  async 'save() replaces all fields of the prompt of that name'({ storage: { prompts }, name, clock }) {
     const content = [{ role: 'system', content: 'Be brief.\u0000' }]
     const saved = await prompts.save({ name: name(), content, description: 'd', metadata: { '2': 1, '1': 2 } })
     const [createdAt, updatedAt] = [clock.now(), clock.now()]
@@ -16,12 +27,18 @@ export const promptCases: Cases = {
     assert.deepEqual(again, { ...saved, ...replaced })
     assert.deepEqual(await prompts.get(name()), again)
     assert.equal((await prompts.save({ name: name(), content: null })).content, null)
-    assert.equal(await prompts.get(name('absent')), undefined)
-    await Promise.all(times(20, (i) => prompts.save({ name: name('many'), content: i })))
-    assert.equal((await prompts.get(name('many')))?.version, 20)
   },
 
-  async 'delete tells whether there was one'({ storage: { prompts }, name }) {
+  async 'save() counts every version when 20 calls run at once'({ storage: { prompts }, name }) {
+    await Promise.all(times(20, (i) => prompts.save({ name: name(), content: i })))
+    assert.equal((await prompts.get(name()))?.version, 20)
+  },
+
+  async 'get() returns undefined if there is no such prompt'({ storage: { prompts }, name }) {
+    assert.equal(await prompts.get(name('absent')), undefined)
+  },
+
+  async 'delete() returns true if the prompt existed'({ storage: { prompts }, name }) {
     await prompts.save({ name: name(), content: 'x' })
     await prompts.get(name())
     assert.equal(await prompts.delete(name()), true)
@@ -30,7 +47,7 @@ export const promptCases: Cases = {
     assert.equal((await prompts.save({ name: name(), content: 'x' })).version, 1)
   },
 
-  async 'list by a prefix, to the letter'({ storage: { prompts }, name }) {
+  async 'list() matches a prefix byte for byte, in byte order'({ storage: { prompts }, name }) {
     const names = AWKWARD_PREFIXES.map((prefix) => name(prefix)).toSorted(byBytes)
     await Promise.all(names.map((each) => prompts.save({ name: each, content: each })))
     for (const prefix of AWKWARD_PREFIXES) {
@@ -42,18 +59,30 @@ export const promptCases: Cases = {
     }
   },
 
-  async 'refuse what cannot be stored, and change nothing'({ storage: { prompts }, name }) {
-    const saved = await prompts.save({ name: name(), content: 'x' })
-    const fine = { name: name(), content: 'y' }
-    await invalid(prompts.save({ ...fine, name: '' }), 'prompt.name')
-    await invalid(prompts.save({ ...fine, name: 'x'.repeat(1025) }), 'prompt.name')
-    await invalid(prompts.save({ ...fine, content: undefined }), 'prompt.content')
-    await invalid(prompts.save({ ...fine, content: [new Map()] }), 'prompt.content.0')
-    await invalid(prompts.save({ ...fine, metadata: [] as unknown as Record<string, unknown> }), 'prompt.metadata')
-    await invalid(prompts.save({ ...fine, description: 'a\0' }), 'prompt.description')
+  ...eachInput<[input: object, path: string]>(
+    [
+      [{ name: '' }, 'name'],
+      [{ name: 'x'.repeat(1025) }, 'name'],
+      [{ content: undefined }, 'content'],
+      [{ content: [new Map()] }, 'content.0'],
+      [{ metadata: [] }, 'metadata'],
+      [{ description: 'a\0' }, 'description'],
+    ],
+    ([input]) => `save() rejects ${shown(input)} and changes nothing`,
+    async ([input, path], { storage: { prompts }, name }) => {
+      const saved = await prompts.save({ name: name(), content: 'x' })
+      const changed: PromptInput = { name: name(), content: 'y', ...input }
+      await invalid(prompts.save(changed), `prompt.${path}`)
+      assert.deepEqual(await prompts.get(name()), saved)
+    },
+  ),
+
+  async 'get() and list() reject arguments that are not valid'({ storage: { prompts } }) {
     await invalid(prompts.get(''), 'name')
     await invalid(prompts.list({ limit: 0 }), 'options.limit')
+  },
+
+  async 'list() rejects cursors that it did not return'({ storage: { prompts } }) {
     await badCursors((cursor) => prompts.list({ cursor }))
-    assert.deepEqual(await prompts.get(name()), saved)
   },
 }

@@ -12,17 +12,25 @@ import { messageCases } from './messages-contract.ts'
 import { promptCases } from './prompts-contract.ts'
 import { queueCases } from './queues-contract.ts'
 import { sessionCases } from './sessions-contract.ts'
-import { toolExecutionCases } from './tool-executions-contract.ts'
+import { toolExecutionCases, toolExecutionIdCases } from './tool-executions-contract.ts'
 import { toolPreferenceCases } from './tool-preferences-contract.ts'
 import { toolStateCases } from './tool-state-contract.ts'
 import { transactionCases } from './transactions-contract.ts'
 import { workspaceCases } from './workspaces-contract.ts'
 
 /**
- * What every storage must do, whatever it is made of, as cases for any test runner:
- * `for (const { name, run } of repositoryContract(open)) it(name, run)`. `open` is called once a case, which closes what
- * it returns; storages may share one database, because each case uses ids of its own. Not two cases at the same time:
- * they turn their clocks, and what one lets expire another may sweep.
+ * Returns what every storage must do, on every database, as cases for any test runner. Each case calls `open` once and
+ * closes the storage. The storages may share one database, since each case uses its own ids. Run one case at a time: cases
+ * advance their clocks, so the maintenance of one case could remove what another case still uses.
+ *
+ * @example
+ * ```ts
+ * import { openStorage } from 'holdfast'
+ * import { repositoryContract } from 'holdfast/testing'
+ * for (const { name, run } of repositoryContract((options) => openStorage({}, options))) {
+ *   if (name.startsWith('toolState.')) await run() // in a test runner: it(name, run)
+ * }
+ * ```
  */
 export function repositoryContract(open: OpenStorage): ContractCase[] {
   return contractCases(open, {
@@ -37,6 +45,7 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
     workspaces: workspaceCases,
     toolState: toolStateCases,
     toolExecutions: toolExecutionCases,
+    'toolExecutionId()': toolExecutionIdCases,
     approvals: approvalCases,
     toolPreferences: toolPreferenceCases,
     storage: { ...expiryCases, ...transactionCases, ...crossRepositoryCases },

@@ -1,10 +1,48 @@
 import assert from 'node:assert/strict'
-import { type ToolExecution, type ToolExecutionIdentity, toolExecutionId } from '../repositories/tool-executions.ts'
-import { type Cases, invalid, refused, times } from './contract.ts'
+import {
+  type ToolExecution,
+  type ToolExecutionIdentity,
+  type ToolExecutions,
+  toolExecutionId,
+} from '../repositories/tool-executions.ts'
+import { type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
 
-/** `storage.toolExecutions`. */
+const OUTPUT = { b: [1, { y: null, x: 2 }], a: '\u0000' }
+const REORDERED_OUTPUT = { a: '\u0000', b: [1, { x: 2, y: null }] }
+
+type Finish = (executions: ToolExecutions, id: string) => Promise<ToolExecution>
+
+/** The ways to finish an execution, each with a repeat that means the same. */
+const FINISHES: Record<string, { finish: Finish; repeat: Finish; status: ToolExecution['status'] }> = {
+  'complete() with an output': {
+    finish: (executions, id) => executions.complete(id, OUTPUT),
+    repeat: (executions, id) => executions.complete(id, REORDERED_OUTPUT),
+    status: 'completed',
+  },
+  'complete() without an output': {
+    finish: (executions, id) => executions.complete(id),
+    repeat: (executions, id) => executions.complete(id, null),
+    status: 'completed',
+  },
+  'fail()': {
+    finish: (executions, id) => executions.fail(id, OUTPUT),
+    repeat: (executions, id) => executions.fail(id, { ...REORDERED_OUTPUT, gone: undefined }),
+    status: 'failed',
+  },
+  'cancel()': {
+    finish: (executions, id) => executions.cancel(id, 'by the user'),
+    repeat: (executions, id) => executions.cancel(id, 'by the user'),
+    status: 'cancelled',
+  },
+}
+
+/** The cases of `storage.toolExecutions`. */
 export const toolExecutionCases: Cases = {
-  async 'start once, and keep what was started'({ storage: { toolExecutions }, name, clock }) {
+  async 'start() returns the stored record if the execution has been started'({
+    storage: { toolExecutions },
+    name,
+    clock,
+  }) {
     const identity = { runId: name(), turnId: 't', modelStepId: 's', toolCallId: 'c' }
     const input = { '2': 1, '1': '\u0000' }
     const { status, record } = await toolExecutions.start({ identity, toolName: 'search', input })
@@ -17,10 +55,13 @@ export const toolExecutionCases: Cases = {
     assert.deepEqual(again, { status: 'existing', record })
     const own = await toolExecutions.start({ executionId: name('own'), identity, toolName: 'search' })
     assert.deepEqual([own.status, own.record.executionId, own.record.input], ['started', name('own'), null])
+  },
+
+  async 'get() returns undefined if there is no such execution'({ storage: { toolExecutions }, name }) {
     assert.equal(await toolExecutions.get(name('absent')), undefined)
   },
 
-  async 'derive an id that no other identity has'({ storage: { toolExecutions }, name }) {
+  async 'start() gives similar identities different ids'({ storage: { toolExecutions }, name }) {
     const parts = [
       [name('a'), 'b', 'c', 'd'],
       [name('ab'), 'c', 'd', '"'],
@@ -39,12 +80,9 @@ export const toolExecutionCases: Cases = {
       const { status, record } = await toolExecutions.start({ identity, toolName: 't' })
       assert.deepEqual([status, record.identity], ['started', identity])
     }
-    // It is the same for good: other versions and programs know it too.
-    const known = toolExecutionId({ runId: 'run', turnId: 'turn', modelStepId: 'step', toolCallId: 'call' })
-    assert.equal(known, 'bf7ab4e5aee1eea7d9399d187fd430b28412acd805ed3a3cb2ea8788ace5abd2')
   },
 
-  async 'tell one of 50 at once that it is the one'({ storage: { toolExecutions }, name }) {
+  async "start() returns 'started' to one caller when 50 calls run at once"({ storage: { toolExecutions }, name }) {
     const started = await Promise.all(
       times(50, (i) => toolExecutions.start({ identity: identityOf(name()), toolName: 't', input: i })),
     )
@@ -53,37 +91,45 @@ export const toolExecutionCases: Cases = {
     for (const { record } of started) assert.deepEqual(record, first[0]?.record)
   },
 
-  async 'end once, one way'({ storage: { toolExecutions: e }, name, clock }) {
-    const output = { b: [1, { y: null, x: 2 }], a: '\u0000' }
-    const reordered = { a: '\u0000', b: [1, { x: 2, y: null }] }
-    const ends: Record<string, ((id: string) => Promise<ToolExecution>)[]> = {
-      completed: [(id) => e.complete(id, output), (id) => e.complete(id, reordered)],
-      'completed with nothing': [(id) => e.complete(id), (id) => e.complete(id, null)],
-      failed: [(id) => e.fail(id, output), (id) => e.fail(id, { ...reordered, gone: undefined })],
-      cancelled: [(id) => e.cancel(id, 'by the user'), (id) => e.cancel(id, 'by the user')],
-    }
-    for (const [end, [finish, repeat]] of Object.entries(ends)) {
-      const { record } = await e.start({ identity: identityOf(name(end)), toolName: 't', input: 1 })
+  ...eachInput(
+    Object.entries(FINISHES),
+    ([kind]) => `${kind} may be repeated and prevents every other outcome`,
+    async ([kind, { finish, repeat, status }], { storage: { toolExecutions }, name, clock }) => {
+      const { record } = await toolExecutions.start({ identity: identityOf(name()), toolName: 't', input: 1 })
+      const id = record.executionId
       clock.advance(1)
-      const finished = await finish?.(record.executionId)
-      const status = end.split(' ')[0]
+      const finished = await finish(toolExecutions, id)
       assert.deepEqual({ ...finished, output: null, error: null }, { ...record, status, finishedAt: clock.now() })
       clock.advance(1)
-      assert.deepEqual(await repeat?.(record.executionId), finished)
-      for (const [other, [contradict]] of Object.entries(ends)) {
-        if (other !== end && contradict) await refused(contradict(record.executionId), 'INVALID_STATE')
+      assert.deepEqual(await repeat(toolExecutions, id), finished)
+      for (const [other, { finish: contradict }] of Object.entries(FINISHES)) {
+        if (other !== kind) await refused(contradict(toolExecutions, id), 'INVALID_STATE')
       }
-      await refused(e.complete(record.executionId, { ...output, c: 1 }), 'INVALID_STATE')
-      assert.deepEqual(await e.get(record.executionId), finished)
-      const existing = await e.start({ identity: identityOf(name(end)), toolName: 't' })
+      await refused(toolExecutions.complete(id, { ...OUTPUT, c: 1 }), 'INVALID_STATE')
+      assert.deepEqual(await toolExecutions.get(id), finished)
+      const existing = await toolExecutions.start({ identity: identityOf(name()), toolName: 't' })
       assert.deepEqual(existing, { status: 'existing', record: finished })
-    }
-    const { output: kept } = (await e.get(toolExecutionId(identityOf(name('completed'))))) ?? {}
-    assert.equal(JSON.stringify(kept), JSON.stringify(output))
-    for (const end of [e.complete, e.fail, e.cancel]) await refused(end.call(e, name('absent'), 1), 'NOT_FOUND')
+    },
+  ),
+
+  async 'complete() keeps the order of keys'({ storage: { toolExecutions }, name }) {
+    const { record } = await toolExecutions.start({ identity: identityOf(name()), toolName: 't' })
+    await toolExecutions.complete(record.executionId, OUTPUT)
+    await toolExecutions.complete(record.executionId, REORDERED_OUTPUT)
+    const { output } = (await toolExecutions.get(record.executionId)) ?? {}
+    assert.equal(JSON.stringify(output), JSON.stringify(OUTPUT))
   },
 
-  async 'end one way, whoever is first'({ storage: { toolExecutions }, name }) {
+  ...eachInput(
+    ['complete', 'fail', 'cancel'] as const,
+    (method) => `${method}() rejects if there is no such execution`,
+    (method, { storage: { toolExecutions }, name }) => refused(toolExecutions[method](name('absent'), 1), 'NOT_FOUND'),
+  ),
+
+  async 'complete(), fail() and cancel() finish an execution once when 30 calls run at once'({
+    storage: { toolExecutions },
+    name,
+  }) {
     const { record } = await toolExecutions.start({ identity: identityOf(name()), toolName: 't' })
     const id = record.executionId
     const settled = await Promise.allSettled(
@@ -101,24 +147,54 @@ export const toolExecutionCases: Cases = {
     assert.ok(settled.some(({ status }) => status === 'fulfilled'))
   },
 
-  async 'refuse what cannot be stored, and change nothing'({ storage: { toolExecutions }, name }) {
-    const identity = identityOf(name())
-    const fine = { identity, toolName: 't' }
-    await invalid(toolExecutions.start({ ...fine, toolName: '' }), 'execution.toolName')
-    await invalid(toolExecutions.start({ ...fine, input: Number.NaN }), 'execution.input')
-    await invalid(toolExecutions.start({ ...fine, executionId: '' }), 'execution.executionId')
-    await invalid(toolExecutions.start({ ...fine, identity: { ...identity, turnId: '' } }), 'execution.identity.turnId')
-    await invalid(toolExecutions.get(''), 'executionId')
-    const idOf = async (of: unknown) => toolExecutionId(of as ToolExecutionIdentity) // not as the types have it
-    await invalid(idOf({ runId: 'a' }), 'identity.turnId')
-    await invalid(idOf({ ...identity, toolCallId: '' }), 'identity.toolCallId')
-    await invalid(idOf(undefined), 'identity')
-    const { record } = await toolExecutions.start(fine)
+  ...eachInput<[input: object, path: string]>(
+    [
+      [{ toolName: '' }, 'toolName'],
+      [{ input: Number.NaN }, 'input'],
+      [{ executionId: '' }, 'executionId'],
+      [{ identity: { ...identityOf('r'), turnId: '' } }, 'identity.turnId'],
+    ],
+    ([input]) => `start() rejects ${shown(input)} and stores nothing`,
+    async ([input, path], { storage: { toolExecutions }, name }) => {
+      const execution = { identity: identityOf(name()), toolName: 't' }
+      await invalid(toolExecutions.start({ ...execution, ...input }), `execution.${path}`)
+      assert.equal(await toolExecutions.get(toolExecutionId(execution.identity)), undefined)
+    },
+  ),
+
+  async 'complete(), fail() and cancel() reject values that are not JSON'({ storage: { toolExecutions }, name }) {
+    const { record } = await toolExecutions.start({ identity: identityOf(name()), toolName: 't' })
     await invalid(toolExecutions.complete(record.executionId, { at: new Date() }), 'output.at')
     await invalid(toolExecutions.fail(record.executionId, new Error('x')), 'error')
     await invalid(toolExecutions.cancel(record.executionId, 1n), 'reason')
     assert.deepEqual(await toolExecutions.get(record.executionId), record)
   },
+
+  async 'get() rejects an empty id'({ storage: { toolExecutions } }) {
+    await invalid(toolExecutions.get(''), 'executionId')
+  },
+}
+
+/** The cases of `toolExecutionId()`. */
+export const toolExecutionIdCases: Cases = {
+  async 'returns the same id in every version of Holdfast'() {
+    // Programs and databases of other versions hold this id.
+    const id = toolExecutionId({ runId: 'run', turnId: 'turn', modelStepId: 'step', toolCallId: 'call' })
+    assert.equal(id, 'bf7ab4e5aee1eea7d9399d187fd430b28412acd805ed3a3cb2ea8788ace5abd2')
+  },
+
+  ...eachInput<[identity: unknown, path: string]>(
+    [
+      [{ runId: 'a' }, 'identity.turnId'],
+      [{ ...identityOf('r'), toolCallId: '' }, 'identity.toolCallId'],
+      [undefined, 'identity'],
+    ],
+    ([identity]) => `rejects ${shown(identity)}`,
+    async ([identity, path]) => {
+      const call = async () => toolExecutionId(identity as ToolExecutionIdentity) // not as the type says
+      await invalid(call(), path)
+    },
+  ),
 }
 
 function identityOf(runId: string): ToolExecutionIdentity {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { allPages, badCursors, byBytes, type Cases, invalid, times } from './contract.ts'
 
-/** `storage.toolPreferences`. */
+/** The cases of `storage.toolPreferences`. */
 export const toolPreferenceCases: Cases = {
-  async 'allow in a session, or everywhere'({ storage: { toolPreferences: p }, name }) {
+  async 'isAllowed() returns true if the tool is allowed in the session or everywhere'({
+    storage: { toolPreferences: p },
+    name,
+  }) {
     const tool = name('tool')
     assert.equal(await p.isAllowed(tool, name()), false)
     await p.allow(tool, name())
@@ -20,11 +23,16 @@ export const toolPreferenceCases: Cases = {
     assert.equal(await p.isAllowed(`${tool}2`, name()), false)
   },
 
-  async 'keep 50 tools that are allowed at once'({ storage: { toolPreferences }, name }) {
+  async 'allow() loses nothing when 100 calls run at once'({ storage: { toolPreferences }, name }) {
     const tools = times(50, (i) => `tool ${i}`)
     await Promise.all([...tools, ...tools].map((tool) => toolPreferences.allow(tool, name())))
     const listed = await allPages((page) => toolPreferences.listAllowed({ sessionId: name(), ...page }), 7)
     assert.deepEqual(listed, tools.toSorted(byBytes))
+  },
+
+  async 'listAllowed() separates the tools of a session from those allowed everywhere'({ storage, name }) {
+    const { toolPreferences } = storage
+    await toolPreferences.allow('tool 1', name())
     await toolPreferences.allow(name('everywhere'))
     const everywhere = await allPages((page) => toolPreferences.listAllowed(page), 100)
     assert.ok(everywhere.includes(name('everywhere')) && !everywhere.includes('tool 1'))
@@ -32,7 +40,7 @@ export const toolPreferenceCases: Cases = {
     await toolPreferences.disallow(name('everywhere'))
   },
 
-  async 'keep the preferences of a session'({ storage: { toolPreferences: p }, name }) {
+  async 'setPreferences() replaces the preferences of one session alone'({ storage: { toolPreferences: p }, name }) {
     assert.equal(await p.getPreferences(name()), undefined)
     const set = await p.setPreferences({ autoApproved: ['read', 'list'], disabled: ['shell'] }, name())
     assert.deepEqual(set, { autoApproved: ['read', 'list'], disabled: ['shell'] })
@@ -48,7 +56,10 @@ export const toolPreferenceCases: Cases = {
     assert.equal(await p.deletePreferences(), true)
   },
 
-  async 'refuse what cannot be stored, and change nothing'({ storage: { toolPreferences: p }, name }) {
+  async 'every call rejects arguments that are not valid, and changes nothing'({
+    storage: { toolPreferences: p },
+    name,
+  }) {
     await p.setPreferences({ disabled: ['before'] }, name())
     await invalid(p.allow('', name()), 'tool')
     await invalid(p.allow('t', ''), 'sessionId')
@@ -56,7 +67,10 @@ export const toolPreferenceCases: Cases = {
     await invalid(p.setPreferences({ disabled: ['a', ''] }, name()), 'preferences.disabled.1')
     await invalid(p.setPreferences({ enabled: [] } as object, name()), 'preferences.enabled')
     await invalid(p.getPreferences(''), 'sessionId')
-    await badCursors((cursor) => p.listAllowed({ cursor }))
     assert.deepEqual((await p.getPreferences(name()))?.disabled, ['before'])
+  },
+
+  async 'listAllowed() rejects cursors that it did not return'({ storage: { toolPreferences } }) {
+    await badCursors((cursor) => toolPreferences.listAllowed({ cursor }))
   },
 }
