@@ -21,7 +21,7 @@ export interface StorageOptions {
   logger?: Logger | undefined
   /** Whether to run the maintenance steps once a minute. Default true. */
   maintenance?: boolean | undefined
-  /** The clock, for tests. Default: the system's clock. */
+  /** The clock, for tests. Default: the system's clock, corrected by its distance to that of PostgreSQL. */
   now?: (() => Date) | undefined
 }
 

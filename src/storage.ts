@@ -7,6 +7,7 @@ import { type LoadOptions, loadStorageConfig } from './config/load.ts'
 import { type ResolvedConfig, resolveConfig } from './config/resolve.ts'
 import type { StorageConfig } from './config/schema.ts'
 import { maskSecrets } from './config/secrets.ts'
+import { DatabaseClock } from './database/clock.ts'
 import type { Db } from './database/db.ts'
 import { openDatabase } from './database/open.ts'
 import { databaseStats, probe } from './health.ts'
@@ -60,10 +61,11 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
     migrate = true,
     logger = consoleLogger,
     maintenance: periodic = true,
-    now = () => new Date(),
+    now: givenClock,
   } = parseInput(optionsSchema, options, 'options')
   const resolved = resolveConfig(config, { baseDir })
-  const { database, cacheStore, cacheAside, blobs } = await openLayers(resolved, { migrate, logger, now })
+  const layers = await openLayers(resolved, { migrate, logger, now: givenClock })
+  const { database, cacheStore, cacheAside, blobs, now, clock } = layers
 
   const rowCache = new StorageRowCache(cacheAside, database, { isShared: resolved.cache.type === 'redis' })
   const userCache = new UserCache(cacheStore, {
@@ -81,6 +83,7 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
       { name: 'expired-sessions', run: () => repositories.sessions.sweepExpired() },
       { name: 'expired-keys', run: () => repositories.kv.sweepExpired() },
       ...blobs.steps,
+      ...(clock ? [{ name: 'clock', run: () => clock.synchronize().then(() => 0) }] : []),
     ],
     logger,
   )
@@ -157,7 +160,7 @@ export async function openStorageFromFile(path: string, options: StorageOptions 
 /** Opens the layers from the database up. If one of them cannot be opened, closes those that were. */
 async function openLayers(
   config: ResolvedConfig,
-  { migrate, logger, now }: { migrate: boolean; logger: Logger; now: () => Date },
+  { migrate, logger, now: given }: { migrate: boolean; logger: Logger; now: (() => Date) | undefined },
 ) {
   const opened: { close(): Promise<void> }[] = []
   const open = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
@@ -165,13 +168,15 @@ async function openLayers(
     opened.push(layer)
     return layer
   }
-  const millis = () => now().getTime()
   try {
     const database = await open(openDatabase(config.database, { migrate }))
+    const clock = given ? undefined : await DatabaseClock.open(database, logger)
+    const now = given ?? clock?.now ?? (() => new Date())
+    const millis = () => now().getTime()
     const cacheStore = await open(openCacheStore(config.cache, { logger, now: millis }))
     const blobs = await open(openBlobs({ database, config, now }))
     const cacheAside = await openCacheAside(cacheStore, config, database, logger, millis)
-    return { database, cacheStore, cacheAside, blobs }
+    return { database, cacheStore, cacheAside, blobs, now, clock }
   } catch (error) {
     for (const layer of opened.reverse()) await layer.close()
     throw error

@@ -42,6 +42,8 @@ export interface Driver extends Executor {
   readonly journal: MigrationJournal
   /** Changes after each commit of another process, where the database tells (SQLite); else always 0. */
   dataVersion(): number
+  /** The time of the server. Only a database that several machines share has one. */
+  serverTime?(): Promise<Date | undefined>
   /** Bytes that the database takes. */
   size(): Promise<number>
   close(): Promise<void>

@@ -1,7 +1,7 @@
 import { and, eq, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { notExpired } from '../database/expiry.ts'
+import { notExpired, sweepableBefore } from '../database/expiry.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
@@ -314,13 +314,13 @@ export class Kv {
   }
 
   /**
-   * Removes expired entries, in batches. Returns the number removed. Called by maintenance.
+   * Removes entries that expired five minutes ago or earlier, in batches. Returns the number removed. Called by maintenance.
    *
    * @internal
    */
   async sweepExpired(): Promise<number> {
     for (let removed = 0; ; ) {
-      const expired = await deleteExpiredBatch.all(this.#db, { now: this.#context.now() })
+      const expired = await deleteExpiredBatch.all(this.#db, { now: sweepableBefore(this.#context.now()) })
       removed += expired.length
       if (expired.length < EXPIRED_BATCH_SIZE) return removed
     }

@@ -67,6 +67,14 @@ const selectItems = statement(({ orm, tables: { listItems: i } }, arg: { key: st
     .orderBy(asc(i.position)),
 )
 
+const deleteItems = statement(({ orm, tables: { listItems: i } }, arg: { key: string }) =>
+  orm.delete(i).where(eq(i.key, arg.key)),
+)
+
+const emptyList = statement(({ orm, tables: { lists } }, arg: { key: string }) =>
+  orm.update(lists).set({ length: 0 }).where(eq(lists.key, arg.key)),
+)
+
 const deleteList = statement(({ orm, tables: { lists } }, arg: { key: string }) =>
   orm.delete(lists).where(eq(lists.key, arg.key)).returning({ key: lists.key }),
 )
@@ -168,8 +176,7 @@ export class Lists {
         throw invalidInput([{ path: 'change', message: 'must return { items, result }' }])
       const { items, result } = changed
       const values = parseInput(itemsSchema, items, 'items')
-      // Deleting the list deletes its items. This transaction holds the list's row, so nobody sees the list missing.
-      await batch(tx, [deleteList.with({ key }), ...(values.length === 0 ? [] : appendCalls(key, values))])
+      await batch(tx, values.length === 0 ? [deleteList.with({ key })] : replaceCalls(key, values))
       return result
     })
   }
@@ -210,6 +217,11 @@ export class Lists {
   async #items(db: Db, key: string, start: number, end: number): Promise<Json[]> {
     return (await selectItems.all(db, { key, start, end: Math.min(end, MAX_INTEGER) })).map(({ value }) => value)
   }
+}
+
+/** Returns the calls of one batch that replaces all items by `values`. The list's row stays: a delete() waits for it. */
+function replaceCalls(key: string, values: readonly Json[]) {
+  return [deleteItems.with({ key }), emptyList.with({ key }), ...appendCalls(key, values)]
 }
 
 /** Returns the calls of one batch that appends `values`. The first one returns the new length. */

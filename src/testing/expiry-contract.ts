@@ -155,12 +155,14 @@ export const expiryCases: Cases = {
       name('expired0'),
       times(3, () => ({ role: 'user', content: 'x' })),
     )
-    await sessions.create({ id: name('later'), expiresAt: clock.after(61) })
+    await sessions.create({ id: name('later'), expiresAt: clock.after(400) })
     await sessions.create({ id: name('stays') })
     await messages.append(name('stays'), message)
-    await kv.set(name('later'), 1, { ttlSeconds: 61 })
+    await kv.set(name('later'), 1, { ttlSeconds: 400 })
     await kv.set(name('stays'), 1)
     clock.advance(60)
+    for (const { removed } of await storage.maintain()) assert.equal(removed, 0) // five minutes of grace
+    clock.advance(300)
     const before = (await storage.stats()).database.rows
     const reports = await storage.maintain()
     const after = (await storage.stats()).database.rows

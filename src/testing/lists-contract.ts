@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   AWKWARD_PREFIXES,
   allPages,
@@ -8,6 +9,7 @@ import {
   eachInput,
   invalid,
   shown,
+  signal,
   times,
 } from './contract.ts'
 
@@ -193,5 +195,23 @@ export const listCases: Cases = {
     await invalid(lists.keys({ prefix: '\0' }), 'options.prefix')
     await invalid(lists.keys({ limit: 0 }), 'options.limit')
     await badCursors((cursor) => lists.keys({ cursor }))
+  },
+
+  async 'delete() waits for an update() under way and removes what it wrote'({ storage: { lists }, name }) {
+    const key = name()
+    await lists.append(key, 1)
+    const [updating, finish] = [signal(), signal()]
+    const updated = lists.update(key, async (items) => {
+      updating.reach()
+      await finish.reached
+      return { items: [...items, 2], result: undefined }
+    })
+    await updating.reached
+    const deleted = lists.delete(key)
+    await sleep(100) // until the database has been asked
+    finish.reach()
+    await updated
+    assert.equal(await deleted, true)
+    assert.equal(await lists.length(key), 0)
   },
 }

@@ -125,6 +125,11 @@ class PostgresDriver implements Driver {
     return 0
   }
 
+  async serverTime(): Promise<Date | undefined> {
+    const [row] = await this.run({ sql: 'select clock_timestamp()', params: [], writes: false })
+    return row?.[0] instanceof Date ? row[0] : undefined
+  }
+
   async size(): Promise<number> {
     const sql = `select sum(pg_total_relation_size(c.oid)) from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r'`
     const [row] = await this.run({ sql, params: [], writes: false })

@@ -7,6 +7,7 @@ import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
+import { laterOf } from '../sessions/activity.ts'
 import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { mentionsOfNew } from './mentions.ts'
@@ -42,7 +43,7 @@ const allocateSeqs = statement(({ orm, tables: { sessions: s } }, arg: SeqAlloca
       set: {
         lastSeq: sql`${s.lastSeq} + ${count}`,
         messageCount: sql`${s.messageCount} + ${count}`,
-        lastActiveAt: arg.now,
+        lastActiveAt: laterOf(s.lastActiveAt, arg.now),
       },
       setWhere: notExpired(s, arg.now),
     })

@@ -4,6 +4,7 @@ import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
+import { laterOf } from '../sessions/activity.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import type { Message } from './types.ts'
 
@@ -21,7 +22,7 @@ const isAfterSeq = ({ messages: m }: Tables, arg: Target & { afterSeq: number })
 const lockSession = statement(({ orm, tables }, arg: Target) =>
   orm
     .update(tables.sessions)
-    .set({ lastActiveAt: arg.now })
+    .set({ lastActiveAt: laterOf(tables.sessions.lastActiveAt, arg.now) })
     .where(isTargetSession(tables, arg))
     .returning({ messageCount: tables.sessions.messageCount }),
 )

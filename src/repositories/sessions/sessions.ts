@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { notExpired } from '../../database/expiry.ts'
+import { notExpired, sweepableBefore } from '../../database/expiry.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
 import { idSchema, MAX_INTEGER, parseInput, positionSchema, versionSchema } from '../../validation/input.ts'
@@ -268,12 +268,13 @@ export class Sessions {
   }
 
   /**
-   * Removes expired sessions with everything that belongs to them. Returns the number removed. Called by maintenance.
+   * Removes sessions that expired five minutes ago or earlier, with everything that belongs to them. Returns the number
+   * removed. Called by maintenance.
    *
    * @internal
    */
   async sweepExpired(): Promise<number> {
-    const now = this.#context.now()
+    const now = sweepableBefore(this.#context.now())
     let removed = 0
     for await (const id of expiredSessionIds(this.#db, now)) {
       const remove = () => removeIfExpired(this.#db, id, now)

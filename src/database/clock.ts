@@ -1,0 +1,51 @@
+import type { Logger } from '../logger.ts'
+import type { Database } from './database.ts'
+
+/** A smaller difference is left alone: following it would make the clock jitter. */
+const TOLERATED_MILLIS = 1000
+/** A greater difference is worth a warning. */
+const REMARKABLE_MILLIS = 60_000
+
+/**
+ * The clock of a database that several machines share: the machine's own, corrected by its distance to the server's. So
+ * all instances agree on what has expired.
+ */
+export class DatabaseClock {
+  readonly #database: Database
+  readonly #logger: Logger
+  #offsetMillis = 0
+
+  private constructor(database: Database, logger: Logger) {
+    this.#database = database
+    this.#logger = logger
+  }
+
+  /**
+   * Compares the clocks, and warns if they differ by more than a minute. Returns undefined for a database of this
+   * machine alone: there the machine's clock will do.
+   */
+  static async open(database: Database, logger: Logger): Promise<DatabaseClock | undefined> {
+    if (database.driver.serverTime === undefined) return undefined
+    const clock = new DatabaseClock(database, logger)
+    await clock.synchronize()
+    return clock
+  }
+
+  readonly now = (): Date => new Date(Date.now() + this.#offsetMillis)
+
+  /** Asks the server for its time. Half of the round trip is taken for the way of the answer. */
+  async synchronize(): Promise<void> {
+    const asked = Date.now()
+    const server = await this.#database.during(async () => this.#database.driver.serverTime?.())
+    if (server === undefined) return
+    const offset = server.getTime() - (asked + Date.now()) / 2
+    if (Math.abs(offset - this.#offsetMillis) < TOLERATED_MILLIS) return
+    this.#offsetMillis = offset
+    if (Math.abs(offset) < REMARKABLE_MILLIS) return
+    const seconds = Math.round(Math.abs(offset) / 1000)
+    const direction = offset < 0 ? 'ahead of' : 'behind'
+    this.#logger.warn(
+      `The clock of this machine is ${seconds} s ${direction} PostgreSQL's: times are those of PostgreSQL`,
+    )
+  }
+}

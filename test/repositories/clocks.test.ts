@@ -1,0 +1,60 @@
+import { openStorage } from 'holdfast'
+import { expect, test } from 'vitest'
+import { quiet } from '../database/drivers.ts'
+import { freshPostgres } from '../setup/databases.ts'
+import { runScript } from '../setup/processes.ts'
+
+const HOUR = 3_600_000
+
+interface Seen {
+  seen: number
+  lastActiveAt: string
+  logged: string[]
+}
+
+test.each([
+  ['ahead', 2 * HOUR],
+  ['behind', -2 * HOUR],
+])('an instance whose clock is two hours %s removes nothing that is alive', async (_, offset) => {
+  const url = await freshPostgres()
+  await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
+  const expiresAt = new Date(Date.now() + HOUR)
+  await storage.sessions.create({ id: 's', title: 'alive', expiresAt })
+  await storage.messages.append('s', { role: 'user', content: 'first' })
+  await storage.kv.set('k', 1, { ttlSeconds: 3600 })
+
+  const args = [url, 's', String(offset)]
+  const [skewed] = await runScript<Seen>('test/repositories/programs/skewed.ts', args).finished()
+
+  expect(await storage.sessions.get('s')).toMatchObject({ title: 'alive', expiresAt })
+  expect(await storage.messages.list('s')).toMatchObject({ items: [{ content: 'first' }, { seq: 2 }] })
+  expect(await storage.kv.get('k')).toBe(1)
+  // Times are those of the server, and never go backwards.
+  expect(Math.abs(new Date(String(skewed?.lastActiveAt)).getTime() - Date.now())).toBeLessThan(60_000)
+  expect(skewed?.logged.join()).toContain('clock')
+})
+
+test('maintain() leaves what has expired a moment ago to instances whose clock may be behind', async () => {
+  let now = Date.now()
+  const options = { ...quiet, now: () => new Date(now) }
+  await using storage = await openStorage({}, options)
+  await storage.kv.set('k', 1, { ttlSeconds: 60 })
+  await storage.sessions.create({ id: 's', expiresAt: new Date(now + 60_000) })
+  const removed = async () => (await storage.maintain()).reduce((sum, report) => sum + report.removed, 0)
+  now += 61_000
+  expect(await storage.kv.get('k')).toBeUndefined()
+  expect(await removed()).toBe(0)
+  now += 300_000
+  expect(await removed()).toBe(2)
+})
+
+test('lastActiveAt never goes backwards', async () => {
+  let now = Date.now()
+  await using storage = await openStorage({}, { ...quiet, now: () => new Date(now) })
+  await storage.messages.append('s', { role: 'user', content: '1' })
+  const before = (await storage.sessions.summary('s'))?.lastActiveAt
+  now -= HOUR
+  await storage.messages.append('s', { role: 'user', content: '2' })
+  await storage.messages.pop('s')
+  expect((await storage.sessions.summary('s'))?.lastActiveAt).toEqual(before)
+})

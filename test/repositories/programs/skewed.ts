@@ -1,0 +1,24 @@
+/** A process whose clock is off by so many milliseconds: `skewed.ts <url> <session> <offset>`. Does what an instance does. */
+const [url = '', session = '', offset = '0'] = process.argv.slice(2)
+
+const SystemDate = Date
+const now = () => SystemDate.now() + Number(offset)
+globalThis.Date = class extends SystemDate {
+  constructor(...args: [] | [string | number | Date]) {
+    super(args.length === 0 ? now() : args[0])
+  }
+  static override now = now
+} as DateConstructor // it is called with `new` alone here
+
+const { openStorage } = await import('../../../src/index.ts')
+const logged: string[] = []
+const log = (message: string) => void logged.push(message)
+const storage = await openStorage(
+  { database: { type: 'postgres', url } },
+  { maintenance: false, logger: { info: log, warn: log, error: log } },
+)
+await storage.maintain()
+await storage.messages.append(session, { role: 'user', content: 'from a skewed clock' })
+const seen = await storage.sessions.summary(session)
+console.log(JSON.stringify({ seen: seen?.messageCount, lastActiveAt: seen?.lastActiveAt, logged }))
+await storage.close()
