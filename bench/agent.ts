@@ -18,7 +18,7 @@ interface Contender {
   memoriesByTag(): unknown
 }
 
-/** What an agent does again and again, on disk, against better-sqlite3; and what a long log does to a page of one run. */
+/** The frequent calls of an agent, on disk, against better-sqlite3; and a page of one run's events in a long log. */
 export const agentRows: Row[] = [
   hot('events.append', 'appendEvent', 1.25),
   hot('events.list, a page of a run', 'eventsOfRun', 1.25),
@@ -123,7 +123,7 @@ function contenderOf({ events, queues, toolExecutions, memories }: Storage): Con
   }
 }
 
-/** What one would write by hand over better-sqlite3 for the same guarantees. */
+/** Does the same work with the same guarantees, by hand over better-sqlite3. */
 function rawAgent(db: BetterSqlite3.Database): Contender {
   const insertEvent = db.prepare(
     `INSERT INTO events (id, type, session_id, run_id, payload, occurred_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -177,7 +177,7 @@ function rawAgent(db: BetterSqlite3.Database): Contender {
   }
 }
 
-/** JSON and times as the program wants them. */
+/** Parses the JSON columns and turns times into dates. */
 function parsed(row: unknown): Record<string, unknown> {
   const record = { ...(row as Record<string, unknown>) } // what better-sqlite3 returns
   for (const name of ['payload', 'input', 'output', 'metadata']) {

@@ -1,8 +1,8 @@
-// What the storage costs over its drivers.
+// Measures what the storage costs over its drivers.
 //
-//   npm run bench                      all rows, with 10^6 messages, 10^5 sessions and a blob of 1 GiB
-//   npm run bench -- --quick           fewer rounds, a tenth of the data
-//   npm run bench -- 'SQLite, append'  the rows whose name has this in it
+//   npm run bench                      runs all rows, with 10^6 messages, 10^5 sessions and a blob of 1 GiB
+//   npm run bench -- --quick           runs fewer rounds, with a tenth of the data
+//   npm run bench -- 'SQLite, append'  runs the rows whose name contains the text
 
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
@@ -24,11 +24,11 @@ const size: Omit<LabOptions, 'subject'> = values.quick
 
 const chosen = rows.filter(({ name }) => name.toLowerCase().includes(filter))
 if (chosen.length === 0) {
-  console.error(`No row has "${filter}" in its name. There are:\n${rows.map(({ name }) => `  ${name}`).join('\n')}`)
+  console.error(`No row's name contains "${filter}". The rows are:\n${rows.map(({ name }) => `  ${name}`).join('\n')}`)
   process.exit(1)
 }
 
-// The package as it is published: what runs the sources from TypeScript makes functions dearer.
+// Measure the built package, as it is published: running the TypeScript sources makes calls slower.
 const build = spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
 if (build.status !== 0) process.exit(1)
 const url = new URL('../dist/index.js', import.meta.url).href

@@ -1,10 +1,10 @@
-/** What of bentocache is used here. */
+/** The part of bentocache that the benchmarks use. */
 interface Bento {
   getOrSet<T>(options: { key: string; factory: () => T | Promise<T> }): Promise<T>
   disconnect(): Promise<void>
 }
 
-/** bentocache over one of its drivers, or undefined where `npm install --prefix bench` was not run. */
+/** Returns bentocache over one of its drivers, or undefined if `npm install --prefix bench` was not run. */
 export async function openBento(layer: 'memory' | 'redis', url = ''): Promise<Bento | undefined> {
   const load = (name: string) => import(name)
   try {

@@ -17,7 +17,10 @@ const SIZES: [name: string, bytes: number][] = [
   ['100 MB', 100 * MIB],
 ]
 
-/** Blobs over SQLite and local files, against the same durable write by hand: temp, fsync, rename, fsync of the directory. */
+/**
+ * Blobs over SQLite and local files, against the same durable write by hand: temporary file, fsync, rename, directory
+ * fsync.
+ */
 const sizeRows: Row[] = SIZES.flatMap(([name, bytes]) => {
   const inFlight = bytes > MIB ? [1] : [1, 16]
   return inFlight.flatMap((calls) => {
@@ -30,7 +33,7 @@ const sizeRows: Row[] = SIZES.flatMap(([name, bytes]) => {
   })
 })
 
-/** Streams, against a pipeline by hand that reads, hashes and writes; into the store both make the bytes durable. */
+/** Streams, against a pipeline by hand that reads, hashes and writes. Inbound, both make the bytes durable. */
 const streamRows: Row[] = [
   comparison({ name: 'blobs, stream in', target: { atLeast: 0.8 }, effort: effortOf(MIB + 1), open: streamsIn }),
   comparison({ name: 'blobs, stream out', target: { atLeast: 0.8 }, effort: effortOf(MIB + 1), open: streamsOut }),
@@ -54,7 +57,7 @@ async function opened(lab: Lab) {
   return { storage, byHand, close: () => storage.close() }
 }
 
-/** Different bytes at each call, of which most are the same. */
+/** Returns a function that returns a new content at each call, by changing the first 4 bytes. */
 function different(bytes: number) {
   const data = randomBytes(bytes)
   let calls = 0
@@ -100,7 +103,7 @@ async function gets(lab: Lab, bytes: number): Promise<Ways> {
   }
 }
 
-/** A file of the lab's largest blob. */
+/** Writes a file of the lab's blob size. Returns its path. */
 async function largeFile(lab: Lab, directory: string): Promise<string> {
   const path = join(directory, 'large')
   const some = randomBytes(MIB)
@@ -163,14 +166,14 @@ async function copyAndHash(from: string, to: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** What one would write by hand to keep a file over a crash, under its hash. */
+/** Writes a file under its hash so that it survives a crash, by hand. */
 async function durably(directory: string, data: Buffer): Promise<void> {
   const hash = createHash('sha256').update(data).digest('hex')
   const path = join(directory, hash)
   await synced(`${path}.tmp`, 'wx', (file) => file.writeFile(data))
   await rename(`${path}.tmp`, path)
   await synced(directory, 'r', async () => {})
-  await rm(path) // so that the disk does not fill up; it costs ours nothing on the clock, as here next to nothing
+  await rm(path) // or the disk fills up; takes next to no time. Our way deletes outside of the clock.
 }
 
 async function synced(path: string, flags: string, write: (file: FileHandle) => Promise<unknown>): Promise<void> {

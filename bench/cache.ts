@@ -11,12 +11,12 @@ import { comparison, type Result, type Row } from './row.ts'
 const SESSION = { id: 'session', title: 'Reports', ownerId: 'ada', metadata: { topic: 'totals', tags: ['a', 'b'] } }
 const COMMAND_TIMEOUT = 250
 
-/** Hits of `sessions.get`, against the least that can be done: the same row as JSON, fetched and parsed. */
+/** Hits of `sessions.get`, against the minimum: fetching the same row as JSON and parsing it. */
 export const cacheRows: Row[] = [
   comparison({ name: 'memory cache, hit', target: { atMost: 1.3 }, open: memoryHit }),
   comparison({ name: 'Redis cache, hit', target: { atMost: 1 / 0.9 }, open: redisHit }),
   comparison({ name: 'Redis cache, hit, 64 in flight', target: { atMost: 1 / 0.9 }, inFlight: 64, open: redisHit }),
-  // Nothing to be proud of: SQLite is in this process, and Redis is not.
+  // No target: SQLite runs in this process, and Redis does not.
   comparison({ name: 'Redis cache, hit, instead of SQLite', target: {}, open: redisBeforeSqlite }),
   comparison({ name: 'Redis frozen, get, breaker open', target: { atMost: 1.1 }, open: frozen }),
   { name: 'Redis frozen, p99 until the breaker opens', target: { atMost: 1.1 }, run: untilOpen },
@@ -32,7 +32,7 @@ async function memoryHit(lab: Lab): Promise<Ways> {
   const bento = await openBento('memory')
   return {
     ours: getter(storage),
-    // The same result: a session whose times are dates.
+    // Returns what we return: a session whose times are dates.
     baseline: { call: () => withDates(parse()) },
     others: {
       'dates left as text': { call: parse },
@@ -85,7 +85,7 @@ async function redisBeforeSqlite(lab: Lab): Promise<Ways> {
   }
 }
 
-/** The same read where there is no hope of a cache, and the summary beside it, which is never cached. */
+/** Compares a read through a frozen Redis, with the breaker open, to the summary, which is never cached. */
 async function frozen(lab: Lab): Promise<Ways> {
   const { server, storage } = await openFrozen(lab)
   await Promise.all(Array.from({ length: 10 }, () => storage.sessions.get(SESSION.id)))
@@ -100,7 +100,9 @@ async function frozen(lab: Lab): Promise<Ways> {
   }
 }
 
-/** How long readers wait that come one after the other while nobody knows yet, as a multiple of what they may. */
+/**
+ * Measures how long readers wait between the freeze and the opening of the breaker, as a multiple of the allowed wait.
+ */
 async function untilOpen(lab: Lab): Promise<Result> {
   const { server, storage } = await openFrozen(lab)
   const timed = async (work: () => Promise<unknown>) => {

@@ -2,7 +2,7 @@ import type { MessageInput, Storage } from 'holdfast'
 import type { Way, Ways } from './harness.ts'
 import { conversation, messageId, SEEDED, SEEDED_MESSAGES, sampleMessage, scattered } from './sample.ts'
 
-/** One way to keep conversations, in a database of its own: the storage, a driver by hand, or drizzle. */
+/** One way to store conversations, in a database of its own: the storage, a driver by hand, or drizzle. */
 export interface Contender {
   message(sessionId: string, id: string): unknown
   session(id: string): unknown
@@ -10,7 +10,9 @@ export interface Contender {
   append(sessionId: string, message: MessageInput): unknown
 }
 
-/** Ours and the raw driver are compared; the others stand beside them and need not do everything. */
+/**
+ * The contenders of one database. The storage is compared with the raw driver; the others need not support every call.
+ */
 export interface Field {
   ours: Contender
   raw: Contender
@@ -40,7 +42,7 @@ const CALLS: Record<Work, (contender: Partial<Contender>, i: number) => unknown>
   append: (contender, i) => contender.append?.(conversation(i), sampleMessage(i)),
 }
 
-/** The same work, done by all who can. */
+/** Returns the ways to do the work: one for each contender that supports it. */
 export function waysOf(work: Work, { ours, raw, others }: Field): Ways {
   const way = (contender: Partial<Contender>): Way => ({ call: (i) => CALLS[work](contender, i) })
   const able = Object.entries(others).filter(([, contender]) => contender[work] !== undefined)
@@ -48,6 +50,6 @@ export function waysOf(work: Work, { ours, raw, others }: Field): Ways {
     ours: way(ours),
     baseline: way(raw),
     others: Object.fromEntries(able.map(([name, contender]) => [name, way(contender)])),
-    close: async () => {}, // the field is there for other rows, too
+    close: async () => {}, // other rows share the field
   }
 }

@@ -28,7 +28,9 @@ const messages = pgTable('messages', {
 
 type Orm = Pick<ReturnType<typeof drizzle>, 'select' | 'insert'>
 
-/** The same work over drizzle's own postgres.js driver: built at each call, and through `.prepare()`. */
+/**
+ * Returns two contenders over drizzle's own postgres.js driver: one builds each query per call, one uses `.prepare()`.
+ */
 export function drizzlePostgres(client: postgres.Sql) {
   const db = drizzle({ client })
 
@@ -67,7 +69,7 @@ export function drizzlePostgres(client: postgres.Sql) {
       })
       .returning({ lastSeq: sessions.lastSeq })
 
-  // A placeholder stands for a value of the type that the builder asks for.
+  // Cast: the builder's types ask for a value, and a placeholder stands for one.
   const any = (name: string) => sql.placeholder(name) as unknown as string & number
   const prepared = {
     message: message(any('sessionId'), any('id')).prepare('message'),

@@ -25,7 +25,10 @@ const messages = sqliteTable('messages', {
   createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
 })
 
-/** The same work over drizzle's own better-sqlite3 driver: built at each call, and through `.prepare()`. */
+/**
+ * Returns two contenders over drizzle's own better-sqlite3 driver: one builds each query per call, one uses
+ * `.prepare()`.
+ */
 export function drizzleSqlite(client: BetterSqlite3.Database) {
   const db = drizzle({ client })
 
@@ -65,7 +68,7 @@ export function drizzleSqlite(client: BetterSqlite3.Database) {
       .returning({ lastSeq: sessions.lastSeq })
   const insert = (row: typeof messages.$inferInsert) => db.insert(messages).values(row).returning()
 
-  // A placeholder stands for a value of the type that the builder asks for.
+  // Cast: the builder's types ask for a value, and a placeholder stands for one.
   const any = (name: string) => sql.placeholder(name) as unknown as string & number & Date
   const prepared = {
     message: message(any('sessionId'), any('id')).prepare(),

@@ -29,7 +29,7 @@ function sessionId(i: number, count: number): string {
   return `session-${1 + scattered(i, count)}`
 }
 
-/** What calls cost where there is much, as a multiple of what they cost where there is little. */
+/** The cost of calls on much data, as a multiple of their cost on little data. */
 export const growthRows: Row[] = [
   ...growing('messages', perMessages, (lab) => ({ ...SMALL, messages: lab.options.messages })),
   ...growing('sessions', perSessions, (lab) => ({ ...SMALL, sessions: lab.options.sessions })),

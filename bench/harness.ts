@@ -1,14 +1,14 @@
-/** One call of the work that a row measures; `i` counts the calls of this way. */
+/** Does the work of a row once. `i` counts the calls of one way. */
 export type Call = (i: number) => unknown
 
 /** One way to do a row's work. */
 export interface Way {
   call: Call
-  /** Undoes what the calls of a sample left, outside of the clock. */
+  /** Cleans up after the calls of a sample. Not timed. */
   tidy?(): Promise<void>
 }
 
-/** The same work done in several ways; the first two are compared. */
+/** Ways to do the same work. `ours` is compared with `baseline`. */
 export interface Ways {
   ours: Way
   baseline: Way
@@ -17,15 +17,15 @@ export interface Ways {
 }
 
 export interface Effort {
-  /** Samples of each way; their order is random in every round. */
+  /** Number of samples of each way. In every round the ways run in random order. */
   rounds: number
-  /** How long a sample should take: short, so that what else the machine does meets all ways alike. */
+  /** Duration of a sample. Short, so that other load on the machine slows all ways alike. */
   sampleMillis: number
   warmupMillis: number
 }
 
 export interface Measured {
-  /** Microseconds a call: the median of the samples. */
+  /** Microseconds per call: the median of the samples. */
   ours: number
   baseline: number
   others: Record<string, number>
@@ -34,7 +34,7 @@ export interface Measured {
   otherRatios: Record<string, number>
 }
 
-/** Measures all ways side by side. `inFlight` calls run at once; each takes its place when another ends. */
+/** Measures all ways side by side, with `inFlight` calls at once. */
 export async function compare(ways: Ways, inFlight: number, effort: Effort): Promise<Measured> {
   const entries = Object.entries({ ours: ways.ours, baseline: ways.baseline, ...ways.others })
   const runners = []

@@ -6,19 +6,20 @@ import { temporaryDirectory } from '../test/setup/temporary.ts'
 import type { Effort } from './harness.ts'
 
 export interface LabOptions {
-  /** The storage that is measured: what users install, built. */
-  subject: { openStorage: typeof openStorage; url: string } // the url is that of its module
+  /** The package under measurement, and the URL of its module. */
+  subject: { openStorage: typeof openStorage; url: string }
   effort: Effort
-  /** The rows' largest conversation and largest number of sessions. */
+  /** Messages in the largest conversation. */
   messages: number
+  /** Largest number of sessions. */
   sessions: number
-  /** The size of the blob that is streamed. */
+  /** Bytes of the blob that is streamed. */
   blobBytes: number
 }
 
 const silent: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 
-/** Where rows are measured: files and a PostgreSQL of their own, durable as in production. */
+/** The place that rows are measured in: files and a PostgreSQL of its own, durable as in production. */
 export class Lab {
   readonly options: LabOptions
   #databases = 0
@@ -29,7 +30,7 @@ export class Lab {
     this.options = options
   }
 
-  /** What several rows share: made at its first use, closed with the lab. */
+  /** Returns what several rows share: made on first use, closed with the lab. */
   once<T>(name: string, make: () => Promise<T>, close?: (made: T) => Promise<void>): Promise<T> {
     const known = this.#made.get(name)
     if (known) return known as Promise<T> // made under this name before
@@ -39,12 +40,12 @@ export class Lab {
     return made
   }
 
-  /** The path of a SQLite file that is not there yet. */
+  /** Returns the path of a SQLite file that does not exist yet. */
   file(): string {
     return join(temporaryDirectory('bench'), 'agent.db')
   }
 
-  /** The URL of a new, empty database. */
+  /** Creates an empty database. Returns its URL. */
   async postgresUrl(): Promise<string> {
     const { url } = await this.once(
       'PostgreSQL',
@@ -58,7 +59,7 @@ export class Lab {
     return Object.assign(new URL(url), { pathname: `/${name}` }).href
   }
 
-  /** The storage under test, without timers and in silence. */
+  /** Opens the storage under measurement, without maintenance and logging. */
   open(config: StorageConfig): Promise<Storage> {
     return this.options.subject.openStorage(config, { maintenance: false, logger: silent })
   }

@@ -4,7 +4,7 @@ import type { Ways } from './harness.ts'
 import type { Lab } from './lab.ts'
 import { comparison, type Row } from './row.ts'
 
-/** What a program waits for at its start, with its modules loaded: a file whose tables are up to date. */
+/** Opening a file whose tables are up to date, with the modules loaded: what a program waits for at its start. */
 export const openingRows: Row[] = [
   comparison({ name: 'SQLite, openStorage, up to date', target: { atMost: 1.5 }, open: openings }),
 ]
@@ -12,7 +12,7 @@ export const openingRows: Row[] = [
 async function openings(lab: Lab): Promise<Ways> {
   const path = lab.file()
   const open = () => lab.open({ database: { type: 'sqlite', path } })
-  // One that stays open: else each would create the WAL anew, and the last to close would remove it.
+  // Keep one open: otherwise each opening would create the WAL, and each close would remove it.
   const first = await open()
   const storages: Storage[] = []
   const clients: BetterSqlite3.Database[] = []

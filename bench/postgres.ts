@@ -24,7 +24,7 @@ export const postgresRows: Row[] = [
   { name: 'PostgreSQL, append, round trips', target: { atMost: 1 }, run: roundTripsOfAppend },
 ]
 
-/** A database and a pool of the same size for each. */
+/** Opens the contenders, each with a database and a pool of the same size. */
 async function openField(lab: Lab): Promise<Field> {
   const databases = [await seededDatabase(lab), await seededDatabase(lab), await seededDatabase(lab)] as const
   const storage = await lab.open({ database: { type: 'postgres', url: databases[0] } })

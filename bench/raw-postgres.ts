@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Message, MessageInput, Session } from 'holdfast'
 import type postgres from 'postgres'
 
-/** What one would write by hand over postgres.js for the same guarantees: what ours is measured against. */
+/** Returns the baseline: the same calls with the same guarantees, by hand over postgres.js. */
 export function rawPostgres(sql: postgres.Sql) {
   return {
     async message(sessionId: string, id: string): Promise<Message | undefined> {
@@ -57,19 +57,19 @@ export function rawPostgres(sql: postgres.Sql) {
   }
 }
 
-/** postgres.js encodes what goes into a json column; its type for that lacks arrays of objects. */
+/** Casts a value for a json column: postgres.js encodes it, but its type lacks arrays of objects. */
 function json(value: unknown): postgres.SerializableParameter {
   return value as postgres.SerializableParameter
 }
 
-/** BEGIN, the statements and COMMIT in one flight; the rows of the last statement. */
+/** Runs BEGIN, the statements and COMMIT in one round trip. Returns the rows of the last statement. */
 async function pipelined(
   sql: postgres.Sql,
   statements: (tx: postgres.ReservedSql) => [postgres.PendingQuery<postgres.Row[]>, postgres.PendingQuery<Message[]>],
 ): Promise<Message[]> {
   const tx = await sql.reserve()
   try {
-    // A query of postgres.js is sent when it is awaited, unless it is told to go: COMMIT would overtake it.
+    // postgres.js sends a query when it is awaited. Without `execute()` COMMIT would overtake the statements.
     const begun = tx`BEGIN`.execute()
     const [held, inserted] = statements(tx)
     const [, , rows] = await Promise.all([begun, held.execute(), inserted.execute(), tx`COMMIT`.execute()])

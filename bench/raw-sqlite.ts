@@ -5,7 +5,7 @@ import type { Message, MessageInput, Session } from 'holdfast'
 const COLUMNS = 'session_id, seq, id, role, content, metadata, created_at'
 const LIVING = 'EXISTS (SELECT 1 FROM sessions WHERE id = ? AND (expires_at IS NULL OR expires_at > ?))'
 
-/** What one would write by hand over better-sqlite3 for the same guarantees: what ours is measured against. */
+/** Returns the baseline: the same calls with the same guarantees, by hand over better-sqlite3. */
 export function rawSqlite(db: BetterSqlite3.Database) {
   const messageById = db.prepare<[string, string, string, number], MessageRow>(
     `SELECT ${COLUMNS} FROM messages WHERE session_id = ? AND id = ? AND ${LIVING}`,

@@ -5,11 +5,11 @@ import { meets, type Result, type Row, type Target } from './row.ts'
 const NAME_WIDTH = 54
 const COLUMN_WIDTH = 12
 
-/** Runs the rows one after another and prints each as soon as it is known; what they measured, in their order. */
+/** Runs the rows one after another and prints each result at once. Returns the results in the order of the rows. */
 export async function runRows(rows: readonly Row[], lab: Lab, print: (line: string) => void = console.log) {
   print(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'a processor without a name'}`)
-  print('Times are ours over the other: the raw driver, or the same call where there is little. * misses its target.')
-  print(line('', ['ratio ', 'target', 'ours us', 'other us'], 'others over the other'))
+  print('A ratio is our time over the baseline: the raw driver, or the same call on little data. * misses its target.')
+  print(line('', ['ratio ', 'target', 'ours us', 'base us'], 'others over the baseline'))
   const results: { row: Row; result: Result }[] = []
   for (const [i, row] of rows.entries()) {
     progress(`${i + 1} of ${rows.length}: ${row.name}`)
@@ -44,7 +44,7 @@ function line(name: string, cells: string[], rest: string): string {
   return `${name.padEnd(NAME_WIDTH)}${cells.map((cell) => cell.padStart(COLUMN_WIDTH)).join('')}  ${rest}`.trimEnd()
 }
 
-/** One line on a terminal, taken back by the next. */
+/** Replaces the progress line on a terminal. */
 function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns || 80) - 1)}`)
 }

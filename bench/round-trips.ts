@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 
-/** How long an answer is held back, so that all that a client sends without waiting for it comes first. */
+/** Delay of each answer, so that everything the client sends without waiting for the answer comes first. */
 const DELAY_MILLIS = 5
 
-/** A way to a PostgreSQL server that counts how often the client waits for it. */
+/** Starts a proxy to a PostgreSQL server. It counts how often the client waits for an answer. */
 export async function countRoundTrips(url: string) {
   const target = new URL(url)
   let roundTrips = 0

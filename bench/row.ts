@@ -1,7 +1,7 @@
 import { compare, type Effort, type Ways } from './harness.ts'
 import type { Lab } from './lab.ts'
 
-/** What a row must show: a bound, in the row's unit. */
+/** The bound that a row's value must meet, in the row's unit. */
 export interface Target {
   atMost?: number
   atLeast?: number
@@ -9,17 +9,17 @@ export interface Target {
 
 export interface Result {
   value: number
-  /** Behind the value in the table. */
+  /** Printed behind the value in the table. */
   unit: string
-  /** Microseconds a call, for orientation. */
+  /** Microseconds per call, for orientation. */
   micros?: { ours: number; baseline: number }
-  /** The other ways' ratios to the baseline, by their names. */
+  /** Ratios of the other ways to the baseline, by name. */
   others?: Record<string, number>
 }
 
 /** One line of the table. */
 export interface Row {
-  /** The database, then the work; the filter is looked for in it. */
+  /** The database, then the work. The command line filters by it. */
   name: string
   target: Target
   run(lab: Lab): Promise<Result>
@@ -28,14 +28,17 @@ export interface Row {
 interface Comparison {
   name: string
   target: Target
-  /** How many calls run at once. Default 1. */
+  /** Number of calls at once. Default 1. */
   inFlight?: number
-  /** Less than usual, for calls that take long. */
+  /** Lower limits of the effort, for slow calls. */
   effort?: Partial<Effort>
   open(lab: Lab): Promise<Ways>
 }
 
-/** A row whose value is the time of ours as a multiple of the baseline's or, with `atLeast`, how many times faster it is. */
+/**
+ * Returns a row that compares ways to do the same work. Its value is our time as a multiple of the baseline's or, if
+ * the target has `atLeast`, the baseline's time as a multiple of ours.
+ */
 export function comparison({ name, target, inFlight = 1, effort = {}, open }: Comparison): Row {
   return {
     name,

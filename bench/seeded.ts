@@ -4,7 +4,7 @@ import postgres from 'postgres'
 import type { Lab } from './lab.ts'
 import { SEEDED } from './sample.ts'
 
-/** How much there is: sessions, and messages in the one named `SEEDED`. */
+/** Size of a database: number of sessions, and of messages in the session `SEEDED`. */
 export interface Size {
   messages: number
   sessions: number
@@ -14,7 +14,7 @@ export const dialects = { SQLite: seededSqlite, PostgreSQL: seededPostgres } as 
 
 const TEXT = 'A message of a usual length, which says something that is neither very long nor very short. '.repeat(2)
 
-// The same rows in both dialects: `numbers(count)` is what yields n from 1.
+// The same rows in both dialects. `numbers` is a source of rows `n`, counted from 1.
 const sessionsSql = (count: number, numbers: string, instant: (n: string) => string) => `
   INSERT INTO sessions (id, title, owner_id, metadata, version, created_at, updated_at, last_seq, message_count, last_active_at)
   SELECT 'session-' || n, 'A title', 'owner-' || (n % 4), '{}', 1, ${instant('n')}, ${instant('n')}, 0, 0, ${instant('n')}
@@ -29,7 +29,7 @@ const sessionSql = (messages: number, instant: (n: string) => string) => `
 
 const EPOCH = 1_700_000_000
 
-/** A file of that size; made once. */
+/** Returns the configuration of a SQLite file of that size. Each size is filled once. */
 export function seededSqlite(lab: Lab, { messages, sessions }: Size): Promise<StorageConfig> {
   return lab.once(`SQLite ${messages} ${sessions}`, async () => {
     const path = lab.file()
@@ -48,7 +48,7 @@ export function seededSqlite(lab: Lab, { messages, sessions }: Size): Promise<St
   })
 }
 
-/** A database of that size; made once. */
+/** Returns the configuration of a PostgreSQL database of that size. Each size is filled once. */
 export function seededPostgres(lab: Lab, { messages, sessions }: Size): Promise<StorageConfig> {
   return lab.once(`PostgreSQL ${messages} ${sessions}`, async () => {
     const url = await lab.postgresUrl()

@@ -51,7 +51,7 @@ export const sqliteRows: Row[] = [
 const onDisk = (lab: Lab) => lab.once('SQLite field', () => field(lab, () => lab.file()), closeField)
 const inMemory = (lab: Lab) => lab.once('in-memory field', () => field(lab, () => ':memory:'), closeField)
 
-/** A database for each, so that nobody waits for another's lock. */
+/** Opens the contenders, each with a database of its own, so that none waits for another's lock. */
 async function field(lab: Lab, where: () => string): Promise<Field> {
   const path = where()
   const storage = await lab.open({ database: path === ':memory:' ? { type: 'in-memory' } : { type: 'sqlite', path } })
@@ -68,7 +68,7 @@ async function field(lab: Lab, where: () => string): Promise<Field> {
   }
 }
 
-/** A database with the storage's tables, as durable as the storage makes it. */
+/** Opens a database with the storage's tables, as durable as the storage's. */
 function seededClient(file: string): BetterSqlite3.Database {
   const client = new BetterSqlite3(file)
   client.pragma('journal_mode = WAL')

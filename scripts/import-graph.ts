@@ -34,13 +34,15 @@ export function importCycles(sources: readonly Source[]): string[] {
   return cycles
 }
 
-/** Relative imports and re-exports, those of types and those within code included. */
+/** Returns the targets of relative imports and re-exports, type imports and dynamic imports included. */
 function importsOf({ file, text }: Source): string[] {
   const code = text.replace(/\/\*\*.*?\*\//gs, '')
   return [...code.matchAll(/(?:\bfrom |\bimport\()'(\.[^']+)'/g)].map(([, target = '']) => join(file, '..', target))
 }
 
-/** `src/database/sqlite/driver.ts` is in `database`, `src/storage.ts` in `storage.ts`. */
+/**
+ * Returns the folder of `src/` that a file is in: `database` for a driver, `storage.ts` for `src/storage.ts` itself.
+ */
 function folderOf(file: string): string {
   return file.split('/')[1] ?? ''
 }

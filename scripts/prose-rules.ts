@@ -41,7 +41,7 @@ function beginsWithVerb(prose: string): boolean {
   return first === 'Like' || (/^[A-Z][a-z]+s$/.test(first) && !NO_VERBS.has(first))
 }
 
-/** "Removes them; how many.": the reader has to find out that the second half is what is returned. */
+/** Returns true for "Removes them; how many.": the reader must guess that the second half is the result. */
 function endsInFragment(prose: string): boolean {
   return /; (how many|whether|undefined|null|true|false|the)\b[^;:]*\./.test(
     prose.replace(/; the [^.]* (is|are|has|have)\b/g, ''),

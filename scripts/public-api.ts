@@ -44,7 +44,7 @@ function callsOf(source: string, name: string): Omit<PublicCall, 'file'>[] {
   return body ? methodsOf(body[0]).map((method) => ({ ...method, name: `${name}.${method.name}` })) : []
 }
 
-/** An overload after the first shares the documentation of the first. */
+/** Returns the documented methods of a class. Overloads share the documentation of the first one. */
 function methodsOf(body: string): { name: string; doc: string }[] {
   const methods = new Map<string, string>()
   for (const match of body.matchAll(/^ {2}(?:static )?(?:async )?\*?([a-z]\w*)(?:<.*>)?\(/gm)) {

@@ -1,6 +1,6 @@
 /**
- * Iterates over the seeded session of a storage, and says how many messages it met and what memory rose by at most: with
- * --expose-gc what is held; without, what the process takes, garbage included.
+ * Iterates over the seeded session of a storage. Prints the number of messages and the largest rise in memory: of the
+ * live heap with --expose-gc, else of the whole process, garbage included.
  */
 import { SEEDED } from '../sample.ts'
 
@@ -12,7 +12,7 @@ await storage.messages.latest(SEEDED, 1)
 
 const { gc } = globalThis
 function taken(): number {
-  if (gc === undefined) return process.memoryUsage.rss() // not maxRSS, which begins with that of the parent process
+  if (gc === undefined) return process.memoryUsage.rss() // not maxRSS, which starts at the parent's
   gc()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Json, type Message, type Storage, type StorageTransaction, toolExecutionId } from 'holdfast'
 
-/** What the model says: text to the user, or calls of tools. */
+/** What the model returns: text for the user, or tool calls. */
 export type Reply = string | ToolCall[]
 
 export type ToolCall = { type: 'tool-call'; id: string; tool: string; input: Json }
 
 export type Model = (conversation: readonly Message[]) => Promise<Reply>
 
-/** A tool whose effect is in the database takes part in the transaction that records its outcome. */
+/** A tool that only changes the database. It runs in the transaction that records its outcome. */
 interface InsideTool {
   acts: 'inside'
   needsApproval?: boolean
@@ -16,8 +16,9 @@ interface InsideTool {
 }
 
 /**
- * A tool that acts on the world. A crash between its act and our record of it is a gap that no storage can close: the
- * tool is then run again, with the same id, by which it, or the service that it calls, knows what is done already.
+ * A tool that acts on the world outside the database. If the process crashes after the action and before the outcome is
+ * recorded, the tool runs again with the same execution id. No storage can prevent that, so the tool, or the service it
+ * calls, uses the id to skip what was done already.
  */
 interface OutsideTool {
   acts: 'outside'
@@ -33,13 +34,13 @@ export interface Agent {
   runId: string
   model: Model
   tools: Tools
-  /** Told what happens, as it happens. */
+  /** Receives a line for each thing that happens. */
   say(text: string): void
 }
 
 /**
- * Works on a session until nothing is left to do. What comes next follows from the stored conversation alone, so a
- * process that died is continued by any other that calls this. One process at a time works on a session.
+ * Works on a session until nothing is left to do. The next step follows from the stored conversation alone, so if a
+ * process dies, another one continues by calling this function. Only one process may work on a session at a time.
  */
 export async function work(agent: Agent): Promise<void> {
   for (;;) {
@@ -53,7 +54,7 @@ export async function work(agent: Agent): Promise<void> {
   }
 }
 
-/** Lets the model speak. The message's id is that of the step: if this step was stored, it is there once. */
+/** Asks the model for its next step and stores it. The message id is the step's id, so a step is never stored twice. */
 async function think(
   { storage, sessionId, runId, model, say }: Agent,
   conversation: readonly Message[],
@@ -65,7 +66,7 @@ async function think(
   say(typeof content === 'string' ? `answers: ${content}` : `wants to ${content.map(({ tool }) => tool).join(', ')}`)
 }
 
-/** What the user said while the agent was busy: out of the queue and into the conversation, or neither. */
+/** Moves what the user said meanwhile from the queue into the conversation, in one transaction. Returns true if there was any. */
 async function takeSteering({ storage, sessionId }: Agent): Promise<boolean> {
   return storage.transaction(async (tx) => {
     const items = await tx.queues.takeAll(sessionId, 'steer')
@@ -75,27 +76,27 @@ async function takeSteering({ storage, sessionId }: Agent): Promise<boolean> {
   })
 }
 
-/** A call, and the message that it is in. */
+/** A tool call without a result, and the id of the message that contains the call. */
 type OpenCall = ToolCall & { stepId: string }
 
-/** The first call that has no result yet. */
+/** Returns the first tool call that has no result yet. */
 function firstOpenCall(conversation: readonly Message[]): OpenCall | undefined {
   const answered = new Set(conversation.map(({ metadata }) => metadata.answers))
   const calls = conversation.flatMap(({ id: stepId, role, content }) => {
     const parts = role === 'assistant' && Array.isArray(content) ? content : []
-    return parts.map((part) => ({ ...(part as ToolCall), stepId })) // think() stored them
+    return parts.map((part) => ({ ...(part as ToolCall), stepId })) // think() stores only tool calls as parts
   })
   return calls.find(({ id }) => !answered.has(id))
 }
 
-/** Runs the tool of a call, if it may, and stores the result. */
+/** Runs the tool of a call if the user allows it, and stores the result. */
 async function answer(agent: Agent, call: OpenCall): Promise<void> {
   const { storage, runId, tools, say } = agent
   const { id: toolCallId, stepId: modelStepId, tool: toolName, input } = call
   const tool = tools[toolName]
   if (tool === undefined) throw new Error(`There is no tool ${toolName}`)
 
-  // The same call has the same execution id, whichever process comes to it.
+  // The execution id follows from the call, so every process computes the same id.
   const identity = { runId, turnId: '1', modelStepId, toolCallId }
   const executionId = toolExecutionId(identity)
   if (tool.needsApproval && !(await isApproved(agent, executionId, call))) {
@@ -110,7 +111,7 @@ async function answer(agent: Agent, call: OpenCall): Promise<void> {
   const { status } = await storage.toolExecutions.start({ identity, toolName, input })
   say(status === 'started' ? `begins to ${toolName}` : `was interrupted: goes on to ${toolName}`)
   const done = tool.acts === 'outside' ? await tool.run(executionId, input) : undefined
-  // The outcome is recorded, or it is not: no crash comes between these.
+  // One transaction: a crash leaves both the outcome and its message, or neither.
   await storage.transaction(async (tx) => {
     const output = tool.acts === 'inside' ? await tool.run(tx, input) : (done ?? null)
     say(`has acted: ${toolName}`)
@@ -136,7 +137,7 @@ async function storeResult(
   await tx.events.append({ type: 'tool.answered', sessionId, runId, payload: { tool: call.tool, output } })
 }
 
-/** Asks the user, unless the tool is allowed already. The request is stored once, and so is its answer. */
+/** Returns true if the tool is allowed, or the user approves the call. The request and its answer are stored once each. */
 async function isApproved({ storage, sessionId, say }: Agent, executionId: string, call: ToolCall): Promise<boolean> {
   if (await storage.toolPreferences.isAllowed(call.tool, sessionId)) return true
   const request = { tool: call.tool, input: call.input }

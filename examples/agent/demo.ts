@@ -1,5 +1,5 @@
-// What happens to an agent in one conversation: it is told something while it thinks, asks whether it may use a tool,
-// and is killed right after the tool has acted. Started again it goes on, and nothing is done or said twice.
+// One conversation of an agent: the user says something while the agent thinks, and approves a tool call; then the agent
+// is killed right after the tool has acted. A second process continues, and nothing is done or said twice.
 //
 //   node --import tsx examples/agent/demo.ts
 
@@ -17,7 +17,7 @@ const config = join(directory, 'agent.yml')
 const outbox = join(directory, 'data', 'outbox.jsonl')
 await copyFile(join(import.meta.dirname, 'agent.yml'), config)
 
-/** Starts the agent; it says what it does, a line each. */
+/** Starts the agent in a process of its own, which prints a line for each thing it does. */
 function startAgent() {
   const main = join(import.meta.dirname, 'main.ts')
   const agent = spawn(process.execPath, ['--import', 'tsx', main, 'run', '--config', config], {

@@ -1,12 +1,12 @@
-// An agent that can be killed at any moment. Start it, kill it, start it again: it goes on where it was.
+// An agent that can be killed at any moment. Start it, kill it, start it again: it continues at the next open step.
 //
-//   node --import tsx examples/agent/main.ts run            starts, or resumes
-//   node --import tsx examples/agent/main.ts say "..."      tells it something while it works
-//   node --import tsx examples/agent/main.ts approve        answers what it asks; deny does, too
-//   node --import tsx examples/agent/main.ts show           the conversation so far
+//   node --import tsx examples/agent/main.ts run            starts or resumes the agent
+//   node --import tsx examples/agent/main.ts say "..."      tells the agent something while it works
+//   node --import tsx examples/agent/main.ts approve        approves what the agent asks for; `deny` denies it
+//   node --import tsx examples/agent/main.ts show           prints the conversation so far
 //
-// --config FILE takes another configuration than the one beside this file. `run --die-at "has acted: mail_ticket"`, or
-// any other line that it prints, is kill -9 at the worst moment, to try it out.
+// --config FILE uses another configuration than agent.yml beside this file. `run --die-at "has acted: mail_ticket"` kills
+// the process (SIGKILL) as soon as it prints that line, the worst moment. Any other line works, too.
 
 import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
@@ -28,7 +28,8 @@ const directory = join(dirname(config), 'data')
 const commands: Record<string, (storage: Storage, text: string) => Promise<void>> = {
   async run(storage) {
     const request = 'Book me a seat on the 9:04 to Oslo, and mail me the ticket.'
-    await storage.messages.append(sessionId, { id: 'request', role: 'user', content: request }) // once, whenever started
+    // Safe to repeat: the message has an id, so later starts append nothing.
+    await storage.messages.append(sessionId, { id: 'request', role: 'user', content: request })
     await work({
       storage,
       sessionId,

@@ -4,8 +4,8 @@ import type { Json, JsonObject, Message } from 'holdfast'
 import type { Reply } from './agent.ts'
 
 /**
- * Stands in for a language model: it reads the conversation and says what comes next. It wants a seat where the user
- * wants one, then a ticket for that seat in the mail, and then to tell the user.
+ * Stands in for a language model: reads the conversation and returns the next step. The steps are to reserve the kind of
+ * seat that the user asked for, to mail the ticket for that seat, and to tell the user.
  */
 export async function scriptedModel(conversation: readonly Message[]): Promise<Reply> {
   await sleep(100)

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { JsonObject } from 'holdfast'
 import type { Tools } from './agent.ts'
 
-/** Two tools: one whose effect is in the database, one that acts on the world outside: a file of mails. */
+/** Returns two tools: one that changes only the database, and one that acts outside of it, by appending to a file of mails. */
 export function travelTools(outbox: string): Tools {
   return {
     reserve_seat: {
@@ -22,9 +22,9 @@ export function travelTools(outbox: string): Tools {
       async run(executionId, input) {
         const mail = input as JsonObject
         const sent = await readFile(outbox, 'utf8').catch(() => '')
-        // A mail service takes such an id and sends once what it is asked for twice.
+        // Like a mail service with an idempotency key: the same execution id sends one mail.
         if (!sent.includes(executionId)) await appendFile(outbox, `${JSON.stringify({ executionId, ...mail })}\n`)
-        await sleep(100) // its answer takes a moment
+        await sleep(100) // the service takes a moment to answer
         return mail
       },
     },

@@ -1,4 +1,4 @@
-// Files over HTTP, streamed both ways: nothing is ever held in memory as a whole.
+// Files over HTTP, streamed in both directions: no file is ever in memory as a whole.
 //
 //   node --import tsx examples/blobs/server.ts agent.yml
 //   curl -T film.mp4 http://localhost:8080/             -> {"uri":"blob:...","size":...}
@@ -10,7 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { pathToFileURL } from 'node:url'
 import { openStorageFromFile, type Storage, StorageError } from 'holdfast'
 
-/** PUT stores the body as a blob; GET and HEAD give one back, or a range of it. */
+/** Returns a server: PUT stores the body as a blob, GET and HEAD return a blob or a range of it. */
 export function fileServer(storage: Storage): Server {
   return createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
@@ -22,7 +22,7 @@ export function fileServer(storage: Storage): Server {
 }
 
 async function store({ blobs }: Storage, name: string, request: IncomingMessage, response: ServerResponse) {
-  // The request is the stream: what the disk cannot take yet waits at the sender.
+  // The request is the stream: if the disk is slower than the network, backpressure reaches the sender.
   const { uri, size, hash } = await blobs.put(request, { name: basename(name) || undefined })
   response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify({ uri, size, hash }))
 }
@@ -38,7 +38,7 @@ async function serve({ blobs }: Storage, reference: string, request: IncomingMes
     'content-length': range ? range.end - range.start + 1 : size,
     'accept-ranges': 'bytes',
     etag: `"${hash}"`,
-    'x-content-type-options': 'nosniff', // the type is a guess, and the bytes are somebody else's
+    'x-content-type-options': 'nosniff', // the type is a guess, and the bytes come from strangers
     ...(range && { 'content-range': `bytes ${range.start}-${range.end}/${size}` }),
   }
   const stream = request.method === 'HEAD' ? undefined : await blobs.stream(reference, range)
@@ -47,7 +47,7 @@ async function serve({ blobs }: Storage, reference: string, request: IncomingMes
   else response.end()
 }
 
-/** One range, as `bytes=0-99`, `bytes=100-` or `bytes=-100`; undefined for all, 'none' where there is nothing. */
+/** Returns the range of `bytes=0-99`, `bytes=100-` or `bytes=-100`, undefined for the whole blob, or 'none' if the range is empty. */
 function rangeOf(header: string | undefined, size: number): { start: number; end: number } | 'none' | undefined {
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header ?? '') ?? []
   if (first === '' && last === '') return undefined
@@ -65,7 +65,7 @@ const STATUS: Partial<Record<StorageError['code'], number>> = {
 }
 
 function fail(response: ServerResponse, error: unknown): void {
-  if (response.headersSent) return void response.destroy() // a short body tells the client
+  if (response.headersSent) return void response.destroy() // the client notices that the body is too short
   const known = error instanceof StorageError ? STATUS[error.code] : undefined
   response.writeHead(known ?? 500, { connection: 'close' }).end(known ? `${(error as Error).message}\n` : undefined)
 }

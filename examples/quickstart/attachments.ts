@@ -3,7 +3,7 @@ import type { Storage } from 'holdfast'
 const DOT =
   'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=='
 
-/** Stores an image and a text file with the message that mentions them: all three, or none. Safe to repeat. */
+/** Stores an image, a text file and the message that mentions both, in one transaction. Safe to repeat. */
 export async function attachFiles(storage: Storage, sessionId: string, id: string): Promise<void> {
   await storage.transaction(async (tx) => {
     if (await tx.messages.get(sessionId, id)) return
@@ -18,7 +18,7 @@ export async function attachFiles(storage: Storage, sessionId: string, id: strin
   })
 }
 
-/** What became of the files that a message mentions, a line each. */
+/** Returns a line about each file that a message mentions. */
 export async function describeFiles(storage: Storage, sessionId: string, id: string): Promise<string[]> {
   const message = await storage.messages.get(sessionId, id)
   const parts = Array.isArray(message?.content) ? message.content : []
@@ -27,7 +27,7 @@ export async function describeFiles(storage: Storage, sessionId: string, id: str
     references.map(async (reference) => {
       const record = await storage.blobs.get(reference)
       if (!record) return `${reference} is gone: this blob store is in memory`
-      const bytes = await storage.blobs.bytes(reference) // its hash has been checked
+      const bytes = await storage.blobs.bytes(reference) // checks the hash
       const shown = record.mimeType.startsWith('text/') ? `"${bytes.toString().trim()}"` : `${bytes.length} bytes`
       return `${record.name}, ${record.mimeType}: ${shown}`
     }),

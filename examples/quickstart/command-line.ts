@@ -3,12 +3,12 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-/** The chats and the configuration, as absolute paths: those given, else those beside this file. */
+/** Returns the absolute paths of the chats and the configuration. Default: the files beside this one. */
 export function readArguments(): { file: string; config: string } {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { config: { type: 'string' } } })
   if (positionals.length > 1) throw new Error('One file at a time, please.')
   const beside = (name: string) => fileURLToPath(new URL(name, import.meta.url))
-  // npm runs scripts in the package's directory; INIT_CWD is where the user typed the path.
+  // npm runs scripts in the package's directory; INIT_CWD is the directory that the user's paths start from.
   const given = (path: string | undefined) => path && resolve(process.env.INIT_CWD ?? '', path)
   return {
     file: given(positionals[0]) ?? beside('conversations.jsonl'),
@@ -16,7 +16,7 @@ export function readArguments(): { file: string; config: string } {
   }
 }
 
-/** Opens a file to read it; an `Error` says in words why it cannot. */
+/** Opens a file for reading. Throws an Error whose message says why that is not possible. */
 export async function openFile(path: string): Promise<FileHandle> {
   const found = await stat(path).catch(() => undefined)
   if (!found) throw new Error(`Cannot read ${path}: no such file`)
@@ -24,12 +24,12 @@ export async function openFile(path: string): Promise<FileHandle> {
   return open(path)
 }
 
-/** Set once the user wants the program to end. */
+/** The signal that asked the program to stop, if any. */
 export interface Stop {
   signal?: 'SIGINT' | 'SIGTERM'
 }
 
-/** Ctrl-C and `kill` no longer end the program, they ask it to. Under npm Ctrl-C arrives twice. */
+/** Makes Ctrl-C and `kill` set `signal` instead of ending the program. Under npm Ctrl-C arrives twice. */
 export function stopOnSignal(): Stop {
   const stop: Stop = {}
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

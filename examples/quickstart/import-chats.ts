@@ -5,15 +5,15 @@ import { z } from 'zod'
 import { type Line, MAX_LINE_BYTES, splitLines } from './lines.ts'
 import { preview } from './preview.ts'
 
-/** What became of a line of the export. */
+/** The outcome of a line of the export. */
 export type ImportedLine =
   | { outcome: 'imported' | 'already there'; line: number; sessionId: string; messages: number }
   | { outcome: 'refused'; line: number; reason: string }
 
-/** As many messages as one append takes. */
+/** Largest number of messages in one append. */
 const MAX_APPEND = 1000
 
-// Only what the import needs is checked; the rest of a line is kept as it is.
+// Checks only what the import needs; the rest of a line is stored unchanged.
 const rest = z.custom<Json>()
 const part = z.object({ type: z.string() }).catchall(rest)
 const content = z.union([z.string(), z.array(part), z.null()], {
@@ -35,13 +35,13 @@ type Chat = z.infer<typeof chat>
 type Message = z.infer<typeof message>
 
 /**
- * Imports chats in OpenAI's fine-tuning format (JSON Lines, `{"messages": [...]}` a line) and yields what became of
- * the lines, as often as some are committed; blank lines are passed over. Safe to repeat: ids derive from the content,
- * so what is already there stays as it is, and each chat is stored whole or not at all.
+ * Imports chats in OpenAI's fine-tuning format (JSON Lines, `{"messages": [...]}` per line). Yields the outcomes of some
+ * lines after each commit. Skips blank lines. Safe to repeat: a session's id is a hash of its chat, so a chat that is
+ * stored already stays unchanged, and each chat is stored whole or not at all.
  */
 export async function* importChats(storage: Storage, file: AsyncIterable<Buffer>): AsyncGenerator<ImportedLine[]> {
   for await (const lines of splitLines(file)) {
-    // The lines of a piece of the file share one transaction, and so one wait for the disk.
+    // The lines of one chunk share a transaction, and so one fsync.
     yield await storage.transaction(async (tx) => {
       const imported: ImportedLine[] = []
       for (const line of lines) {
@@ -70,7 +70,7 @@ async function importLine(tx: StorageTransaction, { line, bytes }: Line): Promis
 
 async function save(tx: StorageTransaction, sessionId: string, chat: Chat): Promise<'imported' | 'already there'> {
   const { messages, ...metadata } = chat
-  // Whatever else a message has (tool_calls, tool_call_id, name, weight) stays with it.
+  // All other fields of a message (tool_calls, tool_call_id, name, weight) become its metadata.
   const inputs = messages.map(({ role, content, ...metadata }, index) => ({
     id: `${sessionId}-${index}`,
     role,
@@ -78,7 +78,7 @@ async function save(tx: StorageTransaction, sessionId: string, chat: Chat): Prom
     metadata,
   }))
   try {
-    // Nested: a chat that is refused half-way leaves nothing, and the others stay.
+    // A savepoint: if a chat is refused half-way, its rows are undone and the other chats stay.
     await tx.transaction(async (nested) => {
       await nested.sessions.create({ id: sessionId, title: titleOf(messages), metadata })
       for (let start = 0; start < inputs.length; start += MAX_APPEND) {
@@ -117,7 +117,7 @@ function saysItOtherwise(message: Record<string, unknown>): boolean {
   return message.role === 'assistant' && ['tool_calls', 'function_call', 'refusal', 'audio'].some((key) => message[key])
 }
 
-/** The same chat has the same id, however its JSON is spaced, escaped or ordered. */
+/** Returns an id that depends only on the chat's content, not on the spacing, escapes or key order of its JSON. */
 function sessionIdOf(chat: unknown): string {
   const canonical = JSON.stringify(chat, (_key, value) =>
     value?.constructor === Object ? Object.fromEntries(Object.entries(value).sort()) : value,

@@ -1,16 +1,16 @@
-/** Longer lines are passed over: lines are held in memory, a file never. */
+/** Longer lines are skipped: a line is held in memory, a file never is. */
 export const MAX_LINE_BYTES = 64 * 1024 * 1024
 
 export interface Line {
-  /** From 1. */
+  /** Line number, from 1. */
   line: number
-  /** Without the line feed; `undefined` if it is longer than MAX_LINE_BYTES. */
+  /** The line without its line feed, or undefined if the line is longer than MAX_LINE_BYTES. */
   bytes: Buffer | undefined
 }
 
 /**
- * The lines that each piece of a file completes. Node's readline would not do: it also splits at U+2028, which JSON
- * allows inside a string.
+ * Yields, for each chunk of the file, the lines that end in the chunk. Node's readline does not fit: it also splits at
+ * U+2028, which JSON allows inside a string.
  */
 export async function* splitLines(file: AsyncIterable<Buffer>): AsyncGenerator<Line[]> {
   let line = 0

@@ -1,11 +1,11 @@
-/** What a message may say: text, parts (text, images ...) or nothing. */
+/** Content of a message: text, parts (text, images, ...) or nothing. */
 export type Content = string | ({ type: string } & Record<string, unknown>)[] | null
 
 const characters = new Intl.Segmenter()
 
 /**
- * Content on one line for people: at most `max` characters as they count them (a family emoji is one), without line
- * breaks and control characters; parts that are not text by their type.
+ * Returns the content on one line: at most `max` graphemes (a family emoji is one), without line breaks and control
+ * characters. A part that is not text appears as its type in brackets.
  */
 export function preview(content: Content, max: number): string {
   const text = typeof content === 'string' ? content : (content ?? []).map(textOf).join(' ')

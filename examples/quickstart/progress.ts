@@ -6,8 +6,8 @@ export interface ProgressOutput {
 }
 
 /**
- * Says how far a long job is: one line that is rewritten on a terminal (10 times a second at most), a new line
- * every 5 seconds in a log. `clear` takes the line away, so that something else can be printed.
+ * Shows the progress of a long job. On a terminal, `update` rewrites one line, at most 10 times a second; in a log it
+ * writes a new line every 5 seconds. `clear` removes the terminal's line, so that something else can be printed.
  */
 export function progressLine(output: ProgressOutput, now: () => number = Date.now) {
   const interval = output.isTTY ? 100 : 5000
@@ -19,7 +19,7 @@ export function progressLine(output: ProgressOutput, now: () => number = Date.no
       if (now() - last < interval) return
       last = now()
       shown = true
-      // A line that wraps could not be taken back.
+      // Cut to the width of the terminal: a line that wraps could not be erased.
       output.write(output.isTTY ? `\r\x1b[K${text().slice(0, (output.columns || 80) - 1)}` : `${text()}\n`)
     },
     clear(): void {

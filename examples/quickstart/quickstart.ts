@@ -1,9 +1,9 @@
-// Holdfast in one sitting: import chats, list them, continue one with files, read it back. Run it twice: nothing is
-// stored twice.
+// Holdfast in one program: imports chats, lists them, continues one with files, and reads it back. A second run stores
+// nothing twice.
 //
-//   npm run quickstart                               the sample beside this file
-//   npm run quickstart -- chats.jsonl                your own export
-//   npm run quickstart -- chats.jsonl --config FILE  another agent.yml, another database: the program stays the same
+//   npm run quickstart                               imports the sample beside this file
+//   npm run quickstart -- chats.jsonl                imports your own export
+//   npm run quickstart -- chats.jsonl --config FILE  uses another configuration, for example another database
 
 import type { FileHandle } from 'node:fs/promises'
 import { constants } from 'node:os'
@@ -64,7 +64,7 @@ async function importAll(storage: Storage, chats: FileHandle, stop: Stop) {
   return { refused: count.refused, firstSessionId }
 }
 
-/** The most recently active sessions, one page of them. */
+/** Prints one page of sessions, the most recently active first. */
 async function showSessions(storage: Storage): Promise<void> {
   const page = await storage.sessions.list({ limit: 50 })
   console.log(`\n${'Messages'}  ${'Last activity'.padEnd(19)}  ${'Session'.padEnd(29)}  Title`)
@@ -78,13 +78,13 @@ async function showSessions(storage: Storage): Promise<void> {
   }
 }
 
-/** Adds a question, an answer and two files, then reads the end of the conversation. */
+/** Adds a question, an answer and two files, then prints the end of the conversation. */
 async function continueSession(storage: Storage, sessionId: string): Promise<void> {
   const question = { id: 'quickstart-question', role: 'user', content: 'Thank you! Will you remember this tomorrow?' }
   const answer = { id: 'quickstart-answer', role: 'assistant', content: 'I will: this conversation is stored now.' }
 
   const continued = await storage.messages.get(sessionId, question.id)
-  // Safe to repeat: messages that are there by their id are not added again.
+  // Safe to repeat: a message whose id is stored already is not added again.
   await storage.messages.append(sessionId, [question, answer])
   await attachFiles(storage, sessionId, 'quickstart-files')
   console.log(`\n${continued ? 'Already continued' : 'Continued'} ${sessionId}; it ends with`)
@@ -102,7 +102,7 @@ function whereIs({ config: { database } }: Storage): string {
   return `PostgreSQL, ${'url' in connection ? connection.url : `${connection.host}/${connection.database}`}`
 }
 
-// A reader that has seen enough, such as `| head`, is no reason to fail.
+// `| head` closes the pipe early; that is not an error.
 process.stdout.on('error', () => {})
 
 try {
