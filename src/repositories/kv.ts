@@ -24,11 +24,13 @@ export interface KvEntry {
   expiresAt: Date | null
 }
 
+/** Options of `kv.setIfAbsent()`. */
 export interface SetIfAbsentOptions {
   /** How long the entry is kept, in seconds: more than 0, at most 100 years. Default: it never expires. */
   ttlSeconds?: number | undefined
 }
 
+/** Options of `kv.set()`. */
 export interface KvSetOptions extends SetIfAbsentOptions {
   /** Writes only if the entry is at this version. Default: any version, or no entry. */
   ifVersion?: number | undefined
@@ -40,6 +42,7 @@ export const kvSetOptionsSchema = z.strictObject({
 }) satisfies z.ZodType<KvSetOptions>
 const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
 
+/** Options of `kv.keys()` and `kv.entries()`. */
 export interface ListKeysOptions extends PageOptions {
   /** Only keys that begin with this text. Default: all keys. */
   prefix?: string | undefined

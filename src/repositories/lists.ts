@@ -21,12 +21,13 @@ import { jsonSchema } from '../validation/json.ts'
 const itemsSchema = z.array(jsonSchema)
 const listKeysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
 
+/** Options of `lists.keys()`. */
 export interface ListListsOptions extends PageOptions {
   /** Only lists whose key begins with this text. Default: all lists. */
   prefix?: string | undefined
 }
 
-/** What `change` returns in `Lists.update`. */
+/** What the function given to `lists.update()` returns. */
 export interface ListUpdate<R> {
   /** The new items of the list, JSON values. */
   items: readonly unknown[]

@@ -14,6 +14,7 @@ export type { QueueItem }
 /** What can be pushed: an object literal, or a value of an interface, with an `id`. */
 export type QueueItemInput = { id: string } | ({ id: string } & Record<string, unknown>)
 
+/** Options of `queues.list()`. */
 export type ListQueueOptions = PageOptions
 
 /** Checks a queue item: any JSON object with an `id` of 1 to 255 bytes. */

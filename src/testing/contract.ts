@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { inspect } from 'node:util'
 import type { Page, PageOptions } from '../database/paging/page.ts'
-import { StorageError, type StorageErrorCode } from '../errors.ts'
+import { isStorageError, type StorageErrorCode } from '../errors.ts'
 import type { Storage, StorageOptions } from '../storage-types.ts'
 
 /** One requirement, for any test runner: `for (const { name, run } of cases) it(name, run)`. */
@@ -96,9 +96,8 @@ export async function refused(call: Promise<unknown>, code: StorageErrorCode): P
 /** Asserts that the call is rejected as INVALID_INPUT with a problem at `path`. `input` names the input in a failure. */
 export async function invalid(call: Promise<unknown>, path: string, input = path): Promise<void> {
   const isRefusal = (error: unknown) => {
-    assert.ok(error instanceof StorageError && error.code === 'INVALID_INPUT', `${input}: ${error}`)
-    const { problems } = error.details as { problems: { path: string; message: string }[] } // as docs/errors.md has it
-    const problem = problems.find((found) => found.path === path)
+    assert.ok(isStorageError(error, 'INVALID_INPUT'), `${input}: ${error}`)
+    const problem = error.details.problems.find((found) => found.path === path)
     assert.ok(problem, `${input}: expected a problem at ${path}, got: ${error.message}`)
     assert.ok(error.message.split('\n').includes(`${path}: ${problem.message}`))
     return true

@@ -4,6 +4,7 @@ import type { JsonObject, MemorySource } from '../../schema/values.ts'
 import { textSchema } from '../../validation/input.ts'
 import { jsonObjectSchema } from '../../validation/json.ts'
 
+/** A stored memory. */
 export interface Memory {
   /** Rises with the time of creation. */
   id: string
@@ -39,6 +40,7 @@ export const memoryInputSchema = z.strictObject({
   metadata: metadataSchema.optional(),
 })
 
+/** A memory to create. */
 export interface MemoryInput {
   /** 1 to 10,000 characters. */
   content: string
@@ -62,6 +64,7 @@ export const memoryPatchSchema = memoryInputSchema.partial()
 /** The changes: new content, new tags in place of all tags, metadata properties to set, or to remove if undefined. */
 export type MemoryPatch = { [K in keyof MemoryInput]?: MemoryInput[K] | undefined }
 
+/** Options of `memories.list()`. A memory must match all of them. */
 export interface ListMemoriesOptions extends PageOptions {
   /** Only memories with these tags, up to 10. Default: any tags. */
   tags?: string[] | undefined

@@ -74,6 +74,7 @@ export const MAX_APPEND = 1000
 /** `fromLast` is the distance to the last message of the append: 0 for the last message, -1 for the message before. */
 type NewMessage = Omit<Message, 'seq'> & { now: Date; fromLast: number }
 
+/** What an append stored, or found stored. */
 export interface Appended {
   messages: Message[]
   /** When the session was created. Undefined if some of the messages existed before this append. */

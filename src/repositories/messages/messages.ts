@@ -112,7 +112,7 @@ export class Messages {
     const { messages } = await cache.writeIfNew(
       cachedRowsOf(sessionId),
       () => appendMessages(this.#db, sessionId, inputs, now),
-      // An append does not change the cached session, but a cached "absent" entry from before its creation must go.
+      // An append does not change a cached session, but its cached absence from before its creation must be invalidated.
       ({ messages, sessionCreatedAt: createdAt }) =>
         createdAt === undefined
           ? { created: true }

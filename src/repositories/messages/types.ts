@@ -4,6 +4,7 @@ import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, instantSchema, textSchema } from '../../validation/input.ts'
 import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
 
+/** A stored message of a session. */
 export interface Message {
   sessionId: string
   /** The place in the conversation. It rises strictly and is never reused, so a removed message leaves a gap. */
@@ -30,6 +31,7 @@ export const messageInputSchema = z.strictObject({
   createdAt: instantSchema.optional(),
 })
 
+/** A message to append. */
 export interface MessageInput {
   /** 1 to 255 bytes. Default: a random UUID. An append with an id is safe to repeat. */
   id?: string | undefined
@@ -47,6 +49,7 @@ export const messagePatchSchema = messageInputSchema.omit({ id: true, createdAt:
 /** The fields to change. Undefined leaves a field as it is. */
 export type MessagePatch = { [K in 'role' | 'content' | 'metadata']?: MessageInput[K] | undefined }
 
+/** Options of `messages.list()`. */
 export interface ListMessagesOptions extends PageOptions {
   /** Only messages with a greater seq. Default: from the first message. */
   after?: number | undefined
@@ -56,11 +59,13 @@ export interface ListMessagesOptions extends PageOptions {
   order?: Order | undefined
 }
 
+/** Options of `messages.iterate()`. */
 export interface IterateMessagesOptions {
   /** How many messages are read at a time: 1 to 1000. Default 500. */
   batchSize?: number | undefined
 }
 
+/** Options of `messages.truncate()`. */
 export interface TruncateMessagesOptions {
   /** Messages with a greater seq are removed. */
   afterSeq: number

@@ -147,7 +147,7 @@ export class Sessions {
 
   async #notUpdated(id: string, ifVersion: number | undefined): Promise<StorageError> {
     const current = await selectSession.first(this.#db, { id, now: this.#context.now() })
-    // Without a version to be at, only the absence of the session can have been in the way.
+    // Without `ifVersion` only a missing session prevents an update. It may have been created since.
     if (current === undefined || ifVersion === undefined) return notFound(id)
     const details = { id, expected: ifVersion, actual: current.version }
     return new StorageError(

@@ -41,6 +41,7 @@ export const sessionInputSchema = z.strictObject({
   expiresAt: instantSchema.nullable().optional(),
 })
 
+/** A session to create. Every field is optional. */
 export interface SessionInput {
   /** 1 to 255 bytes. Default: a random UUID. */
   id?: string | undefined
@@ -59,16 +60,19 @@ export const sessionPatchSchema = sessionInputSchema.omit({ id: true })
 /** The fields to change. Null empties a field; undefined leaves it as it is. */
 export type SessionPatch = Omit<SessionInput, 'id'>
 
+/** Options of `sessions.update()`. */
 export interface UpdateSessionOptions {
   /** Changes the session only if it is at this version. Default: any version. */
   ifVersion?: number | undefined
 }
 
+/** Options of `sessions.list()`. */
 export interface ListSessionsOptions extends PageOptions {
   /** Only sessions of this owner. Default: all sessions. */
   ownerId?: string | undefined
 }
 
+/** Options of `sessions.fork()`. */
 export interface ForkOptions {
   /** The id of the new session. Default: a random UUID. */
   id?: string | undefined
