@@ -317,7 +317,8 @@ export class Kv {
   }
 
   /**
-   * Removes entries that expired five minutes ago or earlier, in batches. Returns the number removed. Called by maintenance.
+   * Removes entries that expired five minutes ago or earlier, in batches. Returns the number removed. Called by
+   * maintenance.
    *
    * @internal
    */

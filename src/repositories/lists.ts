@@ -155,8 +155,8 @@ export class Lists {
 
   /**
    * Replaces the items of a list by those that `change` returns, and returns its `result`. One transaction: appends to
-   * the list and other updates of it wait. `change` may be async; if it throws, the list stays as it was and the call
-   * rejects with that error. Safe to repeat if `change` may be applied twice.
+   * the list, its deletion and other updates wait. `change` may be async; if it throws, the list stays as it was and
+   * the call rejects with that error. Safe to repeat if `change` may be applied twice.
    *
    * @throws {INVALID_INPUT} when the key is not valid or `change` returns anything but `{ items, result }`.
    *
@@ -220,7 +220,9 @@ export class Lists {
   }
 }
 
-/** Returns the calls of one batch that replaces all items by `values`. The list's row stays: a delete() waits for it. */
+/**
+ * Returns the calls of one batch that replaces all items by `values`. The list's row stays: a delete() waits for it.
+ */
 function replaceCalls(key: string, values: readonly Json[]) {
   return [deleteItems.with({ key }), emptyList.with({ key }), ...appendCalls(key, values)]
 }

@@ -17,7 +17,10 @@ export interface Session {
   createdAt: Date
   /** When a field of the session last changed. Messages do not change it. */
   updatedAt: Date
-  /** The session is absent from this time on. `maintain()` removes it with everything that belongs to it. */
+  /**
+   * The session is absent from this time on. Maintenance removes it at least five minutes later, with all that belongs
+   * to it.
+   */
   expiresAt: Date | null
 }
 
