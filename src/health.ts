@@ -2,25 +2,27 @@ import { count } from 'drizzle-orm'
 import type { Database } from './database/database.ts'
 
 export interface LayerHealth {
+  /** True if the layer answered. */
   ok: boolean
-  /** The configured backend: 'in-memory', 'sqlite', 'postgres', 'redis' or 'local'. */
+  /** The configured type: 'in-memory', 'sqlite', 'postgres', 'redis' or 'local'. */
   type: string
+  /** Milliseconds until the layer answered or failed. */
   latencyMs: number
-  /** Why it is not ok. */
+  /** Why the layer is not ok. */
   error?: string
 }
 
 export interface DatabaseStats {
-  /** Rows by the table's name. */
+  /** Number of rows per table, by the table's name. */
   rows: Record<string, number>
-  /** What the database takes, indexes included. */
+  /** Bytes of the database, indexes included. */
   bytes: number
 }
 
 /** How long a layer may take to answer before it counts as not healthy. */
 const ANSWER_MILLIS = 5000
 
-/** Asks a layer once and times it, for 5 seconds at most. Never rejects. */
+/** Calls `ask` once, for 5 seconds at most. Returns whether it succeeded, and how long it took. Never rejects. */
 export async function probe(type: string, ask: () => Promise<unknown>): Promise<LayerHealth> {
   const begun = performance.now()
   const layer = (ok: boolean) => ({ ok, type, latencyMs: performance.now() - begun })
@@ -38,7 +40,11 @@ export async function probe(type: string, ask: () => Promise<unknown>): Promise<
   }
 }
 
-/** Counts the rows of every table. @internal */
+/**
+ * Counts the rows of every table, and returns the size of the database with them.
+ *
+ * @internal
+ */
 export async function databaseStats(database: Database): Promise<DatabaseStats> {
   const rows: Record<string, number> = {}
   for (const [name, table] of Object.entries(database.tables)) {

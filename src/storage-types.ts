@@ -97,7 +97,8 @@ export interface Storage extends Repositories, AsyncDisposable {
    */
   transaction<T>(body: (tx: StorageTransaction) => Promise<T>): Promise<T>
   /**
-   * Asks each layer once, and returns whether it answers and how long it took. Never rejects.
+   * Asks each layer once, and returns whether it answers and how long that took. Waits 5 seconds per layer at most.
+   * Never rejects.
    *
    * @example
    * ```ts

@@ -43,9 +43,9 @@ const LOST_MEMORIES = 'Memories in an in-memory database are lost when the proce
  * @throws {DRIVER_MISSING} when the package of the configured database or cache is not installed
  * @throws {CONNECTION_FAILED} when a database, Redis or directory cannot be used as configured
  * @throws {MIGRATION_PENDING} when `migrate` is false and the schema is not up to date
- * @throws {MIGRATION_FAILED} when a migration failed; the schema is as before
+ * @throws {MIGRATION_FAILED} when a migration failed; all migrations are rolled back
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has migrated the database
- * @throws {SCHEMA_DIVERGED} when the database has migrations that this package does not know
+ * @throws {SCHEMA_DIVERGED} when the database has other migrations than this version of the package
  * @throws {INVALID_INPUT} when an option is not valid
  *
  * @example
