@@ -2,11 +2,16 @@ import { StorageError } from './errors.ts'
 
 const loaded = new Map<string, unknown>()
 
-/** Loads an optional driver when it is needed, so that nobody installs or loads one that the configuration does not name. */
+/**
+ * Loads an optional driver, so that only a driver that the configuration names has to be installed. `load` runs once per
+ * process. Safe to repeat.
+ *
+ * @throws {DRIVER_MISSING} when the package is not installed
+ */
 export async function importDriver<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
-    // Node's own look into its table of modules takes longer than SQLite takes to open a file.
-    const driver = (loaded.get(name) as T | undefined) ?? (await load()) // a name has one module
+    // Cached here: a repeated import() takes longer than SQLite takes to open a file.
+    const driver = (loaded.get(name) as T | undefined) ?? (await load()) // one module per name
     loaded.set(name, driver)
     return driver
   } catch (cause) {

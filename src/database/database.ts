@@ -12,15 +12,16 @@ const TABLES: Record<Dialect, Tables> = {
   sqlite: sqlite as unknown as Tables, // the dialect seam: see schema/sqlite.ts
 }
 
+/** Returns the tables of a dialect, under PostgreSQL's types. */
 export function tablesOf(dialect: Dialect): Tables {
   return TABLES[dialect]
 }
 
-/** The innermost transaction that the running code is inside of. */
+/** The innermost transaction whose body called the running code. */
 const current = new AsyncLocalStorage<Transaction>()
 let openTransactions = 0
 
-/** The database as a whole: every statement commits by itself. */
+/** The database outside of transactions: every statement commits by itself. */
 export class Database implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
@@ -55,8 +56,12 @@ export class Database implements Db {
   }
 
   /**
-   * Errors: TRANSACTION_MISUSE where this handle is used inside one of its own transactions, CLOSED, TIMEOUT where no
-   * connection became free, CONNECTION_LOST where the outcome is unknown; what `body` throws, after the rollback.
+   * Runs `body` in a transaction. Commits if `body` resolves; if it rejects, rolls back and rejects with the same error.
+   *
+   * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
+   * @throws {CLOSED} when the database is closed
+   * @throws {TIMEOUT} when no connection became free in time
+   * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
   async transaction<T>(body: (tx: Db) => Promise<T>): Promise<T> {
     this.#enter()
@@ -68,7 +73,12 @@ export class Database implements Db {
     }
   }
 
-  /** Counts the whole of `work` as under way: a close waits for it. Errors: CLOSED, TRANSACTION_MISUSE. */
+  /**
+   * Runs `work` and counts it as in flight: close() waits for its end. A pending promise counts until it settles.
+   *
+   * @throws {CLOSED} when the database is closed
+   * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
+   */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#enter()
     try {
@@ -78,7 +88,11 @@ export class Database implements Db {
     }
   }
 
-  /** Refuses new work, waits for what is under way, then closes the connections. Safe to repeat. */
+  /**
+   * Refuses new work, waits for the work in flight, then closes the connections. Safe to repeat.
+   *
+   * @throws {TRANSACTION_MISUSE} when it is called inside a transaction, which it would wait for
+   */
   async close(): Promise<void> {
     this.checkOutside()
     this.#closing ??= this.#drained().then(() => this.driver.close())
@@ -92,20 +106,33 @@ export class Database implements Db {
     })
   }
 
-  /** Throws where this handle may not be used: CLOSED, or TRANSACTION_MISUSE inside one of its own transactions. */
+  /**
+   * Checks that the handle may be used.
+   *
+   * @throws {CLOSED} when the database is closed
+   * @throws {TRANSACTION_MISUSE} when it is called inside one of its own transactions
+   */
   check(): void {
     this.checkOpen()
     this.checkOutside()
   }
 
-  /** Throws CLOSED. */
+  /**
+   * Checks that close() has not been called.
+   *
+   * @throws {CLOSED} when the database is closed
+   */
   checkOpen(): void {
     if (this.#closing) throw new StorageError('CLOSED', 'The storage has been closed')
   }
 
-  /** Throws TRANSACTION_MISUSE inside one of its own transactions, which this handle would wait for. */
+  /**
+   * Checks that the running code is not inside one of the handle's own transactions.
+   *
+   * @throws {TRANSACTION_MISUSE} when it is
+   */
   checkOutside(): void {
-    refuseOuter(this)
+    refuseInside(this)
   }
 
   #enter(): void {
@@ -122,21 +149,22 @@ export class Database implements Db {
 class Transaction implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
+  /** The handle whose transaction() created this one. */
   readonly #parentHandle: Db
-  /** The transaction that this one is part of, or whose code began it: that of another storage. */
+  /** The enclosing transaction: the parent of a savepoint, or a transaction of another Storage whose callback opened this one. */
   readonly #enclosing: Transaction | undefined
   readonly #connection: DriverTransaction
   readonly #depth: number
   #orm: Orm | undefined
   #state: 'open' | 'ending' | 'ended' = 'open'
-  /** Savepoints asked for and not ended; they follow each other, and statements of this level wait for them. */
-  #nested = 0
-  #lastNested: Promise<unknown> = Promise.resolve()
+  /** Savepoints that have not ended. They run one after another, and statements of this level wait for the last. */
+  #openSavepoints = 0
+  #lastSavepoint: Promise<unknown> = Promise.resolve()
 
-  constructor(outer: Db, connection: DriverTransaction, parent?: Transaction) {
-    this.dialect = outer.dialect
-    this.tables = outer.tables
-    this.#parentHandle = outer
+  constructor(parentHandle: Db, connection: DriverTransaction, parent?: Transaction) {
+    this.dialect = parentHandle.dialect
+    this.tables = parentHandle.tables
+    this.#parentHandle = parentHandle
     this.#enclosing = parent ?? current.getStore()
     this.#connection = connection
     this.#depth = parent === undefined ? 0 : parent.#depth + 1
@@ -147,11 +175,12 @@ class Transaction implements Db {
     return this.#orm
   }
 
-  /** Whether `handle` is one of those around this transaction, which code inside it may not use. */
+  /** Returns true if this transaction, or one that encloses it, was opened on `handle`. Its code may not use that handle. */
   isInside(handle: Db): boolean {
     return (this.#state !== 'ended' && handle === this.#parentHandle) || (this.#enclosing?.isInside(handle) ?? false)
   }
 
+  /** Runs `body`, then commits; if `body` rejects, rolls back and rejects with the same error. */
   async runBody<T>(
     body: (tx: Transaction) => Promise<T>,
     finish: Pick<DriverTransaction, 'commit' | 'rollback'>,
@@ -161,32 +190,32 @@ class Transaction implements Db {
     try {
       result = await current.run(this, () => this.#bodyAndSavepoints(body))
     } catch (error) {
-      // Where the connection is gone the rollback fails as well; the first error is the one that tells why.
+      // If the connection is lost the rollback fails too. The first error says why.
       await finish.rollback().catch(() => {})
       throw error
     } finally {
-      // On Node 20 a storage in use makes every promise of the process dearer.
+      // On Node 20 an enabled AsyncLocalStorage slows every promise down.
       if (--openTransactions === 0) current.disable()
     }
     await finish.commit()
     return result
   }
 
-  /** Runs `body`, then to their end the savepoints that it did not wait for: nothing of theirs may follow the commit. */
+  /** Runs `body`, then waits for savepoints that `body` did not await: none of their statements may follow the commit. */
   async #bodyAndSavepoints<T>(body: (tx: Transaction) => Promise<T>): Promise<T> {
     try {
       return await body(this)
     } finally {
       this.#state = 'ending'
-      await this.#lastNested
+      await this.#lastSavepoint
       this.#state = 'ended'
     }
   }
 
   async run(query: Query): Promise<readonly Row[]> {
     this.#check()
-    // A statement between a savepoint and its end would be undone with it.
-    if (this.#nested > 0) await this.#lastNested
+    // A statement sent while a savepoint is open would be rolled back with the savepoint.
+    if (this.#openSavepoints > 0) await this.#lastSavepoint
     return this.#connection.run(query)
   }
 
@@ -196,16 +225,16 @@ class Transaction implements Db {
 
   async transaction<T>(body: (tx: Db) => Promise<T>): Promise<T> {
     this.#check()
-    this.#nested++
-    const turn = this.#lastNested.then(() => this.#savepoint(body)).finally(() => this.#nested--)
-    this.#lastNested = turn.catch(() => {})
-    return turn
+    this.#openSavepoints++
+    const savepoint = this.#lastSavepoint.then(() => this.#savepoint(body)).finally(() => this.#openSavepoints--)
+    this.#lastSavepoint = savepoint.catch(() => {})
+    return savepoint
   }
 
   #savepoint<T>(body: (tx: Db) => Promise<T>): Promise<T> {
     const name = `nested_${this.#depth + 1}`
     const execute = (sql: string) => this.#connection.run({ sql, params: [], writes: true })
-    // Not awaited here: what the body sends follows in the same flight, and fails with it.
+    // Not awaited: the body's first statements are pipelined behind it, and fail if it fails.
     const started = execute(`SAVEPOINT ${name}`)
     started.catch(() => {})
     const rollback = async () => {
@@ -217,7 +246,7 @@ class Transaction implements Db {
       try {
         await execute(`RELEASE SAVEPOINT ${name}`)
       } catch (error) {
-        await rollback() // a statement failed and was passed over: PostgreSQL goes on only after this
+        await rollback() // the body ignored a failed statement: PostgreSQL accepts nothing else until a rollback
         throw error
       }
     }
@@ -228,12 +257,17 @@ class Transaction implements Db {
     if (this.#state !== 'open') {
       throw new StorageError('TRANSACTION_MISUSE', 'This transaction has ended: its tx cannot be used any more')
     }
-    refuseOuter(this)
+    refuseInside(this)
   }
 }
 
-/** Code inside a transaction that uses a handle around it would wait for itself, or write outside of its transaction. */
-function refuseOuter(handle: Db): void {
+/**
+ * Checks that the running code is not inside a transaction of `handle`. It would wait for itself, or write outside of its
+ * transaction.
+ *
+ * @throws {TRANSACTION_MISUSE} when it is inside
+ */
+function refuseInside(handle: Db): void {
   if (current.getStore()?.isInside(handle)) {
     const message = 'Inside a transaction use the tx it was given, not the storage (or the tx) around it'
     throw new StorageError('TRANSACTION_MISUSE', message)

@@ -4,71 +4,74 @@ import type { Query, Row } from './query.ts'
 
 export type Dialect = 'sqlite' | 'postgres'
 
-/** A query's result is its rows: none where it returns nothing. */
+/** The result of a query: its rows. Empty if the query returns nothing. */
 export interface RowsHKT extends PgQueryResultHKT {
   type: this['row'][]
 }
 
-/** Drizzle's builder, as far as both dialects mean the same by it. SQLite's is cast to it once, where it is made. */
+/** The part of drizzle's query builder that behaves alike in both dialects. SQLite's builder is cast to it in orm.ts. */
 export type Orm = Pick<
   PgDatabase<RowsHKT, Record<string, never>>,
   'select' | 'selectDistinct' | 'insert' | 'update' | 'delete' | 'with' | '$with'
 >
 
-/** Sends queries: the database as a whole, or one transaction. */
+/** Runs queries, on the database or in one transaction. */
 export interface Executor {
   run(query: Query): Promise<readonly Row[]>
-  /** All or nothing, in one round trip where the dialect can: no query sees another's result on the way. */
+  /**
+   * Runs all queries or none, on PostgreSQL in one round trip. The queries are fixed before the first one runs, so none can
+   * use the result of another.
+   */
   batch(queries: readonly Query[]): Promise<(readonly Row[])[]>
 }
 
 /**
- * The one handle that repositories take: the database, or a transaction in it. Hot queries go through `statement`,
- * those whose shape varies through `orm`.
+ * The one handle that repositories take: the database, or a transaction in it. Frequent queries use `statement`; queries
+ * whose shape varies use `orm`.
  */
 export interface Db extends Executor {
   readonly dialect: Dialect
   readonly tables: Tables
   readonly orm: Orm
-  /** Runs `body` in a transaction, or in a savepoint where this is one; what `body` throws rolls back. */
+  /** Runs `body` in a transaction, or in a savepoint if the handle is a transaction. Rolls back if `body` rejects. */
   transaction<T>(body: (tx: Db) => Promise<T>): Promise<T>
 }
 
-/** The narrow seam that SQLite and PostgreSQL implement. Errors come out as StorageError. */
+/** The seam that SQLite and PostgreSQL implement. Every error is a StorageError. */
 export interface Driver extends Executor {
   readonly dialect: Dialect
-  /** Waits its turn, then opens a transaction that owns its connection until it ends. */
+  /** Waits for a connection, then opens a transaction that owns the connection until its end. */
   begin(): Promise<DriverTransaction>
   readonly journal: MigrationJournal
-  /** Changes after each commit of another process, where the database tells (SQLite); else always 0. */
+  /** Returns a number that changes after each commit of another process on SQLite. Always 0 on PostgreSQL, which has none. */
   dataVersion(): number
-  /** The time of the server. Only a database that several machines share has one. */
+  /** Returns the time of the server. Only a database that several machines share has one. */
   serverTime?(): Promise<Date | undefined>
-  /** Bytes that the database takes. */
+  /** Returns the size of the database in bytes. */
   size(): Promise<number>
   close(): Promise<void>
 }
 
-/** Statements run in the order of the calls. */
+/** A transaction of a driver. Statements run in the order of the calls. */
 export interface DriverTransaction {
   run(query: Query): Promise<readonly Row[]>
-  /** Rejects when the transaction did not commit. */
+  /** Commits. Rejects if the transaction did not commit. */
   commit(): Promise<void>
   rollback(): Promise<void>
 }
 
 /** Where a dialect records its migrations, and how it keeps two migrators apart. Names of tables are quoted. */
 export interface MigrationJournal {
-  /** The journal: a table beside ours, so that it is found where they are found. */
+  /** The journal. It lies in the schema of our tables, so that the same search path finds both. */
   readonly table: string
   /**
    * Drizzle's default journal. It belongs to whatever program migrates its own tables in this database; the first
    * versions of Holdfast wrote there as well.
    */
   readonly sharedTable: string
-  /** SQL that returns one row: for each table, whether it exists. */
+  /** Returns SQL that selects one row with a column per table: true if the table exists. */
   existence(tables: readonly string[]): string
-  /** SQL that creates the journal if it does not exist, as drizzle-kit does. */
+  /** Creates the journal if it does not exist, with the columns that drizzle-kit gives it. */
   create(execute: Execute): Promise<void>
   /** Runs a query outside of a transaction. */
   readonly read: Execute

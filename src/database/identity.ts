@@ -12,7 +12,10 @@ const insertId = statement(({ orm, tables: { properties: p } }, arg: { name: str
   orm.insert(p).values({ name: arg.name, value: arg.value }).onConflictDoNothing(),
 )
 
-/** A random id that the database keeps: it tells its cached rows from another's. A read-only one without is new each time. */
+/**
+ * Returns the database's stored random id, part of every cache key. A read-only database without one gets a new id per
+ * open.
+ */
 export async function databaseIdentity(db: Db): Promise<string> {
   const name = 'id'
   const known = await selectId.first(db, { name })

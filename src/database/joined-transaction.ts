@@ -3,58 +3,37 @@ import type { Db } from './db.ts'
 import { LazyDb } from './lazy-db.ts'
 
 /**
- * Runs `body` with a transaction of `outer` that begins where it is first used: it is committed when `body` succeeds and
- * rolled back when it fails. So a second database takes part in a transaction of the first, and waits for nothing where
- * it does not.
+ * Runs `body` with a transaction on `outer` that starts on first use and commits or rolls back with `body`. If `body` never
+ * uses the transaction, none is opened. This is how a second database joins a transaction of the first.
+ *
+ * Calls on the handle after the end of `body` fail with TRANSACTION_MISUSE.
  */
-export async function joinTransaction<T>(outer: Db, body: (db: Db) => Promise<T>): Promise<T> {
-  const joined = new JoinedTransaction(outer)
-  let result: T
-  try {
-    result = await body(joined.db)
-  } catch (error) {
-    await joined.end(error).catch(() => {}) // that one has failed is known
-    throw error
-  }
-  await joined.end()
-  return result
-}
-
-class JoinedTransaction {
-  readonly db: Db
-  readonly #outer: Db
-  readonly #finished: Promise<void>
-  #finish: (failure: unknown) => void = () => {}
-  #begun: Promise<Db> | undefined
-  #whole: Promise<void> | undefined
-  #ended = false
-
-  constructor(outer: Db) {
-    this.#outer = outer
-    this.db = new LazyDb(outer, () => this.#begin())
-    this.#finished = new Promise((resolve, reject) => {
-      this.#finish = (failure) => (failure === undefined ? resolve() : reject(failure))
-    })
-    this.#finished.catch(() => {}) // nobody waits for it where nothing began
-  }
-
-  async end(failure?: unknown): Promise<void> {
-    this.#ended = true
-    this.#finish(failure)
-    await this.#whole
-  }
-
-  async #begin(): Promise<Db> {
-    if (this.#ended) {
+export async function joinTransaction<T>(outer: Db, body: (tx: Db) => Promise<T>): Promise<T> {
+  let ended = false
+  let opened: Promise<Db> | undefined
+  let committed: Promise<T> | undefined
+  const begin = async () => {
+    if (ended) {
       throw new StorageError('TRANSACTION_MISUSE', 'This transaction has ended: its tx cannot be used any more')
     }
-    this.#begun ??= new Promise((resolve, reject) => {
-      this.#whole = this.#outer.transaction(async (tx) => {
+    opened ??= new Promise((resolve, reject) => {
+      committed = outer.transaction((tx) => {
         resolve(tx)
-        await this.#finished
+        return result // keeps the transaction open until `body` ends, and decides how it ends
       })
-      this.#whole.catch(reject)
+      committed.catch(reject)
     })
-    return this.#begun
+    return opened
+  }
+  const result = body(new LazyDb(outer, begin)).finally(() => {
+    ended = true
+  })
+  try {
+    const value = await result
+    await committed
+    return value
+  } catch (error) {
+    await committed?.catch(() => {}) // the rollback has ended by then
+    throw error
   }
 }

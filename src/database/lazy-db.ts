@@ -2,18 +2,18 @@ import type { Db, Dialect, Orm } from './db.ts'
 import { ormFor } from './orm.ts'
 import type { Query, Row } from './query.ts'
 
-/** A handle on a database, or a transaction, that begins with its first use: what nobody uses costs nothing. */
+/** A handle on a database or transaction that is opened on first use. */
 export class LazyDb implements Db {
   readonly dialect: Dialect
   readonly tables: Db['tables']
-  readonly #begin: () => Promise<Db>
+  readonly #open: () => Promise<Db>
   #orm: Orm | undefined
 
-  /** `begin` is asked at each use. */
-  constructor({ dialect, tables }: Pick<Db, 'dialect' | 'tables'>, begin: () => Promise<Db>) {
+  /** `open` is called at every use and has to open only once. */
+  constructor({ dialect, tables }: Pick<Db, 'dialect' | 'tables'>, open: () => Promise<Db>) {
     this.dialect = dialect
     this.tables = tables
-    this.#begin = begin
+    this.#open = open
   }
 
   get orm(): Orm {
@@ -22,14 +22,14 @@ export class LazyDb implements Db {
   }
 
   async run(query: Query): Promise<readonly Row[]> {
-    return (await this.#begin()).run(query)
+    return (await this.#open()).run(query)
   }
 
   async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
-    return (await this.#begin()).batch(queries)
+    return (await this.#open()).batch(queries)
   }
 
   async transaction<T>(body: (tx: Db) => Promise<T>): Promise<T> {
-    return (await this.#begin()).transaction(body)
+    return (await this.#open()).transaction(body)
   }
 }

@@ -25,7 +25,7 @@ export async function migrate(
   if (pending.length === 0 && !(isShared && apply)) return
   await journal.exclusively(async (execute) => {
     await journal.create(execute)
-    // Read again: another process may have migrated while this one waited for its turn.
+    // Read again: another process may have migrated while this one waited for the lock.
     const history = await historyOf(journal, execute, known)
     if (history.isShared) await moveHistory(journal, execute, history.applied)
     for (const migration of pendingAfter(history.applied, known)) {
@@ -49,9 +49,10 @@ interface History {
   isShared: boolean
 }
 
-/** A table of the first migration: where it is, the others are. */
+/** A table of the first migration. If it exists, the other tables exist. */
 const WITNESS = '"sessions"'
 
+/** Reads the history from the journal, or from drizzle's default journal if the journal is empty or missing. */
 async function historyOf(
   { table, sharedTable, existence }: MigrationJournal,
   execute: Execute,
@@ -67,7 +68,10 @@ async function historyOf(
   return { applied: shared, isShared: shared.length > 0 }
 }
 
-/** Takes our rows out of drizzle's default journal: drizzle-kit skips what is older than the newest row of its journal. */
+/**
+ * Moves our rows out of drizzle's default journal. drizzle-kit skips migrations that are older than the newest row there,
+ * which may be one of ours.
+ */
 async function moveHistory(
   { table, sharedTable }: MigrationJournal,
   execute: Execute,
@@ -92,7 +96,7 @@ function tablesMissing(table: string): StorageError {
   return new StorageError('SCHEMA_DIVERGED', message)
 }
 
-/** MIGRATION_PENDING, for a database that is not there yet. */
+/** Makes the MIGRATION_PENDING error of a database that does not exist yet. */
 export function neverMigrated(dialect: Dialect): StorageError {
   const { length } = knownMigrations(dialect)
   return migrationPending(length, length)
@@ -103,7 +107,7 @@ function migrationPending(pending: number, known: number): StorageError {
   return new StorageError('MIGRATION_PENDING', message, { details: { pending } })
 }
 
-/** Changes with every migration: rows that were cached under another schema are not read. */
+/** Returns a hash that changes with every migration, so that rows cached under another schema are not read. */
 export function schemaHash(dialect: Dialect): string {
   return knownMigrations(dialect).at(-1)?.hash.slice(0, 12) ?? ''
 }
@@ -119,7 +123,7 @@ function appliedOf(rows: readonly Row[]): Applied[] {
 
 const packaged = new Map<Dialect, readonly MigrationMeta[]>()
 
-/** What is in the package, read and hashed once. */
+/** Returns the migrations of this package. They are read and hashed once per process. */
 function knownMigrations(dialect: Dialect): readonly MigrationMeta[] {
   let known = packaged.get(dialect)
   if (known === undefined) {
@@ -130,7 +134,12 @@ function knownMigrations(dialect: Dialect): readonly MigrationMeta[] {
   return known
 }
 
-/** What is left to apply: the journal must be the beginning of the known history. */
+/**
+ * Returns the migrations that are not applied yet.
+ *
+ * @throws {SCHEMA_TOO_NEW} when the journal is longer than the known history
+ * @throws {SCHEMA_DIVERGED} when the journal is not the beginning of the known history
+ */
 function pendingAfter(applied: readonly Applied[], known: readonly MigrationMeta[]): MigrationMeta[] {
   for (const [i, { hash, at }] of applied.entries()) {
     const migration = known[i]

@@ -5,14 +5,19 @@ import type { Driver } from './db.ts'
 import { migrate, neverMigrated } from './migrate.ts'
 import { openMemory, openSqlite } from './sqlite/driver.ts'
 
-/** Opens the configured database with its schema in place. Errors: those of the drivers and of `migrate`. */
+/**
+ * Opens the configured database and brings its schema up to date; with `migrate` false only checks it. Fails as the drivers
+ * and `migrate` fail.
+ *
+ * @throws {MIGRATION_PENDING} when `migrate` is false and the SQLite file does not exist
+ */
 export async function openDatabase(
   config: ResolvedConfig['database'],
   { migrate: apply }: { migrate: boolean },
 ): Promise<Database> {
   const driver = await openDriver(config, apply)
   try {
-    // A database in memory starts empty: there is nothing to keep from changing.
+    // A database in memory starts empty: `migrate: false` has no data to protect.
     await migrate(driver, { apply: apply || config.type === 'in-memory' })
   } catch (error) {
     await driver.close()
@@ -26,10 +31,10 @@ async function openDriver(config: ResolvedConfig['database'], create: boolean): 
     case 'in-memory':
       return openMemory()
     case 'sqlite':
-      // To open it would be to create it.
+      // Opening the file would create it.
       if (!create && !config.readonly && !existsSync(config.file)) throw neverMigrated('sqlite')
       return openSqlite(config)
     case 'postgres':
-      return (await import('./postgres/driver.ts')).openPostgres(config) // a good part of the code, for those who use it
+      return (await import('./postgres/driver.ts')).openPostgres(config) // much code: loaded only if it is used
   }
 }

@@ -11,7 +11,10 @@ import {
 import type { Dialect, Executor, Orm, RowsHKT } from './db.ts'
 import { type CompiledQuery, compileQuery, type SelectedField } from './query.ts'
 
-/** Drizzle's query builder over an executor: drizzle builds the SQL, what runs it is ours. */
+/**
+ * Makes drizzle's query builder for an executor. Drizzle builds the SQL, and the executor runs the SQL, so that SQLite's
+ * write queue and PostgreSQL's batches serve every query.
+ */
 export function ormFor(dialect: Dialect, executor: Executor): Orm {
   return dialect === 'postgres'
     ? new PgDatabase<RowsHKT, Record<string, never>>(pgDialect, new PostgresSession(pgDialect, executor), undefined)
@@ -20,14 +23,14 @@ export function ormFor(dialect: Dialect, executor: Executor): Orm {
 
 function sqliteOrm(executor: Executor): Orm {
   const orm = new BaseSQLiteDatabase('async', sqliteDialect, new SqliteSession(sqliteDialect, executor), undefined)
-  // The dialect seam: the same calls with tables of the other dialect; `Orm` holds only what both mean alike.
+  // The dialect seam: the same calls on the other dialect's tables. `Orm` has only what behaves alike in both dialects.
   return orm as unknown as Orm
 }
 
-/** The compiled form of what a builder's `prepare` returned: one of the two classes below. */
+/** Returns the compiled query inside a builder's prepared query, which is of one of the two classes below. */
 export function compiledBy(prepared: unknown): CompiledQuery {
   if (prepared instanceof PostgresPrepared || prepared instanceof SqlitePrepared) return prepared.compiled
-  throw new TypeError('A statement must be built with the orm it is given')
+  throw new TypeError('A statement must be built with the orm that its builder is given')
 }
 
 const pgDialect = new PgDialect()
@@ -36,7 +39,7 @@ const sqliteDialect = new SQLiteAsyncDialect()
 type Metadata = { type: 'select' | 'update' | 'delete' | 'insert' } | undefined
 
 function compile(query: DrizzleQuery, fields: unknown, metadata: Metadata): CompiledQuery {
-  // drizzle hands over an ordered list of {path, field}, or undefined where nothing is returned.
+  // drizzle passes an ordered list of {path, field}, or undefined if the query returns nothing.
   return compileQuery(query, fields as SelectedField[] | undefined, metadata?.type !== 'select')
 }
 
@@ -116,11 +119,11 @@ class SqlitePrepared extends SQLitePreparedQuery<SQLitePreparedQueryConfig & { t
   }
 
   override get(): never {
-    throw new TypeError('get() means something else on PostgreSQL: await the query and take its first row')
+    throw new TypeError('The PostgreSQL builder has no get(): await the query and take its first row')
   }
 
   override values(): never {
-    throw new TypeError('values() is unknown to PostgreSQL: await the query')
+    throw new TypeError('The PostgreSQL builder has no values(): await the query')
   }
 }
 

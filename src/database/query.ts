@@ -1,26 +1,26 @@
 import { Column, type Query as DrizzleQuery, is, Param, Placeholder, SQL, Table } from 'drizzle-orm'
 
-/** A row as the drivers hand it over: values in the order of the selected columns. */
+/** A row as the drivers return it: values in the order of the selected columns. */
 export type Row = readonly unknown[]
 
-/** SQL that is ready to be sent. */
+/** SQL text with its parameters. */
 export interface Query {
   readonly sql: string
   readonly params: readonly unknown[]
-  /** Whether it may change anything: a write is never repeated silently and goes through SQLite's writer. */
+  /** True if the query may change data. SQLite runs a write on its writer; no driver repeats a write that may have committed. */
   readonly writes: boolean
 }
 
-/** A field that drizzle selects, where it goes in the result and what decodes it. */
+/** A field that drizzle selects: its place in the result, and the column or expression that decodes it. */
 export interface SelectedField {
   path: string[]
   field: unknown
 }
 
-/** Values by the names of their placeholders. "3.id" is the id of row 3 where a query takes rows, "tags.0" an item of a list. */
+/** Values by placeholder name. "3.id" is the id of row 3 if a query takes rows; "tags.0" is an item of a list. */
 type Arguments = Readonly<Record<string, unknown>>
 
-/** A query built once: parameter encoders and row decoder are worked out, only values are missing. */
+/** A query that lacks only its arguments: the SQL is built, and the encoders and the decoder are chosen. */
 export interface CompiledQuery {
   readonly sql: string
   readonly writes: boolean
@@ -28,6 +28,7 @@ export interface CompiledQuery {
   decode(row: Row): Record<string, unknown>
 }
 
+/** Chooses the encoder of each parameter and the decoder of each column, once per query. */
 export function compileQuery(query: DrizzleQuery, fields: SelectedField[] | undefined, writes: boolean): CompiledQuery {
   const encoders = query.params.map(encoderOf)
   const columns = (fields ?? []).map(columnOf)
@@ -37,7 +38,7 @@ export function compileQuery(query: DrizzleQuery, fields: SelectedField[] | unde
     writes,
     encode: (args) => encoders.map((encode) => encode(args)),
     decode: (row) => {
-      const record = { ...blank } // all properties at once: an object that grows is moved
+      const record = { ...blank } // all properties at once: V8 reallocates an object that grows
       for (let i = 0; i < columns.length; i++) {
         const column = columns[i] as (typeof columns)[number] // i is in range
         const raw = row[i]

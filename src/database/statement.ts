@@ -9,25 +9,27 @@ export interface Call<R> {
   decode(db: Db, row: Row): R
 }
 
-/** A query compiled once a dialect, to be run any number of times on any handle. */
+/** A query that is compiled once per dialect and runs on any handle. */
 export interface Statement<Args, R> {
   all(db: Db, args: Args): Promise<R[]>
   first(db: Db, args: Args): Promise<R | undefined>
+  /** Binds the arguments, for `batch`. */
   with(args: Args): Call<R>
 }
 
-/** What a query is built with. */
+/** The part of a handle that builds queries. */
 export type Builder = Pick<Db, 'dialect' | 'orm' | 'tables'>
 
-/** What drizzle's builders are at their end, seen from here. */
+/** A drizzle query that is complete. */
 export interface Built<R> extends PromiseLike<R[]> {
   prepare(name: string): unknown
 }
 
 /**
- * Compiles a query at its first use: building one with drizzle costs 65 to 130 us, more than SQLite needs to answer it.
- * `arg.name` stands for the value given later under that name and is typed as that value; in the builder it may only be
- * passed on, not looked into. JSON columns take their argument through `values` or `set`, which know the column.
+ * Makes a statement that is compiled on first use: building a query with drizzle costs 65 to 130 us, more than SQLite
+ * takes to answer. In `build`, `arg.name` is a placeholder for the later argument of that name. The placeholder has the
+ * argument's type, so it may be passed to drizzle but not inspected. A JSON column takes its argument through `values` or
+ * `set`, which know the column.
  */
 export function statement<Args extends object, R>(build: (db: Builder, arg: Args) => Built<R>): Statement<Args, R> {
   const compiled: Partial<Record<Dialect, CompiledQuery>> = {}
@@ -39,9 +41,9 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
   const queryOf = (query: CompiledQuery, args: Args): Query => ({
     sql: query.sql,
     writes: query.writes,
-    params: query.encode(args as Record<string, unknown>), // an object, or an array, whose keys are the placeholders' names
+    params: query.encode(args as Record<string, unknown>), // an object or array whose keys are the placeholders' names
   })
-  // The builder's type says what its rows decode to.
+  // The cast holds because the builder's type says what its rows decode to.
   const decode = (query: CompiledQuery, row: Row) => query.decode(row) as R
 
   return {
@@ -64,31 +66,32 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
 
 type Results<Calls> = { -readonly [K in keyof Calls]: Calls[K] extends Call<infer R> ? R[] : never }
 
-/** Runs calls as one atomic batch, in one round trip on PostgreSQL; the rows of each, in their order. */
+/** Runs calls as one atomic batch, in one round trip on PostgreSQL. Returns the rows of each call, in the order of the calls. */
 export async function batch<const Calls extends readonly Call<unknown>[]>(
   db: Db,
   calls: Calls,
 ): Promise<Results<Calls>> {
   const results = await db.batch(calls.map((call) => call.query(db)))
-  // Each call's own decoder ran on its own rows, in order.
+  // The cast holds because each call decodes its own rows.
   return results.map((rows, i) => rows.map((row) => calls[i]?.decode(db, row))) as Results<Calls>
 }
 
+/** Makes an object whose every property is the placeholder of that name. */
 function placeholders<Args>(prefix = ''): Args {
-  // Typed as the values they stand for; see `statement`.
+  // Typed as the arguments; see `statement`.
   return new Proxy({}, { get: (_, name) => sql.placeholder(prefix + String(name)) }) as Args
 }
 
-/** How many rows a compiled statement takes; any number is made up of these. */
+/** How many rows one compiled statement takes. Any number of rows is a sum of these. */
 const WIDTHS = [64, 8, 1] as const
 
-/** Statements over any number of rows, of which only a few widths are compiled (and prepared by the server). */
+/** Statements for any number of rows. Only a few widths are compiled, and prepared by the server. */
 export interface RowsStatement<Args, R> {
-  /** The calls that together take all rows, in order. */
+  /** Returns the calls that together take all rows, in the order of the rows. */
   with(rows: readonly Args[]): Call<R>[]
 }
 
-/** As `statement`, for a builder that takes a list: a multi-row insert, an IN. */
+/** Makes a statement whose builder takes a list of arguments, such as a multi-row insert or an IN. See `statement`. */
 export function rowsStatement<Args extends object, R>(
   build: (db: Builder, rows: Args[]) => Built<R>,
 ): RowsStatement<Args, R> {

@@ -3,9 +3,9 @@ import type { Columns } from './columns.ts'
 import type { Json, JsonObject, MemorySource, QueueItem, ToolExecutionStatus, ToolPreferenceSet } from './values.ts'
 
 /**
- * What an agent keeps beside its conversations. `sessionId` carries no foreign key here: an event, a queued item or an
- * approval may come before its session does; `sessions.delete` removes them by name. Where null would be a scope
- * ("all sessions"), the empty string stands for it, because a primary key takes no null.
+ * Defines the tables for what an agent keeps beside its conversations. Their `sessionId` has no foreign key: an event, a
+ * queued item or an approval may be written before its session, so `sessions.delete` removes them explicitly. In a primary
+ * key, which allows no null, the empty string stands for the scope "all sessions".
  */
 export function defineAgentTables(c: Columns) {
   const memories = c.table(
@@ -26,7 +26,10 @@ export function defineAgentTables(c: Columns) {
     ],
   )
 
-  /** A row a tag: two writers never lose one. createdAt is the memory's, so that a tag's newest are one index range. */
+  /**
+   * One row per tag, so that two writers never lose a tag. createdAt is copied from the memory: the newest memories of a tag
+   * are then one index range.
+   */
   const memoryTags = c.table(
     'memory_tags',
     {
@@ -62,7 +65,7 @@ export function defineAgentTables(c: Columns) {
     ],
   )
 
-  /** A queue's last position; the row that its writers lock, so that positions follow the order of commits. */
+  /** The last position of each queue. Writers lock this row, so that positions follow the order of commits. */
   const queues = c.table(
     'queues',
     {
@@ -173,7 +176,7 @@ export function defineAgentTables(c: Columns) {
     updatedAt: c.instant('updated_at').notNull(),
   })
 
-  /** A row an allowed tool: concurrent `allow` calls keep each other's. */
+  /** One row per allowed tool, so that concurrent `allow` calls do not overwrite each other. */
   const allowedTools = c.table(
     'allowed_tools',
     {

@@ -2,16 +2,16 @@ import type { Columns } from './columns.ts'
 import type { ConversationTables } from './conversation-tables.ts'
 import type { JsonObject } from './values.ts'
 
-/** Records apart from bytes: many records may share one content, and nothing counts references. */
+/** Defines the tables of blobs. Records are apart from contents: many records may share a content, without a reference count. */
 export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTables, 'messages'>) {
-  /** Bytes that exist (`live`) or may (`pending`), by their sha256; the row that put and collect lock. */
+  /** Contents by sha256. The bytes exist (`live`) or may exist (`pending`). `put` and the collection lock this row. */
   const blobContent = c.table('blob_content', {
     hash: c.text('hash').primaryKey(),
     size: c.long('size').notNull(),
     state: c.text('state').$type<'pending' | 'live'>().notNull(),
   })
 
-  /** A put under way: while it lives, the collector leaves its content alone. */
+  /** Reservations of puts in flight. Until one expires, its content is not collected. */
   const blobLeases = c.table(
     'blob_leases',
     {
@@ -45,7 +45,7 @@ export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTabl
     ],
   )
 
-  /** Which message mentions which blob: kept by the transaction that writes the message. */
+  /** Which message mentions which blob. Written by the transaction that writes the message. */
   const blobRefs = c.table(
     'blob_refs',
     {
@@ -63,7 +63,7 @@ export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTabl
     ],
   )
 
-  /** What contents take, how many they are, and how many blobs: a row each, so that nothing has to be counted. */
+  /** Running totals, one row each: bytes of contents, number of contents, number of blobs. No query has to count. */
   const blobUsage = c.table('blob_usage', {
     id: c.integer('id').primaryKey(),
     used: c.long('used').notNull(),

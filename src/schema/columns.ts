@@ -22,11 +22,11 @@ import {
 } from 'drizzle-orm/sqlite-core'
 import type { Json } from './values.ts'
 
-// Byte order ("C") is the order SQLite uses: prefix ranges and keyset cursors then mean the same everywhere.
+// SQLite orders text by bytes, as COLLATE "C" does: prefix ranges and keyset cursors then mean the same in both dialects.
 const pgText = pgCustomType<{ data: string; driverData: string }>({ dataType: () => 'text COLLATE "C"' })
 
-// `json`, not `jsonb`: it keeps key order and escapes of NUL and of lone surrogates, so what was given comes back.
-// Not drizzle's json(): the drivers of PostgreSQL have parsed what they return, and that one parses strings again.
+// `json`, not `jsonb`: it keeps key order and escaped NULs and lone surrogates, so that values come back unchanged.
+// Not drizzle's json(): drivers of PostgreSQL return parsed values, and drizzle's json() parses strings a second time.
 const toDriver = (value: Json) => JSON.stringify(value)
 const pgJson = pgCustomType<{ data: Json; driverData: unknown }>({ dataType: () => 'json', toDriver })
 const sqliteJson = sqliteCustomType<{ data: Json; driverData: string }>({
@@ -35,7 +35,7 @@ const sqliteJson = sqliteCustomType<{ data: Json; driverData: string }>({
   fromDriver: (text) => JSON.parse(text) as Json, // JSON.parse is typed any; what it returns is Json
 })
 
-/** The words tables are written in, as PostgreSQL says them. */
+/** The vocabulary in which tables are defined, in its PostgreSQL form. */
 export const pgColumns = {
   table: pgTable,
   index: pgIndex,
@@ -48,11 +48,11 @@ export const pgColumns = {
   boolean: (name: string) => pgBoolean(name),
   instant: (name: string) => pgTimestamp(name, { withTimezone: true, precision: 3 }),
   json: (name: string) => pgJson(name),
-  /** A primary key that the database counts up. */
+  /** A primary key that the database increments. */
   sequence: (name: string) => pgLong(name, { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
 }
 
-/** The same words, as SQLite says them. A type test holds the two together. */
+/** The same vocabulary in its SQLite form. A type test keeps the two in step. */
 export const sqliteColumns = {
   table: sqliteTable,
   index: sqliteIndex,

@@ -3,9 +3,8 @@ import type { Columns } from './columns.ts'
 import type { Json, JsonObject, MessageContent } from './values.ts'
 
 /**
- * Sessions, messages and the program's own values.
- * What an append touches on a session (lastSeq, messageCount, lastActiveAt) stands apart from the columns that
- * `sessions.get` returns, so that a running conversation stays cached.
+ * Defines the tables of sessions, messages, keys and lists. `sessions.get` does not return the columns that an append
+ * changes (lastSeq, messageCount, lastActiveAt), so that a running conversation stays cached.
  */
 export function defineConversationTables(c: Columns) {
   const sessions = c.table(
@@ -62,13 +61,13 @@ export function defineConversationTables(c: Columns) {
     (t) => [c.index('kv_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`)],
   )
 
-  /** A list's length; the row that its writers lock. */
+  /** The length of each list. Writers lock this row. */
   const lists = c.table('lists', {
     key: c.text('key').primaryKey(),
     length: c.integer('length').notNull(),
   })
 
-  /** A list's items: positions run from 0 without a gap. */
+  /** The items of lists. Positions run from 0 without gaps. */
   const listItems = c.table(
     'list_items',
     {

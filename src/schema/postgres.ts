@@ -1,7 +1,7 @@
 import { pgColumns } from './columns.ts'
 import { defineSchema } from './tables.ts'
 
-/** The tables in PostgreSQL, for drizzle-kit and for joins with your own. */
+/** The tables in PostgreSQL, for drizzle-kit and for joins with your own tables. */
 export const {
   properties,
   sessions,

@@ -3,7 +3,7 @@ import type { SQLiteColumn, SQLiteTableWithColumns } from 'drizzle-orm/sqlite-co
 import { type Columns, sqliteColumns } from './columns.ts'
 import { defineSchema, type Tables } from './tables.ts'
 
-/** The SQLite table that a PostgreSQL table of the same definition stands for: same names, data and nullability. */
+/** The SQLite table with the same definition as a PostgreSQL table: same names, data and nullability. */
 type SQLiteTwin<T> =
   T extends PgTableWithColumns<infer Config extends TableConfig>
     ? SQLiteTableWithColumns<{
@@ -16,13 +16,13 @@ type SQLiteTwin<T> =
       }>
     : never
 
-// The dialect seam: the definition is typed with PostgreSQL's words and speaks SQLite's here; the casts say so to the
-// compiler, and the schema tests compare both instances table by table.
+// The dialect seam: the definition has PostgreSQL's types and is called with SQLite's vocabulary, hence the casts. The schema
+// tests compare both instances table by table.
 const tables = defineSchema(sqliteColumns as unknown as Columns) as unknown as {
   [K in keyof Tables]: SQLiteTwin<Tables[K]>
 }
 
-/** The tables in SQLite, for drizzle-kit and for joins with your own. */
+/** The tables in SQLite, for drizzle-kit and for joins with your own tables. */
 export const {
   properties,
   sessions,

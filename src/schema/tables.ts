@@ -4,7 +4,7 @@ import type { Columns } from './columns.ts'
 import { defineConversationTables } from './conversation-tables.ts'
 import { defineSystemTables } from './system-tables.ts'
 
-/** Every table, once. Called with each dialect's column words; PostgreSQL's give the types. */
+/** Defines every table once. Called with the vocabulary of each dialect; the types are those of PostgreSQL. */
 export function defineSchema(c: Columns) {
   const conversation = defineConversationTables(c)
   return { ...defineSystemTables(c), ...conversation, ...defineAgentTables(c), ...defineBlobTables(c, conversation) }

@@ -9,30 +9,33 @@ import { DEFAULT_LIMIT, type Order, type Page, type PageOptions } from './page.t
 
 type KeyKind = 'instant' | 'text' | 'integer'
 
-/** How to list: what is selected, by what it may be filtered, and the unique key it is ordered by. */
-interface Listing<Filters extends object, Item extends object> {
-  /** Marks its cursors: those of another list are refused. */
+/** What a list selects, how it may be filtered, and the unique key that it is ordered by. */
+interface ListQuery<Filters extends object, Item extends object> {
+  /** Part of every cursor, so that a cursor of another list is refused. */
   name: string
   select(db: Builder): Selectable<Item>
-  /** Where all items of a list have one value of a column that an index begins with; it is given with the filters. */
+  /** The first column of the index, if all items of a list have one value in it. The value is passed with the filters. */
   partition?: (tables: Tables) => PgColumn
-  /** A value may be a list, such as that of an IN. */
+  /** The condition of each filter. A value may be a list, for an IN. */
   filters: { [K in keyof Filters]-?: (tables: Tables, value: NonNullable<Filters[K]>) => SQL }
-  /** The order, most significant first; the last makes it unique. The item's properties of the same names feed the cursor. */
+  /**
+   * The columns that the list is ordered by, most significant first. The last one makes the order unique. `name` is the
+   * item's property whose value goes into the cursor.
+   */
   orderBy: readonly { name: keyof Item & string; kind: KeyKind; column: (tables: Tables) => PgColumn }[]
 }
 
-/** What drizzle's select is before `where`, seen from here. */
+/** A drizzle SELECT before its `where`. */
 interface Selectable<Item> {
   where(condition: SQL | undefined): { orderBy(...keys: SQL[]): { limit(count: number): Built<Item> } }
 }
 
 /**
- * Keyset paging for one listing: the next page starts after the last item's key, so its cost does not grow with its
- * depth and a page is not shifted by what is inserted before it. One statement is compiled for each combination of
- * filters, and of the lengths of their lists, that is asked for.
+ * Makes a function that reads one page of a list, with keyset paging: the next page starts after the key of the last item.
+ * So a page costs the same at any depth, and rows inserted before it do not shift it. One statement is compiled for each
+ * combination of filters, and of the lengths of their lists, that occurs.
  */
-export function pagedQuery<Filters extends object, Item extends object>(listing: Listing<Filters, Item>) {
+export function pagedQuery<Filters extends object, Item extends object>(list: ListQuery<Filters, Item>) {
   const statements = new Map<string, Statement<Record<string, unknown>, Item>>()
 
   return async (
@@ -42,7 +45,7 @@ export function pagedQuery<Filters extends object, Item extends object>(listing:
     order: Order,
   ): Promise<Page<Item>> => {
     const given = Object.entries(filters).filter(([, value]) => value !== undefined)
-    const after = cursor === undefined ? undefined : decodeCursor(listing, cursor)
+    const after = cursor === undefined ? undefined : decodeCursor(list, cursor)
     const names = given.map(([name, value]) => {
       const placeholders = Array.isArray(value) ? value.map((_, i) => `${name}.${i}`) : name
       return [name as keyof Filters, placeholders] as const // the entries of Filters
@@ -54,21 +57,22 @@ export function pagedQuery<Filters extends object, Item extends object>(listing:
     ].join()
     let query = statements.get(shape)
     if (query === undefined) {
-      query = compile(listing, names, order, after !== undefined)
+      query = compile(list, names, order, after !== undefined)
       statements.set(shape, query)
     }
     const rows = await query.all(db, { ...Object.fromEntries(given), ...after, partition, limit: limit + 1 })
     const items = rows.slice(0, limit)
     const last = items.at(-1)
-    return rows.length > limit && last ? { items, nextCursor: cursorOf(listing, last) } : { items }
+    return rows.length > limit && last ? { items, nextCursor: cursorOf(list, last) } : { items }
   }
 }
 
+/** Begins the names of the placeholders for the values of a cursor. */
 const CURSOR = 'cursor_'
 
-/** `names` are those of the filters, each with the names of its placeholders: several where its value is a list. */
+/** Compiles the query. `names` are the given filters, each with its placeholder, or placeholders if its value is a list. */
 function compile<Filters extends object, Item extends object>(
-  { select, partition, filters, orderBy }: Listing<Filters, Item>,
+  { select, partition, filters, orderBy }: ListQuery<Filters, Item>,
   names: (readonly [filter: keyof Filters, placeholders: string | string[]])[],
   order: Order,
   hasCursor: boolean,
@@ -76,7 +80,7 @@ function compile<Filters extends object, Item extends object>(
   return statement((db, arg: Record<string, unknown>) => {
     const conditions = names.map(([filter, name]) => {
       const placeholder = Array.isArray(name) ? name.map((item) => arg[item]) : arg[name]
-      return filters[filter](db.tables, placeholder as NonNullable<Filters[typeof filter]>) // passes for the value
+      return filters[filter](db.tables, placeholder as NonNullable<Filters[typeof filter]>) // typed as the value
     })
     const page = keyset(db.dialect, {
       columns: orderBy.map(({ column }) => column(db.tables)),
@@ -91,10 +95,10 @@ function compile<Filters extends object, Item extends object>(
   })
 }
 
-type Marked<Item extends object> = Pick<Listing<object, Item>, 'name' | 'orderBy'>
+type CursorFormat<Item extends object> = Pick<ListQuery<object, Item>, 'name' | 'orderBy'>
 
-/** The cursor of what follows an item. */
-export function cursorOf<Item extends object>({ name, orderBy }: Marked<Item>, item: Item): string {
+/** Returns the cursor of the page that follows an item. */
+export function cursorOf<Item extends object>({ name, orderBy }: CursorFormat<Item>, item: Item): string {
   const values = orderBy.map(({ name }) => {
     const value: unknown = item[name]
     return value instanceof Date ? value.getTime() : value
@@ -102,10 +106,18 @@ export function cursorOf<Item extends object>({ name, orderBy }: Marked<Item>, i
   return Buffer.from(JSON.stringify([name, ...values])).toString('base64url')
 }
 
-function decodeCursor<Item extends object>({ name, orderBy }: Marked<Item>, cursor: string): Record<string, unknown> {
-  const [mark, ...values] = parseArray(Buffer.from(cursor, 'base64url').toString()) ?? []
+/**
+ * Returns the values of a cursor, by placeholder.
+ *
+ * @throws {INVALID_INPUT} when it is not a cursor of this list
+ */
+function decodeCursor<Item extends object>(
+  { name, orderBy }: CursorFormat<Item>,
+  cursor: string,
+): Record<string, unknown> {
+  const [list, ...values] = parseArray(Buffer.from(cursor, 'base64url').toString()) ?? []
   const decoded = orderBy.map(({ name: key, kind }, i) => [CURSOR + key, keyValue(kind, values[i])] as const)
-  if (mark !== name || values.length !== orderBy.length || decoded.some(([, value]) => value === undefined)) {
+  if (list !== name || values.length !== orderBy.length || decoded.some(([, value]) => value === undefined)) {
     throw invalidInput([{ path: 'options.cursor', message: 'must be the nextCursor of a page of the same list' }])
   }
   return Object.fromEntries(decoded)

@@ -1,21 +1,25 @@
-/** The keys that begin with `prefix`, as a range: from it, up to the first text that is past all of them. */
+/** The keys that begin with a prefix, as a range: at least `from`, less than `before`. An absent bound is open. */
 export interface PrefixRange {
   from?: string
   before?: string
 }
 
-/** A range and not LIKE: `%` and `_` mean themselves, and an index serves it. Code points, the order of both databases. */
+/**
+ * Returns the range of the keys that begin with `prefix`. Unlike LIKE, a range takes `%` and `_` literally and can use an
+ * index. Keys are compared by code point, the order of both databases.
+ */
 export function prefixRange(prefix = ''): PrefixRange {
   if (prefix === '') return {}
   const before = successor(prefix)
   return before === undefined ? { from: prefix } : { from: prefix, before }
 }
 
+/** Returns the least text that is greater than every text with the prefix, or undefined if there is none. */
 function successor(prefix: string): string | undefined {
   const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0)
   for (let last = points.pop(); last !== undefined; last = points.pop()) {
     if (last === 0x10ffff) continue
-    const next = last === 0xd7ff ? 0xe000 : last + 1 // surrogates are no characters
+    const next = last === 0xd7ff ? 0xe000 : last + 1 // skips the surrogates, which are not characters
     return String.fromCodePoint(...points, next)
   }
   return undefined
