@@ -4,23 +4,24 @@ import { delimiter, join } from 'node:path'
 
 const debianPostgres = '/usr/lib/postgresql'
 
-/** The directory of PostgreSQL's programs. Installs PostgreSQL if it is absent and that can be done. */
+/** Returns the directory of PostgreSQL's programs. If PostgreSQL is absent, tries to install it. */
 export function postgresBinaries(): string {
-  return found('PostgreSQL', 'postgresql', ['initdb', 'postgres'], 'TEST_POSTGRES_URL')
+  return findOrInstall('PostgreSQL', 'postgresql', ['initdb', 'postgres'], 'TEST_POSTGRES_URL')
 }
 
-/** The path of redis-server. Installs it if it is absent and that can be done. */
+/** Returns the path of redis-server. If Redis is absent, tries to install it. */
 export function redisBinary(): string {
-  return join(found('Redis', 'redis-server', ['redis-server'], 'TEST_REDIS_URL'), 'redis-server')
+  return join(findOrInstall('Redis', 'redis-server', ['redis-server'], 'TEST_REDIS_URL'), 'redis-server')
 }
 
-/** Returns the path of pgbouncer. Installs PgBouncer if it is absent and that can be done. */
+/** Returns the path of pgbouncer. If PgBouncer is absent, tries to install it. */
 export function pgbouncerBinary(): string {
-  return join(found('PgBouncer', 'pgbouncer', ['pgbouncer']), 'pgbouncer')
+  return join(findOrInstall('PgBouncer', 'pgbouncer', ['pgbouncer']), 'pgbouncer')
 }
 
-function found(server: string, aptPackage: string, programs: string[], variable?: string): string {
-  // All of them from one directory: programs of two versions do not work together.
+/** Returns the directory that holds all `programs`. `variable` names the environment variable that makes them unnecessary. */
+function findOrInstall(server: string, aptPackage: string, programs: string[], variable?: string): string {
+  // All programs come from one directory: programs of two versions do not work together.
   const find = () => searchPath().find((directory) => programs.every((program) => existsSync(join(directory, program))))
   const directory = find() ?? (install(aptPackage) ? find() : undefined)
   if (directory !== undefined) return directory
@@ -35,7 +36,7 @@ function searchPath(): string[] {
   const newestFirst = versions.sort((a, b) => Number(b) - Number(a))
   return [
     ...(process.env.PATH ?? '').split(delimiter),
-    '/usr/sbin', // of Debian's PgBouncer, which the PATH of a user may lack
+    '/usr/sbin', // Debian's PgBouncer is here, and the PATH of a user may lack it
     ...newestFirst.map((version) => join(debianPostgres, version, 'bin')),
   ]
 }

@@ -9,11 +9,11 @@ const databases: string[] = []
 const directories: string[] = []
 const prefixes: string[] = []
 
-/** The URL of a new, empty database of the shared server, which is dropped when the test file ends. */
+/** Creates an empty database on the shared server and returns its URL. It is dropped when the test file ends. */
 export async function freshPostgres(): Promise<string> {
   const name = `test_${randomBytes(8).toString('hex')}`
   await withPostgres(async (sql) => {
-    // Linguistic order where the server knows one, so that nothing relies on an order by bytes that it did not ask for.
+    // Linguistic collation if the server has ICU, so that no query gets byte order without asking for it.
     await sql
       .unsafe(`CREATE DATABASE ${name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
       .catch(() => sql.unsafe(`CREATE DATABASE ${name} TEMPLATE template0`))
@@ -24,26 +24,26 @@ export async function freshPostgres(): Promise<string> {
   return url.href
 }
 
-/** A new directory, removed when the test file ends. */
+/** Creates a directory. It is removed when the test file ends. */
 export function freshDirectory(): string {
   const directory = temporaryDirectory('test')
   directories.push(directory)
   return directory
 }
 
-/** The shared Redis: use keys under a `redisPrefix()`. For FLUSHALL and worse there is `startRedis()`. */
+/** Returns the URL of the shared Redis. Use keys under a `redisPrefix()`. For FLUSHALL and worse, use `startRedis()`. */
 export function redisUrl(): string {
   return inject('redisUrl')
 }
 
-/** A key prefix nobody else uses; the keys under it are deleted when the test file ends. */
+/** Returns a key prefix that nobody else uses. The keys under it are deleted when the test file ends. */
 export function redisPrefix(): string {
   const prefix = `test-${randomBytes(8).toString('hex')}:`
   prefixes.push(prefix)
   return prefix
 }
 
-/** The clients that are still connected to the databases of this test file, a line each. */
+/** Returns the clients that are still connected to the databases of this test file, one line for each. */
 export async function connectedClients(): Promise<string[]> {
   if (databases.length === 0) return []
   return withPostgres(async (sql) => {
@@ -54,7 +54,7 @@ export async function connectedClients(): Promise<string[]> {
   })
 }
 
-/** Drops and removes everything that this file was given. */
+/** Drops and removes everything that this test file created. */
 export async function discardAll(): Promise<void> {
   if (databases.length > 0) {
     await withPostgres((sql) =>

@@ -1,4 +1,4 @@
 import { failOnLeaks } from './leaks.ts'
 
-// Set up before anything of the test file is, hence checked after all of its own hooks.
+// Vitest runs afterAll hooks in reverse order: registered first, this check runs after all hooks of the test file.
 failOnLeaks()

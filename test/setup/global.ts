@@ -10,20 +10,20 @@ declare module 'vitest' {
   }
 }
 
-/** One PostgreSQL and one Redis for the whole run: those of TEST_POSTGRES_URL and TEST_REDIS_URL, or its own. */
+/** Provides one PostgreSQL and one Redis for the whole run: those of TEST_POSTGRES_URL and TEST_REDIS_URL, or new ones. */
 export default async function startServers(project: TestProject): Promise<() => Promise<void>> {
-  const own: { url: string; stop(): Promise<void> }[] = []
+  const servers: { url: string; stop(): Promise<void> }[] = []
   const stop = async () => {
-    await Promise.all(own.map((server) => server.stop()))
+    await Promise.all(servers.map((server) => server.stop()))
   }
-  const started = async (start: typeof startPostgres | typeof startRedis) => {
+  const urlOfNew = async (start: typeof startPostgres | typeof startRedis) => {
     const server = await start()
-    own.push(server)
+    servers.push(server)
     return server.url
   }
   try {
-    const postgresUrl = process.env.TEST_POSTGRES_URL || (await started(startPostgres))
-    const redisUrl = process.env.TEST_REDIS_URL || (await started(startRedis))
+    const postgresUrl = process.env.TEST_POSTGRES_URL || (await urlOfNew(startPostgres))
+    const redisUrl = process.env.TEST_REDIS_URL || (await urlOfNew(startRedis))
     console.log(`PostgreSQL ${await postgresVersion(postgresUrl)}, Redis ${await redisVersion(redisUrl)}`)
     project.provide('postgresUrl', postgresUrl)
     project.provide('redisUrl', redisUrl)

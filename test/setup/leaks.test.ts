@@ -11,7 +11,7 @@ interface Report {
 
 const vitest = join(createRequire(import.meta.url).resolve('vitest/package.json'), '../vitest.mjs')
 
-test('a file that leaks fails with the name of what it left, and one that does not passes', {
+test('failOnLeaks() fails a test file with the name of what it left open', {
   timeout: 120_000,
 }, async () => {
   const run = spawn(process.execPath, [vitest, 'run', '--config', 'test/setup/leaky/vitest.config.ts', '--root', '.'], {

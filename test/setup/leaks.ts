@@ -4,7 +4,7 @@ import { connectedClients, discardAll } from './databases.ts'
 
 const graceMillis = 2000
 
-/** Asks for what is left over until nothing is, or the grace is over: sockets and backends take a moment to close. */
+/** Returns what `find` still finds after `millis` at most: sockets and backends take a moment to close. */
 export async function leftOver(find: () => string[] | Promise<string[]>, millis = graceMillis): Promise<string[]> {
   const deadline = Date.now() + millis
   for (;;) {
@@ -14,7 +14,7 @@ export async function leftOver(find: () => string[] | Promise<string[]>, millis 
   }
 }
 
-/** What keeps this process alive beyond what did so before: names such as Timeout, TCPSocketWrap, ProcessWrap. */
+/** Returns what keeps this process alive now and did not before: names such as Timeout, TCPSocketWrap, ProcessWrap. */
 export function newResources(before: readonly string[]): string[] {
   const known = [...before]
   return process.getActiveResourcesInfo().filter((resource) => {

@@ -9,11 +9,11 @@ import { temporaryDirectory } from './temporary.ts'
 export interface PgBouncerOptions {
   /** Default `transaction`. */
   poolMode?: 'session' | 'transaction' | 'statement'
-  /** How many connections the pooler keeps to the server. Default 2. */
+  /** The number of connections to the server. Default 2. */
   poolSize?: number
 }
 
-/** A private PgBouncer in front of one database. It is gone when the process that started it is, whatever happens. */
+/** A private PgBouncer in front of one database. It ends with the process that started it, even if that is killed. */
 export interface PgBouncer {
   /** The URL of the database behind the pooler. */
   readonly url: string

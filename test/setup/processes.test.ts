@@ -15,7 +15,7 @@ afterAll(() => {
   expect(() => process.kill(abandoned, 0)).toThrow('ESRCH')
 })
 
-test('a script gets its arguments and environment, and exchanges messages', async () => {
+test('runScript() passes arguments and environment and exchanges messages', async () => {
   const script = runScript<Echo>(echo, ['one', 'two'], { env: { WORD: 'hello' } })
   expect(await script.next()).toEqual({ ready: script.pid, args: ['one', 'two'], word: 'hello' })
   for (const item of ['a', 'b', 'c']) script.send(item)
@@ -25,7 +25,7 @@ test('a script gets its arguments and environment, and exchanges messages', asyn
   expect(script.output).toBe('not a message\n')
 })
 
-test('a script that ends without the message fails, with what it printed', async () => {
+test('next() and finished() reject with the output when the program fails', async () => {
   const script = runScript<Echo>(echo)
   script.send('fail')
   await expect(script.next((message) => message.echo !== undefined)).rejects.toThrow(
@@ -34,13 +34,13 @@ test('a script that ends without the message fails, with what it printed', async
   await expect(script.finished()).rejects.toThrow(/exit code 3\n.*told to fail/s)
 })
 
-test('a script that stays silent is not waited for', async () => {
+test('next() rejects when the message does not come in time', async () => {
   const script = runScript<Echo>(echo)
   await script.next()
   await expect(script.next(undefined, 50)).rejects.toThrow('within 50 ms')
 })
 
-test('a killed script has said what it said', async () => {
+test('kill() keeps the messages that came before', async () => {
   const script = runScript<Echo>(echo)
   await script.next()
   script.send(1)
@@ -49,7 +49,7 @@ test('a killed script has said what it said', async () => {
   expect(script.messages).toHaveLength(2)
 })
 
-test('a script that is not ended by its test ends with it', async () => {
+test('runScript() kills the program when the test ends', async () => {
   const script = runScript<Echo>(echo)
   await script.next()
   abandoned = script.pid

@@ -23,8 +23,8 @@ afterEach(async () => {
 })
 
 /**
- * Runs a TypeScript file (a path from the project's root) in a process of its own that prints one JSON message a line.
- * It is killed when the test ends that runs it.
+ * Runs a TypeScript program, a path from the project's root, in a child process. The program prints messages as lines of
+ * JSON. The child process is killed when the test ends.
  */
 export function runScript<Message = unknown>(file: string, args: string[] = [], options: ScriptOptions = {}) {
   const script = new Script<Message>(file, args, options)
@@ -32,11 +32,11 @@ export function runScript<Message = unknown>(file: string, args: string[] = [], 
   return script
 }
 
-/** A running script: its messages, the way to talk to it, and its end. */
+/** A running program: its messages, its input and its end. */
 export class Script<Message> {
-  /** Everything it has said so far. */
+  /** All messages so far. */
   readonly messages: Message[] = []
-  /** Resolves when it has ended, however it did, and all that it said has been read. */
+  /** Resolves when the program has ended in any way and its output has been read. */
   readonly exit: Promise<Exit>
   readonly #name: string
   readonly #process: ChildProcessByStdio<Writable, Readable, Readable>
@@ -52,7 +52,7 @@ export class Script<Message> {
       stdio: ['pipe', 'pipe', 'pipe'],
     })
     adopt(this.#process)
-    this.#process.stdin.on('error', () => {}) // it may end before it reads what it is sent
+    this.#process.stdin.on('error', () => {}) // the program may end before it reads its input
     this.#process.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#output += text
     })
@@ -72,7 +72,7 @@ export class Script<Message> {
     return pid
   }
 
-  /** The next message that is accepted; those before it are passed over. Fails if the script ends without it. */
+  /** Returns the next message that is accepted, and skips the messages before it. Rejects if the program ends first. */
   async next(accept: (message: Message) => boolean = () => true, timeoutMillis = 60_000): Promise<Message> {
     const signal = AbortSignal.timeout(timeoutMillis)
     for (;;) {
@@ -82,29 +82,29 @@ export class Script<Message> {
       }
       if (this.#ended) throw this.#failure('ended before the message came')
       await once(this.#news, 'news', { signal }).catch(() => {
-        throw this.#failure(`did not say it within ${timeoutMillis} ms`)
+        throw this.#failure(`did not send the message within ${timeoutMillis} ms`)
       })
     }
   }
 
-  /** All messages, once it has ended by itself with exit code 0; fails with what it printed if it ended otherwise. */
+  /** Waits for the program to end and returns all messages. Rejects, with its output, if its exit code is not 0. */
   async finished(): Promise<Message[]> {
     const { code, signal } = await this.exit
     if (code !== 0) throw this.#failure(`ended with ${signal ?? `exit code ${code}`}`)
     return this.messages
   }
 
-  /** Writes a message, as a line of JSON, to its standard input. */
+  /** Writes a message, as a line of JSON, to the standard input of the program. */
   send(message: unknown): void {
     this.#process.stdin.write(`${JSON.stringify(message)}\n`)
   }
 
-  /** What it printed that is no message, standard error included. */
+  /** The lines that are not messages, and standard error. */
   get output(): string {
     return this.#output
   }
 
-  /** Ends it, by SIGKILL if not said otherwise; nothing happens if it has ended already. */
+  /** Sends a signal, by default SIGKILL, and waits for the end. Does nothing if the program has ended. */
   kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<Exit> {
     this.#process.kill(signal)
     return this.exit
@@ -112,8 +112,7 @@ export class Script<Message> {
 
   #receive(line: string): void {
     try {
-      // The test that names the type wrote both ends.
-      this.messages.push(JSON.parse(line) as Message)
+      this.messages.push(JSON.parse(line) as Message) // the test that names the type has written the program too
       this.#news.emit('news')
     } catch {
       this.#output += `${line}\n`

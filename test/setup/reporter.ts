@@ -1,12 +1,13 @@
 import type { Reporter, SerializedError, TestModule, TestRunEndReason } from 'vitest/node'
 
-/** Closes the run with one plain line of counts, for people and programs that read no more than that. */
+/** Ends the output of a run with one plain line of counts, for people and programs that read nothing else. */
 export default class Totals implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[], reason: TestRunEndReason): void {
     console.log(totals(modules, errors, reason))
   }
 }
 
+/** Returns the line of counts. A file or a run that failed outside of its tests counts as one more failure. */
 export function totals(
   modules: readonly TestModule[],
   errors: readonly SerializedError[],
@@ -16,7 +17,7 @@ export function totals(
   for (const module of modules) {
     const results = [...module.children.allTests()].map((test) => test.result().state)
     for (const state of results) count[state] += 1
-    // It failed outside of its tests: while it was loaded, or in a hook.
+    // The file failed while it was loaded, or in a hook.
     if (module.state() === 'failed' && !results.includes('failed')) count.failed += 1
   }
   const skipped = count.skipped + count.pending

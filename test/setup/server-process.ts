@@ -16,14 +16,14 @@ export interface Identity {
 export interface Command {
   program: string
   args: string[]
-  /** Working directory; what the server prints goes to `log` in it. */
+  /** The working directory. The server's output goes to the file `log` in it. */
   directory: string
-  /** Whom it runs as; this process's own user by default. */
+  /** The user that the server runs as. Default: the user of this process. */
   identity?: Identity | undefined
   ready(pid: number): boolean | Promise<boolean>
 }
 
-/** A server as a child process: started until it is ready, ended by a signal, started again. */
+/** A server that runs as a child process and can be started again after its end. */
 export class ServerProcess {
   readonly #command: Command
   #child: ChildProcess | undefined
@@ -42,13 +42,13 @@ export class ServerProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Resolves when the server answers; does nothing if it runs already. */
+  /** Starts the server and resolves when it is ready. Does nothing if it is running. */
   async start(): Promise<void> {
     if (this.#running) return
     const { program, args, directory, identity, ready } = this.#command
     const log = join(directory, 'log')
     const output = openSync(log, 'a')
-    // Detached, so that Ctrl-C does not take the server away before the tests are through with it.
+    // Detached, so that Ctrl-C does not stop the server before the tests have ended.
     const child = spawn(program, args, {
       cwd: directory,
       detached: true,
@@ -69,7 +69,7 @@ export class ServerProcess {
     throw new Error(`${program} did not become ready:\n${readFileSync(log, 'utf8').slice(-2000)}`)
   }
 
-  /** Sends the signal and resolves when the server has ended; does nothing if it does not run. */
+  /** Sends the signal and resolves when the server has ended. Does nothing if it is not running. */
   async end(signal: NodeJS.Signals): Promise<void> {
     if (!this.#running || this.#child === undefined) return
     const exit = once(this.#child, 'exit')
@@ -79,8 +79,8 @@ export class ServerProcess {
 }
 
 /**
- * A free port below the range of outgoing connections: while a server on it is down, no client gets it as its own
- * port, nor does a client that tries to connect reach itself.
+ * Returns a free port below the range of outgoing connections. While a server on such a port is down, no client gets the
+ * port as its own, and no client that tries to connect reaches itself.
  */
 export async function freePort(): Promise<number> {
   const port = 12_000 + Math.floor(Math.random() * 18_000)

@@ -21,7 +21,7 @@ async function query(url: string, text: string): Promise<unknown> {
   try {
     return (await sql.unsafe(text).values())[0]?.[0]
   } finally {
-    await sql.end({ timeout: 1 }) // without it, it never ends once the server was killed
+    await sql.end({ timeout: 1 }) // without a timeout, end() never resolves once the server was killed
   }
 }
 
@@ -35,7 +35,7 @@ async function redisCall<T>(server: RedisServer, call: (redis: Redis) => Promise
   }
 }
 
-test('PostgreSQL keeps its data through stop and kill -9, on the same port', async () => {
+test('startPostgres() starts a server that keeps its data and port after stop() and kill9()', async () => {
   const server = await startPostgres({ fsync: true, settings: { work_mem: '5MB' } })
   try {
     expect(
@@ -64,7 +64,7 @@ test('PostgreSQL keeps its data through stop and kill -9, on the same port', asy
   }
 })
 
-test('a server that cannot start says why', async () => {
+test('startPostgres() and startRedis() reject with the log when the server does not start', async () => {
   const server = await startRedis()
   try {
     await expect(startRedis({ args: ['--no-such-setting', '1'] })).rejects.toThrow('no-such-setting')
@@ -74,7 +74,7 @@ test('a server that cannot start says why', async () => {
   }
 })
 
-test('a frozen Redis answers nothing until it is thawed', async () => {
+test('freeze() keeps Redis from answering until thaw()', async () => {
   const server = await startRedis()
   try {
     server.freeze()
@@ -87,7 +87,7 @@ test('a frozen Redis answers nothing until it is thawed', async () => {
   }
 })
 
-test('Redis comes back empty, as it was, or with an old snapshot', async () => {
+test('restart() and start() bring Redis back empty, with its data, or with its last snapshot', async () => {
   const server = await startRedis()
   const value = () => redisCall(server, (redis) => redis.get('key'))
   try {
@@ -105,7 +105,7 @@ test('Redis comes back empty, as it was, or with an old snapshot', async () => {
   }
 })
 
-test('every fresh database and prefix is a place of its own, and the order of text is linguistic', async () => {
+test('freshPostgres() creates separate databases with linguistic collation', async () => {
   const [one, other] = await Promise.all([freshPostgres(), freshPostgres()])
   await query(one, 'CREATE TABLE here (id integer)')
   expect(await query(other, `SELECT to_regclass('here')`)).toBeNull()
@@ -113,13 +113,18 @@ test('every fresh database and prefix is a place of its own, and the order of te
     one,
     `SELECT to_jsonb(d) ->> 'datlocprovider' FROM pg_database d WHERE datname = current_database()`,
   )
-  if (icu === 'i') expect(await query(one, `SELECT 'a' < 'B'`)).toBe(true) // by bytes it is false
-  expect(redisPrefix()).not.toBe(redisPrefix())
-  expect(redisUrl()).toMatch(/^rediss?:/)
-  expect(existsSync(freshDirectory())).toBe(true)
+  if (icu === 'i') expect(await query(one, `SELECT 'a' < 'B'`)).toBe(true) // false in byte order
 })
 
-test.each(['SIGKILL', 'SIGINT'] as const)('servers and directories end with a process that %s ends', async (signal) => {
+test('redisPrefix() and freshDirectory() return something new in every call', () => {
+  expect(redisPrefix()).not.toBe(redisPrefix())
+  expect(redisUrl()).toMatch(/^rediss?:/)
+  const directory = freshDirectory()
+  expect(existsSync(directory)).toBe(true)
+  expect(directory).not.toBe(freshDirectory())
+})
+
+test.each(['SIGKILL', 'SIGINT'] as const)('servers and directories end with their process on %s', async (signal) => {
   const script = runScript<{ pids: number[]; directory: string }>('test/setup/programs/abandon.ts')
   const { pids, directory } = await script.next()
   expect([...pids.map(alive), existsSync(directory)]).toEqual([true, true, true])

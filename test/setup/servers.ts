@@ -20,17 +20,17 @@ export interface PostgresOptions {
   settings?: Record<string, string>
 }
 
-/** A private PostgreSQL. It is gone when the process that started it is, whatever happens. */
+/** A private PostgreSQL. It ends with the process that started it, even if that is killed. */
 export interface PostgresServer {
-  /** The superuser `postgres`, its password, and the database `postgres`. */
+  /** With the superuser `postgres`, its password, and the database `postgres`. */
   readonly url: string
   readonly port: number
   readonly dataDir: string
-  /** Of the postmaster; throws while it is down. */
+  /** The process id of the postmaster. Throws while the server is down. */
   readonly pid: number
-  /** Starts it again, on the same port and data. */
+  /** Starts the server again, with the same port and data. */
   start(): Promise<void>
-  /** `fast` (default) rolls back what is in flight; `immediate` needs recovery; `smart` waits for the clients. */
+  /** Stops the server. `fast` (default) rolls back open transactions, `immediate` needs recovery, `smart` waits for clients. */
   stop(mode?: 'smart' | 'fast' | 'immediate'): Promise<void>
   kill9(): Promise<void>
 }
@@ -55,7 +55,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     max_connections: '200',
-    dynamic_shared_memory_type: 'mmap', // in dataDir, so that kill -9 leaves nothing behind elsewhere
+    dynamic_shared_memory_type: 'mmap', // in dataDir, so that kill -9 leaves nothing elsewhere
     ...(options.fsync ? {} : { fsync: 'off', full_page_writes: 'off' }),
     ...options.settings,
   }
@@ -80,7 +80,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   }
 }
 
-/** What pg_ctl goes by: the status that the postmaster writes into its lock file. */
+/** Returns true if the postmaster has written `ready` into its lock file, as pg_ctl checks it. */
 function postmasterReady(dataDir: string, pid: number): boolean {
   try {
     const lines = readFileSync(join(dataDir, 'postmaster.pid'), 'utf8').split('\n')
@@ -90,7 +90,7 @@ function postmasterReady(dataDir: string, pid: number): boolean {
   }
 }
 
-/** Left alone, a busy backend would finish its query. Where there is no /proc, it does. */
+/** Kills the postmaster and its backends: a busy backend would finish its query. Without /proc, it does. */
 async function killWithBackends(server: ServerProcess): Promise<void> {
   const children = `/proc/${server.pid}/task/${server.pid}/children`
   const backends = existsSync(children) ? (readFileSync(children, 'utf8').match(/\d+/g) ?? []) : []
@@ -98,11 +98,11 @@ async function killWithBackends(server: ServerProcess): Promise<void> {
   for (const backend of backends) {
     try {
       process.kill(Number(backend), 'SIGKILL')
-    } catch {} // it has noticed, and ended
+    } catch {} // the backend has ended by itself
   }
 }
 
-/** The memory of a killed server is in use until the last of its backends is gone. */
+/** Starts a killed server, with retries: its shared memory is in use until the last of its backends has ended. */
 async function startAfterCrash(server: ServerProcess): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -114,7 +114,7 @@ async function startAfterCrash(server: ServerProcess): Promise<void> {
   }
 }
 
-/** Returns a user that may run PostgreSQL, which refuses to run as root. Undefined means this process's own user. */
+/** Returns a user that may run PostgreSQL, which refuses to run as root. Undefined means the user of this process. */
 export function unprivileged(): Identity | undefined {
   if (process.getuid?.() !== 0) return undefined
   const id = (flag: string, user: string) =>
@@ -133,19 +133,19 @@ export interface RedisOptions {
   args?: string[]
 }
 
-/** A private Redis. It is gone when the process that started it is, whatever happens. */
+/** A private Redis. It ends with the process that started it, even if that is killed. */
 export interface RedisServer {
   readonly url: string
   readonly port: number
-  /** Throws while it is down. */
+  /** Throws while the server is down. */
   readonly pid: number
-  /** It keeps its connections but answers nothing. */
+  /** Stops the process with SIGSTOP: the server keeps its connections but answers nothing. */
   freeze(): void
   thaw(): void
   kill9(): Promise<void>
-  /** Starts it again with the last snapshot: that of a client's SAVE, or of `restart({ keepData: true })`. */
+  /** Starts the server with its last snapshot, which a SAVE or `restart({ keepData: true })` has written. */
   start(): Promise<void>
-  /** Comes back empty, or with `keepData` as it was. */
+  /** Restarts the server with an empty database, or with its data if `keepData` is set. */
   restart(options?: { keepData?: boolean }): Promise<void>
   stop(): Promise<void>
 }
@@ -155,7 +155,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const directory = temporaryDirectory('redis')
   const server = new ServerProcess({
     program: redisBinary(),
-    // A save point that is never reached: no snapshot on a whim, yet one at SIGTERM.
+    // A save point that is never reached: no snapshot during a test, but one at SIGTERM.
     args: [
       '--bind',
       '127.0.0.1',
@@ -197,7 +197,7 @@ function redisAnswers(port: number): Promise<boolean> {
       socket.destroy()
       resolve(answer)
     }
-    socket.once('data', (reply) => finish(!reply.toString().startsWith('-LOADING'))) // -NOAUTH is an answer too
+    socket.once('data', (reply) => finish(!reply.toString().startsWith('-LOADING'))) // -NOAUTH counts as an answer
     socket.setTimeout(1000, () => finish(false))
     socket.once('error', () => finish(false))
     socket.once('close', () => finish(false))

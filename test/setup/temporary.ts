@@ -6,12 +6,12 @@ import { dirname, join } from 'node:path'
 
 let root: string | undefined
 
-/** A new directory, removed when this process ends, however it ends. */
+/** Creates a temporary directory. It is removed when this process ends, even if this process is killed. */
 export function temporaryDirectory(name: string): string {
   return mkdtempSync(join(temporaryRoot(), `${name}-`))
 }
 
-/** Makes sure that the child does not outlive this process, even if this process is killed. */
+/** Kills the child when this process ends, even if this process is killed. */
 export function adopt(child: ChildProcess): void {
   if (child.pid === undefined) return
   const entry = join(temporaryRoot(), 'pids', String(child.pid))
@@ -22,14 +22,14 @@ export function adopt(child: ChildProcess): void {
 function temporaryRoot(): string {
   if (root !== undefined) return root
   root = mkdtempSync(join(traversableDirectory(), 'holdfast-'))
-  // Servers that run as another user must get through to their own directory, and see nothing else.
+  // Servers that run as another user must reach their own directory, and must not list the others.
   chmodSync(root, 0o711)
   mkdirSync(join(root, 'pids'), { mode: 0o700 })
   watch(root)
   return root
 }
 
-/** A process may die without a chance to tidy up, so another one waits for the end of a pipe that only this one holds. */
+/** Starts a watchdog that cleans up when this process ends: it waits for the end of a pipe that only this process holds. */
 function watch(directory: string): void {
   const script = `cat > /dev/null; cd "$1/pids" || exit
     [ -z "$(ls)" ] || { kill -INT *; sleep 1; kill -KILL *; }
@@ -44,13 +44,13 @@ function watch(directory: string): void {
 }
 
 function traversableDirectory(): string {
-  const found = [tmpdir(), '/tmp', '/var/tmp'].map((path) => realpathSync(path)).find(everyoneMayPass)
-  if (found === undefined) throw new Error('No temporary directory that other users may pass through; set TMPDIR.')
+  const found = [tmpdir(), '/tmp', '/var/tmp'].map((path) => realpathSync(path)).find(isTraversable)
+  if (found === undefined) throw new Error('No temporary directory can be traversed by other users: set TMPDIR.')
   return found
 }
 
-function everyoneMayPass(path: string): boolean {
+function isTraversable(path: string): boolean {
   if (process.getuid?.() !== 0) return true
   const open = (statSync(path).mode & 0o001) !== 0
-  return open && (dirname(path) === path || everyoneMayPass(dirname(path)))
+  return open && (dirname(path) === path || isTraversable(dirname(path)))
 }

@@ -1,4 +1,4 @@
-/** Starts both servers, a child and a directory, says where they are, and leaves everything as it is. */
+/** Starts both servers and creates a directory, prints where they are, and ends without cleaning up. */
 import { startPostgres, startRedis } from '../servers.ts'
 import { temporaryDirectory } from '../temporary.ts'
 

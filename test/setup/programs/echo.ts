@@ -1,4 +1,4 @@
-/** Answers every line with a message; told to `fail`, it complains and ends with exit code 3. */
+/** Answers every line of its input with a message. On `fail`, prints an error and ends with exit code 3. */
 import { createInterface } from 'node:readline'
 
 console.log('not a message')
