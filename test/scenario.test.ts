@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { openStorageFromFile, type Storage } from 'holdfast'
 import { describe, expect, it } from 'vitest'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from './setup/databases.ts'
+import { silent } from './setup/silent.ts'
 
 /** The table "When to use each backend" of the reference: its rows, as a user writes them. */
 const scenarios: Record<string, { keepsRows: boolean; keepsBlobs: boolean; yaml: string }> = {
@@ -56,8 +57,6 @@ storage:
     type: in-memory`,
   },
 }
-
-const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
 describe.each(Object.entries(scenarios))('%s', (_name, { keepsRows, keepsBlobs, yaml }) => {
   it('lets an agent live through a day, and go on the next', async () => {

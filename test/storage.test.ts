@@ -3,10 +3,11 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadStorageConfig, openStorage, openStorageFromFile, type Storage, StorageError } from 'holdfast'
 import { afterEach, expect, test, vi } from 'vitest'
-import { eachDatabase, silent } from './repositories/databases.ts'
+import { times } from '../src/testing/contract.ts'
+import { eachDatabase } from './repositories/databases.ts'
 import { freshDirectory, freshPostgres } from './setup/databases.ts'
+import { silent } from './setup/silent.ts'
 
-const times = <T>(count: number, make: (index: number) => T) => Array.from({ length: count }, (_, i) => make(i))
 const user = (content: string, id?: string) => ({ id, role: 'user', content })
 
 afterEach(() => {

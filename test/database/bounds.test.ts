@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage } from 'holdfast'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { type PostgresServer, startPostgres } from '../setup/servers.ts'
-import { outcomes, quiet, times } from './drivers.ts'
+import { quiet } from '../setup/silent.ts'
+import { outcomes } from './drivers.ts'
 
 /** Resolves to how a call ended and after how many milliseconds, or to `hangs` if it takes longer than the bound. */
 async function within(bound: number, call: () => Promise<unknown>): Promise<{ outcome: string; millis: number }> {

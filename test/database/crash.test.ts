@@ -8,8 +8,9 @@ import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { startPostgres } from '../setup/servers.ts'
+import { quiet } from '../setup/silent.ts'
 import { type Acknowledged, amiss } from './acknowledged.ts'
-import { postgresDriver, quiet } from './drivers.ts'
+import { postgresDriver } from './drivers.ts'
 import { Load } from './load.ts'
 
 /** Kills a program at a random moment, many times; `settled` waits until nothing of it is under way any more. */

@@ -12,8 +12,8 @@ import type { Dialect, Driver } from '../../src/database/db.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { openPostgres } from '../../src/database/postgres/driver.ts'
 import { openSqlite } from '../../src/database/sqlite/driver.ts'
-import { silent } from '../repositories/databases.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { silent } from '../setup/silent.ts'
 
 /** A database of one dialect, seen through the package, through drizzle's own migrator, and from outside. */
 export interface TestDatabase {

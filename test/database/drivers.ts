@@ -23,19 +23,12 @@ function closedInTheEnd(driver: Driver): Driver {
   return driver
 }
 
-/** Options of a storage that says nothing and does nothing by itself. */
-export const quiet = { maintenance: false, logger: { info: () => {}, warn: () => {}, error: () => {} } }
-
 export function read(sql: string, ...params: unknown[]): Query {
   return { sql, params, writes: false }
 }
 
 export function write(sql: string, ...params: unknown[]): Query {
   return { sql, params, writes: true }
-}
-
-export function times<T>(count: number, make: (index: number) => T): T[] {
-  return Array.from({ length: count }, (_, i) => make(i))
 }
 
 /** How each ended: `ok`, or the error's code. */

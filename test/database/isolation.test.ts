@@ -2,9 +2,11 @@ import { openStorage, type StorageConfig } from 'holdfast'
 import { repositoryContract } from 'holdfast/testing'
 import postgres from 'postgres'
 import { describe, expect, it } from 'vitest'
+import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
-import { outcomes, quiet, times } from './drivers.ts'
+import { quiet } from '../setup/silent.ts'
+import { outcomes } from './drivers.ts'
 
 /** A database whose transactions have another isolation unless they say theirs. */
 async function databaseWithDefault(isolation: string): Promise<string> {

@@ -2,10 +2,11 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, test } from 'vitest'
+import { times } from '../../src/testing/contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
-import { quiet, times } from './drivers.ts'
+import { quiet } from '../setup/silent.ts'
 
 interface Said {
   ready?: boolean

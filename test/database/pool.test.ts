@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
 import { Database } from '../../src/database/database.ts'
+import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
-import { outcomes, postgresDriver, read, times, write } from './drivers.ts'
+import { outcomes, postgresDriver, read, write } from './drivers.ts'
 import { startLink } from './link.ts'
 
 /** A client beside the pool, for what an administrator does and sees. */

@@ -1,8 +1,9 @@
 import { openStorage } from 'holdfast'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { type PgBouncer, startPgBouncer } from '../setup/pgbouncer.ts'
-import { quiet, times } from './drivers.ts'
+import { quiet } from '../setup/silent.ts'
 
 /** Runs calls of several kinds at once, again and again, and returns how many have ended within the time. */
 async function ended(url: string, maxConnections: number, rounds: number): Promise<number> {

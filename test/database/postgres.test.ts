@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { freePort } from '../setup/server-process.ts'
 import { type PostgresServer, startPostgres } from '../setup/servers.ts'
-import { outcomes, postgresDriver, read, times, write } from './drivers.ts'
+import { outcomes, postgresDriver, read, write } from './drivers.ts'
 
 /** The url of the tests' server with parts of it replaced. */
 function urlWith(parts: Partial<Pick<URL, 'password' | 'pathname' | 'port' | 'host' | 'search'>>): string {

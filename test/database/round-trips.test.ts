@@ -5,7 +5,7 @@ import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
 import { messages, sessions } from '../../src/schema/postgres.ts'
 import { freshPostgres } from '../setup/databases.ts'
-import { quiet } from './drivers.ts'
+import { quiet } from '../setup/silent.ts'
 import { type Link, startLink } from './link.ts'
 
 const delayMillis = 25

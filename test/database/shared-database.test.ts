@@ -5,8 +5,8 @@ import { promisify } from 'node:util'
 import { openStorage } from 'holdfast'
 import { describe, expect, test } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
+import { quiet } from '../setup/silent.ts'
 import { dialects, freshDatabase, journal, type TestDatabase } from './dialects.ts'
-import { quiet } from './drivers.ts'
 import { entriesOf, folderOf, ownMigrations } from './histories.ts'
 
 /** A program with tables of its own, which it migrates with drizzle-kit and drizzle's default journal. */

@@ -2,10 +2,12 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, test } from 'vitest'
+import { times } from '../../src/testing/contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
+import { quiet } from '../setup/silent.ts'
 import { type Acknowledged, amiss } from './acknowledged.ts'
-import { outcomes, quiet, times } from './drivers.ts'
+import { outcomes } from './drivers.ts'
 
 const databases: [string, () => StorageConfig['database'] | Promise<StorageConfig['database']>][] = [
   ['in memory', () => ({ type: 'in-memory' })],

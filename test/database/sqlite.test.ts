@@ -5,8 +5,10 @@ import { openStorage } from 'holdfast'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import type { Driver } from '../../src/database/db.ts'
+import { times } from '../../src/testing/contract.ts'
 import { freshDirectory } from '../setup/databases.ts'
-import { outcomes, quiet, read, sqliteDriver, times, write } from './drivers.ts'
+import { quiet } from '../setup/silent.ts'
+import { outcomes, read, sqliteDriver, write } from './drivers.ts'
 import { smallDisk } from './small-disk.ts'
 
 const mebibyte = 2 ** 20

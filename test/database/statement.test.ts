@@ -9,8 +9,9 @@ import { openDatabase } from '../../src/database/open.ts'
 import { batch, rowsStatement, statement } from '../../src/database/statement.ts'
 import { memories as sqliteMemories } from '../../src/schema/sqlite.ts'
 import type { Json, JsonObject } from '../../src/schema/values.ts'
+import { times } from '../../src/testing/contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
-import { read, times, write } from './drivers.ts'
+import { read, write } from './drivers.ts'
 
 const open = (database: Record<string, unknown>) =>
   openDatabase(resolveConfig({ database }).database, { migrate: true })

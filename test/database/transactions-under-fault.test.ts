@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Database } from '../../src/database/database.ts'
+import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
 import { startPostgres } from '../setup/servers.ts'
-import { outcomes, postgresDriver, read, times, write } from './drivers.ts'
+import { outcomes, postgresDriver, read, write } from './drivers.ts'
 import { Load } from './load.ts'
 
 /** Someone who sees and ends the other connections to a database. */

@@ -3,7 +3,7 @@ import { repositoryContract } from 'holdfast/testing'
 import { describe, it } from 'vitest'
 import { freshPostgres } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
-import { quiet } from './drivers.ts'
+import { quiet } from '../setup/silent.ts'
 
 describe('PostgreSQL without prepared statements, as a pooler in transaction mode demands', () => {
   let url: Promise<string> | undefined

@@ -5,10 +5,11 @@ import Sqlite from 'better-sqlite3'
 import { expect, onTestFinished, test } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import { openMemory } from '../../src/database/sqlite/driver.ts'
+import { times } from '../../src/testing/contract.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
-import { outcomes, read, sqliteDriver, times, write } from './drivers.ts'
+import { outcomes, read, sqliteDriver, write } from './drivers.ts'
 
 async function openTable(options: Record<string, unknown> = {}) {
   const file = join(freshDirectory(), 'test.db')

@@ -1,8 +1,8 @@
 import { openStorage } from 'holdfast'
 import { expect, test } from 'vitest'
-import { quiet } from '../database/drivers.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
+import { quiet } from '../setup/silent.ts'
 
 const HOUR = 3_600_000
 

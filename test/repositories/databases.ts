@@ -3,6 +3,7 @@ import { openStorage, type Storage, type StorageConfig, type StorageOptions } fr
 import postgres from 'postgres'
 import { describe } from 'vitest'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { silent } from '../setup/silent.ts'
 
 /** Opens the database of the group, which stays the same, except in memory: there it is a new one each time. */
 export type Open = (options?: StorageOptions) => Promise<Storage>
@@ -25,8 +26,6 @@ export function eachDatabase(define: (open: Open) => void): void {
     })
   }
 }
-
-export const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
 /** A database that its administrator has set up for people elsewhere: nothing may rely on the defaults. */
 async function oddPostgres(): Promise<string> {

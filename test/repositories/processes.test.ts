@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
-import { silent } from './databases.ts'
+import { silent } from '../setup/silent.ts'
 
 interface Said {
   started: string[]

@@ -1,10 +1,10 @@
 import { openStorage, type StorageConfig } from 'holdfast'
 import postgres from 'postgres'
 import { expect, test } from 'vitest'
+import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
-import { silent } from './databases.ts'
+import { silent } from '../setup/silent.ts'
 
-const times = <T>(count: number, make: (index: number) => T) => Array.from({ length: count }, (_, i) => make(i))
 const open = (database: StorageConfig['database']) => openStorage({ database }, { logger: silent, maintenance: false })
 
 test('64 transactions at once finish on two connections', async () => {

@@ -10,8 +10,8 @@ import * as ours from 'holdfast/schema/postgres'
 import { messages, sessions } from 'holdfast/schema/sqlite'
 import postgres from 'postgres'
 import { expect, expectTypeOf, test } from 'vitest'
-import { silent } from '../repositories/databases.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { silent } from '../setup/silent.ts'
 
 // What a program joins that keeps tables of its own in the same database.
 

@@ -1,6 +1,7 @@
 import { openStorage, type Storage, type StorageConfig, type StorageOptions } from 'holdfast'
 import { afterEach } from 'vitest'
 import { redisPrefix, redisUrl } from '../../setup/databases.ts'
+import { silent } from '../../setup/silent.ts'
 
 export const cacheConfigs: Record<string, () => NonNullable<StorageConfig['cache']>> = {
   memory: () => ({ type: 'in-memory' }),
@@ -18,8 +19,6 @@ export async function open(config: StorageConfig, options: StorageOptions = {}):
   opened.push(storage)
   return storage
 }
-
-const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
 /** What the cache has answered, and what it has not. */
 export async function answers(storage: Storage): Promise<{ hits: number; misses: number }> {

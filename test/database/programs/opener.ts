@@ -3,6 +3,7 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate } from 'drizzle-orm/postgres-js/migrator'
 import { openStorage } from 'holdfast'
 import postgres from 'postgres'
+import { silent } from '../../setup/silent.ts'
 
 /** What it is told: open this database at this moment (milliseconds of the epoch), in which way. */
 export interface Order {
@@ -18,8 +19,6 @@ export interface Outcome {
 }
 
 const say = (outcome: Outcome) => console.log(JSON.stringify(outcome))
-const silent = { info: () => {}, warn: () => {}, error: () => {} }
-
 async function open({ way, location }: Order): Promise<void> {
   if (way === 'stock') {
     const sql = postgres(location, { max: 1, onnotice: () => {} })
