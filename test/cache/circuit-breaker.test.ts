@@ -4,6 +4,8 @@ import { CircuitBreaker } from '../../src/cache/redis/circuit-breaker.ts'
 /** A server that is well or not, and keeps what it is told. */
 class Server {
   well = true
+  /** Answers, but later than callers can wait. */
+  slow = false
   reached = 0
   removed: string[] = []
   removedAll = 0
@@ -19,6 +21,12 @@ class Server {
     await this.meanwhile()
     this.removed.push(...keys)
     return keys.length
+  }
+  removeEventually(keys: readonly string[]) {
+    return this.remove(keys)
+  }
+  async checkPace() {
+    if (this.slow) throw new Error('too slow')
   }
   async removeAll() {
     this.answer()
@@ -52,6 +60,19 @@ describe('the circuit breaker', () => {
     expect(breaker.state).toBe('closed')
     breaker.failed(cause)
     expect(breaker.state).toBe('open')
+    breaker.stop()
+  })
+
+  it('removes the dirty keys of a server that is slow, and stays open until it is fast', async () => {
+    const { server, breaker } = await closedBreaker()
+    breaker.trip(new Error('no answer'))
+    await breaker.remove(['key'])
+    server.slow = true
+    expect(await breaker.recover()).toMatchObject({ message: 'too slow' })
+    expect(breaker).toMatchObject({ state: 'open', dirtyKeys: 0 })
+    server.slow = false
+    expect(await breaker.recover()).toBeUndefined()
+    expect(breaker.state).toBe('closed')
     breaker.stop()
   })
 

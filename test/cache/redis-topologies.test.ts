@@ -7,35 +7,11 @@ import { RedisCacheStore } from '../../src/cache/redis/store.ts'
 import { cacheContract } from '../../src/testing/cache-contract.ts'
 import { redisBinary } from '../setup/binaries.ts'
 import { freePort, ServerProcess } from '../setup/server-process.ts'
-import { type RedisServer, startRedis } from '../setup/servers.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
+import { start, startCluster } from './redis-cluster.ts'
 import { openRedis, redisConfig } from './redis-fixture.ts'
 
-async function start(args: string[]): Promise<{ server: RedisServer; admin: Redis }> {
-  const server = await startRedis({ args })
-  const admin = new Redis(server.url, { retryStrategy: () => 100 })
-  admin.on('error', () => {})
-  onTestFinished(async () => {
-    admin.disconnect()
-    await server.stop()
-  })
-  return { server, admin }
-}
-
 describe('a Redis cluster', () => {
-  async function startCluster() {
-    const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
-    const [one, two] = [await start(args), await start(args)]
-    await one.admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '8191')
-    await two.admin.call('CLUSTER', 'ADDSLOTSRANGE', '8192', '16383')
-    await one.admin.call('CLUSTER', 'MEET', '127.0.0.1', String(two.server.port))
-    for (const { admin } of [one, two]) {
-      const state = async () => expect(await admin.call('CLUSTER', 'INFO')).toContain('cluster_state:ok')
-      await vi.waitFor(state, { timeout: 20_000, interval: 50 })
-    }
-    return { one, two, cluster: [{ host: '127.0.0.1', port: one.server.port }] }
-  }
-
   it('keeps the contract of a cache', async () => {
     const { cluster } = await startCluster()
     const open = () => RedisCacheStore.open(redisConfig({ options: { cluster, commandTimeoutMillis: 1000 } }))

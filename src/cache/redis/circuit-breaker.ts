@@ -11,8 +11,12 @@ export interface GuardedServer {
   reach(): Promise<void>
   /** Removes the keys. Returns the number of keys that had an entry. */
   remove(keys: readonly string[]): Promise<number>
+  /** Like `remove`, for removals that nobody waits for: a slow server gets its time. */
+  removeEventually(keys: readonly string[]): Promise<number>
   /** Removes every key that exists when the call begins. */
   removeAll(): Promise<void>
+  /** Checks that the server answers as fast as its callers can wait. */
+  checkPace(): Promise<void>
 }
 
 export interface CircuitBreakerOptions {
@@ -27,8 +31,8 @@ export interface CircuitBreakerOptions {
  *
  * The breaker opens after three failures in a row, and at once if the connection was lost. While it is open, no call
  * waits for the server. A key is dirty if its removal failed or was not awaited: it is not read until its removal is
- * confirmed. A probe reaches the server and removes the dirty keys, and only then the breaker closes. The first probe
- * runs after 1 s, the next ones at doubling intervals up to 30 s. While there are dirty keys the interval stays at 1 s:
+ * confirmed. A probe reaches the server and removes the dirty keys; the breaker closes if the server then answers as
+ * fast as callers can wait. The first probe runs after 1 s, the next ones at doubling intervals up to 30 s. While there are dirty keys the interval stays at 1 s:
  * other processes may read the stale rows behind them.
  */
 export class CircuitBreaker {
@@ -89,7 +93,7 @@ export class CircuitBreaker {
     if (this.#state === 'open') {
       this.#remember(keys)
       // Send without waiting: the server may only be slow, and other processes may still read from it.
-      this.#server.remove(keys).catch(() => {})
+      this.#server.removeEventually(keys).catch(() => {})
       return 0
     }
     try {
@@ -140,13 +144,15 @@ export class CircuitBreaker {
       checkUndisturbed()
       this.#state = 'half-open'
       if (this.#dirty.size > this.#maxDirtyKeys) await this.#server.removeAll()
-      else if (this.#dirty.size > 0) await this.#server.remove([...this.#dirty])
+      else if (this.#dirty.size > 0) await this.#server.removeEventually([...this.#dirty])
+      checkUndisturbed()
+      this.#dirty.clear()
+      await this.#server.checkPace()
       checkUndisturbed()
     } catch (error) {
       this.trip(error)
       return error
     }
-    this.#dirty.clear()
     this.#delay = FIRST_DELAY_MILLIS
     this.#failures = 0
     this.#state = 'closed'

@@ -29,3 +29,8 @@ export function refusal(error: unknown, server: string, database: number): Stora
   const message = `${server} refuses database ${database}: ${reason} (${error.message})`
   return new StorageError('CONNECTION_FAILED', message, { cause: error, details: { server, database } })
 }
+
+/** Returns true if the server says that it is no master any more. */
+export function isDemotion(error: unknown): boolean {
+  return isReply(error) && /^(READONLY|MASTERDOWN)/.test(error.message)
+}

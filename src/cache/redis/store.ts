@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisCacheConfig } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
@@ -5,11 +6,14 @@ import { BYPASS, type CacheStore, type CacheStoreStats, type Entry, LEASE } from
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
 import { CommandTimeout } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
-import { isReply, refusal } from './refusal.ts'
+import { isDemotion, isReply, refusal } from './refusal.ts'
+import { isReplica, runOf, ServerWatch } from './server-watch.ts'
 
 const UNLINK_AT_ONCE = 500
 const SCAN_AT_ONCE = 1000
 const LAST_TRY_MILLIS = 1000
+/** How long to wait for a client to say that it has disconnected; ioredis may never do so. */
+const DISCONNECT_MILLIS = 500
 
 export interface RedisCacheStoreOptions {
   /** Receives a message whenever Redis goes out of reach or is back. */
@@ -27,12 +31,15 @@ export interface RedisCacheStoreOptions {
  */
 export class RedisCacheStore implements CacheStore {
   readonly type = 'redis'
-  readonly #endpoint: RedisEndpoint
-  readonly #client: RedisClient
+  /** Replaced whenever it fails: ioredis may never settle what it was asked before. */
+  #endpoint: RedisEndpoint
   readonly #config: RedisCacheConfig
   readonly #logger: Logger | undefined
   readonly #breaker: CircuitBreaker
   readonly #commandTimeout: CommandTimeout
+  /** For what nobody waits for: probes, and invalidations while the breaker is open. */
+  readonly #patientTimeout: CommandTimeout
+  readonly #watch: ServerWatch
   /**
    * The run id of the server. It is part of every key: a server restarted from an old snapshot, or a replica promoted
    * without the last removals, would otherwise answer with stale rows.
@@ -70,23 +77,50 @@ export class RedisCacheStore implements CacheStore {
     { logger, maxDirtyKeys }: RedisCacheStoreOptions,
   ) {
     this.#endpoint = endpoint
-    this.#client = endpoint.client
     this.#config = config
     this.#logger = logger
     this.#commandTimeout = new CommandTimeout(config.commandTimeoutMillis)
+    this.#patientTimeout = new CommandTimeout(config.connectionTimeoutMillis)
     const server: GuardedServer = {
       reach: () => this.#reach(),
       remove: (keys) => this.#unlink(keys.map((key) => this.#at(key))),
+      removeEventually: (keys) =>
+        this.#unlink(
+          keys.map((key) => this.#at(key)),
+          this.#patientTimeout,
+        ),
       removeAll: () => this.#unlinkAll(),
+      checkPace: async () => void (await this.#send(() => this.#client.ping())),
     }
     this.#breaker = new CircuitBreaker(server, { maxDirtyKeys, onChange: (state, cause) => this.#report(state, cause) })
+    this.#watch = new ServerWatch({
+      info: async (section) => (this.#isWatched() ? this.#send(() => this.#client.info(section)) : undefined),
+      run: () => this.#run,
+      onChange: (cause) => this.#breaker.trip(cause),
+    })
+    this.#listen(endpoint)
+  }
+
+  get #client(): RedisClient {
+    return this.#endpoint.client
+  }
+
+  #listen(endpoint: RedisEndpoint): void {
+    const isCurrent = () => this.#endpoint === endpoint
     // An error reply explains more than the closing of the connection that follows it.
     const note = (error: unknown) => {
-      if (!isReply(this.#lastError)) this.#lastError = error
+      if (isCurrent() && !isReply(this.#lastError)) this.#lastError = error
     }
-    this.#client.on('error', note)
-    this.#client.on('node error', note)
-    this.#client.on('close', () => this.#breaker.trip(this.#lastError ?? new Error('The connection was closed')))
+    endpoint.client.on('error', note)
+    endpoint.client.on('node error', note)
+    endpoint.client.on('close', () => {
+      if (isCurrent()) this.#breaker.trip(this.#lastError ?? new Error('The connection was closed'))
+    })
+  }
+
+  /** A cluster has no run id and no role as a whole. Its nodes redirect what they do not hold. */
+  #isWatched(): boolean {
+    return !this.#endpoint.isCluster && this.#breaker.state === 'closed'
   }
 
   lookup(key: string): Promise<Entry | null> {
@@ -147,13 +181,15 @@ export class RedisCacheStore implements CacheStore {
         'Redis did not receive the last invalidations: other processes may read stale rows until their TTL ends'
       this.#logger?.warn(message, { dirtyKeys })
     }
+    this.#watch.stop()
     this.#breaker.stop()
     if (this.#client.status !== 'end') {
       const end = new Promise<void>((resolve) => this.#client.once('end', () => resolve()))
       this.#client.disconnect()
-      await end
+      await Promise.race([end, sleep(DISCONNECT_MILLIS, undefined, { ref: false })])
     }
     this.#commandTimeout.stop()
+    this.#patientTimeout.stop()
   }
 
   async #ask<T, U>(key: string, command: () => Promise<T>, otherwise: U): Promise<T | U> {
@@ -163,17 +199,18 @@ export class RedisCacheStore implements CacheStore {
       this.#breaker.succeeded()
       return answer
     } catch (error) {
-      // An error reply shows that the server is up.
-      if (isReply(error)) this.#refusals++
+      // An error reply shows that the server is up. As a replica it no longer hears of all invalidations.
+      if (isDemotion(error)) this.#breaker.trip(error)
+      else if (isReply(error)) this.#refusals++
       else this.#breaker.failed(error)
       return otherwise
     }
   }
 
-  #send<T>(command: () => Promise<T>): Promise<T> {
+  #send<T>(command: () => Promise<T>, timeout = this.#commandTimeout): Promise<T> {
     // A lone command is written at once.
-    if (this.#commandTimeout.pending) this.#endpoint.cork()
-    return this.#commandTimeout.race(command())
+    if (timeout.pending) this.#endpoint.cork()
+    return timeout.race(command())
   }
 
   #at(key: string): string {
@@ -182,48 +219,50 @@ export class RedisCacheStore implements CacheStore {
 
   async #reach(): Promise<void> {
     if (this.#client.status !== 'ready') await this.#connect()
-    const { database, isCluster } = this.#endpoint
+    const { database, isCluster, name, client } = this.#endpoint
+    const ask = <T>(command: () => Promise<T>) => this.#send(command, this.#patientTimeout)
     try {
       // ioredis ignores a failed SELECT and goes on with database 0, so SELECT once more to see the error.
-      if (database > 0) await this.#send(() => this.#client.select(database))
-      // A cluster has no run id: its nodes restart one by one.
-      if (!isCluster) this.#run = runOf(await this.#send(() => this.#client.info('server')))
-      // Check that this user may store and remove, and that the server can.
-      await this.#send(() => this.#client.claim(this.#at('probe'), LEASE, 1))
-      await this.#unlink([this.#at('probe')])
+      if (database > 0) await ask(() => client.select(database))
+      if (!isCluster) {
+        const [server, replication] = [
+          await ask(() => client.info('server')),
+          await ask(() => client.info('replication')),
+        ]
+        if (isReplica(replication)) throw new Error(`${name} is a replica`)
+        this.#run = runOf(server)
+      }
+      // Check that this user may store, remove and scan, and that the server can.
+      await ask(() => client.claim(this.#at('probe'), LEASE, 1))
+      await this.#unlink([this.#at('probe')], this.#patientTimeout)
+      for (const node of this.#endpoint.nodes()) await ask(() => node.scan('0', 'COUNT', 1))
     } catch (error) {
       // No answer: the host may be gone. Drop the connection, or the next probe would wait on it again.
-      if (!isReply(error)) this.#giveUp()
+      if (!isReply(error)) this.#client.disconnect()
       throw error
     }
   }
 
   async #connect(): Promise<void> {
     this.#lastError = undefined
-    const { connectionTimeoutMillis } = this.#config
-    // ioredis has no timeout for a server that accepts the connection and then stays silent.
-    const timer = setTimeout(() => {
-      this.#lastError ??= new StorageError('TIMEOUT', `No connection within ${connectionTimeoutMillis} ms`)
-      this.#giveUp()
-    }, connectionTimeoutMillis)
+    if (this.#client.status !== 'wait') {
+      this.#client.disconnect()
+      this.#endpoint = await createClient(this.#config)
+      this.#listen(this.#endpoint)
+    }
     try {
-      await this.#client.connect()
+      await this.#patientTimeout.race(this.#client.connect())
     } catch (error) {
+      this.#client.disconnect()
       throw this.#lastError ?? error
-    } finally {
-      clearTimeout(timer)
     }
   }
 
-  #giveUp(): void {
-    if (this.#client.status !== 'end') this.#client.disconnect()
-  }
-
-  async #unlink(keys: readonly string[]): Promise<number> {
+  async #unlink(keys: readonly string[], timeout = this.#commandTimeout): Promise<number> {
     const size = this.#endpoint.isCluster ? 1 : UNLINK_AT_ONCE
     const unlinks: Promise<number>[] = []
     for (let i = 0; i < keys.length; i += size) {
-      unlinks.push(this.#send(() => this.#client.unlink(...keys.slice(i, i + size))))
+      unlinks.push(this.#send(() => this.#client.unlink(...keys.slice(i, i + size)), timeout))
     }
     const removed = await Promise.all(unlinks)
     return removed.reduce((sum, count) => sum + count, 0)
@@ -237,8 +276,8 @@ export class RedisCacheStore implements CacheStore {
     for (const node of this.#endpoint.nodes()) {
       let cursor = '0'
       do {
-        const [next, keys] = await this.#commandTimeout.race(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
-        await this.#unlink(keys)
+        const [next, keys] = await this.#patientTimeout.race(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
+        await this.#unlink(keys, this.#patientTimeout)
         cursor = next
       } while (cursor !== '0')
     }
@@ -253,11 +292,4 @@ export class RedisCacheStore implements CacheStore {
     }
     this.#reportedOpen = state === 'open'
   }
-}
-
-/**
- * Returns the run id from INFO. Some Redis-compatible servers have none; they are taken for one run that never ends.
- */
-function runOf(info: string): string {
-  return /^run_id:(\w{1,12})/m.exec(info)?.[1] ?? ''
 }

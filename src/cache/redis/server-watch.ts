@@ -1,0 +1,45 @@
+/** How often the server is asked who it is. Until then a replica's old rows may be read. */
+const WATCH_MILLIS = 2000
+
+export interface WatchedServer {
+  /** Returns a section of INFO, or undefined if the server is not to be asked now. */
+  info(section: 'server' | 'replication'): Promise<string | undefined>
+  /** Returns the run id that the keys in use belong to. */
+  run(): string
+  /** Called when the server has become a replica or another run of itself. */
+  onChange(cause: Error): void
+}
+
+/**
+ * Notices that the server behind an open connection is not the one it was: a managed failover may demote it without
+ * closing the connection, and a replica answers with rows whose invalidations it never heard of.
+ */
+export class ServerWatch {
+  readonly #timer: NodeJS.Timeout
+
+  constructor(server: WatchedServer) {
+    this.#timer = setInterval(() => void check(server).catch(() => {}), WATCH_MILLIS).unref() // a lost answer is counted elsewhere
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+}
+
+async function check({ info, run, onChange }: WatchedServer): Promise<void> {
+  const known = run()
+  const [server, replication] = await Promise.all([info('server'), info('replication')])
+  if (server === undefined || replication === undefined || run() !== known) return
+  if (isReplica(replication)) onChange(new Error('The server has become a replica'))
+  else if (runOf(server) !== known) onChange(new Error('The server was restarted'))
+}
+
+/** Returns true if INFO says that the server follows another one. */
+export function isReplica(info: string): boolean {
+  return /^role:slave/m.test(info)
+}
+
+/** Returns the run id from INFO. Some Redis-compatible servers have none; they are taken for one run that never ends. */
+export function runOf(info: string): string {
+  return /^run_id:(\w{1,12})/m.exec(info)?.[1] ?? ''
+}
