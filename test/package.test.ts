@@ -1,6 +1,15 @@
 import { execFile } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, expect, it } from 'vitest'
 import { freshDirectory, freshPostgres } from './setup/databases.ts'
@@ -9,7 +18,7 @@ const root = resolve(import.meta.dirname, '..')
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const run = promisify(execFile)
 
-/** A directory in which the package is installed as it would be published, beside the peers named. */
+/** A directory in which the packed package is installed beside its dependencies. Optional peers are linked by the tests. */
 let consumer = ''
 let installed = ''
 
@@ -17,15 +26,33 @@ beforeAll(async () => {
   consumer = freshDirectory()
   installed = join(consumer, 'node_modules/holdfast')
   mkdirSync(installed, { recursive: true })
-  await run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', join(installed, 'dist')], {
-    cwd: root,
-  })
-  for (const name of ['package.json', 'migrations', 'storage.schema.json']) {
-    symlinkSync(join(root, name), join(installed, name))
-  }
-  link(...Object.keys(manifest.dependencies))
+  await run('tar', ['-xzf', await pack(), '-C', installed, '--strip-components=1'])
+  const required = Object.keys(manifest.peerDependencies).filter(
+    (name) => !manifest.peerDependenciesMeta[name]?.optional,
+  )
+  link(...Object.keys(manifest.dependencies), ...required)
   writeFileSync(join(consumer, 'package.json'), '{"type": "module"}')
 })
+
+/** Packs a copy of the checkout, since packing builds `dist/` anew, and returns the path of the tarball. */
+async function pack(): Promise<string> {
+  const checkout = freshDirectory()
+  const left = new Set(['node_modules', '.git', 'dist'])
+  cpSync(root, checkout, { recursive: true, filter: (path) => path === root || !left.has(basename(path)) })
+  symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'))
+  const { stdout } = await run('npm', ['pack', '--silent'], { cwd: checkout })
+  return join(checkout, stdout.trim())
+}
+
+/** The files of the installed package whose path begins with `prefix`. */
+function published(prefix: string): string[] {
+  const files = readdirSync(installed, { recursive: true, withFileTypes: true, encoding: 'utf8' })
+  return files
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(installed, join(entry.parentPath, entry.name)))
+    .filter((path) => path.startsWith(prefix))
+    .toSorted()
+}
 
 function link(...names: string[]): void {
   for (const name of names) symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name))
@@ -43,6 +70,51 @@ it('every entry of exports is there', () => {
     for (const file of typeof entry === 'string' ? [entry] : Object.values(entry)) {
       expect(existsSync(join(installed, file)), file).toBe(true)
     }
+  }
+})
+
+it('publishes code, sources, migrations and documentation, and nothing else', () => {
+  expect(readdirSync(installed).toSorted()).toEqual([
+    'ARCHITECTURE.md',
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'dist',
+    'docs',
+    'migrations',
+    'package.json',
+    'src',
+    'storage.schema.json',
+  ])
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  expect(published('src/')).toEqual(
+    sources
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => join('src', path))
+      .toSorted(),
+  )
+  const documents = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
+  expect(published('docs/')).toEqual(documents.map((name) => join('docs', name)).toSorted())
+})
+
+it.each(['sqlite', 'postgres'])('publishes the migrations of %s and their journal without the snapshots', (dialect) => {
+  const folder = join('migrations', dialect)
+  const journal = JSON.parse(readFileSync(join(installed, folder, 'meta/_journal.json'), 'utf8'))
+  const tags: string[] = journal.entries.map(({ tag }: { tag: string }) => join(folder, `${tag}.sql`))
+  expect(published(`${folder}/`)).toEqual([...tags, join(folder, 'meta/_journal.json')].toSorted())
+})
+
+it('leads from every declaration to a published source', () => {
+  const declarations = published('dist/').filter((path) => path.endsWith('.d.ts'))
+  expect(declarations.length).toBeGreaterThan(10)
+  for (const path of declarations) {
+    const source = path.replace('dist/', 'src/').replace(/\.d\.ts$/, '.ts')
+    const { sources } = JSON.parse(readFileSync(join(installed, `${path}.map`), 'utf8'))
+    expect(
+      sources.map((name: string) => join(dirname(path), name)),
+      path,
+    ).toEqual([source])
+    expect(existsSync(join(installed, source)), source).toBe(true)
   }
 })
 
