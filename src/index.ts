@@ -43,14 +43,14 @@ export {
   type ListEventsOptions,
   type PruneEventsOptions,
 } from './repositories/events.ts'
+export type { Kv } from './repositories/kv/kv.ts'
 export {
-  type Kv,
   type KvEntry,
   type KvSetOptions,
   kvSetOptionsSchema,
   type ListKeysOptions,
   type SetIfAbsentOptions,
-} from './repositories/kv.ts'
+} from './repositories/kv/types.ts'
 export type { ListListsOptions, Lists, ListUpdate } from './repositories/lists.ts'
 export type { Memories } from './repositories/memories/memories.ts'
 export {
@@ -126,6 +126,16 @@ export {
   type Workspaces,
   workspaceInputSchema,
 } from './repositories/workspaces.ts'
-export type { Json, JsonObject, MemorySource, MessageContent, MessagePart } from './schema/values.ts'
+export type {
+  ApprovalDecision,
+  Given,
+  Json,
+  JsonObject,
+  MemorySource,
+  MessageContent,
+  MessagePart,
+  MessagePartType,
+  MessageRole,
+} from './schema/values.ts'
 export { openStorage, openStorageFromFile } from './storage.ts'
 export type { Storage, StorageHealth, StorageOptions, StorageStats, StorageTransaction } from './storage-types.ts'

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { Json } from '../schema/values.ts'
+import type { Given, Json } from '../schema/values.ts'
 import { keySchema, parseInput, ttlSecondsSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import { type CacheStore, type Entry, VALUE } from './store.ts'
@@ -50,6 +50,7 @@ export class UserCache {
   /**
    * Returns a fresh copy of the value, or undefined if the cache has none.
    *
+   * @typeParam Value The expected type of the value. It is not checked.
    * @throws {INVALID_INPUT} when the key is not valid
    * @throws {CLOSED} when the storage is closed
    *
@@ -59,6 +60,7 @@ export class UserCache {
    * console.log(await storage.cache.get('weather:oslo')) // { sky: 'rain' }
    * ```
    */
+  get<Value = Json>(key: string): Promise<Value | undefined>
   async get(key: string): Promise<Json | undefined> {
     this.#check()
     return valueIn(await this.#cache.lookup(cacheKey(key)))
@@ -67,6 +69,7 @@ export class UserCache {
   /**
    * Returns the values of up to 1000 keys, by key. Keys without a value are left out.
    *
+   * @typeParam Value The expected type of each value. It is not checked.
    * @throws {INVALID_INPUT} when a key is not valid or there are more than 1000
    * @throws {CLOSED} when the storage is closed
    *
@@ -77,6 +80,7 @@ export class UserCache {
    * console.log(known) // Map { 'weather:oslo' => { sky: 'rain' } }
    * ```
    */
+  getMany<Value = Json>(keys: readonly string[]): Promise<Map<string, Value>>
   async getMany(keys: readonly string[]): Promise<Map<string, Json>> {
     this.#check()
     const entries = await this.#cache.lookupMany(parseInput(keysSchema, keys, 'keys').map(cacheKey))
@@ -100,6 +104,7 @@ export class UserCache {
    * await storage.cache.set('weather:oslo', { sky: 'rain' }, { ttlSeconds: 600 })
    * ```
    */
+  set<Value = Json>(key: string, value: Given<Value, Json, unknown>, options?: CacheSetOptions): Promise<void>
   async set(key: string, value: unknown, options: CacheSetOptions = {}): Promise<void> {
     this.#check()
     const { ttlSeconds } = parseInput(setOptionsSchema, options, 'options')

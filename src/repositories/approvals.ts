@@ -6,7 +6,7 @@ import { type Page, type PageOptions, pageSchema } from '../database/paging/page
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { Json } from '../schema/values.ts'
+import type { ApprovalDecision, Given, Json } from '../schema/values.ts'
 import { idSchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
@@ -14,24 +14,24 @@ import { orderedId } from './ordered-id.ts'
 import { scopeOf } from './scope.ts'
 
 /** The response to an approval request. */
-export interface ApprovalResponse {
+export interface ApprovalResponse<Data = Json> {
   /** The id of the approval. */
   id: string
   /** Any text the program chooses, such as 'approved' or 'denied'. */
-  decision: string
-  data: Json
+  decision: ApprovalDecision
+  data: Data
   respondedAt: Date
 }
 
 /** An approval request, with its response once there is one. */
-export interface Approval {
+export interface Approval<Request = Json, Data = Json> {
   id: string
   sessionId: string | null
   type: string
-  request: Json
+  request: Request
   createdAt: Date
   /** Null while the approval is pending. */
-  response: ApprovalResponse | null
+  response: ApprovalResponse<Data> | null
 }
 
 export const approvalInputSchema = z.strictObject({
@@ -41,7 +41,7 @@ export const approvalInputSchema = z.strictObject({
   request: jsonSchema.optional(),
 })
 
-export interface ApprovalInput {
+export interface ApprovalInput<Request = Json> {
   /** 1 to 255 bytes. Default: a new UUID. With an id the request is safe to repeat. */
   id?: string | undefined
   /** 1 to 255 bytes. Default null. The approval is removed with the session. */
@@ -49,7 +49,7 @@ export interface ApprovalInput {
   /** The kind of thing to approve, such as 'tool'. 1 to 255 characters. */
   type: string
   /** What the person who decides needs to know: any JSON. Default null. */
-  request?: unknown
+  request?: Given<Request, Json, unknown> | undefined
 }
 
 export const approvalResponseSchema = z.strictObject({
@@ -58,13 +58,13 @@ export const approvalResponseSchema = z.strictObject({
   data: jsonSchema.optional(),
 })
 
-export interface ApprovalResponseInput {
+export interface ApprovalResponseInput<Data = Json> {
   /** The id of the approval. */
   id: string
   /** 1 to 100 characters, such as 'approved' or 'denied'. */
-  decision: string
+  decision: ApprovalDecision
   /** Any JSON. Default null. */
-  data?: unknown
+  data?: Given<Data, Json, unknown> | undefined
 }
 
 const listOptionsSchema = z.strictObject({
@@ -77,7 +77,7 @@ export interface ListPendingOptions extends PageOptions {
   sessionId?: string | undefined
 }
 
-type Row = Omit<Approval, 'response'> & { decision: string | null; data: Json; respondedAt: Date | null }
+type Row = Omit<Approval, 'response'> & { decision: ApprovalDecision | null; data: Json; respondedAt: Date | null }
 
 const approvalColumns = ({ approvals: a }: Tables) => ({
   id: a.id,
@@ -157,6 +157,8 @@ export class Approvals {
    * Stores an approval request and returns the approval. An approval that exists by this id is left as it is and returned,
    * with its response if there is one by now. Safe to repeat with an id.
    *
+   * @typeParam Request The expected type of the request. It is not checked.
+   * @typeParam Data The expected type of the response's data. It is not checked.
    * @throws {INVALID_INPUT} when a field is not valid.
    *
    * @example
@@ -165,6 +167,7 @@ export class Approvals {
    * console.log(approval.response) // null
    * ```
    */
+  request<Request = Json, Data = Json>(request: ApprovalInput<Request>): Promise<Approval<Request, Data>>
   async request(request: ApprovalInput): Promise<Approval> {
     const now = this.#context.now()
     const input = parseInput(approvalInputSchema, request, 'request')
@@ -176,6 +179,8 @@ export class Approvals {
   /**
    * Returns an approval, or undefined if there is none.
    *
+   * @typeParam Request The expected type of the request. It is not checked.
+   * @typeParam Data The expected type of the response's data. It is not checked.
    * @throws {INVALID_INPUT} when the id is not valid.
    *
    * @example
@@ -184,6 +189,7 @@ export class Approvals {
    * console.log((await storage.approvals.get('build'))?.response) // null
    * ```
    */
+  get<Request = Json, Data = Json>(id: string): Promise<Approval<Request, Data> | undefined>
   async get(id: string): Promise<Approval | undefined> {
     parseInput(idSchema, id, 'id')
     const row = await selectApproval.first(this.#db, { id })
@@ -194,6 +200,7 @@ export class Approvals {
    * Responds to an approval request. The first response counts: its caller gets 'created', all later callers get
    * 'replayed', and all get the first response. Safe to repeat.
    *
+   * @typeParam Data The expected type of the response's data. It is not checked.
    * @throws {NOT_FOUND} when there is no such approval.
    * @throws {INVALID_INPUT} when a field is not valid.
    *
@@ -205,6 +212,9 @@ export class Approvals {
    * console.log(second.status, second.response.decision) // replayed approved
    * ```
    */
+  respond<Data = Json>(
+    response: ApprovalResponseInput<Data>,
+  ): Promise<{ status: 'created' | 'replayed'; response: ApprovalResponse<Data> }>
   async respond(
     response: ApprovalResponseInput,
   ): Promise<{ status: 'created' | 'replayed'; response: ApprovalResponse }> {
@@ -218,6 +228,7 @@ export class Approvals {
   /**
    * Returns a page of the approvals without a response, oldest first.
    *
+   * @typeParam Request The expected type of the request. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -227,6 +238,7 @@ export class Approvals {
    * console.log(items.map(({ id }) => id)) // [ 'build' ]
    * ```
    */
+  listPending<Request = Json>(options?: ListPendingOptions): Promise<Page<Approval<Request>>>
   async listPending(options: ListPendingOptions = {}): Promise<Page<Approval>> {
     const { sessionId, ...page } = parseInput(listOptionsSchema, options, 'options')
     const { items, ...rest } = await listPending(this.#db, { pending: true, sessionId }, page, 'asc')
@@ -237,6 +249,7 @@ export class Approvals {
    * Returns the state of a session, or the global state if no session is given. Returns undefined if it was never set: the
    * state of a session does not fall back to the global state. Cached.
    *
+   * @typeParam State The expected type of the state. It is not checked.
    * @throws {INVALID_INPUT} when the session id is not valid.
    *
    * @example
@@ -246,6 +259,7 @@ export class Approvals {
    * console.log(await storage.approvals.getState('chat')) // undefined
    * ```
    */
+  getState<State = Json>(sessionId?: string): Promise<State | undefined>
   async getState(sessionId?: string): Promise<Json | undefined> {
     const scope = scopeOf(sessionId)
     const load = (db = this.#db) => selectState.first(db, { scope })
@@ -263,6 +277,7 @@ export class Approvals {
    * console.log(await storage.approvals.getState('chat')) // { mode: 'auto', until: '2026-05-01' }
    * ```
    */
+  setState<State = Json>(state: Given<State, Json, unknown>, sessionId?: string): Promise<void>
   async setState(state: unknown, sessionId?: string): Promise<void> {
     const scope = scopeOf(sessionId)
     const row = { scope, state: parseInput(jsonSchema, state, 'state'), updatedAt: this.#context.now() }

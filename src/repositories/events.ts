@@ -6,14 +6,14 @@ import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { Json } from '../schema/values.ts'
+import type { Given, Json } from '../schema/values.ts'
 import { eachIdOnce, idSchema, instantSchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
 
 /** Something that happened in a session or run. Stored once and never changed. */
-export interface AgentEvent {
+export interface AgentEvent<Payload = Json> {
   /** The position in the log. Rises with every append of one process, with gaps. */
   seq: number
   /** Unique in the whole log. */
@@ -21,7 +21,7 @@ export interface AgentEvent {
   type: string
   sessionId: string | null
   runId: string | null
-  payload: Json
+  payload: Payload
   occurredAt: Date
 }
 
@@ -36,7 +36,7 @@ export const eventInputSchema = z.strictObject({
   occurredAt: instantSchema.optional(),
 })
 
-export interface EventInput {
+export interface EventInput<Payload = Json> {
   /** 1 to 255 bytes. Default: a new UUID. With an id the append is safe to repeat. */
   id?: string | undefined
   /** 1 to 255 characters, such as 'run.started'. */
@@ -46,7 +46,7 @@ export interface EventInput {
   /** 1 to 255 bytes. Default null. */
   runId?: string | null | undefined
   /** Any JSON. Default null. */
-  payload?: unknown
+  payload?: Given<Payload, Json, unknown> | undefined
   /** Default: now. Does not affect the order of a list, which is the order of the appends. */
   occurredAt?: Date | undefined
 }
@@ -153,8 +153,8 @@ export class Events {
    * console.log((await storage.events.append(event)).seq === seq) // true: it was not stored twice
    * ```
    */
-  append(event: EventInput): Promise<AgentEvent>
-  append(events: readonly EventInput[]): Promise<AgentEvent[]>
+  append<Payload = Json>(event: EventInput<Payload>): Promise<AgentEvent<Payload>>
+  append<Payload = Json>(events: readonly EventInput<Payload>[]): Promise<AgentEvent<Payload>[]>
   async append(input: EventInput | readonly EventInput[]): Promise<AgentEvent | AgentEvent[]> {
     const inputs = Array.isArray(input)
       ? parseInput(appendSchema, input, 'events')
@@ -174,6 +174,7 @@ export class Events {
   /**
    * Returns a page of the events that match all given filters, oldest first unless `order` is 'desc'.
    *
+   * @typeParam Payload The expected type of each payload. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -183,6 +184,7 @@ export class Events {
    * console.log(items[0]?.type) // run.ended
    * ```
    */
+  list<Payload = Json>(options?: ListEventsOptions): Promise<Page<AgentEvent<Payload>>>
   async list(options: ListEventsOptions = {}): Promise<Page<AgentEvent>> {
     const { runId, sessionId, type, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
     if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type }, page, order)

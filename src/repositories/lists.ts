@@ -5,7 +5,7 @@ import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
-import type { Json } from '../schema/values.ts'
+import type { Given, Json } from '../schema/values.ts'
 import {
   checkFunction,
   invalidInput,
@@ -28,11 +28,11 @@ export interface ListListsOptions extends PageOptions {
 }
 
 /** What the function given to `lists.update()` returns. */
-export interface ListUpdate<R> {
+export interface ListUpdate<Result, Item = Json> {
   /** The new items of the list, JSON values. */
-  items: readonly unknown[]
+  items: readonly Given<Item, Json, unknown>[]
   /** What `update()` returns. */
-  result: R
+  result: Result
 }
 
 /** Adds `count` to the length of a list, creating the list if needed. Locks the list until the transaction ends. */
@@ -123,6 +123,7 @@ export class Lists {
    * Returns up to `count` items (1 to 1000) from position `start`; the first item is at 0. Returns fewer items, or
    * none, if the list ends before.
    *
+   * @typeParam Item The expected type of each item. It is not checked.
    * @throws {INVALID_INPUT} when the key, `start` or `count` is not valid.
    *
    * @example
@@ -131,6 +132,7 @@ export class Lists {
    * console.log(await storage.lists.range('todo', 0, 10)) // [ 'book', 'pack' ]
    * ```
    */
+  range<Item = Json>(key: string, start: number, count: number): Promise<Item[]>
   async range(key: string, start: number, count: number): Promise<Json[]> {
     parseInput(keySchema, key, 'key')
     const from = parseInput(positionSchema, start, 'start')
@@ -158,6 +160,8 @@ export class Lists {
    * the list, its deletion and other updates wait. `change` may be async; if it throws, the list stays as it was and
    * the call rejects with that error. Safe to repeat if `change` may be applied twice.
    *
+   * @typeParam Item The expected type of each item. It is not checked.
+   * @typeParam Result The type of what `change` returns as `result`.
    * @throws {INVALID_INPUT} when the key is not valid or `change` returns anything but `{ items, result }`.
    *
    * @example
@@ -167,6 +171,10 @@ export class Lists {
    * console.log(next) // book
    * ```
    */
+  update<Item = Json, Result = unknown>(
+    key: string,
+    change: (items: Item[]) => ListUpdate<Result, Item> | Promise<ListUpdate<Result, Item>>,
+  ): Promise<Result>
   async update<R>(key: string, change: (items: Json[]) => ListUpdate<R> | Promise<ListUpdate<R>>): Promise<R> {
     parseInput(keySchema, key, 'key')
     checkFunction(change, 'change')

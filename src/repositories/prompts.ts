@@ -5,17 +5,17 @@ import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
-import type { Json, JsonObject } from '../schema/values.ts'
+import type { Given, Json, JsonObject } from '../schema/values.ts'
 import { keySchema, parseInput, prefixSchema, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema, jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
 /** A stored prompt. */
-export interface Prompt {
+export interface Prompt<Content = Json, Metadata extends object = JsonObject> {
   name: string
-  content: Json
+  content: Content
   description: string | null
-  metadata: JsonObject
+  metadata: Metadata
   /** Counts the saves under this name since the prompt was created, from 1. */
   version: number
   createdAt: Date
@@ -29,15 +29,15 @@ export const promptInputSchema = z.strictObject({
   metadata: jsonObjectSchema.optional(),
 })
 
-export interface PromptInput {
+export interface PromptInput<Content = Json, Metadata extends object = JsonObject> {
   /** 1 to 1024 bytes. */
   name: string
   /** Any JSON, such as a text or an array of messages. */
-  content: unknown
+  content: Given<Content, Json, unknown>
   /** Up to 10,000 characters. Default null. */
   description?: string | null | undefined
   /** A JSON object. Default `{}`. */
-  metadata?: object | undefined
+  metadata?: Given<Metadata, JsonObject, object> | undefined
 }
 
 const listOptionsSchema = z.strictObject({
@@ -111,6 +111,9 @@ export class Prompts {
    * console.log(version) // 2
    * ```
    */
+  save<Content = Json, Metadata extends object = JsonObject>(
+    prompt: PromptInput<Content, Metadata>,
+  ): Promise<Prompt<Content, Metadata>>
   async save(prompt: PromptInput): Promise<Prompt> {
     const { name, content, description = null, metadata = {} } = parseInput(promptInputSchema, prompt, 'prompt')
     const write = { name, content, description, metadata, now: this.#context.now() }
@@ -121,6 +124,8 @@ export class Prompts {
   /**
    * Returns a prompt, or undefined if there is none of this name. Cached.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the name is not valid.
    *
    * @example
@@ -129,6 +134,9 @@ export class Prompts {
    * console.log((await storage.prompts.get('travel/book'))?.content) // You book trains.
    * ```
    */
+  get<Content = Json, Metadata extends object = JsonObject>(
+    name: string,
+  ): Promise<Prompt<Content, Metadata> | undefined>
   async get(name: string): Promise<Prompt | undefined> {
     parseInput(keySchema, name, 'name')
     return this.#context.cache.read('prompts', name, (db = this.#db) => selectPrompt.first(db, { name }))
@@ -154,6 +162,8 @@ export class Prompts {
   /**
    * Returns a page of prompts in the byte order of their names.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -163,6 +173,9 @@ export class Prompts {
    * console.log(items.map(({ name }) => name)) // [ 'travel/book' ]
    * ```
    */
+  list<Content = Json, Metadata extends object = JsonObject>(
+    options?: ListPromptsOptions,
+  ): Promise<Page<Prompt<Content, Metadata>>>
   async list(options: ListPromptsOptions = {}): Promise<Page<Prompt>> {
     const { prefix, ...page } = parseInput(listOptionsSchema, options, 'options')
     return listPrompts(this.#db, prefixRange(prefix), page, 'asc')

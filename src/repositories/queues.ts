@@ -140,6 +140,7 @@ export class Queues {
    * concurrent callers. One round trip. Not safe to repeat: the items of a call whose answer is lost are gone, so take
    * them in the transaction that stores them.
    *
+   * @typeParam Item The expected type of each item. It is not checked.
    * @throws {INVALID_INPUT} when the session's id or the queue's name is not valid.
    *
    * @example
@@ -151,6 +152,7 @@ export class Queues {
    * })
    * ```
    */
+  takeAll<Item extends { id: string } = QueueItem>(sessionId: string, queue: string): Promise<Item[]>
   async takeAll(sessionId: string, queue: string): Promise<QueueItem[]> {
     const queueKey = parseQueueKey(sessionId, queue)
     const [, taken] = await batch(this.#db, [restartPositions.with(queueKey), deleteItems.with(queueKey)])
@@ -160,6 +162,7 @@ export class Queues {
   /**
    * Returns a page of the items of a queue, in their order, without taking them.
    *
+   * @typeParam Item The expected type of each item. It is not checked.
    * @throws {INVALID_INPUT} when the session's id, the queue's name or an option is not valid.
    *
    * @example
@@ -168,6 +171,11 @@ export class Queues {
    * console.log(await storage.queues.list('chat', 'steer')) // { items: [ { id: 's1' } ] }
    * ```
    */
+  list<Item extends { id: string } = QueueItem>(
+    sessionId: string,
+    queue: string,
+    options?: ListQueueOptions,
+  ): Promise<Page<Item>>
   async list(sessionId: string, queue: string, options: ListQueueOptions = {}): Promise<Page<QueueItem>> {
     const queueKey = parseQueueKey(sessionId, queue)
     const { items, ...rest } = await listItems(this.#db, queueKey, parseInput(pageSchema, options, 'options'), 'asc')

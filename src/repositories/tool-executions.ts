@@ -6,7 +6,7 @@ import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { Json, ToolExecutionStatus } from '../schema/values.ts'
+import type { Given, Json, ToolExecutionStatus } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
@@ -22,16 +22,16 @@ export interface ToolExecutionIdentity {
 }
 
 /** The record of a tool call. */
-export interface ToolExecution {
+export interface ToolExecution<Input = Json, Output = Json, Failure = Json> {
   executionId: string
   identity: ToolExecutionIdentity
   toolName: string
-  input: Json
+  input: Input
   status: ToolExecutionStatus
   /** The output given to `complete`, else null. */
-  output: Json
+  output: Output
   /** The error given to `fail`, or the reason given to `cancel`, else null. */
-  error: Json
+  error: Failure
   startedAt: Date
   /** Null while the status is 'running'. */
   finishedAt: Date | null
@@ -51,7 +51,7 @@ export const toolExecutionInputSchema = z.strictObject({
   input: jsonSchema.optional(),
 })
 
-export interface ToolExecutionInput {
+export interface ToolExecutionInput<Input = Json> {
   /** 1 to 255 bytes. Default: `toolExecutionId(identity)`. */
   executionId?: string | undefined
   /** Four ids of 1 to 255 bytes. */
@@ -59,7 +59,7 @@ export interface ToolExecutionInput {
   /** 1 to 255 bytes. */
   toolName: string
   /** Any JSON. Default null. */
-  input?: unknown
+  input?: Given<Input, Json, unknown> | undefined
 }
 
 /**
@@ -152,6 +152,9 @@ export class ToolExecutions {
    * and its caller runs the tool. The others return 'existing' with the current record, and their callers must not run
    * the tool. Safe to repeat.
    *
+   * @typeParam Input The expected type of the input. It is not checked.
+   * @typeParam Output The expected type of the output. It is not checked.
+   * @typeParam Failure The expected type of the record's `error`. It is not checked.
    * @throws {INVALID_INPUT} when a field is not valid.
    *
    * @example
@@ -162,6 +165,9 @@ export class ToolExecutions {
    * console.log(status, again.status, again.record.input) // started existing { q: 'Oslo' }
    * ```
    */
+  start<Input = Json, Output = Json, Failure = Json>(
+    execution: ToolExecutionInput<Input>,
+  ): Promise<{ status: 'started' | 'existing'; record: ToolExecution<Input, Output, Failure> }>
   async start(execution: ToolExecutionInput): Promise<{ status: 'started' | 'existing'; record: ToolExecution }> {
     const { identity, input = null, toolName, ...given } = parseInput(toolExecutionInputSchema, execution, 'execution')
     const executionId = given.executionId ?? hashOf(identity)
@@ -174,6 +180,9 @@ export class ToolExecutions {
   /**
    * Completes a running execution with an output: any JSON, by default null. Safe to repeat with the same output.
    *
+   * @typeParam Input The expected type of the input. It is not checked.
+   * @typeParam Output The expected type of the output. It is not checked.
+   * @typeParam Failure The expected type of the record's `error`. It is not checked.
    * @throws {NOT_FOUND} when there is no such execution.
    * @throws {INVALID_STATE} when the execution has failed or was cancelled, or completed with another output.
    * @throws {INVALID_INPUT} when the id is not valid or the output is not JSON.
@@ -186,6 +195,10 @@ export class ToolExecutions {
    * console.log(completed.status, completed.output) // completed { found: 3 }
    * ```
    */
+  complete<Input = Json, Output = Json, Failure = Json>(
+    executionId: string,
+    output?: Given<Output, Json, unknown>,
+  ): Promise<ToolExecution<Input, Output, Failure>>
   async complete(executionId: string, output: unknown = null): Promise<ToolExecution> {
     return this.#finish(executionId, {
       status: 'completed',
@@ -198,6 +211,9 @@ export class ToolExecutions {
    * Fails a running execution with an error: any JSON, such as `{ message }`, by default null. Safe to repeat with the
    * same error.
    *
+   * @typeParam Input The expected type of the input. It is not checked.
+   * @typeParam Output The expected type of the output. It is not checked.
+   * @typeParam Failure The expected type of the record's `error`. It is not checked.
    * @throws {NOT_FOUND} when there is no such execution.
    * @throws {INVALID_STATE} when the execution has completed or was cancelled, or failed with another error.
    * @throws {INVALID_INPUT} when the id is not valid or the error is not JSON.
@@ -210,6 +226,10 @@ export class ToolExecutions {
    * console.log(failed.status, failed.error) // failed { message: 'no network' }
    * ```
    */
+  fail<Input = Json, Output = Json, Failure = Json>(
+    executionId: string,
+    error?: Given<Failure, Json, unknown>,
+  ): Promise<ToolExecution<Input, Output, Failure>>
   async fail(executionId: string, error: unknown = null): Promise<ToolExecution> {
     return this.#finish(executionId, {
       status: 'failed',
@@ -222,6 +242,9 @@ export class ToolExecutions {
    * Cancels a running execution. The reason, any JSON and by default null, becomes the record's `error`. Safe to repeat
    * with the same reason.
    *
+   * @typeParam Input The expected type of the input. It is not checked.
+   * @typeParam Output The expected type of the output. It is not checked.
+   * @typeParam Failure The expected type of the record's `error`. It is not checked.
    * @throws {NOT_FOUND} when there is no such execution.
    * @throws {INVALID_STATE} when the execution has completed or failed, or was cancelled for another reason.
    * @throws {INVALID_INPUT} when the id is not valid or the reason is not JSON.
@@ -234,6 +257,10 @@ export class ToolExecutions {
    * console.log(cancelled.status, cancelled.error) // cancelled the user pressed stop
    * ```
    */
+  cancel<Input = Json, Output = Json, Failure = Json>(
+    executionId: string,
+    reason?: Given<Failure, Json, unknown>,
+  ): Promise<ToolExecution<Input, Output, Failure>>
   async cancel(executionId: string, reason: unknown = null): Promise<ToolExecution> {
     return this.#finish(executionId, {
       status: 'cancelled',
@@ -245,6 +272,9 @@ export class ToolExecutions {
   /**
    * Returns the record of an execution, or undefined if there is none.
    *
+   * @typeParam Input The expected type of the input. It is not checked.
+   * @typeParam Output The expected type of the output. It is not checked.
+   * @typeParam Failure The expected type of the record's `error`. It is not checked.
    * @throws {INVALID_INPUT} when the id is not valid.
    *
    * @example
@@ -254,6 +284,9 @@ export class ToolExecutions {
    * console.log((await storage.toolExecutions.get('search-1'))?.status) // running
    * ```
    */
+  get<Input = Json, Output = Json, Failure = Json>(
+    executionId: string,
+  ): Promise<ToolExecution<Input, Output, Failure> | undefined>
   async get(executionId: string): Promise<ToolExecution | undefined> {
     parseInput(idSchema, executionId, 'executionId')
     const row = await selectExecution.first(this.#db, { id: executionId })

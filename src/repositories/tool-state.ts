@@ -6,16 +6,16 @@ import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
-import type { Json } from '../schema/values.ts'
+import type { Given, Json } from '../schema/values.ts'
 import { idSchema, keySchema, parseInput, prefixSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
 /** A value that a tool stored under a key. */
-export interface ToolStateEntry {
+export interface ToolStateEntry<Value = Json> {
   tool: string
   key: string
-  value: Json
+  value: Value
   updatedAt: Date
 }
 
@@ -82,6 +82,7 @@ export class ToolState {
   /**
    * Returns the value of a key, or undefined if the key does not exist. Cached.
    *
+   * @typeParam Value The expected type of the value. It is not checked.
    * @throws {INVALID_INPUT} when the tool or the key is not valid.
    *
    * @example
@@ -90,6 +91,7 @@ export class ToolState {
    * console.log(await storage.toolState.get('calendar', 'lastSync')) // 2026-05-01
    * ```
    */
+  get<Value = Json>(tool: string, key: string): Promise<Value | undefined>
   async get(tool: string, key: string): Promise<Json | undefined> {
     const entryKey = parseEntryKey(tool, key)
     const load = (db = this.#db) => selectEntry.first(db, entryKey)
@@ -106,6 +108,7 @@ export class ToolState {
    * const { updatedAt } = await storage.toolState.set('calendar', 'lastSync', '2026-05-01')
    * ```
    */
+  set<Value = Json>(tool: string, key: string, value: Given<Value, Json, unknown>): Promise<ToolStateEntry<Value>>
   async set(tool: string, key: string, value: unknown): Promise<ToolStateEntry> {
     const entryKey = parseEntryKey(tool, key)
     const entry = { ...entryKey, value: parseInput(jsonSchema, value, 'value'), updatedAt: this.#context.now() }

@@ -5,19 +5,19 @@ import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
-import type { JsonObject } from '../schema/values.ts'
+import type { Given, JsonObject } from '../schema/values.ts'
 import { idSchema, keySchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
 
 /** A directory that an agent works in. */
-export interface Workspace {
+export interface Workspace<Metadata extends object = JsonObject> {
   id: string
   /** Unique. */
   path: string
   name: string | null
-  metadata: JsonObject
+  metadata: Metadata
   /** True for at most one workspace. */
   isCurrent: boolean
   createdAt: Date
@@ -31,7 +31,7 @@ export const workspaceInputSchema = z.strictObject({
   metadata: jsonObjectSchema.optional(),
 })
 
-export interface WorkspaceInput {
+export interface WorkspaceInput<Metadata extends object = JsonObject> {
   /** 1 to 255 bytes. Default: the id of the workspace with this path, or a new UUID. */
   id?: string | undefined
   /** 1 to 1024 bytes. Stored and compared byte for byte: `/tmp/a` and `/tmp/a/` are two paths. */
@@ -39,7 +39,7 @@ export interface WorkspaceInput {
   /** Up to 1000 characters. Default null. */
   name?: string | null | undefined
   /** A JSON object. Default `{}`. */
-  metadata?: object | undefined
+  metadata?: Given<Metadata, JsonObject, object> | undefined
 }
 
 export interface ListWorkspacesOptions extends PageOptions {}
@@ -153,6 +153,7 @@ export class Workspaces {
    * console.log(renamed.id === id, renamed.name) // true Oslo
    * ```
    */
+  save<Metadata extends object = JsonObject>(workspace: WorkspaceInput<Metadata>): Promise<Workspace<Metadata>>
   async save(workspace: WorkspaceInput): Promise<Workspace> {
     const { id, path, name = null, metadata = {} } = parseInput(workspaceInputSchema, workspace, 'workspace')
     const now = this.#context.now()
@@ -172,6 +173,7 @@ export class Workspaces {
   /**
    * Returns a workspace, or undefined if there is none.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the id is not valid.
    *
    * @example
@@ -180,6 +182,7 @@ export class Workspaces {
    * console.log((await storage.workspaces.get('oslo'))?.path) // /home/ada/oslo
    * ```
    */
+  get<Metadata extends object = JsonObject>(id: string): Promise<Workspace<Metadata> | undefined>
   async get(id: string): Promise<Workspace | undefined> {
     return selectById.first(this.#db, { id: parseInput(idSchema, id, 'id') })
   }
@@ -187,6 +190,7 @@ export class Workspaces {
   /**
    * Returns the workspace with exactly this path, or undefined if there is none.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the path is not valid.
    *
    * @example
@@ -196,6 +200,7 @@ export class Workspaces {
    * console.log(await storage.workspaces.findByPath('/home/ada/oslo/')) // undefined
    * ```
    */
+  findByPath<Metadata extends object = JsonObject>(path: string): Promise<Workspace<Metadata> | undefined>
   async findByPath(path: string): Promise<Workspace | undefined> {
     return selectByPath.first(this.#db, { path: parseInput(keySchema, path, 'path') })
   }
@@ -203,6 +208,7 @@ export class Workspaces {
   /**
    * Returns a page of workspaces, the most recently created first.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -212,6 +218,7 @@ export class Workspaces {
    * console.log(items.length, nextCursor) // 1 undefined
    * ```
    */
+  list<Metadata extends object = JsonObject>(options?: ListWorkspacesOptions): Promise<Page<Workspace<Metadata>>>
   async list(options: ListWorkspacesOptions = {}): Promise<Page<Workspace>> {
     return listWorkspaces(this.#db, {}, parseInput(pageSchema, options, 'options'), 'desc')
   }
@@ -220,6 +227,7 @@ export class Workspaces {
    * Makes a workspace the current one, and any other workspace not current. The last of several concurrent callers wins.
    * Safe to repeat.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such workspace. The current workspace stays.
    * @throws {INVALID_INPUT} when the id is not valid.
    *
@@ -229,6 +237,7 @@ export class Workspaces {
    * console.log((await storage.workspaces.setCurrent(id)).isCurrent) // true
    * ```
    */
+  setCurrent<Metadata extends object = JsonObject>(id: string): Promise<Workspace<Metadata>>
   async setCurrent(id: string): Promise<Workspace> {
     parseInput(idSchema, id, 'id')
     const now = this.#context.now().toISOString()
@@ -241,6 +250,8 @@ export class Workspaces {
   /**
    * Returns the current workspace, or undefined if there is none.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
+   *
    * @example
    * ```ts
    * const { id } = await storage.workspaces.save({ path: '/home/ada/oslo' })
@@ -248,6 +259,7 @@ export class Workspaces {
    * console.log((await storage.workspaces.getCurrent())?.path) // /home/ada/oslo
    * ```
    */
+  getCurrent<Metadata extends object = JsonObject>(): Promise<Workspace<Metadata> | undefined>
   async getCurrent(): Promise<Workspace | undefined> {
     return selectCurrent.first(this.#db, {})
   }

@@ -1,6 +1,14 @@
 import { sql } from 'drizzle-orm'
 import type { Columns } from './columns.ts'
-import type { Json, JsonObject, MemorySource, QueueItem, ToolExecutionStatus, ToolPreferenceSet } from './values.ts'
+import type {
+  ApprovalDecision,
+  Json,
+  JsonObject,
+  MemorySource,
+  QueueItem,
+  ToolExecutionStatus,
+  ToolPreferenceSet,
+} from './values.ts'
 
 /**
  * Defines the tables for what an agent keeps beside its conversations. Their `sessionId` has no foreign key: an event, a
@@ -160,7 +168,7 @@ export function defineAgentTables(c: Columns) {
       type: c.text('type').notNull(),
       request: c.json('request').$type<Json>(),
       createdAt: c.instant('created_at').notNull(),
-      decision: c.text('decision'),
+      decision: c.text('decision').$type<ApprovalDecision>(),
       response: c.json('response').$type<Json>(),
       respondedAt: c.instant('responded_at'),
     },

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import type { Columns } from './columns.ts'
-import type { Json, JsonObject, MessageContent } from './values.ts'
+import type { Json, JsonObject, MessageContent, MessageRole } from './values.ts'
 
 /**
  * Defines the tables of sessions, messages, keys and lists. `sessions.get` does not return the columns that an append
@@ -36,7 +36,7 @@ export function defineConversationTables(c: Columns) {
       sessionId: c.text('session_id').notNull(),
       seq: c.integer('seq').notNull(),
       id: c.text('id').notNull(),
-      role: c.text('role').notNull(),
+      role: c.text('role').$type<MessageRole>().notNull(),
       content: c.json('content').$type<MessageContent>(),
       metadata: c.json('metadata').$type<JsonObject>().notNull(),
       createdAt: c.instant('created_at').notNull(),

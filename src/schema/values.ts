@@ -6,9 +6,24 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 /** A JSON object: the shape of every `metadata`. */
 export type JsonObject = { [key: string]: Json }
 
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+
+/** What a call takes for a stored `T`: a `T` if the caller has named one in place of the default `Stored`, else `Input`. */
+export type Given<T, Stored, Input> = Same<T, Stored> extends true ? Input : NoInfer<T>
+
+// The names that most programs use, for completion. Any other text is as good: `string & {}` keeps the union from becoming `string`.
+
+/** The author of a message: any text of 1 to 100 characters. */
+export type MessageRole = 'system' | 'user' | 'assistant' | 'tool' | (string & {})
+/** The kind of a message part: any text. */
+export type MessagePartType = 'text' | 'image' | 'file' | 'tool-call' | 'tool-result' | 'reasoning' | (string & {})
+/** The decision on an approval request: any text of 1 to 100 characters. */
+export type ApprovalDecision = 'approved' | 'denied' | (string & {})
+
 /** Text, parts such as `{ type: 'text', text: '...' }`, or null (an assistant that only calls tools). */
 export type MessageContent = string | MessagePart[] | null
-export type MessagePart = JsonObject & { type: string }
+/** A part of a message's content. */
+export type MessagePart = JsonObject & { type: MessagePartType }
 
 export type MemorySource = 'user' | 'system'
 

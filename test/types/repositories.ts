@@ -1,6 +1,7 @@
 import type {
   AgentEvent,
   Approval,
+  ApprovalDecision,
   ApprovalResponse,
   KvEntry,
   Memory,
@@ -51,7 +52,7 @@ export const parts: {
   approvals: Same<Flat<Omit<Approval, 'response'>>, Flat<Omit<Question, 'decision' | 'response' | 'respondedAt'>>>
   responses: Same<
     Flat<ApprovalResponse>,
-    { id: Question['id']; decision: string; data: Question['response']; respondedAt: Date }
+    { id: Question['id']; decision: ApprovalDecision; data: Question['response']; respondedAt: Date }
   >
 } = {
   queueItems: true,

@@ -105,6 +105,7 @@ export class Memories {
    * console.log(memory.tags) // [ 'travel', 'ada' ]
    * ```
    */
+  create<Metadata extends object = JsonObject>(memory: MemoryInput<Metadata>): Promise<Memory<Metadata>>
   async create(memory: MemoryInput): Promise<Memory> {
     const { content, tags = [], metadata = {} } = parseInput(memoryInputSchema, memory, 'memory')
     const now = this.#context.now()
@@ -118,6 +119,7 @@ export class Memories {
   /**
    * Returns a memory, or undefined if there is none.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the id is not valid.
    *
    * @example
@@ -126,6 +128,7 @@ export class Memories {
    * console.log((await storage.memories.get(id))?.content) // Ada likes window seats
    * ```
    */
+  get<Metadata extends object = JsonObject>(id: string): Promise<Memory<Metadata> | undefined>
   async get(id: string): Promise<Memory | undefined> {
     parseInput(idSchema, id, 'id')
     return selectMemory.first(this.#db, { id })
@@ -135,6 +138,7 @@ export class Memories {
    * Changes the content and replaces the tags, if they are given. Sets the given metadata properties, and removes those
    * that are given as undefined. Atomic: concurrent updates of different properties lose nothing. Safe to repeat.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such memory.
    * @throws {INVALID_INPUT} when the id or a field is not valid.
    *
@@ -145,6 +149,7 @@ export class Memories {
    * console.log(updated.tags, updated.metadata) // [ 'travel' ] { source: 'user', pinned: true }
    * ```
    */
+  update<Metadata extends object = JsonObject>(id: string, patch: MemoryPatch<Metadata>): Promise<Memory<Metadata>>
   async update(id: string, patch: MemoryPatch): Promise<Memory> {
     parseInput(idSchema, id, 'id')
     const { content, tags, metadata = {} } = parseInput(memoryPatchSchema, patch, 'patch')
@@ -179,6 +184,7 @@ export class Memories {
   /**
    * Returns a page of the memories that match all given filters, the newest first.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -188,6 +194,7 @@ export class Memories {
    * console.log(items.length) // 1
    * ```
    */
+  list<Metadata extends object = JsonObject>(options?: ListMemoriesOptions): Promise<Page<Memory<Metadata>>>
   async list(options: ListMemoriesOptions = {}): Promise<Page<Memory>> {
     const { tags = [], match = 'any', source, pinned, ...page } = parseInput(listOptionsSchema, options, 'options')
     return listMemories(this.#db, { tags, match, source, pinned }, page)

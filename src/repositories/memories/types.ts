@@ -1,18 +1,18 @@
 import * as z from 'zod'
 import type { PageOptions } from '../../database/paging/page.ts'
-import type { JsonObject, MemorySource } from '../../schema/values.ts'
+import type { Given, JsonObject, MemorySource } from '../../schema/values.ts'
 import { textSchema } from '../../validation/input.ts'
 import { jsonObjectSchema } from '../../validation/json.ts'
 
 /** A stored memory. */
-export interface Memory {
+export interface Memory<Metadata extends object = JsonObject> {
   /** Rises with the time of creation. */
   id: string
   content: string
   /** In the order they were given. */
   tags: string[]
   /** The metadata as given, with `source` and `pinned` if they were given. */
-  metadata: JsonObject
+  metadata: Metadata
   createdAt: Date
   updatedAt: Date
 }
@@ -41,13 +41,13 @@ export const memoryInputSchema = z.strictObject({
 })
 
 /** A memory to create. */
-export interface MemoryInput {
+export interface MemoryInput<Metadata extends object = JsonObject> {
   /** 1 to 10,000 characters. */
   content: string
   /** Up to 10 different tags of 1 to 50 characters, without control characters. Default: none. */
   tags?: string[] | undefined
   /** A JSON object. Default `{}`. */
-  metadata?: MemoryMetadataInput | undefined
+  metadata?: Given<Metadata, JsonObject, MemoryMetadataInput> | undefined
 }
 
 /** Any JSON object. A list can be filtered by `source` and `pinned`. */
@@ -62,7 +62,11 @@ interface KnownMetadata {
 export const memoryPatchSchema = memoryInputSchema.partial()
 
 /** The changes: new content, new tags in place of all tags, metadata properties to set, or to remove if undefined. */
-export type MemoryPatch = { [K in keyof MemoryInput]?: MemoryInput[K] | undefined }
+export interface MemoryPatch<Metadata extends object = JsonObject> {
+  content?: string | undefined
+  tags?: string[] | undefined
+  metadata?: Given<Partial<Metadata>, Partial<JsonObject>, MemoryMetadataInput> | undefined
+}
 
 /** Options of `memories.list()`. A memory must match all of them. */
 export interface ListMemoriesOptions extends PageOptions {

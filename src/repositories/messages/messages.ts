@@ -4,6 +4,7 @@ import type { Db } from '../../database/db.ts'
 import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
+import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { eachIdOnce, idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
@@ -100,8 +101,14 @@ export class Messages {
    * ])
    * ```
    */
-  append(sessionId: string, message: MessageInput): Promise<Message>
-  append(sessionId: string, messages: readonly MessageInput[]): Promise<Message[]>
+  append<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    message: MessageInput<Content, Metadata>,
+  ): Promise<Message<Content, Metadata>>
+  append<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    messages: readonly MessageInput<Content, Metadata>[],
+  ): Promise<Message<Content, Metadata>[]>
   async append(sessionId: string, input: MessageInput | readonly MessageInput[]): Promise<Message | Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const inputs = Array.isArray(input)
@@ -128,6 +135,8 @@ export class Messages {
   /**
    * Returns a page of the messages of a session, the oldest first unless `order` is 'desc'.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the session's id or an option is not valid.
    *
    * @example
@@ -137,6 +146,10 @@ export class Messages {
    * console.log(items.length, nextCursor) // 1 undefined
    * ```
    */
+  list<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    options?: ListMessagesOptions,
+  ): Promise<Page<Message<Content, Metadata>>>
   async list(sessionId: string, options: ListMessagesOptions = {}): Promise<Page<Message>> {
     parseInput(idSchema, sessionId, 'sessionId')
     const {
@@ -156,6 +169,8 @@ export class Messages {
   /**
    * Returns the newest `count` messages (1 to 1000) of a session, in the order of their appends.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the session's id or `count` is not valid.
    *
    * @example
@@ -164,6 +179,10 @@ export class Messages {
    * for (const { role, content } of await storage.messages.latest('chat', 20)) console.log(role, content)
    * ```
    */
+  latest<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    count: number,
+  ): Promise<Message<Content, Metadata>[]>
   async latest(sessionId: string, count: number): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const limit = parseInput(limitSchema, count, 'count')
@@ -173,6 +192,8 @@ export class Messages {
   /**
    * Returns a message, or undefined if the session has no message of that id.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when an id is not valid.
    *
    * @example
@@ -181,6 +202,10 @@ export class Messages {
    * console.log((await storage.messages.get('chat', 'm1'))?.content) // Hello
    * ```
    */
+  get<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    id: string,
+  ): Promise<Message<Content, Metadata> | undefined>
   async get(sessionId: string, id: string): Promise<Message | undefined> {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
@@ -191,6 +216,8 @@ export class Messages {
    * Yields every message of a session in order. Reads them in batches, so memory stays bounded. Messages
    * appended before the last batch is read are yielded as well.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the session's id or an option is not valid.
    *
    * @example
@@ -199,6 +226,10 @@ export class Messages {
    * for await (const { seq, role } of storage.messages.iterate('chat')) console.log(seq, role) // 1 user
    * ```
    */
+  iterate<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    options?: IterateMessagesOptions,
+  ): AsyncGenerator<Message<Content, Metadata>, void, void>
   async *iterate(sessionId: string, options: IterateMessagesOptions = {}): AsyncGenerator<Message, void, void> {
     parseInput(idSchema, sessionId, 'sessionId')
     const { batchSize: limit = 500 } = parseInput(iterateOptionsSchema, options, 'options')
@@ -214,6 +245,8 @@ export class Messages {
   /**
    * Changes the given fields of a message. Its seq stays the same. One round trip. Safe to repeat.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when the session has no message of that id.
    * @throws {INVALID_INPUT} when an id or a field is not valid.
    *
@@ -223,6 +256,11 @@ export class Messages {
    * await storage.messages.update('chat', id, { content: 'Hello' })
    * ```
    */
+  update<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    id: string,
+    patch: MessagePatch<Content, Metadata>,
+  ): Promise<Message<Content, Metadata>>
   async update(sessionId: string, id: string, patch: MessagePatch): Promise<Message> {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
@@ -237,6 +275,8 @@ export class Messages {
    * Removes the newest message of a session and returns it, or undefined if there is none. Not safe to repeat: another
    * message would be removed.
    *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the session's id is not valid.
    *
    * @example
@@ -245,6 +285,9 @@ export class Messages {
    * console.log((await storage.messages.pop('chat'))?.content) // Never mind
    * ```
    */
+  pop<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+  ): Promise<Message<Content, Metadata> | undefined>
   async pop(sessionId: string): Promise<Message | undefined> {
     parseInput(idSchema, sessionId, 'sessionId')
     return popMessage(this.#db, sessionId, this.#context.now())

@@ -1,24 +1,24 @@
 import * as z from 'zod'
 import type { Order, PageOptions } from '../../database/paging/page.ts'
-import type { JsonObject, MessageContent } from '../../schema/values.ts'
+import type { Given, JsonObject, MessageContent, MessagePartType, MessageRole } from '../../schema/values.ts'
 import { idSchema, instantSchema, textSchema } from '../../validation/input.ts'
 import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
 
 /** A stored message of a session. */
-export interface Message {
+export interface Message<Content = MessageContent, Metadata extends object = JsonObject> {
   sessionId: string
   /** The place in the conversation. It rises strictly and is never reused, so a removed message leaves a gap. */
   seq: number
   /** Unique within the session. */
   id: string
-  role: string
-  content: MessageContent
-  metadata: JsonObject
+  role: MessageRole
+  content: Content
+  metadata: Metadata
   createdAt: Date
 }
 
 /** One part of a message: an object literal, or a value of an interface, with a `type`. */
-export type MessagePartInput = { type: string } | ({ type: string } & Record<string, unknown>)
+export type MessagePartInput = { type: MessagePartType } | ({ type: MessagePartType } & Record<string, unknown>)
 
 /** Text, parts, or null for no content (such as that of an assistant that only calls tools). */
 export type MessageContentInput = string | MessagePartInput[] | null
@@ -32,14 +32,14 @@ export const messageInputSchema = z.strictObject({
 })
 
 /** A message to append. */
-export interface MessageInput {
+export interface MessageInput<Content = MessageContent, Metadata extends object = JsonObject> {
   /** 1 to 255 bytes. Default: a random UUID. An append with an id is safe to repeat. */
   id?: string | undefined
   /** 1 to 100 characters, such as 'user' or 'assistant'. */
-  role: string
-  content: MessageContentInput
+  role: MessageRole
+  content: Given<Content, MessageContent, MessageContentInput>
   /** A JSON object. Default `{}`. */
-  metadata?: object | undefined
+  metadata?: Given<Metadata, JsonObject, object> | undefined
   /** Default: now. It does not change the order of the messages, which is the order of the appends. */
   createdAt?: Date | undefined
 }
@@ -47,7 +47,9 @@ export interface MessageInput {
 export const messagePatchSchema = messageInputSchema.omit({ id: true, createdAt: true }).partial()
 
 /** The fields to change. Undefined leaves a field as it is. */
-export type MessagePatch = { [K in 'role' | 'content' | 'metadata']?: MessageInput[K] | undefined }
+export type MessagePatch<Content = MessageContent, Metadata extends object = JsonObject> = {
+  [K in 'role' | 'content' | 'metadata']?: MessageInput<Content, Metadata>[K] | undefined
+}
 
 /** Options of `messages.list()`. */
 export interface ListMessagesOptions extends PageOptions {

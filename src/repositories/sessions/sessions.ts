@@ -5,6 +5,7 @@ import type { Db } from '../../database/db.ts'
 import { notExpired, sweepableBefore } from '../../database/expiry.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
+import type { Given, JsonObject } from '../../schema/values.ts'
 import { idSchema, MAX_INTEGER, parseInput, positionSchema, versionSchema } from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
@@ -70,6 +71,7 @@ export class Sessions {
    * console.log(session.version) // 1
    * ```
    */
+  create<Metadata extends object = JsonObject>(input?: SessionInput<Metadata>): Promise<Session<Metadata>>
   async create(input: SessionInput = {}): Promise<Session> {
     const {
       id = randomUUID(),
@@ -93,6 +95,7 @@ export class Sessions {
   /**
    * Returns a session, or undefined if there is none. Cached.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the id is not valid.
    *
    * @example
@@ -101,6 +104,7 @@ export class Sessions {
    * console.log((await storage.sessions.get('chat'))?.title) // Trip to Oslo
    * ```
    */
+  get<Metadata extends object = JsonObject>(id: string): Promise<Session<Metadata> | undefined>
   async get(id: string): Promise<Session | undefined> {
     parseInput(idSchema, id, 'id')
     return this.#context.cache.read('sessions', id, (db = this.#db) =>
@@ -112,6 +116,7 @@ export class Sessions {
    * Changes the given fields of a session: null empties a field, undefined leaves it. Safe to repeat without
    * `ifVersion`, though each call raises the version.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such session.
    * @throws {VERSION_CONFLICT} when the session is not at version `ifVersion`.
    * @throws {INVALID_INPUT} when a field or an option is not valid.
@@ -122,6 +127,11 @@ export class Sessions {
    * await storage.sessions.update(id, { title: 'Trip to Oslo' }, { ifVersion: version })
    * ```
    */
+  update<Metadata extends object = JsonObject>(
+    id: string,
+    patch: SessionPatch<Metadata>,
+    options?: UpdateSessionOptions,
+  ): Promise<Session<Metadata>>
   async update(id: string, patch: SessionPatch, options: UpdateSessionOptions = {}): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const values = parseInput(sessionPatchSchema, patch, 'patch')
@@ -180,6 +190,7 @@ export class Sessions {
    * Sets the properties of `patch` in the session's metadata, and removes those that are undefined in `patch`. Atomic:
    * concurrent merges lose nothing. Safe to repeat, though each call raises the version.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such session.
    * @throws {INVALID_INPUT} when the id is not valid or `patch` is not a JSON object.
    *
@@ -190,6 +201,10 @@ export class Sessions {
    * console.log(metadata) // { language: 'en' }
    * ```
    */
+  mergeMetadata<Metadata extends object = JsonObject>(
+    id: string,
+    patch: Given<Partial<Metadata>, Partial<JsonObject>, object>,
+  ): Promise<Session<Metadata>>
   async mergeMetadata(id: string, patch: object): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const checked = parseInput(jsonObjectSchema, patch, 'patch')
@@ -206,6 +221,7 @@ export class Sessions {
   /**
    * Returns a session with its counters, or undefined if there is none. Not cached.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when the id is not valid.
    *
    * @example
@@ -214,6 +230,7 @@ export class Sessions {
    * console.log((await storage.sessions.summary('chat'))?.messageCount) // 1
    * ```
    */
+  summary<Metadata extends object = JsonObject>(id: string): Promise<SessionSummary<Metadata> | undefined>
   async summary(id: string): Promise<SessionSummary | undefined> {
     parseInput(idSchema, id, 'id')
     return selectSummary.first(this.#db, { id, now: this.#context.now() })
@@ -222,6 +239,7 @@ export class Sessions {
   /**
    * Returns a page of sessions, the most recently active first. Not cached.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -231,6 +249,7 @@ export class Sessions {
    * console.log(items.length, nextCursor) // 1 undefined
    * ```
    */
+  list<Metadata extends object = JsonObject>(options?: ListSessionsOptions): Promise<Page<SessionSummary<Metadata>>>
   async list(options: ListSessionsOptions = {}): Promise<Page<SessionSummary>> {
     const { ownerId, ...page } = parseInput(listOptionsSchema, options, 'options')
     return listSummaries(this.#db, { now: this.#context.now(), ownerId }, page, 'desc')
@@ -240,6 +259,7 @@ export class Sessions {
    * Copies a session with its messages into a new session, whose `parentId` is `id`. The copy keeps the owner, metadata
    * and `expiresAt` of the original. Safe to repeat with an `id` option: the repeat fails with ALREADY_EXISTS.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such session.
    * @throws {ALREADY_EXISTS} when there is a session with the id of the copy.
    * @throws {INVALID_INPUT} when the id or an option is not valid.
@@ -254,6 +274,7 @@ export class Sessions {
    * console.log(branch.messageCount, branch.parentId) // 1 chat
    * ```
    */
+  fork<Metadata extends object = JsonObject>(id: string, options?: ForkOptions): Promise<SessionSummary<Metadata>>
   async fork(id: string, options: ForkOptions = {}): Promise<SessionSummary> {
     parseInput(idSchema, id, 'id')
     const parsed = parseInput(forkOptionsSchema, options, 'options')

@@ -1,15 +1,15 @@
 import * as z from 'zod'
 import type { PageOptions } from '../../database/paging/page.ts'
-import type { JsonObject } from '../../schema/values.ts'
+import type { Given, JsonObject } from '../../schema/values.ts'
 import { idSchema, instantSchema, textSchema } from '../../validation/input.ts'
 import { jsonObjectSchema } from '../../validation/json.ts'
 
 /** A conversation, or anything else that messages, events, queues and approvals belong to. */
-export interface Session {
+export interface Session<Metadata extends object = JsonObject> {
   id: string
   title: string | null
   ownerId: string | null
-  metadata: JsonObject
+  metadata: Metadata
   /** Counts the changes of the session's own fields, from 1. Messages do not change it. */
   version: number
   /** The session that this session was forked from. */
@@ -25,7 +25,7 @@ export interface Session {
 }
 
 /** A session with the counters of its messages. */
-export interface SessionSummary extends Session {
+export interface SessionSummary<Metadata extends object = JsonObject> extends Session<Metadata> {
   /** The highest `seq` that a message of the session ever had. 0 before the first message. */
   lastSeq: number
   messageCount: number
@@ -45,7 +45,7 @@ export const sessionInputSchema = z.strictObject({
 })
 
 /** A session to create. Every field is optional. */
-export interface SessionInput {
+export interface SessionInput<Metadata extends object = JsonObject> {
   /** 1 to 255 bytes. Default: a random UUID. */
   id?: string | undefined
   /** Up to 1000 characters. Default null. */
@@ -53,7 +53,7 @@ export interface SessionInput {
   /** 1 to 255 bytes. Default null. */
   ownerId?: string | null | undefined
   /** A JSON object. Default `{}`. */
-  metadata?: object | undefined
+  metadata?: Given<Metadata, JsonObject, object> | undefined
   /** Default null: the session never expires. */
   expiresAt?: Date | null | undefined
 }
@@ -61,7 +61,7 @@ export interface SessionInput {
 export const sessionPatchSchema = sessionInputSchema.omit({ id: true })
 
 /** The fields to change. Null empties a field; undefined leaves it as it is. */
-export type SessionPatch = Omit<SessionInput, 'id'>
+export type SessionPatch<Metadata extends object = JsonObject> = Omit<SessionInput<Metadata>, 'id'>
 
 /** Options of `sessions.update()`. */
 export interface UpdateSessionOptions {

@@ -1,53 +1,25 @@
 import { and, eq, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
-import type { Db } from '../database/db.ts'
-import { notExpired, sweepableBefore } from '../database/expiry.ts'
-import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { prefixRange } from '../database/paging/prefix-range.ts'
-import { batch, rowsStatement, statement } from '../database/statement.ts'
-import { StorageError } from '../errors.ts'
-import type { Json } from '../schema/values.ts'
-import { keySchema, parseInput, prefixSchema, ttlSecondsSchema, versionSchema } from '../validation/input.ts'
-import { jsonSchema } from '../validation/json.ts'
-import type { RepositoryContext } from './context.ts'
+import type { Db } from '../../database/db.ts'
+import { notExpired, sweepableBefore } from '../../database/expiry.ts'
+import { pagedQuery } from '../../database/paging/list-query.ts'
+import { type Page, pageSchema } from '../../database/paging/page.ts'
+import { prefixRange } from '../../database/paging/prefix-range.ts'
+import { batch, rowsStatement, statement } from '../../database/statement.ts'
+import { StorageError } from '../../errors.ts'
+import type { Given, Json } from '../../schema/values.ts'
+import { keySchema, parseInput, prefixSchema } from '../../validation/input.ts'
+import { jsonSchema } from '../../validation/json.ts'
+import type { RepositoryContext } from '../context.ts'
+import {
+  type KvEntry,
+  type KvSetOptions,
+  kvSetOptionsSchema,
+  type ListKeysOptions,
+  type SetIfAbsentOptions,
+} from './types.ts'
 
-/** A value with its key, its version and its times. */
-export interface KvEntry {
-  key: string
-  value: Json
-  /** Counts the writes of this key, from 1. It starts again after the entry has expired or was deleted. */
-  version: number
-  createdAt: Date
-  updatedAt: Date
-  /** The entry is absent from this time on. Null if it never expires. */
-  expiresAt: Date | null
-}
-
-/** Options of `kv.setIfAbsent()`. */
-export interface SetIfAbsentOptions {
-  /** How long the entry is kept, in seconds: more than 0, at most 100 years. Default: it never expires. */
-  ttlSeconds?: number | undefined
-}
-
-/** Options of `kv.set()`. */
-export interface KvSetOptions extends SetIfAbsentOptions {
-  /** Writes only if the entry is at this version. Default: any version, or no entry. */
-  ifVersion?: number | undefined
-}
-
-export const kvSetOptionsSchema = z.strictObject({
-  ttlSeconds: ttlSecondsSchema.optional(),
-  ifVersion: versionSchema.optional(),
-}) satisfies z.ZodType<KvSetOptions>
 const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
-
-/** Options of `kv.keys()` and `kv.entries()`. */
-export interface ListKeysOptions extends PageOptions {
-  /** Only keys that begin with this text. Default: all keys. */
-  prefix?: string | undefined
-}
-
 const listKeysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
 const keysSchema = z.array(keySchema).max(1000)
 
@@ -162,6 +134,7 @@ export class Kv {
   /**
    * Returns the value of a key, or undefined if there is none. Cached.
    *
+   * @typeParam Value The expected type of the value. It is not checked.
    * @throws {INVALID_INPUT} when the key is not valid.
    *
    * @example
@@ -170,6 +143,7 @@ export class Kv {
    * console.log(await storage.kv.get('theme')) // { dark: true }
    * ```
    */
+  get<Value = Json>(key: string): Promise<Value | undefined>
   async get(key: string): Promise<Json | undefined> {
     return (await this.getEntry(key))?.value
   }
@@ -177,6 +151,7 @@ export class Kv {
   /**
    * Returns the value of a key with its version and times, or undefined if there is none. Cached.
    *
+   * @typeParam Value The expected type of the value. It is not checked.
    * @throws {INVALID_INPUT} when the key is not valid.
    *
    * @example
@@ -186,6 +161,7 @@ export class Kv {
    * console.log(entry?.version, entry?.expiresAt) // 1, and the time in an hour
    * ```
    */
+  getEntry<Value = Json>(key: string): Promise<KvEntry<Value> | undefined>
   async getEntry(key: string): Promise<KvEntry | undefined> {
     parseInput(keySchema, key, 'key')
     const now = this.#context.now()
@@ -195,6 +171,7 @@ export class Kv {
   /**
    * Returns the values of up to 1000 keys. A key without a value is not in the map. Not cached.
    *
+   * @typeParam Value The expected type of each value. It is not checked.
    * @throws {INVALID_INPUT} when a key is not valid or there are more than 1000.
    *
    * @example
@@ -203,6 +180,7 @@ export class Kv {
    * console.log(await storage.kv.getMany(['a', 'b'])) // Map(1) { 'a' => 1 }
    * ```
    */
+  getMany<Value = Json>(keys: readonly string[]): Promise<Map<string, Value>>
   async getMany(keys: readonly string[]): Promise<Map<string, Json>> {
     parseInput(keysSchema, keys, 'keys')
     const now = this.#context.now()
@@ -223,6 +201,7 @@ export class Kv {
    * await storage.kv.set('theme', 'light', { ifVersion: version, ttlSeconds: 3600 })
    * ```
    */
+  set<Value = Json>(key: string, value: Given<Value, Json, unknown>, options?: KvSetOptions): Promise<KvEntry<Value>>
   async set(key: string, value: unknown, options: KvSetOptions = {}): Promise<KvEntry> {
     const { ttlSeconds, ifVersion } = parseInput(kvSetOptionsSchema, options, 'options')
     const write = this.#parseWrite(key, value, ttlSeconds)
@@ -241,6 +220,7 @@ export class Kv {
    * Writes a value if the key has none. Returns the value of the key afterwards, and whether this call wrote it. Safe
    * to repeat.
    *
+   * @typeParam Value The expected type of the value. It is not checked.
    * @throws {INVALID_INPUT} when the key, the value or an option is not valid.
    *
    * @example
@@ -249,6 +229,11 @@ export class Kv {
    * await storage.kv.setIfAbsent('leader', 'b') // { value: 'a', inserted: false }
    * ```
    */
+  setIfAbsent<Value = Json>(
+    key: string,
+    value: Given<Value, Json, unknown>,
+    options?: SetIfAbsentOptions,
+  ): Promise<{ value: Value; inserted: boolean }>
   async setIfAbsent(
     key: string,
     value: unknown,
@@ -302,6 +287,7 @@ export class Kv {
   /**
    * Returns a page of the entries, in the byte order of their keys.
    *
+   * @typeParam Value The expected type of each value. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -311,6 +297,7 @@ export class Kv {
    * for (const { key, value } of items) console.log(key, value) // user:1:theme dark
    * ```
    */
+  entries<Value = Json>(options?: ListKeysOptions): Promise<Page<KvEntry<Value>>>
   async entries(options: ListKeysOptions = {}): Promise<Page<KvEntry>> {
     const { prefix, ...page } = parseInput(listKeysOptionsSchema, options, 'options')
     return listEntries(this.#db, { now: this.#context.now(), ...prefixRange(prefix) }, page, 'asc')
