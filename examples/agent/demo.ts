@@ -29,9 +29,9 @@ function startAgent() {
 // The user is another process on the same database.
 await using storage = await openStorageFromFile(config)
 
-const first = startAgent()
 let told = false
-for await (const line of first.lines) {
+/** Prints a line of the agent, and reacts to it as the user. */
+async function react(line: string): Promise<void> {
   console.log(`agent  ${line}`)
   if (line === 'thinks' && !told) {
     console.log('user   A window seat, please.')
@@ -43,6 +43,11 @@ for await (const line of first.lines) {
     const { items } = await storage.approvals.listPending({ sessionId: 'trip' })
     for (const { id } of items) await storage.approvals.respond({ id, decision: 'approved' })
   }
+}
+
+const first = startAgent()
+for await (const line of first.lines) {
+  await react(line)
   if (line === 'begins to mail_ticket') {
     while (!existsSync(outbox)) await sleep(5)
     console.log('       kill -9: the mail is out, and nobody has noted it')
@@ -50,8 +55,9 @@ for await (const line of first.lines) {
   }
 }
 
+// On a slow machine the window seat may come after the first mail: then the second agent asks again.
 const second = startAgent()
-for await (const line of second.lines) console.log(`agent  ${line}`)
+for await (const line of second.lines) await react(line)
 
 console.log('\nThe conversation:')
 for await (const { seq, role, content } of storage.messages.iterate('trip')) {
