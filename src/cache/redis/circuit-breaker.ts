@@ -11,11 +11,11 @@ export interface GuardedServer {
   reach(): Promise<void>
   /** Removes the keys. Returns the number of keys that had an entry. */
   remove(keys: readonly string[]): Promise<number>
-  /** Like `remove`, for removals that nobody waits for: a slow server gets its time. */
+  /** Like `remove`, with a longer timeout, for removals that no call waits for. */
   removeEventually(keys: readonly string[]): Promise<number>
   /** Removes every key that exists when the call begins. */
   removeAll(): Promise<void>
-  /** Checks that the server answers as fast as its callers can wait. */
+  /** Rejects if the server answers more slowly than a call may wait. */
   checkPace(): Promise<void>
 }
 
@@ -31,9 +31,9 @@ export interface CircuitBreakerOptions {
  *
  * The breaker opens after three failures in a row, and at once if the connection was lost. While it is open, no call
  * waits for the server. A key is dirty if its removal failed or was not awaited: it is not read until its removal is
- * confirmed. A probe reaches the server and removes the dirty keys; the breaker closes if the server then answers as
- * fast as callers can wait. The first probe runs after 1 s, the next ones at doubling intervals up to 30 s. While there are dirty keys the interval stays at 1 s:
- * other processes may read the stale rows behind them.
+ * confirmed. A probe reaches the server and removes the dirty keys, and the breaker closes if the server then answers
+ * within the command timeout. The first probe runs after 1 s, the next ones at doubling intervals up to 30 s. While
+ * there are dirty keys the interval stays at 1 s: other processes may read the stale rows behind them.
  */
 export class CircuitBreaker {
   readonly #server: GuardedServer

@@ -1,4 +1,4 @@
-/** How often the server is asked who it is. Until then a replica's old rows may be read. */
+/** Interval between two questions. Until the next one, reads may return stale rows of a demoted server. */
 const WATCH_MILLIS = 2000
 
 export interface WatchedServer {
@@ -6,21 +6,23 @@ export interface WatchedServer {
   info(section: 'server' | 'replication'): Promise<string | undefined>
   /** Returns the run id that the keys in use belong to. */
   run(): string
-  /** Called when the server has become a replica or another run of itself. */
+  /** Reports that the server has become a replica, or was restarted. */
   onChange(cause: Error): void
 }
 
 /**
- * Notices that the server behind an open connection is not the one it was: a managed failover may demote it without
- * closing the connection, and a replica answers with rows whose invalidations it never heard of.
+ * Notices that the server behind an open connection has changed its role or its run id. A managed failover may demote a
+ * server without closing the connection, and a replica answers with rows whose invalidations it has not received.
  */
 export class ServerWatch {
   readonly #timer: NodeJS.Timeout
 
   constructor(server: WatchedServer) {
-    this.#timer = setInterval(() => void check(server).catch(() => {}), WATCH_MILLIS).unref() // a lost answer is counted elsewhere
+    // A command that fails is counted by the circuit breaker.
+    this.#timer = setInterval(() => void check(server).catch(() => {}), WATCH_MILLIS).unref()
   }
 
+  /** Clears the timer. Safe to repeat. */
   stop(): void {
     clearInterval(this.#timer)
   }
@@ -39,7 +41,9 @@ export function isReplica(info: string): boolean {
   return /^role:slave/m.test(info)
 }
 
-/** Returns the run id from INFO. Some Redis-compatible servers have none; they are taken for one run that never ends. */
+/**
+ * Returns the run id from INFO. Some Redis-compatible servers have none; they are taken for one run that never ends.
+ */
 export function runOf(info: string): string {
   return /^run_id:(\w{1,12})/m.exec(info)?.[1] ?? ''
 }

@@ -12,7 +12,7 @@ import { isReplica, runOf, ServerWatch } from './server-watch.ts'
 const UNLINK_AT_ONCE = 500
 const SCAN_AT_ONCE = 1000
 const LAST_TRY_MILLIS = 1000
-/** How long to wait for a client to say that it has disconnected; ioredis may never do so. */
+/** How long to wait for the client's `end` event, which ioredis may never emit. */
 const DISCONNECT_MILLIS = 500
 
 export interface RedisCacheStoreOptions {
@@ -31,13 +31,13 @@ export interface RedisCacheStoreOptions {
  */
 export class RedisCacheStore implements CacheStore {
   readonly type = 'redis'
-  /** Replaced whenever it fails: ioredis may never settle what it was asked before. */
+  /** Replaced after each failure: ioredis may never settle the commands in flight. */
   #endpoint: RedisEndpoint
   readonly #config: RedisCacheConfig
   readonly #logger: Logger | undefined
   readonly #breaker: CircuitBreaker
   readonly #commandTimeout: CommandTimeout
-  /** For what nobody waits for: probes, and invalidations while the breaker is open. */
+  /** Timeout of commands that no call waits for: probes, and invalidations while the breaker is open. */
   readonly #patientTimeout: CommandTimeout
   readonly #watch: ServerWatch
   /**
@@ -118,7 +118,7 @@ export class RedisCacheStore implements CacheStore {
     })
   }
 
-  /** A cluster has no run id and no role as a whole. Its nodes redirect what they do not hold. */
+  /** Returns false for a cluster, which has neither a run id nor a role: its nodes redirect what they do not hold. */
   #isWatched(): boolean {
     return !this.#endpoint.isCluster && this.#breaker.state === 'closed'
   }
@@ -199,7 +199,7 @@ export class RedisCacheStore implements CacheStore {
       this.#breaker.succeeded()
       return answer
     } catch (error) {
-      // An error reply shows that the server is up. As a replica it no longer hears of all invalidations.
+      // An error reply shows that the server is up. A replica no longer receives every invalidation, so trip.
       if (isDemotion(error)) this.#breaker.trip(error)
       else if (isReply(error)) this.#refusals++
       else this.#breaker.failed(error)
