@@ -7,7 +7,7 @@ import { rows } from '../bench/rows.ts'
 
 const effort = { rounds: 2, sampleMillis: 0, warmupMillis: 0 }
 
-test('every row runs, and says something that can be compared with its target', { timeout: 120_000 }, async () => {
+test('runRows() returns and prints a finite value for every row', { timeout: 120_000 }, async () => {
   const url = new URL('../src/index.ts', import.meta.url).href
   const lab = new Lab({ subject: { openStorage, url }, effort, messages: 2000, sessions: 200, blobBytes: 1e6 })
   const printed: string[] = []
@@ -24,7 +24,7 @@ test('every row runs, and says something that can be compared with its target', 
   expect(roundTrips?.result.value).toBe(1)
 })
 
-test('the ways take turns, and each round is compared within itself', async () => {
+test('compare() calls each way once per round, in an order that changes', async () => {
   const calls: string[] = []
   const way = (name: string) => ({ call: (i: number) => calls.push(`${name}${i}`) })
   const ways = { ours: way('a'), baseline: way('b'), others: { third: way('c') }, close: async () => {} }
@@ -46,9 +46,9 @@ test('the ways take turns, and each round is compared within itself', async () =
   ).toBeGreaterThan(1)
 })
 
-test('what takes twice as long measures so, whatever the machine is slowed down by', async () => {
+test('compare() returns a ratio of 2 for a way that takes twice as long when the machine slows down', async () => {
   let slowness = 1
-  let clock = 0 // what else the machine does must not count here
+  let clock = 0 // a clock of its own: other work of the machine must not count
   vi.spyOn(performance, 'now').mockImplementation(() => clock)
   onTestFinished(() => void vi.restoreAllMocks())
   const spin = (millis: number) => {
@@ -59,7 +59,7 @@ test('what takes twice as long measures so, whatever the machine is slowed down 
     baseline: { call: () => spin(0.2) },
     close: async () => {},
   }
-  // Little within a round, and much from the first to the last.
+  // The machine slows down little within a round, and much from the first round to the last.
   const tidy = async () => {
     slowness *= 1.03
   }
@@ -72,7 +72,7 @@ test('what takes twice as long measures so, whatever the machine is slowed down 
   expect(ratio).toBeLessThan(2.5)
 })
 
-test('calls in flight take each other’s place', async () => {
+test('compare() keeps the given number of calls in flight', async () => {
   let running = 0
   let most = 0
   const call = async () => {
@@ -84,7 +84,7 @@ test('calls in flight take each other’s place', async () => {
   expect(most).toBe(16)
 })
 
-test('a median', () => {
+test('median() returns the middle value, or the mean of the two middle values', () => {
   expect(median([9, 1, 5])).toBe(5)
   expect(median([4, 1, 3, 2])).toBe(2.5)
 })

@@ -6,13 +6,13 @@ const own = new StorageError('CLOSED', 'The storage has been closed')
 const foreign = new copy.StorageError('CLOSED', 'The storage has been closed')
 
 describe('isStorageError()', () => {
-  test('recognises an error, and its code if one is asked for', () => {
+  test('returns true for an error, and for an error of the given code', () => {
     expect(isStorageError(own)).toBe(true)
     expect(isStorageError(own, 'CLOSED')).toBe(true)
     expect(isStorageError(own, 'TIMEOUT')).toBe(false)
   })
 
-  test('recognises an error of another copy of the package', () => {
+  test('returns true for an error of another copy of the package', () => {
     expect(Object.getPrototypeOf(foreign)).not.toBe(StorageError.prototype)
     expect(isStorageError(foreign, 'CLOSED')).toBe(true)
     expect(copy.isStorageError(own, 'CLOSED')).toBe(true)
@@ -41,7 +41,7 @@ describe('instanceof StorageError', () => {
   })
 })
 
-test('an error shows its code and details, and nothing of how it is recognised', () => {
+test('StorageError has its code and details as properties, and no visible mark', () => {
   const error = new StorageError('BLOB_TOO_LARGE', 'too large', { details: { maxBytes: 5 }, cause: own })
   expect(error).toMatchObject({ name: 'StorageError', retryable: false, cause: own })
   expect({ ...error }).toEqual({

@@ -44,7 +44,7 @@ async function pack(): Promise<string> {
   return join(checkout, stdout.trim())
 }
 
-/** The files of the installed package whose path begins with `prefix`. */
+/** Returns the files of the installed package whose path begins with `prefix`. */
 function published(prefix: string): string[] {
   const files = readdirSync(installed, { recursive: true, withFileTypes: true, encoding: 'utf8' })
   return files
@@ -54,18 +54,19 @@ function published(prefix: string): string[] {
     .toSorted()
 }
 
+/** Installs dependencies for the consumer. */
 function link(...names: string[]): void {
   for (const name of names) symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name))
 }
 
-/** What a program of the consumer prints. Nothing may be found but what is installed there. */
+/** Runs a program of the consumer and returns its output. The program finds only what is installed for the consumer. */
 async function output(program: string): Promise<string> {
   writeFileSync(join(consumer, 'program.js'), program)
   const { stdout } = await run(process.execPath, ['--preserve-symlinks', 'program.js'], { cwd: consumer })
   return stdout.trim()
 }
 
-it('every entry of exports is there', () => {
+it('the package has every file that exports names', () => {
   for (const entry of Object.values<string | Record<string, string>>(manifest.exports)) {
     for (const file of typeof entry === 'string' ? [entry] : Object.values(entry)) {
       expect(existsSync(join(installed, file)), file).toBe(true)
@@ -73,7 +74,7 @@ it('every entry of exports is there', () => {
   }
 })
 
-it('publishes code, sources, migrations and documentation, and nothing else', () => {
+it('the package has code, sources, migrations and documentation, and nothing else', () => {
   expect(readdirSync(installed).toSorted()).toEqual([
     'ARCHITECTURE.md',
     'CHANGELOG.md',
@@ -97,14 +98,17 @@ it('publishes code, sources, migrations and documentation, and nothing else', ()
   expect(published('docs/')).toEqual(documents.map((name) => join('docs', name)).toSorted())
 })
 
-it.each(['sqlite', 'postgres'])('publishes the migrations of %s and their journal without the snapshots', (dialect) => {
-  const folder = join('migrations', dialect)
-  const journal = JSON.parse(readFileSync(join(installed, folder, 'meta/_journal.json'), 'utf8'))
-  const tags: string[] = journal.entries.map(({ tag }: { tag: string }) => join(folder, `${tag}.sql`))
-  expect(published(`${folder}/`)).toEqual([...tags, join(folder, 'meta/_journal.json')].toSorted())
-})
+it.each(['sqlite', 'postgres'])(
+  'the package has the migrations of %s and their journal without the snapshots',
+  (dialect) => {
+    const folder = join('migrations', dialect)
+    const journal = JSON.parse(readFileSync(join(installed, folder, 'meta/_journal.json'), 'utf8'))
+    const tags: string[] = journal.entries.map(({ tag }: { tag: string }) => join(folder, `${tag}.sql`))
+    expect(published(`${folder}/`)).toEqual([...tags, join(folder, 'meta/_journal.json')].toSorted())
+  },
+)
 
-it('leads from every declaration to a published source', () => {
+it('every declaration map leads to a published source', () => {
   const declarations = published('dist/').filter((path) => path.endsWith('.d.ts'))
   expect(declarations.length).toBeGreaterThan(10)
   for (const path of declarations) {
@@ -118,7 +122,7 @@ it('leads from every declaration to a published source', () => {
   }
 })
 
-it('keeps drizzle out of the declarations of its main entry', () => {
+it('the declarations of the main entry do not import drizzle', () => {
   const seen = new Set<string>()
   const outside = new Set<string>()
   const visit = (file: string) => {
@@ -135,7 +139,7 @@ it('keeps drizzle out of the declarations of its main entry', () => {
   expect([...outside].filter((name) => name.startsWith('drizzle'))).toEqual([])
 })
 
-it('takes what a strict program gives it', async () => {
+it('the declarations accept the inputs of a strict program', async () => {
   const types = ['inputs.ts', 'exact.ts']
   for (const name of types) copyFileSync(join(root, 'test/types', name), join(consumer, name))
   const flags =
@@ -147,7 +151,7 @@ it('takes what a strict program gives it', async () => {
   await expect(compiling.catch(({ stdout }) => stdout)).resolves.toMatchObject({ stdout: '' })
 })
 
-it('names the package to install where a driver is missing', async () => {
+it('openStorage() names the package to install if a driver is missing', async () => {
   const program = (config: string) => `
     import { openStorage } from 'holdfast'
     await openStorage(${config}).catch((error) => console.log(error.code, error.details.package))`
@@ -157,7 +161,7 @@ it('names the package to install where a driver is missing', async () => {
   )
 })
 
-it('loads only the driver that is configured: PostgreSQL needs SQLite only for blobs in memory', async () => {
+it('openStorage() loads only the configured driver: PostgreSQL needs SQLite only for blobs in memory', async () => {
   link('postgres')
   const program = `
     import { openStorage } from 'holdfast'
@@ -172,7 +176,7 @@ it('loads only the driver that is configured: PostgreSQL needs SQLite only for b
   expect(JSON.parse(await output(program))).toEqual([{ b: 1 }, [], 0, true, ['DRIVER_MISSING', 'better-sqlite3']])
 })
 
-it('needs SQLite alone where nothing is configured', async () => {
+it('openStorage() needs only SQLite if nothing is configured', async () => {
   link('better-sqlite3', 'bindings', 'file-uri-to-path')
   const program = `
     import { openStorage } from 'holdfast'

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from './setup/databases.ts'
 import { silent } from './setup/silent.ts'
 
-/** The table "When to use each backend" of the reference: its rows, as a user writes them. */
+/** The rows of the reference's table "When to use each backend", as a user writes them. */
 const scenarios: Record<string, { keepsRows: boolean; keepsBlobs: boolean; yaml: string }> = {
   development: { keepsRows: false, keepsBlobs: false, yaml: 'name: agent' },
   'simple production': {
@@ -59,7 +59,7 @@ storage:
 }
 
 describe.each(Object.entries(scenarios))('%s', (_name, { keepsRows, keepsBlobs, yaml }) => {
-  it('lets an agent live through a day, and go on the next', async () => {
+  it('keeps what it promises when an agent works for a day and opens the storage again the next day', async () => {
     const file = join(freshDirectory(), 'agent.yml')
     writeFileSync(file, yaml)
     const env = {
@@ -75,14 +75,14 @@ describe.each(Object.entries(scenarios))('%s', (_name, { keepsRows, keepsBlobs, 
       uri = await firstDay(storage)
     }
     await using storage = await open()
-    if (keepsRows) await nextDay(storage)
+    if (keepsRows) await secondDay(storage)
     else expect((await storage.sessions.list()).items).toEqual([])
     expect(await storage.blobs.exists(uri)).toBe(keepsBlobs)
     if (keepsBlobs) expect(await storage.blobs.text(uri)).toBe('Oslo, 9:04')
   })
 })
 
-/** Something of everything; the reference of the blob it leaves. */
+/** Uses every repository. Returns the URI of the blob that it stores. */
 async function firstDay(storage: Storage): Promise<string> {
   expect(await storage.health()).toMatchObject({
     ok: true,
@@ -91,7 +91,7 @@ async function firstDay(storage: Storage): Promise<string> {
     blobStore: { type: storage.config.blobStore.type },
   })
 
-  // A conversation, whose absence is known before it begins; a repeat changes nothing.
+  // The read before the first append caches the absence of the session. The repeated append changes nothing.
   expect(await storage.sessions.get('trip')).toBeUndefined()
   const ticket = await storage.blobs.put(Buffer.from('Oslo, 9:04'), { name: 'ticket.txt' })
   const messages = [
@@ -107,7 +107,7 @@ async function firstDay(storage: Storage): Promise<string> {
   expect((await storage.messages.latest('trip', 10)).map(({ seq }) => seq)).toEqual([1, 2])
   expect(await storage.blobs.text(ticket.uri)).toBe('Oslo, 9:04')
 
-  // Everything together, or nothing.
+  // A transaction is committed as a whole or not at all.
   const undone = storage.transaction(async (tx) => {
     await tx.messages.append('trip', { role: 'user', content: 'Cancel it.' })
     await tx.kv.set('booking', 'none')
@@ -121,7 +121,7 @@ async function firstDay(storage: Storage): Promise<string> {
   })
   expect(await storage.kv.get('booking')).toEqual({ train: '9:04' })
 
-  // A tool asks, is answered, runs once, and remembers.
+  // A tool requests an approval, gets it, runs once and stores its state.
   await storage.approvals.request({ id: 'a1', sessionId: 'trip', type: 'pay', request: { amount: 400 } })
   expect(await storage.approvals.respond({ id: 'a1', decision: 'approved' })).toMatchObject({ status: 'created' })
   const identity = { runId: 'r', turnId: 't', modelStepId: 's', toolCallId: 'c' }
@@ -142,13 +142,14 @@ async function firstDay(storage: Storage): Promise<string> {
   await storage.cache.set('weather', 'rain', { ttlSeconds: 60 })
   expect(await storage.cache.get('weather')).toBe('rain')
   for (const { error } of await storage.maintain()) expect(error).toBeUndefined()
-  await allIsThere(storage)
+  await expectEverything(storage)
   expect((await storage.stats()).cache.hits).toBeGreaterThan(0)
   return ticket.uri
 }
 
-async function nextDay(storage: Storage): Promise<void> {
-  await allIsThere(storage)
+/** Expects everything from the first day, then forks and deletes the session. */
+async function secondDay(storage: Storage): Promise<void> {
+  await expectEverything(storage)
   await storage.messages.append('trip', { role: 'assistant', content: 'Booked.' })
   const fork = await storage.sessions.fork('trip', { title: 'Another day', throughSeq: 1 })
   expect(fork).toMatchObject({ parentId: 'trip', messageCount: 1 })
@@ -159,7 +160,7 @@ async function nextDay(storage: Storage): Promise<void> {
   expect(await storage.messages.latest('trip', 10)).toEqual([])
 }
 
-async function allIsThere(storage: Storage): Promise<void> {
+async function expectEverything(storage: Storage): Promise<void> {
   const { items } = await storage.messages.list('trip')
   expect(items.map(({ id, seq }) => [id, seq])).toEqual([
     ['m1', 1],

@@ -14,7 +14,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** One call of each kind: none may be made on a storage that has been closed. */
+/** One call of each kind. All reject after close(). */
 const calls: ((storage: Storage) => Promise<unknown>)[] = [
   (storage) => storage.sessions.get('id'),
   (storage) => storage.sessions.create(),
@@ -33,7 +33,7 @@ const calls: ((storage: Storage) => Promise<unknown>)[] = [
 ]
 
 eachDatabase((open) => {
-  test('close waits for what is in flight, and refuses what comes after', async () => {
+  test('close() waits for calls in flight and rejects later calls', async () => {
     const storage = await open()
     await storage.kv.set('key', 'cached')
     await storage.kv.get('key')
@@ -60,10 +60,10 @@ eachDatabase((open) => {
     await using again = await open()
     const { type } = again.config.database
     const { messages } = (await again.stats()).database.rows
-    expect(Number(messages) - before).toBe(type === 'in-memory' ? 0 : 25) // memory is a new one
+    expect(Number(messages) - before).toBe(type === 'in-memory' ? 0 : 25) // a database in memory ended with close()
   })
 
-  test('close refuses at once, also where maintenance has much to do, and that is no error', async () => {
+  test('close() rejects later calls at once and logs no error when maintenance is running', async () => {
     const logged: string[] = []
     let now = Date.now()
     const logger = { ...silent, error: (message: string) => logged.push(message) }
@@ -78,11 +78,11 @@ eachDatabase((open) => {
     for (const { error } of await round) if (error) expect(error).toMatchObject({ code: 'CLOSED' })
     expect(logged).toEqual([])
     await using again = await open({ maintenance: false, now: () => new Date(now) })
-    await again.maintain() // what was left is done another time
+    await again.maintain() // removes what the interrupted round left
     expect((await again.stats()).database.rows.sessions).toBeLessThan(10)
   })
 
-  test('await using closes, also where the block fails', async () => {
+  test('await using closes the storage when the block throws', async () => {
     let storage: Storage | undefined
     const failing = async () => {
       await using opened = await open()
@@ -93,7 +93,7 @@ eachDatabase((open) => {
     await expect(storage?.kv.get('key')).rejects.toMatchObject({ code: 'CLOSED' })
   })
 
-  test('health names every layer, its type and how fast it answers', async () => {
+  test('health() returns the type and latency of every layer', async () => {
     await using storage = await open()
     const health = await storage.health()
     expect(health).toMatchObject({ ok: true, database: { ok: true, type: storage.config.database.type } })
@@ -104,7 +104,7 @@ eachDatabase((open) => {
     }
   })
 
-  test('stats count the rows of each table, and the bytes', async () => {
+  test('stats() counts the rows of each table and the bytes', async () => {
     await using storage = await open()
     const before = (await storage.stats()).database
     await storage.messages.append(
@@ -121,7 +121,7 @@ eachDatabase((open) => {
     await storage.kv.delete('counted')
   })
 
-  test('maintenance runs by itself, once a minute, until the storage is closed', async () => {
+  test('openStorage() runs maintenance once a minute until close()', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     let now = Date.now()
     const storage = await open({ now: () => new Date(now) })
@@ -142,7 +142,7 @@ eachDatabase((open) => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('maintain reports each step, and what failed does not keep the others from running', async () => {
+  test('maintain() reports each step and runs all steps when one fails', async () => {
     const logged: string[] = []
     const logger = { ...silent, error: (message: string) => logged.push(message) }
     const storage = await open({ logger, maintenance: false })
@@ -162,7 +162,7 @@ eachDatabase((open) => {
   })
 })
 
-test('opens in memory where nothing is configured', async () => {
+test('openStorage() keeps everything in memory if nothing is configured', async () => {
   await using storage = await openStorage(undefined, { logger: silent })
   expect(storage.config).toMatchObject({
     cache: { type: 'in-memory' },
@@ -174,35 +174,48 @@ test('opens in memory where nothing is configured', async () => {
   expect(await other.kv.get('key')).toBeUndefined()
 })
 
-test('options and paths that are none are INVALID_INPUT, and say where', async () => {
-  const wrong: [options: unknown, path: string][] = [
-    [null, 'options'],
-    ['x', 'options'],
-    [{ foo: 1 }, 'options.foo'],
-    [{ baseDir: 5 }, 'options.baseDir'],
-    [{ migrate: 'no' }, 'options.migrate'],
-    [{ maintenance: 'x' }, 'options.maintenance'],
-    [{ logger: {} }, 'options.logger'],
-    [{ now: 5 }, 'options.now'],
-    [{ env: 5 }, 'options.env'],
-  ]
+/** Writes the smallest agent file and returns its path. */
+function agentFile(): string {
   const file = join(freshDirectory(), 'agent.yml')
   writeFileSync(file, 'name: agent')
-  const refusal = (path: string) => ({ code: 'INVALID_INPUT', details: { problems: [{ path }] } })
-  for (const [options, path] of wrong) {
-    await expect(openStorage({}, options as object), path).rejects.toMatchObject(refusal(path))
-    await expect(openStorageFromFile(file, options as object), path).rejects.toMatchObject(refusal(path))
-  }
-  await expect(loadStorageConfig(file, null as never)).rejects.toMatchObject(refusal('options'))
-  for (const path of [undefined, null, 5] as never[]) {
-    await expect(loadStorageConfig(path)).rejects.toMatchObject(refusal('path'))
-    await expect(openStorageFromFile(path)).rejects.toMatchObject(refusal('path'))
-  }
-  await using storage = await openStorageFromFile(file, { env: process.env, logger: console, now: undefined })
+  return file
+}
+
+const invalid = (path: string) => ({ code: 'INVALID_INPUT', details: { problems: [{ path }] } })
+
+test.each<[options: unknown, path: string]>([
+  [null, 'options'],
+  ['x', 'options'],
+  [{ foo: 1 }, 'options.foo'],
+  [{ baseDir: 5 }, 'options.baseDir'],
+  [{ migrate: 'no' }, 'options.migrate'],
+  [{ maintenance: 'x' }, 'options.maintenance'],
+  [{ logger: {} }, 'options.logger'],
+  [{ now: 5 }, 'options.now'],
+  [{ env: 5 }, 'options.env'],
+])('openStorage() and openStorageFromFile() reject the options %j', async (options, path) => {
+  await expect(openStorage({}, options as object)).rejects.toMatchObject(invalid(path))
+  await expect(openStorageFromFile(agentFile(), options as object)).rejects.toMatchObject(invalid(path))
+})
+
+test('loadStorageConfig() rejects options that are null', async () => {
+  await expect(loadStorageConfig(agentFile(), null as never)).rejects.toMatchObject(invalid('options'))
+})
+
+test.each([undefined, null, 5] as never[])(
+  'loadStorageConfig() and openStorageFromFile() reject the path %s',
+  async (path) => {
+    await expect(loadStorageConfig(path)).rejects.toMatchObject(invalid('path'))
+    await expect(openStorageFromFile(path)).rejects.toMatchObject(invalid('path'))
+  },
+)
+
+test('openStorageFromFile() accepts options that are undefined', async () => {
+  await using storage = await openStorageFromFile(agentFile(), { env: process.env, logger: console, now: undefined })
   expect(await storage.kv.get('key')).toBeUndefined()
 })
 
-test('opens what a file says, relative to the file, with variables from the environment', async () => {
+test('openStorageFromFile() resolves paths against the file and variables against the environment', async () => {
   const directory = freshDirectory()
   const file = join(directory, 'agent.yml')
   writeFileSync(file, 'name: agent\nstorage:\n  database:\n    type: sqlite\n    path: $DATA/agent.db\n')
@@ -217,7 +230,7 @@ test('opens what a file says, relative to the file, with variables from the envi
   await expect(openStorageFromFile(join(directory, 'none.yml'))).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
 })
 
-test('shows its configuration without secrets, and fails to connect without telling them', async () => {
+test('openStorage() shows no secret in its configuration and in its errors', async () => {
   const url = await freshPostgres()
   await using storage = await openStorage({ database: { type: 'postgres', url } }, { logger: silent })
   const { password } = new URL(url)
@@ -234,7 +247,7 @@ test('shows its configuration without secrets, and fails to connect without tell
   expect(`${error.stack} ${JSON.stringify(error.details)} ${error.cause?.stack}`).not.toContain('wrong-secret')
 })
 
-test('a read-only SQLite file is read, and not written', async () => {
+test('openStorage() with readonly reads a SQLite file and rejects writes', async () => {
   const path = join(freshDirectory(), 'agent.db')
   const readonly = { database: { type: 'sqlite', path, options: { readonly: true } } } as const
   await expect(openStorage(readonly)).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })

@@ -32,24 +32,24 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
   const entries = entriesOf(dialect)
   const last = entries.at(-1)?.tag ?? ''
 
-  test('the last snapshot is the schema: there is nothing to generate', async () => {
+  test('drizzle-kit generates nothing, since the last snapshot equals the tables', async () => {
     expect(await generate[dialect](tables[dialect], last)).toEqual([])
   })
 
-  test('a table that no migration knows would show', async () => {
+  test('drizzle-kit generates a statement for a table that no migration creates', async () => {
     const statements = await generate[dialect]({ ...tables[dialect], ...extra[dialect] }, last)
     expect(statements.join()).toContain('CREATE TABLE')
   })
 
-  test('migrations follow each other in time and number: drizzle skips one that does not, in silence', () => {
+  test('migrations ascend in number and time, since drizzle silently skips any that does not', () => {
     const times = entries.map(({ when }) => when)
     expect(times).toEqual([...new Set(times)].toSorted((a, b) => a - b))
     for (const [i, { tag }] of entries.entries()) {
       expect(tag).toMatch(new RegExp(`^${String(i).padStart(4, '0')}_[a-z-]+$`))
       expect(existsSync(`migrations/${dialect}/${tag}.sql`)).toBe(true)
     }
-    const ids = entries.map(({ tag }) => snapshot(dialect, tag))
-    for (const [i, { prevId }] of ids.entries()) if (i > 0) expect(prevId).toBe(ids[i - 1].id)
+    const snapshots = entries.map(({ tag }) => snapshot(dialect, tag))
+    for (const [i, { prevId }] of snapshots.entries()) if (i > 0) expect(prevId).toBe(snapshots[i - 1].id)
   })
 
   test('no migration rebuilds a table, which would lose child rows under drizzle-kit migrate', () => {

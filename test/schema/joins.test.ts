@@ -13,8 +13,6 @@ import { expect, expectTypeOf, test } from 'vitest'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { silent } from '../setup/silent.ts'
 
-// What a program joins that keeps tables of its own in the same database.
-
 interface Row {
   stars: number
   content: MessageContent
@@ -40,7 +38,7 @@ async function fill(database: StorageConfig['database']): Promise<void> {
   ])
 }
 
-test("the SQLite tables join with a program's own", async () => {
+test("holdfast/schema/sqlite joins with a program's own tables", async () => {
   const path = join(freshDirectory(), 'agent.db')
   await fill({ type: 'sqlite', path })
   const ratings = lite.sqliteTable('ratings', {
@@ -68,7 +66,7 @@ test("the SQLite tables join with a program's own", async () => {
   }
 })
 
-test("the PostgreSQL tables join with a program's own", async () => {
+test("holdfast/schema/postgres joins with a program's own tables", async () => {
   const url = await freshPostgres()
   await fill({ type: 'postgres', url })
   const ratings = pg.pgTable('ratings', {

@@ -23,14 +23,14 @@ const render = {
   sqlite: (condition: SQL | undefined) => condition && new lite.SQLiteAsyncDialect().sqlToQuery(condition).sql,
 }
 
-/** What must be the same in both dialects, whatever each calls it. */
+/** Returns what must be the same in both dialects, under the same names. */
 function shapeOf({ name, columns, primaryKeys, foreignKeys }: PgConfig | LiteConfig, indexes: Index[]) {
   const single = columns.filter(({ primary }) => primary)
   return {
     name,
     columns: columns.map(({ name, notNull, primary, hasDefault }) => {
-      const given = hasDefault && !primary // SQLite counts any integer key up
-      return { name, notNull, primary, hasDefault: given }
+      const hasOwnDefault = hasDefault && !primary // SQLite generates any integer key
+      return { name, notNull, primary, hasDefault: hasOwnDefault }
     }),
     primaryKey: single.length > 0 ? names(single) : primaryKeys.flatMap((key) => names(key.columns)),
     foreignKeys: foreignKeys
@@ -73,13 +73,13 @@ test('both dialects have the same tables', () => {
   expect(Object.keys(postgres)).toContain('sessions')
 })
 
-describe.each(Object.entries(postgres))('%s', (name, table) => {
+describe.each(Object.entries(postgres))('the table %s', (name, table) => {
   test('is the same in both dialects', () => {
     const twin = sqliteTables[name]
     expect(twin && sqliteShape(twin)).toEqual(postgresShape(table))
   })
 
-  test('has a primary key, and names that SQL programs expect', () => {
+  test('has a primary key and snake_case names', () => {
     const shape = postgresShape(table)
     expect(shape.primaryKey).not.toEqual([])
     for (const identifier of [shape.name, ...names(shape.columns)]) expect(identifier).toMatch(/^[a-z]+(_[a-z]+)*$/)
@@ -87,9 +87,9 @@ describe.each(Object.entries(postgres))('%s', (name, table) => {
 
   test('has an index for each of its foreign keys', () => {
     const { primaryKey, foreignKeys, indexes } = postgresShape(table)
-    const served = [primaryKey, ...indexes.map(({ columns }) => columns)]
+    const indexed = [primaryKey, ...indexes.map(({ columns }) => columns)]
     for (const { from } of foreignKeys) {
-      expect(served.filter((columns) => columns.slice(0, from.length).join() === from.join())).not.toEqual([])
+      expect(indexed.filter((columns) => columns.slice(0, from.length).join() === from.join())).not.toEqual([])
     }
   })
 })

@@ -1,15 +1,14 @@
 import type { pgColumns, sqliteColumns } from '../../src/schema/columns.ts'
 import type * as postgres from '../../src/schema/postgres.ts'
 import type * as sqlite from '../../src/schema/sqlite.ts'
+import type { Same } from './same.ts'
 
-// Checked by tsc: what the two dialects' words, and the tables made of them, must have in common.
-
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+// Checked by tsc: the column types of the two dialects, and the tables made of them, must agree.
 
 type NotColumns = 'table' | 'index' | 'uniqueIndex' | 'primaryKey' | 'foreignKey'
 type Word = Exclude<keyof typeof pgColumns, NotColumns>
 
-/** What a column holds, as far as programs can tell. */
+/** What a program sees of a column. */
 type Facts<Make extends (name: string) => unknown> =
   ReturnType<Make> extends { _: { data: infer Data; notNull: infer NotNull; hasDefault: infer HasDefault } }
     ? { data: Data; notNull: NotNull; hasDefault: HasDefault }
@@ -33,7 +32,7 @@ export const words: Agreement = {
 
 export const sameWords: Same<keyof typeof pgColumns, keyof typeof sqliteColumns> = true
 
-/** The comparison does tell columns apart. */
+/** Proves that the comparison distinguishes columns. */
 export const differences: Same<Facts<typeof pgColumns.text>, Facts<typeof sqliteColumns.sequence>> &
   Same<Facts<typeof pgColumns.integer>, Facts<typeof sqliteColumns.sequence>> = false
 

@@ -1,8 +1,7 @@
 import { type AnyStorageError, isStorageError, StorageError } from 'holdfast'
+import type { Same } from './same.ts'
 
 // Checked by tsc: the code of an error narrows its details.
-
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 
 export function narrowed(error: unknown): unknown {
   if (isStorageError(error, 'VERSION_CONFLICT')) {
@@ -42,5 +41,5 @@ export const made: StorageError[] = [
   new StorageError('CLOSED', 'closed', { details: { id: 'x' } }),
 ]
 
-/** An error of one code is an error. */
+/** An error of one code is assignable to StorageError. */
 export const one = (error: StorageError<'NOT_FOUND'>): StorageError => error

@@ -33,7 +33,7 @@ import type {
   WorkspaceInput,
 } from 'holdfast'
 
-// Compiled with exactOptionalPropertyTypes, too: what may be left out may be undefined, so that it can be passed on.
+// Also compiled with exactOptionalPropertyTypes: an optional property accepts undefined, so that a program can pass it on.
 
 type Optional<T> = { [K in keyof T as object extends Pick<T, K> ? K : never]: T[K] | undefined }
 type Lax<T> = Optional<T> extends Pick<T, keyof Optional<T> & keyof T> ? true : false
@@ -73,7 +73,7 @@ interface Inputs {
 }
 type NotLax = { [K in keyof Inputs]: Lax<Inputs[K]> extends true ? never : K }[keyof Inputs]
 
-/** The compiler names the one that is not. */
+/** If an input is not lax, the compiler's error names it. */
 export const lax: [NotLax] extends [never] ? [] : NotLax = []
 
 type Given = Partial<Record<'cursor' | 'prefix' | 'sessionId', string>> & { limit?: number; flag?: boolean; at?: Date }

@@ -1,6 +1,6 @@
 import type { BlobInput, Storage } from 'holdfast'
 
-// Checked by tsc: what is stored as JSON is given as an object literal or as a value of a program's own interface.
+// Checked by tsc: JSON can be given as an object literal or as a value of a program's own interface.
 
 interface Text {
   type: 'text'
@@ -62,10 +62,10 @@ export async function refused({ sessions, messages, memories, queues }: Storage,
   await sessions.create({ metadata: 'x' })
   // @ts-expect-error a part has a type
   await messages.append('id', { role: 'user', content: [own] })
-  // @ts-expect-error the same of a literal
+  // @ts-expect-error a part that is a literal has a type too
   await messages.append('id', { role: 'user', content: [{ text: 'x' }] })
   // @ts-expect-error an item has an id
   await queues.push('id', 'steer', own)
-  // @ts-expect-error no such source
+  // @ts-expect-error there is no such source
   await memories.create({ content: 'x', metadata: { source: 'nobody' } })
 }

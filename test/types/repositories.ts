@@ -17,10 +17,10 @@ import type {
   Workspace,
 } from 'holdfast'
 import type { Tables } from '../../src/schema/tables.ts'
+import type { Same } from './same.ts'
 
-// Checked by tsc: what repositories return is what the tables hold, column by column.
+// Checked by tsc: the types that repositories return equal the rows of the tables, column by column.
 
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 type Flat<T> = { [K in keyof T]: T[K] }
 type Row<T extends keyof Tables> = Flat<Tables[T]['$inferSelect']>
 
@@ -40,9 +40,9 @@ export const whole: {
 export const parts: {
   queueItems: Same<QueueItem, Row<'queueItems'>['item']>
   toolPreferences: Same<ToolPreferenceSet, Row<'toolPreferences'>['preferences']>
-  /** Without what an append touches. */
+  /** Without the columns that an append changes. */
   sessions: Same<Flat<Session>, Flat<Omit<Row<'sessions'>, 'lastSeq' | 'messageCount' | 'lastActiveAt'>>>
-  /** Source and pinned are in the metadata; tags are rows of their own. */
+  /** `source` and `pinned` are part of the metadata, and tags have their own table. */
   memories: Same<Flat<Omit<Memory, 'tags'>>, Flat<Omit<Row<'memories'>, 'source' | 'pinned'>>>
   identity: Same<Flat<ToolExecutionIdentity>, Flat<Pick<Execution, keyof ToolExecutionIdentity>>>
   executions: Same<
@@ -65,5 +65,5 @@ export const parts: {
   responses: true,
 }
 
-/** The comparison does tell rows apart. */
+/** Proves that the comparison distinguishes rows. */
 export const differences: Same<Flat<Session>, Row<'sessions'>> & Same<Flat<Prompt>, Row<'toolState'>> = false

@@ -81,12 +81,12 @@ const cases: [string, z.ZodType, fc.Arbitrary<unknown>, right: unknown][] = [
   ['an event', eventInputSchema, event, { type: 'run.started', runId: 'r', sessionId: null, payload: [1] }],
 ]
 
-describe.each(cases)('%s', (_, schema, values, right) => {
-  it('is checked where it is plainly right', () => {
-    expect(fastCheck(schema, right)).toEqual(right)
+describe.each(cases)('fastCheck() of %s', (_, schema, values, valid) => {
+  it('returns a value that is obviously valid', () => {
+    expect(fastCheck(schema, valid)).toEqual(valid)
   })
 
-  it('is checked only as what the schema itself would return', () => {
+  it('returns what the schema would return, or undefined', () => {
     const agrees = (value: unknown) => {
       const checked = fastCheck(schema, value)
       if (checked !== undefined) expect({ data: checked }).toStrictEqual({ data: schema.safeParse(value).data })
@@ -95,7 +95,7 @@ describe.each(cases)('%s', (_, schema, values, right) => {
   })
 })
 
-it('takes an object as it was at the call', () => {
+it('fastCheck() returns a copy that later changes of the object do not reach', () => {
   const given = { role: 'user', content: 'Hello' }
   const checked = fastCheck(messageInputSchema, given)
   given.role = ''
@@ -103,21 +103,18 @@ it('takes an object as it was at the call', () => {
 })
 
 it.each([
-  ['an unknown property', { role: 'user', content: null, more: 1 }],
-  ['a missing one', { content: null }],
-  ['an object of a class', Object.assign(new Date(), { role: 'user', content: null })],
-  ['no object', 'user'],
-])('leaves %s to the schema', (_, value) => {
+  ['an object with an unknown property', { role: 'user', content: null, more: 1 }],
+  ['an object without a required property', { content: null }],
+  ['an instance of a class', Object.assign(new Date(), { role: 'user', content: null })],
+  ['a value that is not an object', 'user'],
+])('fastCheck() returns undefined for %s', (_, value) => {
   expect(fastCheck(messageInputSchema, value)).toBeUndefined()
 })
 
-it('leaves to a schema what it transforms or checks as a whole', () => {
-  expect(
-    fastCheck(
-      z.strictObject({ a: idSchema.optional() }).refine(() => false),
-      {},
-    ),
-  ).toBeUndefined()
-  expect(fastCheck(z.object({ a: idSchema.optional() }), { b: 1 })).toBeUndefined()
-  expect(fastCheck(z.strictObject({ a: idSchema.default('b') }), {})).toBeUndefined()
+it.each<[string, z.ZodType, object]>([
+  ['is refined as a whole', z.strictObject({ a: idSchema.optional() }).refine(() => false), {}],
+  ['drops unknown properties', z.object({ a: idSchema.optional() }), { b: 1 }],
+  ['has a default', z.strictObject({ a: idSchema.default('b') }), {}],
+])('fastCheck() returns undefined if the schema %s', (_, schema, value) => {
+  expect(fastCheck(schema, value)).toBeUndefined()
 })
