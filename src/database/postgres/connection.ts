@@ -7,32 +7,32 @@ import { loadPostgres, onlyOnce, onlySocket } from './internals.ts'
 import { clientOptions, driverValue } from './options.ts'
 import { type Address, addressesOf, closed, connect, connected } from './socket.ts'
 
-/** What the owner of a connection is told. */
+/** The calls that a connection makes to its owner. */
 export interface ConnectionEvents {
-  /** Everything it was sent is answered, and no transaction owns it. */
+  /** Reports that every query is answered and no transaction owns the connection. */
   idle(connection: PostgresConnection): void
-  /** Its socket is closed, by whomever. */
-  gone(connection: PostgresConnection): void
-  /** It has been silent for a while: returns true if the server still works on what it was sent. */
+  /** Reports, once, that the socket is closed, by either side. */
+  closed(connection: PostgresConnection): void
+  /** Returns true if the server still works on the queries in flight. Called after a while of silence. */
   isWorking(connection: PostgresConnection): Promise<boolean>
 }
 
-/** How many statements a connection prepares on the server: those compiled once, and room for shapes that vary. */
+/** Maximum number of statements that a connection prepares on the server: the fixed ones, and room for shapes that vary. */
 const PREPARED_STATEMENTS = 500
 
 /**
- * One connection: a postgres.js client of one socket. It is thrown away when its socket closes, never reconnected,
- * because postgres.js would send what waits in its queue (the rest of a transaction, say) over the next socket.
- * Queries are pipelined in the order of the calls.
+ * One connection: a postgres.js client with one socket. It is discarded when the socket closes and never reconnects, because
+ * postgres.js would send what waits in its queue (the rest of a transaction, say) over the next socket. Queries are
+ * pipelined in the order of the calls.
  */
 export class PostgresConnection {
-  /** Queries sent and not answered yet. */
+  /** Number of queries in flight. */
   load = 0
-  /** Whether a transaction owns the connection. */
+  /** True while a transaction owns the connection. */
   exclusive = false
-  /** Whether it is to be closed once it is idle, and not to be used again. */
+  /** True if the connection takes no new work, and is closed as soon as it is idle. */
   retired = false
-  /** What the connection learned of its server when it was opened. */
+  /** What the connection learned about its server when it was opened. */
   session: Session = { backendPid: 0, isPooled: false, isReadCommitted: true }
   lastUsed = performance.now()
   readonly #client: Postgres.Sql
@@ -40,8 +40,8 @@ export class PostgresConnection {
   readonly #config: PostgresConfig
   readonly #events: ConnectionEvents
   readonly #prepared = new Set<string>()
-  #silence: NodeJS.Timeout | undefined
-  #gone = false
+  #silenceTimer: NodeJS.Timeout | undefined
+  #isClosed = false
 
   private constructor(
     postgres: typeof Postgres,
@@ -57,15 +57,18 @@ export class PostgresConnection {
       ...clientOptions(config),
       host: address.host,
       port: address.port,
-      onclose: () => this.#leave(),
+      onclose: () => this.#onClosed(),
       ...onlySocket(socket, address.host, closed),
     }
     this.#client = 'url' in config.connection ? postgres(config.connection.url, options) : postgres(options)
   }
 
   /**
-   * Tries the addresses in turn, each for `connectionTimeoutMillis`; `abandoned` ends it early.
-   * Errors: DRIVER_MISSING, CONNECTION_FAILED (retryable where the server may come back).
+   * Opens a connection to the first address that answers. Each gets `connectionTimeoutMillis`; `abandoned` ends the attempt
+   * early.
+   *
+   * @throws {DRIVER_MISSING} when postgres.js is not installed, or its version is not supported
+   * @throws {CONNECTION_FAILED} when no address accepts the connection; retryable if the server may come back
    */
   static async open(
     config: PostgresConfig,
@@ -86,7 +89,7 @@ export class PostgresConnection {
       try {
         await connected(socket)
         const connection = new PostgresConnection(postgres, address, socket, config, events)
-        await connection.#introduce()
+        await connection.#startSession()
         return connection
       } catch (error) {
         socket.destroy()
@@ -99,8 +102,8 @@ export class PostgresConnection {
     throw connectionFailed(failure)
   }
 
-  /** Settles how statements run on this connection, and learns what answers it. */
-  async #introduce(): Promise<void> {
+  /** Sets how statements run on this connection, and learns which server answers. */
+  async #startSession(): Promise<void> {
     const settings = this.#config.prepare ? SETTINGS : {}
     const set = Object.entries(settings).map(([name, value]) => `, set_config('${name}', '${value}', false)`)
     const result = await this.#client
@@ -112,7 +115,7 @@ export class PostgresConnection {
     if (encoding !== 'UTF8') throw notUtf8(String(encoding))
     this.session = {
       backendPid: Number(backendPid),
-      // A pooler tells its clients a process id of its own making.
+      // A pooler announces a made-up process id when a client connects.
       isPooled: result.state.pid !== Number(backendPid),
       isReadCommitted: this.#config.prepare || isolation === 'read committed',
     }
@@ -124,84 +127,84 @@ export class PostgresConnection {
 
   async run(query: Pick<Query, 'sql' | 'params'>): Promise<readonly Row[]> {
     const result = await this.#send(query.sql, query.params)
-    // Taken out of it: a query of postgres.js is of a subclass of Promise, and those, with what they resolved to, V8 frees
-    // only when it collects its whole heap.
+    // Moves the rows out of the result. A query of postgres.js is a subclass of Promise, and V8 frees such a promise and its
+    // result only in a full garbage collection.
     return result.splice(0) as unknown as readonly Row[] // values() makes rows arrays
   }
 
-  /** A statement such as BEGIN or COMMIT; returns the command that the server says it did. */
+  /** Runs a statement such as BEGIN or COMMIT. Returns the command that the server reports: a COMMIT may come back as ROLLBACK. */
   async command(sql: string): Promise<string> {
     return (await this.#send(sql, [])).command
   }
 
   async #send(sql: string, params: readonly unknown[]) {
-    if (this.#gone) throw connectionLost()
-    if (this.load++ === 0) this.#watch()
+    if (this.#isClosed) throw connectionLost()
+    if (this.load++ === 0) this.#startSilenceTimer()
     try {
-      const prepare = params.length > 0 && this.#mayPrepare(sql)
+      const prepare = params.length > 0 && this.#shouldPrepare(sql)
       return await onlyOnce(this.#client.unsafe(sql, params.map(driverValue), { prepare }).values())
     } catch (error) {
       const meaning = postgresError(error)
-      // The socket's own event may come later, and until then nobody should be given this connection.
-      if (meaning.code === 'CONNECTION_LOST') this.#leave()
+      // The socket's event may come later. Until then no caller should get this connection.
+      if (meaning.code === 'CONNECTION_LOST') this.#onClosed()
       throw meaning
     } finally {
-      if (--this.load === 0) clearTimeout(this.#silence)
-      else this.#silence?.refresh()
+      if (--this.load === 0) clearTimeout(this.#silenceTimer)
+      else this.#silenceTimer?.refresh()
       this.lastUsed = performance.now()
       if (this.idle) this.#events.idle(this)
     }
   }
 
-  /** Watches for silence: a server that is frozen or out of reach ends nothing by itself. */
-  #watch(): void {
+  /** Starts the timer that notices a server that is frozen or out of reach: nothing else would end the queries. */
+  #startSilenceTimer(): void {
     const { statementTimeoutMillis, connectionTimeoutMillis } = this.#config
     const patience = (statementTimeoutMillis ?? 0) + connectionTimeoutMillis
-    this.#silence = setTimeout(() => void this.#onSilence(), patience)
+    this.#silenceTimer = setTimeout(() => void this.#onSilence(), patience)
   }
 
-  /** Drops the connection unless the server still works on what it was sent. A lock may well take longer than our patience. */
+  /** Drops the connection, unless the server still works on the queries: a lock may take longer than the timer. */
   async #onSilence(): Promise<void> {
     const { lastUsed } = this
     // With a statement timeout the server would have answered by now.
     const isWorking = this.#config.statementTimeoutMillis === undefined && (await this.#events.isWorking(this))
-    if (this.#gone || this.load === 0 || this.lastUsed !== lastUsed) return // an answer came meanwhile
-    if (isWorking) this.#watch()
+    if (this.#isClosed || this.load === 0 || this.lastUsed !== lastUsed) return // an answer came meanwhile
+    if (isWorking) this.#startSilenceTimer()
     else this.#socket.destroy()
   }
 
-  #mayPrepare(sql: string): boolean {
+  #shouldPrepare(sql: string): boolean {
     if (!this.#config.prepare) return false
     if (this.#prepared.size < PREPARED_STATEMENTS) this.#prepared.add(sql)
     return this.#prepared.has(sql)
   }
 
-  #leave(): void {
-    if (this.#gone) return
-    this.#gone = true
-    this.#events.gone(this)
-    void this.#client.end({ timeout: 0 }) // what waits in its queue fails
+  #onClosed(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#events.closed(this)
+    void this.#client.end({ timeout: 0 }) // rejects the queries that were not sent yet
   }
 
-  /** Waits for what was sent, then closes. A server that does not answer is left after `connectionTimeoutMillis`. */
+  /** Closes the connection after the queries in flight are answered, or after `connectionTimeoutMillis`. */
   async close(): Promise<void> {
     await this.#client.end({ timeout: this.#config.connectionTimeoutMillis / 1000 })
     this.#socket.destroy()
   }
 }
 
-/** What a connection learns of its server when it is opened. */
+/** What a connection learns about its server when it is opened. */
 export interface Session {
   /** The process id of the backend that answered. */
   backendPid: number
-  /** True if a pooler stands in between. */
+  /** True if a pooler stands between this process and the server. */
   isPooled: boolean
   /** True if a statement outside of a transaction runs at READ COMMITTED. */
   isReadCommitted: boolean
 }
 
 /**
- * The settings of a session that is ours alone. A pooler in transaction mode would hand them on to other clients.
+ * The settings of a session that no other client uses. A pooler in transaction mode would pass them on to other clients.
  *
  * - Statements are planned once, for any values: planning them at each call takes longer than running them.
  * - They are planned along an index, in its order: a bitmap loses the order, and then all rows have to be sorted.

@@ -6,17 +6,25 @@ import type { PostgresConnection } from './connection.ts'
 import { wasRolledBack } from './errors.ts'
 import { PostgresPool } from './pool.ts'
 
-/** The search path leads to it, as it does to our tables. */
+/** The journal's name without a schema: the search path finds it, as it finds our tables. */
 const JOURNAL = '"holdfast_migrations"'
-/** Any number, the same in every process that migrates. */
+/** The key of the advisory lock. Any number, the same in every process that migrates. */
 const MIGRATION_LOCK = 7_309_442_112
-/** How many connections a read may lose: it may itself be what ends them. How often a call may give way to another. */
+/**
+ * Maximum attempts for a read whose connection was lost and for a call rolled back by a deadlock. Bounded, because the read
+ * itself may be what ends the connections.
+ */
 const ATTEMPTS = 3
 
-/** Says its isolation, so that no default of the server or the role decides it. */
+/** Names the isolation level, so that it does not depend on a default of the server or the role. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
 
-/** Connects to PostgreSQL. Errors: DRIVER_MISSING, CONNECTION_FAILED. */
+/**
+ * Connects to PostgreSQL.
+ *
+ * @throws {DRIVER_MISSING} when postgres.js is not installed, or its version is not supported
+ * @throws {CONNECTION_FAILED} when the server does not accept the connection, or is not one that Holdfast can use
+ */
 export async function openPostgres(config: PostgresConfig): Promise<Driver> {
   return new PostgresDriver(config, await PostgresPool.open(config))
 }
@@ -35,7 +43,7 @@ class PostgresDriver implements Driver {
 
   run(query: Query): Promise<readonly Row[]> {
     return this.#send(query.writes, (connection) =>
-      connection.session.isReadCommitted ? connection.run(query) : runAlone(connection, query),
+      connection.session.isReadCommitted ? connection.run(query) : runInTransaction(connection, query),
     )
   }
 
@@ -43,7 +51,7 @@ class PostgresDriver implements Driver {
     const [only] = queries
     if (queries.length <= 1) return only === undefined ? [] : [await this.run(only)]
     const writes = queries.some((query) => query.writes)
-    return this.#send(writes, (connection) => inOneFlight(connection, queries))
+    return this.#send(writes, (connection) => pipelineTransaction(connection, queries))
   }
 
   async #send<T>(writes: boolean, send: (connection: PostgresConnection) => Promise<T>): Promise<T> {
@@ -51,18 +59,18 @@ class PostgresDriver implements Driver {
       try {
         return await this.#pool.shared(send)
       } catch (error) {
-        // A read changes nothing and may be asked again, over a connection made since; a write may have been done. What
-        // PostgreSQL rolled back in favour of another (a deadlock) has not been done, all of it.
-        const again =
+        // A read changes nothing, so it is repeated over a new connection. A write is not: it may have been committed. A
+        // call that PostgreSQL rolled back in favour of another (a deadlock) had no effect at all, so it is repeated.
+        const mayRepeat =
           wasRolledBack(error) || (!writes && error instanceof StorageError && error.code === 'CONNECTION_LOST')
-        if (!again || attempt === ATTEMPTS) throw error
+        if (!mayRepeat || attempt === ATTEMPTS) throw error
       }
     }
   }
 
   async begin(): Promise<DriverTransaction> {
     const connection = await this.#pool.exclusive()
-    // Not awaited: the first statement travels with it, and fails with it.
+    // Not awaited: the first statement is pipelined behind BEGIN, and fails if BEGIN fails.
     const begun = connection.command(BEGIN)
     begun.catch(() => {})
     const finish = async (command: 'COMMIT' | 'ROLLBACK') => {
@@ -88,7 +96,7 @@ class PostgresDriver implements Driver {
       sharedTable: `${quote(schema ?? 'drizzle')}."__drizzle_migrations"`,
       existence: (tables) => `select ${tables.map((table) => `to_regclass('${table}') is not null`).join()}`,
       create: async (execute) => {
-        // Asked first: whoever may not create a schema may use one that is there.
+        // CREATE SCHEMA IF NOT EXISTS would require the privilege to create one even if the schema exists.
         const exists = `select 1 from pg_namespace where nspname = '${schema?.replaceAll("'", "''")}'`
         if (schema !== undefined && (await execute(exists)).length === 0)
           await execute(`CREATE SCHEMA ${quote(schema)}`)
@@ -99,7 +107,7 @@ class PostgresDriver implements Driver {
       read: (sql) => this.run({ sql, params: [], writes: false }),
       exclusively: async (body) => {
         const transaction = await this.begin()
-        const execute = (sql: string) => transaction.run({ sql: wherePathLeads(sql), params: [], writes: true })
+        const execute = (sql: string) => transaction.run({ sql: withoutPublicSchema(sql), params: [], writes: true })
         try {
           await execute(`set local lock_timeout = ${this.#migrationLockTimeoutMillis}`)
           await execute(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`).catch((error) => {
@@ -142,10 +150,14 @@ class PostgresDriver implements Driver {
 }
 
 /**
- * Everything is sent before anything is answered. Nothing of another caller can come in between, so the connection need
- * not be owned; where a query fails, the server turns COMMIT into ROLLBACK.
+ * Runs queries as one transaction in one round trip: all are sent before the first is answered. No query of another caller
+ * can come in between, so the transaction does not have to own the connection. If a query fails, the server turns COMMIT
+ * into ROLLBACK.
  */
-async function inOneFlight(connection: PostgresConnection, queries: readonly Query[]): Promise<(readonly Row[])[]> {
+async function pipelineTransaction(
+  connection: PostgresConnection,
+  queries: readonly Query[],
+): Promise<(readonly Row[])[]> {
   const sent = Promise.all([connection.command(BEGIN), ...queries.map((query) => connection.run(query))])
   const [results, end] = await Promise.allSettled([sent, connection.command('COMMIT')])
   if (results.status === 'rejected') throw results.reason
@@ -155,14 +167,14 @@ async function inOneFlight(connection: PostgresConnection, queries: readonly Que
   return rows
 }
 
-/** Runs one statement in a transaction of its own, whose isolation is said. */
-async function runAlone(connection: PostgresConnection, query: Query): Promise<readonly Row[]> {
-  const [rows = []] = await inOneFlight(connection, [query])
+/** Runs one query in a transaction of its own, at READ COMMITTED. */
+async function runInTransaction(connection: PostgresConnection, query: Query): Promise<readonly Row[]> {
+  const [rows = []] = await pipelineTransaction(connection, [query])
   return rows
 }
 
-/** drizzle-kit writes the schema "public" into foreign keys; the tables are where the search path leads. */
-function wherePathLeads(sql: string): string {
+/** Removes the schema "public", which drizzle-kit writes into foreign keys: the search path decides where the tables lie. */
+function withoutPublicSchema(sql: string): string {
   return sql.replaceAll('"public".', '')
 }
 
@@ -171,7 +183,8 @@ function isTimeout(error: unknown): boolean {
 }
 
 function rolledBack(): StorageError {
-  const message = 'A statement of this transaction failed and was passed over: PostgreSQL rolled it back'
+  const message =
+    'A statement of this transaction failed and its error was ignored: PostgreSQL rolled the transaction back'
   return new StorageError('TRANSACTION_MISUSE', message)
 }
 

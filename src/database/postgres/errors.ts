@@ -1,12 +1,12 @@
 import { type CodeWith, type DatabaseErrorDetails, isStorageError, StorageError } from '../../errors.ts'
 
 export function connectionLost(cause?: unknown): StorageError {
-  const message = 'The connection to PostgreSQL was lost: a write under way may or may not have been done'
+  const message = 'The connection to PostgreSQL was lost: a write in flight may or may not have been committed'
   return new StorageError('CONNECTION_LOST', message, { cause, retryable: true })
 }
 
 export function noAnswer(): StorageError {
-  const message = 'PostgreSQL did not answer within connectionTimeoutMillis: check the address, and what is in between'
+  const message = 'PostgreSQL did not answer within connectionTimeoutMillis: check the address and the network'
   return new StorageError('CONNECTION_FAILED', message, { retryable: true })
 }
 
@@ -27,10 +27,13 @@ interface Meaning {
   retryable?: boolean
 }
 
-/** SQLSTATE codes and prefixes of them, and what postgres.js and sockets say; the longest that fits counts. */
+/** Meanings by SQLSTATE, by class of SQLSTATE (the first two characters), and by code of postgres.js or of a socket. */
 const MEANINGS: Readonly<Record<string, Meaning>> = {
   '23505': { code: 'ALREADY_EXISTS', message: 'A row with this key exists already' },
-  '23503': { code: 'INVALID_STATE', message: 'The row refers to one that is not there, or is referred to' },
+  '23503': {
+    code: 'INVALID_STATE',
+    message: 'The row refers to a row that does not exist, or another row refers to it',
+  },
   '25006': { code: 'READ_ONLY', message: 'The PostgreSQL server is read-only: connect to the primary' },
   '25P02': {
     code: 'TRANSACTION_MISUSE',
@@ -43,12 +46,13 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   },
   '40': {
     code: 'DATABASE_FAILED',
-    message: 'PostgreSQL ended the transaction in favour of another: run it again',
+    message: 'PostgreSQL rolled the transaction back in favour of another: run it again',
     retryable: true,
   },
   '26000': {
     code: 'DATABASE_FAILED',
-    message: 'A prepared statement is gone: behind a pooler in transaction mode set options.prepare to false',
+    message:
+      'A prepared statement does not exist any more: behind a pooler in transaction mode set options.prepare to false',
     retryable: true,
   },
   '42501': { code: 'READ_ONLY', message: 'The PostgreSQL user lacks the privilege for this' },
@@ -59,7 +63,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   '42P05': {
     code: 'DATABASE_FAILED',
     message:
-      "A prepared statement is another client's: behind a pooler in transaction mode set options.prepare to false",
+      'A prepared statement of this name belongs to another client: behind a pooler in transaction mode set options.prepare to false',
   },
   '0A000': {
     code: 'DATABASE_FAILED',
@@ -72,7 +76,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     message: 'PostgreSQL has no connection left: lower maxConnections, or raise its max_connections',
     retryable: true,
   },
-  '55P03': { code: 'TIMEOUT', message: 'A lock in PostgreSQL was not to be had in time', retryable: true },
+  '55P03': { code: 'TIMEOUT', message: 'A lock in PostgreSQL was not granted in time', retryable: true },
   '57014': {
     code: 'TIMEOUT',
     message: 'The statement was cancelled: it ran longer than options.statementTimeoutMillis, or someone cancelled it',
@@ -94,6 +98,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   EHOSTUNREACH: { code: 'CONNECTION_FAILED', message: 'The PostgreSQL server cannot be reached', retryable: true },
 }
 
+/** The codes of a connection that ended while it was in use. Class 08 has the same meaning. */
 const LOST = new Set([
   '57P01',
   '57P02',
@@ -107,7 +112,7 @@ const LOST = new Set([
   'ETIMEDOUT',
 ])
 
-/** The StorageError that an error of postgres.js, or of a socket, means. Keeps no parameter values. */
+/** Returns the StorageError for an error of postgres.js or of a socket. It contains no parameter values. */
 export function postgresError(error: unknown): StorageError {
   if (error instanceof StorageError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
@@ -118,12 +123,12 @@ export function postgresError(error: unknown): StorageError {
   return new StorageError('DATABASE_FAILED', `PostgreSQL refused the statement (${code || 'no code'})`, options)
 }
 
-/** Whether PostgreSQL rolled the work back, as a whole, so that another could go on: a deadlock, or a serialization failure. */
+/** Returns true if PostgreSQL rolled everything back in favour of another transaction: a deadlock or serialization failure. */
 export function wasRolledBack(error: unknown): boolean {
   return isStorageError(error, 'DATABASE_FAILED') && error.details.postgresCode?.startsWith('40') === true
 }
 
-/** The StorageError for a connection that could not be opened. The server's words are kept: it has seen no values yet. */
+/** Returns the StorageError for a connection that could not be opened. Keeps the server's message: it has seen no values yet. */
 export function connectionFailed(error: unknown): StorageError {
   const meaning = postgresError(error)
   if (meaning.code === 'CONNECTION_FAILED') return meaning
@@ -137,7 +142,7 @@ export function connectionFailed(error: unknown): StorageError {
   return new StorageError('CONNECTION_FAILED', message, { cause, details, retryable })
 }
 
-/** The options of ours that are sent as startup parameters, which PgBouncer refuses unless it is told to ignore them. */
+/** Our options by the startup parameter that carries them. PgBouncer refuses the parameters unless it is told to ignore them. */
 const STARTUP_OPTIONS: Readonly<Record<string, string>> = {
   search_path: 'options.schema',
   statement_timeout: 'options.statementTimeoutMillis',
@@ -158,7 +163,7 @@ function factsOf(error: unknown, code: string): DatabaseErrorDetails {
   return facts
 }
 
-/** The driver's error without what quotes the data: postgres.js adds the parameters, PostgreSQL the row. */
+/** Returns the driver's error without user data: postgres.js adds the parameters to an error, PostgreSQL quotes the row. */
 function withoutValues(error: unknown): unknown {
   if (error instanceof Error) {
     const bare = new Error(

@@ -1,14 +1,14 @@
 import type Postgres from 'postgres'
 import type { PostgresConfig } from '../../config/resolve.ts'
 
-/** What postgres.js is told for one connection, apart from its address. */
+/** Returns the options of postgres.js for one connection, except its address. */
 export function clientOptions(config: PostgresConfig): Postgres.Options<Record<string, Postgres.PostgresType>> {
   const { connection } = config
   return {
     max: 1,
     prepare: config.prepare,
     fetch_types: false,
-    // The pool sees to these; a url or the environment could set them.
+    // The pool does this itself. Set here because a url or the environment could set them.
     max_lifetime: null,
     idle_timeout: undefined,
     connect_timeout: 0,
@@ -16,7 +16,7 @@ export function clientOptions(config: PostgresConfig): Postgres.Options<Record<s
     types: textTypes,
     connection: {
       application_name: config.applicationName,
-      // How timestamps are written, whatever the role or the server has set.
+      // The format of timestamps, whatever the role or the server has set.
       TimeZone: 'UTC',
       DateStyle: 'ISO',
       ...(config.schema !== undefined && { search_path: `"${config.schema.replaceAll('"', '""')}"` }),
@@ -31,14 +31,17 @@ export function clientOptions(config: PostgresConfig): Postgres.Options<Record<s
   }
 }
 
-/** Parameters are text already; what comes back is what the columns' codecs, and those of drizzle's drivers, read. */
+/** Makes a type that sends text as it is. `driverValue` has made the text, and the columns' codecs read what comes back. */
 const text = (oid: number): Postgres.PostgresType => ({
   to: oid,
   from: [oid],
   serialize: (value: unknown) => value,
   parse: (raw: unknown) => raw,
 })
-/** "2026-02-03 04:05:06.789+00", as the connection has it. Date reads that, but takes the year 99 for 1999 unless it is ISO 8601. */
+/**
+ * Parses a timestamp in the connection's format, "2026-02-03 04:05:06.789+00". Date parses the format, but takes the year 99
+ * for 1999, so the years before 100 are converted to ISO 8601 first.
+ */
 function instant(raw: unknown): Date {
   const written = String(raw)
   return new Date(written.startsWith('00') ? written.replace(' ', 'T').replace('+00', 'Z') : written)
@@ -50,7 +53,7 @@ const textTypes = {
   bool: { ...text(16), parse: (raw: unknown) => raw === 't' },
 }
 
-/** Text for everything: the server then knows the types from the statement, and one SQL text is one prepared statement. */
+/** Converts a parameter to text. The server takes its type from the statement, so one SQL text is one prepared statement. */
 export function driverValue(value: unknown): string | null {
   if (value === null) return null
   if (value instanceof Date) return value.toISOString()

@@ -5,14 +5,15 @@ import { isStorageError, StorageError } from '../../errors.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
 import { noAnswer, transactionPooler } from './errors.ts'
 
-const FIRST_PAUSE_MILLIS = 50
-const LONGEST_PAUSE_MILLIS = 1000
+/** How long after a failure a connection is tried again. Doubles with each failure, up to the longest. */
+const FIRST_RETRY_MILLIS = 50
+const LONGEST_RETRY_MILLIS = 1000
 /** How long a pooler may take to answer a second connection. */
 const POOLER_ANSWER_MILLIS = 1000
-/** How long an answer may take from a server that says it has given it. */
+/** How long an answer may take on its way from a server that has finished its work. */
 const ANSWER_ON_ITS_WAY_MILLIS = 200
-/** For a connection outside of the pool, which asks one thing and is closed. */
-const UNWATCHED: ConnectionEvents = { idle: () => {}, gone: () => {}, isWorking: async () => false }
+/** The events of a connection outside of the pool, which runs one query and is closed. */
+const UNWATCHED: ConnectionEvents = { idle: () => {}, closed: () => {}, isWorking: async () => false }
 
 interface Waiter {
   take: (connection: PostgresConnection) => void
@@ -21,29 +22,29 @@ interface Waiter {
 }
 
 /**
- * At most `maxConnections` connections, each either owned by a transaction or shared by pipelined statements. Who finds
- * none waits in line for at most `connectionTimeoutMillis`, during which a server that refuses or starts is tried again.
- * When a connection is lost, those of its time are retired: idle ones at once, others when their work is done.
+ * At most `maxConnections` connections, each either owned by a transaction or shared by pipelined statements. A caller waits
+ * up to `connectionTimeoutMillis` for a free connection, in order of arrival; meanwhile a server that refuses or starts is
+ * tried again. After a connection is lost, all connections opened so far are retired: idle ones now, busy ones when done.
  */
 export class PostgresPool {
   readonly #config: PostgresConfig
-  /** Those that are open, until their sockets are closed. */
+  /** The open connections. A retired one counts until its socket is closed. */
   readonly #connections = new Set<PostgresConnection>()
   readonly #opening = new Set<Promise<void>>()
   readonly #waiters: Waiter[] = []
   readonly #closing = new AbortController()
   #idleTimer: NodeJS.Timeout | undefined
   #failure: unknown
-  /** Set after a failure, until opening is tried again. */
-  #pause: NodeJS.Timeout | undefined
-  #pauseMillis = FIRST_PAUSE_MILLIS
+  /** Set from a failure to open a connection until the next attempt. */
+  #retryTimer: NodeJS.Timeout | undefined
+  #retryMillis = FIRST_RETRY_MILLIS
 
   private constructor(config: PostgresConfig) {
     this.#config = config
-    setMaxListeners(0, this.#closing.signal) // each connection that is being opened listens
+    setMaxListeners(0, this.#closing.signal) // every connection that is being opened listens
   }
 
-  /** Opens the first connection, so that a wrong address or password shows here and at once. */
+  /** Opens the pool with its first connection, so that a wrong address or password fails here and at once. */
   static async open(config: PostgresConfig): Promise<PostgresPool> {
     const pool = new PostgresPool(config)
     const first = await pool.#connect()
@@ -61,11 +62,11 @@ export class PostgresPool {
   }
 
   /**
-   * Returns true if a second connection reaches the same backend as an idle first one: then a pooler hands backends out
-   * by the transaction, and statements prepared on one are missing on the other.
+   * Returns true if a second connection reaches the backend of the first, idle one. Then a pooler assigns a backend per
+   * transaction, and a statement prepared on one backend is missing on another.
    */
   async #sharesBackend(first: PostgresConnection): Promise<boolean> {
-    // A pooler that keeps sessions may have no backend left for a second one, and would let it wait.
+    // A pooler in session mode may have no backend left for the second connection, and would let it wait.
     const patience = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(POOLER_ANSWER_MILLIS)])
     const second = await PostgresConnection.open(this.#config, UNWATCHED, patience).catch(() => undefined)
     await second?.close()
@@ -73,11 +74,14 @@ export class PostgresPool {
   }
 
   /**
-   * Calls `send` as soon as there is a connection that no transaction owns. What it sends within the call follows what
-   * others have sent, and nothing comes in between.
+   * Calls `send` as soon as there is a connection that no transaction owns. What `send` sends before it returns is sent in
+   * one piece: no query of another caller comes in between.
+   *
+   * @throws {TIMEOUT} when no connection became free within `connectionTimeoutMillis`
+   * @throws {CONNECTION_FAILED} when no connection could be opened
    */
   shared<T>(send: (connection: PostgresConnection) => Promise<T>): Promise<T> {
-    const connection = this.#waiters.length === 0 ? this.#choose() : undefined // first come, first served
+    const connection = this.#waiters.length === 0 ? this.#leastBusy() : undefined // first come, first served
     if (connection !== undefined) return send(connection)
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -90,7 +94,7 @@ export class PostgresPool {
     })
   }
 
-  /** A connection for one transaction; statements that were sent on it come first. Give it back with `release`. */
+  /** Returns a connection that one transaction owns until `release`. Queries in flight on the connection come first. */
   exclusive(): Promise<PostgresConnection> {
     return this.shared(async (connection) => {
       connection.exclusive = true
@@ -98,22 +102,23 @@ export class PostgresPool {
     })
   }
 
+  /** Ends the ownership of a connection. */
   release(connection: PostgresConnection): void {
     connection.exclusive = false
     if (connection.idle) this.#onIdle(connection)
   }
 
-  /** For when nothing is in flight. */
+  /** Closes all connections. The caller has waited for the queries in flight. */
   async close(): Promise<void> {
     this.#closing.abort()
     clearInterval(this.#idleTimer)
-    clearTimeout(this.#pause)
+    clearTimeout(this.#retryTimer)
     await Promise.all(this.#opening)
     await Promise.all([...this.#connections].map((connection) => connection.close()))
   }
 
-  /** The connection with the least to do: an idle one, or where no more may be opened the shortest line. */
-  #choose(): PostgresConnection | undefined {
+  /** Returns an idle connection; if there is none and no more may be opened, the one with the fewest queries in flight. */
+  #leastBusy(): PostgresConnection | undefined {
     let best: PostgresConnection | undefined
     for (const connection of this.#connections) {
       if (connection.exclusive || connection.retired) continue
@@ -121,8 +126,8 @@ export class PostgresPool {
     }
     if (best === undefined || best.load === 0) return best
     const { maxConnections, prepare } = this.#config
-    const more = this.#pause === undefined && this.#connections.size < maxConnections
-    // PgBouncer in transaction mode answers nobody whose statement is pipelined behind another caller's COMMIT.
+    const more = this.#retryTimer === undefined && this.#connections.size < maxConnections
+    // PgBouncer in transaction mode never answers a statement that is pipelined behind another caller's COMMIT.
     return more || !prepare ? undefined : best
   }
 
@@ -132,9 +137,9 @@ export class PostgresPool {
     return new StorageError('TIMEOUT', message, { retryable: true })
   }
 
-  #serve(): void {
+  #serveWaiters(): void {
     for (let waiter = this.#waiters[0]; waiter !== undefined; waiter = this.#waiters[0]) {
-      const connection = this.#choose()
+      const connection = this.#leastBusy()
       if (connection === undefined) break
       this.#waiters.shift()
       clearTimeout(waiter.timer)
@@ -146,13 +151,13 @@ export class PostgresPool {
   #openMore(): void {
     const { maxConnections } = this.#config
     while (
-      this.#pause === undefined &&
+      this.#retryTimer === undefined &&
       this.#opening.size < this.#waiters.length &&
       this.#connections.size + this.#opening.size < maxConnections
     ) {
       const opening = this.#openOne().finally(() => {
         this.#opening.delete(opening)
-        this.#serve()
+        this.#serveWaiters()
       })
       this.#opening.add(opening)
     }
@@ -162,48 +167,51 @@ export class PostgresPool {
     try {
       this.#connections.add(await this.#connect())
       this.#failure = undefined
-      this.#pauseMillis = FIRST_PAUSE_MILLIS
+      this.#retryMillis = FIRST_RETRY_MILLIS
     } catch (error) {
       this.#onFailure(error)
     }
   }
 
-  /** Those who wait go on waiting for the next attempt, or for a connection that is there; unless neither can help. */
+  /**
+   * Schedules the next attempt. Waiters stay queued for it or for an open connection. If the failure is permanent and no
+   * connection is open, they are rejected.
+   */
   #onFailure(error: unknown): void {
     if (this.#closing.signal.aborted) return
     this.#failure = error
-    const mayPass = error instanceof StorageError && error.retryable
-    if (!mayPass && this.#connections.size === 0) {
+    const isTransient = error instanceof StorageError && error.retryable
+    if (!isTransient && this.#connections.size === 0) {
       for (const waiter of this.#waiters.splice(0)) {
         clearTimeout(waiter.timer)
         waiter.reject(error)
       }
     }
-    if (this.#pause !== undefined) return
-    this.#pause = setTimeout(() => {
-      this.#pause = undefined
-      this.#serve()
-    }, this.#pauseMillis).unref()
-    // Shorter than anyone's wait, so that nobody waits without an attempt.
-    const longest = Math.min(LONGEST_PAUSE_MILLIS, this.#config.connectionTimeoutMillis / 4)
-    this.#pauseMillis = Math.min(this.#pauseMillis * 2, longest)
+    if (this.#retryTimer !== undefined) return
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined
+      this.#serveWaiters()
+    }, this.#retryMillis).unref()
+    // Shorter than `connectionTimeoutMillis`, so that every waiter sees at least one attempt.
+    const longest = Math.min(LONGEST_RETRY_MILLIS, this.#config.connectionTimeoutMillis / 4)
+    this.#retryMillis = Math.min(this.#retryMillis * 2, longest)
   }
 
   #connect(): Promise<PostgresConnection> {
     const events = {
       idle: (connection: PostgresConnection) => this.#onIdle(connection),
-      gone: (connection: PostgresConnection) => this.#onGone(connection),
+      closed: (connection: PostgresConnection) => this.#onClosed(connection),
       isWorking: (connection: PostgresConnection) => this.#isWorking(connection),
     }
     return PostgresConnection.open(this.#config, events, this.#closing.signal)
   }
 
-  /** Asks over a new connection whether the server still works on what a silent connection was sent. */
+  /** Asks the server, over a new connection, if it still works on the queries of a silent connection. */
   async #isWorking(silent: PostgresConnection): Promise<boolean> {
     let probe: PostgresConnection | undefined
     try {
       probe = await PostgresConnection.open(this.#config, UNWATCHED, this.#closing.signal)
-      if (silent.session.isPooled) return true // the pooler answers, and tells nothing of the backend
+      if (silent.session.isPooled) return true // the pooler answers, and hides the backend
       const sql = 'select state from pg_stat_activity where pid = $1'
       const patience = sleep(this.#config.connectionTimeoutMillis, undefined, { ref: false })
       const rows = await Promise.race([probe.run({ sql, params: [silent.session.backendPid] }), patience])
@@ -211,7 +219,7 @@ export class PostgresPool {
       await sleep(ANSWER_ON_ITS_WAY_MILLIS)
       return false
     } catch (error) {
-      // A server that is out of connections is there.
+      // A server that has no connection left is alive.
       return isStorageError(error, 'CONNECTION_FAILED') && error.details.postgresCode === '53300'
     } finally {
       void probe?.close()
@@ -220,19 +228,19 @@ export class PostgresPool {
 
   #onIdle(connection: PostgresConnection): void {
     if (connection.retired) void connection.close()
-    else if (this.#waiters.length > 0) this.#serve()
+    else if (this.#waiters.length > 0) this.#serveWaiters()
   }
 
-  #onGone(gone: PostgresConnection): void {
-    this.#connections.delete(gone)
-    if (!gone.retired) {
-      // What ended one connection has likely ended the others of its time; the next statement must not be spent on them.
+  #onClosed(lost: PostgresConnection): void {
+    this.#connections.delete(lost)
+    if (!lost.retired) {
+      // What closed one connection has probably broken the others. The next statements must not be lost on them.
       for (const connection of this.#connections) this.#retire(connection)
     }
-    this.#serve()
+    this.#serveWaiters()
   }
 
-  /** It counts until its socket is closed. */
+  /** Takes a connection out of use. It counts towards `maxConnections` until its socket is closed. */
   #retire(connection: PostgresConnection): void {
     connection.retired = true
     if (connection.idle) void connection.close()

@@ -2,12 +2,12 @@ import net from 'node:net'
 import type { PostgresConnection as Connection } from '../../config/resolve.ts'
 
 export interface Address {
-  /** Name, IP address, or directory of the Unix socket. */
+  /** Name, IP address, or directory of a Unix socket. */
   host: string
   port: number
 }
 
-/** Where the server may be: postgres.js takes several hosts of a url, but only with sockets that it opens itself. */
+/** Returns the addresses of a configuration. postgres.js reads several hosts from a url only for sockets that it opens itself. */
 export function addressesOf(connection: Connection): Address[] {
   if (!('url' in connection)) return [{ host: connection.host, port: connection.port }]
   const [authority = ''] = connection.url.replace(/^\w+:\/\//, '').split(/[/?]/)
@@ -18,13 +18,13 @@ export function addressesOf(connection: Connection): Address[] {
   })
 }
 
-/** A socket that is being connected. */
+/** Starts to connect a socket. */
 export function connect({ host, port }: Address): net.Socket {
   const socket = host.startsWith('/') ? net.connect(`${host}/.s.PGSQL.${port}`) : net.connect({ host, port })
   return socket.setNoDelay(true).setKeepAlive(true, 60_000)
 }
 
-/** Errors: those of the socket, and that of `closed`. */
+/** Waits until a socket is connected. Rejects with the socket's error, or with `closed()` if it closes before. */
 export function connected(socket: net.Socket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket
@@ -34,6 +34,7 @@ export function connected(socket: net.Socket): Promise<void> {
   })
 }
 
+/** Makes the error that postgres.js gives for a closed connection. */
 export function closed(): Error {
   return Object.assign(new Error('the connection was closed'), { code: 'CONNECTION_CLOSED' })
 }

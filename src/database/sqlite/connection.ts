@@ -1,10 +1,10 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Query, Row } from '../query.ts'
 
-/** How many prepared statements a connection keeps: those compiled once, and room for shapes that vary. */
+/** Maximum number of prepared statements of a connection: the fixed ones, and room for shapes that vary. */
 const PREPARED_STATEMENTS = 500
 
-/** One better-sqlite3 connection and its prepared statements. Everything here is synchronous. */
+/** One better-sqlite3 connection and its prepared statements. All methods are synchronous. */
 export class SqliteConnection {
   readonly #db: BetterSqlite3.Database
   readonly #prepared = new Map<string, BetterSqlite3.Statement>()
@@ -22,7 +22,7 @@ export class SqliteConnection {
     const statement = this.#prepared.get(sql) ?? this.#prepare(sql)
     const values: unknown[] = []
     for (const param of params) values.push(driverValue(param))
-    // all(), never get(): a RETURNING that is not read to its end holds its transaction open, and the WAL grows.
+    // all(), never get(): a RETURNING that is not read to its end keeps its transaction open, and the WAL grows.
     if (statement.reader) return statement.all(values) as Row[] // raw(true) makes rows arrays
     statement.run(values)
     return []
@@ -31,7 +31,7 @@ export class SqliteConnection {
   #prepare(sql: string): BetterSqlite3.Statement {
     const statement = this.#db.prepare(sql)
     if (statement.reader) statement.raw(true)
-    // The oldest goes. That may be one in use, but to keep them by use would cost every call more than to prepare again.
+    // Evict in insertion order: tracking use (LRU) would cost every call more than an occasional re-prepare.
     if (this.#prepared.size >= PREPARED_STATEMENTS) {
       for (const oldest of this.#prepared.keys()) {
         this.#prepared.delete(oldest)
@@ -42,7 +42,7 @@ export class SqliteConnection {
     return statement
   }
 
-  /** Reads that all see the same state. */
+  /** Runs reads that all see the same state. */
   snapshot(queries: readonly Query[]): Row[][] {
     if (this.inTransaction) return queries.map((query) => this.run(query))
     this.control('BEGIN')
@@ -53,17 +53,17 @@ export class SqliteConnection {
     }
   }
 
-  /** BEGIN, COMMIT and their like, prepared as well: they come with every write. */
+  /** Runs a statement such as BEGIN or COMMIT. These are prepared too, as every write needs them. */
   control(sql: string): void {
     this.run({ sql, params: [] })
   }
 
-  /** What must not be prepared: a PRAGMA may do its work while it is compiled, and so not again. */
+  /** Runs SQL that must not be prepared: a PRAGMA may act while it is compiled, and then not when it is run again. */
   exec(sql: string): void {
     this.#db.exec(sql)
   }
 
-  /** Changes when another connection has committed to the file. Asked at every hit of a cache: by the shortest way. */
+  /** Returns a number that changes when another connection commits to the file. As short as possible: every cache hit asks. */
   dataVersion(): number {
     this.#dataVersion ??= this.#db.prepare('PRAGMA data_version').pluck()
     return this.#dataVersion.get() as number // a pragma of one integer

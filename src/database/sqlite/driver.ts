@@ -14,16 +14,19 @@ import { WriteQueue } from './write-queue.ts'
 type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
 
 /**
- * Opens a SQLite file: one connection for what is written, through a queue, and for what is read while nobody holds it;
- * and one that reads beside it (WAL), opened when it is needed first.
- * Errors: DRIVER_MISSING, CONNECTION_FAILED, TIMEOUT (another process holds the file for too long).
+ * Opens a SQLite file with two connections. The writer takes all writes, through a queue, and reads while no transaction
+ * holds it. The reader takes the reads beside an open transaction (WAL); it is opened on first use.
+ *
+ * @throws {DRIVER_MISSING} when better-sqlite3 is not installed or was not compiled
+ * @throws {CONNECTION_FAILED} when the file cannot be opened, or is not a SQLite database
+ * @throws {TIMEOUT} when another process locks the file for too long
  */
 export async function openSqlite(config: SqliteConfig): Promise<Driver> {
   const Database = await loadDriver()
   const { file, readonly, busyTimeoutMillis, synchronous } = config
   let opened: BetterSqlite3.Database | undefined
   try {
-    // timeout 0: SQLite must not wait inside a call, where it would stop the event loop. The queue waits on a timer.
+    // timeout 0: a wait inside SQLite would stop the event loop. The queue waits on a timer instead.
     const open = () => new Database(file, { readonly, fileMustExist: readonly, timeout: 0 })
     try {
       opened = open()
@@ -44,12 +47,16 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
   }
 }
 
-/** Opens a database that lives and dies with this process: the same code on one connection. */
+/**
+ * Opens a database in memory, on one connection.
+ *
+ * @throws {DRIVER_MISSING} when better-sqlite3 is not installed or was not compiled
+ */
 export async function openMemory(): Promise<Driver> {
   const Database = await loadDriver()
-  const only = new SqliteConnection(new Database(':memory:'))
-  only.exec('PRAGMA foreign_keys = ON')
-  return new SqliteDriver(only, new WriteQueue(only, { busyTimeoutMillis: 0, durable: false }))
+  const writer = new SqliteConnection(new Database(':memory:'))
+  writer.exec('PRAGMA foreign_keys = ON')
+  return new SqliteDriver(writer, new WriteQueue(writer, { busyTimeoutMillis: 0, durable: false }))
 }
 
 async function loadDriver(): Promise<typeof BetterSqlite3> {
@@ -75,7 +82,7 @@ class SqliteDriver implements Driver {
   readonly #openReader: (() => SqliteConnection) | undefined
   #reader: SqliteConnection | undefined
 
-  /** Without a reader of its own, a database in memory has its reads wait for transactions to end. */
+  /** `:memory:` has one connection and so no reader: its reads wait for open transactions. */
   constructor(writer: SqliteConnection, queue: WriteQueue, openReader?: () => SqliteConnection) {
     this.#writer = writer
     this.#queue = queue
@@ -87,16 +94,16 @@ class SqliteDriver implements Driver {
     return this.#read((connection) => connection.run(query))
   }
 
-  /** While a transaction holds the writer, its connection would show what has not been committed. */
+  /** Runs a read on a connection that shows only committed data: not on the writer while a transaction holds it. */
   async #read<T>(work: (connection: SqliteConnection) => T): Promise<T> {
     const openReader = this.#openReader
-    if (openReader === undefined && !this.#queue.free) {
+    if (openReader === undefined && !this.#queue.isFree) {
       return this.#queue.write(() => work(this.#writer), { single: true })
     }
     try {
       return await this.#queue.whenUnlocked(() => {
-        // Asked at each attempt: a transaction may have begun since the one before.
-        if (openReader === undefined || this.#queue.free) return work(this.#writer)
+        // Checked at each attempt: a transaction may have started since the previous one.
+        if (openReader === undefined || this.#queue.isFree) return work(this.#writer)
         this.#reader ??= openReader()
         return work(this.#reader)
       })
@@ -137,7 +144,7 @@ class SqliteDriver implements Driver {
     }
     return {
       async run(query) {
-        // A full disk ends the transaction inside SQLite; what followed would commit by itself.
+        // A full disk ends the transaction inside SQLite. Each further statement would commit by itself.
         if (!writer.inTransaction) throw new StorageError('DATABASE_FAILED', 'SQLite has ended this transaction')
         try {
           return writer.run(query)
@@ -174,14 +181,14 @@ class SqliteDriver implements Driver {
     const writer = this.#writer
     const release = await this.#queue.acquire()
     try {
-      // Before BEGIN, where it still counts: a table that is rebuilt must not cascade into its children.
+      // Has no effect after BEGIN. A table that is rebuilt must not cascade into its children.
       writer.exec('PRAGMA foreign_keys = OFF')
       await this.#queue.whenUnlocked(() => writer.control('BEGIN IMMEDIATE'))
       await body(async (sql) => writer.run({ sql, params: [] }))
       if (writer.run({ sql: 'PRAGMA foreign_key_check', params: [] }).length > 0) {
         throw new StorageError(
           'MIGRATION_FAILED',
-          'The migration would leave rows that refer to nothing; it was undone',
+          'The migration would leave rows that refer to missing rows; it was undone',
         )
       }
       writer.control('COMMIT')
@@ -195,7 +202,7 @@ class SqliteDriver implements Driver {
   }
 
   dataVersion(): number {
-    // Asked of the writer, which does not count its own commits.
+    // On the writer, whose own commits do not change the number.
     return this.#writer.dataVersion()
   }
 

@@ -1,21 +1,26 @@
 import { type CodeWith, type DatabaseErrorDetails, StorageError } from '../../errors.ts'
 
-/** better-sqlite3's error class, told by its code; the module itself is loaded lazily. */
+/** Returns the code of an error of better-sqlite3. Its class cannot be compared to, because the module is loaded lazily. */
 function codeOf(error: unknown): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return typeof code === 'string' && code.startsWith('SQLITE_') ? code : undefined
 }
 
-/** Another connection holds the lock; the statement did nothing and may be run again. */
+/** Returns true if another connection holds the lock. The statement had no effect and may be run again. */
 export function isBusy(error: unknown): boolean {
   const code = codeOf(error)
   return code !== undefined && (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED'))
 }
 
+/** Meanings by the beginning of SQLite's extended code. */
 const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseErrorDetails>, message: string])[] = [
   ['SQLITE_CONSTRAINT_PRIMARYKEY', 'ALREADY_EXISTS', 'A row with this key exists already'],
   ['SQLITE_CONSTRAINT_UNIQUE', 'ALREADY_EXISTS', 'A row with this key exists already'],
-  ['SQLITE_CONSTRAINT_FOREIGNKEY', 'INVALID_STATE', 'The row refers to one that is not there, or is referred to'],
+  [
+    'SQLITE_CONSTRAINT_FOREIGNKEY',
+    'INVALID_STATE',
+    'The row refers to a row that does not exist, or another row refers to it',
+  ],
   ['SQLITE_FULL', 'DISK_FULL', 'The disk that holds the SQLite file is full; the write was not done'],
   [
     'SQLITE_READONLY',
@@ -31,11 +36,11 @@ const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseError
   [
     'SQLITE_CORRUPT',
     'DATABASE_FAILED',
-    'The SQLite file is damaged: restore a copy (PRAGMA integrity_check tells more)',
+    'The SQLite file is damaged: restore a copy (PRAGMA integrity_check lists the damage)',
   ],
 ]
 
-/** The StorageError that a driver's error means; anything else is returned as it is. */
+/** Returns the StorageError for an error of better-sqlite3. Returns any other error as it is. */
 export function sqliteError(error: unknown): unknown {
   const code = codeOf(error)
   if (code === undefined) return error

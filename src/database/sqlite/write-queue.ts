@@ -2,43 +2,43 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqliteConnection } from './connection.ts'
 import { isBusy, sqliteError } from './errors.ts'
 
-/** How many waiting writes share one commit; bounds how long the event loop is held. */
+/** Maximum number of waiting writes that share one commit. Bounds how long the event loop is blocked. */
 const GROUP_SIZE = 256
 
-/** How long writes that follow one another may keep the event loop from turning; or one commit, if that takes longer. */
-const HELD_MILLIS = 4
+/** How long successive single writes may keep the event loop from turning. One commit may take longer. */
+const MAX_HOLD_MILLIS = 4
 
 interface Write {
   run: () => unknown
-  /** Whether `run` is one statement, which SQLite undoes by itself when it fails. */
+  /** True if `run` is one statement, which SQLite undoes itself if it fails. */
   single: boolean
   resolve: (value: unknown) => void
   reject: (error: unknown) => void
 }
 
-/** A place in the queue that holds the writer until `release` is called. */
-interface Turn {
+/** A request for the writer, which is held from `granted` until `released`. */
+interface WriterRequest {
   granted: () => void
   released: Promise<void>
 }
 
 /**
- * The gate to SQLite's one writer: first come, first served. A turn is either a transaction, which holds the writer
- * until it ends, or a group of writes that were ready in the same turn of the event loop and share one transaction and
- * so one fsync. Each write has its own error; none is acknowledged before the commit.
+ * The queue for SQLite's only writer: first come, first served. The writer goes either to a transaction, which holds it
+ * until its end, or to a group of writes. The group's writes became ready in the same turn of the event loop and share one
+ * transaction, and so one fsync. Each write has its own error. No write is acknowledged before the commit.
  */
 export class WriteQueue {
   readonly #writer: SqliteConnection
   readonly #busyTimeoutMillis: number
   readonly #durable: boolean
-  readonly #waiting: (Write | Turn)[] = []
+  readonly #waiting: (Write | WriterRequest)[] = []
   #draining = false
-  /** Whether the last commit was of one write. */
-  #alone = false
-  /** When the event loop last turned for a commit. */
-  #turnedAt = 0
+  /** True if the last commit was of a single write. */
+  #lastWasSingle = false
+  /** When a commit last waited for a turn of the event loop. */
+  #yieldedAt = 0
 
-  /** `durable` says that a commit costs an fsync, which is worth sharing. */
+  /** `durable` means that a commit costs an fsync, which is worth sharing. */
   constructor(
     writer: SqliteConnection,
     { busyTimeoutMillis, durable }: { busyTimeoutMillis: number; durable: boolean },
@@ -48,14 +48,14 @@ export class WriteQueue {
     this.#durable = durable
   }
 
-  /** Whether nobody holds or awaits the writer. */
-  get free(): boolean {
+  /** True if the writer is neither held nor waited for. */
+  get isFree(): boolean {
     return !this.#draining
   }
 
-  /** Runs statements of one atomic write when their turn comes. What fails does so by the promise, as a StorageError. */
+  /** Runs one atomic write in its turn. Rejects with a StorageError if `run` throws. */
   async write<T>(run: () => T, { single }: { single: boolean }): Promise<T> {
-    if (!this.#durable && this.free) {
+    if (!this.#durable && this.isFree) {
       try {
         return this.#inTransaction({ run, single })
       } catch (error) {
@@ -64,12 +64,12 @@ export class WriteQueue {
     }
     return new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => reject(sqliteError(error))
-      // resolve takes what run returns: the queue only keeps them together.
+      // The cast holds because resolve gets what its own run returns
       this.#enqueue({ run, single, resolve: resolve as (value: unknown) => void, reject: fail })
     })
   }
 
-  /** Waits for the writer and keeps it until the returned function is called. */
+  /** Waits for the writer. Returns the function that releases it. */
   acquire(): Promise<() => void> {
     return new Promise((resolve) => {
       let release: () => void = () => {}
@@ -80,7 +80,10 @@ export class WriteQueue {
     })
   }
 
-  /** Runs `attempt` again on a timer while another connection holds the lock: a wait inside SQLite would stop the event loop. */
+  /**
+   * Repeats `attempt` on a timer while another connection holds the lock, for `busyTimeoutMillis`. A wait inside SQLite would
+   * stop the event loop.
+   */
   async whenUnlocked<T>(attempt: () => T): Promise<T> {
     let deadline: number | undefined
     for (let wait = 1; ; wait = Math.min(wait * 2, 16)) {
@@ -95,7 +98,7 @@ export class WriteQueue {
     }
   }
 
-  #enqueue(entry: Write | Turn): void {
+  #enqueue(entry: Write | WriterRequest): void {
     this.#waiting.push(entry)
     if (this.#draining) return
     this.#draining = true
@@ -103,21 +106,23 @@ export class WriteQueue {
   }
 
   /**
-   * What becomes ready in this turn of the event loop is to join the same commit. After a write without company only what
-   * is ready now is waited for: a program that awaits each of its writes would pay for a turn at each.
+   * Starts the next commit at the end of this turn of the event loop, so that all writes of the turn join it. After a commit
+   * of a single write it starts on nextTick instead: a program that awaits each write would pay a turn per write.
    */
   #schedule(): void {
-    if (!this.#durable) void this.#serve()
-    else if (this.#alone && performance.now() - this.#turnedAt < HELD_MILLIS) process.nextTick(() => this.#serve())
-    else {
+    if (!this.#durable) {
+      void this.#serve()
+    } else if (this.#lastWasSingle && performance.now() - this.#yieldedAt < MAX_HOLD_MILLIS) {
+      process.nextTick(() => this.#serve())
+    } else {
       setImmediate(() => {
-        this.#turnedAt = performance.now()
+        this.#yieldedAt = performance.now()
         void this.#serve()
       })
     }
   }
 
-  /** Never rejects. */
+  /** Serves the head of the queue. Never rejects. */
   async #serve(): Promise<void> {
     const [head] = this.#waiting
     if (head !== undefined && 'granted' in head) {
@@ -126,8 +131,8 @@ export class WriteQueue {
       await head.released
     } else {
       const group = this.#takeGroup()
-      this.#alone = group.length === 1
-      await this.#commitTogether(group)
+      this.#lastWasSingle = group.length === 1
+      await this.#commitGroup(group)
     }
     if (this.#waiting.length > 0) this.#schedule()
     else this.#draining = false
@@ -144,7 +149,7 @@ export class WriteQueue {
     return group
   }
 
-  async #commitTogether(group: Write[]): Promise<void> {
+  async #commitGroup(group: Write[]): Promise<void> {
     const [only] = group
     if (only !== undefined && group.length === 1) {
       try {
@@ -161,7 +166,7 @@ export class WriteQueue {
         try {
           done.push({ write, value: write.single ? write.run() : this.#inSavepoint(write) })
         } catch (error) {
-          // A full disk ends the whole transaction: those before it are undone with it, and those after it never ran.
+          // A full disk ends the whole transaction: the writes before this one are undone too, those after it never ran.
           if (!this.#writer.inTransaction) throw error
           write.reject(error)
         }
@@ -169,7 +174,7 @@ export class WriteQueue {
       this.#writer.control('COMMIT')
     } catch (error) {
       if (this.#writer.inTransaction) this.#writer.control('ROLLBACK')
-      for (const write of group) write.reject(error) // a promise settled before keeps what it has
+      for (const write of group) write.reject(error) // no effect on writes that are settled already
       return
     }
     for (const { write, value } of done) write.resolve(value)
