@@ -1,12 +1,20 @@
-export { type BlobStats, type Blobs, type PutBlobOptions, putBlobOptionsSchema } from './blobs/blobs.ts'
+export type { Blobs } from './blobs/blobs.ts'
 export type { BlobInput } from './blobs/input/source.ts'
-export type { BlobCleanup } from './blobs/protocol/cleanup.ts'
-export type { BlobRecord } from './blobs/protocol/records.ts'
-export type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from './blobs/protocol/verify-report.ts'
-export type { ByteRange } from './blobs/read.ts'
-export type { CacheAsideStats } from './cache/cache-aside.ts'
-export type { BreakerState, CacheStoreStats } from './cache/store.ts'
-export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
+export {
+  type BlobCleanup,
+  type BlobRecord,
+  type BlobStats,
+  type BlobVerification,
+  type ByteRange,
+  type CleanupBlobsOptions,
+  type DeleteBlobOptions,
+  type ListBlobsOptions,
+  type PutBlobOptions,
+  putBlobOptionsSchema,
+  type VerifyOptions,
+  type VerifyReport,
+  type VerifyStep,
+} from './blobs/types.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type { ResolvedConfig } from './config/resolve.ts'
 export type { StorageConfig } from './config/schema.ts'

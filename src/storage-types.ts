@@ -1,4 +1,5 @@
-import type { BlobStats, Blobs } from './blobs/blobs.ts'
+import type { Blobs } from './blobs/blobs.ts'
+import type { BlobStats } from './blobs/types.ts'
 import type { CacheAsideStats } from './cache/cache-aside.ts'
 import type { CacheStoreStats } from './cache/store.ts'
 import type { UserCache } from './cache/user-cache.ts'

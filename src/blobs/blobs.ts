@@ -1,90 +1,43 @@
-import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
-import * as z from 'zod'
 import type { Db } from '../database/db.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
+import type { Page } from '../database/paging/page.ts'
 import { StorageError } from '../errors.ts'
-import { idSchema, instantSchema, parseInput, textSchema } from '../validation/input.ts'
-import { jsonObjectSchema } from '../validation/json.ts'
-import { blobCorrupted, blobNotFound } from './bytes/backend.ts'
+import { parseInput } from '../validation/input.ts'
+import type { BlobContext } from './context.ts'
 import { toDataUri } from './input/data-uri.ts'
-import { mimeTypeSchema } from './input/mime.ts'
 import { type BlobInput, blobSource } from './input/source.ts'
-import { type BlobCleanup, cleanUp } from './protocol/cleanup.ts'
-import { collectContent } from './protocol/collect.ts'
-import { putBlob, putBlobWithin } from './protocol/put.ts'
-import { type BlobRecord, findRecord, listRecords, touch } from './protocol/records.ts'
-import { removeRecord } from './protocol/remove.ts'
+import { cleanUp } from './protocol/cleanup.ts'
+import { putBlob, putBlobInTransaction } from './protocol/put.ts'
+import { findRecord, listRecords, useExistingRecord, useRecord } from './protocol/records.ts'
+import { deleteBlob } from './protocol/remove.ts'
 import type { BlobStore } from './protocol/store.ts'
 import { readUsage } from './protocol/usage.ts'
 import { verifyBlobs } from './protocol/verify.ts'
-import type { BlobVerification, VerifyOptions } from './protocol/verify-report.ts'
-import { type ByteRange, readBytes, readStream } from './read.ts'
-import { blobUri, newBlobId, parseReference } from './reference.ts'
-
-const DAY_MILLIS = 86_400_000
-/** No instant is later. */
-const EVER = new Date('9999-12-31T23:59:59.999Z')
-/** No instant is earlier. */
-const NEVER = new Date('0001-01-01T00:00:00.000Z')
-
-export const putBlobOptionsSchema = z.strictObject({
-  name: textSchema({ max: 1024 }).optional(),
-  mimeType: mimeTypeSchema.optional(),
-  source: idSchema.optional(),
-  metadata: jsonObjectSchema.optional(),
-  expiresAt: instantSchema.nullable().optional(),
-})
-
-export interface PutBlobOptions {
-  /** Metadata only, up to 1024 characters. Default: that of a File or a path. */
-  name?: string | undefined
-  /** Default: that of a Blob or a data URI, else a guess by the first bytes, else by the name. */
-  mimeType?: string | undefined
-  /** Who or what it is from, for `list`. */
-  source?: string | undefined
-  metadata?: object | undefined
-  /** Default null: it stays. */
-  expiresAt?: Date | null | undefined
-}
-
-const listSchema = z.strictObject({
-  source: idSchema.optional(),
-  ...pageSchema.shape,
-})
-const rangeSchema = z.strictObject({ start: z.int().min(0).optional(), end: z.int().min(0).optional() })
-const deleteSchema = z.strictObject({ force: z.boolean().optional() })
-const cleanupSchema = z.strictObject({ olderThan: instantSchema.optional(), dryRun: z.boolean().optional() })
-const verifySchema = z.strictObject({
-  repair: z.boolean().optional(),
-  onProgress: z.custom<VerifyOptions['onProgress']>((value) => typeof value === 'function').optional(),
-})
-
-export interface BlobStats {
-  /** Blobs, those that have expired and wait for maintenance among them. */
-  count: number
-  /** Different contents: fewer than blobs where some share one. */
-  contents: number
-  /** What the contents take. */
-  bytes: number
-  maxTotalSize: number
-}
-
-/** What blobs are given: a database for their records, and where the bytes are. @internal */
-export interface BlobContext {
-  readonly db: Db
-  readonly store: BlobStore
-  /** Runs each call; refuses where none may be made. */
-  during<T>(work: () => Promise<T>): Promise<T>
-  /** Set in a transaction: the contents that it wrote, and the contents to collect after its end. */
-  readonly transaction?: { contentsWritten: Set<string>; contentsToCollect: Set<string> }
-}
+import { checkSize, readBytes, readStream } from './read.ts'
+import { parseReference } from './reference.ts'
+import {
+  type BlobCleanup,
+  type BlobRecord,
+  type BlobStats,
+  type BlobVerification,
+  type ByteRange,
+  type CleanupBlobsOptions,
+  cleanupOptionsSchema,
+  type DeleteBlobOptions,
+  deleteOptionsSchema,
+  type ListBlobsOptions,
+  listOptionsSchema,
+  type PutBlobOptions,
+  putBlobOptionsSchema,
+  rangeSchema,
+  type VerifyOptions,
+  verifyOptionsSchema,
+} from './types.ts'
 
 /**
- * Files and other bytes, each with a record. Equal bytes are kept once, however many records share them. Most methods
- * take a reference, `blob:<id>` or `<id>`: anything else is BLOB_REFERENCE_INVALID. Those that read bytes fail with
- * BLOB_NOT_FOUND where there is no such blob, and with BLOB_CORRUPTED rather than give wrong bytes.
+ * Files and other bytes, each with a record. Equal bytes are stored once, however many records share them. Most calls
+ * take a reference: `blob:<id>`, or the id alone.
  */
 export class Blobs {
   readonly #db: Db
@@ -99,89 +52,190 @@ export class Blobs {
   }
 
   /**
-   * Stores bytes, durably: once it resolves they survive a crash. A stream is read in bounded memory. A repeat makes
-   * another record of the same bytes. Within a transaction it is undone with it; until that ends, other puts wait.
-   * Errors: BLOB_TOO_LARGE, BLOB_QUOTA_EXCEEDED, DISK_FULL, INVALID_INPUT.
+   * Stores bytes and returns their record. Both survive a crash once the call resolves. A stream is read in bounded
+   * memory. A put in a transaction is rolled back with it, and makes other puts wait until the transaction ends. Not
+   * safe to repeat: each call creates another record of the same bytes.
+   *
+   * @throws {INVALID_INPUT} when the input or an option is not valid, or the input fails while it is read.
+   * @throws {BLOB_TOO_LARGE} when there are more than `maxBlobSize` bytes.
+   * @throws {BLOB_QUOTA_EXCEEDED} when all blobs together would exceed `maxTotalSize`.
+   * @throws {DISK_FULL} when the disk of the bytes or of the database is full.
+   * @throws {TIMEOUT} when the put is interrupted for an hour between its two commits.
+   *
+   * @example
+   * ```ts
+   * const report = await storage.blobs.put(Buffer.from('# Report'), { name: 'report.md' })
+   * console.log(report.uri, report.mimeType) // blob:8c2f..., text/markdown
+   * ```
    */
   put(input: BlobInput, options: PutBlobOptions = {}): Promise<BlobRecord> {
     return this.#context.during(async () => {
-      parseInput(putBlobOptionsSchema, options, 'options') // before anything is opened
+      const given = parseInput(putBlobOptionsSchema, options, 'options') // before the input is opened
       const source = await blobSource(input)
-      const given = parseInput(putBlobOptionsSchema, { ...options, name: options.name ?? source.name }, 'options')
-      const described = {
-        id: newBlobId(),
-        name: given.name ?? null,
-        mimeType: given.mimeType ?? source.mimeType,
-        source: given.source ?? null,
-        metadata: given.metadata ?? {},
-        createdAt: this.#store.now(),
-        expiresAt: given.expiresAt ?? null,
-      }
       const { transaction } = this.#context
-      const put = transaction ? putBlobWithin(transaction) : putBlob
-      const stored = await put(this.#db, this.#store, source, described)
-      return { ...stored, uri: blobUri(stored.id), lastUsedAt: stored.createdAt }
+      const put = transaction ? putBlobInTransaction(transaction) : putBlob
+      return put(this.#db, this.#store, source, given)
     })
   }
 
-  /** The record, or undefined. */
+  /**
+   * Returns the record of a blob, or undefined if it does not exist.
+   *
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log((await storage.blobs.get(uri))?.size) // 5
+   * ```
+   */
   get(reference: string): Promise<BlobRecord | undefined> {
-    return this.#context.during(() => this.#find(reference))
+    return this.#context.during(async () => useRecord(this.#db, parseReference(reference), this.#store.now()))
   }
 
-  /** All its bytes, their hash checked. */
+  /**
+   * Returns all bytes of a blob, after checking their hash.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_CORRUPTED} when the bytes are damaged.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.bytes(uri)) // <Buffer 68 65 6c 6c 6f>
+   * ```
+   */
   bytes(reference: string): Promise<Buffer> {
-    return this.#context.during(async () => readBytes(this.#store.bytes, await this.#existing(reference)))
+    return this.#context.during(async () => readBytes(this.#store.bytes, await this.#getExisting(reference)))
   }
 
-  /** Its bytes as UTF-8; what is none becomes U+FFFD. */
+  /**
+   * Returns the bytes of a blob decoded as UTF-8, after checking their hash. An invalid sequence becomes U+FFFD.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_CORRUPTED} when the bytes are damaged.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.text(uri)) // hello
+   * ```
+   */
   async text(reference: string): Promise<string> {
     return (await this.bytes(reference)).toString('utf8')
   }
 
+  /**
+   * Returns the bytes of a blob as base64, after checking their hash.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_CORRUPTED} when the bytes are damaged.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.base64(uri)) // aGVsbG8=
+   * ```
+   */
   async base64(reference: string): Promise<string> {
     return (await this.bytes(reference)).toString('base64')
   }
 
-  /** `data:<type>;base64,...` */
+  /**
+   * Returns the bytes of a blob as `data:<type>;base64,<bytes>`, after checking their hash.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_CORRUPTED} when the bytes are damaged.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'), { mimeType: 'text/plain' })
+   * console.log(await storage.blobs.dataUri(uri)) // data:text/plain;base64,aGVsbG8=
+   * ```
+   */
   dataUri(reference: string): Promise<string> {
     return this.#context.during(async () => {
-      const record = await this.#existing(reference)
+      const record = await this.#getExisting(reference)
       return toDataUri(await readBytes(this.#store.bytes, record), record.mimeType)
     })
   }
 
   /**
-   * Its bytes, or those from `start` to `end` (both included, from 0, as in HTTP), as a stream that holds a few chunks
-   * at a time. A damaged blob fails at the stream's end at the latest, a range of it where its length has changed.
-   * Errors: INVALID_INPUT, besides those of all reads.
+   * Returns the bytes of a blob, or a range of them, as a stream that holds a few chunks at a time. If the blob is
+   * damaged, the stream fails with BLOB_CORRUPTED before its last chunk. For a range, only the blob's length is checked.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   * @throws {INVALID_INPUT} when the range is not valid.
+   *
+   * @example
+   * ```ts
+   * import { text } from 'node:stream/consumers'
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await text(await storage.blobs.stream(uri, { start: 1, end: 3 }))) // ell
+   * ```
    */
   stream(reference: string, range: ByteRange = {}): Promise<Readable> {
     return this.#context.during(async () => {
-      const { start, end } = parseInput(rangeSchema, range, 'range')
-      return readStream(this.#store.bytes, await this.#existing(reference), { start, end })
+      const parsed = parseInput(rangeSchema, range, 'range')
+      return readStream(this.#store.bytes, await this.#getExisting(reference), parsed)
     })
   }
 
-  /** The absolute path of the file with the bytes: to be read, and never written. Undefined where they are in memory. */
+  /**
+   * Returns the absolute path of the file with the bytes, or undefined if they are in memory. Never write to this file.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_CORRUPTED} when the file has another length than the blob.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.path(uri)) // undefined in memory, else /data/blobs/objects/2c/2cf24d...
+   * ```
+   */
   path(reference: string): Promise<string | undefined> {
     return this.#context.during(async () => {
-      const { bytes } = this.#store
-      const { hash, size } = await this.#existing(reference)
-      const found = await bytes.size(hash)
-      if (found === undefined) throw blobNotFound(hash)
-      if (found !== size) throw blobCorrupted(hash, `${found} bytes where there were ${size}`)
-      return bytes.path(hash)
+      const record = await this.#getExisting(reference)
+      await checkSize(this.#store.bytes, record)
+      return this.#store.bytes.path(record.hash)
     })
   }
 
-  /** `path` as a `file:` URL. */
+  /**
+   * Returns the path of the file with the bytes as a `file:` URL, or undefined if they are in memory.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_CORRUPTED} when the file has another length than the blob.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.fileUrl(uri)) // undefined in memory, else file:///data/blobs/objects/2c/2cf24d...
+   * ```
+   */
   async fileUrl(reference: string): Promise<string | undefined> {
     const path = await this.path(reference)
     return path === undefined ? undefined : pathToFileURL(path).href
   }
 
-  /** Whether there is such a blob. */
+  /**
+   * Returns true if the blob exists.
+   *
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.exists(uri)) // true
+   * ```
+   */
   exists(reference: string): Promise<boolean> {
     return this.#context.during(async () => {
       return (await findRecord(this.#db, parseReference(reference), this.#store.now())) !== undefined
@@ -189,39 +243,52 @@ export class Blobs {
   }
 
   /**
-   * Removes the record, and the bytes where no other record shares them; whether there was one. Safe to repeat.
-   * Errors: BLOB_IN_USE where a message mentions it, unless `force`.
+   * Removes a blob, and its bytes if no other record shares them. Returns true if the blob existed. Safe to repeat.
+   *
+   * @throws {BLOB_IN_USE} when a message mentions the blob and `force` is not set.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.delete(uri)) // true
+   * ```
    */
-  delete(reference: string, options: { force?: boolean | undefined } = {}): Promise<boolean> {
+  delete(reference: string, options: DeleteBlobOptions = {}): Promise<boolean> {
     return this.#context.during(async () => {
       const id = parseReference(reference)
-      const { force = false } = parseInput(deleteSchema, options, 'options')
-      const now = this.#store.now()
-      const alive = await findRecord(this.#db, id, now)
-      await this.#store.onStep?.('delete.remove')
-      const hash = await removeRecord(this.#db, {
-        id,
-        now,
-        force,
-        usedBefore: EVER,
-        expiredBy: now,
-        lease: randomUUID(),
-      })
-      if (hash !== undefined) await this.#collect(hash)
-      else if (await findRecord(this.#db, id, now)) throw inUse(id)
-      return hash !== undefined && alive !== undefined
+      const { force = false } = parseInput(deleteOptionsSchema, options, 'options')
+      return deleteBlob(this.#db, this.#store, { id, force }, this.#context.transaction)
     })
   }
 
-  /** Records, the newest first. */
-  list(options: PageOptions & { source?: string | undefined } = {}): Promise<Page<BlobRecord>> {
+  /**
+   * Returns a page of records, newest first.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.blobs.put(Buffer.from('hello'), { source: 'chat-1' })
+   * console.log((await storage.blobs.list({ source: 'chat-1' })).items.length) // 1
+   * ```
+   */
+  list(options: ListBlobsOptions = {}): Promise<Page<BlobRecord>> {
     return this.#context.during(async () => {
-      const { source, ...page } = parseInput(listSchema, options, 'options')
+      const { source, ...page } = parseInput(listOptionsSchema, options, 'options')
       return listRecords(this.#db, source, this.#store.now(), page)
     })
   }
 
-  /** How many blobs there are and what they take; nothing is counted for it. */
+  /**
+   * Returns the number and size of all blobs. Takes the same time however many there are.
+   *
+   * @example
+   * ```ts
+   * await storage.blobs.put(Buffer.from('hello'))
+   * console.log(await storage.blobs.stats()) // { count: 1, contents: 1, bytes: 5, maxTotalSize: 104857600 }
+   * ```
+   */
   stats(): Promise<BlobStats> {
     return this.#context.during(async () => {
       const { records: count, contents, bytes } = await readUsage(this.#db)
@@ -230,65 +297,49 @@ export class Blobs {
   }
 
   /**
-   * Removes the blobs that no message mentions and that were last used before `olderThan` (default: `cleanupAfterDays`
-   * ago; in memory, none), and those that have expired. `dryRun` only counts. Maintenance does it by itself.
+   * Removes expired blobs, and blobs that no message mentions and that were last used before `olderThan`. Maintenance
+   * does the same once a minute. Safe to repeat.
+   *
+   * @throws {TRANSACTION_MISUSE} when called in a transaction.
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * console.log(await storage.blobs.cleanup({ dryRun: true })) // { removed: 0, bytes: 0 }
+   * ```
    */
-  cleanup(options: { olderThan?: Date | undefined; dryRun?: boolean | undefined } = {}): Promise<BlobCleanup> {
+  cleanup(options: CleanupBlobsOptions = {}): Promise<BlobCleanup> {
     return this.#context.during(async () => {
-      this.#refuseInTransaction('cleanup')
-      const { olderThan, dryRun = false } = parseInput(cleanupSchema, options, 'options')
-      const { cleanupAfterDays: days = Number.POSITIVE_INFINITY } = this.#store
-      const usual = new Date(Math.max(NEVER.getTime(), this.#store.now().getTime() - days * DAY_MILLIS))
-      return cleanUp(this.#db, this.#store, { usedBefore: olderThan ?? usual, dryRun })
+      this.#rejectInTransaction('cleanup')
+      return cleanUp(this.#db, this.#store, parseInput(cleanupOptionsSchema, options, 'options'))
     })
   }
 
   /**
-   * Compares records and bytes, step by step, and reads every byte. `repair` removes what should not be there, sets
-   * damaged bytes aside, and removes the records whose bytes are lost. It may run while the store is in use.
+   * Compares all records with all bytes, and reads every byte. With `repair`, removes leftovers, moves damaged bytes to
+   * quarantine, and removes records whose bytes are lost. May run while the store is in use. Safe to repeat.
+   *
+   * @throws {TRANSACTION_MISUSE} when called in a transaction.
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * console.log((await storage.blobs.verify()).ok) // true
+   * ```
    */
   verify(options: VerifyOptions = {}): Promise<BlobVerification> {
     return this.#context.during(async () => {
-      this.#refuseInTransaction('verify')
-      return verifyBlobs(this.#db, this.#store, parseInput(verifySchema, options, 'options'))
+      this.#rejectInTransaction('verify')
+      return verifyBlobs(this.#db, this.#store, parseInput(verifyOptionsSchema, options, 'options'))
     })
   }
 
-  async #find(reference: string): Promise<BlobRecord | undefined> {
-    const id = parseReference(reference)
-    const now = this.#store.now()
-    const record = await findRecord(this.#db, id, now)
-    if (!record || now.getTime() - record.lastUsedAt.getTime() < DAY_MILLIS) return record
-    await touch(this.#db, id, now).catch(ignoreReadOnly)
-    return { ...record, lastUsedAt: now }
+  #getExisting(reference: string): Promise<BlobRecord> {
+    return useExistingRecord(this.#db, parseReference(reference), this.#store.now())
   }
 
-  async #existing(reference: string): Promise<BlobRecord> {
-    const record = await this.#find(reference)
-    if (record) return record
-    const uri = blobUri(parseReference(reference))
-    throw new StorageError('BLOB_NOT_FOUND', `There is no ${uri}`, { details: { uri } })
-  }
-
-  /** Now, or after the transaction. What fails is done by maintenance: the record is gone, which was asked for. */
-  async #collect(hash: string): Promise<void> {
-    const { transaction } = this.#context
-    if (transaction) transaction.contentsToCollect.add(hash)
-    else await collectContent(this.#db, this.#store, hash).catch(() => {})
-  }
-
-  #refuseInTransaction(what: string): void {
+  #rejectInTransaction(method: string): void {
     if (!this.#context.transaction) return
-    throw new StorageError('TRANSACTION_MISUSE', `blobs.${what} makes its own transactions: call it outside of one`)
+    throw new StorageError('TRANSACTION_MISUSE', `blobs.${method} runs its own transactions: call it outside of one`)
   }
-}
-
-function inUse(id: string): StorageError {
-  const message = 'A message mentions the blob: remove the message, or delete the blob with { force: true }'
-  return new StorageError('BLOB_IN_USE', message, { details: { id } })
-}
-
-/** A read-only database is read all the same. */
-function ignoreReadOnly(error: unknown): void {
-  if (!(error instanceof StorageError && error.code === 'READ_ONLY')) throw error
 }

@@ -4,19 +4,21 @@ import type { Db } from '../database/db.ts'
 import { joinTransaction } from '../database/joined-transaction.ts'
 import { onOneInstance } from '../maintenance/lease.ts'
 import type { MaintenanceStep } from '../maintenance/scheduler.ts'
-import { type BlobContext, type BlobStats, Blobs } from './blobs.ts'
+import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
 import type { StepHook } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
+import type { BlobContext } from './context.ts'
 import { collectContent, collectExpired } from './protocol/collect.ts'
 import { openRecordsDatabase } from './protocol/records-database.ts'
-import type { BlobStore } from './protocol/store.ts'
+import type { BlobStore, TransactionContents } from './protocol/store.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
+import type { BlobStats } from './types.ts'
 
 /** The blobs of a transaction. */
 export interface TransactionBlobs {
   readonly blobs: Blobs
-  /** Gives `body` the blobs of a savepoint in the transaction. */
+  /** Runs `body` with the blobs of `tx`, which is the transaction or a savepoint in it. */
   savepoint<T>(tx: Db, body: (inside: TransactionBlobs) => Promise<T>): Promise<T>
 }
 
@@ -25,57 +27,60 @@ export interface BlobLayer {
   readonly blobs: Blobs
   readonly bytes: BytesBackend
   readonly steps: readonly MaintenanceStep[]
-  /** Blob statistics, without opening the lazy records database. */
+  /** Returns the blob statistics. Does not open the records database, which is opened on first use. */
   stats(): Promise<BlobStats>
   /**
-   * Runs a transaction of the main database. `enter` yields the transaction's blobs; unreferenced contents are collected
-   * after the transaction has ended.
+   * Runs a transaction of the main database. `enter` yields the transaction's blobs. Contents that nothing references
+   * any more are collected after the transaction has ended.
    */
   transaction<T>(run: (enter: TransactionBlobs['savepoint']) => Promise<T>): Promise<T>
-  /** Closes what belongs to the blob layer. The main database has been closed before, so nothing is in flight. */
+  /** Closes the database of the records, if the blob layer opened one. Must run after the main database was closed. */
   close(): Promise<void>
 }
 
 interface Options {
-  /** The main database, and its configuration. */
+  /** The main database. */
   database: Database
   config: { database: ResolvedDatabase; blobStore: ResolvedBlobStore }
   now: () => Date
-  /** Called before each step of the protocol, for tests. */
+  /** Runs before each step of the protocol, for tests. */
   onStep?: BlobStore['onStep']
-  /** Called before each step on a file, for tests. */
+  /** Runs before each step on a file, for tests. */
   onFileStep?: StepHook
 }
 
-const NOTHING = { count: 0, contents: 0, bytes: 0 }
+const EMPTY = { count: 0, contents: 0, bytes: 0 }
 
 /**
  * Opens the blob store and the database for its records.
  *
- * @throws {CONNECTION_FAILED} when the directory cannot be used
- * @throws {DISK_FULL} when the disk is full
- * @throws {READ_ONLY} when the file system is read-only
+ * @throws {CONNECTION_FAILED} when the directory cannot be used.
+ * @throws {DISK_FULL} when the disk is full.
+ * @throws {READ_ONLY} when the file system is read-only.
  */
 export async function openBlobs({ database: main, config, now, onStep, onFileStep }: Options): Promise<BlobLayer> {
   const { maxBlobSize, maxTotalSize } = config.blobStore
   const cleanupAfterDays = config.blobStore.type === 'local' ? config.blobStore.cleanupAfterDays : undefined
   const bytes = await openBytes(config.blobStore, onFileStep)
   const store: BlobStore = { bytes, maxBlobSize, maxTotalSize, cleanupAfterDays, now, onStep }
-  const own = await openRecordsDatabase(config.database, config.blobStore)
+  const recordsDatabase = await openRecordsDatabase(config.database, config.blobStore)
   // Ungated: a call that was admitted before the storage is closed may still finish its work.
-  const db = own?.db ?? main.ungated()
+  const db = recordsDatabase?.db ?? main.ungated()
   const root: BlobContext = { db, store, during: (work) => main.during(work) }
   const blobs = new Blobs(root)
-  const unused = () => own?.unused ?? false
+  const unused = () => recordsDatabase?.unused ?? false
   return {
     blobs,
     bytes,
-    steps: stepsOf(root, unused),
-    stats: () => (unused() ? root.during(async () => ({ ...NOTHING, maxTotalSize })) : blobs.stats()),
+    steps: maintenanceSteps(root, unused),
+    stats: () => (unused() ? root.during(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
-      const transaction = { contentsWritten: new Set<string>(), contentsToCollect: new Set<string>() }
+      const transaction: TransactionContents = { contentsWritten: new Set(), contentsToCollect: new Set() }
       const enter: TransactionBlobs['savepoint'] = (tx, body) =>
-        transactionBlobs({ ...root, transaction }, { hasOwnDatabase: own !== undefined }).savepoint(tx, body)
+        transactionBlobs({ ...root, transaction }, { hasOwnDatabase: recordsDatabase !== undefined }).savepoint(
+          tx,
+          body,
+        )
       try {
         return await run(enter)
       } catch (error) {
@@ -86,7 +91,7 @@ export async function openBlobs({ database: main, config, now, onStep, onFileSte
         for (const hash of transaction.contentsToCollect) await collectContent(db, store, hash).catch(() => {})
       }
     },
-    close: async () => own?.close(),
+    close: async () => recordsDatabase?.close(),
   }
 }
 
@@ -95,15 +100,15 @@ async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<
   return (await import('./bytes/local.ts')).LocalBytes.open({ storePath: config.storePath, onStep })
 }
 
-/** `hasOwnDatabase` says that the records are in a database of their own, which joins the transaction on first use. */
+/** Returns the blobs of a transaction. With `hasOwnDatabase`, the database of the records joins it on first use. */
 function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnDatabase: boolean }): TransactionBlobs {
   const { transaction: outer } = context
   return {
     blobs: new Blobs(context),
     async savepoint(tx, body) {
-      const transaction = {
-        contentsWritten: new Set<string>(),
-        contentsToCollect: outer?.contentsToCollect ?? new Set<string>(),
+      const transaction: TransactionContents = {
+        contentsWritten: new Set(),
+        contentsToCollect: outer?.contentsToCollect ?? new Set(),
       }
       const inside = (db: Db) =>
         body(transactionBlobs({ ...context, db, transaction, during: (work) => work() }, { hasOwnDatabase }))
@@ -119,7 +124,7 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   }
 }
 
-function stepsOf({ db, store, during }: BlobContext, unused: () => boolean): MaintenanceStep[] {
+function maintenanceSteps({ db, store, during }: BlobContext, unused: () => boolean): MaintenanceStep[] {
   const step = (name: string, work: () => Promise<number>): MaintenanceStep => ({
     name,
     run: () => during(async () => (unused() ? 0 : ((await onOneInstance(db, name, store.now(), work)) ?? 0))),

@@ -1,20 +1,14 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { StorageError } from '../errors.ts'
-import { invalidInput } from '../validation/input.ts'
 import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes/backend.ts'
-
-/** Bytes from `start` to `end`, both included and counted from 0, as in `fs.createReadStream` and HTTP ranges. */
-export interface ByteRange {
-  /** Default 0. From the end of the blob on, there is nothing to read. */
-  start?: number | undefined
-  /** Default, and at most, the last byte. */
-  end?: number | undefined
-}
+import type { ByteRange } from './types.ts'
 
 /**
- * All the bytes, and never wrong ones. BLOB_NOT_FOUND when they are not there; BLOB_CORRUPTED when they are damaged,
- * and then the object is put into quarantine.
+ * Returns all bytes of a content, after checking their hash. Moves damaged bytes to quarantine.
+ *
+ * @throws {BLOB_NOT_FOUND} when the bytes do not exist.
+ * @throws {BLOB_CORRUPTED} when the bytes are damaged.
  */
 export async function readBytes(bytes: BytesBackend, content: Content): Promise<Buffer> {
   const whole = Buffer.allocUnsafeSlow(content.size)
@@ -24,9 +18,23 @@ export async function readBytes(bytes: BytesBackend, content: Content): Promise<
 }
 
 /**
- * The bytes as a stream that holds a few chunks at a time, however large the blob is. When all of them are read, their
- * hash is checked on the way and the last chunk comes only if it is right, else the stream fails with BLOB_CORRUPTED;
- * of a range, only the length of the whole is checked. INVALID_INPUT, BLOB_NOT_FOUND before there is a stream.
+ * Checks that the bytes of a content exist and have its length.
+ *
+ * @throws {BLOB_NOT_FOUND} when the bytes do not exist.
+ * @throws {BLOB_CORRUPTED} when the bytes have another length.
+ */
+export async function checkSize(bytes: BytesBackend, { hash, size }: Content): Promise<void> {
+  const found = await bytes.size(hash)
+  if (found === undefined) throw blobNotFound(hash)
+  if (found !== size) throw blobCorrupted(hash, `${found} bytes instead of ${size}`)
+}
+
+/**
+ * Returns the bytes of a content, or a range of them, as a stream that holds a few chunks at a time. If all bytes are
+ * read, the stream holds the last chunk back until their hash is checked, and fails with BLOB_CORRUPTED if it differs.
+ * For a range, only the length of the content is checked.
+ *
+ * @throws {BLOB_NOT_FOUND} when the bytes do not exist.
  */
 export async function readStream(bytes: BytesBackend, content: Content, range: ByteRange = {}): Promise<Readable> {
   const { start, end } = sliceOf(range, content.size)
@@ -42,21 +50,17 @@ async function* checkedChunks(bytes: BytesBackend, content: Content, start: numb
     for await (const chunk of bytes.open(content, start, end, into)) {
       at += chunk.length
       running?.update(chunk)
-      if (at === size && running && running.digest('hex') !== hash) throw blobCorrupted(hash, 'they have another hash')
+      if (at === size && running && running.digest('hex') !== hash) throw blobCorrupted(hash, 'their hash differs')
       yield chunk
     }
   } catch (error) {
     const damaged = error instanceof StorageError && error.code === 'BLOB_CORRUPTED'
-    if (damaged) await bytes.quarantine(hash).catch(() => {}) // what matters is that they are damaged
+    if (damaged) await bytes.quarantine(hash).catch(() => {}) // the damage is reported below, even if this fails
     throw error
   }
 }
 
+/** Returns the range as the arguments of `slice`: `end` is not included. */
 function sliceOf({ start = 0, end = Number.MAX_SAFE_INTEGER }: ByteRange, size: number) {
-  if (!isOffset(start) || !isOffset(end) || start > end) {
-    throw invalidInput([{ path: 'range', message: 'must be two whole numbers, 0 or more, start not after end' }])
-  }
   return { start: Math.min(start, size), end: Math.min(end, size - 1) + 1 }
 }
-
-const isOffset = (value: number) => Number.isSafeInteger(value) && value >= 0

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
-import type { PutBlobOptions } from '../blobs/blobs.ts'
 import type { BlobInput } from '../blobs/input/source.ts'
+import type { PutBlobOptions } from '../blobs/types.ts'
 import { blobTransactionCases } from './blob-transactions-contract.ts'
 import {
   allPages,

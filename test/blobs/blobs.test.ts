@@ -1,7 +1,7 @@
 import { blobsContract } from 'holdfast/testing'
 import { it } from 'vitest'
-import { APART, eachStore, TOGETHER } from './stores.ts'
+import { eachStore, MAIN_RECORDS, SEPARATE_RECORDS } from './stores.ts'
 
-eachStore({ ...TOGETHER, ...APART }, (open) => {
+eachStore({ ...MAIN_RECORDS, ...SEPARATE_RECORDS }, (open) => {
   for (const { name, run } of blobsContract(open)) it(name, run)
 })

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { LocalBytes } from '../../src/blobs/bytes/local.ts'
 import { MemoryBytes } from '../../src/blobs/bytes/memory.ts'
 import { bytesContract } from '../../src/testing/bytes-contract.ts'
@@ -10,10 +10,10 @@ const backends = {
 }
 
 for (const [type, open] of Object.entries(backends)) {
-  describe(`bytes: ${type}`, () => {
-    for (const { name, run } of bytesContract(open)) test(name, run)
+  describe(`${type} bytes`, () => {
+    for (const { name, run } of bytesContract(open)) it(name, run)
 
-    test('says which it is', async () => {
+    it('has its type', async () => {
       expect((await open()).type).toBe(type)
     })
   })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BlobRecord } from 'holdfast'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { runScript } from '../setup/processes.ts'
 import { rounds, soak } from '../setup/rounds.ts'
 import { sha256 } from './fixture.ts'
@@ -11,22 +11,22 @@ import { eachStore, type Open, SHARED } from './stores.ts'
 const DAY = 86_400_000
 const later = () => new Date(Date.now() + 2 * DAY)
 
-type Said = { acknowledged?: BlobRecord; deleting?: string }
+type Message = { acknowledged?: BlobRecord; deleting?: string }
 
-/** The steps of each operation; in `npm test`, on PostgreSQL, only those between which it differs. */
+/** The steps of each operation. `npm test` leaves out steps on PostgreSQL whose code does not depend on the database. */
 const STEPS: Record<string, string[]> = {
   put: [
     ...['stage.create', 'stage.write', 'stage.sync', 'put.reserve', 'put.commit', 'commit.open', 'commit.rename'],
     ...['commit.sync', 'put.insert', 'put.acknowledge'],
   ],
-  delete: ['delete.remove', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
-  cleanup: ['cleanup.select', 'cleanup.remove', 'collect.hold', 'collect.unlink', 'remove.unlink', 'collect.settle'],
+  delete: ['delete.remove', 'collect.lock', 'collect.unlink', 'remove.unlink', 'collect.commit'],
+  cleanup: ['cleanup.select', 'cleanup.remove', 'collect.lock', 'collect.unlink', 'remove.unlink', 'collect.commit'],
   verify: [
     ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.rename', 'verify.missing'],
-    ...['verify.unreferenced', 'verify.strays', 'collect.unlink', 'remove.unlink', 'collect.settle', 'verify.usage'],
+    ...['verify.unreferenced', 'verify.strays', 'collect.unlink', 'remove.unlink', 'collect.commit', 'verify.usage'],
   ],
 }
-const TRANSACTIONAL = ['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.settle']
+const TRANSACTIONAL = ['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.commit']
 
 function stepsOf(store: string, operation: string): string[] {
   const steps = STEPS[operation] ?? []
@@ -35,9 +35,9 @@ function stepsOf(store: string, operation: string): string[] {
     return operation in REPEATED ? [] : steps.filter((step) => TRANSACTIONAL.includes(step))
   return steps.filter((step) => !REPEATED[operation]?.includes(step))
 }
-/** What is the same code as in a delete. */
+/** Steps whose code a delete runs as well. */
 const REPEATED: Record<string, string[]> = {
-  cleanup: ['collect.hold', 'collect.unlink', 'remove.unlink'],
+  cleanup: ['collect.lock', 'collect.unlink', 'remove.unlink'],
   verify: ['collect.unlink', 'remove.unlink', 'verify.missing', 'verify.unreferenced', 'verify.strays'],
 }
 
@@ -46,11 +46,11 @@ eachStore(SHARED, (open, configure, name) => {
   let keep: BlobRecord | undefined
 
   afterEach(async () => {
-    if (keep) await soundAfterwards(open, [{ ...keep, data: kept }])
+    if (keep) await expectIntact(open, [{ ...keep, data: kept }])
   })
 
   for (const operation of Object.keys(STEPS)) {
-    test.each(stepsOf(name, operation))(`killed at %s of ${operation}`, async (step) => {
+    it.each(stepsOf(name, operation))(`${operation}() killed at %s loses no acknowledged blob`, async (step) => {
       let argument = randomBytes(8).toString('hex')
       {
         await using storage = await open()
@@ -60,24 +60,24 @@ eachStore(SHARED, (open, configure, name) => {
         if (operation === 'verify') damage(String(await storage.blobs.path(argument)))
       }
       const config = JSON.stringify(await configure())
-      const script = runScript<Said>('test/blobs/programs/operate.ts', [config, operation, step, argument])
+      const script = runScript<Message>('test/blobs/programs/operate.ts', [config, operation, step, argument])
       expect(await script.exit, script.output).toMatchObject({ signal: 'SIGKILL' })
       expect(script.messages).toEqual([])
     })
   }
 
-  test(
-    'killed at any moment: what was acknowledged is there, what is left is removed',
+  it(
+    'a process killed at any moment loses no acknowledged blob, and verify() removes its leftovers',
     async () => {
       const config = JSON.stringify(await configure())
       for (let round = 0; round < rounds(4, 200); round++) {
         const moment = String(20 + Math.floor(Math.random() * 300))
-        const script = runScript<Said>('test/blobs/programs/operate.ts', [config, 'everything', moment])
+        const script = runScript<Message>('test/blobs/programs/operate.ts', [config, 'everything', moment])
         await script.exit
         const deleting = new Set(script.messages.map((message) => message.deleting))
         const acknowledged = script.messages.flatMap(({ acknowledged: record }) => (record ? [record] : []))
         const expected = acknowledged.filter(({ id }) => !deleting.has(id))
-        await soundAfterwards(
+        await expectIntact(
           open,
           expected.map((record) => ({ ...record, data: undefined })),
         )
@@ -87,8 +87,8 @@ eachStore(SHARED, (open, configure, name) => {
   )
 })
 
-/** Every blob reads back; what verify finds it removes, and then it finds nothing, nor does the directory hold more. */
-async function soundAfterwards(open: Open, blobs: { id: string; hash: string; data: Buffer | undefined }[]) {
+/** Expects that every blob can be read, and that after a repair neither `verify` nor the directory shows a leftover. */
+async function expectIntact(open: Open, blobs: { id: string; hash: string; data: Buffer | undefined }[]) {
   await using storage = await open({ now: later })
   for (const { id, hash, data } of blobs) {
     const bytes = await storage.blobs.bytes(id)
@@ -96,8 +96,8 @@ async function soundAfterwards(open: Open, blobs: { id: string; hash: string; da
     if (data) expect(bytes.equals(data)).toBe(true)
   }
   const first = await storage.blobs.verify({ repair: true })
-  const mayBe = first.steps.filter(({ found }) => found > 0).map(({ step }) => step)
-  expect(mayBe).not.toContain('usage')
+  const steps = first.steps.filter(({ found }) => found > 0).map(({ step }) => step)
+  expect(steps).not.toContain('usage')
   expect(await storage.blobs.verify()).toMatchObject({ ok: true })
   const { contents, bytes } = await storage.blobs.stats()
   const { blobStore } = storage.config
@@ -109,9 +109,9 @@ async function soundAfterwards(open: Open, blobs: { id: string; hash: string; da
   for (const { id } of blobs) expect(await storage.blobs.exists(id)).toBe(true)
 }
 
-/** Gives each check of verify something to find: altered bytes, a stray, and bytes that were staged long ago. */
+/** Creates damaged bytes, a stray file and an old staged file for `verify` to find. */
 function damage(path: string): void {
-  writeFileSync(path, 'altered')
+  writeFileSync(path, 'changed')
   const store = join(path, '..', '..', '..')
   const hash = sha256(randomBytes(8))
   writeFileSync(join(store, 'objects', hash.slice(0, 2), hash), 'stray')

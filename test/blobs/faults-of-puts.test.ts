@@ -1,50 +1,63 @@
 import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { StorageError } from 'holdfast'
-import { expect, test } from 'vitest'
+import { type BlobRecord, StorageError } from 'holdfast'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { LOCAL_STEPS } from '../../src/blobs/bytes/local.ts'
 import { BLOB_STEPS } from '../../src/blobs/protocol/store.ts'
 import { openLayer } from './layer.ts'
 import { eachStore, SHARED } from './stores.ts'
 
 const DAY = 86_400_000
+const PUT_STEPS = [...LOCAL_STEPS, ...BLOB_STEPS].filter((step) => /^(stage|commit|put)\./.test(step))
 
 eachStore(SHARED, (_, configure) => {
-  test.each(['ENOSPC', 'EIO'])('%s at each step of a put: an error, nothing counted, nothing left', async (errno) => {
+  describe.each(['ENOSPC', 'EIO'])('put() when a step fails with %s', (errno) => {
     let failing: string | undefined
-    const fail = (step: string) => {
-      if (step === failing) throw Object.assign(new Error(errno), { code: errno })
-    }
-    const failStep = (step: string) => {
-      if (step === failing) throw new StorageError('DISK_FULL', 'The disk of the database is full')
-    }
-    const { blobs, bytes, close } = await openLayer(await configure(), { onFileStep: fail, onStep: failStep })
-    const kept = await blobs.put(randomBytes(300_000))
-    const content = await blobs.bytes(kept.id)
-    const before = await blobs.stats()
-    const steps = [...LOCAL_STEPS, ...BLOB_STEPS].filter((step) => /^(stage|commit|put)\./.test(step))
-    expect(steps.length).toBeGreaterThan(8)
-    for (const step of steps) {
-      // New bytes, and bytes that another record needs.
-      for (const data of [randomBytes(300_000), content]) {
-        failing = step
-        const error = await blobs.put(data).catch((thrown) => thrown)
-        failing = undefined
-        const code = step.startsWith('put.') || errno === 'ENOSPC' ? 'DISK_FULL' : 'DATABASE_FAILED'
-        expect(error, step).toMatchObject({ name: 'StorageError', code })
-        if (step === 'put.acknowledge') continue // it was stored, and only its caller does not know
-        expect(await blobs.stats(), step).toEqual(before)
-        expect((await blobs.bytes(kept.id)).equals(content)).toBe(true)
+    let layer: Awaited<ReturnType<typeof openLayer>>
+    let kept: BlobRecord
+    let content: Buffer
+
+    beforeAll(async () => {
+      expect(PUT_STEPS.length).toBeGreaterThan(8)
+      const onFileStep = (step: string) => {
+        if (step === failing) throw Object.assign(new Error(errno), { code: errno })
       }
-    }
-    const report = await blobs.verify()
-    expect(report).toMatchObject({ ok: true })
-    expect(readdirSync(join(String(bytes.path('0'.repeat(64))), '../../../tmp'))).toEqual([])
-    await close()
+      const onStep = (step: string) => {
+        if (step === failing) throw new StorageError('DISK_FULL', 'The disk of the database is full')
+      }
+      layer = await openLayer(await configure(), { onFileStep, onStep })
+      kept = await layer.blobs.put(randomBytes(300_000))
+      content = await layer.blobs.bytes(kept.id)
+    })
+
+    afterAll(() => layer.close())
+
+    it.each(
+      PUT_STEPS.flatMap((step) => [
+        [step, 'new'],
+        [step, 'shared'],
+      ]),
+    )('reports the error at %s, and neither counts nor leaves anything, with %s content', async (step, kind) => {
+      const { blobs } = layer
+      const before = await blobs.stats()
+      failing = step
+      const error = await blobs.put(kind === 'new' ? randomBytes(300_000) : content).catch((thrown) => thrown)
+      failing = undefined
+      const code = step.startsWith('put.') || errno === 'ENOSPC' ? 'DISK_FULL' : 'DATABASE_FAILED'
+      expect(error).toMatchObject({ name: 'StorageError', code })
+      // At put.acknowledge the blob is stored; only the caller does not learn of it.
+      if (step !== 'put.acknowledge') expect(await blobs.stats()).toEqual(before)
+      expect((await blobs.bytes(kept.id)).equals(content)).toBe(true)
+    })
+
+    it('leaves nothing for verify() to find, and no staged file', async () => {
+      expect(await layer.blobs.verify()).toMatchObject({ ok: true })
+      expect(readdirSync(join(String(layer.bytes.path('0'.repeat(64))), '../../../tmp'))).toEqual([])
+    })
   })
 
-  test('what cannot be removed now is removed by maintenance', async () => {
+  it('maintenance removes the bytes that delete() could not remove', async () => {
     let failing = true
     const onFileStep = (step: string) => {
       if (failing && step === 'remove.unlink') throw Object.assign(new Error('EIO'), { code: 'EIO' })
@@ -60,7 +73,7 @@ eachStore(SHARED, (_, configure) => {
     await close()
   })
 
-  test('a put that is held up past its lease fails, and leaves nothing', async () => {
+  it('put() fails with TIMEOUT and leaves nothing when its reservation has expired', async () => {
     let now = Date.now()
     const config = await configure()
     const other = await openLayer(config, { now: () => new Date(now) })

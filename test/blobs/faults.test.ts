@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readdirSync, statfsSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { LOCAL_STEPS, LocalBytes, type LocalStep, type StepHook } from '../../src/blobs/bytes/local.ts'
 import { readBytes } from '../../src/blobs/read.ts'
 import type { StorageErrorCode } from '../../src/errors.ts'
@@ -20,8 +20,8 @@ const meanings: [errno: string, code: StorageErrorCode][] = [
 
 const stagedFiles = (storePath: string) => readdirSync(join(storePath, 'tmp'))
 
-describe('an error of the system at any step', () => {
-  /** Fails each step once as the system would, while `step` is set. */
+describe('a system error', () => {
+  /** Returns a hook that fails the step `fault.step` once, as the system would. */
   const faulty = () => {
     const fault: { step?: LocalStep; errno: string } = { errno: 'EIO' }
     const hook: StepHook = (step) => {
@@ -34,8 +34,8 @@ describe('an error of the system at any step', () => {
 
   const data = randomBytes(600_000)
 
-  /** What meets each step. */
-  const through: Record<LocalStep, (bytes: LocalBytes) => Promise<unknown>> = {
+  /** A call that runs each step. */
+  const callWith: Record<LocalStep, (bytes: LocalBytes) => Promise<unknown>> = {
     'stage.create': (bytes) => put(bytes, data),
     'stage.write': (bytes) => put(bytes, data),
     'stage.sync': (bytes) => put(bytes, data),
@@ -58,30 +58,34 @@ describe('an error of the system at any step', () => {
     'sweep.unlink': (bytes) => bytes.sweepStaged(new Date()),
   }
 
-  for (const step of LOCAL_STEPS) {
-    test(`${step} fails with its meaning, leaves nothing, and works the next time`, async () => {
-      const { fault, hook } = faulty()
-      const { bytes, storePath } = await openStore(hook)
+  describe.each(LOCAL_STEPS)('at %s', (step) => {
+    const { fault, hook } = faulty()
+    let store: Awaited<ReturnType<typeof openStore>>
+
+    beforeAll(async () => {
+      store = await openStore(hook)
+    })
+
+    it.each(meanings)('%s is thrown as %s, leaves nothing, and the next call works', async (errno, code) => {
+      const { bytes, storePath } = store
       const descriptors = openDescriptors()
-      for (const [errno, code] of meanings) {
-        Object.assign(fault, { step, errno })
-        await expect(through[step](bytes)).rejects.toMatchObject({
-          name: 'StorageError',
-          code,
-          details: { errno, step },
-          cause: { code: errno },
-        })
-        expect(stagedFiles(storePath)).toEqual([])
-        for (const content of await list(bytes)) await readBytes(bytes, content)
-      }
-      await through[step](bytes)
+      Object.assign(fault, { step, errno })
+      await expect(callWith[step](bytes)).rejects.toMatchObject({
+        name: 'StorageError',
+        code,
+        details: { errno, step },
+        cause: { code: errno },
+      })
+      expect(stagedFiles(storePath)).toEqual([])
+      for (const content of await list(bytes)) await readBytes(bytes, content)
+      await callWith[step](bytes)
       expect(stagedFiles(storePath)).toEqual([])
       expect(openDescriptors()).toBe(descriptors)
     })
-  }
+  })
 
-  test.each(['commit.open', 'commit.rename', 'commit.sync'] as const)(
-    'a commit that failed at %s may be repeated',
+  it.each(['commit.open', 'commit.rename', 'commit.sync'] as const)(
+    'commit() works when it is repeated after a failure at %s',
     async (step) => {
       const { fault, hook } = faulty()
       const { bytes, storePath } = await openStore(hook)
@@ -94,7 +98,7 @@ describe('an error of the system at any step', () => {
     },
   )
 
-  test('a write that fails while the source is still busy is not lost', async () => {
+  it('stage() rejects and stops the source when a write fails meanwhile', async () => {
     const { fault, hook } = faulty()
     const { bytes } = await openStore(hook)
     let stopped = false
@@ -112,7 +116,7 @@ describe('an error of the system at any step', () => {
 })
 
 describe('a full disk', () => {
-  test('is DISK_FULL; what was written of it is given back, and smaller blobs still fit', async () => {
+  it('is DISK_FULL, the written bytes are freed, and smaller blobs still fit', async () => {
     const small = smallDisk()
     try {
       const storePath = join(small.path, 'store')
@@ -131,7 +135,7 @@ describe('a full disk', () => {
     }
   })
 
-  /** A disk of 4 MiB; where nothing may be mounted, a hook that refuses what would not fit on it. */
+  /** Mounts a disk of 4 MiB. Without the permission to mount, returns a hook that fails as a full disk would. */
   function smallDisk() {
     const path = temporaryDirectory('disk')
     const size = 4 * 1024 * 1024
@@ -149,7 +153,7 @@ describe('a full disk', () => {
   }
 })
 
-describe('kill -9', () => {
+describe('a put killed by SIGKILL', () => {
   const program = 'test/blobs/programs/put.ts'
   const steps: LocalStep[] = [
     'stage.create',
@@ -161,7 +165,7 @@ describe('kill -9', () => {
   ]
   const ending: LocalStep[] = ['discard.unlink', 'remove.unlink']
 
-  test.each([...steps, ...ending])('at %s leaves whole objects, and at most a staged file to sweep', async (step) => {
+  it.each([...steps, ...ending])('at %s leaves whole objects, and at most one staged file to sweep', async (step) => {
     const { bytes, storePath } = await openStore()
     const acknowledged = await put(bytes, Buffer.from('first'))
     const { signal } = await runScript(program, [storePath, 'second', step]).exit
@@ -176,7 +180,7 @@ describe('kill -9', () => {
     expect(stagedFiles(storePath)).toEqual([])
   })
 
-  test('written straight to its place, a killed put leaves half an object', async () => {
+  it('leaves half an object if it writes straight to its final path', async () => {
     const { bytes, storePath } = await openStore()
     await runScript(program, [storePath, 'half', 'none', 'naive']).exit
     const [content] = await list(bytes)

@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../setup/temporary.ts'
 
 export const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
 
-/** A store, in a directory of its own if not said otherwise. */
+/** Opens a local store, by default in a new directory. */
 export async function openStore(onStep?: StepHook, storePath = temporaryDirectory('blobs')) {
   return { storePath, bytes: await LocalBytes.open({ storePath, onStep }) }
 }
@@ -35,5 +35,5 @@ export async function list(bytes: BytesBackend): Promise<Content[]> {
 
 export const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
 
-/** How many files, sockets and pipes this process has open. */
+/** Returns the number of files, sockets and pipes that this process has open. */
 export const openDescriptors = () => readdirSync('/dev/fd').length

@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/database/open.ts'
 
 type Hooks = Pick<Parameters<typeof openBlobs>[0], 'onStep' | 'onFileStep'> & { now?: () => Date }
 
-/** The blobs alone, with a hook before each step. */
+/** Opens the blob layer without a storage, with hooks before each step. */
 export async function openLayer(config: StorageConfig, { now = () => new Date(), ...hooks }: Hooks = {}) {
   const resolved = resolveConfig(config)
   const database = await openDatabase(resolved.database, { migrate: true })

@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { StorageError } from 'holdfast'
-import { expect, test } from 'vitest'
-import { APART, eachStore, SHARED, TOGETHER } from './stores.ts'
+import { expect, it } from 'vitest'
+import { eachStore, MAIN_RECORDS, SEPARATE_RECORDS, SHARED } from './stores.ts'
 
-const only = (stores: typeof APART, pattern: RegExp) =>
+const only = (stores: typeof SEPARATE_RECORDS, pattern: RegExp) =>
   Object.fromEntries(Object.entries(stores).filter(([name]) => pattern.test(name)))
 
-eachStore(only(APART, /^in-memory/), (open) => {
-  test('bytes in memory end with the process, and their records with them, whatever the database keeps', async () => {
+eachStore(only(SEPARATE_RECORDS, /^in-memory/), (open) => {
+  it('a new storage finds no blob in memory of an earlier one, whatever its database keeps', async () => {
     const first = await open()
     const { id } = await first.blobs.put(randomBytes(100))
     await first.messages.append('kept', { id: 'm', role: 'user', content: 'kept' })
@@ -22,7 +22,7 @@ eachStore(only(APART, /^in-memory/), (open) => {
     await first.close()
   })
 
-  test('a transaction takes them along: both, or neither', async () => {
+  it('transaction() commits blobs and rows together, or neither', async () => {
     await using storage = await open()
     const body = async (tx: Parameters<Parameters<typeof storage.transaction>[0]>[0]) => {
       const { id } = await tx.blobs.put(randomBytes(100))
@@ -39,7 +39,7 @@ eachStore(only(APART, /^in-memory/), (open) => {
     await storage.kv.delete('blob')
   })
 
-  test('a transaction that uses no blobs does not wait for one that does', async () => {
+  it('a transaction without blobs does not wait for a transaction with blobs', async () => {
     await using storage = await open()
     if (storage.config.database.type !== 'postgres') return // SQLite has one writer
     await storage.transaction(async (tx) => {
@@ -51,8 +51,8 @@ eachStore(only(APART, /^in-memory/), (open) => {
   })
 })
 
-eachStore(only(APART, /^local/), (open) => {
-  test('files outlive a database in memory, and so do their records', async () => {
+eachStore(only(SEPARATE_RECORDS, /^local/), (open) => {
+  it('a new storage with an in-memory database finds the records of the files', async () => {
     const data = randomBytes(100)
     const first = await open()
     const { id } = await first.blobs.put(data, { name: 'kept' })
@@ -67,7 +67,7 @@ eachStore(only(APART, /^local/), (open) => {
 })
 
 eachStore(SHARED, (open) => {
-  test('another storage finds what one has stored', async () => {
+  it('put() is visible to another storage on the same store', async () => {
     const data = randomBytes(100)
     await using first = await open()
     await using second = await open()
@@ -76,8 +76,8 @@ eachStore(SHARED, (open) => {
   })
 })
 
-eachStore({ ...TOGETHER, ...APART }, (open) => {
-  test('a blob may be as large as maxBlobSize, and no larger; all together as maxTotalSize', async () => {
+eachStore({ ...MAIN_RECORDS, ...SEPARATE_RECORDS }, (open) => {
+  it('put() accepts blobs up to maxBlobSize, and up to maxTotalSize together', async () => {
     await using storage = await open({ blobStore: { maxBlobSize: 1000, maxTotalSize: 2500 } })
     const { blobs } = storage
     const { bytes: others } = await blobs.stats()
@@ -94,7 +94,7 @@ eachStore({ ...TOGETHER, ...APART }, (open) => {
     expect(full).toMatchObject({ code: 'BLOB_QUOTA_EXCEEDED', details: { size: 501, maxTotalSize: 2500 } })
     const inside = storage.transaction((tx) => tx.blobs.put(Buffer.alloc(501, 'c')))
     await expect(inside).rejects.toMatchObject({ code: 'BLOB_QUOTA_EXCEEDED' })
-    const shared = await blobs.put(Buffer.alloc(1000, 'a')) // takes no room
+    const shared = await blobs.put(Buffer.alloc(1000, 'a')) // takes no space: the content exists
     const three = await blobs.put(Buffer.alloc(500, 'c'))
     await expect(blobs.put(Buffer.from('x'))).rejects.toMatchObject({ code: 'BLOB_QUOTA_EXCEEDED' })
     expect(await blobs.stats()).toMatchObject({ count: 4, contents: 3, bytes: 2500 })
@@ -105,7 +105,7 @@ eachStore({ ...TOGETHER, ...APART }, (open) => {
     expect(await blobs.verify()).toMatchObject({ ok: true })
   })
 
-  test('a close waits for a put that has begun', async () => {
+  it('close() waits for a running put', async () => {
     const storage = await open()
     let go: () => void = () => {}
     const held = new Promise<void>((resolve) => {

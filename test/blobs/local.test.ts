@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'n
 import { rm, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { LocalBytes } from '../../src/blobs/bytes/local.ts'
 import { blobSource } from '../../src/blobs/input/source.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
@@ -11,7 +11,7 @@ import { collect, list, NO_LIMIT, openDescriptors, openStore, put, sha256, sourc
 const HOUR = 3_600_000
 
 describe('layout', () => {
-  test('objects lie under the first two digits of their hash; files are 0600 and directories 0700, whatever the umask', async () => {
+  it('an object is at objects/<2 hex>/<64 hex>, with files 0600 and directories 0700 whatever the umask', async () => {
     const storePath = join(temporaryDirectory('blobs'), 'not', 'there', 'yet')
     const umask = process.umask(0)
     try {
@@ -36,7 +36,7 @@ describe('layout', () => {
     }
   })
 
-  test('many may open it at once, and it is there when it is opened again', async () => {
+  it('open() works eight times at once, and finds the objects of an earlier open()', async () => {
     const storePath = join(temporaryDirectory('blobs'), 'store')
     const [first] = await Promise.all(Array.from({ length: 8 }, () => LocalBytes.open({ storePath })))
     const content = await put(first ?? (await LocalBytes.open({ storePath })), Buffer.from('kept'))
@@ -45,7 +45,7 @@ describe('layout', () => {
     expect((await collect(again.open(content))).toString()).toBe('kept')
   })
 
-  test('a shard that somebody removed is made again', async () => {
+  it('commit() creates a shard again when it was removed', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('again'))
     await rm(dirname(bytes.path(content.hash)), { recursive: true })
@@ -56,20 +56,14 @@ describe('layout', () => {
     expect((await collect(bytes.open(content))).toString()).toBe('again')
   })
 
-  test('a file in the place of the store, or of a directory in it, is refused by name', async () => {
-    const directory = temporaryDirectory('blobs')
-    const storePath = join(directory, 'file')
-    writeFileSync(storePath, '')
+  it.each(['.', 'objects', 'tmp', 'quarantine'])('open() rejects a file in place of the directory %s', async (name) => {
+    const storePath = join(temporaryDirectory('blobs'), 'store')
+    if (name !== '.') mkdirSync(storePath)
+    writeFileSync(join(storePath, name), '')
     await expect(LocalBytes.open({ storePath })).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
-    for (const name of ['objects', 'tmp', 'quarantine']) {
-      const inside = join(directory, name)
-      mkdirSync(inside)
-      writeFileSync(join(inside, name), '')
-      await expect(LocalBytes.open({ storePath: inside })).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
-    }
   })
 
-  test('what is no object is not listed', async () => {
+  it('list() yields only objects', async () => {
     const { bytes, storePath } = await openStore()
     const content = await put(bytes, Buffer.from('object'))
     const shard = dirname(bytes.path(content.hash))
@@ -83,7 +77,7 @@ describe('layout', () => {
     expect(await list(bytes)).toEqual([content])
   })
 
-  test('a ping fails when the store is gone', async () => {
+  it('ping() fails when the directory was removed', async () => {
     const { bytes, storePath } = await openStore()
     await bytes.ping()
     await rm(storePath, { recursive: true })
@@ -92,20 +86,20 @@ describe('layout', () => {
 })
 
 describe('symbolic links', () => {
-  test('the directories of the store may not be links; the store itself may be reached by one', async () => {
-    const outside = temporaryDirectory('outside')
-    for (const name of ['objects', 'tmp', 'quarantine']) {
-      const storePath = temporaryDirectory('blobs')
-      symlinkSync(outside, join(storePath, name))
-      await expect(LocalBytes.open({ storePath })).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
-    }
+  it.each(['objects', 'tmp', 'quarantine'])('open() rejects a link in place of the directory %s', async (name) => {
+    const storePath = temporaryDirectory('blobs')
+    symlinkSync(temporaryDirectory('outside'), join(storePath, name))
+    await expect(LocalBytes.open({ storePath })).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+  })
+
+  it('open() follows a link to the store', async () => {
     const { storePath } = await openStore()
     const link = join(temporaryDirectory('blobs'), 'link')
     symlinkSync(storePath, link)
     await put(await LocalBytes.open({ storePath: link }), Buffer.from('through a link'))
   })
 
-  test('a link in the place of an object is never followed, not even to the right bytes', async () => {
+  it('a link in place of an object is never followed, even to the right bytes', async () => {
     const { bytes } = await openStore()
     const data = Buffer.from('the right bytes')
     const content = await put(bytes, data)
@@ -125,7 +119,7 @@ describe('symbolic links', () => {
     expect(await collect(bytes.open(content))).toEqual(data)
   })
 
-  test('nothing is read, written, moved or removed through a linked shard', async () => {
+  it('a link in place of a shard is never followed to read, write, move or remove', async () => {
     const { bytes, storePath } = await openStore()
     const data = Buffer.from('sharded')
     const content = await put(bytes, data)
@@ -153,14 +147,15 @@ describe('symbolic links', () => {
 })
 
 describe('staging', () => {
-  test('an aborted stream leaves neither a file nor a descriptor', async () => {
-    const { bytes, storePath } = await openStore()
-    const before = openDescriptors()
-    for (const bytesBefore of [0, 1000, 3_000_000]) {
+  it.each([0, 1000, 3_000_000])(
+    'stage() leaves no file and no descriptor when its stream is aborted after %d bytes',
+    async (length) => {
+      const { bytes, storePath } = await openStore()
+      const before = openDescriptors()
       const controller = new AbortController()
       async function* endless() {
         for (let sent = 0; ; sent += 1000) {
-          if (sent >= bytesBefore) controller.abort()
+          if (sent >= length) controller.abort()
           yield Buffer.alloc(1000)
         }
       }
@@ -171,12 +166,12 @@ describe('staging', () => {
         cause: { name: 'AbortError' },
       })
       expect(input.destroyed).toBe(true)
-    }
-    expect(readdirSync(join(storePath, 'tmp'))).toEqual([])
-    expect(openDescriptors()).toBe(before)
-  })
+      expect(readdirSync(join(storePath, 'tmp'))).toEqual([])
+      expect(openDescriptors()).toBe(before)
+    },
+  )
 
-  test('a reader that stops early, or fails, leaves no descriptor', async () => {
+  it('open() leaves no descriptor when its reader stops early or fails', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.alloc(2_000_000))
     const before = openDescriptors()
@@ -186,7 +181,7 @@ describe('staging', () => {
     expect(openDescriptors()).toBe(before)
   })
 
-  test('sweeping takes what is old, by its last write, and can be tried dry', async () => {
+  it('sweepStaged() removes files by the time of their last write, and only counts them with dryRun', async () => {
     const { bytes, storePath } = await openStore()
     const tmp = join(storePath, 'tmp')
     const old = await bytes.stage(source(Buffer.from('old')), NO_LIMIT)

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { guessMimeType, isMimeType } from '../../src/blobs/input/mime.ts'
 import { rounds } from '../setup/rounds.ts'
 
@@ -12,30 +12,30 @@ const zip = Buffer.from('504b0304140000000800', 'hex')
 const ole = Buffer.concat([Buffer.from('d0cf11e0a1b11ae1', 'hex'), Buffer.alloc(600)])
 const xml = Buffer.from('<?xml version="1.0"?><x/>')
 
-test.each<[string, Buffer, string | undefined, string]>([
+it.each<[string, Buffer, string | undefined, string]>([
   ['the content', png, undefined, 'image/png'],
-  ['the content rather than the name', png, 'photo.html', 'image/png'],
-  ['a name, where the content says nothing', Buffer.from('plain words'), 'notes.txt', 'text/plain'],
-  ['a name in any case, with a path', Buffer.from('{}'), '/etc/../x/DATA.JSON', 'application/json'],
-  ['neither', Buffer.from('plain words'), undefined, 'application/octet-stream'],
-  ['an unknown extension', Buffer.from('x'), 'x.unheard-of', 'application/octet-stream'],
-  ['nothing at all', Buffer.alloc(0), '', 'application/octet-stream'],
-  ['a name for what XML holds', xml, 'drawing.svg', 'image/svg+xml'],
-  ['XML, when the name does not fit', xml, 'drawing.png', 'application/xml'],
-  ['XML without a name', xml, undefined, 'application/xml'],
+  ['the content before the name', png, 'photo.html', 'image/png'],
+  ['the name if the content shows no type', Buffer.from('plain words'), 'notes.txt', 'text/plain'],
+  ['a name in upper case with a path', Buffer.from('{}'), '/etc/../x/DATA.JSON', 'application/json'],
+  ['the default if neither shows a type', Buffer.from('plain words'), undefined, 'application/octet-stream'],
+  ['the default for an unknown extension', Buffer.from('x'), 'x.unheard-of', 'application/octet-stream'],
+  ['the default for an empty blob', Buffer.alloc(0), '', 'application/octet-stream'],
+  ['the name if XML may contain its type', xml, 'drawing.svg', 'image/svg+xml'],
+  ['the content if XML cannot contain the type of the name', xml, 'drawing.png', 'application/xml'],
+  ['the content of XML without a name', xml, undefined, 'application/xml'],
   [
-    'a name for what a zip holds',
+    'the name if a zip file may contain its type',
     zip,
     'a.docx',
     'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
   ],
-  ['a zip, when the name does not fit', zip, 'a.txt', 'application/zip'],
-  ['a name for what an OLE file holds', ole, 'a.doc', 'application/msword'],
-])('guesses by %s', async (_, head, name, expected) => {
+  ['the content if a zip file cannot contain the type of the name', zip, 'a.txt', 'application/zip'],
+  ['the name if an OLE file may contain its type', ole, 'a.doc', 'application/msword'],
+])('guessMimeType() uses %s', async (_, head, name, expected) => {
   expect(await guessMimeType(head, name)).toBe(expected)
 })
 
-test('any first bytes and any name are guessed quickly, as something', async () => {
+it('guessMimeType() returns a valid type for any bytes and name, within a second', async () => {
   const magic = fc.constantFrom(png, zip, ole, xml, ...signatures.map((hex) => Buffer.from(hex, 'hex')))
   const head = fc
     .tuple(magic, fc.uint8Array({ minLength: 1, maxLength: 200 }), fc.nat(4096))
@@ -53,7 +53,7 @@ test('any first bytes and any name are guessed quickly, as something', async () 
   expect(isMimeType(await guessMimeType(randomBytes(4096)))).toBe(true)
 })
 
-/** PDF, GIF, JPEG, MP4, Matroska, RIFF, Ogg, MP3, ASF, TIFF, gzip, tar's place, ftyp. */
+/** The first bytes of PDF, GIF, JPEG, MP4, Matroska, RIFF, Ogg, MP3, ASF, TIFF, gzip and tar files. */
 const signatures = [
   '255044462d312e37',
   '474946383961',
@@ -69,18 +69,18 @@ const signatures = [
   '7573746172',
 ]
 
-test.each([
+it.each([
   'a/b',
   'text/plain',
   'text/plain;charset=utf-8',
   'text/plain; charset="utf 8"',
   'image/svg+xml',
   `a/${'b'.repeat(253)}`,
-])('%o has the form of a MIME type', (text) => {
+])('isMimeType() returns true for %o', (text) => {
   expect(isMimeType(text)).toBe(true)
 })
 
-test.each([
+it.each([
   '',
   'a',
   '/',
@@ -96,6 +96,6 @@ test.each([
   'ä/b',
   'a/b\0',
   `a/${'b'.repeat(254)}`,
-])('%o has not', (text) => {
+])('isMimeType() returns false for %o', (text) => {
   expect(isMimeType(text)).toBe(false)
 })

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { eq } from 'drizzle-orm'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import type { BytesBackend } from '../../src/blobs/bytes/backend.ts'
 import type { BlobStep } from '../../src/blobs/protocol/store.ts'
 import { newBlobId } from '../../src/blobs/reference.ts'
@@ -12,7 +12,7 @@ import { openLayer } from './layer.ts'
 import { eachStore, SHARED } from './stores.ts'
 
 eachStore(SHARED, (open, configure) => {
-  test('several processes put, read, delete and collect the same contents', async () => {
+  it('three processes put, read, delete and collect the same contents without losing any', async () => {
     const config = await configure()
     const limited = JSON.stringify({ ...config, blobStore: { ...config.blobStore, maxTotalSize: 200_000 } })
     const scripts = [1, 2, 3].map((process) =>
@@ -30,7 +30,7 @@ eachStore(SHARED, (open, configure) => {
     expect(await storage.blobs.stats()).toMatchObject({ count: 0, contents: 0, bytes: 0 })
   })
 
-  test('of 40 puts at once, 100 KB each, four processes get no more than 1 MB in', async () => {
+  it('40 puts of 100 KB at once, from four processes, store exactly the 1 MB of maxTotalSize', async () => {
     const config = await configure()
     const limited = JSON.stringify({ ...config, blobStore: { ...config.blobStore, maxTotalSize: 1_000_000 } })
     const scripts = [1, 2, 3, 4].map((i) =>
@@ -49,33 +49,33 @@ eachStore(SHARED, (open, configure) => {
 
   const moments: BlobStep[] = ['put.reserve', 'put.commit', 'put.insert', 'put.acknowledge']
 
-  test('whatever happens to the content between two steps of a put, its record has its bytes', async () => {
+  it.each(
+    moments.flatMap((moment) =>
+      ['deleted', 'put and deleted', 'verified'].map((happens) => [moment, happens] as const),
+    ),
+  )('put() loses no bytes when, before %s, the content is %s by another caller', async (moment, happens) => {
     const config = await configure()
     const other = await openLayer(config)
-    for (const moment of moments) {
-      for (const happens of ['deleted', 'put and deleted', 'verified']) {
-        const data = randomBytes(1000)
-        const before = happens === 'deleted' ? await other.blobs.put(data) : undefined
-        const { blobs, close } = await openLayer(config, {
-          async onStep(step) {
-            if (step !== moment) return
-            if (happens === 'verified') await other.blobs.verify({ repair: true })
-            else await other.blobs.delete((before ?? (await other.blobs.put(data))).id)
-          },
-        })
-        const { id } = await blobs.put(data)
-        expect((await blobs.bytes(id)).equals(data), `${happens} before ${moment}`).toBe(true)
-        await close()
-      }
-    }
+    const data = randomBytes(1000)
+    const before = happens === 'deleted' ? await other.blobs.put(data) : undefined
+    const { blobs, close } = await openLayer(config, {
+      async onStep(step) {
+        if (step !== moment) return
+        if (happens === 'verified') await other.blobs.verify({ repair: true })
+        else await other.blobs.delete((before ?? (await other.blobs.put(data))).id)
+      },
+    })
+    const { id } = await blobs.put(data)
+    expect((await blobs.bytes(id)).equals(data)).toBe(true)
+    await close()
     expect(await other.blobs.verify()).toMatchObject({ ok: true })
     await other.close()
   })
 
-  test.each([
-    ['file first, then row', fileThenRow],
-    ['the row is live, skip the file', skipIfLive],
-  ])('the naive order loses bytes: %s', async (_, put) => {
+  it.each([
+    ['writes the file before the row', fileThenRow],
+    ['skips the file if the row is live', skipIfLive],
+  ])('a naive put that %s loses bytes', async (_, put) => {
     const other = await openLayer(await configure())
     const data = randomBytes(1000)
     const first = await other.blobs.put(data)

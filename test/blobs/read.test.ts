@@ -4,38 +4,41 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { LocalBytes } from '../../src/blobs/bytes/local.ts'
 import { MemoryBytes } from '../../src/blobs/bytes/memory.ts'
-import { type ByteRange, readBytes, readStream } from '../../src/blobs/read.ts'
+import { readBytes, readStream } from '../../src/blobs/read.ts'
+import { type ByteRange, rangeSchema } from '../../src/blobs/types.ts'
+import { parseInput } from '../../src/validation/input.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 import { collect, openDescriptors, openStore, put, sha256 } from './fixture.ts'
 
 const CHUNK = 128 * 1024
 
 describe('ranges', () => {
-  test('both ends count, on either backend, as in fs.createReadStream and in HTTP', async () => {
+  it.each([
+    ['in-memory', async () => new MemoryBytes()],
+    ['local', async () => (await openStore()).bytes],
+  ])('readStream() includes both ends of a range, as fs.createReadStream and HTTP do, %s', async (_, open) => {
     const data = randomBytes(CHUNK + 10)
-    const { bytes: local } = await openStore()
-    for (const bytes of [new MemoryBytes(), local]) {
-      const content = await put(bytes, data)
-      const offset = fc.nat(data.length + 5)
-      await fc.assert(
-        fc.asyncProperty(offset, offset, async (a, b) => {
-          const range = { start: Math.min(a, b), end: Math.max(a, b) }
-          const read = await collect(await readStream(bytes, content, range))
-          expect(read.equals(data.subarray(range.start, range.end + 1))).toBe(true)
-        }),
-        { numRuns: 50 },
-      )
-      const hashOf = async (range?: ByteRange) => sha256(await collect(await readStream(bytes, content, range)))
-      expect(await hashOf({ start: 3 })).toBe(sha256(data.subarray(3)))
-      expect(await hashOf({ end: 3 })).toBe(sha256(data.subarray(0, 4)))
-      expect(await hashOf()).toBe(content.hash)
-    }
+    const bytes = await open()
+    const content = await put(bytes, data)
+    const offset = fc.nat(data.length + 5)
+    await fc.assert(
+      fc.asyncProperty(offset, offset, async (a, b) => {
+        const range = { start: Math.min(a, b), end: Math.max(a, b) }
+        const read = await collect(await readStream(bytes, content, range))
+        expect(read.equals(data.subarray(range.start, range.end + 1))).toBe(true)
+      }),
+      { numRuns: 50 },
+    )
+    const hashOf = async (range?: ByteRange) => sha256(await collect(await readStream(bytes, content, range)))
+    expect(await hashOf({ start: 3 })).toBe(sha256(data.subarray(3)))
+    expect(await hashOf({ end: 3 })).toBe(sha256(data.subarray(0, 4)))
+    expect(await hashOf()).toBe(content.hash)
   })
 
-  test('of nothing there is nothing to read', async () => {
+  it('readBytes() and readStream() return nothing when the blob is empty', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.alloc(0))
     expect(await readBytes(bytes, content)).toHaveLength(0)
@@ -43,28 +46,22 @@ describe('ranges', () => {
     expect(await collect(await readStream(bytes, content, { start: 0, end: 0 }))).toHaveLength(0)
   })
 
-  test.each([
-    { start: -1 },
-    { end: -1 },
-    { start: 2, end: 1 },
-    { start: 0.5 },
-    { start: Number.NaN },
-    { end: 2 ** 60 },
-  ])('%o is refused', async (range) => {
-    const bytes = new MemoryBytes()
-    const content = await put(bytes, Buffer.from('12345'))
-    await expect(readStream(bytes, content, range)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
-  })
+  it.each([{ start: -1 }, { end: -1 }, { start: 2, end: 1 }, { start: 0.5 }, { start: Number.NaN }, { end: 2 ** 60 }])(
+    'the range %o is rejected',
+    (range) => {
+      expect(() => parseInput(rangeSchema, range, 'range')).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }))
+    },
+  )
 })
 
 describe('damage', () => {
   type Damage = (path: string, data: Buffer) => void
   const outside = () => join(temporaryDirectory('outside'), 'file')
   const damages: Record<string, { code: string; inflict: Damage }> = {
-    'cut short': { code: 'BLOB_CORRUPTED', inflict: (path, data) => truncateSync(path, data.length - 1) },
+    truncated: { code: 'BLOB_CORRUPTED', inflict: (path, data) => truncateSync(path, data.length - 1) },
     emptied: { code: 'BLOB_CORRUPTED', inflict: (path) => truncateSync(path, 0) },
-    'grown longer': { code: 'BLOB_CORRUPTED', inflict: (path) => writeFileSync(path, 'x', { flag: 'a' }) },
-    'altered in one bit': {
+    'extended by a byte': { code: 'BLOB_CORRUPTED', inflict: (path) => writeFileSync(path, 'x', { flag: 'a' }) },
+    'changed in one bit': {
       code: 'BLOB_CORRUPTED',
       inflict: (path, data) =>
         writeFileSync(
@@ -72,7 +69,7 @@ describe('damage', () => {
           data.map((byte, i) => (i === data.length - 1 ? byte ^ 1 : byte)),
         ),
     },
-    'replaced by other bytes of its length': {
+    'replaced by other bytes of the same length': {
       code: 'BLOB_CORRUPTED',
       inflict: (path, data) => writeFileSync(path, randomBytes(data.length)),
     },
@@ -97,7 +94,7 @@ describe('damage', () => {
 
   for (const [name, { code, inflict }] of Object.entries(damages)) {
     for (const size of [100, 3 * CHUNK]) {
-      test(`${name}, ${size} bytes: never wrong bytes, and the same content heals it`, async () => {
+      it(`an object of ${size} bytes that was ${name} is never returned, and a put heals it`, async () => {
         const { bytes, storePath } = await openStore()
         const data = randomBytes(size)
         const content = await put(bytes, data)
@@ -122,7 +119,7 @@ describe('damage', () => {
     }
   }
 
-  test('read without a look at the hash, altered bytes come back as if they were right', async () => {
+  it('readBytes() rejects changed bytes of the same length, which a read without a hash returns', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('right'))
     writeFileSync(bytes.path(content.hash), 'wrong')
@@ -130,7 +127,7 @@ describe('damage', () => {
     await expect(readBytes(bytes, content)).rejects.toMatchObject({ code: 'BLOB_CORRUPTED' })
   })
 
-  test('a file cut short while it is streamed fails the stream', async () => {
+  it('readStream() fails when the file is truncated meanwhile', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, randomBytes(20 * CHUNK))
     const chunks = (await readStream(bytes, content))[Symbol.asyncIterator]()
@@ -142,7 +139,7 @@ describe('damage', () => {
     await expect(rest()).rejects.toMatchObject({ code: 'BLOB_CORRUPTED' })
   })
 
-  test('a range of a file of another length is refused', async () => {
+  it('readStream() rejects a range when the file has another length', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, randomBytes(1000))
     truncateSync(bytes.path(content.hash), 999)
@@ -151,7 +148,7 @@ describe('damage', () => {
     })
   })
 
-  test('a wrong size in the record does not condemn a sound object', async () => {
+  it('readBytes() does not quarantine an intact object when the size in the record is wrong', async () => {
     const { bytes, storePath } = await openStore()
     const content = await put(bytes, Buffer.from('sound'))
     await expect(readBytes(bytes, { ...content, size: 4 })).rejects.toMatchObject({ code: 'BLOB_CORRUPTED' })
@@ -159,7 +156,7 @@ describe('damage', () => {
     expect((await readBytes(bytes, content)).toString()).toBe('sound')
   })
 
-  test('a directory in the place of an object is nothing, and a put says what is in the way', async () => {
+  it('a directory in place of an object is not found, and a put fails with EISDIR', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('x'))
     rmSync(bytes.path(content.hash))
@@ -168,7 +165,7 @@ describe('damage', () => {
     await expect(put(bytes, Buffer.from('x'))).rejects.toMatchObject({ details: { errno: 'EISDIR' } })
   })
 
-  test('what a put heals between the look and the move does not stay in quarantine', async () => {
+  it('quarantine() moves the object back when a put heals it between the check and the rename', async () => {
     const data = Buffer.from('healed in time')
     const { bytes: healer, storePath } = await openStore()
     const { bytes } = await openStore(async (step) => {
@@ -184,14 +181,14 @@ describe('damage', () => {
 })
 
 describe('streams', () => {
-  test('what is not there fails before there is a stream', async () => {
+  it('readStream() rejects with BLOB_NOT_FOUND when the bytes do not exist', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('gone'))
     await bytes.remove(content.hash)
     await expect(readStream(bytes, content)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
   })
 
-  test('a consumer that does not read stops the reading', async () => {
+  it('readStream() reads at most two chunks ahead of its consumer', async () => {
     let chunks = 0
     const { bytes } = await openStore((step) => {
       if (step === 'read.chunk') chunks += 1
@@ -205,7 +202,7 @@ describe('streams', () => {
     expect(chunks).toBe(40)
   })
 
-  test('destroyed, or never read, a stream holds no descriptor', async () => {
+  it('a stream holds no file descriptor when it is destroyed or was never read', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, randomBytes(10 * CHUNK))
     const before = openDescriptors()
@@ -219,7 +216,7 @@ describe('streams', () => {
   })
 })
 
-/** How many bytes a stream gives before it fails, and what it fails with. */
+/** Returns the number of bytes that a stream yields before it fails, and its error. */
 async function drain(bytes: LocalBytes, content: { hash: string; size: number }) {
   let received = 0
   try {

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { Storage } from 'holdfast'
-import { expect, test } from 'vitest'
-import { APART, eachStore, TOGETHER } from './stores.ts'
+import { expect, it } from 'vitest'
+import { eachStore, MAIN_RECORDS, SEPARATE_RECORDS } from './stores.ts'
 
 const DAY = 86_400_000
 const put = (storage: Pick<Storage, 'blobs'>) => storage.blobs.put(randomBytes(100))
 const image = (uri: string) => [{ type: 'image', image: { url: uri } }]
 
-eachStore(TOGETHER, (open) => {
+eachStore(MAIN_RECORDS, (open) => {
   const inUse = async (storage: Storage, id: string) => {
     const error = await storage.blobs.delete(id).catch((thrown) => thrown)
     if (error === true) return false
@@ -15,7 +15,7 @@ eachStore(TOGETHER, (open) => {
     return true
   }
 
-  test('content and metadata of an append keep what they mention, until the message matchesRemovalRule', async () => {
+  it('append() keeps the blobs that content and metadata mention, until the message is removed', async () => {
     await using storage = await open()
     const [text, part, metadata, unmentioned] = await Promise.all(Array.from({ length: 4 }, () => put(storage)))
     if (!text || !part || !metadata || !unmentioned) throw new Error('unreachable')
@@ -36,7 +36,7 @@ eachStore(TOGETHER, (open) => {
     expect((await storage.blobs.verify()).ok).toBe(true)
   })
 
-  test('an append that is repeated with other content changes nothing', async () => {
+  it('append() changes no mention when it repeats an id with other content', async () => {
     await using storage = await open()
     const [first, second] = [await put(storage), await put(storage)]
     await storage.messages.append('repeated', { id: 'm', role: 'user', content: first.uri })
@@ -45,7 +45,7 @@ eachStore(TOGETHER, (open) => {
     expect(await inUse(storage, second.id)).toBe(false)
   })
 
-  test('an update mentions what the message now mentions, in whichever field', async () => {
+  it('update() replaces the mentions of the changed field', async () => {
     await using storage = await open()
     const [content, metadata, replaced] = [await put(storage), await put(storage), await put(storage)]
     await storage.messages.append('updated', { id: 'm', role: 'user', content: image(replaced.uri) })
@@ -62,7 +62,7 @@ eachStore(TOGETHER, (open) => {
     await expect(missing).rejects.toMatchObject({ code: 'NOT_FOUND' })
   })
 
-  test('a fork keeps what its copies mention', async () => {
+  it('fork() keeps the blobs that its copies mention', async () => {
     await using storage = await open()
     const blob = await put(storage)
     await storage.messages.append('original', { role: 'user', content: blob.uri })
@@ -73,7 +73,7 @@ eachStore(TOGETHER, (open) => {
     expect(await inUse(storage, blob.id)).toBe(false)
   })
 
-  test('a rolled back message mentions nothing; blob and message come together or not at all', async () => {
+  it('transaction() commits a blob, a message and its mentions together, or none of them', async () => {
     await using storage = await open()
     const blob = await put(storage)
     const undone = storage.transaction(async (tx) => {
@@ -93,7 +93,7 @@ eachStore(TOGETHER, (open) => {
     await storage.sessions.delete('together')
   })
 
-  test('force removes a blob that is mentioned, and the mention; the message stays', async () => {
+  it('delete() with force removes a mentioned blob and its mentions, but not the message', async () => {
     await using storage = await open()
     const blob = await put(storage)
     await storage.messages.append('forced', { id: 'm', role: 'user', content: blob.uri })
@@ -103,11 +103,11 @@ eachStore(TOGETHER, (open) => {
     await storage.sessions.delete('forced')
   })
 
-  test('a mention outlives any age; the rest matchesRemovalRule after its days, whichever of four instances sweeps', async () => {
+  it('maintain() on four instances removes unused blobs after cleanupAfterDays, but no mentioned blob', async () => {
     let now = Date.now()
     const opened = await open({ now: () => new Date(now) })
     const { type } = opened.config.database
-    // In memory there is one instance, and no age.
+    // A database in memory has one instance, and no cleanupAfterDays.
     const more = type === 'in-memory' ? [] : [1, 2, 3].map(() => open({ now: () => new Date(now) }))
     const storages = [opened, ...(await Promise.all(more))]
     const [mentioned, unused, read] = [await put(opened), await put(opened), await put(opened)]
@@ -127,7 +127,7 @@ eachStore(TOGETHER, (open) => {
     await Promise.all(storages.map((storage) => storage.close()))
   })
 
-  test('a mention and a removal at once: the blob is gone and unmentioned, or there and mentioned', async () => {
+  it('append() and delete() at once leave the blob mentioned, or removed and unmentioned', async () => {
     await using storage = await open()
     for (let round = 0; round < 30; round++) {
       const blob = await put(storage)
@@ -146,7 +146,7 @@ eachStore(TOGETHER, (open) => {
     expect((await storage.blobs.verify()).ok).toBe(true)
   })
 
-  test('appends that mention the same blobs in another order do not wait crosswise', async () => {
+  it('append() does not deadlock when appends mention the same blobs in another order', async () => {
     await using storage = await open()
     const blobs = await Promise.all(Array.from({ length: 8 }, () => put(storage)))
     const uris = blobs.map(({ uri }) => uri)
@@ -161,8 +161,8 @@ eachStore(TOGETHER, (open) => {
   })
 })
 
-eachStore(APART, (open) => {
-  test('where blobs and messages live unequally long, mentions keep nothing', async () => {
+eachStore(SEPARATE_RECORDS, (open) => {
+  it('delete() removes a mentioned blob when its record is not in the main database', async () => {
     await using storage = await open()
     const blob = await put(storage)
     await storage.messages.append('apart', { role: 'user', content: blob.uri })

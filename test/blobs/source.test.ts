@@ -2,7 +2,7 @@ import { createReadStream, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import * as fc from 'fast-check'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { parseDataUri } from '../../src/blobs/input/data-uri.ts'
 import { type BlobInput, blobSource } from '../../src/blobs/input/source.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
@@ -19,72 +19,78 @@ beforeAll(() => {
   writeFileSync(path, data)
 })
 
-/** What an input yields, and what it says of itself. */
-async function taken(input: unknown) {
-  const { source, ...said } = await blobSource(input)
-  return { data: await collect(source), ...said }
+/** Returns the bytes of an input, and what the input says about them. */
+async function readInput(input: unknown) {
+  const { source, ...described } = await blobSource(input)
+  return { data: await collect(source), ...described }
 }
 
-describe('each kind of input gives its bytes', () => {
+describe('blobSource()', () => {
   const size = data.length
-  const inputs: Record<string, { input: () => BlobInput | Promise<BlobInput>; said?: object }> = {
-    Buffer: { input: () => data, said: { size } },
-    'a part of a larger Uint8Array': {
+  const inputs: Record<string, { input: () => BlobInput | Promise<BlobInput>; described?: object }> = {
+    Buffer: { input: () => data, described: { size } },
+    'a view of a part of an ArrayBuffer': {
       input: () => new Uint8Array([...Buffer.from('xx'), ...data, 0]).subarray(2, 2 + size),
-      said: { size },
+      described: { size },
     },
-    ArrayBuffer: { input: () => new Uint8Array(data).buffer, said: { size } },
+    ArrayBuffer: { input: () => new Uint8Array(data).buffer, described: { size } },
     'a Node stream': { input: () => createReadStream(path) },
     'a Node stream in object mode': { input: () => Readable.from([data.subarray(0, 3), data.subarray(3)]) },
     'a web stream': { input: () => new Blob([data]).stream() },
     'an async generator': { input: () => source(data.subarray(0, 5), Buffer.alloc(0), data.subarray(5)) },
-    Blob: { input: () => new Blob([data]), said: { size } },
-    'Blob with a type': { input: () => new Blob([data], { type: 'text/html' }), said: { size, mimeType: 'text/html' } },
-    'Blob with a type that is none': { input: () => new Blob([data], { type: 'words' }), said: { size } },
+    Blob: { input: () => new Blob([data]), described: { size } },
+    'Blob with a type': {
+      input: () => new Blob([data], { type: 'text/html' }),
+      described: { size, mimeType: 'text/html' },
+    },
+    'Blob with an invalid type': { input: () => new Blob([data], { type: 'words' }), described: { size } },
     File: {
       input: () => new File([data], 'a.html', { type: 'text/html' }),
-      said: { size, name: 'a.html', mimeType: 'text/html' },
+      described: { size, name: 'a.html', mimeType: 'text/html' },
     },
-    base64: { input: () => ({ base64: data.toString('base64') }), said: { size } },
+    base64: { input: () => ({ base64: data.toString('base64') }), described: { size } },
     'data URI, base64': {
       input: () => ({ dataUri: `data:image/png;base64,${data.toString('base64')}` }),
-      said: { size, mimeType: 'image/png' },
+      described: { size, mimeType: 'image/png' },
     },
     'data URI, percent-encoded': {
       input: () => ({ dataUri: `data:text/plain;charset=utf-8,${encodeURIComponent(text)}` }),
-      said: { size, mimeType: 'text/plain;charset=utf-8' },
+      described: { size, mimeType: 'text/plain;charset=utf-8' },
     },
-    path: { input: () => ({ path }), said: { size, name: 'notes.txt' } },
+    path: { input: () => ({ path }), described: { size, name: 'notes.txt' } },
   }
 
-  for (const [kind, { input, said = {} }] of Object.entries(inputs)) {
-    test(kind, async () => {
-      expect(await taken(await input())).toEqual({ data, ...said })
+  for (const [kind, { input, described = {} }] of Object.entries(inputs)) {
+    it(`returns the bytes of ${kind}`, async () => {
+      expect(await readInput(await input())).toEqual({ data, ...described })
     })
   }
 
-  test('nothing is a blob, too', async () => {
-    for (const input of [new Uint8Array(), new ArrayBuffer(0), new Blob([]), Readable.from([]), { base64: '' }]) {
-      expect((await taken(input)).data).toHaveLength(0)
-    }
-    expect((await taken({ dataUri: 'data:,' })).data).toHaveLength(0)
-    const empty = new ReadableStream({ start: (controller) => controller.close() })
-    expect((await taken(empty)).data).toHaveLength(0)
+  it.each([
+    ['Uint8Array', new Uint8Array()],
+    ['ArrayBuffer', new ArrayBuffer(0)],
+    ['Blob', new Blob([])],
+    ['Node stream', Readable.from([])],
+    ['web stream', new ReadableStream({ start: (controller) => controller.close() })],
+    ['base64', { base64: '' }],
+    ['data URI', { dataUri: 'data:,' }],
+  ])('accepts an empty %s', async (_, input) => {
+    expect((await readInput(input)).data).toHaveLength(0)
   })
 
-  test('a stream may have been read in part', async () => {
+  it('returns the rest of a stream when a part of it was read before', async () => {
     const stream = Readable.from([Buffer.from('head'), Buffer.from('body')], { objectMode: true })
     await new Promise((resolve) => stream.once('readable', resolve))
     expect(stream.read()).toEqual(Buffer.from('head'))
-    expect((await taken(stream)).data.toString()).toBe('body')
+    expect((await readInput(stream)).data.toString()).toBe('body')
   })
 })
 
-describe('INVALID_INPUT', () => {
+describe('blobSource() rejects with INVALID_INPUT', () => {
   const invalid = (path: string) => ({ code: 'INVALID_INPUT', details: { problems: [{ path }] } })
-  const refused = (input: unknown, path = 'input') => expect(blobSource(input)).rejects.toMatchObject(invalid(path))
+  const rejected = (input: unknown, path = 'input') => expect(blobSource(input)).rejects.toMatchObject(invalid(path))
 
-  test('a bare string, with the wrappers that exist', async () => {
+  it('a bare string, and names the accepted forms', async () => {
     // @ts-expect-error a bare string is no BlobInput
     const input: BlobInput = path
     const refusal = blobSource(input)
@@ -92,12 +98,12 @@ describe('INVALID_INPUT', () => {
       await expect(refusal).rejects.toThrow(wrapper)
     }
     await expect(refusal).rejects.not.toThrow(path)
-    await refused('')
-    await refused('data:,x')
-    await refused(Object('boxed'))
   })
 
-  test.each([
+  it.each([
+    '',
+    'data:,x',
+    Object('boxed'),
     undefined,
     null,
     0,
@@ -119,9 +125,9 @@ describe('INVALID_INPUT', () => {
     new Map(),
     Promise.resolve(data),
     [data],
-  ])('%o', (input) => refused(input))
+  ])('%o', (input) => rejected(input))
 
-  test.each([
+  it.each([
     'a',
     'ab',
     'abc',
@@ -138,9 +144,9 @@ describe('INVALID_INPUT', () => {
     'aR==',
     'äöüß',
     '%41',
-  ])('base64 %o', (base64) => refused({ base64 }, 'input.base64'))
+  ])('the malformed base64 %o', (base64) => rejected({ base64 }, 'input.base64'))
 
-  test.each([
+  it.each([
     '',
     'data:',
     'data:text/plain',
@@ -163,31 +169,41 @@ describe('INVALID_INPUT', () => {
     'data:;base64,aG k=',
     'data:;base64,aGk=%',
     `data:${'x'.repeat(300)}/y,`,
-  ])('data URI %o', (dataUri) => refused({ dataUri }, 'input.dataUri'))
+  ])('the malformed data URI %o', (dataUri) => rejected({ dataUri }, 'input.dataUri'))
 
-  test('paths that are no files, without saying which', async () => {
-    mkdirSync(join(directory, 'sub'))
-    for (const path of ['', directory, join(directory, 'sub'), join(directory, 'secret-name'), 'x\0y']) {
-      await refused({ path }, 'input.path')
-      await expect(blobSource({ path })).rejects.not.toThrow('secret-name')
-    }
+  it.each([
+    ['is empty', () => ''],
+    ['is the directory of the test', () => directory],
+    ['is a subdirectory', () => join(directory, 'sub')],
+    ['does not exist', () => join(directory, 'secret-name')],
+    ['contains NUL', () => 'x\0y'],
+  ])('a path that %s, without naming the path', async (_, pathOf) => {
+    mkdirSync(join(directory, 'sub'), { recursive: true })
+    await rejected({ path: pathOf() }, 'input.path')
+    await expect(blobSource({ path: pathOf() })).rejects.not.toThrow('secret-name')
   })
 
-  test('streams that have been read or destroyed', async () => {
-    const read = Readable.from([data])
-    await collect(read)
-    await refused(read)
-    const web = new Blob([data]).stream()
-    await collect(web)
-    await refused(web)
+  it.each([
+    ['a Node stream', () => Readable.from([data])],
+    ['a web stream', () => new Blob([data]).stream()],
+  ])('%s that was read to its end', async (_, open) => {
+    const stream = open()
+    await collect(stream)
+    await rejected(stream)
+  })
+
+  it('a Node stream that was destroyed', async () => {
     const destroyed = createReadStream(path).destroy()
-    await expect(taken(destroyed)).rejects.toMatchObject(invalid('input'))
+    await expect(readInput(destroyed)).rejects.toMatchObject(invalid('input'))
+  })
+
+  it('a web stream that is locked', async () => {
     const locked = new Blob([data]).stream()
     locked.getReader()
-    await expect(taken(locked)).rejects.toMatchObject(invalid('input'))
+    await expect(readInput(locked)).rejects.toMatchObject(invalid('input'))
   })
 
-  test.each([['text'], [1], [null], [{}], [[1, 2]], [new Uint16Array(2)]])('a source that yields %o', async (chunk) => {
+  it.each([['text'], [1], [null], [{}], [[1, 2]], [new Uint16Array(2)]])('a source that yields %o', async (chunk) => {
     let stopped = false
     async function* yields() {
       try {
@@ -197,37 +213,42 @@ describe('INVALID_INPUT', () => {
         stopped = true
       }
     }
-    await expect(taken(yields())).rejects.toMatchObject(invalid('input'))
+    await expect(readInput(yields())).rejects.toMatchObject(invalid('input'))
     expect(stopped).toBe(true)
   })
 
-  test('a stream that decodes itself to text', async () => {
-    await expect(taken(createReadStream(path, 'utf8'))).rejects.toThrow('not string')
+  it('a stream with an encoding, which yields text', async () => {
+    await expect(readInput(createReadStream(path, 'utf8'))).rejects.toThrow('not string')
   })
 
-  test('a source that fails, with its error as the cause', async () => {
-    const failure = new Error('lost')
-    const stream = new PassThrough()
-    stream.write(data)
-    setImmediate(() => stream.destroy(failure))
-    await expect(taken(stream)).rejects.toMatchObject({ ...invalid('input'), cause: failure })
-    const web = new ReadableStream({ start: (controller) => controller.error(failure) })
-    await expect(taken(web)).rejects.toMatchObject({ ...invalid('input'), cause: failure })
+  const failure = new Error('lost')
+  it.each([
+    [
+      'a Node stream',
+      () => {
+        const stream = new PassThrough()
+        stream.write(data)
+        setImmediate(() => stream.destroy(failure))
+        return stream
+      },
+    ],
+    ['a web stream', () => new ReadableStream({ start: (controller) => controller.error(failure) })],
+  ])('%s that fails, with its error as the cause', async (_, open) => {
+    await expect(readInput(open())).rejects.toMatchObject({ ...invalid('input'), cause: failure })
   })
 })
 
-describe('data URIs', () => {
-  test('without a type they are plain text', () => {
-    expect(parseDataUri('data:,hi')).toEqual({ bytes: Buffer.from('hi'), mimeType: 'text/plain;charset=US-ASCII' })
-    expect(parseDataUri('DATA:;charset=utf-8;BASE64,aGk=')).toEqual({
-      bytes: Buffer.from('hi'),
-      mimeType: 'text/plain;charset=utf-8',
-    })
-    expect(parseDataUri('data:image/svg+xml;base64,aGk%3d').bytes.toString()).toBe('hi')
-    expect(parseDataUri('data:text/plain,a,b').bytes.toString()).toBe('a,b')
+describe('parseDataUri()', () => {
+  it.each([
+    ['data:,hi', 'hi', 'text/plain;charset=US-ASCII'],
+    ['DATA:;charset=utf-8;BASE64,aGk=', 'hi', 'text/plain;charset=utf-8'],
+    ['data:image/svg+xml;base64,aGk%3d', 'hi', 'image/svg+xml'],
+    ['data:text/plain,a,b', 'a,b', 'text/plain'],
+  ])('parses %s', (uri, text, mimeType) => {
+    expect(parseDataUri(uri)).toEqual({ bytes: Buffer.from(text), mimeType })
   })
 
-  test('whatever bytes go in come out, in either form', () => {
+  it('returns the bytes of any URI, base64 or percent-encoded', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const raw = Buffer.from(bytes)
@@ -238,11 +259,13 @@ describe('data URIs', () => {
     )
   })
 
-  test('a hostile one is refused in no time', () => {
+  it.each([
+    ['parameters', `data:${';a=b'.repeat(1e6)}`],
+    ['percent signs', `data:,${'%'.repeat(5e6)}`],
+    ['base64', `data:;base64,${'A'.repeat(5e6)}!`],
+  ])('rejects megabytes of malformed %s within 2 seconds', (_, uri) => {
     const started = performance.now()
-    for (const uri of [`data:${';a=b'.repeat(1e6)}`, `data:,${'%'.repeat(5e6)}`, `data:;base64,${'A'.repeat(5e6)}!`]) {
-      expect(() => parseDataUri(uri)).toThrow('malformed')
-    }
+    expect(() => parseDataUri(uri)).toThrow('malformed')
     expect(performance.now() - started).toBeLessThan(2000)
   })
 })

@@ -3,7 +3,7 @@ import { openStorage, type Storage, type StorageConfig, type StorageOptions } fr
 import { describe } from 'vitest'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 
-/** Opens the store of the group, which stays the same, except in memory: there it is a new one each time. */
+/** Opens the store of the test group. A store in memory is new each time. */
 export type Open = (options?: StorageOptions & { blobStore?: Partial<Limits> }) => Promise<Storage>
 
 interface Limits {
@@ -18,29 +18,29 @@ const sqlite = () => ({ type: 'sqlite' as const, path: join(freshDirectory(), 't
 const postgres = async () => ({ type: 'postgres' as const, url: await freshPostgres(), maxConnections: 5 })
 const local = () => ({ type: 'local' as const, storePath: join(freshDirectory(), 'blobs') })
 
-/** Records and bytes that live equally long, and so records in the main database. */
-export const TOGETHER: Record<string, Configure> = {
+/** Stores whose records are in the main database, because it lives as long as the bytes. */
+export const MAIN_RECORDS: Record<string, Configure> = {
   'in-memory': () => ({}),
   'local, sqlite': () => ({ database: sqlite(), blobStore: local() }),
   'local, postgres': async () => ({ database: await postgres(), blobStore: local() }),
 }
 
-/** Records in a database of their own. */
-export const APART: Record<string, Configure> = {
+/** Stores whose records are in a database of their own. */
+export const SEPARATE_RECORDS: Record<string, Configure> = {
   'in-memory, sqlite': () => ({ database: sqlite() }),
   'in-memory, postgres': async () => ({ database: await postgres() }),
   'local, in-memory': () => ({ blobStore: local() }),
 }
 
-/** Stores whose bytes are files of several processes. */
+/** Stores that several processes can share. */
 export const SHARED: Record<string, Configure> = {
-  'local, sqlite': TOGETHER['local, sqlite'] as Configure, // it is there
-  'local, postgres': TOGETHER['local, postgres'] as Configure,
+  'local, sqlite': MAIN_RECORDS['local, sqlite'] as Configure, // defined above
+  'local, postgres': MAIN_RECORDS['local, postgres'] as Configure,
 }
 
 export const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
-/** Defines the same tests for each of these stores. */
+/** Defines the same tests for each store. */
 export function eachStore(
   stores: Record<string, Configure>,
   define: (open: Open, config: Configure, name: string) => void,
@@ -56,7 +56,7 @@ export function eachStore(
         async ({ blobStore = {}, ...options } = {}) => {
           const known = await settled()
           const limited = { ...known, blobStore: { type: 'in-memory' as const, ...known.blobStore, ...blobStore } }
-          return openStorage(limited as StorageConfig, { logger: silent, maintenance: false, ...options }) // a type with its limits
+          return openStorage(limited as StorageConfig, { logger: silent, maintenance: false, ...options }) // TypeScript cannot relate the spread limits to the type of the store
         },
         settled,
         name,

@@ -3,7 +3,7 @@ import { readdirSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSy
 import { join } from 'node:path'
 import { eq } from 'drizzle-orm'
 import type { BlobVerification, Storage } from 'holdfast'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
 import { sha256 } from './fixture.ts'
 import { openLayer } from './layer.ts'
@@ -14,7 +14,7 @@ const found = ({ steps }: BlobVerification) =>
 
 const damages: Record<string, (path: string) => void> = {
   truncated: (path) => truncateSync(path, 10),
-  altered: (path) => writeFileSync(path, randomBytes(1000)),
+  changed: (path) => writeFileSync(path, randomBytes(1000)),
   removed: (path) => rmSync(path),
   'replaced by a link': (path) => {
     const secret = join(freshDirectory(), 'secret')
@@ -31,7 +31,7 @@ const damages: Record<string, (path: string) => void> = {
 }
 
 eachStore(SHARED, (open, configure) => {
-  describe.each(Object.entries(damages))('bytes %s', (_, damage) => {
+  describe.each(Object.entries(damages))('bytes that were %s', (_, damage) => {
     const damaged = async (storage: Storage) => {
       const data = randomBytes(1000)
       const record = await storage.blobs.put(data)
@@ -39,7 +39,7 @@ eachStore(SHARED, (open, configure) => {
       return { data, record }
     }
 
-    test('are never read as if they were right, and putting them again heals every record', async () => {
+    it('are never returned, and putting the content again heals every record', async () => {
       await using storage = await open()
       const { data, record } = await damaged(storage)
       const twin = await storage.blobs.put(data) // heals
@@ -60,7 +60,7 @@ eachStore(SHARED, (open, configure) => {
       expect(await storage.blobs.verify()).toMatchObject({ ok: true })
     })
 
-    test('are found by verify, which changes nothing unless it is to repair', async () => {
+    it('are found by verify(), which changes nothing without repair', async () => {
       await using storage = await open()
       const before = await storage.blobs.stats()
       const { record } = await damaged(storage)
@@ -80,7 +80,7 @@ eachStore(SHARED, (open, configure) => {
     })
   })
 
-  test('each step finds its own kind of leftover, and removes it', async () => {
+  it('each step of verify() finds and removes its own kind of leftover', async () => {
     const config = await configure()
     let now = Date.now()
     const { blobs, bytes, database, close } = await openLayer(config, { now: () => new Date(now) })
@@ -93,11 +93,11 @@ eachStore(SHARED, (open, configure) => {
     utimesSync(join(tmp, 'old'), 0, 0)
     writeFileSync(join(tmp, 'young'), '')
     const { blobContent: c, blobUsage: u } = database.tables
-    const reserve = sha256(Buffer.from('reserve'))
-    await database.orm.insert(c).values({ hash: reserve, size: 7, state: 'pending' })
+    const reserved = sha256(Buffer.from('reserved'))
+    await database.orm.insert(c).values({ hash: reserved, size: 7, state: 'pending' })
     await database.orm.update(u).set({ used: 12_345 }).where(eq(u.id, 1))
 
-    const expected = { staged: ['tmp'], strays: [stray], unreferenced: [reserve], usage: ['bytes', 'contents'] }
+    const expected = { staged: ['tmp'], strays: [stray], unreferenced: [reserved], usage: ['bytes', 'contents'] }
     expect(found(await blobs.verify())).toEqual(expected)
     expect(found(await blobs.verify({ repair: true }))).toMatchObject({ staged: ['tmp'], strays: [stray] })
     expect(await blobs.verify()).toMatchObject({ ok: true })
@@ -114,7 +114,7 @@ eachStore(SHARED, (open, configure) => {
     await close()
   })
 
-  test('puts go on while it runs, and it takes none of them for a leftover', async () => {
+  it('verify() does not take a running put for a leftover', async () => {
     await using storage = await open()
     await using other = await open()
     let done = false

@@ -1,78 +1,86 @@
 import { StorageError } from '../../errors.ts'
 
-/** Bytes are known by their SHA-256, as 64 lower-case hexadecimal digits, and their length. */
+/** Identifies bytes by their SHA-256, as 64 lower-case hexadecimal digits, and their length. */
 export interface Content {
   readonly hash: string
   readonly size: number
 }
 
 /**
- * Bytes that are written down, or on their way to the disk, but not yet an object: nobody can open them, and a crash
- * leaves them to `sweepStaged`.
+ * Bytes that are written, though perhaps not yet synced, and are not yet an object: they cannot be opened. After a crash,
+ * `sweepStaged` removes them.
  */
 export interface Staged extends Content {
-  /** The first 4 KiB, to tell the type by. */
+  /** The first 4 KiB, from which the MIME type is guessed. */
   readonly head: Uint8Array
   /**
-   * Makes them the object of their hash, durably: after it resolves they survive a power cut. What stood there is
-   * replaced, so that a damaged object is healed. Safe to repeat, also after a failure. INVALID_STATE when the bytes
-   * were discarded or swept away.
+   * Makes the bytes the object of their hash. The object survives a power cut once the call resolves. Replaces an
+   * existing object, so a damaged one is healed. Safe to repeat, also after a failure.
+   *
+   * @throws {INVALID_STATE} when the bytes were discarded or swept.
    */
   commit(): Promise<void>
-  /** Gives them up; does nothing after `commit`. */
+  /** Removes the staged bytes. Does nothing after `commit`. Safe to repeat. */
   discard(): Promise<void>
 }
 
 /**
- * Where the bytes of blobs are kept, apart from their records. It knows nothing of ids, names or quotas: whoever calls
- * decides when an object may be made or removed. A hash of the wrong shape is INVALID_INPUT everywhere.
+ * Stores the bytes of blobs as objects, by their hash. Knows nothing about ids, names or quotas: the caller decides when
+ * an object may be created or removed. `bytesContract` of `holdfast/testing` holds this contract as tests.
  *
- * What the disk refuses fails with DISK_FULL, READ_ONLY or DATABASE_FAILED. `bytesContract` of `holdfast/testing` says
- * all of this as tests.
+ * Every method that takes a hash rejects a malformed one with INVALID_INPUT. A failure of the disk is DISK_FULL,
+ * READ_ONLY, CONNECTION_FAILED or DATABASE_FAILED.
  */
 export interface BytesBackend {
   readonly type: string
   /**
-   * Writes down what the source yields, in bounded memory. Each chunk is copied before the next is asked for, so the
-   * source may reuse its buffer. BLOB_TOO_LARGE as soon as there are more than `maxBytes`; an error of the source is
-   * thrown as it is. A failure leaves nothing behind.
+   * Writes the chunks of the source, in bounded memory. Copies each chunk before it asks for the next, so the source may
+   * reuse its buffer. Throws an error of the source unchanged. Leaves nothing behind if it fails.
+   *
+   * @throws {BLOB_TOO_LARGE} when the source has yielded more than `maxBytes` bytes. The rest is not read.
    */
   stage(source: AsyncIterable<Uint8Array>, limits: { maxBytes: number }): Promise<Staged>
   /**
-   * The bytes from `start` up to, not including, `end` (as `slice` has it), in chunks that are the caller's to keep.
-   * With `into`, which is as long as they are, they are written there, and the chunks are its parts.
-   * BLOB_NOT_FOUND when there is no such object, BLOB_CORRUPTED when its length is not `content.size`. The hash is not
-   * checked.
+   * Yields the bytes from `start` up to, but not including, `end`, as `slice` does. The caller may keep the chunks. With
+   * `into`, which must be exactly as long as the range, writes the bytes there and yields parts of it. Does not check
+   * the hash.
+   *
+   * @throws {BLOB_NOT_FOUND} when the object does not exist.
+   * @throws {BLOB_CORRUPTED} when the length of the object is not `content.size`.
    */
   open(content: Content, start?: number, end?: number, into?: Uint8Array): AsyncIterable<Uint8Array>
-  /** The length of the object, or undefined when there is none. */
+  /** Returns the length of the object in bytes, or undefined if it does not exist. */
   size(hash: string): Promise<number | undefined>
-  /** Whether it was there. Safe to repeat. */
+  /** Removes the object. Returns true if it existed. Safe to repeat. */
   remove(hash: string): Promise<boolean>
-  /** Every object, in no order; those that come and go meanwhile may be missed. */
+  /** Yields every object, in no order. May miss objects that are created or removed meanwhile. */
   list(): AsyncIterable<Content>
-  /** Sets the object aside if its bytes do not have its hash, and returns whether it did; a sound one stays. */
+  /** Moves the object to quarantine if its bytes do not match its hash. Returns true if the object was moved. */
   quarantine(hash: string): Promise<boolean>
-  /** Removes (or, dry, counts) staged bytes that were last written before then; returns how many. */
+  /** Removes staged bytes that were last written before `before`; with `dryRun`, only counts. Returns the number found. */
   sweepStaged(before: Date, options?: { dryRun?: boolean }): Promise<number>
-  /** The absolute path of the object's file, were it there; undefined where there are no files. */
+  /** Returns the absolute path that the object's file has if it exists, or undefined if the backend has no files. */
   path(hash: string): string | undefined
   /** Fails if the backend cannot be used now. */
   ping(): Promise<void>
 }
 
-/** How much is read or written at once. */
+/** The size of one read or write. */
 export const CHUNK_BYTES = 128 * 1024
 
-/** How much of the beginning tells the type. */
+/** The length of `Staged.head`. */
 export const HEAD_BYTES = 4096
 
 export const isHash = (text: string) => /^[0-9a-f]{64}$/.test(text)
 
-/** Keeps anything but a hash out of paths and keys. */
+/**
+ * Checks a hash before it becomes part of a path or a key.
+ *
+ * @throws {INVALID_INPUT} when the text is not a hash.
+ */
 export function checkHash(hash: string): void {
   if (!isHash(hash)) {
-    const message = 'A hash is a SHA-256 as 64 lower-case hexadecimal digits'
+    const message = 'A hash must be a SHA-256 as 64 lower-case hexadecimal digits'
     throw new StorageError('INVALID_INPUT', message, { details: { problems: [{ path: 'hash', message }] } })
   }
 }
@@ -85,10 +93,12 @@ export const blobTooLarge = (maxBytes: number) =>
 export const blobNotFound = (hash: string) =>
   new StorageError('BLOB_NOT_FOUND', 'The bytes of the blob are not in the blob store', { details: { hash } })
 
-export const blobCorrupted = (hash: string, what: string) =>
-  new StorageError('BLOB_CORRUPTED', `The bytes of the blob are damaged: ${what}; put the same content to heal it`, {
-    details: { hash },
-  })
+export const blobCorrupted = (hash: string, problem: string) =>
+  new StorageError(
+    'BLOB_CORRUPTED',
+    `The bytes of the blob are damaged: ${problem}. Put the same content again to heal them`,
+    { details: { hash } },
+  )
 
 export const stagedBytesGone = (hash: string) =>
   new StorageError('INVALID_STATE', 'The staged bytes are gone: put the blob again', {

@@ -1,28 +1,28 @@
 import { type CodeWith, type FileErrorDetails, StorageError } from '../../errors.ts'
 
-const MAY_NOT = [
+const NO_PERMISSION = [
   'CONNECTION_FAILED',
-  'The blob store may not be used: check the owner and the modes of storePath',
+  'No permission to use the blob store: check the owner and the modes of storePath',
 ] as const
-const NOT_A_DIRECTORY = ['CONNECTION_FAILED', 'The blob store has something else where a directory belongs'] as const
+const NOT_A_DIRECTORY = ['CONNECTION_FAILED', 'A directory of the blob store is not a directory'] as const
 
 const MEANINGS: Record<string, readonly [code: CodeWith<FileErrorDetails>, message: string]> = {
   ENOSPC: ['DISK_FULL', 'The disk that holds the blob store is full'],
   EDQUOT: ['DISK_FULL', 'The disk quota for the blob store is used up'],
   EROFS: ['READ_ONLY', 'The blob store is on a read-only file system'],
-  EACCES: MAY_NOT,
-  EPERM: MAY_NOT,
+  EACCES: NO_PERMISSION,
+  EPERM: NO_PERMISSION,
   ENOTDIR: NOT_A_DIRECTORY,
   ELOOP: NOT_A_DIRECTORY,
   EEXIST: NOT_A_DIRECTORY,
 }
 
-/** Whether the error is the system's, with one of these codes. */
+/** Returns true if the error is a system error with one of these codes. */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }
 
-/** The StorageError that a failed step on a file means; a StorageError stays as it is. */
+/** Returns the StorageError for an error in a step on a file. A StorageError is returned unchanged. */
 export function fileError(error: unknown, step: string): StorageError {
   if (error instanceof StorageError) return error
   const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'

@@ -6,9 +6,9 @@ import { isErrno } from './errors.ts'
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
 
-/** Opens a regular file to read; undefined if there is none, or something else, such as a link or a pipe. */
-export async function openRegular(path: string): Promise<{ file: FileHandle; size: number } | undefined> {
-  // O_NONBLOCK: opening a pipe would wait for its other end
+/** Opens a regular file for reading. Returns undefined if the path does not exist or is something else, such as a link or pipe. */
+export async function openRegularFile(path: string): Promise<{ file: FileHandle; size: number } | undefined> {
+  // O_NONBLOCK: without it, opening a pipe waits for its other end.
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(undefinedOn('ENOENT', 'ELOOP', 'ENXIO'))
   if (!file) return undefined
   const stat = await file.stat()
@@ -17,9 +17,9 @@ export async function openRegular(path: string): Promise<{ file: FileHandle; siz
   return undefined
 }
 
-/** The SHA-256 of a regular file; undefined if there is none. */
+/** Returns the SHA-256 of a regular file, or undefined if there is none. */
 export async function hashOfFile(path: string): Promise<string | undefined> {
-  const found = await openRegular(path)
+  const found = await openRegularFile(path)
   if (!found) return undefined
   try {
     const hash = createHash('sha256')
@@ -34,10 +34,10 @@ export async function hashOfFile(path: string): Promise<string | undefined> {
   }
 }
 
-/** Opens a directory, to hold on to it and to sync what was renamed into it; fails on a link. */
+/** Opens a directory, so that it can be synced and cannot be replaced meanwhile. Fails on a link. */
 export const openDirectory = (path: string): Promise<FileHandle> => open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
 
-/** Makes the names in a directory durable. */
+/** Makes the entries of a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await openDirectory(path)
   try {
@@ -52,28 +52,28 @@ export async function makeDirectory(path: string): Promise<void> {
 }
 
 export async function isDirectory(path: string): Promise<boolean> {
-  return (await lstatIfThere(path))?.isDirectory() ?? false
+  return (await lstatIfExists(path))?.isDirectory() ?? false
 }
 
-export async function lstatIfThere(path: string): Promise<Stats | undefined> {
+export async function lstatIfExists(path: string): Promise<Stats | undefined> {
   return lstat(path).catch(undefinedOn('ENOENT'))
 }
 
-/** Whether it was there. */
-export async function unlinkIfThere(path: string): Promise<boolean> {
-  return (await unlink(path).then(yes, undefinedOn('ENOENT'))) ?? false
+/** Removes a file. Returns true if it existed. */
+export async function unlinkIfExists(path: string): Promise<boolean> {
+  return (await unlink(path).then(returnTrue, undefinedOn('ENOENT'))) ?? false
 }
 
-/** Whether it was there. */
-export async function renameIfThere(from: string, to: string): Promise<boolean> {
-  return (await rename(from, to).then(yes, undefinedOn('ENOENT'))) ?? false
+/** Renames a file. Returns true if it existed. */
+export async function renameIfExists(from: string, to: string): Promise<boolean> {
+  return (await rename(from, to).then(returnTrue, undefinedOn('ENOENT'))) ?? false
 }
 
 export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
 }
 
-const yes = () => true
+const returnTrue = () => true
 
 function undefinedOn(...codes: string[]): (error: unknown) => undefined {
   return (error) => {

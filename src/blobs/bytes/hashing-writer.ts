@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { CHUNK_BYTES, type Content, HEAD_BYTES } from './backend.ts'
 
-/** The first buffer is no larger than it must be: V8 collects sooner when small blobs take large buffers. */
+/** The first buffer is small: V8 would collect garbage more often if small blobs took large buffers. */
 const FIRST_BUFFER_BYTES = 16 * 1024
 
 /**
- * Gathers chunks into two buffers of its own: while one is written it is hashed, and then the other one is filled.
- * What is hashed is hence what is written, whatever the source does to its chunks, and memory is bounded.
+ * Collects chunks in two buffers of its own: one is written and hashed while the other is filled. So memory is bounded,
+ * and the hash is the hash of the written bytes, even if the source changes its chunks.
  */
 export class HashingWriter {
   readonly #write: (bytes: Uint8Array) => Promise<void>
@@ -22,6 +22,7 @@ export class HashingWriter {
     this.#write = write
   }
 
+  /** Copies a chunk. Waits if both buffers are full. */
   async add(chunk: Uint8Array): Promise<void> {
     for (let at = 0; at < chunk.length; ) {
       this.#filling ??= this.#newBuffer(chunk.length)
@@ -33,13 +34,14 @@ export class HashingWriter {
     }
   }
 
+  /** Writes the rest, and returns the content. */
   async finish(): Promise<Content & { head: Uint8Array }> {
     await this.#flush()
     await this.#writing
     return { hash: this.#hash.digest('hex'), size: this.#size, head: this.#head }
   }
 
-  /** Resolves when nothing is being written any more, however it went. */
+  /** Waits until no write is running. Ignores whether the last write failed. */
   async settled(): Promise<void> {
     await this.#writing.catch(() => {})
   }
@@ -49,7 +51,7 @@ export class HashingWriter {
     if (!this.#filling || this.#filled === 0) return
     const bytes = this.#filling.subarray(0, this.#filled)
     this.#writing = this.#write(bytes)
-    this.#writing.catch(() => {}) // thrown where it is awaited
+    this.#writing.catch(() => {}) // the next flush, or finish(), throws it
     this.#hash.update(bytes)
     if (this.#size === 0) this.#head = Uint8Array.from(bytes.subarray(0, HEAD_BYTES))
     this.#size += bytes.length

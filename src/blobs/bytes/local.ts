@@ -18,18 +18,18 @@ import { fileError, isErrno } from './errors.ts'
 import {
   hashOfFile,
   isDirectory,
-  lstatIfThere,
+  lstatIfExists,
   makeDirectory,
   openDirectory,
-  openRegular,
-  renameIfThere,
+  openRegularFile,
+  renameIfExists,
   syncDirectory,
-  unlinkIfThere,
+  unlinkIfExists,
   writeAll,
 } from './files.ts'
 import { HashingWriter } from './hashing-writer.ts'
 
-/** Where `LocalBytes` can be interrupted; each is named for what comes next. */
+/** The steps at which a test can interrupt `LocalBytes`. Each is named after what comes next. */
 export const LOCAL_STEPS = [
   'stage.create',
   'stage.write',
@@ -48,11 +48,11 @@ export const LOCAL_STEPS = [
 
 export type LocalStep = (typeof LOCAL_STEPS)[number]
 
-/** Called before each step, for tests: what it throws fails the step as if the system had refused it. */
+/** Runs before each step, for tests. If it throws, the step fails as if the system call had failed. */
 export type StepHook = (step: LocalStep) => void | Promise<void>
 
 export interface LocalBytesOptions {
-  /** The directory; made, with its parents, if it is not there. Any number of processes may share it. */
+  /** The directory of the store. It is created if it does not exist, with its parents. Processes may share it. */
   storePath: string
   onStep?: StepHook
 }
@@ -60,9 +60,9 @@ export interface LocalBytesOptions {
 const SHARDS = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padStart(2, '0'))
 
 /**
- * Bytes as files: `objects/<2 hex>/<64 hex>`, `tmp/` for what is staged, `quarantine/` for what was found damaged.
- * Directories are 0700 and files 0600. Only a regular file in a real directory is an object: a symbolic link among
- * the objects is as good as nothing.
+ * Stores objects as files `objects/<2 hex>/<64 hex>`, staged bytes in `tmp/`, and damaged objects in `quarantine/`.
+ * Directories have mode 0700 and files 0600. Symbolic links below `objects/` are never followed: for every method, a link
+ * in place of an object or a shard does not exist.
  */
 export class LocalBytes implements BytesBackend {
   readonly type = 'local'
@@ -80,12 +80,12 @@ export class LocalBytes implements BytesBackend {
     this.#onStep = onStep
   }
 
-  /** Opens the store and makes the directories that are missing. */
+  /** Opens the store, and creates directories that are missing. */
   static async open({ storePath, onStep }: LocalBytesOptions): Promise<LocalBytes> {
     try {
-      const made = await mkdir(storePath, { recursive: true, mode: 0o700 })
+      const topmost = await mkdir(storePath, { recursive: true, mode: 0o700 })
       const store = new LocalBytes(await realpath(storePath), onStep)
-      await store.#makeDirectories(made && (await realpath(made)))
+      await store.#makeDirectories(topmost && (await realpath(topmost)))
       return store
     } catch (error) {
       throw fileError(error, 'open')
@@ -106,17 +106,17 @@ export class LocalBytes implements BytesBackend {
       const written = await writer.finish()
       return { ...written, ...this.#staged(path, written.hash, this.#synced(file)) }
     } catch (error) {
-      await writer.settled() // a closed descriptor may already be another file's
+      await writer.settled() // a write after the close could hit another file with the same descriptor
       await file.close()
-      await unlinkIfThere(path).catch(() => {}) // sweepStaged gets it later
+      await unlinkIfExists(path).catch(() => {}) // sweepStaged removes it later
       throw error
     }
   }
 
-  /** Begins now and is awaited by the commit: what the caller does in between need not wait for the disk. */
+  /** Starts the fsync and closes the file. Only `commit` waits for it, so the caller can reserve the content meanwhile. */
   #synced(file: FileHandle): Promise<void> {
     const synced = this.#step('stage.sync', () => file.sync()).finally(() => file.close())
-    synced.catch(() => {}) // thrown where it is awaited
+    synced.catch(() => {}) // commit() throws it
     return synced
   }
 
@@ -127,7 +127,7 @@ export class LocalBytes implements BytesBackend {
         await synced
         const shard = await this.#step('commit.open', () => this.#openShard(hash))
         try {
-          renamed ||= await this.#step('commit.rename', () => renameIfThere(path, this.path(hash)))
+          renamed ||= await this.#step('commit.rename', () => renameIfExists(path, this.path(hash)))
           if (!renamed) throw stagedBytesGone(hash)
           await this.#step('commit.sync', () => shard.sync())
         } finally {
@@ -136,17 +136,17 @@ export class LocalBytes implements BytesBackend {
       },
       discard: async () => {
         await synced.catch(() => {})
-        if (!renamed) await this.#step('discard.unlink', () => unlinkIfThere(path))
+        if (!renamed) await this.#step('discard.unlink', () => unlinkIfExists(path))
       },
     }
   }
 
   async *open({ hash, size }: Content, start = 0, end = size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
     const path = this.path(hash)
-    const object = await this.#step('read.open', async () => (await this.#hasShard(hash)) && openRegular(path))
+    const object = await this.#step('read.open', async () => (await this.#hasShard(hash)) && openRegularFile(path))
     if (!object) throw blobNotFound(hash)
     try {
-      if (object.size !== size) throw blobCorrupted(hash, `${object.size} bytes where there were ${size}`)
+      if (object.size !== size) throw blobCorrupted(hash, `${object.size} bytes instead of ${size}`)
       for (let at = start; at < end; ) {
         const length = Math.min(CHUNK_BYTES, end - at)
         const chunk = into?.subarray(at - start, at - start + length) ?? Buffer.allocUnsafeSlow(length)
@@ -162,13 +162,13 @@ export class LocalBytes implements BytesBackend {
 
   async size(hash: string): Promise<number | undefined> {
     return this.#step('read.open', async () => {
-      const stat = (await this.#hasShard(hash)) ? await lstatIfThere(this.path(hash)) : undefined
+      const stat = (await this.#hasShard(hash)) ? await lstatIfExists(this.path(hash)) : undefined
       return stat?.isFile() ? stat.size : undefined
     })
   }
 
   async remove(hash: string): Promise<boolean> {
-    return this.#step('remove.unlink', async () => (await this.#hasShard(hash)) && unlinkIfThere(this.path(hash)))
+    return this.#step('remove.unlink', async () => (await this.#hasShard(hash)) && unlinkIfExists(this.path(hash)))
   }
 
   async *list(): AsyncGenerator<Content> {
@@ -177,7 +177,7 @@ export class LocalBytes implements BytesBackend {
       if (!(await isDirectory(directory))) continue
       for (const name of await readdir(directory)) {
         if (!isHash(name) || !name.startsWith(shard)) continue
-        const stat = await lstatIfThere(join(directory, name))
+        const stat = await lstatIfExists(join(directory, name))
         if (stat?.isFile()) yield { hash: name, size: stat.size }
       }
     }
@@ -185,13 +185,13 @@ export class LocalBytes implements BytesBackend {
 
   async quarantine(hash: string): Promise<boolean> {
     const path = this.path(hash)
-    const aside = join(this.#quarantine, `${hash}.${randomUUID()}`)
+    const quarantined = join(this.#quarantine, `${hash}.${randomUUID()}`)
     const found = await this.#step('quarantine.read', async () => (await this.#hasShard(hash)) && hashOfFile(path))
     if (!found || found === hash) return false
     return this.#step('quarantine.rename', async () => {
-      if (!(await renameIfThere(path, aside))) return false
-      if ((await hashOfFile(aside)) !== hash) return true
-      await rename(aside, path) // a put has healed it between the look and the move
+      if (!(await renameIfExists(path, quarantined))) return false
+      if ((await hashOfFile(quarantined)) !== hash) return true
+      await rename(quarantined, path) // a put replaced it with sound bytes between the check and the rename
       return false
     })
   }
@@ -201,9 +201,9 @@ export class LocalBytes implements BytesBackend {
       let swept = 0
       for (const name of await readdir(this.#tmp)) {
         const path = join(this.#tmp, name)
-        const stat = await lstatIfThere(path)
+        const stat = await lstatIfExists(path)
         if (!stat || stat.isDirectory() || stat.mtime >= before) continue
-        if (dryRun || (await unlinkIfThere(path))) swept += 1
+        if (dryRun || (await unlinkIfExists(path))) swept += 1
       }
       return swept
     })
@@ -237,24 +237,24 @@ export class LocalBytes implements BytesBackend {
       return await openDirectory(shard)
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error
-      await makeDirectory(shard) // somebody has removed it
+      await makeDirectory(shard) // the shard was removed by someone else
       await syncDirectory(this.#objects)
       return openDirectory(shard)
     }
   }
 
-  /** `made` is the topmost directory that was made for the store to be in. */
-  async #makeDirectories(made: string | undefined): Promise<void> {
+  /** Creates and syncs the directories of the store. `topmost` is the topmost parent that was created for it. */
+  async #makeDirectories(topmost: string | undefined): Promise<void> {
     await Promise.all([this.#objects, this.#tmp, this.#quarantine].map(makeDirectory))
     await Promise.all(SHARDS.map((shard) => makeDirectory(join(this.#objects, shard))))
-    // also when nothing was missing: whoever made it may have died before this
+    // Sync even if nothing was missing: the process that created a directory may have died before its sync.
     await Promise.all([this.#objects, this.#tmp, this.#quarantine, this.#root].map(syncDirectory))
-    for (let path = this.#root; made && path.length >= made.length; path = dirname(path)) {
+    for (let path = this.#root; topmost && path.length >= topmost.length; path = dirname(path)) {
       await syncDirectory(dirname(path))
     }
   }
 
-  /** The one place where a step can be interrupted and where the system's errors get their meaning. */
+  /** Runs a step: calls the test hook first, and turns system errors into StorageErrors. */
   async #step<T>(step: LocalStep, run: () => Promise<T>): Promise<T> {
     try {
       if (this.#onStep) await this.#onStep(step)

@@ -12,7 +12,7 @@ import {
   stagedBytesGone,
 } from './backend.ts'
 
-/** Bytes in this process's memory, gone with it. What goes in and what comes out is copied. */
+/** Stores bytes in the memory of the process. Copies bytes on the way in and out. */
 export class MemoryBytes implements BytesBackend {
   readonly type = 'in-memory'
   readonly #objects = new Map<string, Buffer>()
@@ -46,7 +46,7 @@ export class MemoryBytes implements BytesBackend {
   async *open({ hash, size }: Content, start = 0, end = size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
     const bytes = this.#get(hash)
     if (!bytes) throw blobNotFound(hash)
-    if (bytes.length !== size) throw blobCorrupted(hash, `${bytes.length} bytes where there were ${size}`)
+    if (bytes.length !== size) throw blobCorrupted(hash, `${bytes.length} bytes instead of ${size}`)
     for (let at = start; at < end; at += CHUNK_BYTES) {
       const length = Math.min(CHUNK_BYTES, end - at)
       const chunk = into?.subarray(at - start, at - start + length) ?? Buffer.allocUnsafeSlow(length)
@@ -68,13 +68,13 @@ export class MemoryBytes implements BytesBackend {
     for (const [hash, bytes] of this.#objects) yield { hash, size: bytes.length }
   }
 
-  /** Nobody can reach these bytes to damage them. */
+  /** Returns false: nothing outside of this class can damage the bytes. */
   async quarantine(hash: string): Promise<boolean> {
     checkHash(hash)
     return false
   }
 
-  /** What is staged is held by whoever staged it alone. */
+  /** Returns 0: staged bytes are only held by the put that staged them. */
   async sweepStaged(): Promise<number> {
     return 0
   }

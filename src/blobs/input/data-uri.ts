@@ -1,33 +1,38 @@
 import { invalidInput } from '../../validation/input.ts'
 import { isMimeType } from './mime.ts'
 
-/** RFC 4648 with the standard alphabet and padding and nothing else, such as line breaks; else INVALID_INPUT of `input.<of>`. */
-export function decodeBase64(text: string, of: 'base64' | 'dataUri'): Buffer {
+/**
+ * Decodes base64 of RFC 4648: the standard alphabet, padded, without white space.
+ *
+ * @throws {INVALID_INPUT} when the text is anything else. `field` is the field of the input that the error names.
+ */
+export function decodeBase64(text: string, field: 'base64' | 'dataUri'): Buffer {
   const bytes = Buffer.from(text, 'base64')
-  // Buffer skips what it does not know; only what comes out again was all there is
+  // Buffer.from skips invalid characters, so compare the text with what the decoded bytes encode to.
   if (bytes.toString('base64') !== text) {
-    const message = 'is malformed base64: A-Z a-z 0-9 + / with = padding, without white space'
-    throw invalidInput([{ path: `input.${of}`, message }])
+    const message = 'is malformed base64: expected A-Z a-z 0-9 + / with = padding, without white space'
+    throw invalidInput([{ path: `input.${field}`, message }])
   }
   return bytes
 }
 
 /**
- * `data:[<type>][;base64],<data>` as in RFC 2397; without a type it is `text/plain;charset=US-ASCII`. What a URI may
- * not hold must be percent-encoded, else INVALID_INPUT.
+ * Parses `data:[<type>][;base64],<data>` of RFC 2397. The default type is `text/plain;charset=US-ASCII`.
+ *
+ * @throws {INVALID_INPUT} when the URI is malformed, or has a character that must be percent-encoded.
  */
 export function parseDataUri(uri: string): { bytes: Buffer; mimeType: string } {
   const comma = uri.indexOf(',')
   const data = uri.slice(comma + 1)
   if (!/^data:/i.test(uri) || comma < 0 || /[^\w.~!$&'()*+,;=:@/?%-]|%(?![0-9a-f]{2})/i.test(data)) {
-    throw malformed('data:[<type>][;base64],<percent-encoded data>')
+    throw malformed('expected data:[<type>][;base64],<percent-encoded data>')
   }
   const head = uri.slice('data:'.length, comma)
   const base64 = /;base64$/i.test(head)
   const type = base64 ? head.slice(0, -';base64'.length) : head
   const mimeType = type === '' ? 'text/plain;charset=US-ASCII' : type.startsWith(';') ? `text/plain${type}` : type
   if (!isMimeType(mimeType)) {
-    throw malformed('its type is "type/subtype" with parameters or without')
+    throw malformed('its type must be "type/subtype", with parameters or without')
   }
   const raw = data.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
   return { bytes: base64 ? decodeBase64(raw, 'dataUri') : Buffer.from(raw, 'latin1'), mimeType }
@@ -35,7 +40,7 @@ export function parseDataUri(uri: string): { bytes: Buffer; mimeType: string } {
 
 const malformed = (rule: string) => invalidInput([{ path: 'input.dataUri', message: `is malformed: ${rule}` }])
 
-/** The same the other way round. A type whose parameters a URI cannot hold as they are goes without them. */
+/** Returns bytes as a base64 data URI. Drops the type's parameters if a data URI cannot hold them unquoted. */
 export function toDataUri(bytes: Buffer, mimeType: string): string {
   const type = mimeType.includes('"') ? mimeType.replace(/;.*/s, '') : mimeType.replaceAll('; ', ';')
   return `data:${type};base64,${bytes.toString('base64')}`

@@ -9,8 +9,8 @@ import { decodeBase64, parseDataUri } from './data-uri.ts'
 import { isMimeType } from './mime.ts'
 
 /**
- * What a blob can be made of: bytes, a stream or an async iterable of bytes, a Blob or File, or text and files by name.
- * A bare string is none of them, since nobody can tell whether it is text, base64 or a path.
+ * What `put` accepts: bytes, a stream or async iterable of bytes, a Blob or File, base64, a data URI, or the path of a
+ * file. A bare string is rejected: it would be ambiguous whether it is text, base64 or a path.
  */
 export type BlobInput =
   | Uint8Array
@@ -22,31 +22,33 @@ export type BlobInput =
   | { dataUri: string }
   | { path: string }
 
-/** An input as bytes to come, and what it says of itself. */
+/** The bytes of an input, not yet read, and what the input says about them. */
 export interface BlobSource {
   source: AsyncIterable<Uint8Array>
   name?: string
   mimeType?: string
-  /** The number of bytes, where it is known before they are read. */
+  /** The number of bytes, if it is known before they are read. */
   size?: number
 }
 
 /**
- * Looks at an input without reading it. INVALID_INPUT for what is no BlobInput, for malformed base64 and data URIs, for
- * a path that is no file and for a stream that has been read already. While it is read, the source fails with
- * INVALID_INPUT on a chunk that is not bytes, and with the input's own error as `cause` when the input fails.
+ * Checks an input without reading it. While the source is read, it fails with INVALID_INPUT if a chunk is not bytes or
+ * the input fails; the error of the input is the `cause`.
+ *
+ * @throws {INVALID_INPUT} when the input is not a `BlobInput`, its base64 or data URI is malformed, its path is not a
+ * readable file, or its stream has already been read.
  */
 export async function blobSource(input: unknown): Promise<BlobSource> {
-  if (types.isUint8Array(input)) return ofBytes(input)
-  if (types.isArrayBuffer(input)) return ofBytes(new Uint8Array(input))
-  if (input instanceof Blob) return ofBlob(input)
+  if (types.isUint8Array(input)) return fromBytes(input)
+  if (types.isArrayBuffer(input)) return fromBytes(new Uint8Array(input))
+  if (input instanceof Blob) return fromBlob(input)
   if (typeof input === 'object' && input !== null) {
-    if (isAsyncIterable(input)) return ofIterable(input)
+    if (isAsyncIterable(input)) return fromIterable(input)
     const [[kind, value] = [], ...others] = Object.entries(input)
     if (typeof value === 'string' && others.length === 0) {
-      if (kind === 'base64') return ofBytes(decodeBase64(value, 'base64'))
-      if (kind === 'dataUri') return ofDataUri(value)
-      if (kind === 'path') return ofFile(value)
+      if (kind === 'base64') return fromBytes(decodeBase64(value, 'base64'))
+      if (kind === 'dataUri') return fromDataUri(value)
+      if (kind === 'path') return fromFile(value)
     }
   }
   const given = input === null ? 'null' : typeof input
@@ -54,45 +56,45 @@ export async function blobSource(input: unknown): Promise<BlobSource> {
   throw invalidInput([{ path: 'input', message }])
 }
 
-function ofBytes(bytes: Uint8Array): BlobSource {
+function fromBytes(bytes: Uint8Array): BlobSource {
   async function* source() {
     yield bytes
   }
   return { source: source(), size: bytes.length }
 }
 
-function ofBlob(blob: Blob): BlobSource {
+function fromBlob(blob: Blob): BlobSource {
   return {
-    source: bytesOnly(blob.stream()),
+    source: checkedChunks(blob.stream()),
     size: blob.size,
     name: (blob instanceof File && blob.name) || undefined,
     mimeType: isMimeType(blob.type) ? blob.type : undefined,
   }
 }
 
-function ofDataUri(uri: string): BlobSource {
+function fromDataUri(uri: string): BlobSource {
   const { bytes, mimeType } = parseDataUri(uri)
-  return { ...ofBytes(bytes), mimeType }
+  return { ...fromBytes(bytes), mimeType }
 }
 
-function ofIterable(iterable: AsyncIterable<unknown>): BlobSource {
-  const stream = iterable as Readable // both questions may be asked about anything
+function fromIterable(iterable: AsyncIterable<unknown>): BlobSource {
+  const stream = iterable as Readable // both checks below accept any object
   if (Readable.isDisturbed(stream) && !isReadable(stream)) {
-    throw invalidInput([{ path: 'input', message: 'must be a stream that has not been read or destroyed already' }])
+    throw invalidInput([{ path: 'input', message: 'must be a stream that has not been read or destroyed' }])
   }
-  return { source: bytesOnly(iterable) }
+  return { source: checkedChunks(iterable) }
 }
 
-async function ofFile(path: string): Promise<BlobSource> {
+async function fromFile(path: string): Promise<BlobSource> {
   const found = await stat(path).catch((cause) => {
     throw invalidInput([{ path: 'input.path', message: 'cannot be read' }], cause)
   })
   if (!found.isFile()) throw invalidInput([{ path: 'input.path', message: 'is not a file' }])
-  return { source: bytesOnly(contentOf(path)), size: found.size, name: basename(path) }
+  return { source: checkedChunks(readFile(path)), size: found.size, name: basename(path) }
 }
 
-/** All chunks are in the same buffer: whoever reads them copies each before the next. */
-async function* contentOf(path: string): AsyncGenerator<Uint8Array> {
+/** Yields the bytes of a file. All chunks share one buffer: `BytesBackend.stage` copies each before it asks for the next. */
+async function* readFile(path: string): AsyncGenerator<Uint8Array> {
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   const file = await open(path)
   try {
@@ -106,7 +108,8 @@ async function* contentOf(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function* bytesOnly(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+/** Yields the chunks of a source, and turns every failure into INVALID_INPUT. */
+async function* checkedChunks(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of source) {
       if (!types.isUint8Array(chunk)) {

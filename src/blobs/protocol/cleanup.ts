@@ -2,25 +2,20 @@ import { randomUUID } from 'node:crypto'
 import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
+import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
 import { type RemovalRule, removableBy, removeRecord } from './remove.ts'
 import type { BlobStore } from './store.ts'
 
-/** What a cleanup removed, or would. */
-export interface BlobCleanup {
-  /** Records. */
-  removed: number
-  /** Their sizes, added up; contents that other records share stay. */
-  bytes: number
-}
-
-/** How many records are read at a time. */
-const AT_ONCE = 500
+const PAGE_SIZE = 500
+const DAY_MILLIS = 86_400_000
+/** Before every instant that can be stored. */
+const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 
 type CleanupQuery = RemovalRule & { at: Date; after: string; limit: number }
 
-/** Records that may go, in the order of an index that ends where they end. */
-function going(by: 'expiresAt' | 'lastUsedAt') {
+/** Selects removable records in the order of an index, so that the scan ends with the last one. */
+function removableQuery(by: 'expiresAt' | 'lastUsedAt') {
   return statement((db, arg: CleanupQuery) => {
     const { blobs: b, blobContent: c } = db.tables
     const key = b[by]
@@ -38,23 +33,23 @@ function going(by: 'expiresAt' | 'lastUsedAt') {
   })
 }
 
-/** Each record is in one of them. */
-const CLEANUP_QUERIES = [going('expiresAt'), going('lastUsedAt')]
+/** Together they select every removable record once. */
+const CLEANUP_QUERIES = [removableQuery('expiresAt'), removableQuery('lastUsedAt')]
 
-/** Removes the records that no message mentions and that were last used before then, and those that have expired. @internal */
-export async function cleanUp(
-  db: Db,
-  store: BlobStore,
-  { usedBefore, dryRun }: { usedBefore: Date; dryRun: boolean },
-): Promise<BlobCleanup> {
+/**
+ * Removes expired records, and records that no message mentions and that were last used before `olderThan`: by default
+ * `cleanupAfterDays` ago. Safe to repeat.
+ */
+export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOptions): Promise<BlobCleanup> {
+  const { olderThan = defaultOlderThan(store), dryRun = false } = options
   const total: BlobCleanup = { removed: 0, bytes: 0 }
-  const rule = { force: false, usedBefore, expiredBy: store.now() }
+  const rule = { force: false, usedBefore: olderThan, expiredBy: store.now() }
   for (const query of CLEANUP_QUERIES) {
     for (let from = { at: new Date(0), after: '' }; ; ) {
       await store.onStep?.('cleanup.select')
-      const records = await query.all(db, { ...rule, ...from, limit: AT_ONCE })
+      const records = await query.all(db, { ...rule, ...from, limit: PAGE_SIZE })
       for (const { id, size } of records) {
-        if (!dryRun && !(await removeAndCollect(db, store, id, rule))) continue // it has been used since
+        if (!dryRun && !(await removeAndCollect(db, store, id, rule))) continue // used since it was selected
         total.removed += 1
         total.bytes += size
       }
@@ -66,9 +61,15 @@ export async function cleanUp(
   return total
 }
 
+function defaultOlderThan(store: BlobStore): Date {
+  if (store.cleanupAfterDays === undefined) return EARLIEST
+  const daysAgo = store.now().getTime() - store.cleanupAfterDays * DAY_MILLIS
+  return new Date(Math.max(EARLIEST.getTime(), daysAgo))
+}
+
 async function removeAndCollect(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {
   await store.onStep?.('cleanup.remove')
-  const hash = await removeRecord(db, { ...rule, id, lease: randomUUID(), now: store.now() })
+  const hash = await removeRecord(db, { ...rule, id, reservation: randomUUID(), now: store.now() })
   if (hash !== undefined) await collectContent(db, store, hash)
   return hash !== undefined
 }

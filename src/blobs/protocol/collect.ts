@@ -4,17 +4,19 @@ import { batch, statement } from '../../database/statement.ts'
 import type { BlobStore } from './store.ts'
 import { lockUsage, subtractUsage } from './usage.ts'
 
-const endExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { hash: string; now: Date }) =>
+const PAGE_SIZE = 1000
+
+const endExpiredReservations = statement(({ orm, tables: { blobLeases: l } }, arg: { hash: string; now: Date }) =>
   orm.delete(l).where(and(eq(l.hash, arg.hash), lte(l.expiresAt, arg.now))),
 )
 
-const removeContent = statement(
+const removeUnneededContent = statement(
   ({ orm, tables: { blobContent: c, blobs: b, blobLeases: l } }, arg: { hash: string }) => {
     const records = orm.select({ id: b.id }).from(b).where(eq(b.hash, c.hash))
-    const leases = orm.select({ id: l.id }).from(l).where(eq(l.hash, c.hash))
+    const reservations = orm.select({ id: l.id }).from(l).where(eq(l.hash, c.hash))
     return orm
       .delete(c)
-      .where(and(eq(c.hash, arg.hash), notExists(records), notExists(leases)))
+      .where(and(eq(c.hash, arg.hash), notExists(records), notExists(reservations)))
       .returning({ size: c.size })
   },
 )
@@ -24,27 +26,29 @@ const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { has
 )
 
 /**
- * Removes a content that no record and no lease needs, its bytes with it; whether there were any.
+ * Removes a content, with its bytes, if no record and no reservation needs it. Returns true if a row or bytes were
+ * removed. Safe to repeat.
  *
- * The bytes go inside the transaction, which holds the usage: a put of the same content has either reserve it, and then
- * there is a lease here, or claims it after the commit, and moves its bytes into place after that. Bytes without a row
- * are of a put that was rolled back, since one under way in a transaction would hold the usage. If the commit fails,
- * there is a row without bytes and without records: nobody misses them, and the next collection, or put, sets it right.
+ * The bytes are removed inside the transaction, which holds the usage lock. A put of the same content has then either
+ * reserved it, and the reservation is seen here; or it reserves it after this commit, and moves its bytes into place
+ * after that. Bytes without a row belong to a put that was rolled back: a put in a running transaction would hold the
+ * usage lock. If the commit fails, a row stays without bytes and without records: nothing reads it, and the next
+ * collection or put repairs it.
  */
 export async function collectContent(db: Db, store: BlobStore, hash: string): Promise<boolean> {
-  await store.onStep?.('collect.hold')
+  await store.onStep?.('collect.lock')
   return db.transaction(async (tx) => {
     const [, , [removed], [kept]] = await batch(tx, [
       lockUsage.with({}),
-      endExpired.with({ hash, now: store.now() }),
-      removeContent.with({ hash }),
+      endExpiredReservations.with({ hash, now: store.now() }),
+      removeUnneededContent.with({ hash }),
       selectContent.with({ hash }),
     ])
     if (kept) return false
     await store.onStep?.('collect.unlink')
     const unlinked = await store.bytes.remove(hash)
     if (removed) await subtractUsage.all(tx, removed)
-    await store.onStep?.('collect.settle')
+    await store.onStep?.('collect.commit')
     return unlinked || removed !== undefined
   })
 }
@@ -55,12 +59,12 @@ const selectExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { now:
     .from(l)
     .where(and(lte(l.expiresAt, arg.now), sql`${l.hash} > ${arg.after}`))
     .orderBy(l.hash)
-    .limit(1000),
+    .limit(PAGE_SIZE),
 )
 
 /**
- * Collects every content that a put gave up or that a record left: an expired lease says which. How many there were.
- * Safe to repeat, and to do on several instances at once.
+ * Collects every content that has an expired reservation: a failed put or a removed record left it behind. Returns the
+ * number of contents removed. Safe to repeat, and to run on several instances at once.
  */
 export async function collectExpired(db: Db, store: BlobStore): Promise<number> {
   let collected = 0

@@ -1,38 +1,39 @@
 import { randomUUID } from 'node:crypto'
+import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
+import { parseInput } from '../../validation/input.ts'
 import { blobTooLarge, type Staged } from '../bytes/backend.ts'
 import { guessMimeType } from '../input/mime.ts'
 import type { BlobSource } from '../input/source.ts'
+import { blobUri, newBlobId } from '../reference.ts'
+import { type BlobRecord, blobNameSchema, type putBlobOptionsSchema } from '../types.ts'
 import { collectContent, collectExpired } from './collect.ts'
 import { expireReservation, insertRecord, type NewRecord, type Reservation, reserveContent } from './reserve.ts'
-import type { BlobStore } from './store.ts'
+import type { BlobStore, TransactionContents } from './store.ts'
 
-/** Far longer than a claim takes to be published: the move of a file lies between, and no more. */
-const LEASE_MILLIS = 3_600_000
+/** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
+const RESERVATION_MILLIS = 3_600_000
 
-/** What is known of a record before its bytes are read. */
-export type Described = Omit<NewRecord, 'mimeType'> & { mimeType: string | undefined }
-
-type Stored = NewRecord & { hash: string; size: number }
+type Options = z.output<typeof putBlobOptionsSchema>
 
 /**
- * Stores bytes and their record: the bytes are staged; their content is reserve; they are moved into place; the record
- * is published. Whatever ends it in between, what was reserve is given back, by it or by the collector.
+ * Stores bytes and their record in two commits: stages the bytes, reserves their content, moves the bytes into place,
+ * and inserts the record. If a step fails, the put or the collector ends the reservation.
  */
-export async function putBlob(db: Db, store: BlobStore, input: BlobSource, described: Described): Promise<Stored> {
-  return staging(store, input, described, async (staged, record) => {
-    const lease = await reserve(db, store, staged).catch(async (error) => {
-      // What nobody needs any more may be in the way.
+export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
+  return withStaged(store, input, options, async (staged, record) => {
+    const reservation = await reserve(db, store, staged).catch(async (error) => {
+      // Contents that nothing needs any more may take up the quota.
       if (!isQuotaExceeded(error) || (await collectExpired(db, store)) === 0) throw error
       return reserve(db, store, staged)
     })
     try {
-      await commitBytesAndInsert(db, store, staged, lease, record)
+      await commitBytesAndInsert(db, store, staged, reservation, record)
     } catch (error) {
-      // If this fails, too, the lease runs out by itself. If the record is there after all, it keeps its content.
-      await expireReservation(db, lease, store.now())
-        .then(() => collectContent(db, store, lease.hash))
+      // If this fails as well, the reservation expires by itself. If the record was inserted after all, its content stays.
+      await expireReservation(db, reservation, store.now())
+        .then(() => collectContent(db, store, reservation.hash))
         .catch(() => {})
       throw error
     }
@@ -40,16 +41,10 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, descr
   })
 }
 
-/** The same as a part of a transaction, which gives back what was reserve where it is undone, but not the bytes. */
-export function putBlobWithin({
-  contentsWritten,
-  contentsToCollect,
-}: {
-  contentsWritten: Set<string>
-  contentsToCollect: Set<string>
-}): typeof putBlob {
-  return (tx, store, input, described) =>
-    staging(store, input, described, async (staged, record) => {
+/** Returns `putBlob` for use in a transaction. A rollback undoes the reservation, but not the bytes: they are collected. */
+export function putBlobInTransaction({ contentsWritten, contentsToCollect }: TransactionContents): typeof putBlob {
+  return (tx, store, input, options) =>
+    withStaged(store, input, options, async (staged, record) => {
       try {
         await tx.transaction(async (savepoint) => {
           await commitBytesAndInsert(savepoint, store, staged, await reserve(savepoint, store, staged), record)
@@ -62,21 +57,32 @@ export function putBlobWithin({
     })
 }
 
-async function staging(
+/** Stages the bytes and runs `insert` with their record. Discards the bytes if `insert` fails. */
+async function withStaged(
   store: BlobStore,
-  { source, size = 0 }: BlobSource,
-  described: Described,
+  { source, size = 0, name, mimeType }: BlobSource,
+  options: Options,
   insert: (staged: Staged, record: NewRecord) => Promise<void>,
-): Promise<Stored> {
+): Promise<BlobRecord> {
+  const described = {
+    id: newBlobId(),
+    name: options.name ?? parseInput(blobNameSchema.optional(), name, 'input.name') ?? null,
+    source: options.source ?? null,
+    metadata: options.metadata ?? {},
+    createdAt: store.now(),
+    expiresAt: options.expiresAt ?? null,
+  }
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
   const staged = await store.bytes.stage(source, { maxBytes: store.maxBlobSize })
   try {
-    const { name, mimeType = await guessMimeType(staged.head, name ?? undefined) } = described
-    const record = { ...described, mimeType }
+    const known = options.mimeType ?? mimeType
+    const guess = () => guessMimeType(staged.head, described.name ?? undefined)
+    const record = { ...described, mimeType: known ?? (await guess()) }
     await insert(staged, record)
-    return { ...record, hash: staged.hash, size: staged.size }
+    const { id, createdAt } = record
+    return { ...record, uri: blobUri(id), hash: staged.hash, size: staged.size, lastUsedAt: createdAt }
   } catch (error) {
-    await staged.discard().catch(() => {}) // it is swept later
+    await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
     throw error
   }
 }
@@ -84,9 +90,9 @@ async function staging(
 async function reserve(db: Db, store: BlobStore, { hash, size }: Staged): Promise<Reservation> {
   await store.onStep?.('put.reserve')
   const { maxTotalSize } = store
-  const lease = { id: randomUUID(), hash }
-  const expiresAt = new Date(store.now().getTime() + LEASE_MILLIS)
-  if (await reserveContent(db, { hash, size, lease: lease.id, expiresAt, maxTotalSize })) return lease
+  const reservation = { id: randomUUID(), hash }
+  const expiresAt = new Date(store.now().getTime() + RESERVATION_MILLIS)
+  if (await reserveContent(db, reservation, { size, expiresAt, maxTotalSize })) return reservation
   throw new StorageError(
     'BLOB_QUOTA_EXCEEDED',
     `The blob of ${size} bytes does not fit into the ${maxTotalSize} bytes that maxTotalSize allows`,
@@ -98,14 +104,14 @@ async function commitBytesAndInsert(
   db: Db,
   store: BlobStore,
   staged: Staged,
-  lease: Reservation,
+  reservation: Reservation,
   record: NewRecord,
 ): Promise<void> {
   await store.onStep?.('put.commit')
-  await staged.commit() // also where the content is live: its bytes may be damaged, or about to be missed
+  await staged.commit() // even if the content is live: its bytes may be damaged, or about to be collected
   await store.onStep?.('put.insert')
-  if (await insertRecord(db, lease, record)) return
-  throw new StorageError('TIMEOUT', 'The put was held up for so long that its lease ran out: put it again', {
+  if (await insertRecord(db, reservation, record)) return
+  throw new StorageError('TIMEOUT', 'The put took so long that its reservation expired: put the blob again', {
     retryable: true,
   })
 }

@@ -6,15 +6,18 @@ import type { Db } from '../../database/db.ts'
 import { LazyDb } from '../../database/lazy-db.ts'
 import { openDatabase } from '../../database/open.ts'
 
-/** The database of the records where it is not the main one. */
+/** A database of the records apart from the main database. */
 export interface RecordsDatabase {
   readonly db: Db
-  /** Whether there cannot be a record, since it was never opened. */
+  /** True if the database was never opened, so it holds no record. */
   readonly unused: boolean
   close(): Promise<void>
 }
 
-/** Records live as long as their bytes: where the main database lives longer, or shorter, they have their own. */
+/**
+ * Opens a database for the records if the main database does not live as long as the bytes. Returns undefined if it
+ * does: then the records are in the main database.
+ */
 export async function openRecordsDatabase(
   database: ResolvedDatabase,
   blobStore: ResolvedBlobStore,
@@ -23,12 +26,12 @@ export async function openRecordsDatabase(
   return blobStore.type === 'in-memory' ? inMemory() : inStore(blobStore.storePath)
 }
 
-/** Opened at its first use: many programs configure no blob store and store no blob, and with PostgreSQL need no SQLite. */
+/** Opens the database on first use: a program on PostgreSQL that stores no blobs does not need SQLite installed. */
 function inMemory(): RecordsDatabase {
   let opened: Promise<Database> | undefined
   const open = () => {
     opened ??= openDatabase({ type: 'in-memory' }, { migrate: true }).catch((error: unknown) => {
-      opened = undefined // what is missing may be installed
+      opened = undefined // the next use tries again: the missing driver may have been installed
       throw error
     })
     return opened
@@ -44,7 +47,7 @@ function inMemory(): RecordsDatabase {
 
 async function inStore(storePath: string): Promise<RecordsDatabase> {
   const file = join(storePath, 'records.db')
-  await (await open(file, 'a', 0o600)).close() // SQLite would let everybody read it
+  await (await open(file, 'a', 0o600)).close() // created here, because SQLite would make it readable for everybody
   const settings = { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 } as const
   const db = await openDatabase({ type: 'sqlite', file, ...settings }, { migrate: true })
   return { db, unused: false, close: () => db.close() }

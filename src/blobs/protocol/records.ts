@@ -4,33 +4,12 @@ import { notExpired } from '../../database/expiry.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
+import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
-import type { JsonObject } from '../../schema/values.ts'
 import { blobUri } from '../reference.ts'
+import type { BlobRecord } from '../types.ts'
 
-/** What is known of a blob apart from its bytes. */
-export interface BlobRecord {
-  /** Random: 32 hexadecimal digits. */
-  id: string
-  /** `blob:<id>`: what messages mention. */
-  uri: string
-  /** The SHA-256 of the bytes, as 64 hexadecimal digits. */
-  hash: string
-  /** In bytes. */
-  size: number
-  /** As it was given; it names no file. */
-  name: string | null
-  /** As it was given, else a guess. */
-  mimeType: string
-  /** Who or what it is from, as the program says. */
-  source: string | null
-  metadata: JsonObject
-  createdAt: Date
-  /** When it was last put, read or mentioned, to within a day. */
-  lastUsedAt: Date
-  /** From then on it is absent. */
-  expiresAt: Date | null
-}
+const DAY_MILLIS = 86_400_000
 
 const blobRecordColumns = ({ blobs: b, blobContent: c }: Tables) => ({
   id: b.id,
@@ -55,14 +34,14 @@ const selectRecord = statement(({ orm, tables }, arg: { id: string; now: Date })
     .where(and(eq(b.id, arg.id), notExpired(b, arg.now)))
 })
 
-const touchRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string; now: Date }) =>
+const updateLastUsed = statement(({ orm, tables: { blobs: b } }, arg: { id: string; now: Date }) =>
   orm
     .update(b)
     .set({ lastUsedAt: arg.now })
     .where(and(eq(b.id, arg.id), lt(b.lastUsedAt, arg.now))),
 )
 
-const listing = {
+const recordsPage = {
   name: 'blobs',
   select: ({ orm, tables }: Pick<Db, 'orm' | 'tables'>) => {
     const { blobs: b, blobContent: c } = tables
@@ -74,20 +53,40 @@ const listing = {
     { name: 'id', kind: 'text', column: ({ blobs }: Tables) => blobs.id },
   ],
 } as const
-const listAll = pagedQuery(listing)
-const listOfSource = pagedQuery({ ...listing, partition: ({ blobs }) => blobs.source })
+const listAll = pagedQuery(recordsPage)
+const listBySource = pagedQuery({ ...recordsPage, partition: ({ blobs }) => blobs.source })
 
-/** The record, unless it has expired. @internal */
+/** Returns a record, or undefined if it does not exist or has expired. */
 export function findRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {
   return selectRecord.first(db, { id, now })
 }
 
-/** Says that it was used, where it says otherwise. @internal */
-export async function touch(db: Db, id: string, now: Date): Promise<void> {
-  await touchRecord.all(db, { id, now })
+/** Like `findRecord`, and updates the record's last use, at most once a day. */
+export async function useRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {
+  const record = await findRecord(db, id, now)
+  if (!record || now.getTime() - record.lastUsedAt.getTime() < DAY_MILLIS) return record
+  await updateLastUsed.all(db, { id, now }).catch(ignoreReadOnly)
+  return { ...record, lastUsedAt: now }
 }
 
-/** Records, the newest first. @internal */
+/**
+ * Like `useRecord`, for a record that must exist.
+ *
+ * @throws {BLOB_NOT_FOUND} when the record does not exist or has expired.
+ */
+export async function useExistingRecord(db: Db, id: string, now: Date): Promise<BlobRecord> {
+  const record = await useRecord(db, id, now)
+  if (record) return record
+  const uri = blobUri(id)
+  throw new StorageError('BLOB_NOT_FOUND', `There is no ${uri}`, { details: { uri } })
+}
+
+/** Ignores READ_ONLY: a read-only database cannot store the last use, but the blob can still be read. */
+function ignoreReadOnly(error: unknown): void {
+  if (!(error instanceof StorageError && error.code === 'READ_ONLY')) throw error
+}
+
+/** Returns a page of records, newest first. */
 export function listRecords(
   db: Db,
   source: string | undefined,
@@ -96,5 +95,5 @@ export function listRecords(
 ): Promise<Page<BlobRecord>> {
   return source === undefined
     ? listAll(db, { now }, page, 'desc')
-    : listOfSource(db, { now, partition: source }, page, 'desc')
+    : listBySource(db, { now, partition: source }, page, 'desc')
 }

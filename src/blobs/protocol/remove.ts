@@ -1,28 +1,30 @@
+import { randomUUID } from 'node:crypto'
 import { and, eq, exists, lte, notExists, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
-import { COUNTERS, lockUsage } from './usage.ts'
+import { StorageError } from '../../errors.ts'
+import { collectContent } from './collect.ts'
+import { findRecord } from './records.ts'
+import type { BlobStore, TransactionContents } from './store.ts'
+import { lockUsage, USAGE_ROWS } from './usage.ts'
 
-const holdRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string }) =>
-  orm
-    .update(b)
-    .set({ lastUsedAt: sql`${b.lastUsedAt}` })
-    .where(eq(b.id, arg.id)),
-)
+/** After every instant that can be stored. */
+const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
-/** When a record may go. */
+/** Which records may be removed: those that were not used and are not mentioned, and those that have expired. */
 export interface RemovalRule {
-  /** Also where a message mentions it. */
+  /** Removes a record even if a message mentions it. */
   force: boolean
-  /** Only where it was last used before then. */
+  /** Removes records that were last used at or before this time. */
   usedBefore: Date
-  /** In any case where it has expired by then. */
+  /** Removes records that have expired by this time, whoever mentions them. */
   expiredBy: Date
 }
 
-type Removal = RemovalRule & { id: string; lease: string; now: Date }
+/** `reservation` is the id of the expired reservation that the removal leaves behind. */
+type Removal = RemovalRule & { id: string; reservation: string; now: Date }
 
-/** Which records a rule lets go. */
+/** Returns the condition that a rule lets a record be removed. */
 export function removableBy({ orm, tables: { blobs: b, blobRefs: r } }: Builder, rule: RemovalRule): SQL | undefined {
   const mentions = orm.select({ id: r.blobId }).from(r).where(eq(r.blobId, b.id))
   const unmentioned = sql`case when ${rule.force} then true else ${notExists(mentions)} end`
@@ -31,25 +33,32 @@ export function removableBy({ orm, tables: { blobs: b, blobRefs: r } }: Builder,
 
 const matchesRemovalRule = (db: Builder, arg: Removal) => and(eq(db.tables.blobs.id, arg.id), removableBy(db, arg))
 
-/** A lease that has run out already: the collector comes by expired leases. */
-const leaveLease = statement((db, arg: Removal) => {
+const lockRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string }) =>
+  orm
+    .update(b)
+    .set({ lastUsedAt: sql`${b.lastUsedAt}` })
+    .where(eq(b.id, arg.id)),
+)
+
+/** Inserts an expired reservation of the record's content: it tells the collector to look at that content. */
+const insertExpiredReservation = statement((db, arg: Removal) => {
   const { blobLeases: l, blobs: b } = db.tables
   const expiresAt = sql`${sql.param(arg.now, l.expiresAt)}`.as('expires_at')
   return db.orm.insert(l).select(
     db.orm
-      .select({ id: sql`${arg.lease}`.as('id'), hash: b.hash, expiresAt })
+      .select({ id: sql`${arg.reservation}`.as('id'), hash: b.hash, expiresAt })
       .from(b)
       .where(matchesRemovalRule(db, arg)),
   )
 })
 
-const countRecordOut = statement((db, arg: Removal) => {
+const uncountRecord = statement((db, arg: Removal) => {
   const { blobUsage: u, blobs: b } = db.tables
-  const going = db.orm.select({ id: b.id }).from(b).where(matchesRemovalRule(db, arg))
+  const removable = db.orm.select({ id: b.id }).from(b).where(matchesRemovalRule(db, arg))
   return db.orm
     .update(u)
     .set({ used: sql`${u.used} - 1` })
-    .where(and(eq(u.id, COUNTERS.records), exists(going)))
+    .where(and(eq(u.id, USAGE_ROWS.records), exists(removable)))
 })
 
 const deleteRecord = statement((db, arg: Removal) =>
@@ -57,16 +66,49 @@ const deleteRecord = statement((db, arg: Removal) =>
 )
 
 /**
- * Removes a record, in one round trip, where the rule lets it go; the hash of its content, or undefined. Its row is
- * held first, as by a message that comes to mention it: the rule then sees that message, or that one sees no blob.
+ * Removes a record, in one round trip, if the rule allows it. Returns the hash of its content, or undefined if nothing
+ * was removed. Locks the blob row first, as an append that mentions it does: either we see the mention or the append
+ * finds no blob.
  */
 export async function removeRecord(db: Db, removal: Removal): Promise<string | undefined> {
   const [, , , , [removed]] = await batch(db, [
     lockUsage.with({}),
-    holdRecord.with({ id: removal.id }),
-    leaveLease.with(removal),
-    countRecordOut.with(removal),
+    lockRecord.with({ id: removal.id }),
+    insertExpiredReservation.with(removal),
+    uncountRecord.with(removal),
     deleteRecord.with(removal),
   ])
   return removed?.hash
+}
+
+/**
+ * Removes a blob, and its bytes if no other record shares them: at once, or after the end of the transaction. Returns
+ * true if the blob existed.
+ *
+ * @throws {BLOB_IN_USE} when a message mentions the blob and `force` is false.
+ */
+export async function deleteBlob(
+  db: Db,
+  store: BlobStore,
+  { id, force }: { id: string; force: boolean },
+  transaction?: TransactionContents,
+): Promise<boolean> {
+  const now = store.now()
+  const existing = await findRecord(db, id, now)
+  await store.onStep?.('delete.remove')
+  const rule = { force, usedBefore: LATEST, expiredBy: now }
+  const hash = await removeRecord(db, { ...rule, id, now, reservation: randomUUID() })
+  if (hash === undefined) {
+    if (await findRecord(db, id, now)) throw inUse(id)
+    return false
+  }
+  if (transaction) transaction.contentsToCollect.add(hash)
+  // If this fails, maintenance collects the content: the record, which was to be deleted, is gone.
+  else await collectContent(db, store, hash).catch(() => {})
+  return existing !== undefined
+}
+
+function inUse(id: string): StorageError {
+  const message = 'A message mentions the blob: remove the message, or delete the blob with { force: true }'
+  return new StorageError('BLOB_IN_USE', message, { details: { id } })
 }

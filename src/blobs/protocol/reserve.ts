@@ -3,28 +3,52 @@ import type { Db } from '../../database/db.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import type { Content } from '../bytes/backend.ts'
-import { amountOf, COUNTERS, lockUsage, ofContents } from './usage.ts'
+import { contentCounters, lockUsage, USAGE_ROWS, usageOfContent } from './usage.ts'
 
-const contentOf = ({ orm, tables: { blobContent: c } }: Builder, hash: string) =>
+/** A row of `blob_leases`: until it expires, the collector leaves the content alone. */
+export interface Reservation {
+  id: string
+  hash: string
+}
+
+interface ReserveOptions {
+  /** The size of the content, in bytes. */
+  size: number
+  expiresAt: Date
+  maxTotalSize: number
+}
+
+/** A record before it is inserted. */
+export interface NewRecord {
+  id: string
+  name: string | null
+  mimeType: string
+  source: string | null
+  metadata: JsonObject
+  createdAt: Date
+  expiresAt: Date | null
+}
+
+const contentRow = ({ orm, tables: { blobContent: c } }: Builder, hash: string) =>
   orm.select({ hash: c.hash }).from(c).where(eq(c.hash, hash))
 
-const leaseOf = ({ orm, tables: { blobLeases: l } }: Builder, lease: string) =>
-  orm.select({ id: l.id }).from(l).where(eq(l.id, lease))
+const reservationRow = ({ orm, tables: { blobLeases: l } }: Builder, id: string) =>
+  orm.select({ id: l.id }).from(l).where(eq(l.id, id))
 
-/** Adds a content to the counters, or takes it off them, while it has no row. */
-const countContent = (sign: '+' | '-') =>
+/** Adds a content to the usage, or subtracts it, if the content has no row. */
+const changeUsageIfNew = (sign: '+' | '-') =>
   statement((db, arg: Content) => {
     const { blobUsage: u } = db.tables
     return db.orm
       .update(u)
-      .set({ used: sql`${u.used} ${sql.raw(sign)} ${amountOf(db.tables, arg.size)}` })
-      .where(and(ofContents(db.tables), notExists(contentOf(db, arg.hash))))
+      .set({ used: sql`${u.used} ${sql.raw(sign)} ${usageOfContent(db.tables, arg.size)}` })
+      .where(and(contentCounters(db.tables), notExists(contentRow(db, arg.hash))))
   })
-const countIn = countContent('+')
-const countOut = countContent('-')
+const addUsageIfNew = changeUsageIfNew('+')
+const subtractUsageIfNew = changeUsageIfNew('-')
 
-/** A content that is new gets its row where it fits, having been counted. */
-const addContent = statement((db, arg: Content & { maxTotalSize: number }) => {
+/** Inserts a pending content, unless it exists or the usage, which already includes it, exceeds the quota. */
+const insertContentIfFits = statement((db, arg: Content & { maxTotalSize: number }) => {
   const { blobContent: c, blobUsage: u } = db.tables
   return db.orm
     .insert(c)
@@ -36,12 +60,13 @@ const addContent = statement((db, arg: Content & { maxTotalSize: number }) => {
           state: sql`'pending'`.as('state'),
         })
         .from(u)
-        .where(and(eq(u.id, COUNTERS.bytes), lte(u.used, arg.maxTotalSize))),
+        .where(and(eq(u.id, USAGE_ROWS.bytes), lte(u.used, arg.maxTotalSize))),
     )
     .onConflictDoNothing()
 })
 
-const addLease = statement(
+/** Inserts the reservation if its content has a row. */
+const insertReservation = statement(
   ({ orm, tables: { blobLeases: l, blobContent: c } }, arg: Reservation & { expiresAt: Date }) =>
     orm
       .insert(l)
@@ -58,103 +83,89 @@ const addLease = statement(
       .returning({ id: l.id }),
 )
 
-/** A put under way. */
-export interface Reservation {
-  id: string
-  hash: string
-}
-
-interface ReserveContent extends Content {
-  lease: string
-  expiresAt: Date
-  maxTotalSize: number
-}
-
-/** Transaction A, in one round trip: the content has a row and is counted, and a lease keeps it; false where it does not fit. */
+/**
+ * Makes sure that a content has a row and is counted, and reserves it, in one round trip. Returns false if the content
+ * does not fit into the quota.
+ */
 export async function reserveContent(
   db: Db,
-  { lease, expiresAt, maxTotalSize, hash, size }: ReserveContent,
+  { id, hash }: Reservation,
+  { size, expiresAt, maxTotalSize }: ReserveOptions,
 ): Promise<boolean> {
   const content = { hash, size }
-  const [, , , leased] = await batch(db, [
+  const [, , , reserved] = await batch(db, [
     lockUsage.with({}),
-    countIn.with(content),
-    addContent.with({ ...content, maxTotalSize }),
-    addLease.with({ id: lease, hash, expiresAt }),
-    countOut.with(content), // it did not fit
+    addUsageIfNew.with(content),
+    insertContentIfFits.with({ ...content, maxTotalSize }),
+    insertReservation.with({ id, hash, expiresAt }),
+    subtractUsageIfNew.with(content), // the content still has no row: it did not fit
   ])
-  return leased.length > 0
+  return reserved.length > 0
 }
 
-export interface NewRecord {
-  id: string
-  name: string | null
-  mimeType: string
-  source: string | null
-  metadata: JsonObject
-  createdAt: Date
-  expiresAt: Date | null
-}
-
-const setLive = statement((db, arg: Reservation) => {
+const markLive = statement((db, arg: Reservation) => {
   const { blobContent: c } = db.tables
   return db.orm
     .update(c)
     .set({ state: 'live' })
-    .where(and(eq(c.hash, arg.hash), exists(leaseOf(db, arg.id))))
+    .where(and(eq(c.hash, arg.hash), exists(reservationRow(db, arg.id))))
 })
 
-const addRecord = statement(({ orm, tables: { blobs: b, blobLeases: l } }, arg: NewRecord & { lease: string }) =>
-  orm
-    .insert(b)
-    .select(
-      orm
-        .select({
-          id: sql`${arg.id}`.as('id'),
-          hash: l.hash,
-          name: sql`${sql.param(arg.name, b.name)}`.as('name'),
-          mimeType: sql`${arg.mimeType}`.as('mime_type'),
-          source: sql`${sql.param(arg.source, b.source)}`.as('source'),
-          metadata: sql`${sql.param(arg.metadata, b.metadata)}`.as('metadata'),
-          createdAt: sql`${sql.param(arg.createdAt, b.createdAt)}`.as('created_at'),
-          lastUsedAt: sql`${sql.param(arg.createdAt, b.lastUsedAt)}`.as('last_used_at'),
-          expiresAt: sql`${sql.param(arg.expiresAt, b.expiresAt)}`.as('expires_at'),
-        })
-        .from(l)
-        .where(eq(l.id, arg.lease)),
-    )
-    .returning({ id: b.id }),
+const insertReservedRecord = statement(
+  ({ orm, tables: { blobs: b, blobLeases: l } }, arg: NewRecord & { reservation: string }) =>
+    orm
+      .insert(b)
+      .select(
+        orm
+          .select({
+            id: sql`${arg.id}`.as('id'),
+            hash: l.hash,
+            name: sql`${sql.param(arg.name, b.name)}`.as('name'),
+            mimeType: sql`${arg.mimeType}`.as('mime_type'),
+            source: sql`${sql.param(arg.source, b.source)}`.as('source'),
+            metadata: sql`${sql.param(arg.metadata, b.metadata)}`.as('metadata'),
+            createdAt: sql`${sql.param(arg.createdAt, b.createdAt)}`.as('created_at'),
+            lastUsedAt: sql`${sql.param(arg.createdAt, b.lastUsedAt)}`.as('last_used_at'),
+            expiresAt: sql`${sql.param(arg.expiresAt, b.expiresAt)}`.as('expires_at'),
+          })
+          .from(l)
+          .where(eq(l.id, arg.reservation)),
+      )
+      .returning({ id: b.id }),
 )
 
-const countRecordIn = statement((db, arg: { lease: string }) => {
+const countReservedRecord = statement((db, arg: { reservation: string }) => {
   const { blobUsage: u } = db.tables
   return db.orm
     .update(u)
     .set({ used: sql`${u.used} + 1` })
-    .where(and(eq(u.id, COUNTERS.records), exists(leaseOf(db, arg.lease))))
+    .where(and(eq(u.id, USAGE_ROWS.records), exists(reservationRow(db, arg.reservation))))
 })
 
-const endLease = statement(({ orm, tables: { blobLeases: l } }, arg: { lease: string }) =>
-  orm.delete(l).where(eq(l.id, arg.lease)),
+const endReservation = statement(({ orm, tables: { blobLeases: l } }, arg: { reservation: string }) =>
+  orm.delete(l).where(eq(l.id, arg.reservation)),
 )
 
-/** Transaction B, in one round trip: the content is live and has one more record; false where the lease is gone. */
-export async function insertRecord(db: Db, lease: Reservation, record: NewRecord): Promise<boolean> {
-  const [, , added] = await batch(db, [
+/**
+ * Makes the reserved content live, inserts its record and ends the reservation, in one round trip. Returns false if the
+ * collector has removed the expired reservation.
+ */
+export async function insertRecord(db: Db, reservation: Reservation, record: NewRecord): Promise<boolean> {
+  const [, , inserted] = await batch(db, [
     lockUsage.with({}),
-    setLive.with(lease),
-    addRecord.with({ ...record, lease: lease.id }),
-    countRecordIn.with({ lease: lease.id }),
-    endLease.with({ lease: lease.id }),
+    markLive.with(reservation),
+    insertReservedRecord.with({ ...record, reservation: reservation.id }),
+    countReservedRecord.with({ reservation: reservation.id }),
+    endReservation.with({ reservation: reservation.id }),
   ])
-  return added.length > 0
+  return inserted.length > 0
 }
 
-const expireLease = statement(({ orm, tables: { blobLeases: l } }, arg: { lease: string; now: Date }) =>
-  orm.update(l).set({ expiresAt: arg.now }).where(eq(l.id, arg.lease)),
+const setExpiry = statement(({ orm, tables: { blobLeases: l } }, arg: { reservation: string; now: Date }) =>
+  orm.update(l).set({ expiresAt: arg.now }).where(eq(l.id, arg.reservation)),
 )
 
-/** Gives a put up: its lease has run out, and so tells the collector where to look. */
+/** Lets a reservation expire now. Expired reservations tell the collector which contents to look at. */
 export async function expireReservation(db: Db, { id }: Reservation, now: Date): Promise<void> {
-  await expireLease.all(db, { lease: id, now })
+  await setExpiry.all(db, { reservation: id, now })
 }

@@ -1,15 +1,15 @@
 import type { BytesBackend } from '../bytes/backend.ts'
 
-/** Where what changes blobs can be interrupted; each is named for what comes next. */
+/** The steps at which a test can interrupt a change of blobs. Each is named after what comes next. */
 export const BLOB_STEPS = [
   'put.reserve',
   'put.commit',
   'put.insert',
   'put.acknowledge',
   'delete.remove',
-  'collect.hold',
+  'collect.lock',
   'collect.unlink',
-  'collect.settle',
+  'collect.commit',
   'cleanup.select',
   'cleanup.remove',
   'verify.staged',
@@ -22,14 +22,25 @@ export const BLOB_STEPS = [
 
 export type BlobStep = (typeof BLOB_STEPS)[number]
 
-/** What the protocol works with, apart from the database of the records. */
+/** What the protocol works with, besides the database of the records. */
 export interface BlobStore {
   readonly bytes: BytesBackend
+  /** In bytes. */
   readonly maxBlobSize: number
+  /** In bytes, for all contents together. */
   readonly maxTotalSize: number
-  /** Undefined: no record matchesRemovalRule for its age. */
+  /** Undefined if cleanup removes no record because of its age. */
   readonly cleanupAfterDays: number | undefined
+  /** Returns the current time. */
   now(): Date
-  /** Called before each step, for tests: what it throws fails the step. */
+  /** Runs before each step, for tests. If it throws, the step fails with its error. */
   onStep?(step: BlobStep): void | Promise<void>
+}
+
+/** What a transaction did to contents, by hash. */
+export interface TransactionContents {
+  /** Contents that the transaction wrote. A rollback makes them contents to collect. */
+  readonly contentsWritten: Set<string>
+  /** Contents to collect after the transaction has ended. */
+  readonly contentsToCollect: Set<string>
 }

@@ -3,54 +3,56 @@ import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 
-/** The rows of blob_usage, which a migration put there: what the contents take, how many they are, and how many records. */
-export const COUNTERS = { bytes: 1, contents: 2, records: 3 } as const
+/** The ids of the rows of `blob_usage`: size of all contents, number of contents, number of records. A migration inserts them. */
+export const USAGE_ROWS = { bytes: 1, contents: 2, records: 3 } as const
 
 /**
- * Takes the row that whoever changes contents, leases, records or counters holds to the end of the transaction, before
- * anything else. They follow each other, so what one of them reads is true until it commits, and none waits crosswise.
+ * Locks the usage row until the transaction ends. All writers of contents, reservations, records or counters take this
+ * lock first, so they are serialised and cannot deadlock.
  */
 export const lockUsage = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
   orm
     .update(u)
     .set({ used: sql`${u.used}` })
-    .where(eq(u.id, COUNTERS.bytes)),
+    .where(eq(u.id, USAGE_ROWS.bytes)),
 )
 
-/** What a content of a size counts for in each of its two counters. */
-export const amountOf = ({ blobUsage: u }: Tables, size: number) =>
-  sql`case ${u.id} when ${sql.raw(String(COUNTERS.bytes))} then cast(${size} as bigint) else 1 end`
+/** Returns what a content adds to each of the two content counters: its size, or 1. */
+export const usageOfContent = ({ blobUsage: u }: Tables, size: number) =>
+  sql`case ${u.id} when ${sql.raw(String(USAGE_ROWS.bytes))} then cast(${size} as bigint) else 1 end`
 
-export const ofContents = ({ blobUsage: u }: Tables) => inArray(u.id, [COUNTERS.bytes, COUNTERS.contents])
+/** Returns the condition that selects the two content counters. */
+export const contentCounters = ({ blobUsage: u }: Tables) => inArray(u.id, [USAGE_ROWS.bytes, USAGE_ROWS.contents])
 
-const selectCounters = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
+const selectUsage = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
   orm.select({ id: u.id, used: u.used }).from(u),
 )
 
-/** What the usage says; it need not be counted. */
-export async function readUsage(db: Db): Promise<Record<keyof typeof COUNTERS, number>> {
-  const used = new Map((await selectCounters.all(db, {})).map((row) => [row.id, row.used]))
+/** Returns the counters. */
+export async function readUsage(db: Db): Promise<Record<keyof typeof USAGE_ROWS, number>> {
+  const used = new Map((await selectUsage.all(db, {})).map((row) => [row.id, row.used]))
   const counter = (id: number) => used.get(id) ?? 0
   return {
-    bytes: counter(COUNTERS.bytes),
-    contents: counter(COUNTERS.contents),
-    records: counter(COUNTERS.records),
+    bytes: counter(USAGE_ROWS.bytes),
+    contents: counter(USAGE_ROWS.contents),
+    records: counter(USAGE_ROWS.records),
   }
 }
 
-/** Takes a content that was removed off the counters. */
+/** Subtracts a removed content from the usage. */
 export const subtractUsage = statement(({ orm, tables }, arg: { size: number }) =>
   orm
     .update(tables.blobUsage)
-    .set({ used: sql`${tables.blobUsage.used} - ${amountOf(tables, arg.size)}` })
-    .where(ofContents(tables)),
+    .set({ used: sql`${tables.blobUsage.used} - ${usageOfContent(tables, arg.size)}` })
+    .where(contentCounters(tables)),
 )
 
-export const countRecords = statement(({ orm, tables: { blobUsage: u } }, arg: { change: number }) =>
+/** Adds `change` to the number of records. */
+export const changeRecordCount = statement(({ orm, tables: { blobUsage: u } }, arg: { change: number }) =>
   orm
     .update(u)
     .set({ used: sql`${u.used} + cast(${arg.change} as bigint)` })
-    .where(eq(u.id, COUNTERS.records)),
+    .where(eq(u.id, USAGE_ROWS.records)),
 )
 
 export const setUsage = statement(({ orm, tables: { blobUsage: u } }, arg: { id: number; used: number }) =>

@@ -4,101 +4,104 @@ import type { Db } from '../../database/db.ts'
 import { batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Content } from '../bytes/backend.ts'
+import type { VerifyStep } from '../types.ts'
 import { collectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
-import { COUNTERS, countRecords, lockUsage, readUsage, setUsage, subtractUsage } from './usage.ts'
-import type { VerifyStep } from './verify-report.ts'
+import { changeRecordCount, lockUsage, readUsage, setUsage, subtractUsage, USAGE_ROWS } from './usage.ts'
 
 /**
- * One thing that can be wrong. It yields for each thing that it has looked at: what is wrong with it, and set right if
- * asked, or undefined.
+ * A check of one kind of problem. Yields once for each item that it has checked: the item's name if it is wrong (and,
+ * with `repair`, repaired), else undefined.
  */
 export type Check = (db: Db, store: BlobStore, repair: boolean) => AsyncGenerator<string | undefined>
 
-/** Bytes that were staged so long ago belong to no put any more. */
+/** No put takes so long: bytes that were staged earlier are leftovers. */
 export const STALE_MILLIS = 86_400_000
 
-const AT_ONCE = 500
+const PAGE_SIZE = 500
 
-/** The checks, in the order in which one may uncover what the next one finds. */
+/** In this order, because the repair of one check may cause what the next one finds. */
 export const CHECKS: Record<VerifyStep, Check> = { staged, damaged, missing, unreferenced, strays, usage }
 
-/** Staged bytes that nobody will commit. */
+/** Finds staged bytes that no put will commit. */
 async function* staged(_: Db, store: BlobStore, repair: boolean): AsyncGenerator<string> {
   const before = new Date(store.now().getTime() - STALE_MILLIS)
   const found = await store.bytes.sweepStaged(before, { dryRun: !repair })
   for (let i = 0; i < found; i++) yield 'tmp'
 }
 
-/** Bytes that have another length or hash than their record says. */
+/** Finds bytes whose length or hash differs from their record. */
 async function* damaged(db: Db, { bytes }: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   for await (const content of liveContents(db)) {
-    const wrong = !(await isSound(content, bytes.open(content)))
+    const wrong = !(await isIntact(content, bytes.open(content)))
     if (wrong && repair) yield (await bytes.quarantine(content.hash)) ? content.hash : undefined
     else yield wrong ? content.hash : undefined
   }
 }
 
-/** Records whose bytes are not there. */
+/** Finds records whose bytes do not exist. */
 async function* missing(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   for await (const { hash } of liveContents(db)) {
-    const gone = (await store.bytes.size(hash)) === undefined && (await isLost(db, store, hash, repair))
-    yield gone ? hash : undefined
+    const lost = (await store.bytes.size(hash)) === undefined && (await confirmLost(db, store, hash, repair))
+    yield lost ? hash : undefined
   }
 }
 
-/** Contents that no record and no put needs. */
+/** Finds contents that no record and no put needs. */
 async function* unreferenced(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string> {
-  for await (const { hash } of everyContent(selectUnreferenced, db, store.now())) {
+  for await (const { hash } of allContents(selectUnreferenced, db, store.now())) {
     if (!repair || (await collectContent(db, store, hash))) yield hash
   }
 }
 
-/** Bytes that have no row. */
+/** Finds bytes that have no row. */
 async function* strays(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   for await (const { hash } of store.bytes.list()) {
     if (await selectContent.first(db, { hash })) yield undefined
-    else yield (await (repair ? collectContent(db, store, hash) : isStray(db, store, hash))) ? hash : undefined
+    else yield (await (repair ? collectContent(db, store, hash) : confirmStray(db, store, hash))) ? hash : undefined
   }
 }
 
-/** Counters that say something else than what is there. */
+/** Finds counters that differ from the number and size of the rows. */
 async function* usage(db: Db, _: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
-  const { said, counted } = await db.transaction(async (tx) => {
+  const { stored, counted } = await db.transaction(async (tx) => {
     await lockUsage.all(tx, {})
-    const said = await readUsage(tx)
+    const stored = await readUsage(tx)
     const [contents] = await countContents.all(tx, {})
     const [records] = await countAllRecords.all(tx, {})
     const counted = { bytes: 0, contents: 0, ...contents, records: records?.count ?? 0 }
     if (repair)
       await batch(
         tx,
-        NAMES.map((name) => setUsage.with({ id: COUNTERS[name], used: counted[name] })),
+        NAMES.map((name) => setUsage.with({ id: USAGE_ROWS[name], used: counted[name] })),
       )
-    return { said, counted }
+    return { stored, counted }
   })
-  for (const name of NAMES) yield said[name] === counted[name] ? undefined : name
+  for (const name of NAMES) yield stored[name] === counted[name] ? undefined : name
 }
 
-const NAMES = Object.keys(COUNTERS) as (keyof typeof COUNTERS)[] // the keys of a constant
+const NAMES = Object.keys(USAGE_ROWS) as (keyof typeof USAGE_ROWS)[] // the keys of a constant
 
-async function isSound({ hash }: Content, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
+async function isIntact({ hash }: Content, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
   const running = createHash('sha256')
   try {
     for await (const chunk of chunks) running.update(chunk)
   } catch (error) {
     if (!(error instanceof StorageError)) throw error
-    if (error.code === 'BLOB_NOT_FOUND') return true // the next step's
+    if (error.code === 'BLOB_NOT_FOUND') return true // the next check finds it
     if (error.code === 'BLOB_CORRUPTED') return false
     throw error
   }
   return running.digest('hex') === hash
 }
 
-/** Looked at again while nothing can change: a put may have been about to bring the bytes. */
-function isLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promise<boolean> {
+/**
+ * Checks again, under the usage lock, that the bytes are lost: a put may have been about to write them. Returns true if
+ * they are, and with `repair` removes the records and the content.
+ */
+function confirmLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promise<boolean> {
   return db.transaction(async (tx) => {
-    const [, [content]] = await batch(tx, [lockUsage.with({}), selectSettled.with({ hash, now: store.now() })])
+    const [, [content]] = await batch(tx, [lockUsage.with({}), selectLiveUnreserved.with({ hash, now: store.now() })])
     if (!content || (await store.bytes.size(hash)) !== undefined) return false
     if (!repair) return true
     const [removed] = await batch(tx, [
@@ -106,47 +109,47 @@ function isLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promis
       removeContent.with({ hash }),
       subtractUsage.with(content),
     ])
-    await countRecords.all(tx, { change: -removed.length })
+    await changeRecordCount.all(tx, { change: -removed.length })
     return true
   })
 }
 
-/** Looked at again while nothing can change: a transaction under way may have put them. */
-function isStray(db: Db, store: BlobStore, hash: string): Promise<boolean> {
+/** Checks again, under the usage lock, that the bytes have no row: a running transaction may have put them. */
+function confirmStray(db: Db, store: BlobStore, hash: string): Promise<boolean> {
   return db.transaction(async (tx) => {
     const [, [content]] = await batch(tx, [lockUsage.with({}), selectContent.with({ hash })])
     return !content && (await store.bytes.size(hash)) !== undefined
   })
 }
 
-type Walk = { after: string; now: Date }
+type PageQuery = { after: string; now: Date }
 
-const selectLive = statement(({ orm, tables: { blobContent: c } }, arg: Walk) =>
+const selectLive = statement(({ orm, tables: { blobContent: c } }, arg: PageQuery) =>
   orm
     .select({ hash: c.hash, size: c.size })
     .from(c)
     .where(and(gt(c.hash, arg.after), eq(c.state, 'live')))
     .orderBy(c.hash)
-    .limit(AT_ONCE),
+    .limit(PAGE_SIZE),
 )
 
-const selectUnreferenced = statement(({ orm, tables: { blobContent: c, blobs: b, blobLeases: l } }, arg: Walk) => {
+const selectUnreferenced = statement(({ orm, tables: { blobContent: c, blobs: b, blobLeases: l } }, arg: PageQuery) => {
   const records = orm.select({ id: b.id }).from(b).where(eq(b.hash, c.hash))
-  const leases = orm
+  const reservations = orm
     .select({ id: l.id })
     .from(l)
     .where(and(eq(l.hash, c.hash), gt(l.expiresAt, arg.now)))
   return orm
     .select({ hash: c.hash, size: c.size })
     .from(c)
-    .where(and(gt(c.hash, arg.after), notExists(records), notExists(leases)))
+    .where(and(gt(c.hash, arg.after), notExists(records), notExists(reservations)))
     .orderBy(c.hash)
-    .limit(AT_ONCE)
+    .limit(PAGE_SIZE)
 })
 
-const liveContents = (db: Db) => everyContent(selectLive, db, new Date(0))
+const liveContents = (db: Db) => allContents(selectLive, db, new Date(0))
 
-async function* everyContent(select: typeof selectLive, db: Db, now: Date): AsyncGenerator<Content> {
+async function* allContents(select: typeof selectLive, db: Db, now: Date): AsyncGenerator<Content> {
   for (let after = ''; ; ) {
     const contents = await select.all(db, { after, now })
     yield* contents
@@ -160,17 +163,17 @@ const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { has
   orm.select({ size: c.size }).from(c).where(eq(c.hash, arg.hash)),
 )
 
-/** A live content that no put is about to replace. */
-const selectSettled = statement(
+/** Selects a live content that no put has reserved. */
+const selectLiveUnreserved = statement(
   ({ orm, tables: { blobContent: c, blobLeases: l } }, arg: { hash: string; now: Date }) => {
-    const leases = orm
+    const reservations = orm
       .select({ id: l.id })
       .from(l)
       .where(and(eq(l.hash, c.hash), gt(l.expiresAt, arg.now)))
     return orm
       .select({ size: c.size })
       .from(c)
-      .where(and(eq(c.hash, arg.hash), eq(c.state, 'live'), notExists(leases)))
+      .where(and(eq(c.hash, arg.hash), eq(c.state, 'live'), notExists(reservations)))
   },
 )
 

@@ -1,14 +1,15 @@
 import type { Db } from '../../database/db.ts'
+import type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from '../types.ts'
 import type { BlobStore } from './store.ts'
-import type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from './verify-report.ts'
 import { CHECKS, type Check } from './verify-steps.ts'
 
-const ITEMS = 100
+const MAX_ITEMS = 100
 
-/** Runs every check; what one of them repairs the next ones see. @internal */
+/** Runs every check in turn: a check sees the repairs of the checks before it. Safe to repeat. */
 export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptions): Promise<BlobVerification> {
   const steps: VerifyReport[] = []
   for (const [step, check] of Object.entries(CHECKS) as [VerifyStep, Check][]) {
+    // the keys of CHECKS
     await store.onStep?.(`verify.${step}`)
     steps.push(await run(step, check(db, store, options.repair ?? false), options))
   }
@@ -22,7 +23,7 @@ async function run(step: VerifyStep, findings: ReturnType<Check>, options: Verif
     if (finding !== undefined) {
       report.found += 1
       if (options.repair) report.repaired += 1
-      if (report.items.length < ITEMS) report.items.push(finding)
+      if (report.items.length < MAX_ITEMS) report.items.push(finding)
     }
     options.onProgress?.({ step, checked: report.checked, found: report.found })
   }

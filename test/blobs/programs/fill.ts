@@ -1,4 +1,4 @@
-// Puts so many contents of 100 KB at once, and says how each went.
+// Puts `count` contents of 100 KB at once, and prints the outcome of each: `fill.ts <config> <count> <seed>`.
 import { openStorage } from 'holdfast'
 import { silent } from '../stores.ts'
 

@@ -1,4 +1,5 @@
-// Does one thing with the blobs of a store, and dies by SIGKILL at a step of it, or after some time.
+// Runs one operation on a store, and kills itself by SIGKILL at a step, or after some milliseconds:
+// `operate.ts <config> <operation> <step or milliseconds> <argument>`.
 import { openLayer } from '../layer.ts'
 
 const [config = '', operation, fatal = '', argument = ''] = process.argv.slice(2)
@@ -9,30 +10,30 @@ const dieAt = async (step: string) => {
   die()
   await new Promise(() => {})
 }
-const say = (message: object) => console.log(JSON.stringify(message))
+const print = (message: object) => console.log(JSON.stringify(message))
 
 const { blobs, close } = await openLayer(JSON.parse(config), { onStep: dieAt, onFileStep: dieAt })
 if (/^\d+$/.test(fatal)) setTimeout(die, Number(fatal))
 
 switch (operation) {
   case 'put':
-    say({ acknowledged: await blobs.put(Buffer.alloc(600_000, argument)) })
+    print({ acknowledged: await blobs.put(Buffer.alloc(600_000, argument)) })
     break
   case 'delete':
-    say({ deleted: await blobs.delete(argument) })
+    print({ deleted: await blobs.delete(argument) })
     break
   case 'cleanup':
-    say(await blobs.cleanup({ olderThan: new Date(Date.now() + 60_000) }))
+    print(await blobs.cleanup({ olderThan: new Date(Date.now() + 60_000) }))
     break
   case 'verify':
-    say(await blobs.verify({ repair: true }))
+    print(await blobs.verify({ repair: true }))
     break
   case 'everything':
     for (let i = 0; ; i++) {
       const record = await blobs.put(Buffer.alloc(1000 + (i % 7) * 100_000, i % 7))
-      say({ acknowledged: record })
+      print({ acknowledged: record })
       if (i % 3 === 0) {
-        say({ deleting: record.id })
+        print({ deleting: record.id })
         await blobs.delete(record.id)
       }
       if (i % 5 === 0) await blobs.cleanup({ olderThan: new Date(0) })

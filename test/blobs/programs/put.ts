@@ -1,4 +1,4 @@
-/** Puts a blob and dies by SIGKILL at a step: `put.ts <storePath> <text> <step or none> [naive]`. */
+/** Puts a blob and kills itself by SIGKILL at a step: `put.ts <storePath> <text> <step or none> [naive]`. */
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ const data = Buffer.alloc(1_000_000, text)
 const die = () => process.kill(process.pid, 'SIGKILL')
 
 if (naive) {
-  // straight to where it belongs
+  // Writes half of the bytes straight to the final path.
   const hash = createHash('sha256').update(data).digest('hex')
   const file = await open(join(storePath, 'objects', hash.slice(0, 2), hash), 'w')
   await file.write(data.subarray(0, 500_000))

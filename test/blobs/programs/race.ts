@@ -1,4 +1,5 @@
-// Stores, reads, removes and collects the same few contents and some of its own, together with other processes.
+// Puts, reads, deletes and collects contents of its own and four that other processes use as well:
+// `race.ts <config> <rounds> <seed>`.
 import { openStorage, StorageError } from 'holdfast'
 import { sha256 } from '../fixture.ts'
 import { silent } from '../stores.ts'
@@ -20,7 +21,7 @@ async function once(i: number): Promise<void> {
     if (!(error instanceof StorageError && error.code === 'BLOB_QUOTA_EXCEEDED')) throw error
     refused += 1
   })
-  const mine = live.shift() // nobody else's while it is read
+  const mine = live.shift() // not in `live` while it is read, so no other round deletes it
   if (mine && sha256(await blobs.bytes(mine.id)) !== mine.hash) throw new Error('wrong bytes')
   const { bytes } = await blobs.stats()
   if (bytes > maxTotalSize) throw new Error(`${bytes} bytes of ${maxTotalSize}`)

@@ -1,0 +1,18 @@
+import type { Db } from '../database/db.ts'
+import type { BlobStore, TransactionContents } from './protocol/store.ts'
+
+/** What `Blobs` works with. */
+export interface BlobContext {
+  /** The database of the records, or a transaction in it. */
+  readonly db: Db
+  readonly store: BlobStore
+  /**
+   * Runs the work of one call.
+   *
+   * @throws {CLOSED} when the storage is closed.
+   * @throws {TRANSACTION_MISUSE} when called in a transaction, but not on the transaction's own blobs.
+   */
+  during<T>(work: () => Promise<T>): Promise<T>
+  /** Set in a transaction. */
+  readonly transaction?: TransactionContents
+}

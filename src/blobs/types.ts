@@ -1,0 +1,149 @@
+import * as z from 'zod'
+import { type PageOptions, pageSchema } from '../database/paging/page.ts'
+import type { JsonObject } from '../schema/values.ts'
+import { idSchema, instantSchema, textSchema } from '../validation/input.ts'
+import { jsonObjectSchema } from '../validation/json.ts'
+import { mimeTypeSchema } from './input/mime.ts'
+
+/** A blob without its bytes. */
+export interface BlobRecord {
+  /** 32 random hexadecimal digits. */
+  id: string
+  /** `blob:<id>`, the reference that messages mention. */
+  uri: string
+  /** The SHA-256 of the bytes: 64 hexadecimal digits. */
+  hash: string
+  /** In bytes. */
+  size: number
+  /** The given name, or the name of the File or path. It is never used as a file name. */
+  name: string | null
+  /** The given type, the type of the input, or a guess. */
+  mimeType: string
+  /** Who or what the blob is from, as given. */
+  source: string | null
+  metadata: JsonObject
+  createdAt: Date
+  /** When the blob was last put, read or mentioned. Accurate to a day. */
+  lastUsedAt: Date
+  /** The blob is absent from this time on. Null if it never expires. */
+  expiresAt: Date | null
+}
+
+/** The name of a blob: up to 1024 characters. */
+export const blobNameSchema = textSchema({ max: 1024 })
+
+export interface PutBlobOptions {
+  /** Up to 1024 characters. Default: the name of the File or the path. */
+  name?: string | undefined
+  /** Default: the type of the Blob or data URI, else a guess by the first bytes, else by the name. */
+  mimeType?: string | undefined
+  /** Who or what the blob is from, for `list`: 1 to 255 bytes. Default: none. */
+  source?: string | undefined
+  /** A JSON object. Default `{}`. */
+  metadata?: object | undefined
+  /** Default null: the blob never expires. */
+  expiresAt?: Date | null | undefined
+}
+
+export const putBlobOptionsSchema = z.strictObject({
+  name: blobNameSchema.optional(),
+  mimeType: mimeTypeSchema.optional(),
+  source: idSchema.optional(),
+  metadata: jsonObjectSchema.optional(),
+  expiresAt: instantSchema.nullable().optional(),
+}) satisfies z.ZodType<PutBlobOptions>
+
+/** The bytes from `start` to `end`: both are included and count from 0, as in `fs.createReadStream` and HTTP ranges. */
+export interface ByteRange {
+  /** Default 0. At or after the end of the blob, the range is empty. */
+  start?: number | undefined
+  /** Default, and at most, the last byte. */
+  end?: number | undefined
+}
+
+export const rangeSchema = z
+  .strictObject({ start: z.int().min(0).optional(), end: z.int().min(0).optional() })
+  .refine(({ start = 0, end = start }) => start <= end, 'start must not be after end') satisfies z.ZodType<ByteRange>
+
+export interface DeleteBlobOptions {
+  /** Deletes the blob even if a message mentions it. Default false. */
+  force?: boolean | undefined
+}
+
+export const deleteOptionsSchema = z.strictObject({
+  force: z.boolean().optional(),
+}) satisfies z.ZodType<DeleteBlobOptions>
+
+export interface ListBlobsOptions extends PageOptions {
+  /** Only blobs with this source. Default: all blobs. */
+  source?: string | undefined
+}
+
+export const listOptionsSchema = z.strictObject({
+  source: idSchema.optional(),
+  ...pageSchema.shape,
+}) satisfies z.ZodType<ListBlobsOptions>
+
+export interface BlobStats {
+  /** The number of blobs. Expired blobs count until maintenance removes them. */
+  count: number
+  /** The number of different contents. Blobs with equal bytes share one. */
+  contents: number
+  /** The size of all contents, in bytes. */
+  bytes: number
+  maxTotalSize: number
+}
+
+export interface CleanupBlobsOptions {
+  /** Removes blobs that were last used before this time. Default: `cleanupAfterDays` ago; in memory, no blob. */
+  olderThan?: Date | undefined
+  /** Only counts what would be removed. Default false. */
+  dryRun?: boolean | undefined
+}
+
+export const cleanupOptionsSchema = z.strictObject({
+  olderThan: instantSchema.optional(),
+  dryRun: z.boolean().optional(),
+}) satisfies z.ZodType<CleanupBlobsOptions>
+
+/** What a cleanup removed, or would remove. */
+export interface BlobCleanup {
+  /** The number of records. */
+  removed: number
+  /** The sum of their sizes, in bytes. A content that another record shares stays. */
+  bytes: number
+}
+
+/** The steps of `verify`, in their order. `docs/blobs.md` says what each finds. */
+export type VerifyStep = 'staged' | 'damaged' | 'missing' | 'unreferenced' | 'strays' | 'usage'
+
+export interface VerifyOptions {
+  /** Default false: changes nothing. */
+  repair?: boolean | undefined
+  /** Called after each item that was checked. */
+  onProgress?: ((progress: { step: VerifyStep; checked: number; found: number }) => void) | undefined
+}
+
+export const verifyOptionsSchema = z.strictObject({
+  repair: z.boolean().optional(),
+  onProgress: z.custom<VerifyOptions['onProgress']>((value) => typeof value === 'function').optional(),
+}) satisfies z.ZodType<VerifyOptions>
+
+/** What one step of `verify` found. */
+export interface VerifyReport {
+  step: VerifyStep
+  /** The number of items checked. */
+  checked: number
+  /** The number of items that are wrong. */
+  found: number
+  /** The number of items repaired. 0 without `repair`. */
+  repaired: number
+  /** The first 100 items found: hashes, or the names of counters. */
+  items: string[]
+}
+
+export interface BlobVerification {
+  /** True if no step found anything. */
+  ok: boolean
+  steps: VerifyReport[]
+}
