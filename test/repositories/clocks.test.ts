@@ -15,7 +15,7 @@ interface Seen {
 test.each([
   ['ahead', 2 * HOUR],
   ['behind', -2 * HOUR],
-])('an instance whose clock is two hours %s removes nothing that is alive', async (_, offset) => {
+])('maintain() of an instance whose clock is two hours %s removes nothing that has not expired', async (_, offset) => {
   const url = await freshPostgres()
   await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
   const expiresAt = new Date(Date.now() + HOUR)
@@ -29,12 +29,12 @@ test.each([
   expect(await storage.sessions.get('s')).toMatchObject({ title: 'alive', expiresAt })
   expect(await storage.messages.list('s')).toMatchObject({ items: [{ content: 'first' }, { seq: 2 }] })
   expect(await storage.kv.get('k')).toBe(1)
-  // Times are those of the server, and never go backwards.
+  // The server's clock sets the times, and they never go backwards.
   expect(Math.abs(new Date(String(skewed?.lastActiveAt)).getTime() - Date.now())).toBeLessThan(60_000)
   expect(skewed?.logged.join()).toContain('clock')
 })
 
-test('maintain() leaves what has expired a moment ago to instances whose clock may be behind', async () => {
+test('maintain() leaves what has just expired, because the clock of another instance may be behind', async () => {
   let now = Date.now()
   const options = { ...quiet, now: () => new Date(now) }
   await using storage = await openStorage({}, options)
@@ -48,7 +48,7 @@ test('maintain() leaves what has expired a moment ago to instances whose clock m
   expect(await removed()).toBe(2)
 })
 
-test('lastActiveAt never goes backwards', async () => {
+test('append() and pop() never set lastActiveAt back', async () => {
   let now = Date.now()
   await using storage = await openStorage({}, { ...quiet, now: () => new Date(now) })
   await storage.messages.append('s', { role: 'user', content: '1' })

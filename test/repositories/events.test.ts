@@ -6,7 +6,7 @@ import { timesAsLong, type WatchedDatabase, watchedDatabase } from './plans.ts'
 const few = 1000
 const many = rounds(30_000, 1_000_000)
 
-/** A busy session long ago, then many small runs of others: what misleads a planner that thinks all alike. */
+/** Returns event `i` of a log: one busy session first, then many small runs. Misleads a planner that assumes equal sizes. */
 function event(i: number, total: number): EventInput {
   const [sessionId, runId] = i < total / 2 ? ['busy', 'busy run'] : [`session ${i % 50}`, `run ${i % (total / 50)}`]
   return { type: i % 1000 === 7 ? 'rare' : `type ${i % 5}`, sessionId, runId, payload: { i } }
@@ -40,7 +40,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     { filters: { type: 'type 1' }, index: 'events_type' },
   ]
   it.each(indexed)(
-    'reads $filters in the order of $index, from the place of the cursor',
+    'list($filters) reads the index $index from the position of the cursor',
     async ({ filters, index }) => {
       for (const order of ['asc', 'desc'] satisfies Order[]) {
         const list = (cursor?: string) => large.repositories.events.list({ ...filters, order, limit: 5, cursor })
@@ -57,7 +57,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     },
   )
 
-  it('reads a page of one run in a large log as fast as in a small one', async () => {
+  it('list() reads a page of one run as fast in a large log as in a small log', async () => {
     const page = ({ repositories: { events } }: WatchedDatabase, runId: string) => {
       return async (i: number) => {
         const { items } = await events.list({ runId, limit: 20, order: i % 2 ? 'asc' : 'desc' })
@@ -68,7 +68,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     expect(await timesAsLong(page(large, 'run 3'), page(small, 'run 3'))).toBeLessThan(1.3)
   })
 
-  it('reads a page in the depth of a run as fast as its first', async () => {
+  it('list() reads a page deep in a run as fast as the first page', async () => {
     const { events } = large.repositories
     let deep: string | undefined
     for (let i = 0; i < 10; i++) deep = (await events.list({ runId: 'busy run', limit: 1000, cursor: deep })).nextCursor

@@ -2,12 +2,13 @@ import { type ListMemoriesOptions, openStorage, type StorageConfig } from 'holdf
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
+import { silent } from '../setup/silent.ts'
 import { timesAsLong, type WatchedDatabase, watchedDatabase } from './plans.ts'
 
 const few = 50
 const many = rounds(4000, 100_000)
 
-/** So many memories, all with one tag, of which 50 have another. */
+/** Creates `total` memories with one tag, 50 of which have a second, rare tag. */
 async function fill({ repositories: { memories }, analyze }: WatchedDatabase, total: number): Promise<void> {
   for (let start = 0; start < total; start += 50) {
     const create = (_: unknown, i: number) => {
@@ -32,23 +33,23 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     await Promise.all([small.close(), large.close()])
   })
 
-  const filters: [options: ListMemoriesOptions, timesAsLong: number][] = [
+  const filters: [options: ListMemoriesOptions, atMost: number][] = [
     [{ tags: ['rare'] }, 1.5],
     [{ tags: ['rare', 'none'], match: 'any' }, 1.5],
     [{ tags: ['rare'], pinned: false }, 1.5],
-    [{ tags: ['common', 'rare'], match: 'all' }, 2.5], // it counts up to 1000 uses of each, and no more
+    [{ tags: ['common', 'rare'], match: 'all' }, 2.5], // counts at most 1000 uses of each tag
   ]
-  it.each(filters)('finds 50 of many by %o as fast as 50 of 50', async (options, most) => {
+  it.each(filters)('list(%o) finds 50 of many memories as fast as 50 of 50', async (options, atMost) => {
     const list = ({ repositories: { memories } }: WatchedDatabase) => {
       return async () => {
         const { items } = await memories.list({ ...options, limit: 100 })
         if (items.length !== 50) throw new Error(`${items.length} memories instead of 50`)
       }
     }
-    expect(await timesAsLong(list(large), list(small), most)).toBeLessThan(most)
+    expect(await timesAsLong(list(large), list(small), atMost)).toBeLessThan(atMost)
   })
 
-  it('starts at the tag and reads no more than a page of it', async () => {
+  it('list() starts at the rarest tag and reads one page by its index', async () => {
     const { memories } = large.repositories
     const { nextCursor } = await memories.list({ tags: ['common'], limit: 5 })
     for (const cursor of [undefined, nextCursor]) {
@@ -65,23 +66,26 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
   })
 })
 
-describe('an in-memory database', () => {
+describe('create()', () => {
+  /** Creates memories and returns the warnings that are logged. Expects none before the first memory. */
   async function warnings(config: StorageConfig): Promise<string[]> {
-    const told: string[] = []
-    const logger = { info: () => {}, warn: (message: string) => told.push(message), error: () => {} }
-    const storage = await openStorage(config, { logger })
-    expect(told).toEqual([])
+    const logged: string[] = []
+    const storage = await openStorage(config, { logger: { ...silent, warn: (message) => logged.push(message) } })
+    expect(logged).toEqual([])
     await storage.kv.set('a', 1)
     await storage.memories.list()
-    expect(told).toEqual([])
+    expect(logged).toEqual([])
     await storage.memories.create({ content: 'a' })
     await storage.transaction((tx) => tx.memories.create({ content: 'b' }))
     await storage.close()
-    return told
+    return logged
   }
 
-  it('warns once that memories will be lost, and no other does', async () => {
+  it('warns once that memories will be lost if the database is in memory', async () => {
     expect(await warnings({})).toEqual([expect.stringMatching(/memories .* lost/i)])
+  })
+
+  it('does not warn if the database is a file', async () => {
     expect(await warnings({ database: { type: 'sqlite', path: freshDirectory() } })).toEqual([])
   })
 })

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import postgres from 'postgres'
+
 import { compare, type Effort, type Way } from '../../bench/harness.ts'
 import { withoutCache } from '../../src/cache/row-cache.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
@@ -9,19 +9,22 @@ import type { Query } from '../../src/database/query.ts'
 import { openRepositories, type Repositories } from '../../src/repositories/repositories.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 
+/** Repositories on a database whose query plans can be read. */
 export interface WatchedDatabase {
   repositories: Repositories
-  /** How the database goes about the queries of a call, a text each. */
+  /** Returns the plan of each query of a call. */
   plansOf(call: () => Promise<unknown>): Promise<string[]>
-  /** Lets the planner know what there is by now. */
+  /** Updates the statistics of the planner. */
   analyze(): Promise<void>
   close(): Promise<void>
 }
 
-/** The repositories over a new database, whose plans can be seen. */
+/** Opens the repositories on a new database. */
 export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase> {
   const path = join(freshDirectory(), 'test.db')
-  const config = dialect === 'sqlite' ? { type: dialect, path } : { type: dialect, url: await genericPostgres() }
+  // Generic plans, as PostgreSQL makes them for statements that have run a few times.
+  const settings = { plan_cache_mode: 'force_generic_plan' }
+  const config = dialect === 'sqlite' ? { type: dialect, path } : { type: dialect, url: await freshPostgres(settings) }
   const database = await openDatabase(resolveConfig({ database: config }).database, { migrate: true })
   const seen: Query[] = []
   const watching: Db = {
@@ -53,18 +56,12 @@ export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase
   }
 }
 
-/** Plans are made once for all values, as they are for statements that have run a few times. */
-async function genericPostgres(): Promise<string> {
-  const url = await freshPostgres()
-  const sql = postgres(url, { max: 1 })
-  await sql.unsafe(`ALTER DATABASE ${new URL(url).pathname.slice(1)} SET plan_cache_mode = force_generic_plan`)
-  await sql.end()
-  return url
-}
-
 const EFFORT: Effort = { rounds: 40, sampleMillis: 3, warmupMillis: 200 }
 
-/** How many times as long one call takes as another; tried again while it is not `enough`, as the machine does other things too. */
+/**
+ * Returns the duration of a call as a multiple of the baseline's. Measures up to four times, until the multiple is below
+ * `enough`, because other work on the machine disturbs a measurement.
+ */
 export async function timesAsLong(ours: Way['call'], baseline: Way['call'], enough = 1.3): Promise<number> {
   const ratios: number[] = []
   for (let attempt = 0; attempt < 4; attempt++) {

@@ -6,7 +6,7 @@ import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { silent } from '../setup/silent.ts'
 
-interface Said {
+interface Result {
   started: string[]
   decided: { id: string; status: string; decision: string }[]
   taken: string[][]
@@ -23,7 +23,7 @@ const databases: [string, () => StorageConfig['database'] | Promise<StorageConfi
 ]
 
 test.each(databases)(
-  'what one may have, one of four processes on a %s database gets',
+  'on %s, start(), respond() and takeAll() give each item to one of four processes',
   async (_, configure) => {
     const config = { database: await configure() }
     await using storage = await openStorage(config, { maintenance: false, logger: silent })
@@ -31,29 +31,29 @@ test.each(databases)(
     for (const i of numbers) await storage.approvals.request({ id: `approval ${i}`, type: 'tool' })
 
     const program = 'test/repositories/programs/contend.ts'
-    const scripts = names.map((name) => runScript<Said>(program, [JSON.stringify(config), name, `${count}`]))
+    const scripts = names.map((name) => runScript<Result>(program, [JSON.stringify(config), name, `${count}`]))
     await Promise.all(scripts.map((script) => script.next()))
     for (const script of scripts) script.send('go')
-    const said = await Promise.all(scripts.map((script) => script.next(undefined, timeout)))
+    const results = await Promise.all(scripts.map((script) => script.next(undefined, timeout)))
 
-    const started = said.flatMap(({ started }) => started)
+    const started = results.flatMap(({ started }) => started)
     expect(new Set(started).size).toBe(count)
     expect(started).toHaveLength(count)
 
-    const decided = said.flatMap(({ decided }) => decided)
+    const decided = results.flatMap(({ decided }) => decided)
     expect(decided.filter(({ status }) => status === 'created')).toHaveLength(count)
     for (const { id, decision } of decided) {
       expect((await storage.approvals.get(id))?.response?.decision).toBe(decision)
     }
 
     const left = (await storage.queues.takeAll('session', 'steer')).map(({ id }) => id)
-    const delivered = [...said.flatMap(({ taken }) => taken), left]
+    const delivered = [...results.flatMap(({ taken }) => taken), left]
     const pushed = names.flatMap((name) => numbers.map((i) => `${name} ${i}`))
     expect(delivered.flat().toSorted()).toEqual(pushed.toSorted())
     for (const items of delivered) {
       for (const name of names) {
-        const own = items.filter((id) => id.startsWith(name)).map((id) => Number(id.slice(2)))
-        expect(own).toEqual(own.toSorted((a, b) => a - b))
+        const pushedByOne = items.filter((id) => id.startsWith(name)).map((id) => Number(id.slice(2)))
+        expect(pushedByOne).toEqual(pushedByOne.toSorted((a, b) => a - b))
       }
     }
 

@@ -13,7 +13,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constantFrom('takeAll', 'clear') }),
 )
 
-/** Takes a step on the queue and on its model, compares what they return, and returns the new model. */
+/** Takes a step on the queue and on its model, and compares the results. Returns the new model. */
 async function take(each: Step, queues: Queues, session: string, model: QueueItem[]): Promise<QueueItem[]> {
   switch (each.do) {
     case 'push': {
@@ -44,7 +44,7 @@ eachDatabase((open) => {
   })
   afterAll(() => storage.close())
 
-  it('a queue does what an array would, whatever is done with it', () =>
+  it('push(), remove(), takeAll() and clear() behave like an array in any sequence', () =>
     fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
         const { queues } = storage

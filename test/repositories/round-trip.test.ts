@@ -6,9 +6,9 @@ import { eachDatabase } from './databases.ts'
 
 const numRuns = rounds(60, 2000)
 
-/** Any sequence of UTF-16 units: NUL and lone surrogates included. */
+/** Any sequence of UTF-16 units, including NUL and lone surrogates. */
 const anyText = fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit)) })
-/** Text that a column keeps: well-formed, without NUL. */
+/** Text that a column can store: well-formed, without NUL. */
 const storable = fc.string({ unit: 'binary' }).filter((text) => !text.includes('\0'))
 const identifier = storable.filter((text) => text !== '' && Buffer.byteLength(text) <= 100)
 const instant = fc.date({
@@ -35,7 +35,7 @@ const awkward = [
   `${'{"a":'.repeat(100)}"deep"${'}'.repeat(100)}`,
 ]
 
-/** As JSON has it: what it does not tell apart (-0 and 0) is the same. */
+/** Any JSON value. Values that JSON does not distinguish, such as -0 and 0, are one. */
 const json = fc
   .oneof(
     fc.constantFrom(...awkward).map((text): unknown => JSON.parse(text)),
@@ -44,7 +44,7 @@ const json = fc
   )
   .map((value): unknown => JSON.parse(JSON.stringify(value)))
 
-/** Equal, and in the same order of keys. */
+/** Expects equal values with the same order of keys. */
 function expectSame(actual: unknown, given: unknown): void {
   expect(JSON.stringify(actual)).toBe(JSON.stringify(given))
   expect(actual).toStrictEqual(given)
@@ -58,18 +58,18 @@ eachDatabase((open) => {
   })
   afterAll(() => storage.close())
 
-  /** The same for many examples; `name` is new in each. */
+  /** Checks a property for many examples. `name` is new for each example. */
   const holds = <T>(arbitrary: fc.Arbitrary<T>, property: (example: T, name: string) => Promise<void>) =>
     fc.assert(
       fc.asyncProperty(arbitrary, (example) => property(example, `${run++}`)),
       { numRuns },
     )
 
-  it('keeps any JSON as a value and as an item', () =>
+  it('kv and lists return any JSON unchanged', () =>
     holds(json, async (value, key) => {
       const { kv, lists } = storage
       expectSame((await kv.set(key, value)).value, value)
-      for (let reads = 0; reads < 2; reads++) expectSame(await kv.get(key), value) // past the cache, and from it
+      for (let reads = 0; reads < 2; reads++) expectSame(await kv.get(key), value) // from the database, then cached
       expectSame((await kv.getMany([key])).get(key), value)
       await lists.append(key, value, [value])
       expectSame(await lists.range(key, 0, 10), [value, [value]])
@@ -77,7 +77,7 @@ eachDatabase((open) => {
       expectSame(await lists.range(key, 0, 10), [{ value }, value, [value]])
     }))
 
-  it('keeps any JSON in contents and in metadata', () =>
+  it('messages and sessions return any JSON unchanged', () =>
     holds(fc.tuple(fc.array(fc.tuple(storable, json)), anyText, json), async ([parts, text, value], id) => {
       const { messages, sessions } = storage
       const metadata = { text, [text]: value }
@@ -93,7 +93,7 @@ eachDatabase((open) => {
       expectSame((await sessions.fork(id)).metadata, metadata)
     }))
 
-  it('keeps any well-formed text in columns, ids and keys', () =>
+  it('columns, ids and keys return any well-formed text unchanged', () =>
     holds(fc.tuple(storable, identifier, identifier), async ([title, ownerId, role], name) => {
       const { kv, lists, messages, sessions } = storage
       const id = name + ownerId
@@ -109,7 +109,7 @@ eachDatabase((open) => {
       expect((await lists.keys({ prefix: id })).items).toContain(id)
     }))
 
-  it('keeps any JSON that an agent keeps beside its conversations', () =>
+  it('the other repositories return any JSON unchanged', () =>
     holds(fc.tuple(json, anyText), async ([value, text], name) => {
       const { approvals, events, memories, prompts, queues, toolExecutions, toolState, workspaces } = storage
       const metadata = { text, [text]: value }
@@ -140,7 +140,7 @@ eachDatabase((open) => {
       expectSame([request, response.data, (await approvals.get(id))?.response], [value, metadata, response])
     }))
 
-  it('keeps any instant of the years 1 to 9999', () =>
+  it('dates of the years 1 to 9999 come back unchanged', () =>
     holds(instant, async (date, id) => {
       const { messages, sessions } = storage
       const session = await sessions.create({ id: `instant ${id}`, expiresAt: date })

@@ -7,7 +7,7 @@ import { silent } from '../setup/silent.ts'
 
 const open = (database: StorageConfig['database']) => openStorage({ database }, { logger: silent, maintenance: false })
 
-test('64 transactions at once finish on two connections', async () => {
+test('transaction() finishes 64 concurrent transactions on two connections', async () => {
   const url = await freshPostgres()
   await using storage = await open({ type: 'postgres', url, maxConnections: 2, connectionTimeoutMillis: 25_000 })
   await Promise.all(
@@ -26,8 +26,8 @@ test('64 transactions at once finish on two connections', async () => {
   expect(await storage.lists.length('list')).toBe(64)
 })
 
-// The naive variant: a call in the transaction that takes a connection of its own finds none left.
-test('what takes a second connection inside a transaction would not', async () => {
+// The naive variant: a call in a transaction that takes another connection finds none left.
+test('transactions that take a second connection each do not finish on two connections', async () => {
   const sql = postgres(await freshPostgres(), { max: 2 })
   let inside = 0
   const deadlock = Promise.all(
@@ -49,7 +49,7 @@ test('what takes a second connection inside a transaction would not', async () =
   await settled
 })
 
-test('a nested transaction whose statement failed leaves the outer one usable', async () => {
+test('transaction() stays usable after a statement of a nested transaction has failed', async () => {
   const url = await freshPostgres()
   await using other = await open({ type: 'postgres', url })
   await using storage = await open({ type: 'postgres', url, options: { statementTimeoutMillis: 200 } })
@@ -59,17 +59,17 @@ test('a nested transaction whose statement failed leaves the outer one usable', 
     await storage.transaction(async (tx) => {
       const nested = tx.transaction(async (inner) => {
         await inner.kv.set('undone', 1)
-        // Passed over: PostgreSQL has aborted this savepoint all the same.
+        // The error is caught here, but PostgreSQL has aborted the savepoint.
         await expect(inner.kv.set('locked', 2)).rejects.toMatchObject({ code: 'TIMEOUT', retryable: true })
       })
       await expect(nested).rejects.toMatchObject({ code: 'TRANSACTION_MISUSE' })
       await tx.kv.set('kept', 1)
     })
-    const passedOver = storage.transaction(async (tx) => {
+    const caught = storage.transaction(async (tx) => {
       await tx.kv.set('kept', 2)
       await expect(tx.kv.set('locked', 2)).rejects.toMatchObject({ code: 'TIMEOUT' })
     })
-    await expect(passedOver).rejects.toMatchObject({ code: 'TRANSACTION_MISUSE' })
+    await expect(caught).rejects.toMatchObject({ code: 'TRANSACTION_MISUSE' })
   })
   expect([await storage.kv.get('kept'), await storage.kv.get('undone'), await other.kv.get('locked')]).toEqual([
     1,
@@ -78,7 +78,7 @@ test('a nested transaction whose statement failed leaves the outer one usable', 
   ])
 })
 
-test('one storage may be used inside the transaction of another', async () => {
+test('transaction() may be called in the transaction of another storage', async () => {
   await using a = await open({ type: 'in-memory' })
   await using b = await open({ type: 'in-memory' })
   await a.transaction(async (tx) => {
@@ -93,7 +93,7 @@ test('one storage may be used inside the transaction of another', async () => {
   expect(await a.kv.get('key')).toBe('a')
 })
 
-test('two agents in two schemas of one database do not see each other', async () => {
+test('openStorage() keeps the data of two schemas of one database apart', async () => {
   const url = await freshPostgres()
   const [first, second, third] = await Promise.all(
     ['agent_a', 'Agent "B"', undefined].map((schema) => open({ type: 'postgres', url, options: { schema } })),
@@ -114,7 +114,7 @@ test('two agents in two schemas of one database do not see each other', async ()
   expect(await second.messages.get('session', 'message')).toBeDefined()
   expect((await third.stats()).database.rows).toMatchObject({ sessions: 1, messages: 1, kv: 1, lists: 1 })
 
-  // The foreign keys point into the schema they are in.
+  // Each foreign key references a table of its own schema.
   const sql = postgres(url, { max: 1 })
   const keys = await sql<{ from: string; to: string }[]>`
     select n.nspname as from, r.nspname as to from pg_constraint c

@@ -9,14 +9,20 @@ const databases: string[] = []
 const directories: string[] = []
 const prefixes: string[] = []
 
-/** Creates an empty database on the shared server and returns its URL. It is dropped when the test file ends. */
-export async function freshPostgres(): Promise<string> {
+/**
+ * Creates an empty database on the shared server and returns its URL. `settings` are the defaults of its sessions, as in
+ * postgresql.conf. The database is dropped when the test file ends.
+ */
+export async function freshPostgres(settings: Record<string, string> = {}): Promise<string> {
   const name = `test_${randomBytes(8).toString('hex')}`
   await withPostgres(async (sql) => {
     // Linguistic collation if the server has ICU, so that no query gets byte order without asking for it.
     await sql
       .unsafe(`CREATE DATABASE ${name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
       .catch(() => sql.unsafe(`CREATE DATABASE ${name} TEMPLATE template0`))
+    for (const [setting, value] of Object.entries(settings)) {
+      await sql.unsafe(`ALTER DATABASE ${name} SET ${setting} = '${value}'`)
+    }
   })
   databases.push(name)
   const url = new URL(inject('postgresUrl'))

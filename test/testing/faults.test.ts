@@ -4,14 +4,14 @@ import { expect, onTestFinished, test } from 'vitest'
 
 const lost = new StorageError('CONNECTION_LOST', 'The connection was lost', { retryable: true })
 
-/** A storage, and the same with faults by the names of calls. */
+/** Opens a storage, and a view of it with faults by the names of calls. */
 async function open(faults: Record<string, Fault>): Promise<{ storage: Storage; faulty: Storage }> {
   const storage = await openStorage()
   onTestFinished(() => storage.close())
   return { storage, faulty: withFaults(storage, ({ name }) => faults[name]) }
 }
 
-test('a call fails before anything is done, or when everything is', async () => {
+test('withFaults() fails a call before or after it is done', async () => {
   const { storage, faulty } = await open({ 'kv.set': { before: lost }, 'messages.append': { after: lost } })
   await expect(faulty.kv.set('k', 1)).rejects.toBe(lost)
   expect(await storage.kv.get('k')).toBeUndefined()
@@ -19,7 +19,7 @@ test('a call fails before anything is done, or when everything is', async () => 
   expect(await faulty.messages.latest('s', 10)).toMatchObject([{ content: 'a' }])
 })
 
-test('shows what a repeat does: with ids nothing, without them a second message', async () => {
+test('withFaults() shows that a repeated append() with an id stores one message', async () => {
   const { storage, faulty } = await open({ 'messages.append': { after: lost } })
   const message = { role: 'user', content: 'once' }
   for (let i = 0; i < 2; i++) {
@@ -30,7 +30,7 @@ test('shows what a repeat does: with ids nothing, without them a second message'
   expect(await storage.messages.latest('without', 10)).toHaveLength(2)
 })
 
-test('what fails inside a transaction rolls back all of it; the outcome of one may be lost', async () => {
+test('withFaults() fails a call of a transaction, which rolls back, or the transaction after its commit', async () => {
   const { storage, faulty } = await open({ 'transaction.kv.set': { before: lost } })
   const both = (tx: Pick<Storage, 'kv' | 'lists'>) => tx.lists.append('l', 1).then(() => tx.kv.set('k', 1))
   await expect(faulty.transaction(both)).rejects.toBe(lost)
@@ -40,7 +40,7 @@ test('what fails inside a transaction rolls back all of it; the outcome of one m
   expect(await storage.lists.length('l')).toBe(1)
 })
 
-test('waits, fails what iterates, and sees the arguments', async () => {
+test('withFaults() delays calls, fails iterators, and passes the arguments to choose()', async () => {
   const { storage } = await open({})
   const seen: unknown[] = []
   const faulty = withFaults(storage, ({ name, args }) => {
@@ -57,7 +57,7 @@ test('waits, fails what iterates, and sees the arguments', async () => {
   ])
 })
 
-test('leaves everything else as it is', async () => {
+test('withFaults() leaves calls without a fault unchanged', async () => {
   const { storage, faulty } = await open({})
   expect(faulty.config).toEqual(storage.config)
   const { id } = await faulty.blobs.put(new Uint8Array([1, 2]))

@@ -1,13 +1,15 @@
-/** Told to go, wants what the other processes want as well; says what it got. */
+/** When told to go, competes with other processes for the same items, then says which it got. */
 import { once } from 'node:events'
 import { openStorage } from 'holdfast'
+import { say } from '../../setup/say.ts'
+import { silent } from '../../setup/silent.ts'
 
 const [config = '', name = '', count = ''] = process.argv.slice(2)
 const rounds = Array.from({ length: Number(count) }, (_, i) => i)
-const quiet = { info() {}, warn() {}, error: console.error }
-await using storage = await openStorage(JSON.parse(config), { maintenance: false, logger: quiet })
+const logger = { ...silent, error: console.error }
+await using storage = await openStorage(JSON.parse(config), { maintenance: false, logger })
 const { toolExecutions, approvals, toolPreferences, queues, memories, workspaces } = storage
-console.log(JSON.stringify({ ready: true }))
+say({ ready: true })
 await once(process.stdin, 'data')
 
 const started: string[] = []
@@ -44,5 +46,5 @@ async function change(): Promise<void> {
 }
 
 await Promise.all([start(), respond(), queue(), change()])
-console.log(JSON.stringify({ started, decided, taken }))
+say({ started, decided, taken })
 process.stdin.destroy()

@@ -1,4 +1,6 @@
-/** A process whose clock is off by so many milliseconds: `skewed.ts <url> <session> <offset>`. Does what an instance does. */
+/** Runs maintenance and an append with a clock that is off by `offset` milliseconds: `skewed.ts <url> <session> <offset>`. */
+import { say } from '../../setup/say.ts'
+
 const [url = '', session = '', offset = '0'] = process.argv.slice(2)
 
 const SystemDate = Date
@@ -8,7 +10,7 @@ globalThis.Date = class extends SystemDate {
     super(args.length === 0 ? now() : args[0])
   }
   static override now = now
-} as DateConstructor // it is called with `new` alone here
+} as DateConstructor // always called with `new` here
 
 const { openStorage } = await import('../../../src/index.ts')
 const logged: string[] = []
@@ -20,5 +22,5 @@ const storage = await openStorage(
 await storage.maintain()
 await storage.messages.append(session, { role: 'user', content: 'from a skewed clock' })
 const seen = await storage.sessions.summary(session)
-console.log(JSON.stringify({ seen: seen?.messageCount, lastActiveAt: seen?.lastActiveAt, logged }))
+say({ seen: seen?.messageCount, lastActiveAt: seen?.lastActiveAt, logged })
 await storage.close()
