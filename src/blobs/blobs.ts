@@ -69,7 +69,7 @@ export class Blobs {
    * ```
    */
   put(input: BlobInput, options: PutBlobOptions = {}): Promise<BlobRecord> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       const given = parseInput(putBlobOptionsSchema, options, 'options') // before the input is opened
       const source = await blobSource(input)
       const { transaction } = this.#context
@@ -90,7 +90,7 @@ export class Blobs {
    * ```
    */
   get(reference: string): Promise<BlobRecord | undefined> {
-    return this.#context.during(async () => useRecord(this.#db, parseReference(reference), this.#store.now()))
+    return this.#context.whileOpen(async () => useRecord(this.#db, parseReference(reference), this.#store.now()))
   }
 
   /**
@@ -107,7 +107,7 @@ export class Blobs {
    * ```
    */
   bytes(reference: string): Promise<Buffer> {
-    return this.#context.during(async () => readBytes(this.#store.bytes, await this.#getExisting(reference)))
+    return this.#context.whileOpen(async () => readBytes(this.#store.bytes, await this.#getExisting(reference)))
   }
 
   /**
@@ -158,7 +158,7 @@ export class Blobs {
    * ```
    */
   dataUri(reference: string): Promise<string> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       const record = await this.#getExisting(reference)
       return toDataUri(await readBytes(this.#store.bytes, record), record.mimeType)
     })
@@ -180,7 +180,7 @@ export class Blobs {
    * ```
    */
   stream(reference: string, range: ByteRange = {}): Promise<Readable> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       const parsed = parseInput(rangeSchema, range, 'range')
       return readStream(this.#store.bytes, await this.#getExisting(reference), parsed)
     })
@@ -200,7 +200,7 @@ export class Blobs {
    * ```
    */
   path(reference: string): Promise<string | undefined> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       const record = await this.#getExisting(reference)
       await checkSize(this.#store.bytes, record)
       return this.#store.bytes.path(record.hash)
@@ -237,7 +237,7 @@ export class Blobs {
    * ```
    */
   exists(reference: string): Promise<boolean> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       return (await findRecord(this.#db, parseReference(reference), this.#store.now())) !== undefined
     })
   }
@@ -255,7 +255,7 @@ export class Blobs {
    * ```
    */
   delete(reference: string, options: DeleteBlobOptions = {}): Promise<boolean> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       const id = parseReference(reference)
       const { force = false } = parseInput(deleteOptionsSchema, options, 'options')
       return deleteBlob(this.#db, this.#store, { id, force }, this.#context.transaction)
@@ -274,7 +274,7 @@ export class Blobs {
    * ```
    */
   list(options: ListBlobsOptions = {}): Promise<Page<BlobRecord>> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       const { source, ...page } = parseInput(listOptionsSchema, options, 'options')
       return listRecords(this.#db, source, this.#store.now(), page)
     })
@@ -290,7 +290,7 @@ export class Blobs {
    * ```
    */
   stats(): Promise<BlobStats> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       const { records: count, contents, bytes } = await readUsage(this.#db)
       return { count, contents, bytes, maxTotalSize: this.#store.maxTotalSize }
     })
@@ -309,7 +309,7 @@ export class Blobs {
    * ```
    */
   cleanup(options: CleanupBlobsOptions = {}): Promise<BlobCleanup> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       this.#rejectInTransaction('cleanup')
       return cleanUp(this.#db, this.#store, parseInput(cleanupOptionsSchema, options, 'options'))
     })
@@ -328,7 +328,7 @@ export class Blobs {
    * ```
    */
   verify(options: VerifyOptions = {}): Promise<BlobVerification> {
-    return this.#context.during(async () => {
+    return this.#context.whileOpen(async () => {
       this.#rejectInTransaction('verify')
       return verifyBlobs(this.#db, this.#store, parseInput(verifyOptionsSchema, options, 'options'))
     })

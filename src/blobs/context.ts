@@ -12,7 +12,7 @@ export interface BlobContext {
    * @throws {CLOSED} when the storage is closed.
    * @throws {TRANSACTION_MISUSE} when called in a transaction, but not on the transaction's own blobs.
    */
-  during<T>(work: () => Promise<T>): Promise<T>
+  whileOpen<T>(work: () => Promise<T>): Promise<T>
   /** Set in a transaction. */
   readonly transaction?: TransactionContents
 }

@@ -66,14 +66,14 @@ export async function openBlobs({ database: main, config, now, onStep, onFileSte
   const recordsDatabase = await openRecordsDatabase(config.database, config.blobStore)
   // Ungated: a call that was admitted before the storage is closed may still finish its work.
   const db = recordsDatabase?.db ?? main.ungated()
-  const root: BlobContext = { db, store, during: (work) => main.during(work) }
+  const root: BlobContext = { db, store, whileOpen: (work) => main.whileOpen(work) }
   const blobs = new Blobs(root)
   const unused = () => recordsDatabase?.unused ?? false
   return {
     blobs,
     bytes,
     steps: maintenanceSteps(root, unused),
-    stats: () => (unused() ? root.during(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
+    stats: () => (unused() ? root.whileOpen(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
       const transaction: TransactionContents = { contentsWritten: new Set(), contentsToCollect: new Set() }
       const enter: TransactionBlobs['savepoint'] = (tx, body) =>
@@ -111,7 +111,7 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
         contentsToCollect: outer?.contentsToCollect ?? new Set(),
       }
       const inside = (db: Db) =>
-        body(transactionBlobs({ ...context, db, transaction, during: (work) => work() }, { hasOwnDatabase }))
+        body(transactionBlobs({ ...context, db, transaction, whileOpen: (work) => work() }, { hasOwnDatabase }))
       try {
         const result = await (hasOwnDatabase ? joinTransaction(context.db, inside) : inside(tx))
         for (const hash of transaction.contentsWritten) outer?.contentsWritten.add(hash)
@@ -124,12 +124,12 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   }
 }
 
-function maintenanceSteps({ db, store, during }: BlobContext, unused: () => boolean): MaintenanceStep[] {
+function maintenanceSteps({ db, store, whileOpen }: BlobContext, unused: () => boolean): MaintenanceStep[] {
   const step = (name: string, work: () => Promise<number>): MaintenanceStep => ({
     name,
-    run: () => during(async () => (unused() ? 0 : ((await onOneInstance(db, name, store.now(), work)) ?? 0))),
+    run: () => whileOpen(async () => (unused() ? 0 : ((await onOneInstance(db, name, store.now(), work)) ?? 0))),
   })
-  const blobs = new Blobs({ db, store, during: (work) => work() })
+  const blobs = new Blobs({ db, store, whileOpen: (work) => work() })
   return [
     step('unused-blobs', async () => (await blobs.cleanup()).removed),
     step('unneeded-bytes', () => collectExpired(db, store)),

@@ -63,11 +63,11 @@ export class StorageRowCache implements RowCache {
     this.#database.check()
     const row = this.#aside.read(table, id, () => load(this.#ungated))
     // close() waits for reads that are still loading.
-    return row instanceof Promise ? this.#database.during(() => row) : row
+    return row instanceof Promise ? this.#database.whileOpen(() => row) : row
   }
 
   write<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T> {
-    return this.#database.during(async () => {
+    return this.#database.whileOpen(async () => {
       const result = await this.#attempt(() => rows, work)
       await this.#invalidate(rows)
       return result
@@ -75,7 +75,7 @@ export class StorageRowCache implements RowCache {
   }
 
   writeIfNew<T>(rows: readonly RowKey[], work: () => Promise<T>, outcomeOf: (result: T) => WriteOutcome): Promise<T> {
-    return this.#database.during(async () => {
+    return this.#database.whileOpen(async () => {
       const result = await this.#attempt(() => rows, work)
       const { created, incarnation } = outcomeOf(result)
       const known = this.#knownSessions
@@ -91,7 +91,7 @@ export class StorageRowCache implements RowCache {
   /** Runs a transaction whose repositories use `cache`, and invalidates the rows they touched after the commit. */
   transaction<T>(work: (cache: RowCache) => Promise<T>): Promise<T> {
     const inside = new TransactionRowCache()
-    return this.#database.during(async () => {
+    return this.#database.whileOpen(async () => {
       const result = await this.#attempt(
         () => inside.touched,
         () => work(inside),

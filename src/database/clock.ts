@@ -1,14 +1,14 @@
 import type { Logger } from '../logger.ts'
 import type { Database } from './database.ts'
 
-/** A smaller difference is left alone: following it would make the clock jitter. */
+/** Smaller differences are ignored: following them would make the clock jitter. */
 const TOLERATED_MILLIS = 1000
-/** A greater difference is worth a warning. */
+/** Greater differences are logged as a warning. */
 const REMARKABLE_MILLIS = 60_000
 
 /**
- * The clock of a database that several machines share: the machine's own, corrected by its distance to the server's. So
- * all instances agree on what has expired.
+ * The clock of a database that several machines share: this machine's clock, corrected by its difference to the server's
+ * clock. So all instances agree on what has expired.
  */
 export class DatabaseClock {
   readonly #database: Database
@@ -21,8 +21,8 @@ export class DatabaseClock {
   }
 
   /**
-   * Compares the clocks, and warns if they differ by more than a minute. Returns undefined for a database of this
-   * machine alone: there the machine's clock will do.
+   * Compares the clocks, and warns if they differ by more than a minute. Returns undefined if only this machine uses the
+   * database: its own clock is enough.
    */
   static async open(database: Database, logger: Logger): Promise<DatabaseClock | undefined> {
     if (database.driver.serverTime === undefined) return undefined
@@ -33,10 +33,10 @@ export class DatabaseClock {
 
   readonly now = (): Date => new Date(Date.now() + this.#offsetMillis)
 
-  /** Asks the server for its time. Half of the round trip is taken for the way of the answer. */
+  /** Asks the server for its time. Assumes that the answer took half of the round trip. */
   async synchronize(): Promise<void> {
     const asked = Date.now()
-    const server = await this.#database.during(async () => this.#database.driver.serverTime?.())
+    const server = await this.#database.whileOpen(async () => this.#database.driver.serverTime?.())
     if (server === undefined) return
     const offset = server.getTime() - (asked + Date.now()) / 2
     if (Math.abs(offset - this.#offsetMillis) < TOLERATED_MILLIS) return

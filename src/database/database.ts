@@ -48,11 +48,11 @@ export class Database implements Db {
   }
 
   async run(query: Query): Promise<readonly Row[]> {
-    return this.during(() => this.driver.run(query))
+    return this.whileOpen(() => this.driver.run(query))
   }
 
   async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
-    return this.during(() => this.driver.batch(queries))
+    return this.whileOpen(() => this.driver.batch(queries))
   }
 
   /**
@@ -79,7 +79,7 @@ export class Database implements Db {
    * @throws {CLOSED} when the database is closed
    * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
    */
-  async during<T>(work: () => Promise<T>): Promise<T> {
+  async whileOpen<T>(work: () => Promise<T>): Promise<T> {
     this.#enter()
     try {
       return await work()

@@ -7,7 +7,7 @@ import { type Order, type Page, type PageOptions, pageSchema } from '../database
 import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Given, Json } from '../schema/values.ts'
-import { eachIdOnce, idSchema, instantSchema, parseInput, textSchema } from '../validation/input.ts'
+import { idSchema, instantSchema, parseInput, rejectDuplicateIds, textSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
@@ -55,7 +55,7 @@ const MAX_APPEND = 1000
 const appendSchema = z
   .array(eventInputSchema)
   .max(MAX_APPEND)
-  .superRefine((events, context) => eachIdOnce(events, context, 'event'))
+  .superRefine((events, context) => rejectDuplicateIds(events, context, 'event'))
 const listOptionsSchema = z.strictObject({
   sessionId: idSchema.optional(),
   runId: idSchema.optional(),

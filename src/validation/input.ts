@@ -74,7 +74,7 @@ function isInteger(min: number, max: number) {
 }
 
 /** Rejects duplicate ids within one append: it would be ambiguous which item to keep. */
-export function eachIdOnce(items: readonly { id?: string }[], context: z.RefinementCtx, what: string): void {
+export function rejectDuplicateIds(items: readonly { id?: string }[], context: z.RefinementCtx, what: string): void {
   const ids = new Set<string>()
   for (const [i, { id }] of items.entries()) {
     if (id === undefined) continue

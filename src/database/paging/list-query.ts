@@ -67,7 +67,7 @@ export function pagedQuery<Filters extends object, Item extends object>(list: Li
   }
 }
 
-/** Begins the names of the placeholders for the values of a cursor. */
+/** Prefix of the placeholders for the values of a cursor. */
 const CURSOR = 'cursor_'
 
 /** Compiles the query. `names` are the given filters, each with its placeholder, or placeholders if its value is a list. */

@@ -5,7 +5,14 @@ import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
-import { eachIdOnce, idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
+import {
+  idSchema,
+  limitSchema,
+  MAX_INTEGER,
+  parseInput,
+  positionSchema,
+  rejectDuplicateIds,
+} from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
@@ -26,7 +33,7 @@ import { updateMessage } from './update.ts'
 const appendSchema = z
   .array(messageInputSchema)
   .max(MAX_APPEND)
-  .superRefine((messages, context) => eachIdOnce(messages, context, 'message'))
+  .superRefine((messages, context) => rejectDuplicateIds(messages, context, 'message'))
 const listOptionsSchema = z.strictObject({
   ...pageSchema.shape,
   cursor: z.stringFormat('cursor', /^\d{1,10}$/).optional(), // the seq of the last message of the previous page
