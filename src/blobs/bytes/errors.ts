@@ -4,7 +4,10 @@ const NO_PERMISSION = [
   'CONNECTION_FAILED',
   'No permission to use the blob store: check the owner and the modes of storePath',
 ] as const
-const NOT_A_DIRECTORY = ['CONNECTION_FAILED', 'A directory of the blob store is not a directory'] as const
+const NOT_A_DIRECTORY = [
+  'CONNECTION_FAILED',
+  'A file or link is in the place of a directory of the blob store',
+] as const
 
 const MEANINGS: Record<string, readonly [code: CodeWith<FileErrorDetails>, message: string]> = {
   ENOSPC: ['DISK_FULL', 'The disk that holds the blob store is full'],

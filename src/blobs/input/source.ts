@@ -65,7 +65,7 @@ function fromBytes(bytes: Uint8Array): BlobSource {
 
 function fromBlob(blob: Blob): BlobSource {
   return {
-    source: checkedChunks(blob.stream()),
+    source: validChunks(blob.stream()),
     size: blob.size,
     name: (blob instanceof File && blob.name) || undefined,
     mimeType: isMimeType(blob.type) ? blob.type : undefined,
@@ -82,7 +82,7 @@ function fromIterable(iterable: AsyncIterable<unknown>): BlobSource {
   if (Readable.isDisturbed(stream) && !isReadable(stream)) {
     throw invalidInput([{ path: 'input', message: 'must be a stream that has not been read or destroyed' }])
   }
-  return { source: checkedChunks(iterable) }
+  return { source: validChunks(iterable) }
 }
 
 async function fromFile(path: string): Promise<BlobSource> {
@@ -90,7 +90,7 @@ async function fromFile(path: string): Promise<BlobSource> {
     throw invalidInput([{ path: 'input.path', message: 'cannot be read' }], cause)
   })
   if (!found.isFile()) throw invalidInput([{ path: 'input.path', message: 'is not a file' }])
-  return { source: checkedChunks(readFile(path)), size: found.size, name: basename(path) }
+  return { source: validChunks(readFile(path)), size: found.size, name: basename(path) }
 }
 
 /** Yields the bytes of a file. All chunks share one buffer: `BytesBackend.stage` copies each before it asks for the next. */
@@ -109,7 +109,7 @@ async function* readFile(path: string): AsyncGenerator<Uint8Array> {
 }
 
 /** Yields the chunks of a source, and turns every failure into INVALID_INPUT. */
-async function* checkedChunks(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+async function* validChunks(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of source) {
       if (!types.isUint8Array(chunk)) {

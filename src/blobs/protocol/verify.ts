@@ -4,12 +4,12 @@ import type { BlobStore } from './store.ts'
 import { CHECKS, type Check } from './verify-steps.ts'
 
 const MAX_ITEMS = 100
+const ENTRIES = Object.entries(CHECKS) as [VerifyStep, Check][] // the entries of a constant
 
 /** Runs every check in turn: a check sees the repairs of the checks before it. Safe to repeat. */
 export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptions): Promise<BlobVerification> {
   const steps: VerifyReport[] = []
-  for (const [step, check] of Object.entries(CHECKS) as [VerifyStep, Check][]) {
-    // the keys of CHECKS
+  for (const [step, check] of ENTRIES) {
     await store.onStep?.(`verify.${step}`)
     steps.push(await run(step, check(db, store, options.repair ?? false), options))
   }
