@@ -24,6 +24,15 @@ export interface StorageOptions {
   maintenance?: boolean | undefined
   /** The clock, for tests. Default: the system's clock, corrected by its distance to that of PostgreSQL. */
   now?: (() => Date) | undefined
+  /** How long `close()` waits for calls in flight before it rolls back their transactions. Milliseconds. Default 30,000. */
+  closeTimeoutMillis?: number | undefined
+  /** How long a transaction may be open before a warning is logged. Milliseconds. Default 10,000. */
+  slowTransactionMillis?: number | undefined
+}
+
+export interface TransactionOptions {
+  /** After this time the transaction is rolled back, and the call rejects with TIMEOUT. Milliseconds. Default: no limit. */
+  timeoutMillis?: number | undefined
 }
 
 /** What the callback of a transaction receives: every repository and the blobs, bound to the transaction. */
@@ -82,7 +91,7 @@ export interface Storage extends Repositories, AsyncDisposable {
    *
    * @throws {CLOSED} when the storage is closed
    * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
-   * @throws {TIMEOUT} when no connection became free in time; nothing was done
+   * @throws {TIMEOUT} when no connection became free in time, or `timeoutMillis` has passed; nothing was done
    * @throws {CONNECTION_LOST} when the connection was lost; it is unknown whether a commit under way was done
    * @throws {DATABASE_FAILED} when the database rejected a statement; with `retryable`, a deadlock was resolved by
    *   rolling this transaction back, and nothing was done
@@ -96,7 +105,7 @@ export interface Storage extends Repositories, AsyncDisposable {
    * })
    * ```
    */
-  transaction<T>(body: (tx: StorageTransaction) => Promise<T>): Promise<T>
+  transaction<T>(body: (tx: StorageTransaction) => Promise<T>, options?: TransactionOptions): Promise<T>
   /**
    * Asks each layer once, and returns whether it answers and how long that took. Waits 5 seconds per layer at most.
    * Never rejects.
@@ -134,8 +143,9 @@ export interface Storage extends Repositories, AsyncDisposable {
    */
   maintain(): Promise<MaintenanceReport[]>
   /**
-   * Refuses new calls (CLOSED), waits for the calls in flight, and closes every connection. `await using` calls this at
-   * the end of the block. Safe to repeat.
+   * Refuses new calls (CLOSED), waits for the calls in flight, and closes every connection. After `closeTimeoutMillis`
+   * it rolls back the transactions that have not ended, which reject with CLOSED, and logs a
+   * warning. `await using` calls this at the end of the block. Safe to repeat.
    *
    * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
    *

@@ -25,14 +25,21 @@ const isLogger = (value: unknown) =>
 const isFunction = (value: unknown) => typeof value === 'function'
 
 const booleanSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
+const isMillis = (value: unknown) => Number.isInteger(value) && Number(value) > 0 && Number(value) <= 2_147_483_647
+const millisSchema = rule<number>(isMillis, 'must be a whole number of milliseconds, 1 or more')
 const optionsSchema = z.strictObject({
   baseDir: rule<string>((value) => typeof value === 'string', 'must be a string').optional(),
   migrate: booleanSchema.optional(),
   logger: rule<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   maintenance: booleanSchema.optional(),
   now: rule<() => Date>(isFunction, 'must be a function').optional(),
+  closeTimeoutMillis: millisSchema.optional(),
+  slowTransactionMillis: millisSchema.optional(),
 })
 
+const transactionOptionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
+
+const UNFINISHED = 'The storage was closed with calls in flight: transactions that had not ended are rolled back'
 const LOST_MEMORIES = 'Memories in an in-memory database are lost when the process ends: configure sqlite or postgres'
 
 /**
@@ -62,6 +69,8 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
     logger = consoleLogger,
     maintenance: periodic = true,
     now: givenClock,
+    closeTimeoutMillis = 30_000,
+    slowTransactionMillis = 10_000,
   } = parseInput(optionsSchema, options, 'options')
   const resolved = resolveConfig(config, { baseDir })
   const layers = await openLayers(resolved, { migrate, logger, now: givenClock })
@@ -93,7 +102,10 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
   const close = async () => {
     database.checkOutside() // before anything is stopped
     const stopped = maintenance.stop()
-    await database.close()
+    await database.close({
+      timeoutMillis: closeTimeoutMillis,
+      onUnfinished: () => logger.warn(UNFINISHED),
+    })
     await stopped
     await Promise.all([blobs.close(), cacheStore.close()])
   }
@@ -105,13 +117,26 @@ export async function openStorage(config?: StorageConfig, options: StorageOption
     },
     cache: userCache,
     blobs: blobs.blobs,
-    async transaction(body) {
+    async transaction(body, transactionOptions = {}) {
       checkFunction(body, 'body')
-      return rowCache.transaction((cache) =>
-        blobs.transaction((enter) =>
-          database.transaction((tx) => enter(tx, (inside) => body(openTransaction(tx, { ...context, cache }, inside)))),
-        ),
-      )
+      const limits = parseInput(transactionOptionsSchema, transactionOptions, 'options')
+      const warning = setTimeout(
+        () => warnOfSlowTransaction(logger, slowTransactionMillis),
+        slowTransactionMillis,
+      ).unref()
+      try {
+        // The blobs are outermost: bytes are removed after the cache was invalidated.
+        return await blobs.transaction((enter) =>
+          rowCache.transaction((cache) =>
+            database.transaction(
+              (tx) => enter(tx, (inside) => body(openTransaction(tx, { ...context, cache }, inside))),
+              limits,
+            ),
+          ),
+        )
+      } finally {
+        clearTimeout(warning)
+      }
     },
     async health() {
       const select = { sql: 'select 1', params: [], writes: false }
@@ -195,6 +220,12 @@ function openTransaction(tx: Db, context: RepositoryContext, blobs: TransactionB
       )
     },
   }
+}
+
+function warnOfSlowTransaction(logger: Logger, millis: number): void {
+  logger.warn(
+    `A transaction has been open for ${millis} ms: others wait for its locks. Do nothing slow in a transaction`,
+  )
 }
 
 function isReadonly({ database }: ResolvedConfig): boolean {

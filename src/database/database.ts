@@ -6,6 +6,7 @@ import type { Tables } from '../schema/tables.ts'
 import type { Db, Dialect, Driver, DriverTransaction, Orm } from './db.ts'
 import { ormFor } from './orm.ts'
 import type { Query, Row } from './query.ts'
+import { TransactionDeadline } from './transaction-deadline.ts'
 
 const TABLES: Record<Dialect, Tables> = {
   postgres,
@@ -17,9 +18,21 @@ export function tablesOf(dialect: Dialect): Tables {
   return TABLES[dialect]
 }
 
+/** How long close() waits for calls in flight. */
+const CLOSE_MILLIS = 30_000
+/** How long close() then waits for transactions to be rolled back. */
+const ROLLBACK_MILLIS = 1000
+
 /** The innermost transaction whose body called the running code. */
 const current = new AsyncLocalStorage<Transaction>()
 let openTransactions = 0
+
+export interface CloseOptions {
+  /** How long to wait for calls in flight, in milliseconds. Default 30,000. */
+  timeoutMillis?: number
+  /** Called if there are calls that have not ended by then. */
+  onUnfinished?: () => void
+}
 
 /** The database outside of transactions: every statement commits by itself. */
 export class Database implements Db {
@@ -29,6 +42,8 @@ export class Database implements Db {
   #orm: Orm | undefined
   #closing: Promise<void> | undefined
   #inFlight = 0
+  /** One for each transaction under way. */
+  readonly #deadlines = new Set<TransactionDeadline>()
   #onIdle: (() => void) | undefined
 
   constructor(driver: Driver) {
@@ -60,15 +75,18 @@ export class Database implements Db {
    *
    * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
    * @throws {CLOSED} when the database is closed
-   * @throws {TIMEOUT} when no connection became free in time
+   * @throws {TIMEOUT} when no connection became free in time, or `body` took longer than `timeoutMillis`
    * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
-  async transaction<T>(body: (tx: Db) => Promise<T>): Promise<T> {
+  async transaction<T>(body: (tx: Db) => Promise<T>, options: { timeoutMillis?: number } = {}): Promise<T> {
     this.#enter()
+    const deadline = new TransactionDeadline(options.timeoutMillis)
+    this.#deadlines.add(deadline)
     try {
       const connection = await this.driver.begin()
-      return await new Transaction(this, connection).runBody(body, connection)
+      return await new Transaction(this, connection).runBody(body, connection, deadline)
     } finally {
+      this.#deadlines.delete(deadline)
       this.#leave()
     }
   }
@@ -89,20 +107,36 @@ export class Database implements Db {
   }
 
   /**
-   * Refuses new work, waits for the work in flight, then closes the connections. Safe to repeat.
+   * Refuses new work, waits for the work in flight, then closes the connections. After `timeoutMillis` it rolls back the
+   * transactions that have not ended, and waits no longer. Safe to repeat.
    *
    * @throws {TRANSACTION_MISUSE} when it is called inside a transaction, which it would wait for
    */
-  async close(): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
     this.checkOutside()
-    this.#closing ??= this.#drained().then(() => this.driver.close())
+    this.#closing ??= this.#close(options)
     return this.#closing
   }
 
-  async #drained(): Promise<void> {
+  async #close({ timeoutMillis = CLOSE_MILLIS, onUnfinished }: CloseOptions): Promise<void> {
+    await this.#drained(timeoutMillis)
+    if (this.#inFlight > 0) {
+      onUnfinished?.()
+      for (const deadline of this.#deadlines) deadline.end()
+      await this.#drained(ROLLBACK_MILLIS)
+    }
+    await this.driver.close()
+  }
+
+  /** Waits until nothing is in flight, for `timeoutMillis` at most. */
+  async #drained(timeoutMillis: number): Promise<void> {
     if (this.#inFlight === 0) return
     await new Promise<void>((resolve) => {
-      this.#onIdle = resolve
+      const timer = setTimeout(resolve, timeoutMillis)
+      this.#onIdle = () => {
+        clearTimeout(timer)
+        resolve()
+      }
     })
   }
 
@@ -183,15 +217,19 @@ class Transaction implements Db {
   /** Runs `body`, then commits; if `body` rejects, rolls back and rejects with the same error. */
   async runBody<T>(
     body: (tx: Transaction) => Promise<T>,
-    finish: Pick<DriverTransaction, 'commit' | 'rollback'>,
+    finish: Pick<DriverTransaction, 'commit' | 'rollback' | 'abandon'>,
+    deadline?: TransactionDeadline,
   ): Promise<T> {
     let result: T
     openTransactions++
     try {
-      result = await current.run(this, () => this.#bodyAndSavepoints(body))
+      const ran = current.run(this, () => this.#bodyAndSavepoints(body))
+      result = await (deadline?.race(ran) ?? ran)
     } catch (error) {
       // If the connection is lost the rollback fails too. The first error says why.
-      await finish.rollback().catch(() => {})
+      const endedFromOutside = this.#state === 'open'
+      this.#state = 'ended'
+      await (endedFromOutside ? finish.abandon() : finish.rollback()).catch(() => {})
       throw error
     } finally {
       // On Node 20 an enabled AsyncLocalStorage slows every promise down.
@@ -250,7 +288,7 @@ class Transaction implements Db {
         throw error
       }
     }
-    return new Transaction(this, this.#connection, this).runBody(body, { commit, rollback })
+    return new Transaction(this, this.#connection, this).runBody(body, { commit, rollback, abandon: rollback })
   }
 
   #check(): void {

@@ -58,6 +58,8 @@ export interface DriverTransaction {
   /** Commits. Rejects if the transaction did not commit. */
   commit(): Promise<void>
   rollback(): Promise<void>
+  /** Rolls back without waiting for a statement that is under way. */
+  abandon(): Promise<void>
 }
 
 /** Where a dialect records its migrations, and how it keeps two migrators apart. Names of tables are quoted. */

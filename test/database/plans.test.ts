@@ -73,6 +73,7 @@ function recording(driver: Driver, sent: Query[]): Driver {
         },
         commit: () => transaction.commit(),
         rollback: () => transaction.rollback(),
+        abandon: () => transaction.abandon(),
       }
     },
     dataVersion: () => driver.dataVersion(),

@@ -179,6 +179,12 @@ export class PostgresConnection {
     return this.#prepared.has(sql)
   }
 
+  /** Drops the connection. What was sent fails with CONNECTION_LOST. */
+  abandon(): void {
+    this.#socket.destroy()
+    this.#onClosed()
+  }
+
   #onClosed(): void {
     if (this.#isClosed) return
     this.#isClosed = true

@@ -86,6 +86,8 @@ class PostgresDriver implements Driver {
       run: (query) => connection.run(query),
       commit: () => finish('COMMIT'),
       rollback: () => finish('ROLLBACK'),
+      // The server rolls back when it notices.
+      abandon: async () => connection.abandon(),
     }
   }
 

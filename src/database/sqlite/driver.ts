@@ -47,6 +47,9 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
   }
 }
 
+/** How long a call waits for a transaction that holds the one connection of a database in memory. */
+const MEMORY_WAIT_MILLIS = 5000
+
 /**
  * Opens a database in memory, on one connection.
  *
@@ -56,7 +59,7 @@ export async function openMemory(): Promise<Driver> {
   const Database = await loadDriver()
   const writer = new SqliteConnection(new Database(':memory:'))
   writer.exec('PRAGMA foreign_keys = ON')
-  return new SqliteDriver(writer, new WriteQueue(writer, { busyTimeoutMillis: 0, durable: false }))
+  return new SqliteDriver(writer, new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, durable: false }))
 }
 
 async function loadDriver(): Promise<typeof BetterSqlite3> {
@@ -81,6 +84,7 @@ class SqliteDriver implements Driver {
   readonly #queue: WriteQueue
   readonly #openReader: (() => SqliteConnection) | undefined
   #reader: SqliteConnection | undefined
+  #closed = false
 
   /** `:memory:` has one connection and so no reader: its reads wait for open transactions. */
   constructor(writer: SqliteConnection, queue: WriteQueue, openReader?: () => SqliteConnection) {
@@ -90,6 +94,7 @@ class SqliteDriver implements Driver {
   }
 
   async run(query: Query): Promise<Row[]> {
+    this.#check()
     if (query.writes) return this.#queue.write(() => this.#writer.run(query), { single: true })
     return this.#read((connection) => connection.run(query))
   }
@@ -113,6 +118,7 @@ class SqliteDriver implements Driver {
   }
 
   async batch(queries: readonly Query[]): Promise<Row[][]> {
+    this.#check()
     if (queries.some(({ writes }) => writes)) {
       return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
     }
@@ -120,6 +126,7 @@ class SqliteDriver implements Driver {
   }
 
   async begin(): Promise<DriverTransaction> {
+    this.#check()
     const release = await this.#queue.acquire()
     try {
       await this.#queue.whenUnlocked(() => this.#writer.control('BEGIN IMMEDIATE'))
@@ -128,6 +135,11 @@ class SqliteDriver implements Driver {
       throw sqliteError(error)
     }
     return this.#transaction(release)
+  }
+
+  /** A call that close() did not wait for may come later. */
+  #check(): void {
+    if (this.#closed) throw new StorageError('CLOSED', 'The storage has been closed')
   }
 
   #transaction(release: () => void): DriverTransaction {
@@ -142,6 +154,10 @@ class SqliteDriver implements Driver {
         release()
       }
     }
+    const rollback = async () => {
+      if (writer.inTransaction) await finish('ROLLBACK')
+      else release()
+    }
     return {
       async run(query) {
         // A full disk ends the transaction inside SQLite. Each further statement would commit by itself.
@@ -153,10 +169,8 @@ class SqliteDriver implements Driver {
         }
       },
       commit: () => finish('COMMIT'),
-      async rollback() {
-        if (writer.inTransaction) await finish('ROLLBACK')
-        else release()
-      },
+      rollback,
+      abandon: rollback, // no statement is ever under way: they are synchronous
     }
   }
 
@@ -213,6 +227,7 @@ class SqliteDriver implements Driver {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     this.#reader?.close()
     this.#writer.close()
   }

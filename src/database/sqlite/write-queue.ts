@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SqliteConnection } from './connection.ts'
 import { isBusy, sqliteError } from './errors.ts'
+import { type Waiting, WaitLimit } from './wait-limit.ts'
 
 /** Maximum number of waiting writes that share one commit. Bounds how long the event loop is blocked. */
 const GROUP_SIZE = 256
@@ -8,16 +9,15 @@ const GROUP_SIZE = 256
 /** How long successive single writes may keep the event loop from turning. One commit may take longer. */
 const MAX_HOLD_MILLIS = 4
 
-interface Write {
+interface Write extends Waiting {
   run: () => unknown
   /** True if `run` is one statement, which SQLite undoes itself if it fails. */
   single: boolean
   resolve: (value: unknown) => void
-  reject: (error: unknown) => void
 }
 
 /** A request for the writer, which is held from `granted` until `released`. */
-interface WriterRequest {
+interface WriterRequest extends Waiting {
   granted: () => void
   released: Promise<void>
 }
@@ -32,6 +32,7 @@ export class WriteQueue {
   readonly #busyTimeoutMillis: number
   readonly #durable: boolean
   readonly #waiting: (Write | WriterRequest)[] = []
+  readonly #waitLimit: WaitLimit
   #draining = false
   /** True if the last commit was of a single write. */
   #lastWasSingle = false
@@ -45,6 +46,7 @@ export class WriteQueue {
   ) {
     this.#writer = writer
     this.#busyTimeoutMillis = busyTimeoutMillis
+    this.#waitLimit = new WaitLimit(this.#waiting, busyTimeoutMillis)
     this.#durable = durable
   }
 
@@ -64,19 +66,20 @@ export class WriteQueue {
     }
     return new Promise<T>((resolve, reject) => {
       const fail = (error: unknown) => reject(sqliteError(error))
+      const since = performance.now()
       // The cast holds because resolve gets what its own run returns
-      this.#enqueue({ run, single, resolve: resolve as (value: unknown) => void, reject: fail })
+      this.#enqueue({ run, single, since, resolve: resolve as (value: unknown) => void, reject: fail })
     })
   }
 
   /** Waits for the writer. Returns the function that releases it. */
   acquire(): Promise<() => void> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       let release: () => void = () => {}
       const released = new Promise<void>((done) => {
         release = done
       })
-      this.#enqueue({ granted: () => resolve(release), released })
+      this.#enqueue({ granted: () => resolve(release), released, since: performance.now(), reject })
     })
   }
 
@@ -100,6 +103,7 @@ export class WriteQueue {
 
   #enqueue(entry: Write | WriterRequest): void {
     this.#waiting.push(entry)
+    this.#waitLimit.added()
     if (this.#draining) return
     this.#draining = true
     this.#schedule()
@@ -127,8 +131,10 @@ export class WriteQueue {
     const [head] = this.#waiting
     if (head !== undefined && 'granted' in head) {
       this.#waiting.shift()
+      this.#waitLimit.held()
       head.granted()
       await head.released
+      this.#waitLimit.released()
     } else {
       const group = this.#takeGroup()
       this.#lastWasSingle = group.length === 1
