@@ -11,14 +11,14 @@ import { yamlBlocks } from './blocks.ts'
 const committed = JSON.parse(await readFile(new URL('../../storage.schema.json', import.meta.url), 'utf8'))
 const accepts = new Ajv2020({ strict: true, allErrors: true }).compile(committed)
 
-test('storage.schema.json is what the schemas say', () => {
+test('storage.schema.json equals configJsonSchema()', () => {
   expect(committed).toEqual(JSON.parse(JSON.stringify(configJsonSchema())))
 })
 
 const reference = await yamlBlocks(new URL('fixtures/storage-configuration.md', import.meta.url))
 const docs = await yamlBlocks(new URL('../../docs/configuration.md', import.meta.url))
 
-test.each([...reference, ...docs].map((block) => ({ block })))('accepts block %$', ({ block }) => {
+test.each([...reference, ...docs].map((block) => ({ block })))('storage.schema.json accepts block %$', ({ block }) => {
   accepts(parse(block))
   expect(accepts.errors).toBeNull()
 })
@@ -27,7 +27,7 @@ test.each([
   { storage: { database: { type: 'sqlite' } }, llm: { model: 'other keys of an agent file are free' } },
   { storage: { cache: { type: 'redis', port: '$PORT', options: { tls: '${TLS}' } } } },
   { storage: null },
-])('accepts %j', (file) => {
+])('storage.schema.json accepts %j', (file) => {
   accepts(file)
   expect(accepts.errors).toBeNull()
 })
@@ -39,11 +39,11 @@ test.each([
   { storage: { cache: { type: 'redis', options: { tls: { Ca: 'x' } } } } },
   { storage: { database: { type: 'mysql' } } },
   { storage: { blob: { type: 'local', maxBlobSize: 0 } } },
-])('refuses %j', (file) => {
+])('storage.schema.json rejects %j', (file) => {
   expect(accepts(file)).toBe(false)
 })
 
-test('every field has a description', () => {
+test('storage.schema.json has a description for every field', () => {
   const undescribed: string[] = []
   const walk = (schema: Record<string, unknown>, path: string) => {
     for (const [name, field] of Object.entries(Object(schema.properties))) {
@@ -56,7 +56,7 @@ test('every field has a description', () => {
   expect(undescribed).toEqual([])
 })
 
-test('holdfast/config runs in a browser: it bundles without anything of Node.js', async () => {
+test('holdfast/config can be bundled for a browser without Node.js modules', async () => {
   const bundle = (file: string) =>
     build({
       entryPoints: [fileURLToPath(new URL(`../../src/config/${file}`, import.meta.url))],
@@ -70,6 +70,6 @@ test('holdfast/config runs in a browser: it bundles without anything of Node.js'
   const inputs = Object.keys((await bundle('index.ts')).metafile.inputs)
   expect(inputs).toContain('src/config/schema.ts')
   expect(inputs.filter((path) => /node:|node_modules\/(?!zod\/)/.test(path))).toEqual([])
-  // The bundler does notice: a file that reads files is refused.
+  // Proves that the bundler notices: it rejects a module that reads files.
   await expect(bundle('load.ts')).rejects.toThrow('node:fs')
 })

@@ -9,8 +9,8 @@ const load = async (text: string, env: LoadOptions['env'] = {}) =>
   loadStorageConfig((await configFile(text)).file, { env })
 const memory = { cache: { type: 'in-memory' }, database: { type: 'in-memory' }, blobStore: { type: 'in-memory' } }
 
-describe('the section', () => {
-  test('is taken from a whole agent file; the rest is neither checked nor replaced', async () => {
+describe('loadStorageConfig() of a file', () => {
+  test('reads the storage section alone: the rest is neither checked nor interpolated', async () => {
     const text = `
 systemPrompt: "Use $UNSET and \${{unknown.thing}}"
 cache: { mine: true }
@@ -23,31 +23,31 @@ storage:
   test.each([
     ['an empty file', ''],
     ['only a comment', '# nothing'],
-    ['an agent without it', 'llm:\n  model: x'],
+    ['an agent without a storage section', 'llm:\n  model: x'],
     ['an empty section', 'storage:'],
-  ])('in-memory everywhere: %s', async (_, text) => {
+  ])('returns in-memory backends for %s', async (_, text) => {
     expect(await load(text)).toMatchObject(memory)
   })
 
-  test('may be the whole file, and is then as strict', async () => {
+  test('accepts the section as the whole file and rejects unknown keys in it', async () => {
     expect((await load('database: { type: sqlite }')).database.type).toBe('sqlite')
     expect((await load('blob: { type: local }')).blobStore.type).toBe('local')
     await expect(load('database: { type: sqlite }\ncahce: {}')).rejects.toThrow('cahce: unknown key')
   })
 
-  test.each(['storge: {}', 'Storage: {}', 'storages:'])('is not lost by a slip of the pen: %s', async (text) => {
+  test.each(['storge: {}', 'Storage: {}', 'storages:'])('rejects a misspelt section: %s', async (text) => {
     await expect(load(text)).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('"storage"'),
     })
   })
 
-  test('may be JSON, with tabs and a byte order mark', async () => {
+  test('accepts JSON with tabs and a byte order mark', async () => {
     const text = `\ufeff${JSON.stringify({ storage: { cache: { type: 'redis', port: 1 } } }, null, '\t')}`
     expect((await load(text)).cache).toMatchObject({ type: 'redis', port: 1 })
   })
 
-  test('may use anchors and merge keys', async () => {
+  test('accepts anchors and merge keys', async () => {
     const text = `
 defaults: &pool { maxConnections: 7 }
 storage:
@@ -58,8 +58,8 @@ storage:
   })
 })
 
-describe('a file that cannot be read', () => {
-  test('names the file and why', async () => {
+describe('loadStorageConfig() of a file that cannot be read', () => {
+  test('names the file and the reason', async () => {
     const { directory } = await configFile('')
     const file = join(directory, 'absent.yml')
     await expect(loadStorageConfig(file)).rejects.toMatchObject({
@@ -81,10 +81,10 @@ describe('a file that cannot be read', () => {
     ['a tab', 'storage:\n\tcache: geheim', 'line 2, column 1: not YAML'],
     ['two documents', 'a: 1\n---\nb: geheim', 'line 2, column 1: not YAML'],
     ['no mapping', '- geheim', 'file: expected a mapping'],
-    ['an alias of nothing', 'storage: *geheim', 'file: expected aliases'],
-    ['a circle', 'storage: &geheim { cache: *geheim }', 'file: expected aliases'],
+    ['an alias without an anchor', 'storage: *geheim', 'file: expected aliases'],
+    ['an alias of its own parent', 'storage: &geheim { cache: *geheim }', 'file: expected aliases'],
     ['an alias bomb', `a0: &a0 [geheim]\n${bomb(30)}storage: *a30`, 'file: expected aliases'],
-  ])('says where, and does not quote it: %s', async (_, text, expected) => {
+  ])('names the position of %s without quoting the file', async (_, text, expected) => {
     const error: Error = await load(text).then(
       () => {
         throw new Error('was accepted')
@@ -97,14 +97,15 @@ describe('a file that cannot be read', () => {
   })
 })
 
+/** Returns YAML whose aliases double the value `depth` times. */
 const bomb = (depth: number) =>
   Array.from({ length: depth }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]\n`).join('')
 
-describe('paths', () => {
-  test('are absolute, so that the result can be opened from anywhere', async () => {
+describe('loadStorageConfig() of paths', () => {
+  test('returns absolute paths, so that the result can be opened from any directory', async () => {
     const text = 'storage: { database: { type: sqlite, path: data/a.db }, blobStore: { type: local, storePath: ../b } }'
     const { file, directory } = await configFile(text)
-    // A relative name of the file itself, too.
+    // The path of the file is relative too.
     const config = await loadStorageConfig(relative(process.cwd(), file))
     expect(config.database).toMatchObject({ path: join(directory, 'data/a.db') })
     const resolved = resolveConfig(config, { baseDir: '/somewhere/else' })
@@ -112,23 +113,21 @@ describe('paths', () => {
     expect(resolved.blobStore).toMatchObject({ storePath: join(directory, '../b') })
   })
 
-  test('are those of the file, whatever they look like', async () => {
-    for (const [fields, expected] of [
-      ['', 'agent.db'],
-      ['database: plain', 'plain'],
-      ['path: dir.d/', 'dir.d/agent.db'],
-      ['path: dir', 'dir/agent.db'],
-      ['path: dir.d, database: plain', 'dir.d/plain'],
-    ]) {
-      const { file, directory } = await configFile(`storage: { database: { type: sqlite, ${fields} } }`)
-      const resolved = resolveConfig(await loadStorageConfig(file), { baseDir: '/somewhere/else' })
-      expect(resolved.database).toMatchObject({ file: join(directory, expected ?? '') })
-    }
+  test.each([
+    ['', 'agent.db'],
+    ['database: plain', 'plain'],
+    ['path: dir.d/', 'dir.d/agent.db'],
+    ['path: dir', 'dir/agent.db'],
+    ['path: dir.d, database: plain', 'dir.d/plain'],
+  ])('resolves "%s" against the directory of the file to %s', async (fields, expected) => {
+    const { file, directory } = await configFile(`storage: { database: { type: sqlite, ${fields} } }`)
+    const resolved = resolveConfig(await loadStorageConfig(file), { baseDir: '/somewhere/else' })
+    expect(resolved.database).toMatchObject({ file: join(directory, expected) })
   })
 })
 
-describe('variables for what is no text', () => {
-  test('become numbers and booleans where the schema wants them, and stay text elsewhere', async () => {
+describe('loadStorageConfig() of variables', () => {
+  test('turns a variable into a number or boolean if the schema expects one, and else into text', async () => {
     const text = `
 storage:
   cache:
@@ -160,19 +159,19 @@ storage:
     })
   })
 
-  test.each(['geheim', '0x10', '1.5', '-1', '', 'constructor', 'true'])('must look like one: %j', async (PORT) => {
+  test.each(['geheim', '0x10', '1.5', '-1', '', 'constructor', 'true'])('rejects %j for a port', async (PORT) => {
     const loaded = load('storage: { cache: { type: redis, port: $PORT } }', { PORT })
     await expect(loaded).rejects.toThrow(/storage\.cache\.port: expected number, received (string|boolean)$/)
   })
 
-  test('text of the file is never taken for one', async () => {
+  test('rejects text of the file for a port', async () => {
     await expect(load('storage: { cache: { type: redis, port: "6379" } }')).rejects.toThrow('expected number')
   })
 })
 
-test('variables come from the environment of the process, unless another is given', async () => {
+test('loadStorageConfig() reads variables from process.env unless `env` is given', async () => {
   const { file } = await configFile('storage: { cache: { type: redis, options: { keyPrefix: $PATH } } }')
-  // What is loaded is a configuration like any other.
+  // The result is assignable to StorageConfig.
   const config: StorageConfig = await loadStorageConfig(file)
   expect(config.cache?.options).toMatchObject({ keyPrefix: process.env.PATH })
   await expect(loadStorageConfig(file, { env: {} })).rejects.toMatchObject({ code: 'CONFIG_ENV_MISSING' })

@@ -39,7 +39,7 @@ const postgres = {
 } as const
 const local = { type: 'local', maxBlobSize: 50 * 2 ** 20, maxTotalSize: 2 ** 30, cleanupAfterDays: 30 } as const
 
-/** What each block of the reference means, in its order; `dir` is the directory of the file. */
+/** What each block of the reference resolves to, in their order. `dir` is the directory of the file. */
 const meanings: ((dir: string) => Partial<ResolvedConfig>)[] = [
   () => ({}),
   () => ({ cache: { ...redis, maxConnections: 50 } }),
@@ -78,12 +78,12 @@ const meanings: ((dir: string) => Partial<ResolvedConfig>)[] = [
   }),
 ]
 
-test('every block of the reference has its meaning here', () => {
+test('every block of the reference has an expected result here', () => {
   expect(blocks).toHaveLength(meanings.length)
 })
 
 test.each(meanings.map((meaning, i) => ({ meaning, block: blocks[i] ?? '' })))(
-  'reference, block %$',
+  'resolveConfig() resolves block %$ of the reference as expected',
   async ({ meaning, block }) => {
     const { file, directory } = await configFile(block)
     const config = resolveConfig(await loadStorageConfig(file, { env }))
@@ -91,12 +91,15 @@ test.each(meanings.map((meaning, i) => ({ meaning, block: blocks[i] ?? '' })))(
   },
 )
 
-test.each(docs.map((block) => ({ block })))('docs/configuration.md, block %$', async ({ block }) => {
-  const { file } = await configFile(block)
-  const more = { REDIS_HOST: 'h', REDIS_PORT: '6380', AGENT_NAME: 'a', REDIS_PASSWORD: 's', REDIS_CA: 'PEM' }
-  const config = await loadStorageConfig(file, { env: { ...env, ...more } })
-  expect(resolveConfig(config)).toEqual(resolveConfig(JSON.parse(JSON.stringify(config)), { baseDir: '/elsewhere' }))
-})
+test.each(docs.map((block) => ({ block })))(
+  'loadStorageConfig() accepts block %$ of docs/configuration.md',
+  async ({ block }) => {
+    const { file } = await configFile(block)
+    const more = { REDIS_HOST: 'h', REDIS_PORT: '6380', AGENT_NAME: 'a', REDIS_PASSWORD: 's', REDIS_CA: 'PEM' }
+    const config = await loadStorageConfig(file, { env: { ...env, ...more } })
+    expect(resolveConfig(config)).toEqual(resolveConfig(JSON.parse(JSON.stringify(config)), { baseDir: '/elsewhere' }))
+  },
+)
 
 const scenarios = [
   ['in-memory', 'in-memory', 'in-memory'],
@@ -104,7 +107,7 @@ const scenarios = [
   ['redis', 'postgres', 'local'],
   ['in-memory', 'sqlite', 'in-memory'],
 ]
-test.each(scenarios)('%s + %s + %s', (cache, database, blobStore) => {
+test.each(scenarios)('resolveConfig() accepts %s, %s and %s together', (cache, database, blobStore) => {
   const address = database === 'postgres' ? { url: 'postgres://h/d' } : {}
   const config = resolveConfig({
     cache: { type: cache },

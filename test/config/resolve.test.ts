@@ -4,6 +4,7 @@ import { maskSecrets } from '../../src/config/index.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { validateConfig } from '../../src/config/validate.ts'
 
+/** Returns the SQLite file that the fields resolve to. */
 const file = (fields: object, baseDir?: string) => {
   const { database } = resolveConfig({ database: { type: 'sqlite', ...fields } }, { baseDir })
   return database.type === 'sqlite' ? database.file : undefined
@@ -22,11 +23,11 @@ test.each([
   [{ database: 'plain' }, '/base/plain'],
   [{ path: 'data', database: 'my.db' }, '/base/data/my.db'],
   [{ path: 'data.d', database: 'plain' }, '/base/data.d/plain'],
-])('%j is %s', (fields, expected) => {
+])('resolveConfig() resolves the SQLite fields %j to %s', (fields, expected) => {
   expect(file(fields, '/base')).toBe(resolve(expected))
 })
 
-test('the base directory may look like a file, be relative, or be the working directory', () => {
+test('resolveConfig() accepts a base directory that looks like a file, is relative, or is left out', () => {
   expect(file({}, '/srv/my.agent')).toBe(resolve('/srv/my.agent/agent.db'))
   expect(file({}, 'sub')).toBe(join(process.cwd(), 'sub', 'agent.db'))
   expect(file({})).toBe(join(process.cwd(), 'agent.db'))
@@ -35,7 +36,7 @@ test('the base directory may look like a file, be relative, or be the working di
   })
 })
 
-test('an object is taken as it is: nothing is replaced in it', () => {
+test('resolveConfig() replaces no variables in an object', () => {
   const { database } = resolveConfig({ database: { type: 'postgres', host: '$HOST', database: 'd$$', user: '$U' } })
   expect(database).toMatchObject({ connection: { host: '$HOST', port: 5432, database: 'd$$', user: '$U' } })
 })
@@ -55,19 +56,22 @@ test.each([
     { database: 1, options: { sentinels: { name: 'm', nodes: [{ host: 'a' }], password: 's' } } },
     { sentinels: { name: 'm', nodes: [{ host: 'a', port: 26379 }], password: 's' }, database: 1 },
   ],
-])('redis: %j', (fields, connection) => {
+])('resolveConfig() resolves the Redis fields %j to the connection %j', (fields, connection) => {
   expect(resolveConfig({ cache: { type: 'redis', ...fields } }).cache).toMatchObject({ connection })
 })
 
-test('a cached value is never larger than the cache; tls: true means TLS as it comes', () => {
+test('resolveConfig() limits maxValueBytes to the size of the cache', () => {
   expect(resolveConfig({ cache: { type: 'in-memory', options: { maxBytes: 1000 } } }).cache).toMatchObject({
     maxValueBytes: 1000,
   })
+})
+
+test('resolveConfig() resolves tls: true to TLS with default options, and tls: false to none', () => {
   expect(resolveConfig({ cache: { type: 'redis', options: { tls: true } } }).cache).toMatchObject({ tls: {} })
   expect(resolveConfig({ cache: { type: 'redis', options: { tls: false } } }).cache).toHaveProperty('tls', undefined)
 })
 
-test('secrets are masked wherever they stand, and nothing else is', () => {
+test('maskSecrets() masks secrets at any depth and nothing else', () => {
   const config = {
     cache: {
       type: 'redis',
@@ -104,7 +108,7 @@ test('secrets are masked wherever they stand, and nothing else is', () => {
   expect(maskSecrets({ url: 'rediss://:geheim@h' })).toEqual({ url: 'rediss://:***@h' })
 })
 
-test('each configuration has defaults of its own', () => {
+test('validateConfig() returns new defaults in each call', () => {
   const changed = validateConfig({})
   Object.assign(changed.cache.options, { maxEntries: 1 })
   Object.assign(changed.blobStore, { maxBlobSize: 1 })

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { validateConfig } from '../../src/config/index.ts'
 import { isStorageError, type StorageError } from '../../src/errors.ts'
 
+/** Returns the error that validateConfig() throws. */
 function errorOf(input: unknown): StorageError<'CONFIG_INVALID'> {
   try {
     validateConfig(input)
@@ -13,6 +14,7 @@ function errorOf(input: unknown): StorageError<'CONFIG_INVALID'> {
   throw new Error('was accepted')
 }
 
+/** Returns the problems of an input, one line for each. Expects the same lines in the message of the error. */
 function problemsOf(input: unknown): string[] {
   const { message, details } = errorOf(input)
   const lines = details.problems.map((problem) => `${problem.path}: ${problem.message}`)
@@ -22,8 +24,8 @@ function problemsOf(input: unknown): string[] {
 
 const pg = { type: 'postgres', host: 'h', database: 'd', user: 'u' }
 
-describe('problems', () => {
-  test('are all reported at once, also contradictions beside wrong types and unknown keys', () => {
+describe('validateConfig()', () => {
+  test('reports all problems at once: contradictions, wrong types and unknown keys', () => {
     const lines = problemsOf({
       storage: {
         cache: { type: 'redis', url: 'redis://h', host: 'h', port: '6379', prot: 1, options: { ttlSeconds: 1.5 } },
@@ -49,30 +51,40 @@ describe('problems', () => {
   })
 
   test.each([
-    ['a layer', { databse: {} }, 'databse: ', '"database"'],
-    ['a field', { cache: { type: 'redis', max_connections: 5 } }, 'cache.max_connections: ', '"maxConnections"'],
+    ['in place of a layer', { databse: {} }, 'databse: ', '"database"'],
     [
-      'an option one level too high',
+      'in place of a field',
+      { cache: { type: 'redis', max_connections: 5 } },
+      'cache.max_connections: ',
+      '"maxConnections"',
+    ],
+    [
+      'that is an option one level too high',
       { cache: { type: 'redis', keyPrefx: 'x' } },
       'cache.keyPrefx: ',
       '"options.keyPrefix"',
     ],
-    ['an option', { database: { ...pg, options: { shcema: 'a' } } }, 'database.options.shcema: ', '"schema"'],
     [
-      'a field of a field',
+      'in place of an option',
+      { database: { ...pg, options: { shcema: 'a' } } },
+      'database.options.shcema: ',
+      '"schema"',
+    ],
+    [
+      'in place of a field of an option',
       { cache: { type: 'redis', options: { tls: { CA: 'x' } } } },
       'cache.options.tls.CA: ',
       '"ca"',
     ],
     ['with dots', { cache: { type: 'redis', 'a.host': 'x' } }, 'cache["a.host"]: ', '"host"'],
-    ['of the prototype', JSON.parse('{"cache":{"type":"redis","__proto__":1}}'), 'cache.__proto__: ', 'unknown key'],
+    ['named __proto__', JSON.parse('{"cache":{"type":"redis","__proto__":1}}'), 'cache.__proto__: ', 'unknown key'],
     [
-      'where none is known',
+      'in options that have no key',
       { database: { type: 'in-memory', options: { x: 1 } } },
       'database.options.x: ',
       'none is known',
     ],
-  ])('an unknown key is named with its path and the nearest known one: %s', (_, input, path, nearest) => {
+  ])('names the path and the nearest known key for an unknown key %s', (_, input, path, nearest) => {
     const [line, ...others] = problemsOf(input)
     expect(others).toEqual([])
     expect(line?.startsWith(path)).toBe(true)
@@ -111,14 +123,14 @@ describe('problems', () => {
     [5, 'storage: expected object, received number'],
     [{ storage: [] }, 'storage: expected object, received array'],
     [{ storage: {}, cache: {} }, 'cache: unknown key'],
-  ])('%j', (input, expected) => {
+  ])('rejects %j with one problem: %s', (input, expected) => {
     const lines = problemsOf(input)
     expect(lines).toHaveLength(1)
     expect(lines[0]).toContain(expected)
   })
 })
 
-describe('contradictions', () => {
+describe('validateConfig() of contradictory fields', () => {
   const url = 'postgres://u:p@h/d'
   const cluster = [{ host: 'a' }]
   const sentinels = { name: 'm', nodes: [{ host: 'a' }] }
@@ -133,18 +145,14 @@ describe('contradictions', () => {
     [{ cache: { type: 'redis', url: 'redis://h', options: { cluster } } }, ['cache.options.cluster']],
     [{ cache: { type: 'redis', options: { cluster, sentinels } } }, ['cache.options.sentinels']],
     [{ cache: { type: 'redis', host: 'h', options: { sentinels } } }, ['cache.host']],
-  ])('%j', (input, paths) => {
+  ])('rejects %j with problems at %j', (input, paths) => {
     const lines = problemsOf(input)
     expect(lines.map((line) => line.split(':')[0])).toEqual(paths)
     for (const line of lines) expect(line).toContain('remove one of the two')
   })
 })
 
-describe('urls', () => {
-  const accepted = (type: string, url: string) => {
-    const layer = type === 'redis' ? { cache: { type, url } } : { database: { type, url } }
-    expect(validateConfig(layer)).toBeDefined()
-  }
+describe('validateConfig() of a url', () => {
   test.each([
     'postgres://h/d',
     'postgresql://u:p%40%2F@h:5433/d?sslmode=require&application_name=a@b',
@@ -153,8 +161,13 @@ describe('urls', () => {
     'postgres://u@[::1]:5432/d',
     'postgres://u@%2Fvar%2Frun%2Fpostgresql/d',
     'postgres:///d',
-  ])('%s', (url) => accepted('postgres', url))
-  test.each(['redis://h', 'rediss://:p@h:6380/1'])('%s', (url) => accepted('redis', url))
+  ])('accepts %s for PostgreSQL', (url) => {
+    expect(validateConfig({ database: { type: 'postgres', url } })).toBeDefined()
+  })
+
+  test.each(['redis://h', 'rediss://:p@h:6380/1'])('accepts %s for Redis', (url) => {
+    expect(validateConfig({ cache: { type: 'redis', url } })).toBeDefined()
+  })
 
   test.each([
     'h',
@@ -167,7 +180,7 @@ describe('urls', () => {
     'postgres://u:geheim@h:port/d',
     'xpostgres://geheim@h',
     '',
-  ])('refuses %s, and does not repeat it', (url) => {
+  ])('rejects %s without quoting it', (url) => {
     const error = errorOf({ database: { type: 'postgres', url } })
     expect(error.message).toContain('database.url: expected a url like postgres://')
     expect(JSON.stringify([error.message, error.details, error.stack, error.cause])).not.toContain('geheim')
@@ -176,7 +189,7 @@ describe('urls', () => {
 
 const json = fc.jsonValue({ depthSize: 'small' })
 
-test('a value never appears in an error, wherever it stands', () => {
+test('validateConfig() never quotes a value in its error', () => {
   const secret = 'S3CRET'
   const fields = [
     'type',
@@ -217,7 +230,7 @@ test('a value never appears in an error, wherever it stands', () => {
   )
 })
 
-test('any JSON is either valid or CONFIG_INVALID, and never something else', () => {
+test('validateConfig() accepts any JSON or throws CONFIG_INVALID', () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -237,21 +250,29 @@ test('any JSON is either valid or CONFIG_INVALID, and never something else', () 
   )
 })
 
-test('what was validated is valid, and says the same', () => {
-  const cluster = [{ host: 'a' }, { host: 'b', port: 7 }]
-  for (const input of [
-    undefined,
-    { storage: null },
-    {
+test.each([
+  { input: undefined },
+  { input: { storage: null } },
+  {
+    input: {
       cache: { type: 'redis', url: 'redis://h' },
       blob: { type: 'local' },
       database: { type: 'postgres', connectionString: 'postgres://h' },
     },
-    { cache: { type: 'redis', options: { cluster } }, database: { type: 'sqlite', database: 'x' } },
-    { database: { ...pg, idleTimeoutMillis: 0, options: { ssl: { ca: ['a', 'b'], rejectUnauthorized: false } } } },
-  ]) {
-    const config = validateConfig(input)
-    expect(validateConfig(config)).toEqual(config)
-    expect(validateConfig({ storage: config })).toEqual(config)
-  }
+  },
+  {
+    input: {
+      cache: { type: 'redis', options: { cluster: [{ host: 'a' }, { host: 'b', port: 7 }] } },
+      database: { type: 'sqlite', database: 'x' },
+    },
+  },
+  {
+    input: {
+      database: { ...pg, idleTimeoutMillis: 0, options: { ssl: { ca: ['a', 'b'], rejectUnauthorized: false } } },
+    },
+  },
+])('validateConfig() returns its own result unchanged for %j', ({ input }) => {
+  const config = validateConfig(input)
+  expect(validateConfig(config)).toEqual(config)
+  expect(validateConfig({ storage: config })).toEqual(config)
 })

@@ -20,17 +20,17 @@ test.each([
   ['${{ dexto.agent_dir }}', '/agent'],
   ['5$ and $1 and $', '5$ and $1 and $'],
   ['$EMPTY', ''],
-])('%s is %s', (written, expected) => {
+])('interpolate() turns %s into %s', (written, expected) => {
   expect(replace(written, { A: 'one', B_2: 'two', EMPTY: '' })).toBe(expected)
 })
 
-test('only values are replaced, however deep; keys and other types are left alone', () => {
+test('interpolate() replaces text at any depth, and neither keys nor other types', () => {
   const input = { $A: ['$A', { b: '$A' }], n: 1, t: true, nothing: null }
   expect(replace(input, { A: 'x' })).toEqual({ $A: ['x', { b: 'x' }], n: 1, t: true, nothing: null })
   expect(input.$A[0]).toBe('$A')
 })
 
-test('what a variable holds is not replaced again', () => {
+test('interpolate() does not replace variables within the value of a variable', () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('$', '{', '}', 'A', 'x') }), (value) => {
       expect(replace('<$A|${A}>', { A: value })).toBe(`<${value}|${value}>`)
@@ -38,7 +38,7 @@ test('what a variable holds is not replaced again', () => {
   )
 })
 
-test('any text can be written with $$', () => {
+test('interpolate() returns any text unchanged if its dollars are doubled', () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('$', '{', '}', 'A', ' ') }), (text) => {
       expect(replace(text.replaceAll('$', '$$$$'))).toBe(text)
@@ -46,6 +46,7 @@ test('any text can be written with $$', () => {
   )
 })
 
+/** Returns the error that interpolate() throws. */
 function errorOf(input: unknown, env = {}): StorageError {
   try {
     replace(input, env)
@@ -55,7 +56,7 @@ function errorOf(input: unknown, env = {}): StorageError {
   throw new Error('was accepted')
 }
 
-test('every missing variable is named, with its path', () => {
+test('interpolate() names every missing variable with its path', () => {
   const error = errorOf(
     { storage: { a: '$ONE', list: ['ok', { b: '${TWO}-$ONE' }], c: '$SET' } },
     { SET: 'geheim', TWO: undefined },
@@ -72,7 +73,7 @@ test('every missing variable is named, with its path', () => {
   )
 })
 
-test('a name of the prototype is not a variable', () => {
+test('interpolate() does not take a property of Object.prototype for a variable', () => {
   expect(errorOf('$constructor').code).toBe('CONFIG_ENV_MISSING')
 })
 
@@ -83,7 +84,7 @@ test.each([
   ['${}', 'expected ${NAME}'],
   ['${A', 'expected ${NAME}'],
   ['${{A}', 'expected ${NAME}'],
-])('%s is an error', (written, message) => {
+])('interpolate() rejects %s: %s', (written, message) => {
   const error = errorOf({ storage: { a: written } }, { A: 'geheim' })
   expect(error.code).toBe('CONFIG_INVALID')
   expect(error.message).toContain(`storage.a: ${message}`)
