@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { CommandTimeout } from '../../src/cache/redis/command-timeout.ts'
 
-it('lets through what comes in time, in any order, and rejects the rest each when it is due', async () => {
+it('race() passes on what settles in time, in any order, and rejects each other promise after its own timeout', async () => {
   const commandTimeout = new CommandTimeout(200)
   const answer = (millis: number) => commandTimeout.race(sleep(millis, millis))
   const failure = (promise: Promise<never>) => {

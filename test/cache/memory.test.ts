@@ -5,8 +5,8 @@ import { rounds } from '../setup/rounds.ts'
 
 const MINUTE = 60_000
 
-describe('the cache in memory', () => {
-  it('holds its bounds under a million distinct keys, rows and absences', async () => {
+describe('MemoryCacheStore', () => {
+  it('stays within maxEntries and maxBytes when a million different rows and absences are read', async () => {
     const cache = new MemoryCacheStore({ maxEntries: 1000, maxBytes: 200_000 })
     const aside = new CacheAside(cache)
     for (let i = 0; i < rounds(200_000, 1_000_000); i++) {
@@ -21,7 +21,7 @@ describe('the cache in memory', () => {
     expect(aside.stats().rejectedFills).toBe(0)
   })
 
-  it('counts the bytes of keys and entries, and gives them back', () => {
+  it('stats() counts the bytes of keys and entries that are stored now', () => {
     const cache = new MemoryCacheStore()
     cache.put('kü', 'V€', MINUTE)
     expect(cache.stats()).toEqual({ type: 'in-memory', entries: 1, bytes: 3 + 4 })
@@ -31,14 +31,14 @@ describe('the cache in memory', () => {
     expect(cache.stats()).toEqual({ type: 'in-memory', entries: 0, bytes: 0 })
   })
 
-  it('forgets what was there rather than to keep it in place of something too large', () => {
+  it('put() removes the earlier entry if the new entry is too large', () => {
     const cache = new MemoryCacheStore({ maxBytes: 100 })
     cache.put('a', 'V1', MINUTE)
     cache.put('a', `V${'x'.repeat(100)}`, MINUTE)
     expect(cache.lookup('a')).toBeNull()
   })
 
-  it('lets the least recently used go first', () => {
+  it('put() evicts the least recently used entry', () => {
     const cache = new MemoryCacheStore({ maxEntries: 2 })
     cache.put('a', 'V', MINUTE)
     cache.put('b', 'V', MINUTE)
@@ -47,7 +47,7 @@ describe('the cache in memory', () => {
     expect(cache.lookupMany(['a', 'b', 'c'])).toEqual(['V', null, 'V'])
   })
 
-  it('goes by its clock, to the millisecond', () => {
+  it('lookup() and claim() find an entry until its TTL has passed, to the millisecond', () => {
     let now = 1_000_000
     const cache = new MemoryCacheStore({ now: () => now })
     cache.put('a', 'V', 10)

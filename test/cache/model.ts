@@ -1,15 +1,15 @@
 /**
- * A model of several writers and readers of one cached row, small enough to visit every state that it can get into.
+ * A model of several writers and readers of one cached row, small enough to visit every reachable state.
  *
- * A writer changes the row in three steps: `announce` (only some protocols do anything), commit, `withdraw`; then it
- * acknowledges. It may die before any of them, also with its commit on the way to the database. A reader looks up the
+ * A writer changes the row in three steps: `announce` (a no-op in some protocols), commit, `withdraw`. Then it
+ * acknowledges. It may die before any step, also with its commit on the way to the database. A reader looks up the
  * key and, if the key holds nothing, takes a lease, loads the row, and fills the key if the key still holds its lease.
  * The cache may evict values and leases at any moment; the marks of a dead writer expire at some moment.
  */
 export interface World {
   /** The version that the database holds: the number of commits. */
   committed: number
-  /** The newest version that somebody may rely on: its writer has acknowledged it, or died behind its commit. */
+  /** The newest version that a program may rely on: its writer has acknowledged it, or died after its commit. */
   settled: number
   key: Entry
   writers: readonly Writer[]
@@ -22,7 +22,7 @@ type Entry =
   | { holds: 'lease'; reader: number }
   | { holds: 'marks'; writers: readonly number[] }
 
-/** `sent` is dead as well, but its commit will still reach the database. */
+/** `sent`: the writer is dead, but its commit will still reach the database. */
 type Writer = 'idle' | 'announced' | 'committed' | 'done' | 'sent' | 'dead'
 
 type Reader = { at: 'idle' } | { at: 'leased' } | { at: 'loaded'; version: number }
@@ -35,19 +35,19 @@ export interface Protocol {
 
 const NOTHING: Entry = { holds: 'nothing' }
 
-/** Removes the row after the commit, and does nothing before. */
+/** Removes the row after the commit and does nothing before it. */
 export const removeAfterCommit: Protocol = {
   announce: (key) => key,
   withdraw: () => NOTHING,
 }
 
-/** Puts a marker in the place of the value before the commit, and removes the key after it. */
+/** Replaces the value by a marker before the commit, and removes the key after it. */
 export const oneMarker: Protocol = {
   announce: (_, writer) => ({ holds: 'marks', writers: [writer] }),
   withdraw: () => NOTHING,
 }
 
-/** Adds a mark of the writer's own before the commit, in the place of the value, and removes the own mark after it. */
+/** Replaces the value by a set of marks, one for each writer: adds the writer's mark before the commit, removes it after it. */
 export const setOfMarks: Protocol = {
   announce: (key, writer) => ({ holds: 'marks', writers: [...marksIn(key), writer].toSorted() }),
   withdraw: (key, writer) => {
@@ -58,7 +58,7 @@ export const setOfMarks: Protocol = {
 
 export interface Exploration {
   states: number
-  /** The first state found in which a reader would hit a row older than what somebody may rely on. */
+  /** The first state found in which a reader would hit a row older than a program may rely on. */
   violation: World | undefined
 }
 
@@ -69,7 +69,7 @@ export interface ModelOptions {
   evictsMarks?: boolean
 }
 
-/** Visits every state that the protocol can get into. */
+/** Visits every state that the protocol can reach. */
 export function explore(protocol: Protocol, { writers, readers, evictsMarks = false }: ModelOptions): Exploration {
   const first: World = {
     committed: 0,

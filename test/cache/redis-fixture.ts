@@ -6,7 +6,7 @@ import type { Logger } from '../../src/logger.ts'
 
 type RedisSection = Omit<Extract<NonNullable<StorageConfig['cache']>, { type: 'redis' }>, 'type'>
 
-/** A section of the configuration, as a user writes it, with everything settled. */
+/** Resolves a Redis section of the configuration. */
 export function redisConfig(section: RedisSection): RedisCacheConfig {
   const { cache } = resolveConfig({ cache: { type: 'redis', ...section } })
   if (cache.type !== 'redis') throw new Error('not reached')
@@ -18,14 +18,14 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((cache) => cache.close()))
 })
 
-/** A cache that is closed when the test ends. */
+/** Opens a cache. It is closed when the test ends. */
 export async function openRedis(section: RedisSection, options: RedisCacheStoreOptions = {}): Promise<RedisCacheStore> {
   const cache = await RedisCacheStore.open(redisConfig(section), options)
   opened.push(cache)
   return cache
 }
 
-/** A logger that keeps what it is told. */
+/** Returns a logger that records its lines. */
 export function recordingLogger() {
   const lines: { level: string; message: string; details: Record<string, unknown> }[] = []
   const at =

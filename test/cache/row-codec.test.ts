@@ -26,15 +26,15 @@ const { value: rowValue } = fc.letrec((tie) => ({
   ),
 }))
 
-/** The keys of every object in the value, in their order. */
+/** Returns the keys of every object in the value, in their order. */
 function keyOrder(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(keyOrder)
   if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return undefined
   return Object.entries(value).map(([key, item]) => [key, keyOrder(item)])
 }
 
-describe('exact JSON', () => {
-  it('gives back what it was given: types, undefined, special numbers, key order', () => {
+describe('decode()', () => {
+  it('returns what encode() was given, with types, undefined, special numbers and key order', () => {
     fc.assert(
       fc.property(rowValue, (value) => {
         const copy = decode(encode(value))
@@ -45,7 +45,7 @@ describe('exact JSON', () => {
     )
   })
 
-  it('tells apart what JSON does not', () => {
+  it('distinguishes values that JSON does not', () => {
     const row = {
       at: new Date(1),
       text: '1970-01-01T00:00:00.001Z',
@@ -61,21 +61,26 @@ describe('exact JSON', () => {
     expect(Object.keys(copy as object)).toEqual(['at', 'text', 'none', 'nothing', 'zero', 'big'])
   })
 
-  it('makes a new copy each time', () => {
+  it('returns a new copy in each call', () => {
     const text = encode({ at: new Date(1), list: [1] })
     const copy = decode(text) as { at: Date; list: number[] }
     copy.at.setTime(2)
     copy.list.push(2)
     expect(decode(text)).toStrictEqual({ at: new Date(1), list: [1] })
   })
+})
 
-  it('keeps plain JSON plain', () => {
+describe('encode()', () => {
+  it('returns plain JSON for plain values', () => {
     expect(encode({ a: [1, 'x', null, true] })).toBe('\n{"a":[1,"x",null,true]}')
   })
 
-  it('refuses what it could not give back', () => {
-    for (const value of [() => 1, Symbol('s'), new Map(), new (class Row {})()]) {
-      expect(() => encode({ value })).toThrow(TypeError)
-    }
+  it.each([
+    ['a function', () => 1],
+    ['a symbol', Symbol('s')],
+    ['a Map', new Map()],
+    ['an instance of a class', new (class Row {})()],
+  ])('throws for %s, which decode() could not return', (_, value) => {
+    expect(() => encode({ value })).toThrow(TypeError)
   })
 })

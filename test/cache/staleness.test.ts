@@ -11,7 +11,7 @@ import { joinedFlight, leased, plain, setAfterCommit } from './variants.ts'
 
 const ROWS = 12
 
-describe('three processes on one Redis, with evictions, expiries and FLUSHALL', () => {
+describe('read() of three caches on one Redis, with evictions, expiries and FLUSHALL', () => {
   let server: RedisServer
   let admin: Redis
 
@@ -31,7 +31,7 @@ describe('three processes on one Redis, with evictions, expiries and FLUSHALL', 
     const outcome = await measureStaleness({
       processes: caches.map(variant),
       rows: ROWS,
-      enough: (so) => so.reads >= reads,
+      enough: (outcome) => outcome.reads >= reads,
       disturb,
     })
     expect(outcome.writes).toBeGreaterThan(100)
@@ -46,7 +46,7 @@ describe('three processes on one Redis, with evictions, expiries and FLUSHALL', 
     else if (key !== null) await admin.pexpire(key, 1)
   }
 
-  it('never returns what an acknowledged write replaced', async () => {
+  it('never returns a row that an acknowledged write has replaced', async () => {
     const { stale, reads } = await trial(leased, rounds(25_000, 1_000_000))
     expect({ stale, enough: reads >= rounds(25_000, 1_000_000) }).toEqual({ stale: 0, enough: true })
   })
@@ -54,28 +54,28 @@ describe('three processes on one Redis, with evictions, expiries and FLUSHALL', 
   it.each([
     ['plain cache-aside', plain],
     ['set after commit', setAfterCommit],
-    ['joining a load under way', joinedFlight],
-  ])('is no accident: %s does', async (_name, variant) => {
+    ['joining a load in flight', joinedFlight],
+  ])('returns stale rows in the naive variant: %s', async (_name, variant) => {
     const { stale } = await trial(variant, 15_000)
     expect(stale).toBeGreaterThan(0)
   })
 })
 
-describe('one process with a cache in memory that is too small', () => {
+describe('read() of a cache in memory that is too small for its rows', () => {
   const trial = (variant: (cache: CacheStore) => RowReader, reads: number) =>
     measureStaleness({
       processes: [variant(new MemoryCacheStore({ maxEntries: ROWS / 2 }))],
       rows: ROWS,
-      enough: (so) => so.reads >= reads,
+      enough: (outcome) => outcome.reads >= reads,
     })
 
-  it('never returns what an acknowledged write replaced', async () => {
+  it('never returns a row that an acknowledged write has replaced', async () => {
     const { stale, writes } = await trial(leased, rounds(25_000, 1_000_000))
     expect(writes).toBeGreaterThan(100)
     expect(stale).toBe(0)
   })
 
-  it('is no accident: plain cache-aside does', async () => {
+  it('returns stale rows in the naive variant: plain cache-aside', async () => {
     expect((await trial(plain, 15_000)).stale).toBeGreaterThan(0)
   })
 })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 
-/** A cache in front of rows, in one process: what is under test. */
+/** The cache of one process, in front of rows: what is under test. */
 export interface RowReader {
   read(table: string, id: string, load: () => Promise<Versioned | undefined>): Promise<Versioned | undefined>
   /** Called after the commit and awaited before the write counts as acknowledged. */
@@ -13,25 +13,25 @@ export interface Versioned {
 }
 
 export interface Trial {
-  /** One a process. */
+  /** One cache for each process. */
   processes: RowReader[]
   rows: number
-  /** Whether to end. */
+  /** Returns true when the trial may end. */
   enough: (outcome: Outcome) => boolean
-  /** Takes something away from the cache, such as by an eviction. Called again and again. */
+  /** Removes something from the cache, such as by an eviction. Called again and again. */
   disturb?: () => Promise<unknown>
-  /** Whether reads count as stale now; one does if this is so from its begin to its end. Default always. */
+  /** Returns true while reads may count as stale. A read counts if this holds at its start and at its end. Default: always. */
   counts?: () => boolean
 }
 
 export interface Outcome {
   reads: number
   writes: number
-  /** Reads that returned less than what had been acknowledged before they began. */
+  /** Reads that returned an older version than was acknowledged before they started. */
   stale: number
 }
 
-/** Rows that are read and written with delays: a read sees one instant between its begin and its end. */
+/** Rows that are read and written with delays. A read sees the row at one instant between its start and its end. */
 class Rows {
   readonly #rows = new Map<string, Versioned>()
 
@@ -49,14 +49,17 @@ class Rows {
   }
 }
 
-/** As unsteady as a network: often at once, sometimes long. */
+/** Waits like a network: often not at all, sometimes long. */
 async function delay(): Promise<void> {
   const chance = Math.random()
   if (chance < 0.5) await turn()
   else await sleep(chance < 0.9 ? 1 : 5)
 }
 
-/** One writer a row, readers in every process; counts the reads that returned what an acknowledged write had replaced. */
+/**
+ * Runs one writer for each row and readers in every process. Counts the reads that returned a row which an acknowledged
+ * write had replaced.
+ */
 export async function measureStaleness({
   processes,
   rows,
@@ -67,10 +70,10 @@ export async function measureStaleness({
   const database = new Rows()
   const acknowledged = new Map<string, number>()
   const outcome = { reads: 0, writes: 0, stale: 0 }
-  const goesOn = () => !enough(outcome)
+  const continues = () => !enough(outcome)
 
   const write = async (id: string, process: RowReader) => {
-    for (let version = 1; goesOn(); version++) {
+    for (let version = 1; continues(); version++) {
       await database.write({ id, version })
       await process.written('rows', { id, version })
       acknowledged.set(id, version)
@@ -79,19 +82,19 @@ export async function measureStaleness({
     }
   }
   const read = async (process: RowReader) => {
-    while (goesOn()) {
+    while (continues()) {
       const id = `row${Math.floor(Math.random() * rows)}`
       const floor = acknowledged.get(id) ?? 0
       const counted = counts()
       const row = await process.read('rows', id, () => database.read(id))
       outcome.reads++
       if (counted && counts() && (row?.version ?? 0) < floor) outcome.stale++
-      // Not only promises: the other processes and the timers want their turn.
+      // Yields to the timers and to the other processes: promises alone would starve them.
       if (outcome.reads % 20 === 0) await turn()
     }
   }
   const interfere = async (disturb: () => Promise<unknown>) => {
-    while (goesOn()) {
+    while (continues()) {
       await disturb()
       await sleep(2)
     }

@@ -12,10 +12,10 @@ const backends: [name: string, open: () => Promise<CacheStore>][] = [
   ['Redis', () => openRedis({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } })],
 ]
 
-describe.each(backends)('the program’s own values, %s', (_name, open) => {
+describe.each(backends)('UserCache on %s', (_name, open) => {
   const openValues = async (options = {}) => new UserCache(await open(), { ttlMillis: 60_000, ...options })
 
-  it('keep any JSON, null included, and nobody else’s copy', async () => {
+  it('get() returns a copy of the JSON that was set, null included', async () => {
     const values = await openValues()
     const given = { list: [1, { a: null }], text: 'ü\0\ud800', gone: undefined }
     await values.set('a', given)
@@ -23,14 +23,16 @@ describe.each(backends)('the program’s own values, %s', (_name, open) => {
     const got = await values.get('a')
     expect(got).toStrictEqual({ list: [1, { a: null }], text: 'ü\0\ud800' })
     expect(await values.get('a')).not.toBe(got)
-    for (const value of [null, false, 0, '', [], 'N', 'L']) {
-      await values.set('b', value)
-      expect(await values.get('b')).toStrictEqual(value)
-    }
     expect(await values.get('absent')).toBeUndefined()
   })
 
-  it('come by many, those that are there', async () => {
+  it.each([null, false, 0, '', [[]], 'N', 'L'])('get() returns %j if that was set', async (value) => {
+    const values = await openValues()
+    await values.set('b', value)
+    expect(await values.get('b')).toStrictEqual(value)
+  })
+
+  it('getMany() returns the keys that exist', async () => {
     const values = await openValues()
     await values.set('a', 1)
     await values.set('c', null)
@@ -43,7 +45,7 @@ describe.each(backends)('the program’s own values, %s', (_name, open) => {
     expect(await values.getMany([])).toEqual(new Map())
   })
 
-  it('are deleted once', async () => {
+  it('delete() returns true if the key existed', async () => {
     const values = await openValues()
     await values.set('a', 1)
     expect(await values.delete('a')).toBe(true)
@@ -51,7 +53,7 @@ describe.each(backends)('the program’s own values, %s', (_name, open) => {
     expect(await values.get('a')).toBeUndefined()
   })
 
-  it('last as long as said, in fractions of a second, too', async () => {
+  it('get() finds a value until its TTL has passed, also if that is a fraction of a second', async () => {
     const values = await openValues({ ttlMillis: 50 })
     await values.set('short', 1)
     await values.set('shorter', 1, { ttlSeconds: 0.05 })
@@ -60,36 +62,37 @@ describe.each(backends)('the program’s own values, %s', (_name, open) => {
     expect(await values.getMany(['short', 'shorter', 'long'])).toEqual(new Map([['long', 1]]))
   })
 
-  it('that are too large are not kept, and neither is the one before', async () => {
+  it('set() removes the earlier value if the new value is too large', async () => {
     const values = await openValues({ maxValueBytes: 100 })
     await values.set('a', 'small')
     await values.set('a', 'x'.repeat(100))
     expect(await values.get('a')).toBeUndefined()
   })
 
-  it('are checked before anything changes', async () => {
+  it.each<[key: string, value: unknown, options?: object]>([
+    ['', 1],
+    ['\ud800', 1],
+    ['a', undefined],
+    ['a', Number.NaN],
+    ['a', new Date(0)],
+    ['a', 2, { ttlSeconds: 0 }],
+    ['a', 2, { ttl: 5 }],
+  ])('set(%j, %s, %j) rejects and changes nothing', async (key, value, options) => {
     const values = await openValues()
     await values.set('a', 1)
-    const wrong: [string, unknown, object?][] = [
-      ['', 1],
-      ['\ud800', 1],
-      ['a', undefined],
-      ['a', Number.NaN],
-      ['a', new Date()],
-      ['a', 2, { ttlSeconds: 0 }],
-      ['a', 2, { ttl: 5 }],
-    ]
-    for (const [key, value, options] of wrong) {
-      await expect(values.set(key, value, options)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
-    }
+    await expect(values.set(key, value, options)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    expect(await values.get('a')).toBe(1)
+  })
+
+  it('get() and getMany() reject an empty key', async () => {
+    const values = await openValues()
     await expect(values.get('')).rejects.toMatchObject({ code: 'INVALID_INPUT' })
     await expect(values.getMany(['a', ''])).rejects.toMatchObject({ code: 'INVALID_INPUT' })
-    expect(await values.get('a')).toBe(1)
   })
 })
 
-describe('the program’s own values in a Redis that comes and goes', () => {
-  it('are as if they had never been, and the last one is never an earlier one', async () => {
+describe('UserCache on a Redis that freezes', () => {
+  it('get() never returns a value that was replaced or deleted during the outage', async () => {
     const server = await startRedis()
     const cache = await openRedis({ url: server.url, options: { commandTimeoutMillis: 100 } })
     const values = new UserCache(cache, { ttlMillis: 60_000 })

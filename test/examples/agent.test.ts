@@ -13,7 +13,7 @@ import { adopt } from '../setup/temporary.ts'
 
 const example = join(import.meta.dirname, '../../examples/agent')
 
-/** A conversation of its own, with the user who is part of it. */
+/** Opens a new conversation, whose user steers the agent once and approves all requests. */
 async function conversation(program = join(example, 'main.ts')) {
   const directory = freshDirectory()
   const config = join(directory, 'agent.yml')
@@ -21,9 +21,9 @@ async function conversation(program = join(example, 'main.ts')) {
   await copyFile(join(example, 'agent.yml'), config)
   const storage = await openStorageFromFile(config)
   onTestFinished(() => storage.close())
-  let told = false
+  let steered = false
 
-  /** Runs the agent until it ends or, with `killWhen`, is killed; the lines it said. */
+  /** Runs the agent until it ends, or until `killWhen` returns true for a line. Returns its lines. */
   async function run(killWhen: (line: string, count: number) => unknown = () => false): Promise<string[]> {
     const agent = spawn(process.execPath, ['--import', 'tsx', program, 'run', '--config', config], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -34,8 +34,8 @@ async function conversation(program = join(example, 'main.ts')) {
     for await (const line of createInterface({ input: agent.stdout })) {
       lines.push(line)
       if (await killWhen(line, lines.length)) agent.kill('SIGKILL')
-      if (line === 'thinks' && !told) {
-        told = true
+      if (line === 'thinks' && !steered) {
+        steered = true
         await storage.queues.push('trip', 'steer', { id: 'window', text: 'A window seat, please.' })
       }
       const { items } = line.startsWith('asks')
@@ -50,12 +50,13 @@ async function conversation(program = join(example, 'main.ts')) {
   return { storage, outbox, run }
 }
 
+/** Returns the mails that the agent has sent. */
 async function mails(outbox: string): Promise<{ executionId: string; seat?: string }[]> {
   const lines = (await readFile(outbox, 'utf8')).trimEnd().split('\n')
   return lines.map((line) => JSON.parse(line))
 }
 
-/** Nothing is lost, nothing is there twice, and every call was carried out once. */
+/** Expects that nothing is lost or stored twice, and that every tool call was executed once. */
 async function expectWhole(storage: Storage, outbox: string): Promise<void> {
   const { items: messages } = await storage.messages.list('trip', { limit: 1000 })
   expect(messages.filter(({ role }) => role === 'user').map(({ id }) => id)).toEqual(['request', 'window'])
@@ -90,7 +91,7 @@ async function expectWhole(storage: Storage, outbox: string): Promise<void> {
   expect(await storage.approvals.listPending({ sessionId: 'trip' })).toEqual({ items: [] })
 }
 
-test('the story: told, asked, killed, resumed, and done once', async () => {
+test('the demo prints how the agent is steered, asks, is killed, resumes and acts once', async () => {
   const demo = await promisify(execFile)(process.execPath, ['--import', 'tsx', join(example, 'demo.ts')])
   const story = [
     /agent {2}thinks\nuser {3}A window seat, please\.\nagent {2}wants to reserve_seat/,
@@ -103,7 +104,7 @@ test('the story: told, asked, killed, resumed, and done once', async () => {
   expect(demo.stderr).toBe('')
 })
 
-test('without interruption it does each thing once, and then has nothing left to do', async () => {
+test('the agent does everything once, and nothing when it runs again', async () => {
   const { storage, outbox, run } = await conversation()
   expect((await run()).at(-1)).toMatch(/^answers: /)
   await expectWhole(storage, outbox)
@@ -111,7 +112,7 @@ test('without interruption it does each thing once, and then has nothing left to
   await expectWhole(storage, outbox)
 })
 
-test('killed at everything it says for the first time it resumes exactly', async () => {
+test('the agent loses and repeats nothing when it is killed at every line that it prints for the first time', async () => {
   const { storage, outbox, run } = await conversation()
   const said = new Set<string>()
   let kills = 0
@@ -124,7 +125,7 @@ test('killed at everything it says for the first time it resumes exactly', async
 }, 120_000)
 
 test(
-  'killed again and again at any moment it resumes exactly',
+  'the agent loses and repeats nothing when it is killed at random moments',
   async () => {
     for (let round = 0; round < rounds(1, 40); round++) {
       const { storage, outbox, run } = await conversation()
@@ -140,18 +141,16 @@ test(
   rounds(60_000, 1_800_000),
 )
 
-test('killed between what a tool does and its record, only its id keeps it from acting twice', async () => {
-  for (const [program, sent] of [
-    ['examples/agent/main.ts', 1],
-    ['test/examples/programs/forgetful-agent.ts', 2],
-  ] as const) {
-    const { outbox, run } = await conversation(join(import.meta.dirname, '../..', program))
-    await run(async (line) => {
-      if (line !== 'begins to mail_ticket') return false
-      while (!(await readFile(outbox, 'utf8').catch(() => '')).endsWith('\n')) await sleep(2) // a file may be there before its mail
-      return true
-    })
-    expect(await run()).toContain('was interrupted: goes on to mail_ticket')
-    expect(await mails(outbox)).toHaveLength(sent)
-  }
+test.each([
+  ['one mail', 'examples/agent/main.ts', 1],
+  ['two mails without a check of the execution id', 'test/examples/programs/forgetful-agent.ts', 2],
+] as const)('the agent sends %s when it is killed between the mail and its record', async (_, program, sent) => {
+  const { outbox, run } = await conversation(join(import.meta.dirname, '../..', program))
+  await run(async (line) => {
+    if (line !== 'begins to mail_ticket') return false
+    while (!(await readFile(outbox, 'utf8').catch(() => '')).endsWith('\n')) await sleep(2) // the file exists before its mail
+    return true
+  })
+  expect(await run()).toContain('was interrupted: goes on to mail_ticket')
+  expect(await mails(outbox)).toHaveLength(sent)
 })

@@ -19,7 +19,7 @@ beforeEach(async () => {
   })
   server = fileServer(storage)
   await new Promise<void>((resolve) => server.listen(0, resolve))
-  url = `http://localhost:${(server.address() as AddressInfo).port}` // it listens on a port
+  url = `http://localhost:${(server.address() as AddressInfo).port}` // the server listens on a port, not on a path
 })
 
 afterEach(async () => {
@@ -30,7 +30,7 @@ afterEach(async () => {
 
 const put = (body: Uint8Array<ArrayBuffer>, name = '') => fetch(`${url}/${name}`, { method: 'PUT', body })
 
-test('what is put comes back, as a whole and in ranges', async () => {
+test('the server returns a stored file as a whole and in ranges', async () => {
   const data = Uint8Array.from(randomBytes(3_000_000))
   const stored = await put(data, 'film.mp4')
   expect(stored.status).toBe(201)
@@ -58,12 +58,12 @@ test('what is put comes back, as a whole and in ranges', async () => {
   expect([head.status, head.headers.get('content-length')]).toEqual([200, '3000000'])
 })
 
-test('what cannot be is said, and leaves nothing', async () => {
+test('the server rejects bad requests, and stores nothing of an upload that breaks off', async () => {
   expect((await fetch(`${url}/${encodeURIComponent('../../etc/passwd')}`)).status).toBe(400)
   expect((await fetch(`${url}/blob:${'0'.repeat(32)}`)).status).toBe(404)
   expect((await put(new Uint8Array(5_000_001)).catch(() => ({ status: 413 }))).status).toBe(413)
 
-  const socket = connect((server.address() as AddressInfo).port) // it listens on a port
+  const socket = connect((server.address() as AddressInfo).port) // the server listens on a port, not on a path
   socket.write('PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf of it')
   await new Promise((resolve) => setTimeout(resolve, 50))
   socket.destroy()

@@ -26,7 +26,7 @@ interface Outcome {
   stderr: string
 }
 
-/** Runs the quickstart on this test's database; `onError` sees what it writes to stderr, as it comes. */
+/** Runs the quickstart on the database of this test. Calls `onError` with its standard error so far, whenever more comes. */
 function quickstart(
   args: string[],
   onError?: (stderr: string, kill: (signal: NodeJS.Signals) => void) => void,
@@ -53,7 +53,7 @@ function quickstart(
 
 const mentioning = (type: string) => ({ type, [type]: expect.stringMatching(/^blob:[0-9a-f]{32}$/) })
 
-/** Another database, by configuration alone. */
+/** Configures the test for PostgreSQL and Redis. Returns the path in the URL of the database. */
 async function onPostgres(): Promise<string> {
   const url = await freshPostgres()
   const cache = `{ type: redis, url: '${redisUrl()}', options: { keyPrefix: '${redisPrefix()}' } }`
@@ -61,7 +61,7 @@ async function onPostgres(): Promise<string> {
   return new URL(url).pathname
 }
 
-/** Everything in the database, through the public API. */
+/** Returns all sessions and messages of the database. */
 async function stored() {
   await using storage = await openStorageFromFile(config)
   const chats = []
@@ -78,7 +78,7 @@ async function stored() {
   return chats
 }
 
-/** The stored chats as the export spells them. */
+/** Returns the stored chats in the format of the import file. */
 async function exported(): Promise<unknown[]> {
   return (await stored()).map(({ session, messages }) => ({
     ...session.metadata,
@@ -97,41 +97,44 @@ async function chatsIn(file: string): Promise<{ messages: unknown[] }[]> {
 test.each<[string, () => Promise<string>]>([
   ['SQLite', async () => join(directory, 'data', 'quickstart.db')],
   ['PostgreSQL', onPostgres],
-])('imports the sample, continues the first chat, and finds everything again: %s', async (database, prepare) => {
-  const place = await prepare()
-  const expected = await chatsIn(sample)
-  const messages = expected.reduce((sum, chat) => sum + chat.messages.length, 0)
-  expect(expected.length).toBeGreaterThanOrEqual(36)
+])(
+  'the quickstart on %s imports the sample, continues the first chat, and finds both again',
+  async (database, prepare) => {
+    const place = await prepare()
+    const expected = await chatsIn(sample)
+    const messages = expected.reduce((sum, chat) => sum + chat.messages.length, 0)
+    expect(expected.length).toBeGreaterThanOrEqual(36)
 
-  const first = await quickstart([])
-  expect(first).toMatchObject({ code: 0, stderr: '' })
-  expect(first.stdout).toContain(`${expected.length} imported (${messages} messages), 0 already there, 0 refused`)
-  expect(first.stdout).toContain('\nContinued chat-')
-  expect(first.stdout).toMatch(new RegExp(`\\nThe data is in .*${place}\\n$`))
+    const first = await quickstart([])
+    expect(first).toMatchObject({ code: 0, stderr: '' })
+    expect(first.stdout).toContain(`${expected.length} imported (${messages} messages), 0 already there, 0 refused`)
+    expect(first.stdout).toContain('\nContinued chat-')
+    expect(first.stdout).toMatch(new RegExp(`\\nThe data is in .*${place}\\n$`))
 
-  expected[0]?.messages.push(
-    { role: 'user', content: expect.any(String) },
-    { role: 'assistant', content: expect.any(String) },
-    { role: 'user', content: [{ type: 'text', text: expect.any(String) }, mentioning('image'), mentioning('file')] },
-  )
-  const chats = await exported()
-  expect(chats).toHaveLength(expected.length)
-  for (const chat of expected) expect(chats).toContainEqual(chat)
+    expected[0]?.messages.push(
+      { role: 'user', content: expect.any(String) },
+      { role: 'assistant', content: expect.any(String) },
+      { role: 'user', content: [{ type: 'text', text: expect.any(String) }, mentioning('image'), mentioning('file')] },
+    )
+    const chats = await exported()
+    expect(chats).toHaveLength(expected.length)
+    for (const chat of expected) expect(chats).toContainEqual(chat)
 
-  const files = '\nwith\n  dot.png, image/png: 70 bytes\n  notes.txt, text/plain: "One red dot."\n'
-  expect(first.stdout).toContain(files)
+    const files = '\nwith\n  dot.png, image/png: 70 bytes\n  notes.txt, text/plain: "One red dot."\n'
+    expect(first.stdout).toContain(files)
 
-  const before = await stored()
-  const second = await quickstart([])
-  expect(second).toMatchObject({ code: 0, stderr: '' })
-  expect(second.stdout).toContain(`0 imported (0 messages), ${expected.length} already there, 0 refused`)
-  expect(second.stdout).toContain('\nAlready continued chat-')
-  if (database === 'SQLite') expect(second.stdout).toContain(files)
-  else expect(second.stdout).toContain('is gone: this blob store is in memory')
-  expect(await stored()).toEqual(before)
-})
+    const before = await stored()
+    const second = await quickstart([])
+    expect(second).toMatchObject({ code: 0, stderr: '' })
+    expect(second.stdout).toContain(`0 imported (0 messages), ${expected.length} already there, 0 refused`)
+    expect(second.stdout).toContain('\nAlready continued chat-')
+    if (database === 'SQLite') expect(second.stdout).toContain(files)
+    else expect(second.stdout).toContain('is gone: this blob store is in memory')
+    expect(await stored()).toEqual(before)
+  },
+)
 
-test('two runs at once import everything once', async () => {
+test('the quickstart imports everything once when two processes run at once', async () => {
   const total = (await chatsIn(sample)).length
   const runs = await Promise.all([quickstart([]), quickstart([])])
   expect(runs).toMatchObject([{ code: 0 }, { code: 0 }])
@@ -140,7 +143,7 @@ test('two runs at once import everything once', async () => {
   expect(await stored()).toHaveLength(total)
 })
 
-test('a chat is the same however its JSON is written, with a byte order mark, CRLF and blank lines', async () => {
+test('the quickstart recognises a chat whose JSON is written differently, and skips blank lines', async () => {
   const file = join(directory, 'chats.jsonl')
   await writeFile(
     file,
@@ -154,7 +157,7 @@ test('a chat is the same however its JSON is written, with a byte order mark, CR
   expect((await quickstart([file])).stdout).toContain('1 imported (1 messages), 1 already there, 0 refused')
 })
 
-test('a chat of any length is one conversation', async () => {
+test('the quickstart imports a chat of 2345 messages as one session', async () => {
   const file = join(directory, 'chats.jsonl')
   const messages = Array.from({ length: 2345 }, (_, n) => ({ role: n % 2 ? 'assistant' : 'user', content: `${n}` }))
   await writeFile(file, JSON.stringify({ messages }))
@@ -163,7 +166,7 @@ test('a chat of any length is one conversation', async () => {
   expect(await exported()).toEqual([{ messages: [...messages, ...Array(3).fill(expect.anything())] }])
 })
 
-test('a malformed line is reported with its number and reason, and the others are imported', async () => {
+test('the quickstart reports each malformed line with its number and reason, and imports the others', async () => {
   const good = (name: string) => JSON.stringify({ messages: [{ role: 'user', content: name }] })
   const bad: [line: string, reason: RegExp][] = [
     ['{"messages": [', /invalid JSON/],
@@ -205,7 +208,7 @@ test('a malformed line is reported with its number and reason, and the others ar
   expect(await stored()).toHaveLength(bad.length)
 })
 
-test('a line too long to hold is refused, the next one imported', async () => {
+test('the quickstart rejects a line of more than 64 MiB and imports the next line', async () => {
   const file = join(directory, 'chats.jsonl')
   await writeFile(file, '')
   await truncate(file, 65 * 1024 * 1024)
@@ -216,7 +219,7 @@ test('a line too long to hold is refused, the next one imported', async () => {
   expect(stdout).toContain('1 imported (1 messages), 0 already there, 1 refused')
 })
 
-test('what cannot be read or understood is said in a line, and nothing is created', async () => {
+test('the quickstart prints one line and creates nothing when it cannot read its file or arguments', async () => {
   const missing = join(directory, 'missing.jsonl')
   expect(await quickstart([missing])).toEqual({
     code: 2,
@@ -234,7 +237,7 @@ test('what cannot be read or understood is said in a line, and nothing is create
   expect(await readdir(directory)).toEqual(['agent.yml'])
 })
 
-test('a signal stops the import between chats, and the next run completes it', async () => {
+test('the quickstart stops between two chats on a signal, and the next run completes the import', async () => {
   const total = 3000
   const line = (chat: number) =>
     JSON.stringify({
@@ -242,12 +245,12 @@ test('a signal stops the import between chats, and the next run completes it', a
     })
   const lines = Array.from({ length: total }, (_, chat) => `${line(chat)}\n`)
 
-  // Through a pipe: what the quickstart has read when the signal comes is for the test to say.
+  // A pipe: the test decides how much the quickstart has read when the signal comes.
   const pipe = join(directory, 'pipe')
   execFileSync('mkfifo', [pipe])
   const interrupted = async (before: number, ...signals: NodeJS.Signals[]) => {
     const writer = createWriteStream(pipe)
-    writer.on('error', () => {}) // it stops reading
+    writer.on('error', () => {}) // the quickstart stops reading
     writer.write(`${lines.slice(0, before).join('')}not a chat\n`)
     let sent = false
     const outcome = await quickstart([pipe], (stderr, kill) => {
@@ -285,7 +288,7 @@ test('a signal stops the import between chats, and the next run completes it', a
   expect(contents).toContainEqual([`chat ${total - 1}.0`, `chat ${total - 1}.1`, `chat ${total - 1}.2`])
 }, 60_000)
 
-test('progress rewrites one line on a terminal and stays silent in a short log', () => {
+test('progressLine() rewrites one line on a terminal, and writes rarely to a log', () => {
   let time = 1000
   const written: string[] = []
   const write = (text: string) => written.push(text)

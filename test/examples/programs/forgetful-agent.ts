@@ -1,4 +1,4 @@
-/** The agent of the example with a tool that does not look whether it has acted already. */
+/** The naive variant of the example agent: its tool does not check whether it has acted already. */
 import { appendFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
