@@ -6,7 +6,7 @@ const loaded = new Map<string, unknown>()
  * Loads an optional driver, so that only a driver that the configuration names has to be installed. `load` runs once per
  * process. Safe to repeat.
  *
- * @throws {DRIVER_MISSING} when the package is not installed
+ * @throws {DRIVER_MISSING} when the package is not installed, was not compiled, or was compiled for another runtime
  */
 export async function importDriver<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
@@ -15,10 +15,47 @@ export async function importDriver<T>(name: string, load: () => Promise<T>): Pro
     loaded.set(name, driver)
     return driver
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND') {
-      const message = `The package "${name}" is not installed: run "npm install ${name}"`
-      throw new StorageError('DRIVER_MISSING', message, { cause, details: { package: name } })
-    }
-    throw cause
+    throw remedyFor(name, cause)
   }
+}
+
+/** Makes the DRIVER_MISSING error of a package that has the wrong version. */
+export function unsupportedDriver(name: string, supported: string, install: string, cause?: unknown): StorageError {
+  const message = `The installed version of the package "${name}" is not supported (it must be ${supported}): run "npm install ${name}@${install}"`
+  return new StorageError('DRIVER_MISSING', message, { cause, details: { package: name, supported } })
+}
+
+/** Returns the DRIVER_MISSING error that says what to run. Returns an error that has nothing to do with installing as it is. */
+function remedyFor(name: string, cause: unknown): unknown {
+  const reason = cause instanceof Error ? cause.message : ''
+  const fault = faultOf(name, reason, String(Reflect.get(Object(cause), 'code')))
+  if (fault === undefined || cause instanceof StorageError) return cause
+  return new StorageError('DRIVER_MISSING', `The package "${name}" ${fault}`, { cause, details: { package: name } })
+}
+
+/** Returns the predicate of the message, from what Node, Bun and Deno say. */
+function faultOf(name: string, reason: string, code: string): string | undefined {
+  const install = `run "npm install ${name}"`
+  const rebuild = `run "npm rebuild ${name}"`
+  if (process.versions.bun !== undefined && reason.includes('not yet supported in Bun')) {
+    return `does not run on Bun in this version: run "bun add ${name}@13", or run the program with Node`
+  }
+  if (reason.includes('built against the legacy Node.js native addon API')) {
+    return `does not run on Deno in this version: run "deno add npm:${name}@13", or run the program with Node`
+  }
+  if (reason.includes('bindings file') || /_NOT_FOUND.*\.node'/s.test(`${code} ${reason}`)) {
+    return `is installed but was not compiled: ${rebuild}, and allow its install script if the package manager blocks it`
+  }
+  const [, built, required] = /NODE_MODULE_VERSION (\d+)[\s\S]*NODE_MODULE_VERSION (\d+)/.exec(reason) ?? []
+  if (built !== undefined) {
+    return `was compiled for another version of Node (NODE_MODULE_VERSION ${built}, this Node needs ${required}): ${rebuild}`
+  }
+  if (code === 'ERR_DLOPEN_FAILED') {
+    return `was compiled for another system, or its binary is damaged: delete node_modules/${name} and ${install}`
+  }
+  if (!code.endsWith('MODULE_NOT_FOUND')) return undefined
+  const isAbsent = /"([^"]+)"|'([^']+)'/.exec(reason)?.slice(1).includes(name) ?? false
+  return isAbsent
+    ? `is not installed: ${install}`
+    : `is not installed completely: delete node_modules/${name} and ${install}`
 }

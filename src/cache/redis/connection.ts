@@ -1,7 +1,7 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { RedisCacheConfig, RedisConnection } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
-import { importDriver } from '../../import-driver.ts'
+import { importDriver, unsupportedDriver } from '../../import-driver.ts'
 import { SCRIPTS, type Scripts } from './scripts.ts'
 
 /** The part of ioredis that the cache uses. `Redis` and `Cluster` both have it. */
@@ -24,17 +24,20 @@ export interface RedisEndpoint {
   nodes(): Redis[]
 }
 
+/** package.json names the same range. */
+const SUPPORTED_VERSIONS = '^6'
+
 /** No offline queue, no resending and no reconnecting: the circuit breaker alone decides when to reconnect. */
 const CLIENT_OPTIONS = { lazyConnect: true, enableOfflineQueue: false, scripts: SCRIPTS }
 
 /**
  * Creates a client, without connecting it.
  *
- * @throws {DRIVER_MISSING} when ioredis is not installed
+ * @throws {DRIVER_MISSING} when ioredis is not installed, or its version is not supported
  * @throws {CONFIG_INVALID} when the database in the url is not a number
  */
 export async function createClient(config: RedisCacheConfig): Promise<RedisEndpoint> {
-  const { Cluster, Redis } = await importDriver('ioredis', () => import('ioredis'))
+  const { Cluster, Redis } = await importDriver('ioredis', loadIoredis)
   const { connection, tls, connectionTimeoutMillis, commandTimeoutMillis } = config
   const options: RedisOptions = {
     maxRetriesPerRequest: 0,
@@ -79,6 +82,13 @@ export async function createClient(config: RedisCacheConfig): Promise<RedisEndpo
     cork: corkUntilNextTick(redis),
     nodes: () => [redis],
   }
+}
+
+async function loadIoredis() {
+  const driver = await import('ioredis')
+  // Version 4 has no export of this name.
+  if (typeof driver.Redis !== 'function') throw unsupportedDriver('ioredis', SUPPORTED_VERSIONS, '6')
+  return driver
 }
 
 /**

@@ -6,8 +6,7 @@ import { once } from 'node:events'
 import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type Postgres from 'postgres'
-import { StorageError } from '../../errors.ts'
-import { importDriver } from '../../import-driver.ts'
+import { importDriver, unsupportedDriver } from '../../import-driver.ts'
 
 /** The versions that have these fields; package.json names the same range. */
 const SUPPORTED_VERSIONS = '>=3.4.7 <3.5'
@@ -85,9 +84,7 @@ export async function checkPostgres(postgres: typeof Postgres): Promise<void> {
     await nextTurn() // the repeated statement would have been written by now
     if (code !== OUTDATED || server.requests !== ANSWERS.length) throw new Error('postgres.js repeated a statement')
   } catch (cause) {
-    const message = `This version of the package "postgres" is not supported: install one that is ${SUPPORTED_VERSIONS}`
-    const details = { package: 'postgres', supported: SUPPORTED_VERSIONS }
-    throw new StorageError('DRIVER_MISSING', message, { cause, details })
+    throw unsupportedDriver('postgres', SUPPORTED_VERSIONS, '3.4', cause)
   } finally {
     clearInterval(ticks)
     closed.catch(() => {})

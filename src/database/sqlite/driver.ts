@@ -4,11 +4,11 @@ import { dirname } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
 import type { ResolvedConfig } from '../../config/resolve.ts'
 import { StorageError } from '../../errors.ts'
-import { importDriver } from '../../import-driver.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import { SqliteConnection } from './connection.ts'
 import { sqliteError } from './errors.ts'
+import { loadBetterSqlite3 } from './load.ts'
 import { WriteQueue } from './write-queue.ts'
 
 type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
@@ -17,12 +17,12 @@ type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
  * Opens a SQLite file with two connections. The writer takes all writes, through a queue, and reads while no transaction
  * holds it. The reader takes the reads beside an open transaction (WAL); it is opened on first use.
  *
- * @throws {DRIVER_MISSING} when better-sqlite3 is not installed or was not compiled
+ * @throws {DRIVER_MISSING} when better-sqlite3 is not installed, was not compiled, or does not suit this version of Node
  * @throws {CONNECTION_FAILED} when the file cannot be opened, or is not a SQLite database
  * @throws {TIMEOUT} when another process locks the file for too long
  */
 export async function openSqlite(config: SqliteConfig): Promise<Driver> {
-  const Database = await loadDriver()
+  const Database = await loadBetterSqlite3()
   const { file, readonly, busyTimeoutMillis, synchronous } = config
   let opened: BetterSqlite3.Database | undefined
   try {
@@ -53,28 +53,19 @@ const MEMORY_WAIT_MILLIS = 5000
 /**
  * Opens a database in memory, on one connection.
  *
- * @throws {DRIVER_MISSING} when better-sqlite3 is not installed or was not compiled
+ * @throws {DRIVER_MISSING} when better-sqlite3 is not installed, was not compiled, or does not suit this version of Node
  */
 export async function openMemory(): Promise<Driver> {
-  const Database = await loadDriver()
+  const Database = await loadBetterSqlite3()
   const writer = new SqliteConnection(new Database(':memory:'))
   writer.exec('PRAGMA foreign_keys = ON')
   return new SqliteDriver(writer, new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, durable: false }))
-}
-
-async function loadDriver(): Promise<typeof BetterSqlite3> {
-  const { default: Database } = await importDriver('better-sqlite3', () => import('better-sqlite3'))
-  return Database
 }
 
 function openError(error: unknown, file: string): unknown {
   const meaning = sqliteError(error)
   if (meaning instanceof StorageError) return meaning
   const reason = error instanceof Error ? error.message : String(error)
-  if (reason.includes('bindings file')) {
-    const message = 'better-sqlite3 is installed but was not compiled: run "npm rebuild better-sqlite3"'
-    return new StorageError('DRIVER_MISSING', message, { cause: error, details: { package: 'better-sqlite3' } })
-  }
   return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${reason}`, { cause: error })
 }
 

@@ -1,0 +1,44 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type BetterSqlite3 from 'better-sqlite3'
+import { importDriver, unsupportedDriver } from '../../import-driver.ts'
+
+/** package.json names the same range. */
+const SUPPORTED_VERSIONS = '^12 || ^13'
+
+/**
+ * Loads better-sqlite3 and its binary. Safe to repeat.
+ *
+ * @throws {DRIVER_MISSING} when the package is not installed, was not compiled, or does not suit this version of Node
+ */
+export function loadBetterSqlite3(): Promise<typeof BetterSqlite3> {
+  return importDriver('better-sqlite3', async () => {
+    const { default: Database } = await import('better-sqlite3')
+    const major = installedMajor()
+    const newest = newestMajor()
+    if (major !== undefined && (major < 12 || major > newest)) {
+      const supported = newest === 12 ? '^12 with Node 20' : SUPPORTED_VERSIONS
+      throw unsupportedDriver('better-sqlite3', supported, String(newest))
+    }
+    new Database(':memory:').close() // loads the binary
+    return Database
+  })
+}
+
+/** Returns the newest major version for this Node. Version 13 needs Node 22, and crashes an older one instead of failing. */
+function newestMajor(): number {
+  return Number.parseInt(process.versions.node, 10) < 22 ? 12 : 13
+}
+
+/** Returns the major version of the installed package. Returns undefined if it cannot be found from here. */
+function installedMajor(): number | undefined {
+  try {
+    // A bundle in CommonJS has no import.meta.url.
+    const { version } = createRequire(import.meta.url ?? join(process.cwd(), 'package.json'))(
+      'better-sqlite3/package.json',
+    )
+    return Number.parseInt(version, 10)
+  } catch {
+    return undefined
+  }
+}
