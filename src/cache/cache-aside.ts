@@ -11,6 +11,9 @@ const ABSENT_MILLIS = 30_000
 /** Largest random reduction of a TTL, so that entries filled together do not expire together. */
 const JITTER = 0.1
 
+/** What an entry decodes to that this version did not write. */
+const UNREADABLE = Symbol('unreadable')
+
 export interface CacheAsideOptions {
   /** Prefix of every key. Separates databases, and versions of their tables, that share a store. Default none. */
   namespace?: string
@@ -93,8 +96,16 @@ export class CacheAside {
     held: Entry | null,
     load: () => Promise<T | undefined>,
   ): MaybePromise<T | undefined> {
-    this.#count(held)
-    return isAnswer(held) ? this.#copy<T>(held) : this.#miss(key, held, load)
+    const answer = isAnswer(held) ? this.#copy<T>(held) : UNREADABLE
+    this.#count(answer === UNREADABLE && isAnswer(held) ? null : held)
+    if (answer !== UNREADABLE) return answer
+    return isAnswer(held) ? this.#replace(key, load) : this.#miss(key, held, load)
+  }
+
+  /** Removes an entry that nobody can read, and loads its row. */
+  async #replace<T extends object>(key: string, load: () => Promise<T | undefined>): Promise<T | undefined> {
+    await this.#cache.remove([key])
+    return this.#miss(key, null, load)
   }
 
   async #miss<T extends object>(
@@ -105,7 +116,9 @@ export class CacheAside {
     // 2. On a miss one reader of this process loads; later readers share one load that begins after they came.
     const loaded = await this.#singleFlight.run(key, (shared) => this.#load(key, held, load, shared))
     // Readers of one key read the same table, so a shared row is a T, too.
-    return 'row' in loaded ? (loaded.row as T | undefined) : this.#copy<T>(loaded.entry)
+    if ('row' in loaded) return loaded.row as T | undefined
+    const answer = this.#copy<T>(loaded.entry)
+    return answer === UNREADABLE ? load() : answer
   }
 
   async #load<T extends object>(
@@ -159,9 +172,14 @@ export class CacheAside {
     return Math.floor(Math.min(longest, this.#ttlMillis * (1 - JITTER * Math.random())))
   }
 
-  #copy<T extends object>(entry: Entry): T | undefined {
+  #copy<T extends object>(entry: Entry): T | undefined | typeof UNREADABLE {
     if (entry === ABSENT) return undefined
-    const row = decode(entry, VALUE.length) as T // a row of this table was encoded
+    let row: T
+    try {
+      row = decode(entry, VALUE.length) as T // a row of this table was encoded
+    } catch {
+      return UNREADABLE // something else has written to the key
+    }
     // Do not rely on the store's TTL: its clock may be behind, or Redis may have been suspended.
     return isOver(expiry(row), this.#now) ? undefined : row
   }

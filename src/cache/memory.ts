@@ -4,11 +4,21 @@ import { type CacheStore, type CacheStoreStats, type Entry, isOver } from './sto
 export interface MemoryCacheStoreOptions {
   /** Number of entries. Beyond it, the least recently used one is evicted. Default 10,000. */
   maxEntries?: number
-  /** Bytes of all keys and entries, in UTF-8. Beyond it, least recently used entries are evicted. Default 64 MiB. */
+  /** Bytes that keys and entries take on the heap, as estimated. Beyond it, least recently used ones are evicted. Default 64 MiB. */
   maxBytes?: number
   /** Returns milliseconds since the epoch. Default `Date.now`. */
   now?: () => number
 }
+
+/** What an entry takes beside its texts: two string headers, the object that holds it, and its places in the LRU. */
+const ENTRY_BYTES = 200
+
+/** Returns what V8 keeps a text in: a byte a character if all of them are Latin-1, else two. */
+function heapBytes(text: string): number {
+  return BEYOND_LATIN1.test(text) ? 2 * text.length : text.length
+}
+
+const BEYOND_LATIN1 = /[\u0100-\uffff]/
 
 interface Held {
   entry: Entry
@@ -23,7 +33,9 @@ export class MemoryCacheStore implements CacheStore {
   #lru: LRUCache<string, Held> | undefined
 
   constructor({ maxEntries = 10_000, maxBytes = 67_108_864, now = Date.now }: MemoryCacheStoreOptions = {}) {
-    this.#bounds = { max: maxEntries, maxSize: maxBytes }
+    // The LRU allocates for `max` entries at once, and no more than these fit.
+    const mostThatFit = Math.max(1, Math.floor(maxBytes / ENTRY_BYTES))
+    this.#bounds = { max: Math.min(maxEntries, mostThatFit), maxSize: maxBytes }
     this.#now = now
   }
 
@@ -31,7 +43,7 @@ export class MemoryCacheStore implements CacheStore {
   get #held(): LRUCache<string, Held> {
     this.#lru ??= new LRUCache({
       ...this.#bounds,
-      sizeCalculation: ({ entry }, key) => Buffer.byteLength(key) + Buffer.byteLength(entry),
+      sizeCalculation: ({ entry }, key) => ENTRY_BYTES + heapBytes(key) + heapBytes(entry),
     })
     return this.#lru
   }

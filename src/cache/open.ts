@@ -5,6 +5,7 @@ import { schemaHash } from '../database/migrate.ts'
 import type { Logger } from '../logger.ts'
 import { CacheAside } from './cache-aside.ts'
 import { MemoryCacheStore } from './memory.ts'
+import { ENCODING } from './row-codec.ts'
 import type { CacheStore } from './store.ts'
 
 /**
@@ -40,7 +41,7 @@ export async function openCacheAside(
   const options = { ...cacheLimits(config), now }
   if (config.type === 'redis') {
     // Other databases, and other versions of these tables, may share the Redis.
-    const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:`
+    const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:${ENCODING}:`
     return new CacheAside(store, { ...options, namespace })
   }
   // SQLite's data_version changes when another process has written the file.

@@ -4,6 +4,9 @@
  * JSON. A row without such values decodes at the cost of JSON.parse.
  */
 
+/** The version of this encoding. It is part of every key: an instance of another version does not read its entries. */
+export const ENCODING = 1
+
 type Kind = 'date' | 'bytes' | 'buffer' | 'undefined' | 'bigint' | 'number'
 type Note = [kind: Kind, ...path: (string | number)[]]
 

@@ -63,7 +63,10 @@ export class UserCache {
   get<Value = Json>(key: string): Promise<Value | undefined>
   async get(key: string): Promise<Json | undefined> {
     this.#check()
-    return valueIn(await this.#cache.lookup(cacheKey(key)))
+    const name = cacheKey(key)
+    const value = valueIn(await this.#cache.lookup(name))
+    if (value === UNREADABLE) await this.#cache.remove([name])
+    return value === UNREADABLE ? undefined : value
   }
 
   /**
@@ -87,7 +90,8 @@ export class UserCache {
     const values = new Map<string, Json>()
     for (const [i, key] of keys.entries()) {
       const value = valueIn(entries[i])
-      if (value !== undefined) values.set(key, value)
+      if (value === UNREADABLE) await this.#cache.remove([cacheKey(key)])
+      else if (value !== undefined) values.set(key, value)
     }
     return values
   }
@@ -137,7 +141,14 @@ function cacheKey(key: string): string {
   return `own:${parseInput(keySchema, key, 'key')}`
 }
 
-function valueIn(entry: Entry | null | undefined): Json | undefined {
+/** What an entry holds that `set` did not write. */
+const UNREADABLE = Symbol('unreadable')
+
+function valueIn(entry: Entry | null | undefined): Json | undefined | typeof UNREADABLE {
   if (!entry?.startsWith(VALUE)) return undefined
-  return JSON.parse(entry.slice(VALUE.length)) as Json // what set wrote
+  try {
+    return JSON.parse(entry.slice(VALUE.length)) as Json // what set wrote
+  } catch {
+    return UNREADABLE
+  }
 }

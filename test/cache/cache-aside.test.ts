@@ -283,3 +283,18 @@ function difference(before: Map<string, number>, after: Map<string, number>): Re
   const changed = [...after].map(([name, n]) => [name, n - (before.get(name) ?? 0)] as const)
   return Object.fromEntries(changed.filter(([, n]) => n > 0))
 }
+
+it.each(['V', 'V{', 'V\n{"id":', 'V[["date"]\n{}'])(
+  'read() takes an entry that nobody can read for a miss: %j',
+  async (entry) => {
+    const store = new MemoryCacheStore()
+    const aside = new CacheAside(store)
+    const load = async () => ({ id: 'a', version: 1 })
+    await aside.read('rows', 'a', load)
+    store.put(':rows:a', entry, 60_000)
+    expect(await aside.read('rows', 'a', load)).toEqual({ id: 'a', version: 1 })
+    const { hits, loads } = aside.stats()
+    expect(await aside.read('rows', 'a', load)).toEqual({ id: 'a', version: 1 })
+    expect(aside.stats()).toMatchObject({ hits: hits + 1, loads })
+  },
+)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
 import { MemoryCacheStore } from '../../src/cache/memory.ts'
+import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 
 const MINUTE = 60_000
@@ -24,15 +25,16 @@ describe('MemoryCacheStore', () => {
   it('stats() counts the bytes of keys and entries that are stored now', () => {
     const cache = new MemoryCacheStore()
     cache.put('kü', 'V€', MINUTE)
-    expect(cache.stats()).toEqual({ type: 'in-memory', entries: 1, bytes: 3 + 4 })
+    // 200 for each entry; a byte for a Latin-1 character, two for each of a text that holds another one
+    expect(cache.stats()).toEqual({ type: 'in-memory', entries: 1, bytes: 200 + 2 + 4 })
     cache.put('kü', 'V', MINUTE)
-    expect(cache.stats().bytes).toBe(3 + 1)
+    expect(cache.stats().bytes).toBe(200 + 2 + 1)
     cache.remove(['kü'])
     expect(cache.stats()).toEqual({ type: 'in-memory', entries: 0, bytes: 0 })
   })
 
   it('put() removes the earlier entry if the new entry is too large', () => {
-    const cache = new MemoryCacheStore({ maxBytes: 100 })
+    const cache = new MemoryCacheStore({ maxBytes: 300 })
     cache.put('a', 'V1', MINUTE)
     cache.put('a', `V${'x'.repeat(100)}`, MINUTE)
     expect(cache.lookup('a')).toBeNull()
@@ -59,5 +61,33 @@ describe('MemoryCacheStore', () => {
     expect(cache.claim('a', 'L1', 10)).toBe('L1')
     now += 1e12
     expect(cache.lookup('b')).toBe('V')
+  })
+})
+
+const texts = {
+  ASCII: (size: number) => 'a'.repeat(size),
+  Latin: (size: number) => 'é'.repeat(size),
+  CJK: (size: number) => '東'.repeat(size),
+  emoji: (size: number) => '🗝'.repeat(size / 2),
+  'ASCII with one emoji': (size: number) => `${'a'.repeat(size - 2)}🗝`,
+}
+
+describe('the bytes that the memory cache counts', () => {
+  it.each(
+    Object.entries(texts).flatMap(([script, text]) => [[script, 20, text] as const, [script, 2000, text] as const]),
+  )('are within 1.3x of what the heap grows by: %s, %i characters', async (script, size, text) => {
+    const args = [JSON.stringify(text(size)), String(Math.floor(40_000_000 / (size + 200)))]
+    const [result] = await runScript<{ counted: number; grown: number }>('test/cache/programs/fill.ts', args, {
+      nodeArgs: ['--expose-gc'],
+    }).finished()
+    const ratio = Number(result?.grown) / Number(result?.counted)
+    expect(ratio, script).toBeLessThan(1.3)
+    expect(ratio, script).toBeGreaterThan(0.6)
+  })
+
+  it('bound the entries as well: a large maxEntries allocates nothing', () => {
+    const cache = new MemoryCacheStore({ maxEntries: 2e9 })
+    cache.put('key', 'V1', MINUTE)
+    expect(cache.lookup('key')).toBe('V1')
   })
 })

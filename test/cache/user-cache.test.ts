@@ -111,3 +111,14 @@ describe('UserCache on a Redis that freezes', () => {
     await server.stop()
   })
 })
+
+it('get() and getMany() take an entry that nobody can read for absent, and remove it', async () => {
+  const store = new MemoryCacheStore()
+  const cache = new UserCache(store)
+  await cache.set('good', 1)
+  store.put('own:bad', 'V{', 60_000)
+  store.put('own:worse', 'V', 60_000)
+  expect(await cache.get('bad')).toBeUndefined()
+  expect(await cache.getMany(['good', 'bad', 'worse'])).toEqual(new Map([['good', 1]]))
+  expect([store.lookup('own:bad'), store.lookup('own:worse')]).toEqual([null, null])
+})
