@@ -16,8 +16,43 @@ export {
   type VerifyStep,
 } from './blobs/types.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
-export type { ResolvedConfig } from './config/resolve.ts'
-export type { StorageConfig } from './config/schema.ts'
+export type {
+  PostgresAddress,
+  RedisAddress,
+  ResolvedBlobStore,
+  ResolvedCache,
+  ResolvedConfig,
+  ResolvedDatabase,
+  ResolvedInMemoryBlobStore,
+  ResolvedInMemoryCache,
+  ResolvedInMemoryDatabase,
+  ResolvedLocalBlobStore,
+  ResolvedPostgres,
+  ResolvedRedisCache,
+  ResolvedSqlite,
+} from './config/resolved.ts'
+export type {
+  BlobStoreConfig,
+  CacheConfig,
+  DatabaseConfig,
+  IgnoredPoolFields,
+  InMemoryBlobStoreConfig,
+  InMemoryCacheConfig,
+  InMemoryCacheOptions,
+  InMemoryDatabaseConfig,
+  LocalBlobStoreConfig,
+  PostgresConfig,
+  PostgresOptions,
+  RedisCacheConfig,
+  RedisCacheOptions,
+  RedisNode,
+  RedisSentinels,
+  SqliteConfig,
+  SqliteOptions,
+  StorageConfig,
+  StorageConfigFile,
+  TlsOptions,
+} from './config/types.ts'
 export type { Order, Page, PageOptions } from './database/paging/page.ts'
 export {
   type AnyStorageError,

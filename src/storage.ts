@@ -4,9 +4,10 @@ import { cacheLimits, openCacheAside, openCacheStore } from './cache/open.ts'
 import { StorageRowCache } from './cache/row-cache.ts'
 import { UserCache } from './cache/user-cache.ts'
 import { type LoadOptions, loadStorageConfig } from './config/load.ts'
-import { type ResolvedConfig, resolveConfig } from './config/resolve.ts'
-import type { StorageConfig } from './config/schema.ts'
+import { resolveConfig } from './config/resolve.ts'
+import type { ResolvedConfig } from './config/resolved.ts'
 import { maskSecrets } from './config/secrets.ts'
+import type { StorageConfig, StorageConfigFile } from './config/types.ts'
 import { DatabaseClock } from './database/clock.ts'
 import type { Db } from './database/db.ts'
 import { openDatabase } from './database/open.ts'
@@ -62,7 +63,10 @@ const LOST_MEMORIES = 'Memories in an in-memory database are lost when the proce
  * await agent.kv.set('greeting', 'Hello')
  * ```
  */
-export async function openStorage(config?: StorageConfig, options: StorageOptions = {}): Promise<Storage> {
+export async function openStorage(
+  config?: StorageConfig | StorageConfigFile,
+  options: StorageOptions = {},
+): Promise<Storage> {
   const {
     baseDir,
     migrate = true,

@@ -1,4 +1,4 @@
-import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolve.ts'
+import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolved.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import { joinTransaction } from '../database/joined-transaction.ts'

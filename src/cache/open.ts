@@ -1,4 +1,4 @@
-import type { ResolvedCache, ResolvedConfig } from '../config/resolve.ts'
+import type { ResolvedCache, ResolvedConfig } from '../config/resolved.ts'
 import type { Database } from '../database/database.ts'
 import { databaseIdentity } from '../database/identity.ts'
 import { schemaHash } from '../database/migrate.ts'

@@ -38,7 +38,7 @@ export const tls = z.strictObject({
   ca: z
     .union([text, z.array(text)])
     .optional()
-    .describe('Trusted certificate authorities, PEM. Default: those of Node.js.'),
+    .describe('Trusted certificate authorities, PEM: one text or a list. Default: the authorities of Node.js.'),
   cert: text.optional().describe('Client certificate, PEM.'),
   key: text.optional().describe('Private key of the client certificate, PEM.'),
   passphrase: text.optional().describe('Passphrase of the private key.'),
@@ -52,13 +52,17 @@ export const tls = z.strictObject({
 export const node = (defaultPort: number) =>
   z.strictObject({
     host: text.describe('Host name or address.'),
-    port: port.default(defaultPort).describe('TCP port.'),
+    port: port.default(defaultPort).describe('TCP port. Default 6379, for a sentinel 26379.'),
   })
 
 export const ignoredPoolFields = {
-  maxConnections: connections.optional().describe('Accepted on every backend; this one has no pool to tune.'),
-  idleTimeoutMillis: idleTimeout.optional().describe('Accepted on every backend; this one has no idle connections.'),
-  connectionTimeoutMillis: duration.optional().describe('Accepted on every backend; this one connects to nothing.'),
+  maxConnections: connections.optional().describe('Accepted on every backend. This backend has no pool to tune.'),
+  idleTimeoutMillis: idleTimeout
+    .optional()
+    .describe('Accepted on every backend. This backend has no idle connections.'),
+  connectionTimeoutMillis: duration
+    .optional()
+    .describe('Accepted on every backend. This backend does not wait for connections.'),
 }
 export const noOptions = z.strictObject({}).prefault({}).describe('This backend has no further options.')
 

@@ -1,7 +1,43 @@
 /** The entry `holdfast/config`: schemas, types and checks without anything of Node.js, for forms and editors. */
 export type { Problem } from '../errors.ts'
 export { configJsonSchema } from './json-schema.ts'
-export type { ResolvedBlobStore, ResolvedCache, ResolvedConfig, ResolvedDatabase } from './resolve.ts'
-export { rootSchema, type StorageConfig, storageSchema, type TlsOptions, type ValidStorageConfig } from './schema.ts'
+export type {
+  PostgresAddress,
+  RedisAddress,
+  ResolvedBlobStore,
+  ResolvedCache,
+  ResolvedConfig,
+  ResolvedDatabase,
+  ResolvedInMemoryBlobStore,
+  ResolvedInMemoryCache,
+  ResolvedInMemoryDatabase,
+  ResolvedLocalBlobStore,
+  ResolvedPostgres,
+  ResolvedRedisCache,
+  ResolvedSqlite,
+} from './resolved.ts'
+export { rootSchema, storageSchema, type ValidStorageConfig } from './schema.ts'
 export { maskSecrets } from './secrets.ts'
+export type {
+  BlobStoreConfig,
+  CacheConfig,
+  DatabaseConfig,
+  IgnoredPoolFields,
+  InMemoryBlobStoreConfig,
+  InMemoryCacheConfig,
+  InMemoryCacheOptions,
+  InMemoryDatabaseConfig,
+  LocalBlobStoreConfig,
+  PostgresConfig,
+  PostgresOptions,
+  RedisCacheConfig,
+  RedisCacheOptions,
+  RedisNode,
+  RedisSentinels,
+  SqliteConfig,
+  SqliteOptions,
+  StorageConfig,
+  StorageConfigFile,
+  TlsOptions,
+} from './types.ts'
 export { validateConfig } from './validate.ts'

@@ -1,101 +1,14 @@
 import { extname, resolve } from 'node:path'
-import type { TlsOptions, ValidStorageConfig } from './schema.ts'
+import type {
+  PostgresAddress,
+  RedisAddress,
+  ResolvedBlobStore,
+  ResolvedCache,
+  ResolvedConfig,
+  ResolvedDatabase,
+} from './resolved.ts'
+import type { ValidStorageConfig } from './schema.ts'
 import { validateConfig } from './validate.ts'
-
-/** A configuration with nothing left to decide: what the openers of the three layers take. */
-export interface ResolvedConfig {
-  cache: ResolvedCache
-  database: ResolvedDatabase
-  blobStore: ResolvedBlobStore
-}
-
-export type ResolvedCache = InMemoryCacheConfig | RedisCacheConfig
-export type ResolvedDatabase = InMemoryDatabaseConfig | SqliteConfig | PostgresConfig
-export type ResolvedBlobStore = InMemoryBlobsConfig | LocalBlobsConfig
-
-export interface InMemoryCacheConfig {
-  type: 'in-memory'
-  maxEntries: number
-  /** Keys and serialised values. */
-  maxBytes: number
-  /** A larger value is not cached; at most maxBytes. */
-  maxValueBytes: number
-  /** None: as long as the database in use demands. */
-  ttlSeconds?: number
-}
-
-export interface RedisCacheConfig {
-  type: 'redis'
-  connection: RedisConnection
-  /** None: as the url says, else no TLS. */
-  tls?: TlsOptions
-  maxConnections: number
-  connectionTimeoutMillis: number
-  commandTimeoutMillis: number
-  keyPrefix: string
-  ttlSeconds: number
-  maxValueBytes: number
-}
-
-interface Node {
-  host: string
-  port: number
-}
-interface Credentials {
-  username?: string
-  password?: string
-}
-export type RedisConnection =
-  | { url: string }
-  | ({ cluster: Node[] } & Credentials)
-  | ({ sentinels: { name: string; nodes: Node[] } & Credentials; database: number } & Credentials)
-  | (Node & { database: number } & Credentials)
-
-export interface InMemoryDatabaseConfig {
-  type: 'in-memory'
-}
-
-export interface SqliteConfig {
-  type: 'sqlite'
-  /** Absolute; its directory may not exist yet. */
-  file: string
-  synchronous: 'full' | 'normal'
-  readonly: boolean
-  busyTimeoutMillis: number
-}
-
-export interface PostgresConfig {
-  type: 'postgres'
-  connection: PostgresConnection
-  maxConnections: number
-  /** 0: idle connections stay open. */
-  idleTimeoutMillis: number
-  connectionTimeoutMillis: number
-  schema?: string
-  /** None: as the url says, else no TLS. */
-  ssl?: boolean | 'require' | 'allow' | 'prefer' | 'verify-full' | TlsOptions
-  prepare: boolean
-  statementTimeoutMillis?: number
-  migrationLockTimeoutMillis: number
-  applicationName: string
-}
-
-export type PostgresConnection = { url: string } | (Node & { database: string; user: string; password?: string })
-
-export interface InMemoryBlobsConfig {
-  type: 'in-memory'
-  maxBlobSize: number
-  maxTotalSize: number
-}
-
-export interface LocalBlobsConfig {
-  type: 'local'
-  /** Absolute; may not exist yet. */
-  storePath: string
-  maxBlobSize: number
-  maxTotalSize: number
-  cleanupAfterDays: number
-}
 
 export interface ResolveOptions {
   /** What relative paths are relative to. Default: the working directory. */
@@ -159,7 +72,7 @@ function resolveCache(cache: Cache): ResolvedCache {
   }
 }
 
-function redisConnection({ url, host, port, username, password, database = 0, options }: Redis): RedisConnection {
+function redisConnection({ url, host, port, username, password, database = 0, options }: Redis): RedisAddress {
   const { cluster, sentinels } = options
   if (url !== undefined) return { url }
   if (cluster) return { cluster, username, password }
@@ -185,7 +98,7 @@ function resolveDatabase(config: Database): ResolvedDatabase {
 }
 
 /** The schema has seen to it that there is either a url, or host, database and user. */
-function postgresConnection(config: Postgres): PostgresConnection {
+function postgresConnection(config: Postgres): PostgresAddress {
   const { url = config.connectionString, host = '', port = 5432, database = '', user = '', password } = config
   return url === undefined ? { host, port, database, user, password } : { url }
 }

@@ -21,22 +21,26 @@ import {
 
 const maxValueBytes = integer()
   .default(1_048_576)
-  .describe('A larger serialised value is not cached. Bytes; default 1 MiB.')
+  .describe('A serialised value with more bytes is not cached. Default 1 MiB.')
 
 const inMemoryCache = z.strictObject({
   type: z.literal('in-memory'),
   ...ignoredPoolFields,
   options: z
     .strictObject({
-      maxEntries: integer().default(10_000).describe('Entries held; the least recently used goes first.'),
-      maxBytes: integer().default(67_108_864).describe('Bytes held, keys and serialised values; default 64 MiB.'),
+      maxEntries: integer()
+        .default(10_000)
+        .describe('How many entries are kept. The least recently used entry is evicted first. Default 10,000.'),
+      maxBytes: integer()
+        .default(67_108_864)
+        .describe('How many bytes keys and serialised values take together. Default 64 MiB.'),
       maxValueBytes,
       ttlSeconds: duration
         .optional()
-        .describe('Longest age of an entry. Seconds; default 5 in front of PostgreSQL, else none.'),
+        .describe('Time to live of an entry, in seconds. Default 5 in front of PostgreSQL, else none.'),
     })
     .prefault({})
-    .describe('Bounds of the cache.'),
+    .describe('Limits of the cache.'),
 })
 
 const redisCache = z
@@ -44,39 +48,54 @@ const redisCache = z
     type: z.literal('redis'),
     url: url('redis://user:password@host:6379/0', 'redis', 'rediss')
       .optional()
-      .describe('Address, user, password and database in one; rediss:// for TLS. Instead of host and port.'),
-    host: text.optional().meta({ description: 'Host name or address.', default: 'localhost' }),
-    port: port.optional().meta({ description: 'TCP port.', default: 6379 }),
+      .describe(
+        'Address, user, password and database in one; rediss:// for TLS. Instead of the fields of the address.',
+      ),
+    host: text.optional().meta({ description: 'Host name or address. Default localhost.', default: 'localhost' }),
+    port: port.optional().meta({ description: 'TCP port. Default 6379.', default: 6379 }),
     username: text.optional().describe('User of the access control list. Default: the default user.'),
     password: password.optional().describe('Password of the user.'),
-    database: integer(int32, 0).optional().meta({ description: 'Number of the logical database.', default: 0 }),
-    maxConnections: connections.default(10).describe('Upper bound; commands are multiplexed over one connection.'),
-    idleTimeoutMillis: idleTimeout.optional().describe('Accepted on every backend; the one connection stays open.'),
-    connectionTimeoutMillis: duration.default(5000).describe('Longest wait for a connection. Milliseconds.'),
+    database: integer(int32, 0)
+      .optional()
+      .meta({ description: 'Number of the logical database. Default 0.', default: 0 }),
+    maxConnections: connections
+      .default(10)
+      .describe('Upper limit of connections. One connection serves all commands. Default 10.'),
+    idleTimeoutMillis: idleTimeout
+      .optional()
+      .describe('Accepted on every backend. The connection to Redis stays open.'),
+    connectionTimeoutMillis: duration
+      .default(5000)
+      .describe('Longest wait for a connection, in milliseconds. Default 5,000.'),
     options: z
       .strictObject({
         keyPrefix: z
           .string()
           .default('holdfast:')
-          .describe('Put before every key: keeps two agents on one Redis apart.'),
-        ttlSeconds: duration.default(3600).describe('Longest age of an entry. Seconds.'),
-        commandTimeoutMillis: duration.default(250).describe('Longest wait for an answer. Milliseconds.'),
+          .describe('Prefix of every key; separates two agents on one Redis. Default holdfast:'),
+        ttlSeconds: duration.default(3600).describe('Time to live of an entry, in seconds. Default 3,600.'),
+        commandTimeoutMillis: duration
+          .default(250)
+          .describe('Longest wait for an answer, in milliseconds. After it, the database answers. Default 250.'),
         maxValueBytes,
-        tls: z.union([z.boolean(), tls]).optional().describe('TLS: true, or its options. Default: as the url says.'),
+        tls: z
+          .union([z.boolean(), tls])
+          .optional()
+          .describe('TLS: true, or its options. Default: as the url says, else no TLS.'),
         cluster: z
           .array(node(6379))
           .min(1)
           .optional()
-          .describe('Nodes to find a Redis Cluster by. Instead of url and host.'),
+          .describe('Nodes through which the client finds a Redis Cluster. Instead of url and host.'),
         sentinels: z
           .strictObject({
-            name: text.describe('Name of the master group.'),
+            name: text.describe('Name of the group whose master is used.'),
             nodes: z.array(node(26379)).min(1).describe('The sentinels.'),
             username: text.optional().describe('User of the sentinels themselves.'),
             password: password.optional().describe('Password of the sentinels themselves.'),
           })
           .optional()
-          .describe('Sentinels that name the current master. Instead of url and host.'),
+          .describe('Sentinels that know the address of the current master. Instead of url and host.'),
       })
       .prefault({})
       .describe('Options of Redis.'),
@@ -105,18 +124,22 @@ const sqliteDatabase = z.strictObject({
   path: path
     .optional()
     .describe(
-      'The file if it has an extension and no database is given, else the directory. Default: the base directory.',
+      'The file, if it has an extension and database is not given; else the directory. Default: the base directory.',
     ),
-  database: path.optional().describe('The file in that directory. Default: agent.db.'),
+  database: path.optional().describe('The file in that directory. Default agent.db.'),
   ...ignoredPoolFields,
   options: z
     .strictObject({
       synchronous: z
         .enum(['full', 'normal'])
         .default('full')
-        .describe('full: what was acknowledged survives a power failure. normal: only a crash of the process.'),
-      readonly: z.boolean().default(false).describe('Open an existing file for reading only.'),
-      busyTimeoutMillis: duration.default(5000).describe('Longest wait for another process that writes. Milliseconds.'),
+        .describe(
+          'full: an acknowledged write survives a power failure. normal: only a crash of the process. Default full.',
+        ),
+      readonly: z.boolean().default(false).describe('Open an existing file for reading only. Default false.'),
+      busyTimeoutMillis: duration
+        .default(5000)
+        .describe('Longest wait for another process that writes, in milliseconds. Default 5,000.'),
     })
     .prefault({})
     .describe('Options of SQLite.'),
@@ -129,39 +152,52 @@ const postgresDatabase = z
     type: z.literal('postgres'),
     url: postgresUrl
       .optional()
-      .describe('Address, user, password and database in one. Instead of host and its fields.'),
-    connectionString: postgresUrl.optional().describe('Another name of url.'),
+      .describe('Address, user, password and database in one. Instead of the fields of the address.'),
+    connectionString: postgresUrl.optional().describe('Another name for url.'),
     host: text.optional().describe('Host name, address, or directory of the Unix socket.'),
-    port: port.optional().meta({ description: 'TCP port.', default: 5432 }),
+    port: port.optional().meta({ description: 'TCP port. Default 5432.', default: 5432 }),
     database: text.optional().describe('Name of the database. Required beside host.'),
     user: text.optional().describe('User to connect as. Required beside host.'),
     password: password.optional().describe('Password of the user.'),
-    maxConnections: connections.default(10).describe('Size of the connection pool.'),
+    maxConnections: connections.default(10).describe('Size of the connection pool. Default 10.'),
     idleTimeoutMillis: idleTimeout
       .default(30_000)
-      .describe('An idle connection is closed after this time. Milliseconds; 0: never.'),
-    connectionTimeoutMillis: duration.default(10_000).describe('Longest wait for a connection. Milliseconds.'),
+      .describe('An idle connection is closed after this time, in milliseconds; 0: never. Default 30,000.'),
+    connectionTimeoutMillis: duration
+      .default(10_000)
+      .describe('Longest wait for a connection, in milliseconds. Default 10,000.'),
     options: z
       .strictObject({
-        schema: schemaName.optional().describe('Schema of the tables: keeps two agents in one database apart.'),
+        schema: schemaName
+          .optional()
+          .describe('Schema of the tables; separates two agents in one database. Default: as the server says.'),
         ssl: z
           .union([z.boolean(), z.enum(['require', 'allow', 'prefer', 'verify-full']), tls])
           .optional()
-          .describe('TLS: true, a mode, or its options. Default: as the url says.'),
-        prepare: z.boolean().default(true).describe('Prepare statements. false behind a pooler in transaction mode.'),
+          .describe('TLS: true, a mode, or its options. Default: as the url says, else no TLS.'),
+        prepare: z
+          .boolean()
+          .default(true)
+          .describe(
+            'Prepare statements on the server. Set it to false behind a pooler in transaction mode. Default true.',
+          ),
         statementTimeoutMillis: duration
           .optional()
-          .describe('The server cancels a statement after this time. Milliseconds; default: as the server says.'),
+          .describe('The server cancels a statement after this time, in milliseconds. Default: as the server says.'),
         migrationLockTimeoutMillis: duration
           .default(60_000)
-          .describe('Longest wait at open for another process that migrates, or for a table in use. Milliseconds.'),
-        applicationName: text.default('holdfast').describe('Shown in pg_stat_activity.'),
+          .describe(
+            'Longest wait at open for another process that migrates, or for a table in use, in milliseconds. Default 60,000.',
+          ),
+        applicationName: text
+          .default('holdfast')
+          .describe('Name of the program in pg_stat_activity. Default holdfast.'),
       })
       .prefault({})
       .describe('Options of PostgreSQL.'),
   })
   .superRefine(({ url, connectionString, host, port, database, user, password }, ctx) => {
-    if (url !== undefined) rejectFields(ctx, { connectionString }, 'is another name of url; remove one of the two')
+    if (url !== undefined) rejectFields(ctx, { connectionString }, 'is another name for url; remove one of the two')
     if (url !== undefined || connectionString !== undefined) {
       const name = url === undefined ? 'connectionString' : 'url'
       const message = `contradicts ${name}, which is the whole address; remove one of the two`
@@ -178,8 +214,8 @@ const postgresDatabase = z
 
 const inMemoryBlobStore = z.strictObject({
   type: z.literal('in-memory'),
-  maxBlobSize: integer().default(10_485_760).describe('Largest blob. Bytes; default 10 MiB.'),
-  maxTotalSize: integer().default(104_857_600).describe('All blobs together. Bytes; default 100 MiB.'),
+  maxBlobSize: integer().default(10_485_760).describe('Size of the largest blob, in bytes. Default 10 MiB.'),
+  maxTotalSize: integer().default(104_857_600).describe('Size of all blobs together, in bytes. Default 100 MiB.'),
   ...ignoredPoolFields,
   options: noOptions,
 })
@@ -187,11 +223,11 @@ const inMemoryBlobStore = z.strictObject({
 const localBlobStore = z.strictObject({
   type: z.literal('local'),
   storePath: path.optional().describe('Directory of the blobs. Default: blobs in the base directory.'),
-  maxBlobSize: integer().default(52_428_800).describe('Largest blob. Bytes; default 50 MiB.'),
-  maxTotalSize: integer().default(1_073_741_824).describe('All blobs together. Bytes; default 1 GiB.'),
+  maxBlobSize: integer().default(52_428_800).describe('Size of the largest blob, in bytes. Default 50 MiB.'),
+  maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
   cleanupAfterDays: integer(36_500)
     .default(30)
-    .describe('A blob that no message refers to goes after this many days unused.'),
+    .describe('A blob that no message refers to is removed after this many days without use. Default 30.'),
   ...ignoredPoolFields,
   options: noOptions,
 })
@@ -208,13 +244,17 @@ const blobStore = z.discriminatedUnion('type', [inMemoryBlobStore, localBlobStor
 /** The content of a `storage:` section. What is left out is in memory; every default is filled in. */
 export const storageSchema = z
   .strictObject({
-    cache: cache.optional().meta({ description: 'Fast copies of what the database holds.', default: inMemory }),
-    database: database.optional().meta({ description: 'Where everything is kept.', default: inMemory }),
-    blobStore: blobStore.optional().describe('Where files are kept. Default: in-memory.'),
-    blob: blobStore.optional().describe('Another name of blobStore.'),
+    cache: cache
+      .optional()
+      .meta({ description: 'Keeps copies of rows in front of the database. Default: in memory.', default: inMemory }),
+    database: database
+      .optional()
+      .meta({ description: 'Keeps everything but the bytes of blobs. Default: in memory.', default: inMemory }),
+    blobStore: blobStore.optional().describe('Keeps the bytes of blobs. Default: in memory.'),
+    blob: blobStore.optional().describe('Another name for blobStore.'),
   })
   .superRefine(({ blobStore, blob }, ctx) => {
-    if (blobStore !== undefined) rejectFields(ctx, { blob }, 'is another name of blobStore; remove one of the two')
+    if (blobStore !== undefined) rejectFields(ctx, { blob }, 'is another name for blobStore; remove one of the two')
   }, runAlways)
   .transform(({ cache, database, blobStore, blob }) => ({
     cache: cache ?? copyOf(cacheInMemory),
@@ -224,12 +264,8 @@ export const storageSchema = z
 
 /** The section under its key. */
 export const rootSchema = z.strictObject({
-  storage: storageSchema.nullish().describe('How the agent stores its data. Default: in memory.'),
+  storage: storageSchema.nullish().describe('How the agent stores its data. Default: everything in memory.'),
 })
 
-/** A storage configuration as a user writes it. */
-export type StorageConfig = z.input<typeof storageSchema>
-/** A storage configuration that was validated, with every default filled in. Also a {@link StorageConfig}. */
+/** A validated configuration with every default filled in. It is a {@link StorageConfig} too. */
 export type ValidStorageConfig = z.output<typeof storageSchema>
-/** Options of a TLS connection; PEM texts, not file names. */
-export type TlsOptions = z.output<typeof tls>

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { ResolvedConfig } from '../config/resolve.ts'
+import type { ResolvedConfig } from '../config/resolved.ts'
 import { Database } from './database.ts'
 import type { Driver } from './db.ts'
 import { migrate, neverMigrated } from './migrate.ts'

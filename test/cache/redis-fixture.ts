@@ -1,13 +1,14 @@
 import { afterEach } from 'vitest'
 import { RedisCacheStore, type RedisCacheStoreOptions } from '../../src/cache/redis/store.ts'
-import { type RedisCacheConfig, resolveConfig } from '../../src/config/resolve.ts'
-import type { StorageConfig } from '../../src/config/schema.ts'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import type { ResolvedRedisCache } from '../../src/config/resolved.ts'
+import type { StorageConfig } from '../../src/config/types.ts'
 import type { Logger } from '../../src/logger.ts'
 
 type RedisSection = Omit<Extract<NonNullable<StorageConfig['cache']>, { type: 'redis' }>, 'type'>
 
 /** Resolves a Redis section of the configuration. */
-export function redisConfig(section: RedisSection): RedisCacheConfig {
+export function redisConfig(section: RedisSection): ResolvedRedisCache {
   const { cache } = resolveConfig({ cache: { type: 'redis', ...section } })
   if (cache.type !== 'redis') throw new Error('not reached')
   return cache

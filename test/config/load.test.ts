@@ -2,7 +2,7 @@ import { join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type LoadOptions, loadStorageConfig } from '../../src/config/load.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
-import type { StorageConfig } from '../../src/config/schema.ts'
+import type { StorageConfig } from '../../src/config/types.ts'
 import { configFile } from './blocks.ts'
 
 const load = async (text: string, env: LoadOptions['env'] = {}) =>

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { loadStorageConfig } from '../../src/config/load.ts'
-import { type ResolvedConfig, resolveConfig } from '../../src/config/resolve.ts'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import type { ResolvedConfig } from '../../src/config/resolved.ts'
 import { configFile, yamlBlocks } from './blocks.ts'
 
 const blocks = await yamlBlocks(new URL('fixtures/storage-configuration.md', import.meta.url))

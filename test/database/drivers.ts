@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest'
-import type { PostgresConfig, SqliteConfig } from '../../src/config/resolve.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
+import type { ResolvedPostgres, ResolvedSqlite } from '../../src/config/resolved.ts'
 import type { Driver } from '../../src/database/db.ts'
 import { openPostgres } from '../../src/database/postgres/driver.ts'
 import type { Query } from '../../src/database/query.ts'
@@ -8,13 +8,13 @@ import { openSqlite } from '../../src/database/sqlite/driver.ts'
 
 /** The driver alone, without the package's tables; closed when the test ends. */
 export async function postgresDriver(fields: Record<string, unknown>): Promise<Driver> {
-  const config = resolveConfig({ database: { type: 'postgres', ...fields } }).database as PostgresConfig // its type is given
+  const config = resolveConfig({ database: { type: 'postgres', ...fields } }).database as ResolvedPostgres // its type is given
   return closedInTheEnd(await openPostgres(config))
 }
 
 /** As `postgresDriver`. */
 export async function sqliteDriver(fields: Record<string, unknown>): Promise<Driver> {
-  const config = resolveConfig({ database: { type: 'sqlite', ...fields } }).database as SqliteConfig // its type is given
+  const config = resolveConfig({ database: { type: 'sqlite', ...fields } }).database as ResolvedSqlite // its type is given
   return closedInTheEnd(await openSqlite(config))
 }
 

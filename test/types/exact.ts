@@ -4,6 +4,10 @@ import type {
   ByteRange,
   EventInput,
   ForkOptions,
+  InMemoryBlobStoreConfig,
+  InMemoryCacheConfig,
+  InMemoryCacheOptions,
+  InMemoryDatabaseConfig,
   KvSetOptions,
   ListAllowedToolsOptions,
   ListEventsOptions,
@@ -14,19 +18,30 @@ import type {
   ListToolStateKeysOptions,
   ListWorkspacesOptions,
   LoadOptions,
+  LocalBlobStoreConfig,
   MemoryInput,
   MemoryPatch,
   MessageInput,
   MessagePatch,
   PageOptions,
+  PostgresConfig,
+  PostgresOptions,
   PromptInput,
   PruneEventsOptions,
   PutBlobOptions,
+  RedisCacheConfig,
+  RedisCacheOptions,
+  RedisNode,
+  RedisSentinels,
   SessionInput,
   SessionPatch,
+  SqliteConfig,
+  SqliteOptions,
   Storage,
   StorageConfig,
+  StorageConfigFile,
   StorageOptions,
+  TlsOptions,
   ToolExecutionInput,
   ToolPreferencesInput,
   VerifyOptions,
@@ -65,6 +80,21 @@ interface Inputs {
   SessionInput: SessionInput
   SessionPatch: SessionPatch
   StorageConfig: StorageConfig
+  TlsOptions: TlsOptions
+  LocalBlobStoreConfig: LocalBlobStoreConfig
+  InMemoryBlobStoreConfig: InMemoryBlobStoreConfig
+  PostgresOptions: PostgresOptions
+  PostgresConfig: PostgresConfig
+  SqliteOptions: SqliteOptions
+  SqliteConfig: SqliteConfig
+  InMemoryDatabaseConfig: InMemoryDatabaseConfig
+  RedisSentinels: RedisSentinels
+  RedisNode: RedisNode
+  RedisCacheOptions: RedisCacheOptions
+  RedisCacheConfig: RedisCacheConfig
+  InMemoryCacheOptions: InMemoryCacheOptions
+  InMemoryCacheConfig: InMemoryCacheConfig
+  StorageConfigFile: StorageConfigFile
   StorageOptions: StorageOptions
   ToolExecutionInput: ToolExecutionInput
   ToolPreferencesInput: ToolPreferencesInput

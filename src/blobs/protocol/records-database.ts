@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ResolvedBlobStore, ResolvedDatabase } from '../../config/resolve.ts'
+import type { ResolvedBlobStore, ResolvedDatabase } from '../../config/resolved.ts'
 import { type Database, tablesOf } from '../../database/database.ts'
 import type { Db } from '../../database/db.ts'
 import { LazyDb } from '../../database/lazy-db.ts'

@@ -1,5 +1,5 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
-import type { RedisCacheConfig, RedisConnection } from '../../config/resolve.ts'
+import type { RedisAddress, ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import { importDriver, unsupportedDriver } from '../../import-driver.ts'
 import { SCRIPTS, type Scripts } from './scripts.ts'
@@ -36,7 +36,7 @@ const CLIENT_OPTIONS = { lazyConnect: true, enableOfflineQueue: false, scripts: 
  * @throws {DRIVER_MISSING} when ioredis is not installed, or its version is not supported
  * @throws {CONFIG_INVALID} when the database in the url is not a number
  */
-export async function createClient(config: RedisCacheConfig): Promise<RedisEndpoint> {
+export async function createClient(config: ResolvedRedisCache): Promise<RedisEndpoint> {
   const { Cluster, Redis } = await importDriver('ioredis', loadIoredis)
   const { connection, tls, connectionTimeoutMillis, commandTimeoutMillis } = config
   const options: RedisOptions = {
@@ -110,7 +110,7 @@ function corkUntilNextTick(redis: Redis): () => void {
 }
 
 function addressOf(
-  connection: Exclude<RedisConnection, { cluster: unknown }>,
+  connection: Exclude<RedisAddress, { cluster: unknown }>,
   sentinelCommandTimeout: number,
 ): RedisOptions {
   if ('url' in connection) return parseUrl(connection.url)

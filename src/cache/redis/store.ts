@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisCacheConfig } from '../../config/resolve.ts'
+import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
 import { BYPASS, type CacheStore, type CacheStoreStats, type Entry, LEASE } from '../store.ts'
@@ -33,7 +33,7 @@ export class RedisCacheStore implements CacheStore {
   readonly type = 'redis'
   /** Replaced after each failure: ioredis may never settle the commands in flight. */
   #endpoint: RedisEndpoint
-  readonly #config: RedisCacheConfig
+  readonly #config: ResolvedRedisCache
   readonly #logger: Logger | undefined
   readonly #breaker: CircuitBreaker
   readonly #commandTimeout: CommandTimeout
@@ -58,7 +58,7 @@ export class RedisCacheStore implements CacheStore {
    * @throws {CONFIG_INVALID} when the database in the url is not a number
    * @throws {CONNECTION_FAILED} when Redis refuses the user, the password, a command or the database
    */
-  static async open(config: RedisCacheConfig, options: RedisCacheStoreOptions = {}): Promise<RedisCacheStore> {
+  static async open(config: ResolvedRedisCache, options: RedisCacheStoreOptions = {}): Promise<RedisCacheStore> {
     const cache = new RedisCacheStore(await createClient(config), config, options)
     const failure = await cache.#breaker.recover()
     if (failure === undefined) return cache
@@ -73,7 +73,7 @@ export class RedisCacheStore implements CacheStore {
 
   private constructor(
     endpoint: RedisEndpoint,
-    config: RedisCacheConfig,
+    config: ResolvedRedisCache,
     { logger, maxDirtyKeys }: RedisCacheStoreOptions,
   ) {
     this.#endpoint = endpoint

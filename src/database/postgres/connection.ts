@@ -1,6 +1,6 @@
 import type net from 'node:net'
 import type Postgres from 'postgres'
-import type { PostgresConfig } from '../../config/resolve.ts'
+import type { ResolvedPostgres } from '../../config/resolved.ts'
 import type { Query, Row } from '../query.ts'
 import { connectionFailed, connectionLost, noAnswer, notUtf8, postgresError } from './errors.ts'
 import { loadPostgres, onlyOnce, onlySocket } from './internals.ts'
@@ -37,7 +37,7 @@ export class PostgresConnection {
   lastUsed = performance.now()
   readonly #client: Postgres.Sql
   readonly #socket: net.Socket
-  readonly #config: PostgresConfig
+  readonly #config: ResolvedPostgres
   readonly #events: ConnectionEvents
   readonly #prepared = new Set<string>()
   #silenceTimer: NodeJS.Timeout | undefined
@@ -47,7 +47,7 @@ export class PostgresConnection {
     postgres: typeof Postgres,
     address: Address,
     socket: net.Socket,
-    config: PostgresConfig,
+    config: ResolvedPostgres,
     events: ConnectionEvents,
   ) {
     this.#socket = socket
@@ -71,7 +71,7 @@ export class PostgresConnection {
    * @throws {CONNECTION_FAILED} when no address accepts the connection; retryable if the server may come back
    */
   static async open(
-    config: PostgresConfig,
+    config: ResolvedPostgres,
     events: ConnectionEvents,
     abandoned: AbortSignal,
   ): Promise<PostgresConnection> {

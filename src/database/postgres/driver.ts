@@ -1,4 +1,4 @@
-import type { PostgresConfig } from '../../config/resolve.ts'
+import type { ResolvedPostgres } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
@@ -25,7 +25,7 @@ const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
  * @throws {DRIVER_MISSING} when postgres.js is not installed, or its version is not supported
  * @throws {CONNECTION_FAILED} when the server does not accept the connection, or is not one that Holdfast can use
  */
-export async function openPostgres(config: PostgresConfig): Promise<Driver> {
+export async function openPostgres(config: ResolvedPostgres): Promise<Driver> {
   return new PostgresDriver(config, await PostgresPool.open(config))
 }
 
@@ -35,7 +35,7 @@ class PostgresDriver implements Driver {
   readonly #schema: string | undefined
   readonly #migrationLockTimeoutMillis: number
 
-  constructor(config: PostgresConfig, pool: PostgresPool) {
+  constructor(config: ResolvedPostgres, pool: PostgresPool) {
     this.#pool = pool
     this.#schema = config.schema
     this.#migrationLockTimeoutMillis = config.migrationLockTimeoutMillis

@@ -1,8 +1,8 @@
 import type Postgres from 'postgres'
-import type { PostgresConfig } from '../../config/resolve.ts'
+import type { ResolvedPostgres } from '../../config/resolved.ts'
 
 /** Returns the options of postgres.js for one connection, except its address. */
-export function clientOptions(config: PostgresConfig): Postgres.Options<Record<string, Postgres.PostgresType>> {
+export function clientOptions(config: ResolvedPostgres): Postgres.Options<Record<string, Postgres.PostgresType>> {
   const { connection } = config
   return {
     max: 1,

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PostgresConfig } from '../../config/resolve.ts'
+import type { ResolvedPostgres } from '../../config/resolved.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
 import { noAnswer, transactionPooler } from './errors.ts'
@@ -27,7 +27,7 @@ interface Waiter {
  * tried again. After a connection is lost, all connections opened so far are retired: idle ones now, busy ones when done.
  */
 export class PostgresPool {
-  readonly #config: PostgresConfig
+  readonly #config: ResolvedPostgres
   /** The open connections. A retired one counts until its socket is closed. */
   readonly #connections = new Set<PostgresConnection>()
   readonly #opening = new Set<Promise<void>>()
@@ -39,13 +39,13 @@ export class PostgresPool {
   #retryTimer: NodeJS.Timeout | undefined
   #retryMillis = FIRST_RETRY_MILLIS
 
-  private constructor(config: PostgresConfig) {
+  private constructor(config: ResolvedPostgres) {
     this.#config = config
     setMaxListeners(0, this.#closing.signal) // every connection that is being opened listens
   }
 
   /** Opens the pool with its first connection, so that a wrong address or password fails here and at once. */
-  static async open(config: PostgresConfig): Promise<PostgresPool> {
+  static async open(config: ResolvedPostgres): Promise<PostgresPool> {
     const pool = new PostgresPool(config)
     const first = await pool.#connect()
     if (config.prepare && first.session.isPooled && (await pool.#sharesBackend(first))) {

@@ -1,5 +1,5 @@
 import net from 'node:net'
-import type { PostgresConnection as Connection } from '../../config/resolve.ts'
+import type { PostgresAddress as Connection } from '../../config/resolved.ts'
 
 export interface Address {
   /** Name, IP address, or directory of a Unix socket. */

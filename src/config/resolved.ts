@@ -1,0 +1,93 @@
+import type {
+  InMemoryBlobStoreConfig,
+  InMemoryCacheOptions,
+  LocalBlobStoreConfig,
+  PostgresConfig,
+  PostgresOptions,
+  RedisCacheConfig,
+  RedisCacheOptions,
+  SqliteOptions,
+  TlsOptions,
+} from './types.ts'
+
+/** A configuration with nothing left to decide: every default is filled in, and every path is absolute. */
+export interface ResolvedConfig {
+  cache: ResolvedCache
+  database: ResolvedDatabase
+  blobStore: ResolvedBlobStore
+}
+
+export type ResolvedCache = ResolvedInMemoryCache | ResolvedRedisCache
+export type ResolvedDatabase = ResolvedInMemoryDatabase | ResolvedSqlite | ResolvedPostgres
+export type ResolvedBlobStore = ResolvedInMemoryBlobStore | ResolvedLocalBlobStore
+
+/** The fields `K` of `T` with their documentation, each with a value. */
+type Filled<T, K extends keyof T> = { [P in K]-?: NonNullable<T[P]> }
+
+export interface ResolvedInMemoryCache extends Filled<InMemoryCacheOptions, 'maxEntries' | 'maxBytes'> {
+  type: 'in-memory'
+  /** A serialised value with more bytes is not cached. At most maxBytes. */
+  maxValueBytes: number
+  /** Time to live of an entry, in seconds. Undefined: 5 in front of PostgreSQL, else none. */
+  ttlSeconds?: number | undefined
+}
+
+export interface ResolvedRedisCache
+  extends Filled<RedisCacheConfig, 'maxConnections' | 'connectionTimeoutMillis'>,
+    Filled<RedisCacheOptions, 'keyPrefix' | 'ttlSeconds' | 'commandTimeoutMillis' | 'maxValueBytes'> {
+  type: 'redis'
+  connection: RedisAddress
+  /** Undefined: as the url says, else no TLS. */
+  tls?: TlsOptions | undefined
+}
+
+interface ServerAddress {
+  host: string
+  port: number
+}
+
+interface Credentials {
+  username?: string | undefined
+  password?: string | undefined
+}
+
+/** How the Redis servers are found. */
+export type RedisAddress =
+  | { url: string }
+  | ({ cluster: ServerAddress[] } & Credentials)
+  | ({ sentinels: { name: string; nodes: ServerAddress[] } & Credentials; database: number } & Credentials)
+  | (ServerAddress & { database: number } & Credentials)
+
+export interface ResolvedInMemoryDatabase {
+  type: 'in-memory'
+}
+
+export interface ResolvedSqlite extends Filled<SqliteOptions, 'synchronous' | 'readonly' | 'busyTimeoutMillis'> {
+  type: 'sqlite'
+  /** Absolute path. Its directory may not exist yet. */
+  file: string
+}
+
+export interface ResolvedPostgres
+  extends Filled<PostgresConfig, 'maxConnections' | 'idleTimeoutMillis' | 'connectionTimeoutMillis'>,
+    Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName'>,
+    Pick<PostgresOptions, 'schema' | 'ssl' | 'statementTimeoutMillis'> {
+  type: 'postgres'
+  connection: PostgresAddress
+}
+
+/** How the PostgreSQL server is found. */
+export type PostgresAddress =
+  | { url: string }
+  | (ServerAddress & { database: string; user: string; password?: string | undefined })
+
+export interface ResolvedInMemoryBlobStore extends Filled<InMemoryBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize'> {
+  type: 'in-memory'
+}
+
+export interface ResolvedLocalBlobStore
+  extends Filled<LocalBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays'> {
+  type: 'local'
+  /** Absolute path of the directory. It may not exist yet. */
+  storePath: string
+}

@@ -1,0 +1,223 @@
+// The configuration as a user writes it. The compiler holds these types to the schemas (test/types/config.ts), and a
+// test holds their comments to the texts of the schemas (test/config/types.test.ts).
+
+/** The content of a `storage:` section. A layer that is left out is in memory. */
+export interface StorageConfig {
+  /** Keeps copies of rows in front of the database. Default: in memory. */
+  cache?: CacheConfig | undefined
+  /** Keeps everything but the bytes of blobs. Default: in memory. */
+  database?: DatabaseConfig | undefined
+  /** Keeps the bytes of blobs. Default: in memory. */
+  blobStore?: BlobStoreConfig | undefined
+  /** Another name for blobStore. */
+  blob?: BlobStoreConfig | undefined
+}
+
+/** A configuration under its key, as in a file. */
+export interface StorageConfigFile {
+  /** How the agent stores its data. Default: everything in memory. */
+  storage?: StorageConfig | null | undefined
+}
+
+export type CacheConfig = InMemoryCacheConfig | RedisCacheConfig
+export type DatabaseConfig = InMemoryDatabaseConfig | SqliteConfig | PostgresConfig
+export type BlobStoreConfig = InMemoryBlobStoreConfig | LocalBlobStoreConfig
+
+/** Fields that have no effect on a backend without a connection pool. They let a file stay valid when its type changes. */
+export interface IgnoredPoolFields {
+  /** Accepted on every backend. This backend has no pool to tune. */
+  maxConnections?: number | undefined
+  /** Accepted on every backend. This backend has no idle connections. */
+  idleTimeoutMillis?: number | undefined
+  /** Accepted on every backend. This backend does not wait for connections. */
+  connectionTimeoutMillis?: number | undefined
+}
+
+/** A cache in the memory of this process. */
+export interface InMemoryCacheConfig extends IgnoredPoolFields {
+  type: 'in-memory'
+  /** Limits of the cache. */
+  options?: InMemoryCacheOptions | undefined
+}
+
+export interface InMemoryCacheOptions {
+  /** How many entries are kept. The least recently used entry is evicted first. Default 10,000. */
+  maxEntries?: number | undefined
+  /** How many bytes keys and serialised values take together. Default 64 MiB. */
+  maxBytes?: number | undefined
+  /** A serialised value with more bytes is not cached. Default 1 MiB. */
+  maxValueBytes?: number | undefined
+  /** Time to live of an entry, in seconds. Default 5 in front of PostgreSQL, else none. */
+  ttlSeconds?: number | undefined
+}
+
+/** A cache in Redis. Its address is a url, or a host, or options.cluster, or options.sentinels. */
+export interface RedisCacheConfig {
+  type: 'redis'
+  /** Address, user, password and database in one; rediss:// for TLS. Instead of the fields of the address. */
+  url?: string | undefined
+  /** Host name or address. Default localhost. */
+  host?: string | undefined
+  /** TCP port. Default 6379. */
+  port?: number | undefined
+  /** User of the access control list. Default: the default user. */
+  username?: string | undefined
+  /** Password of the user. */
+  password?: string | undefined
+  /** Number of the logical database. Default 0. */
+  database?: number | undefined
+  /** Upper limit of connections. One connection serves all commands. Default 10. */
+  maxConnections?: number | undefined
+  /** Accepted on every backend. The connection to Redis stays open. */
+  idleTimeoutMillis?: number | undefined
+  /** Longest wait for a connection, in milliseconds. Default 5,000. */
+  connectionTimeoutMillis?: number | undefined
+  /** Options of Redis. */
+  options?: RedisCacheOptions | undefined
+}
+
+export interface RedisCacheOptions {
+  /** Prefix of every key; separates two agents on one Redis. Default holdfast: */
+  keyPrefix?: string | undefined
+  /** Time to live of an entry, in seconds. Default 3,600. */
+  ttlSeconds?: number | undefined
+  /** Longest wait for an answer, in milliseconds. After it, the database answers. Default 250. */
+  commandTimeoutMillis?: number | undefined
+  /** A serialised value with more bytes is not cached. Default 1 MiB. */
+  maxValueBytes?: number | undefined
+  /** TLS: true, or its options. Default: as the url says, else no TLS. */
+  tls?: boolean | TlsOptions | undefined
+  /** Nodes through which the client finds a Redis Cluster. Instead of url and host. */
+  cluster?: RedisNode[] | undefined
+  /** Sentinels that know the address of the current master. Instead of url and host. */
+  sentinels?: RedisSentinels | undefined
+}
+
+export interface RedisNode {
+  /** Host name or address. */
+  host: string
+  /** TCP port. Default 6379, for a sentinel 26379. */
+  port?: number | undefined
+}
+
+export interface RedisSentinels {
+  /** Name of the group whose master is used. */
+  name: string
+  /** The sentinels. */
+  nodes: RedisNode[]
+  /** User of the sentinels themselves. */
+  username?: string | undefined
+  /** Password of the sentinels themselves. */
+  password?: string | undefined
+}
+
+/** A database in the memory of this process. Its data is lost when the process ends. */
+export interface InMemoryDatabaseConfig extends IgnoredPoolFields {
+  type: 'in-memory'
+  /** This backend has no further options. */
+  options?: Record<string, never> | undefined
+}
+
+/** A SQLite file. */
+export interface SqliteConfig extends IgnoredPoolFields {
+  type: 'sqlite'
+  /** The file, if it has an extension and database is not given; else the directory. Default: the base directory. */
+  path?: string | undefined
+  /** The file in that directory. Default agent.db. */
+  database?: string | undefined
+  /** Options of SQLite. */
+  options?: SqliteOptions | undefined
+}
+
+export interface SqliteOptions {
+  /** full: an acknowledged write survives a power failure. normal: only a crash of the process. Default full. */
+  synchronous?: 'full' | 'normal' | undefined
+  /** Open an existing file for reading only. Default false. */
+  readonly?: boolean | undefined
+  /** Longest wait for another process that writes, in milliseconds. Default 5,000. */
+  busyTimeoutMillis?: number | undefined
+}
+
+/** A PostgreSQL database. Its address is a url, or a host with database and user. */
+export interface PostgresConfig {
+  type: 'postgres'
+  /** Address, user, password and database in one. Instead of the fields of the address. */
+  url?: string | undefined
+  /** Another name for url. */
+  connectionString?: string | undefined
+  /** Host name, address, or directory of the Unix socket. */
+  host?: string | undefined
+  /** TCP port. Default 5432. */
+  port?: number | undefined
+  /** Name of the database. Required beside host. */
+  database?: string | undefined
+  /** User to connect as. Required beside host. */
+  user?: string | undefined
+  /** Password of the user. */
+  password?: string | undefined
+  /** Size of the connection pool. Default 10. */
+  maxConnections?: number | undefined
+  /** An idle connection is closed after this time, in milliseconds; 0: never. Default 30,000. */
+  idleTimeoutMillis?: number | undefined
+  /** Longest wait for a connection, in milliseconds. Default 10,000. */
+  connectionTimeoutMillis?: number | undefined
+  /** Options of PostgreSQL. */
+  options?: PostgresOptions | undefined
+}
+
+export interface PostgresOptions {
+  /** Schema of the tables; separates two agents in one database. Default: as the server says. */
+  schema?: string | undefined
+  /** TLS: true, a mode, or its options. Default: as the url says, else no TLS. */
+  ssl?: boolean | 'require' | 'allow' | 'prefer' | 'verify-full' | TlsOptions | undefined
+  /** Prepare statements on the server. Set it to false behind a pooler in transaction mode. Default true. */
+  prepare?: boolean | undefined
+  /** The server cancels a statement after this time, in milliseconds. Default: as the server says. */
+  statementTimeoutMillis?: number | undefined
+  /** Longest wait at open for another process that migrates, or for a table in use, in milliseconds. Default 60,000. */
+  migrationLockTimeoutMillis?: number | undefined
+  /** Name of the program in pg_stat_activity. Default holdfast. */
+  applicationName?: string | undefined
+}
+
+/** Blobs in the memory of this process. */
+export interface InMemoryBlobStoreConfig extends IgnoredPoolFields {
+  type: 'in-memory'
+  /** Size of the largest blob, in bytes. Default 10 MiB. */
+  maxBlobSize?: number | undefined
+  /** Size of all blobs together, in bytes. Default 100 MiB. */
+  maxTotalSize?: number | undefined
+  /** This backend has no further options. */
+  options?: Record<string, never> | undefined
+}
+
+/** Blobs as files in a directory. */
+export interface LocalBlobStoreConfig extends IgnoredPoolFields {
+  type: 'local'
+  /** Directory of the blobs. Default: blobs in the base directory. */
+  storePath?: string | undefined
+  /** Size of the largest blob, in bytes. Default 50 MiB. */
+  maxBlobSize?: number | undefined
+  /** Size of all blobs together, in bytes. Default 1 GiB. */
+  maxTotalSize?: number | undefined
+  /** A blob that no message refers to is removed after this many days without use. Default 30. */
+  cleanupAfterDays?: number | undefined
+  /** This backend has no further options. */
+  options?: Record<string, never> | undefined
+}
+
+/** Options of a TLS connection. Certificates and keys are PEM texts, not file names. */
+export interface TlsOptions {
+  /** Trusted certificate authorities, PEM: one text or a list. Default: the authorities of Node.js. */
+  ca?: string | string[] | undefined
+  /** Client certificate, PEM. */
+  cert?: string | undefined
+  /** Private key of the client certificate, PEM. */
+  key?: string | undefined
+  /** Passphrase of the private key. */
+  passphrase?: string | undefined
+  /** Server name to verify (SNI). Default: the host. */
+  servername?: string | undefined
+  /** Refuse a server whose certificate cannot be verified. Default true. */
+  rejectUnauthorized?: boolean | undefined
+}
