@@ -4,7 +4,7 @@ import { cacheLimits, openCacheAside, openCacheStore } from './cache/open.ts'
 import { StorageRowCache } from './cache/row-cache.ts'
 import { UserCache } from './cache/user-cache.ts'
 import { type LoadOptions, loadStorageConfig } from './config/load.ts'
-import { resolveConfig } from './config/resolve.ts'
+import { resolveConfig, resolveValidConfig } from './config/resolve.ts'
 import type { ResolvedConfig } from './config/resolved.ts'
 import { maskSecrets } from './config/secrets.ts'
 import type { StorageConfig, StorageConfigFile } from './config/types.ts'
@@ -67,16 +67,19 @@ export async function openStorage(
   config?: StorageConfig | StorageConfigFile,
   options: StorageOptions = {},
 ): Promise<Storage> {
+  const given: StorageOptions = parseInput(optionsSchema, options, 'options')
+  return open(resolveConfig(config, { baseDir: given.baseDir }), given)
+}
+
+async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<Storage> {
   const {
-    baseDir,
     migrate = true,
     logger = consoleLogger,
     maintenance: periodic = true,
     now: givenClock,
     closeTimeoutMillis = 30_000,
     slowTransactionMillis = 10_000,
-  } = parseInput(optionsSchema, options, 'options')
-  const resolved = resolveConfig(config, { baseDir })
+  } = options
   const layers = await openLayers(resolved, { migrate, logger, now: givenClock })
   const { database, cacheStore, cacheAside, blobs, now, clock } = layers
 
@@ -181,9 +184,11 @@ export async function openStorage(
  * ```
  */
 export async function openStorageFromFile(path: string, options: StorageOptions & LoadOptions = {}): Promise<Storage> {
-  // Only that `options` is an object is checked here: loadStorageConfig checks `env`, openStorage everything else.
+  // Only that `options` is an object is checked here: loadStorageConfig checks `env`, optionsSchema everything else.
   const { env, ...rest } = parseInput(z.looseObject({}), options, 'options') as typeof options
-  return openStorage(await loadStorageConfig(path, { env }), rest)
+  const config = await loadStorageConfig(path, { env })
+  const given: StorageOptions = parseInput(optionsSchema, rest, 'options')
+  return open(resolveValidConfig(config), given) // loadStorageConfig has validated it
 }
 
 /** Opens the layers from the database up. If one of them cannot be opened, closes those that were. */

@@ -1,8 +1,8 @@
 import * as z from 'zod'
 
-/** The longest time that timers and servers take. */
+/** The largest number of milliseconds that timers of Node.js and settings of servers accept. */
 export const int32 = 2_147_483_647
-/** Not `z.int()`: what it refuses would keep the checks of the whole section from running. */
+/** Accepts whole numbers. Unlike an error of `z.int()`, an error of `refine` lets the checks of the whole section run. */
 export const integer = (max = Number.MAX_SAFE_INTEGER, min = 1) =>
   z.number().refine(Number.isInteger, 'expected a whole number').min(min).max(max).meta({ type: 'integer' })
 export const connections = integer(10_000)
@@ -25,7 +25,7 @@ export const url = (example: string, ...schemes: string[]) => {
   const isUrl = (value: string) => {
     try {
       decodeURIComponent(value)
-      // PostgreSQL takes several hosts, which a WHATWG URL cannot hold: the first stands for all.
+      // PostgreSQL accepts several hosts, which a WHATWG URL cannot contain: only the first is checked.
       return form.test(value) && URL.canParse(value.replace(/^(\w+:\/\/(?:[^/?#]*@)?[^/?#,]+)[^/?#]*/, '$1'))
     } catch {
       return false
@@ -66,15 +66,15 @@ export const ignoredPoolFields = {
 }
 export const noOptions = z.strictObject({}).prefault({}).describe('This backend has no further options.')
 
-/** A PostgreSQL schema. */
+/** The name of a PostgreSQL schema. */
 export const schemaName = text
   .refine((name) => new TextEncoder().encode(name).length <= 63, 'is too long; expected at most 63 bytes')
   .refine((name) => !name.startsWith('pg_'), 'starts with pg_, which PostgreSQL keeps for itself; choose another name')
 
-/** Checks of a whole section run even if one of its fields is wrong, so that every problem is reported at once. */
+/** Lets the check of a whole section run even if one of its fields is wrong, so that every problem is reported at once. */
 export const runAlways = { when: ({ value }: { value: unknown }) => value instanceof Object }
 
-/** Reports each of `fields` that is given: `{ host }`, or `{ 'options.tls': tls }` for a nested one. */
+/** Reports each of `fields` that has a value. A key may be a path, such as `options.tls`. */
 export function rejectFields(ctx: z.core.$RefinementCtx, fields: Record<string, unknown>, message: string) {
   for (const [name, value] of Object.entries(fields)) {
     if (value !== undefined) ctx.addIssue({ code: 'custom', path: name.split('.'), message })

@@ -1,4 +1,4 @@
-/** The entry `holdfast/config`: schemas, types and checks without anything of Node.js, for forms and editors. */
+/** The entry point `holdfast/config`: schemas, types and checks for forms and editors. Imports nothing from Node.js. */
 export type { Problem } from '../errors.ts'
 export { configJsonSchema } from './json-schema.ts'
 export type {

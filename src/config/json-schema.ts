@@ -1,7 +1,15 @@
 import * as z from 'zod'
 import { rootSchema } from './schema.ts'
 
-/** The JSON Schema (2020-12) of a file with a `storage:` section, for editors. Other keys of the file are free. */
+/**
+ * Returns the JSON Schema (2020-12) of a file with a `storage:` section, for editors. The file may have other keys.
+ *
+ * @example
+ * ```ts
+ * import { configJsonSchema } from 'holdfast/config'
+ * console.log(configJsonSchema().title) // Holdfast storage configuration
+ * ```
+ */
 export function configJsonSchema(): Record<string, unknown> {
   const file = z.looseObject(rootSchema.shape).nullable().meta({ title: 'Holdfast storage configuration' })
   return z.toJSONSchema(file, {
@@ -10,7 +18,7 @@ export function configJsonSchema(): Record<string, unknown> {
   })
 }
 
-/** In a file, a variable may stand for anything that is no text. */
+/** Accepts `$NAME` too for numbers, booleans and enums: in a file, a variable may stand for each of them. */
 function orVariable(schema: z.core.$ZodTypes, json: z.core.JSONSchema.BaseSchema) {
   if (!['number', 'boolean', 'enum'].includes(schema._zod.def.type)) return
   const literal = { ...json }

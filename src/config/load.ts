@@ -6,10 +6,11 @@ import { parseInput } from '../validation/input.ts'
 import { withAbsolutePaths } from './resolve.ts'
 import type { ValidStorageConfig } from './schema.ts'
 import { check, configError, edits, validateConfig } from './validate.ts'
-import { interpolate } from './variables.ts'
+import { interpolate, type Scope } from './variables.ts'
 
+/** Options of `loadStorageConfig()` and `openStorageFromFile()`. */
 export interface LoadOptions {
-  /** Where `$NAME` comes from. Default: `process.env`. */
+  /** The environment variables that the file may refer to. Default: `process.env`. */
   env?: Record<string, string | undefined> | undefined
 }
 
@@ -20,22 +21,37 @@ const optionsSchema = z.strictObject({
 })
 
 /**
- * Reads the `storage:` section of a YAML or JSON file and ignores the rest of it, or takes a file that is the content
- * of the section. A file with neither means in-memory everywhere. `$NAME`, `${NAME}` and `${{dexto.agent_dir}}` are
- * replaced, every default is filled in, paths are absolute: pass the result to `openStorage`. It holds the secrets.
+ * Reads the `storage:` section of a YAML or JSON file, or a file that consists of the content of the section. A file
+ * without either means in-memory everywhere. Replaces `$NAME`, `${NAME}` and `${{dexto.agent_dir}}`, fills in every
+ * default and makes every path absolute. The result can be passed to `openStorage`. It contains the passwords.
  *
- * @throws StorageError `INVALID_INPUT` (the call itself), `CONFIG_INVALID` (a file that cannot be read or is not valid; every problem at once),
- * `CONFIG_ENV_MISSING` (variables that are not set)
+ * @throws {CONFIG_INVALID} when the file cannot be read or its section is not valid; the error names every problem
+ * @throws {CONFIG_ENV_MISSING} when the section refers to environment variables that are not set
+ * @throws {INVALID_INPUT} when the path or an option is not valid
+ *
+ * @example
+ * ```ts
+ * import { writeFileSync } from 'node:fs'
+ * import { loadStorageConfig } from 'holdfast'
+ * writeFileSync('agent.yml', 'storage: { cache: { type: redis, port: $REDIS_PORT } }')
+ * const { cache } = await loadStorageConfig('agent.yml', { env: { REDIS_PORT: '6380' } })
+ * console.log(cache.type === 'redis' && cache.port) // 6380
+ * ```
  */
 export async function loadStorageConfig(path: string, options: LoadOptions = {}): Promise<ValidStorageConfig> {
   const file = resolve(parseInput(z.string(), path, 'path'))
   const { env = process.env } = parseInput(optionsSchema, options, 'options')
-  const section = sectionOf(await readYaml(file), file)
   const scope = { env, agentDir: dirname(file), source: file }
-  // Variables are text: only the schema knows which of them mean a number or a boolean.
-  const { problems = [] } = check(interpolate(section, scope))
-  const refusesText = new Set(problems.map((problem) => problem.path))
-  return withAbsolutePaths(validateConfig(interpolate(section, { ...scope, refusesText }), file), scope.agentDir)
+  return withAbsolutePaths(parseSection(sectionOf(await readYaml(file), file), scope), scope.agentDir)
+}
+
+/** Replaces the variables of a section and validates it. */
+function parseSection(section: unknown, scope: Scope): ValidStorageConfig {
+  const { config, problems } = check(interpolate(section, scope))
+  if (config) return config
+  // Variables are text. Only the schema knows which of them stand for a number or a boolean: it has refused their text.
+  const refusesText = new Set(problems.map(({ path }) => path))
+  return validateConfig(interpolate(section, { ...scope, refusesText }), scope.source)
 }
 
 async function readYaml(file: string): Promise<unknown> {
@@ -48,13 +64,13 @@ async function readYaml(file: string): Promise<unknown> {
   if (document.errors.length > 0) {
     const problems = document.errors.map(({ code, pos }) => {
       const { line, col } = lineCounter.linePos(pos[0])
-      // The message of the parser may quote the text, and so a secret; its code does not.
+      // The parser's message may quote the file, and so a secret. Its code does not.
       return { path: `line ${line}, column ${col}`, message: `not YAML: ${code.toLowerCase().replaceAll('_', ' ')}` }
     })
     throw configError(problems, file)
   }
   try {
-    // Through JSON: an alias within its own anchor makes a circle, which it refuses.
+    // JSON refuses the circle that an alias within its own anchor makes.
     return JSON.parse(JSON.stringify(document.toJS()))
   } catch {
     const message = 'expected aliases to have an anchor, not to contain themselves, and to be few'
@@ -62,7 +78,7 @@ async function readYaml(file: string): Promise<unknown> {
   }
 }
 
-/** What of a file is for us: `{ storage }` or its content. */
+/** Returns the part of a file that configures the storage: `{ storage }`, or its content. */
 function sectionOf(root: unknown, file: string): unknown {
   if (root === null || root === undefined) return {}
   if (typeof root !== 'object' || Array.isArray(root)) {

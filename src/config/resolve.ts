@@ -11,22 +11,26 @@ import type { ValidStorageConfig } from './schema.ts'
 import { validateConfig } from './validate.ts'
 
 export interface ResolveOptions {
-  /** What relative paths are relative to. Default: the working directory. */
-  baseDir?: string
+  /** The directory that relative paths start from. Default: the working directory. */
+  baseDir?: string | undefined
 }
 
 /**
- * Validates a configuration, `{ storage: { ... } }` or its content, and settles every default and path. Nothing is
- * in memory everywhere. Touches no file.
+ * Validates a configuration, `{ storage: { ... } }` or the content of `storage`, and settles every default and path.
+ * Undefined means in-memory everywhere. Reads no file.
  *
- * @throws StorageError `CONFIG_INVALID`, with every problem at once
+ * @throws {CONFIG_INVALID} when the configuration is not valid; the error names every problem
  */
 export function resolveConfig(input?: unknown, { baseDir = process.cwd() }: ResolveOptions = {}): ResolvedConfig {
-  const { cache, database, blobStore } = withAbsolutePaths(validateConfig(input), resolve(baseDir))
+  return resolveValidConfig(withAbsolutePaths(validateConfig(input), resolve(baseDir)))
+}
+
+/** Resolves a valid configuration whose paths are absolute. */
+export function resolveValidConfig({ cache, database, blobStore }: ValidStorageConfig): ResolvedConfig {
   return { cache: resolveCache(cache), database: resolveDatabase(database), blobStore: resolveBlobStore(blobStore) }
 }
 
-/** The same configuration, independent of the directory it is opened from. */
+/** Returns the same configuration with absolute paths, so that it can be opened from any directory. */
 export function withAbsolutePaths(config: ValidStorageConfig, base: string): ValidStorageConfig {
   const { database, blobStore } = config
   return {
@@ -46,7 +50,7 @@ type Sqlite = Extract<Database, { type: 'sqlite' }>
 type Postgres = Extract<Database, { type: 'postgres' }>
 type Redis = Extract<Cache, { type: 'redis' }>
 
-/** With `database`, `path` is the directory; without, it is the file. */
+/** Returns the absolute directory and the name of the file in it, or the absolute file as `path` alone. */
 function sqlitePath({ path = '.', database }: Sqlite, base: string) {
   const isDirectory = extname(path) === '' || /[\\/]$/.test(path)
   return { path: resolve(base, path), database: database ?? (isDirectory ? 'agent.db' : undefined) }
@@ -97,7 +101,7 @@ function resolveDatabase(config: Database): ResolvedDatabase {
   }
 }
 
-/** The schema has seen to it that there is either a url, or host, database and user. */
+/** Returns the address. The schema has checked that there is a url, or host, database and user. */
 function postgresConnection(config: Postgres): PostgresAddress {
   const { url = config.connectionString, host = '', port = 5432, database = '', user = '', password } = config
   return url === undefined ? { host, port, database, user, password } : { url }

@@ -101,7 +101,7 @@ const redisCache = z
       .describe('Options of Redis.'),
   })
   .superRefine(({ url, host, port, username, password, database, options }, ctx) => {
-    // Optional chaining: options may be the wrong type and reported already.
+    // Optional chaining: options may have the wrong type, which is reported already.
     const cluster = options?.cluster
     const sentinels = options?.sentinels
     const elsewhere = { 'options.cluster': cluster, 'options.sentinels': sentinels }
@@ -241,7 +241,7 @@ const cache = z.discriminatedUnion('type', [inMemoryCache, redisCache])
 const database = z.discriminatedUnion('type', [inMemoryDatabase, sqliteDatabase, postgresDatabase])
 const blobStore = z.discriminatedUnion('type', [inMemoryBlobStore, localBlobStore])
 
-/** The content of a `storage:` section. What is left out is in memory; every default is filled in. */
+/** The content of a `storage:` section. A layer that is left out is in memory. Every default is filled in. */
 export const storageSchema = z
   .strictObject({
     cache: cache
@@ -262,7 +262,7 @@ export const storageSchema = z
     blobStore: blobStore ?? blob ?? copyOf(blobsInMemory),
   }))
 
-/** The section under its key. */
+/** A `storage:` section under its key, as in a file. */
 export const rootSchema = z.strictObject({
   storage: storageSchema.nullish().describe('How the agent stores its data. Default: everything in memory.'),
 })

@@ -1,9 +1,15 @@
 /**
- * A copy to show or to log: passwords, also those in urls, and private keys are `***`. A configuration as it is
- * written and a resolved one both work.
+ * Returns a copy of a configuration that is safe to show or to log: passwords (those in urls included), passphrases and
+ * private keys become `***`. Accepts a configuration as it was written, and a resolved one.
+ *
+ * @example
+ * ```ts
+ * import { maskSecrets } from 'holdfast/config'
+ * console.log(maskSecrets({ url: 'postgres://ada:secret@db/agents' })) // { url: 'postgres://ada:***@db/agents' }
+ * ```
  */
 export function maskSecrets<T>(config: T): T {
-  return masked('', config) as T // what is masked stays a string
+  return masked('', config) as T // a masked string is a string
 }
 
 function masked(key: string, value: unknown): unknown {

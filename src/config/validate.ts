@@ -21,9 +21,17 @@ function listing(problems: readonly Problem[], source: string): string {
 }
 
 /**
- * Validates `{ storage: { ... } }`, or its content, and fills in every default. Paths stay as they are given.
+ * Validates a configuration, `{ storage: { ... } }` or the content of `storage`, and fills in every default. Paths stay
+ * as they are given. `source` names the configuration in the error's message.
  *
- * @throws StorageError `CONFIG_INVALID`, with every problem at once
+ * @throws {CONFIG_INVALID} when the configuration is not valid; the error names every problem
+ *
+ * @example
+ * ```ts
+ * import { validateConfig } from 'holdfast/config'
+ * const { database } = validateConfig({ database: { type: 'sqlite', path: 'agent.db' } })
+ * console.log(database.options) // { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 }
+ * ```
  */
 export function validateConfig(input: unknown, source = 'The storage configuration'): ValidStorageConfig {
   const result = check(input)
@@ -31,9 +39,9 @@ export function validateConfig(input: unknown, source = 'The storage configurati
   return result.config
 }
 
-type Checked = { config: ValidStorageConfig; problems?: undefined } | { problems: Problem[] }
+type Checked = { config: ValidStorageConfig; problems?: undefined } | { config?: undefined; problems: Problem[] }
 
-/** Like {@link validateConfig}, with the problems as its result. */
+/** Returns what {@link validateConfig} returns, or the problems. */
 export function check(input: unknown): Checked {
   const content = input ?? {}
   const wrapped = typeof content === 'object' && 'storage' in content
@@ -45,7 +53,7 @@ export function check(input: unknown): Checked {
     : { problems: result.error.issues.flatMap((issue) => describe(issue)) }
 }
 
-/** `cache.options.cluster[0].port` */
+/** Writes a path as text, such as `cache.options.cluster[0].port`. */
 export const dotPath = (path: PropertyKey[]) => z.core.toDotPath(path) || 'storage'
 
 function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): Problem[] {
@@ -55,7 +63,7 @@ function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): Problem[
     return issue.keys.map((key, i) => ({ path: dotPath([...path, key]), message: lines[i] ?? 'unknown key' }))
   }
   if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    // The alternative of the right type says best what is wrong inside it.
+    // Only the alternative that has the type of the value knows what is wrong inside the value.
     const meant = issue.errors.find((issues) => !issues.some(isWrongType))
     if (meant) return meant.flatMap((inner) => describe(inner, path))
     const expected = issue.errors.map(([first]) => first?.message.replace(/^.*expected (.*?)(, received.*)?$/, '$1'))
@@ -67,11 +75,11 @@ function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): Problem[
 const isWrongType = (issue: z.core.$ZodIssue) =>
   issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value')
 
-/** Messages where zod's own do not name the remedy. */
+/** Returns a message that names the remedy, or undefined if zod's own message does. */
 function explain(issue: z.core.$ZodRawIssue): string | undefined {
   if (Array.isArray(issue.keys) && issue.inst instanceof z.ZodObject) {
     const known = knownKeys(issue.inst)
-    // A line for each key; `describe` takes them apart.
+    // One line for each key: `describe` splits them.
     return issue.keys.map((key) => unknownKey(String(key), known)).join('\n')
   }
   if (Array.isArray(issue.options)) {
@@ -84,7 +92,7 @@ function explain(issue: z.core.$ZodRawIssue): string | undefined {
   return undefined
 }
 
-/** The keys of a section and, because they are easily put one level too high, those of its options. */
+/** Returns the keys of a section, and the keys of its options, which are easily put one level too high. */
 function knownKeys({ shape }: z.ZodObject): string[] {
   const options = shape.options instanceof z.ZodPrefault ? shape.options.unwrap() : undefined
   const inner = options instanceof z.ZodObject ? Object.keys(options.shape) : []
@@ -96,13 +104,13 @@ const unknownKey = (key: string, known: string[]) =>
     ? 'unknown key; none is known here'
     : `unknown key, the nearest known one is "${nearest(key, known)}"; known are ${known.join(', ')}`
 
-/** The candidate with the fewest edits; a dotted one is compared by its last part. */
+/** Returns the candidate with the fewest edits. A dotted candidate is compared by its last part. */
 function nearest(word: string, candidates: string[]): string | undefined {
   const distance = (candidate: string) => edits(word.toLowerCase(), candidate.replace(/^.*\./, '').toLowerCase())
   return candidates.toSorted((a, b) => distance(a) - distance(b))[0]
 }
 
-/** Levenshtein distance. */
+/** Returns the Levenshtein distance of two words. */
 export function edits(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (const [i, char] of [...a].entries()) {

@@ -1,24 +1,25 @@
 import type { Problem } from '../errors.ts'
 import { configError, dotPath, variablesMissing } from './validate.ts'
 
-/** What the strings of a configuration file may refer to. */
+/** What the strings of a configuration file refer to. */
 export interface Scope {
   env: Record<string, string | undefined>
-  /** The directory of the file, for `${{dexto.agent_dir}}`. */
+  /** The directory of the file: the value of `${{dexto.agent_dir}}`. */
   agentDir: string
-  /** Paths where the schema refuses text: a variable there is read as a number or a boolean if it looks like one. */
+  /** The paths at which the schema refuses text. A string with variables becomes a number or a boolean there, if it reads as one. */
   refusesText?: ReadonlySet<string>
-  /** Named in errors. */
+  /** The name of the file in errors. */
   source: string
 }
 
 const reference = /\$\$|\$\{\{\s*([^{}]*?)\s*\}\}|\$\{([^{}]*)\}|\$([A-Za-z_]\w*)|\$\{/g
 
 /**
- * A copy of `input` in which every string has its references replaced: `$NAME`, `${NAME}`, `${{dexto.agent_dir}}`, and
- * `$$` for a dollar. What a variable holds is not looked at again.
+ * Returns a copy of `input` with the references in its strings replaced: `$NAME`, `${NAME}`, `${{dexto.agent_dir}}`, and
+ * `$$` for a dollar. The value of a variable is not searched for references.
  *
- * @throws StorageError `CONFIG_ENV_MISSING` or, if variables are not the problem, `CONFIG_INVALID`; with all problems
+ * @throws {CONFIG_ENV_MISSING} when a variable is not set; the error names every problem
+ * @throws {CONFIG_INVALID} when a reference is malformed; the error names every problem
  */
 export function interpolate(input: unknown, scope: Scope): unknown {
   const problems: Problem[] = []
