@@ -6,6 +6,18 @@ export interface Problem {
   message: string
 }
 
+/** A PostgreSQL server, and who connects to which of its databases. */
+export interface DatabaseAddress {
+  /** Host name, IP address, or directory of the Unix socket. */
+  host: string
+  /** TCP port. */
+  port: number
+  /** Name of the database. Undefined if the url leaves it to the driver. */
+  database?: string | undefined
+  /** Name of the user. Undefined if the url leaves it to the driver. */
+  user?: string | undefined
+}
+
 /** What the database said about a statement that it refused. */
 export interface DatabaseErrorDetails {
   /** SQLite's extended result code, such as `SQLITE_CONSTRAINT_UNIQUE`. */
@@ -16,6 +28,10 @@ export interface DatabaseErrorDetails {
   constraint?: string
   /** The table that PostgreSQL named. */
   table?: string
+  /** The PostgreSQL server, database and user of the connection. Never a password. */
+  address?: DatabaseAddress
+  /** The absolute path of the SQLite file. */
+  file?: string
 }
 
 /** The step on a file of the blob store that failed. */
@@ -24,6 +40,8 @@ export interface FileErrorDetails {
   errno?: string
   /** The step, such as `rename`. */
   step?: string
+  /** The absolute path of the file or directory. */
+  file?: string
 }
 
 type NoDetails = Record<string, never>
@@ -53,7 +71,7 @@ export interface StorageErrorDetails {
       /** The number of the logical Redis database. */
       database?: number
     }
-  CONNECTION_LOST: NoDetails
+  CONNECTION_LOST: Pick<DatabaseErrorDetails, 'address'>
   TIMEOUT: DatabaseErrorDetails
   CLOSED: NoDetails
   MIGRATION_PENDING: {

@@ -56,6 +56,7 @@ export type {
 export type { Order, Page, PageOptions } from './database/paging/page.ts'
 export {
   type AnyStorageError,
+  type DatabaseAddress,
   type DatabaseErrorDetails,
   type FileErrorDetails,
   isStorageError,

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, readFileSync, statSync } from 'node:fs'
+import { chownSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -25,10 +25,14 @@ describe('a connection that cannot be had fails with what is wrong, at once', ()
     ['a name that nobody has', () => urlWith({ host: 'nowhere.invalid:5432' }), /cannot be resolved/, false],
     ['an unknown parameter', () => urlWith({ search: '?no_such_setting=1' }), /no_such_setting/, false],
   ]
-  test.each(failures)('%s', async (_, url, message, retryable) => {
+  test.each(failures)('%s', async (_, makeUrl, message, retryable) => {
+    const url = await makeUrl()
     const started = performance.now()
-    const error = await postgresDriver({ url: await url() }).catch((error) => error)
+    const error = await postgresDriver({ url }).catch((error) => error)
     expect(error).toMatchObject({ code: 'CONNECTION_FAILED', message: expect.stringMatching(message) })
+    const { hostname: host, port, pathname, username: user } = new URL(url)
+    expect(error.details.address).toEqual({ host, port: Number(port), database: pathname.slice(1), user })
+    expect(error.message).toContain(`(host ${host}, port ${port}, database ${pathname.slice(1)}, user ${user})`)
     // Where the name server cannot be reached, its absence may pass.
     if (!String(error.cause).includes('EAI_AGAIN')) expect(error.retryable).toBe(retryable)
     expect(performance.now() - started).toBeLessThan(5000)
@@ -102,7 +106,7 @@ describe('a server of our own', () => {
     for (const ssl of ['verify-full', true]) {
       await expect(open(ssl)).rejects.toMatchObject({
         code: 'CONNECTION_FAILED',
-        message: expect.stringContaining('self-signed certificate'),
+        message: expect.stringContaining('options.ssl: { ca }'),
         retryable: false,
       })
     }
@@ -115,7 +119,37 @@ describe('a server of our own', () => {
   test('a server without TLS is not spoken to where TLS is required', async () => {
     await expect(postgresDriver({ url: inject('postgresUrl'), options: { ssl: 'require' } })).rejects.toMatchObject({
       code: 'CONNECTION_FAILED',
+      message: expect.stringMatching(/does not support TLS.*options\.ssl.*\(host/),
+      retryable: false,
     })
+  })
+
+  test('a server that demands TLS of a user names options.ssl to a client without it', async () => {
+    const rules = join(server.dataDir, 'pg_hba.conf')
+    const before = readFileSync(rules, 'utf8')
+    const sql = postgres(server.url, { max: 1 })
+    writeFileSync(rules, before.replaceAll(/^host\b/gm, 'hostssl'))
+    await sql`select pg_reload_conf()`
+    onTestFinished(async () => {
+      writeFileSync(rules, before)
+      await sql`select pg_reload_conf()`
+      await sql.end()
+    })
+    await expect
+      .poll(() => postgresDriver({ url: server.url }).catch((error) => error))
+      .toMatchObject({
+        code: 'CONNECTION_FAILED',
+        message: expect.stringContaining('set options.ssl'),
+        retryable: false,
+      })
+    const driver = await postgresDriver({ url: server.url, options: { ssl: 'require' } })
+    expect(await driver.run(read('select 1'))).toEqual([[1]])
+  })
+
+  test('an error of a statement says which server, database and user', async () => {
+    const driver = await postgresDriver({ url: server.url })
+    const address = { host: '127.0.0.1', port: server.port, database: 'postgres', user: 'postgres' }
+    await expect(driver.run(read('select 1/0'))).rejects.toMatchObject({ details: { postgresCode: '22012', address } })
   })
 
   test('the directory of a Unix socket is a host, in a url too', async () => {

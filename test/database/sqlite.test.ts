@@ -26,7 +26,9 @@ describe('a file that cannot be opened', () => {
   test.each(failures)('%s', async (_, prepare, code, message) => {
     const path = join(freshDirectory(), 'agent.db')
     prepare(path)
-    await expect(sqliteDriver({ path })).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+    const error = await sqliteDriver({ path }).catch((error) => error)
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message), details: { file: path } })
+    expect(error.message).toContain(path)
   })
 
   test('whose directory is a file', async () => {

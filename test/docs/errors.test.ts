@@ -7,8 +7,15 @@ type Fields<Details> = string extends keyof Details
   ? Record<never, never>
   : { [K in keyof Details]-?: Record<never, never> extends Pick<Details, K> ? false : true }
 
-const database = { sqliteCode: false, postgresCode: false, constraint: false, table: false } as const
-const file = { errno: false, step: false } as const
+const database = {
+  sqliteCode: false,
+  postgresCode: false,
+  constraint: false,
+  table: false,
+  address: false,
+  file: false,
+} as const
+const file = { errno: false, step: false, file: false } as const
 
 // The details exist only at compile time: the compiler compares this list with them.
 const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> } = {
@@ -16,7 +23,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   CONFIG_ENV_MISSING: { problems: true, variables: true },
   DRIVER_MISSING: { package: true, supported: false },
   CONNECTION_FAILED: { ...database, ...file, encoding: false, parameter: false, server: false, database: false },
-  CONNECTION_LOST: {},
+  CONNECTION_LOST: { address: false },
   TIMEOUT: database,
   CLOSED: {},
   MIGRATION_PENDING: { pending: true },

@@ -30,5 +30,10 @@ export function fileError(error: unknown, step: string): StorageError {
   if (error instanceof StorageError) return error
   const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
   const [code, message] = MEANINGS[errno] ?? ['DATABASE_FAILED', 'The blob store could not use a file']
-  return new StorageError(code, `${message} (${errno} at ${step})`, { cause: error, details: { errno, step } })
+  const file = error instanceof Error && 'path' in error ? String(error.path) : undefined
+  const place = file === undefined ? step : `${step} of ${file}`
+  return new StorageError(code, `${message} (${errno} at ${place})`, {
+    cause: error,
+    details: file === undefined ? { errno, step } : { errno, step, file },
+  })
 }

@@ -1,11 +1,12 @@
 import type net from 'node:net'
 import type Postgres from 'postgres'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
+import type { DatabaseAddress, StorageError } from '../../errors.ts'
 import type { Query, Row } from '../query.ts'
-import { connectionFailed, connectionLost, noAnswer, notUtf8, postgresError } from './errors.ts'
+import { connectionFailed, connectionLost, noAnswer, notUtf8, postgresError, tlsRefused } from './errors.ts'
 import { loadPostgres, onlyOnce, onlySocket } from './internals.ts'
 import { clientOptions, driverValue } from './options.ts'
-import { type Address, addressesOf, closed, connect, connected } from './socket.ts'
+import { addressesOf, closed, connect, connected } from './socket.ts'
 
 /** The calls that a connection makes to its owner. */
 export interface ConnectionEvents {
@@ -37,6 +38,7 @@ export class PostgresConnection {
   lastUsed = performance.now()
   readonly #client: Postgres.Sql
   readonly #socket: net.Socket
+  readonly #address: DatabaseAddress
   readonly #config: ResolvedPostgres
   readonly #events: ConnectionEvents
   readonly #prepared = new Set<string>()
@@ -45,12 +47,13 @@ export class PostgresConnection {
 
   private constructor(
     postgres: typeof Postgres,
-    address: Address,
+    address: DatabaseAddress,
     socket: net.Socket,
     config: ResolvedPostgres,
     events: ConnectionEvents,
   ) {
     this.#socket = socket
+    this.#address = address
     this.#config = config
     this.#events = events
     const options = {
@@ -76,10 +79,11 @@ export class PostgresConnection {
     abandoned: AbortSignal,
   ): Promise<PostgresConnection> {
     const postgres = await loadPostgres()
-    let failure: unknown
+    let failure: StorageError | undefined
     for (const address of addressesOf(config.connection)) {
       const socket = connect(address)
       let timedOut = false
+      let isTlsRefused = false
       const deadline = setTimeout(() => {
         timedOut = true
         socket.destroy()
@@ -88,18 +92,22 @@ export class PostgresConnection {
       abandoned.addEventListener('abort', abandon)
       try {
         await connected(socket)
+        // Only the refusal of TLS is an answer of this one byte. Without TLS the server's first message is longer.
+        socket.once('data', (first) => {
+          isTlsRefused = first.length === 1 && first.toString() === 'N'
+        })
         const connection = new PostgresConnection(postgres, address, socket, config, events)
         await connection.#startSession()
         return connection
       } catch (error) {
         socket.destroy()
-        failure = timedOut ? noAnswer() : error
+        failure = connectionFailed(timedOut ? noAnswer() : isTlsRefused ? tlsRefused(error) : error, address)
       } finally {
         clearTimeout(deadline)
         abandoned.removeEventListener('abort', abandon)
       }
     }
-    throw connectionFailed(failure)
+    throw failure ?? connectionLost()
   }
 
   /** Sets how statements run on this connection, and learns which server answers. */
@@ -138,13 +146,13 @@ export class PostgresConnection {
   }
 
   async #send(sql: string, params: readonly unknown[]) {
-    if (this.#isClosed) throw connectionLost()
+    if (this.#isClosed) throw connectionLost(undefined, this.#address)
     if (this.load++ === 0) this.#startSilenceTimer()
     try {
       const prepare = params.length > 0 && this.#shouldPrepare(sql)
       return await onlyOnce(this.#client.unsafe(sql, params.map(driverValue), { prepare }).values())
     } catch (error) {
-      const meaning = postgresError(error)
+      const meaning = postgresError(error, this.#address)
       // The socket's event may come later. Until then no caller should get this connection.
       if (meaning.code === 'CONNECTION_LOST') this.#onClosed()
       throw meaning

@@ -1,8 +1,14 @@
-import { type CodeWith, type DatabaseErrorDetails, isStorageError, StorageError } from '../../errors.ts'
+import {
+  type CodeWith,
+  type DatabaseAddress,
+  type DatabaseErrorDetails,
+  isStorageError,
+  StorageError,
+} from '../../errors.ts'
 
-export function connectionLost(cause?: unknown): StorageError {
+export function connectionLost(cause?: unknown, address?: DatabaseAddress): StorageError {
   const message = 'The connection to PostgreSQL was lost: a write in flight may or may not have been committed'
-  return new StorageError('CONNECTION_LOST', message, { cause, retryable: true })
+  return new StorageError('CONNECTION_LOST', message, { cause, details: address ? { address } : {}, retryable: true })
 }
 
 export function noAnswer(): StorageError {
@@ -19,6 +25,13 @@ export function transactionPooler(): StorageError {
   const message =
     'A pooler in transaction mode stands in front of PostgreSQL: set options.prepare: false, or let the pooler keep sessions'
   return new StorageError('CONNECTION_FAILED', message)
+}
+
+/** Makes the error of a server that answered a request for TLS with "no". It answers a retry in the same way. */
+export function tlsRefused(cause: unknown): StorageError {
+  const message =
+    "The PostgreSQL server does not support TLS, which options.ssl or the url demands: turn TLS on in the server, or set options.ssl to 'prefer' or false"
+  return new StorageError('CONNECTION_FAILED', message, { cause: withoutValues(cause) })
 }
 
 interface Meaning {
@@ -95,7 +108,24 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     message: "The PostgreSQL server's name cannot be resolved now",
     retryable: true,
   },
+  ...certificates(
+    'that no known authority has signed: give its authority as options.ssl: { ca }',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  ),
+  ...certificates(
+    'for another name: connect to a name that it has, or give one as options.ssl: { servername }',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+  ),
+  ...certificates('that has expired: renew it', 'CERT_HAS_EXPIRED'),
   EHOSTUNREACH: { code: 'CONNECTION_FAILED', message: 'The PostgreSQL server cannot be reached', retryable: true },
+}
+
+function certificates(fault: string, ...codes: string[]): Record<string, Meaning> {
+  const meaning: Meaning = { code: 'CONNECTION_FAILED', message: `The PostgreSQL server has a certificate ${fault}` }
+  return Object.fromEntries(codes.map((code) => [code, meaning]))
 }
 
 /** The codes of a connection that ended while it was in use. Class 08 has the same meaning. */
@@ -113,12 +143,13 @@ const LOST = new Set([
 ])
 
 /** Returns the StorageError for an error of postgres.js or of a socket. It contains no parameter values. */
-export function postgresError(error: unknown): StorageError {
+export function postgresError(error: unknown, address?: DatabaseAddress): StorageError {
   if (error instanceof StorageError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (LOST.has(code) || code.startsWith('08')) return connectionLost(withoutValues(error))
+  if (LOST.has(code) || code.startsWith('08')) return connectionLost(withoutValues(error), address)
   const meaning = MEANINGS[code] ?? MEANINGS[code.slice(0, 2)]
-  const options = { cause: withoutValues(error), details: factsOf(error, code), retryable: meaning?.retryable ?? false }
+  const details = { ...factsOf(error, code), ...(address && { address }) }
+  const options = { cause: withoutValues(error), details, retryable: meaning?.retryable ?? false }
   if (meaning) return new StorageError(meaning.code, meaning.message, options)
   return new StorageError('DATABASE_FAILED', `PostgreSQL refused the statement (${code || 'no code'})`, options)
 }
@@ -128,18 +159,47 @@ export function wasRolledBack(error: unknown): boolean {
   return isStorageError(error, 'DATABASE_FAILED') && error.details.postgresCode?.startsWith('40') === true
 }
 
-/** Returns the StorageError for a connection that could not be opened. Keeps the server's message: it has seen no values yet. */
-export function connectionFailed(error: unknown): StorageError {
+/**
+ * Returns the StorageError for a connection that could not be opened. It says where to and as whom. Keeps the server's
+ * message, which has seen no values yet.
+ */
+export function connectionFailed(error: unknown, address: DatabaseAddress): StorageError {
+  const reason = error instanceof Error ? error.message : String(error)
+  const { message, cause, details, retryable } = refusal(error, reason)
+  const known = Object.entries(address).filter(([, value]) => value !== undefined)
+  const place = known.map(([name, value]) => `${name} ${value}`).join(', ')
+  return new StorageError('CONNECTION_FAILED', `${message} (${place})`, {
+    cause,
+    details: { ...details, address },
+    retryable,
+  })
+}
+
+function refusal(error: unknown, reason: string): StorageError {
   const meaning = postgresError(error)
+  if (isAboutTls(reason)) return withoutTls(meaning)
   if (meaning.code === 'CONNECTION_FAILED') return meaning
-  const refused = /unsupported startup parameter: (\w+)/.exec(error instanceof Error ? error.message : '')?.[1]
+  const refused = /unsupported startup parameter: (\w+)/.exec(reason)?.[1]
   if (refused !== undefined) return refusedParameter(refused, meaning.cause)
   const { code, cause } = meaning
   const details = 'postgresCode' in meaning.details ? meaning.details : {}
-  const reason = error instanceof Error ? error.message : String(error)
   const retryable = code === 'CONNECTION_LOST' || (error instanceof Error && 'syscall' in error)
   const message = `The connection to PostgreSQL could not be opened: ${reason}`
   return new StorageError('CONNECTION_FAILED', message, { cause, details, retryable })
+}
+
+/** Returns true for what PostgreSQL and its hosts say to a client without TLS. */
+function isAboutTls(reason: string): boolean {
+  return /no pg_hba\.conf entry.*(?:no encryption|SSL off)|sslmode=require|(?:SSL|TLS)\W.*required/i.test(reason)
+}
+
+function withoutTls({ cause, details }: StorageError): StorageError {
+  const message =
+    "PostgreSQL does not accept this user without TLS: set options.ssl, such as 'require' (or pg_hba.conf lacks an entry for this user, database and address)"
+  return new StorageError('CONNECTION_FAILED', message, {
+    cause,
+    details: 'postgresCode' in details ? details : {},
+  })
 }
 
 /** Our options by the startup parameter that carries them. PgBouncer refuses the parameters unless it is told to ignore them. */

@@ -1,25 +1,35 @@
 import net from 'node:net'
 import type { PostgresAddress as Connection } from '../../config/resolved.ts'
-
-export interface Address {
-  /** Name, IP address, or directory of a Unix socket. */
-  host: string
-  port: number
-}
+import type { DatabaseAddress } from '../../errors.ts'
 
 /** Returns the addresses of a configuration. postgres.js reads several hosts from a url only for sockets that it opens itself. */
-export function addressesOf(connection: Connection): Address[] {
-  if (!('url' in connection)) return [{ host: connection.host, port: connection.port }]
-  const [authority = ''] = connection.url.replace(/^\w+:\/\//, '').split(/[/?]/)
+export function addressesOf(connection: Connection): DatabaseAddress[] {
+  if (!('url' in connection)) {
+    const { host, port, database, user } = connection
+    return [{ host, port, database, user }]
+  }
+  const [authority = '', database] = connection.url.replace(/^\w+:\/\//, '').split(/[/?]/)
   const hosts = authority.slice(authority.lastIndexOf('@') + 1)
+  const [user] = authority.slice(0, Math.max(authority.lastIndexOf('@'), 0)).split(':')
+  const names = { database: decoded(database), user: decoded(user) }
   return hosts.split(',').map((each) => {
     const { hostname, port } = new URL(`postgres://${each || 'localhost'}`)
-    return { host: decodeURIComponent(hostname).replace(/^\[(.*)\]$/, '$1'), port: Number(port) || 5432 }
+    const host = decodeURIComponent(hostname).replace(/^\[(.*)\]$/, '$1')
+    return { host, port: Number(port) || 5432, ...names }
   })
 }
 
+/** Decodes a part of a url. Returns undefined for an empty part, and a part that cannot be decoded as it is. */
+function decoded(part: string | undefined): string | undefined {
+  try {
+    return part === undefined || part === '' ? undefined : decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
+
 /** Starts to connect a socket. */
-export function connect({ host, port }: Address): net.Socket {
+export function connect({ host, port }: DatabaseAddress): net.Socket {
   const socket = host.startsWith('/') ? net.connect(`${host}/.s.PGSQL.${port}`) : net.connect({ host, port })
   return socket.setNoDelay(true).setKeepAlive(true, 60_000)
 }

@@ -14,6 +14,11 @@ export class SqliteConnection {
     this.#db = db
   }
 
+  /** The absolute path of the file. Undefined for a database in memory. */
+  get file(): string | undefined {
+    return this.#db.memory ? undefined : this.#db.name
+  }
+
   get inTransaction(): boolean {
     return this.#db.inTransaction
   }

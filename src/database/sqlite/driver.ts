@@ -63,10 +63,13 @@ export async function openMemory(): Promise<Driver> {
 }
 
 function openError(error: unknown, file: string): unknown {
-  const meaning = sqliteError(error)
+  const meaning = sqliteError(error, file)
   if (meaning instanceof StorageError) return meaning
   const reason = error instanceof Error ? error.message : String(error)
-  return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${reason}`, { cause: error })
+  return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${reason}`, {
+    cause: error,
+    details: { file },
+  })
 }
 
 class SqliteDriver implements Driver {
@@ -104,7 +107,7 @@ class SqliteDriver implements Driver {
         return work(this.#reader)
       })
     } catch (error) {
-      throw sqliteError(error)
+      throw sqliteError(error, this.#writer.file)
     }
   }
 
@@ -123,7 +126,7 @@ class SqliteDriver implements Driver {
       await this.#queue.whenUnlocked(() => this.#writer.control('BEGIN IMMEDIATE'))
     } catch (error) {
       release()
-      throw sqliteError(error)
+      throw sqliteError(error, this.#writer.file)
     }
     return this.#transaction(release)
   }
@@ -140,7 +143,7 @@ class SqliteDriver implements Driver {
         writer.control(sql)
       } catch (error) {
         if (writer.inTransaction) writer.control('ROLLBACK')
-        throw sqliteError(error)
+        throw sqliteError(error, writer.file)
       } finally {
         release()
       }
@@ -156,7 +159,7 @@ class SqliteDriver implements Driver {
         try {
           return writer.run(query)
         } catch (error) {
-          throw sqliteError(error)
+          throw sqliteError(error, writer.file)
         }
       },
       commit: () => finish('COMMIT'),
@@ -199,7 +202,7 @@ class SqliteDriver implements Driver {
       writer.control('COMMIT')
     } catch (error) {
       if (writer.inTransaction) writer.control('ROLLBACK')
-      throw sqliteError(error)
+      throw sqliteError(error, this.#writer.file)
     } finally {
       writer.exec('PRAGMA foreign_keys = ON')
       release()

@@ -40,16 +40,24 @@ const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseError
   ],
 ]
 
-/** Returns the StorageError for an error of better-sqlite3. Returns any other error as it is. */
-export function sqliteError(error: unknown): unknown {
+/** Returns the StorageError for an error of better-sqlite3. Names the file. Returns any other error as it is. */
+export function sqliteError(error: unknown, file?: string): unknown {
   const code = codeOf(error)
   if (code === undefined) return error
-  const options = { cause: error, details: { sqliteCode: code } }
+  const details: DatabaseErrorDetails = file === undefined ? { sqliteCode: code } : { sqliteCode: code, file }
+  const options = { cause: error, details }
   if (isBusy(error)) {
     const message = 'Another process kept the SQLite file locked for longer than options.busyTimeoutMillis'
-    return new StorageError('TIMEOUT', message, { ...options, retryable: true })
+    return new StorageError('TIMEOUT', `${message}${inBrackets(file)}`, { ...options, retryable: true })
   }
-  const meaning = MEANINGS.find(([prefix]) => code.startsWith(prefix))
-  if (meaning) return new StorageError(meaning[1], meaning[2], options)
-  return new StorageError('DATABASE_FAILED', `SQLite refused the statement (${code})`, options)
+  const [, meaning, message] = MEANINGS.find(([prefix]) => code.startsWith(prefix)) ?? []
+  if (meaning === undefined)
+    return new StorageError('DATABASE_FAILED', `SQLite refused the statement (${code})`, options)
+  // A row that is refused says nothing about the file.
+  const place = code.startsWith('SQLITE_CONSTRAINT') ? '' : inBrackets(file)
+  return new StorageError(meaning, `${message}${place}`, options)
+}
+
+function inBrackets(file: string | undefined): string {
+  return file === undefined ? '' : ` (${file})`
 }

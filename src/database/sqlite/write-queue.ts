@@ -61,11 +61,11 @@ export class WriteQueue {
       try {
         return this.#inTransaction({ run, single })
       } catch (error) {
-        throw sqliteError(error)
+        throw sqliteError(error, this.#writer.file)
       }
     }
     return new Promise<T>((resolve, reject) => {
-      const fail = (error: unknown) => reject(sqliteError(error))
+      const fail = (error: unknown) => reject(sqliteError(error, this.#writer.file))
       const since = performance.now()
       // The cast holds because resolve gets what its own run returns
       this.#enqueue({ run, single, since, resolve: resolve as (value: unknown) => void, reject: fail })
