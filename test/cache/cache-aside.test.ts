@@ -16,7 +16,7 @@ interface Row {
   expiresAt?: Date | null
 }
 
-/** One row in a database that counts its reads, each of which takes a while and sees what was there at its begin. */
+/** One row in a database that counts its reads. A read takes a while and returns the row as of its start. */
 class Table {
   row: Row | undefined
   reads = 0
@@ -52,8 +52,8 @@ const backends: [name: string, open: () => Promise<CacheStore>][] = [
   ['Redis', () => openRedis({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } })],
 ]
 
-describe.each(backends)('cache-aside, %s', (_name, open) => {
-  it('reads a row once, and what a hit returns equals what a miss returned', async () => {
+describe.each(backends)('read() of CacheAside, %s', (_name, open) => {
+  it('loads a row once, and a hit returns the same as the miss', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000 })
     const table = new Table(1)
     const missed = await aside.read('rows', 'a', table.load)
@@ -72,7 +72,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     })
   })
 
-  it('gives every reader a copy of its own', async () => {
+  it('returns a separate copy to every reader', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000 })
     const table = new Table(1)
     const rows = await Promise.all(Array.from({ length: 10 }, () => aside.read('rows', 'a', table.load)))
@@ -90,7 +90,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     })
   })
 
-  it('loads at most twice for 1,000 readers of a cold key, one after the other', async () => {
+  it('loads at most twice, one after the other, for 1,000 concurrent readers of a cold key', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000 })
     const table = new Table(1)
     const rows = await Promise.all(Array.from({ length: 1000 }, () => aside.read('rows', 'a', table.load)))
@@ -99,14 +99,14 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect(table.mostConcurrent).toBe(1)
   })
 
-  it('loads at most twice for 1,000 readers of a row that may not be kept', async () => {
+  it('loads at most twice for 1,000 concurrent readers of a row that is too large to cache', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000, maxValueBytes: 1 })
     const table = new Table(1)
     await Promise.all(Array.from({ length: 1000 }, () => aside.read('rows', 'a', table.load)))
     expect(table.reads).toBe(2)
   })
 
-  it('does not keep a load that a write overtook', async () => {
+  it('does not cache a load that a write has overtaken', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000 })
     const table = new Table(1)
     const early = aside.read('rows', 'a', table.load)
@@ -118,7 +118,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect(aside.stats()).toMatchObject({ fills: 1, rejectedFills: 1 })
   })
 
-  it('does not let a reader join a load that began before it, even where another process wrote', async () => {
+  it('does not join a load that started before a write of another process', async () => {
     const cache = await open()
     const [here, there] = [new CacheAside(cache, { ttlMillis: 60_000 }), new CacheAside(cache, { ttlMillis: 60_000 })]
     const table = new Table(1)
@@ -130,7 +130,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect((await early)?.version).toBe(1)
   })
 
-  it('remembers that there is no row, until it is inserted', async () => {
+  it('caches the absence of a row until the row is inserted', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000 })
     const table = new Table()
     expect(await aside.read('rows', 'a', table.load)).toBeUndefined()
@@ -142,7 +142,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect((await aside.read('rows', 'a', table.load))?.version).toBe(1)
   })
 
-  it('keeps tables, ids and namespaces apart', async () => {
+  it('separates tables, ids and namespaces', async () => {
     const cache = await open()
     const [one, two] = [
       new CacheAside(cache, { namespace: '1:', ttlMillis: 60_000 }),
@@ -160,7 +160,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect(await one.read('rows', 'b', load)).toEqual({ number: 5 })
   })
 
-  it('forgets a row when its time to live is over, and never later', async () => {
+  it('loads a row again when its TTL has passed', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 100 })
     const table = new Table(1)
     await aside.read('rows', 'a', table.load)
@@ -169,7 +169,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect(table.reads).toBe(2)
   })
 
-  it('never returns a row beyond its expiry, whatever the clock of the cache', async () => {
+  it('does not return a row that has expired by the clock of the program', async () => {
     let now = Date.now()
     const aside = new CacheAside(await open(), { ttlMillis: 60_000, now: () => now })
     const table = new Table()
@@ -181,7 +181,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect(table.reads).toBe(1)
   })
 
-  it('does not keep a row longer than the row itself lasts', async () => {
+  it('does not cache a row for longer than until its expiry', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000 })
     const table = new Table()
     table.write(1, new Date(Date.now() + 100))
@@ -191,7 +191,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect((await aside.read('rows', 'a', table.load))?.version).toBe(2)
   })
 
-  it('asks the database for a row that is too large to keep, and for no lease', async () => {
+  it('loads a row that is too large to cache in every read, without a lease', async () => {
     const cache = await open()
     const aside = new CacheAside(cache, { ttlMillis: 60_000, maxValueBytes: 200 })
     let text = 'x'.repeat(200)
@@ -206,7 +206,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect(aside.stats()).toMatchObject({ loads: 3, hits: 1 })
   })
 
-  it('hands on what a load throws, to its own readers alone', async () => {
+  it('rejects with the error of its own load, and not with that of an earlier load', async () => {
     const aside = new CacheAside(await open(), { ttlMillis: 60_000 })
     const table = new Table(1)
     const failing = aside.read('rows', 'a', async () => {
@@ -218,7 +218,7 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
     expect((await following)?.version).toBe(1)
   })
 
-  it('finds nothing again that was kept before another process changed the database', async () => {
+  it('loads all rows again when another process has changed the database', async () => {
     let dataVersion = 1
     const aside = new CacheAside(await open(), { ttlMillis: 60_000, dataVersion: () => dataVersion })
     const table = new Table(1)
@@ -234,8 +234,8 @@ describe.each(backends)('cache-aside, %s', (_name, open) => {
   })
 })
 
-describe('cache-aside on Redis', () => {
-  it('loads once in the process that holds the lease, at most twice in another, for 1,000 readers in each', async () => {
+describe('CacheAside on Redis', () => {
+  it('read() loads at most twice per process for 1,000 concurrent readers in each of two processes', async () => {
     const keyPrefix = `${randomUUID()}:`
     const open = async () =>
       new CacheAside(await openRedis({ url: inject('redisUrl'), options: { keyPrefix } }), { ttlMillis: 60_000 })
@@ -250,7 +250,7 @@ describe('cache-aside on Redis', () => {
     expect(processes.map((aside) => aside.stats().fills).reduce((a, b) => a + b)).toBe(1)
   })
 
-  it('takes one GET for a hit, and no command that grows with the readers for a write', async () => {
+  it('read() takes one GET for a hit, and invalidate() takes one UNLINK for several rows', async () => {
     const server = await startRedis()
     try {
       const aside = new CacheAside(await openRedis({ url: server.url }), { ttlMillis: 60_000 })
@@ -267,6 +267,7 @@ describe('cache-aside on Redis', () => {
   })
 })
 
+/** Returns how often each command has been called. */
 async function commands(url: string): Promise<Map<string, number>> {
   const redis = new Redis(url)
   const info = await redis.info('commandstats')

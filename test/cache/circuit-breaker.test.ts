@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CircuitBreaker } from '../../src/cache/redis/circuit-breaker.ts'
 
-/** A server that is well or not, and keeps what it is told. */
+/** A server that can be made to fail, and that records the calls. */
 class Server {
   well = true
-  /** Answers, but later than callers can wait. */
+  /** The server answers, but later than the command timeout. */
   slow = false
   reached = 0
   removed: string[] = []
   removedAll = 0
-  /** What happens while the dirty keys are being removed. */
+  /** Runs while the dirty keys are being removed. */
   meanwhile = async () => {}
 
   async reach() {
@@ -37,6 +37,7 @@ class Server {
   }
 }
 
+/** Returns a breaker that has closed, with its server. */
 async function closedBreaker(options: ConstructorParameters<typeof CircuitBreaker>[1] = {}) {
   const server = new Server()
   const breaker = new CircuitBreaker(server, options)
@@ -45,11 +46,11 @@ async function closedBreaker(options: ConstructorParameters<typeof CircuitBreake
   return { server, breaker }
 }
 
-describe('the circuit breaker', () => {
+describe('CircuitBreaker', () => {
   beforeEach(() => void vi.useFakeTimers())
   afterEach(() => void vi.useRealTimers())
 
-  it('opens after three failures in a row', async () => {
+  it('failed() opens the breaker after three failures in a row', async () => {
     const { breaker } = await closedBreaker()
     const cause = new Error('no answer')
     breaker.failed(cause)
@@ -63,7 +64,7 @@ describe('the circuit breaker', () => {
     breaker.stop()
   })
 
-  it('removes the dirty keys of a server that is slow, and stays open until it is fast', async () => {
+  it('recover() removes the dirty keys of a slow server, and closes the breaker only when the server is fast', async () => {
     const { server, breaker } = await closedBreaker()
     breaker.trip(new Error('no answer'))
     await breaker.remove(['key'])
@@ -76,7 +77,7 @@ describe('the circuit breaker', () => {
     breaker.stop()
   })
 
-  it('asks for no key whose removal failed before it has been removed', async () => {
+  it('allows() returns false for a key whose removal failed until the key has been removed', async () => {
     const { server, breaker } = await closedBreaker()
     server.well = false
     expect(await breaker.remove(['a'])).toBe(0)
@@ -92,7 +93,7 @@ describe('the circuit breaker', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('sends removals while it is open, waits for none, and sends them again before it closes', async () => {
+  it('remove() does not wait while the breaker is open, and the removals are sent again before it closes', async () => {
     const { server, breaker } = await closedBreaker()
     breaker.trip(new Error('gone'))
     server.meanwhile = () => new Promise(() => {})
@@ -105,7 +106,7 @@ describe('the circuit breaker', () => {
     expect([breaker.state, breaker.dirtyKeys]).toEqual(['closed', 0])
   })
 
-  it('opens where what it should have removed cannot be removed a second later', async () => {
+  it('remove() opens the breaker if the removal fails again a second later', async () => {
     const { server, breaker } = await closedBreaker()
     server.well = false
     await breaker.remove(['a'])
@@ -114,7 +115,7 @@ describe('the circuit breaker', () => {
     breaker.stop()
   })
 
-  it('probes after 1 s, then at doubling intervals up to 30 s; every second while there are dirty keys', async () => {
+  it('probes at intervals from 1 s doubling up to 30 s, and every second while there are dirty keys', async () => {
     const { server, breaker } = await closedBreaker()
     server.well = false
     server.reached = 0
@@ -135,7 +136,7 @@ describe('the circuit breaker', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('does not close over a removal that failed while it was cleaning up', async () => {
+  it('stays open if a removal fails during the recovery', async () => {
     const { server, breaker } = await closedBreaker()
     server.well = false
     await breaker.remove(['a'])
@@ -154,7 +155,7 @@ describe('the circuit breaker', () => {
     expect(server.removed).toEqual(['a', 'a', 'b'])
   })
 
-  it('removes at once what is written while it is cleaning up', async () => {
+  it('remove() removes at once during the recovery', async () => {
     const { server, breaker } = await closedBreaker()
     server.well = false
     await breaker.remove(['a'])
@@ -168,7 +169,7 @@ describe('the circuit breaker', () => {
     expect(server.removed).toEqual(['b', 'a'])
   })
 
-  it('removes everything if more keys are dirty than it remembers', async () => {
+  it('removes all keys if more keys are dirty than maxDirtyKeys', async () => {
     const { server, breaker } = await closedBreaker({ maxDirtyKeys: 3 })
     server.well = false
     await breaker.remove(['a', 'b', 'c'])
@@ -181,7 +182,7 @@ describe('the circuit breaker', () => {
     expect(breaker).toMatchObject({ state: 'closed', dirtyKeys: 0 })
   })
 
-  it('tells of each change once', async () => {
+  it('calls onChange() once for each change of its state', async () => {
     const changes: [state: string, cause: unknown][] = []
     const { server, breaker } = await closedBreaker({ onChange: (state, cause) => changes.push([state, cause]) })
     const cause = new Error('gone')

@@ -2,8 +2,8 @@ import { Redis } from 'ioredis'
 import { expect, onTestFinished, vi } from 'vitest'
 import { type RedisServer, startRedis } from '../setup/servers.ts'
 
-/** A private Redis and a client of its administrator; both are gone when the test ends. */
-export async function start(args: string[]): Promise<{ server: RedisServer; admin: Redis }> {
+/** Starts a private Redis and a client for administration. Both end with the test. */
+export async function startRedisWithAdmin(args: string[] = []): Promise<{ server: RedisServer; admin: Redis }> {
   const server = await startRedis({ args })
   const admin = new Redis(server.url, { retryStrategy: () => 100 })
   admin.on('error', () => {})
@@ -14,10 +14,10 @@ export async function start(args: string[]): Promise<{ server: RedisServer; admi
   return { server, admin }
 }
 
-/** A cluster of two nodes, each with half of the slots. */
+/** Starts a cluster of two nodes, each with half of the slots. */
 export async function startCluster() {
   const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
-  const [one, two] = [await start(args), await start(args)]
+  const [one, two] = [await startRedisWithAdmin(args), await startRedisWithAdmin(args)]
   await one.admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '8191')
   await two.admin.call('CLUSTER', 'ADDSLOTSRANGE', '8192', '16383')
   await one.admin.call('CLUSTER', 'MEET', '127.0.0.1', String(two.server.port))

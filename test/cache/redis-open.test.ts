@@ -8,13 +8,14 @@ import { freePort } from '../setup/server-process.ts'
 import { type RedisOptions, startRedis } from '../setup/servers.ts'
 import { openRedis, recordingLogger, redisConfig } from './redis-fixture.ts'
 
+/** Starts a private Redis. It ends with the test. */
 async function start(options: RedisOptions = {}) {
   const server = await startRedis(options)
   onTestFinished(() => server.stop())
   return server
 }
 
-/** What the error says, all of it. */
+/** Returns the message and details of the CONNECTION_FAILED with which `open()` rejects. */
 async function refusal(section: Parameters<typeof redisConfig>[0]): Promise<string> {
   const error = await RedisCacheStore.open(redisConfig(section)).then(
     () => expect.fail('it opened'),
@@ -24,8 +25,8 @@ async function refusal(section: Parameters<typeof redisConfig>[0]): Promise<stri
   return JSON.stringify([error.message, error.details])
 }
 
-describe('opening Redis', () => {
-  it('says that the password is wrong, and not which', async () => {
+describe('RedisCacheStore.open()', () => {
+  it('rejects a wrong password without quoting it', async () => {
     const { port, url } = await start({
       args: ['--requirepass', 'right', '--user', 'ada', 'on', '>lovelace', '~*', '&*', '+@all'],
     })
@@ -40,7 +41,7 @@ describe('opening Redis', () => {
     await (await openRedis({ url: `redis://ada:love%6Cace@127.0.0.1:${port}` })).ping()
   })
 
-  it('says that there is no database of this number', async () => {
+  it('rejects a database number that the server does not have', async () => {
     const { port } = await start({ args: ['--databases', '4'] })
     expect(await refusal({ host: '127.0.0.1', port, database: 4 })).toMatch(/refuses database 4: there is no database/)
     expect(await refusal({ url: `redis://127.0.0.1:${port}/99` })).toMatch(/refuses database 99/)
@@ -51,7 +52,7 @@ describe('opening Redis', () => {
     admin.disconnect()
   })
 
-  it('says that the user lacks a right', async () => {
+  it('rejects a user who lacks a right', async () => {
     const { port } = await start({
       args: ['--user', 'guest', 'on', 'nopass', '~*', '&*', '+@read', '+@connection', '+info'],
     })
@@ -60,12 +61,12 @@ describe('opening Redis', () => {
     )
   })
 
-  it('refuses an address whose database is no number', async () => {
+  it('rejects a url whose database is not a number', async () => {
     const opening = RedisCacheStore.open(redisConfig({ url: 'redis://127.0.0.1/cache' }))
     await expect(opening).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
   })
 
-  it('keeps two prefixes on one Redis apart', async () => {
+  it('separates two key prefixes on one Redis', async () => {
     const { url } = await start()
     const open = (keyPrefix: string) => openRedis({ url, options: { keyPrefix } })
     const [one, two] = [await open('one:'), await open('two:')]
@@ -75,7 +76,7 @@ describe('opening Redis', () => {
     expect(await one.lookup('a')).toBe('V1')
   })
 
-  it('speaks TLS', async () => {
+  it('connects with TLS, and not to a server whose certificate cannot be verified', async () => {
     const file = (name: string) => `test/cache/fixtures/tls-${name}.pem`
     const port = await freePort()
     const args = ['--tls-port', String(port), '--tls-cert-file', `${process.cwd()}/${file('cert')}`]
@@ -87,7 +88,7 @@ describe('opening Redis', () => {
     expect(await cache.lookup('a')).toBe('V1')
     await (await openRedis({ host: 'localhost', port, options: { tls: { ca } } })).ping()
 
-    // A certificate that cannot be verified is not accepted in silence.
+    // Without the CA the certificate cannot be verified.
     const { logger, lines } = recordingLogger()
     const unverified = await openRedis({ url: `rediss://127.0.0.1:${port}` }, { logger })
     expect(unverified.stats().breaker).toBe('open')
@@ -95,8 +96,8 @@ describe('opening Redis', () => {
   })
 })
 
-describe('a Redis that cannot be reached at open', () => {
-  it('is told of once, and used as soon as it is there', async () => {
+describe('RedisCacheStore.open() of a Redis that does not answer', () => {
+  it('warns once, and uses the Redis as soon as it answers', async () => {
     const port = await freePort()
     const { logger, lines } = recordingLogger()
     const cache = await openRedis({ host: '127.0.0.1', port, password: 's3cret' }, { logger })
@@ -112,7 +113,7 @@ describe('a Redis that cannot be reached at open', () => {
     expect(await cache.lookup('a')).toBe('V1')
   })
 
-  it('is not waited for, even if it takes connections and says nothing', async () => {
+  it('resolves within the connection timeout if the server accepts connections and sends nothing', async () => {
     const silent = createServer((socket) => void socket.resume())
     await once(silent.listen(0, '127.0.0.1'), 'listening')
     const { port } = silent.address() as AddressInfo

@@ -19,7 +19,7 @@ beforeEach(async () => {
 })
 afterEach(() => server.stop())
 
-/** Rows that are read at once and written at once: what takes time is the cache. */
+/** Rows behind a cache. Only the cache takes time. */
 class Table {
   readonly #versions = new Map<string, number>()
   loads = 0
@@ -34,7 +34,7 @@ class Table {
     await this.aside.invalidate('rows', [id])
   }
 
-  /** The version that a reader with this cache gets. */
+  /** Returns the version of a row as a reader with this cache sees it. */
   async read(id: string, aside = this.aside): Promise<number | undefined> {
     const row = await aside.read('rows', id, async () => {
       this.loads++
@@ -46,12 +46,14 @@ class Table {
 }
 
 async function open(options: Parameters<typeof openRedis>[1] = {}) {
-  const cache = await openRedis({ url: server.url, options: { commandTimeoutMillis: TIMEOUT } }, options)
+  // With a short connection timeout a probe gives up a silent connection within a second.
+  const section = { url: server.url, connectionTimeoutMillis: 500, options: { commandTimeoutMillis: TIMEOUT } }
+  const cache = await openRedis(section, options)
   const aside = new CacheAside(cache, { ttlMillis: 3_600_000 })
   return { cache, aside, table: new Table(aside) }
 }
 
-/** A client of the test's own, which outlives outages. */
+/** Opens a client for administration that survives outages. It ends with the test. */
 function openAdmin(): Redis {
   const admin = new Redis(server.url, { retryStrategy: () => 100 })
   admin.on('error', () => {})
@@ -59,12 +61,12 @@ function openAdmin(): Redis {
   return admin
 }
 
-/** Freezes until this client has no connection left: what is written now stays with it. */
+/** Freezes Redis until the cache has given up its connections: invalidations from now on stay in this process. */
 async function cutOff(cache: RedisCacheStore): Promise<void> {
   server.freeze()
   await Promise.all(Array.from({ length: 3 }, (_, i) => cache.remove([`opens the breaker ${i}`])))
   expect(cache.stats().breaker).toBe('open')
-  // The first probe gives the silent connection up.
+  // The first probe gives up the silent connection.
   await sleep(2000)
 }
 
@@ -79,8 +81,8 @@ async function timed<T>(work: () => Promise<T>): Promise<{ result: T; millis: nu
   return { result, millis: performance.now() - begin }
 }
 
-describe('a frozen Redis', () => {
-  it('costs each reader and writer one timeout, then nothing; afterwards nothing old is read', async () => {
+describe('CacheAside on a frozen Redis', () => {
+  it('read() and invalidate() wait for one timeout, then not at all, and read() is not stale after the outage', async () => {
     const { logger, lines } = recordingLogger()
     const { cache, table } = await open({ logger })
     const ids = Array.from({ length: 50 }, (_, i) => `row${i}`)
@@ -88,7 +90,7 @@ describe('a frozen Redis', () => {
     for (const id of ids) await table.read(id)
 
     server.freeze()
-    // Some of these leave later than others and wait behind them: that counts as well.
+    // Some reads start later and wait behind the earlier reads: their wait counts as well.
     const early = await Promise.all(
       ids.map(async (id, i) => {
         await sleep(i * 4)
@@ -121,7 +123,7 @@ describe('a frozen Redis', () => {
     expect(lines.map(({ level }) => level)).toEqual(['warn', 'info'])
   })
 
-  it('keeps what a process wrote meanwhile from being read elsewhere once that process is back', async () => {
+  it('read() of another process is not stale once the writer has recovered', async () => {
     const { table, cache } = await open()
     const elsewhere = new CacheAside((await open()).cache, { ttlMillis: 3_600_000 })
     await table.write('a', 1)
@@ -129,12 +131,12 @@ describe('a frozen Redis', () => {
     await cutOff(cache)
     await table.write('a', 2)
     server.thaw()
-    expect(await table.read('a', elsewhere)).toBe(1) // what remains: nobody could tell it
+    expect(await table.read('a', elsewhere)).toBe(1) // the documented gap: the writer could not invalidate yet
     await recovered(cache)
     expect(await table.read('a', elsewhere)).toBe(2)
   })
 
-  it('is not mistaken for this process standing still', async () => {
+  it('read() does not open the breaker when this process blocks its event loop', async () => {
     const { cache, table } = await open()
     await table.write('a', 1)
     const reads = Promise.all(Array.from({ length: 10 }, () => table.read('a')))
@@ -145,7 +147,7 @@ describe('a frozen Redis', () => {
     expect(cache.stats().breaker).toBe('closed')
   })
 
-  it('is told of the last writes by a process that ends, if there is any way', async () => {
+  it('close() sends the pending invalidations if Redis answers again', async () => {
     const { table, cache } = await open()
     const elsewhere = new CacheAside((await open()).cache, { ttlMillis: 3_600_000 })
     await table.write('a', 1)
@@ -157,7 +159,7 @@ describe('a frozen Redis', () => {
     expect(await table.read('a', elsewhere)).toBe(2)
   })
 
-  it('is not waited for by a process that ends, which says what it could not tell', async () => {
+  it('close() does not wait for Redis, and logs the number of pending invalidations', async () => {
     const { logger, lines } = recordingLogger()
     const { table, cache } = await open({ logger })
     server.freeze()
@@ -168,7 +170,7 @@ describe('a frozen Redis', () => {
     expect(lines.at(-1)).toMatchObject({ level: 'warn', details: { dirtyKeys: 1 } })
   })
 
-  it('loses everything of ours, and of ours alone, if more was written than can be remembered', async () => {
+  it('recovery removes all keys of the prefix, and no others, if more keys are dirty than maxDirtyKeys', async () => {
     const admin = openAdmin()
     const keyPrefix = 'a*[b]?\\:'
     const options = { keyPrefix, commandTimeoutMillis: 1000 }
@@ -189,8 +191,8 @@ describe('a frozen Redis', () => {
   })
 })
 
-describe('a Redis that goes away', () => {
-  it('lets reads and writes go on, and is taken into use again when it comes back empty', async () => {
+describe('CacheAside on a Redis that is killed', () => {
+  it('read() and invalidate() go on, and use Redis again when it comes back empty', async () => {
     const { cache, table } = await open()
     await table.write('a', 1)
     await table.read('a')
@@ -209,7 +211,7 @@ describe('a Redis that goes away', () => {
     expect(table.loads).toBe(loads)
   })
 
-  it('does not come back with rows that were removed after its last snapshot', async () => {
+  it('read() is not stale when Redis comes back with a snapshot from before an invalidation', async () => {
     const { cache, table } = await open()
     const elsewhere = await open()
     const admin = openAdmin()
@@ -217,10 +219,10 @@ describe('a Redis that goes away', () => {
     await table.read('a')
     await admin.save()
     const keys = await admin.keys('*')
-    await table.write('a', 2) // acknowledged, and removed from a Redis that is well
+    await table.write('a', 2) // acknowledged, and invalidated while Redis was up
     await server.kill9()
     await server.start()
-    // The entry is there again, but it is of an earlier run of the server.
+    // The snapshot has the entry, but the entry is from an earlier run of the server.
     await vi.waitFor(async () => expect(await admin.keys('*')).toEqual(keys), { timeout: 5000 })
     await recovered(cache)
     await recovered(elsewhere.cache)
@@ -230,44 +232,41 @@ describe('a Redis that goes away', () => {
 
   it.each([
     ['one process', 1],
-    ['three processes, once all of them are back', 3],
-  ])(
-    'is never stale while it is frozen, killed and started, empty and with old data, under the load of %s',
-    async (_name, size) => {
-      const caches = await Promise.all(Array.from({ length: size }, async () => (await open()).cache))
-      const allWell = () => caches.every(isWell)
-      const admin = openAdmin()
-      let over = false
-      const outages = (async () => {
-        for (const outage of ['freeze', 'old data', 'empty']) {
-          await sleep(300)
-          await admin.save()
-          await sleep(200)
-          if (outage === 'freeze') {
-            server.freeze()
-            await sleep(600)
-            server.thaw()
-          } else {
-            await server.kill9()
-            await sleep(100)
-            await (outage === 'empty' ? server.restart() : server.start())
-          }
-          await Promise.all(caches.map(recovered))
+    ['three processes once all of them have recovered', 3],
+  ])('read() is never stale under load while Redis is frozen, killed and restarted, for %s', async (_name, size) => {
+    const caches = await Promise.all(Array.from({ length: size }, async () => (await open()).cache))
+    const allWell = () => caches.every(isWell)
+    const admin = openAdmin()
+    let over = false
+    const outages = (async () => {
+      for (const outage of ['freeze', 'old data', 'empty']) {
+        await sleep(300)
+        await admin.save()
+        await sleep(200)
+        if (outage === 'freeze') {
+          server.freeze()
+          await sleep(600)
+          server.thaw()
+        } else {
+          await server.kill9()
+          await sleep(100)
+          await (outage === 'empty' ? server.restart() : server.start())
         }
-      })().finally(() => {
-        over = true
-      })
-      const counts = size === 1 ? undefined : allWell
-      const processes = caches.map((cache) => leased(cache))
-      const { stale } = await measureStaleness({ processes, rows: 8, enough: () => over, counts })
-      await outages
-      expect(stale).toBe(0)
-    },
-  )
+        await Promise.all(caches.map(recovered))
+      }
+    })().finally(() => {
+      over = true
+    })
+    const counts = size === 1 ? undefined : allWell
+    const processes = caches.map((cache) => leased(cache))
+    const { stale } = await measureStaleness({ processes, rows: 8, enough: () => over, counts })
+    await outages
+    expect(stale).toBe(0)
+  })
 })
 
-describe('a connection that goes silent', () => {
-  it('is given up for a new one', async () => {
+describe('RedisCacheStore', () => {
+  it('opens a new connection when a connection goes silent', async () => {
     let silent = false
     const sockets: Socket[] = []
     const proxy = createServer((inner) => {
@@ -296,8 +295,8 @@ describe('a connection that goes silent', () => {
   })
 })
 
-describe('a Redis that refuses', () => {
-  it('to store for lack of memory, is still told of writes', async () => {
+describe('CacheAside on a Redis without free memory', () => {
+  it('invalidate() still removes keys, and put() leaves no older value', async () => {
     const admin = openAdmin()
     const { cache, table } = await open()
     const values = new UserCache(cache, { ttlMillis: 60_000 })

@@ -8,11 +8,11 @@ import { cacheContract } from '../../src/testing/cache-contract.ts'
 import { redisBinary } from '../setup/binaries.ts'
 import { freePort, ServerProcess } from '../setup/server-process.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
-import { start, startCluster } from './redis-cluster.ts'
+import { startCluster, startRedisWithAdmin } from './redis-cluster.ts'
 import { openRedis, redisConfig } from './redis-fixture.ts'
 
-describe('a Redis cluster', () => {
-  it('keeps the contract of a cache', async () => {
+describe('RedisCacheStore on a cluster', () => {
+  it('meets the contract of a cache store', async () => {
     const { cluster } = await startCluster()
     const open = () => RedisCacheStore.open(redisConfig({ options: { cluster, commandTimeoutMillis: 1000 } }))
     for (const { name, run } of cacheContract(open)) {
@@ -22,7 +22,7 @@ describe('a Redis cluster', () => {
     }
   })
 
-  it('is cleaned of what was written while it was frozen, on each of its nodes', async () => {
+  it('removes from each node what was written while the node was frozen', async () => {
     const { one, two, cluster } = await startCluster()
     const cache = await openRedis({ options: { cluster } }, { maxDirtyKeys: 100 })
     const aside = new CacheAside(cache, { ttlMillis: 3_600_000 })
@@ -42,10 +42,10 @@ describe('a Redis cluster', () => {
   })
 })
 
-describe('a master that sentinels name', () => {
-  it('is followed when another takes over, which does not bring back what was removed', async () => {
-    const master = await start([])
-    const replica = await start(['--replicaof', '127.0.0.1', String(master.server.port)])
+describe('RedisCacheStore with sentinels', () => {
+  it('follows a failover, and does not read a removed row from the new master', async () => {
+    const master = await startRedisWithAdmin()
+    const replica = await startRedisWithAdmin(['--replicaof', '127.0.0.1', String(master.server.port)])
     const sentinelPort = await startSentinel(master.server.port)
     const cache = await openRedis({
       options: { sentinels: { name: 'agents', nodes: [{ host: '127.0.0.1', port: sentinelPort }] } },
@@ -73,6 +73,7 @@ describe('a master that sentinels name', () => {
   })
 })
 
+/** Starts a sentinel that watches the master, and returns its port. It ends with the test. */
 async function startSentinel(masterPort: number): Promise<number> {
   const port = await freePort()
   const directory = temporaryDirectory('sentinel')
@@ -88,7 +89,7 @@ async function startSentinel(masterPort: number): Promise<number> {
   writeFileSync(file, lines.join('\n'))
   const admin = new Redis(port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => 50 })
   admin.on('error', () => {})
-  // It has to have found the replica: only then can it promote it.
+  // The sentinel can promote only a replica that it has found.
   const ready = async () => String(await admin.call('SENTINEL', 'REPLICAS', 'agents').catch(() => '')).includes('slave')
   const sentinel = new ServerProcess({ program: redisBinary(), args: [file, '--sentinel'], directory, ready })
   await sentinel.start()

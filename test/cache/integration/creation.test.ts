@@ -7,7 +7,7 @@ import { answers, open } from './storages.ts'
 
 const message = { role: 'user', content: 'hello' }
 
-/** Every way to create a session, and an id to create it by. */
+/** Every way to create a session. The names serve as ids. */
 const creations: Record<string, (by: Storage, id: string) => Promise<unknown>> = {
   append: (by, id) => by.messages.append(id, message),
   'append of several': (by, id) => by.messages.append(id, [message, message, message]),
@@ -16,7 +16,7 @@ const creations: Record<string, (by: Storage, id: string) => Promise<unknown>> =
   transaction: (by, id) => by.transaction((tx) => tx.messages.append(id, message)),
 }
 
-/** What tells a process that the session is there. */
+/** Calls by which a process finds that the session exists. */
 const discoveries: [string, (by: Storage, id: string) => Promise<unknown>][] = [
   ['messages.append', (by, id) => by.messages.append(id, message)],
   ['sessions.create', (by, id) => expect(by.sessions.create({ id })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })],
@@ -25,7 +25,7 @@ const discoveries: [string, (by: Storage, id: string) => Promise<unknown>][] = [
 describe.each<[string, () => Promise<StorageConfig['database']>]>([
   ['SQLite', async () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })],
   ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres() })],
-])('the absence of a session that another process creates, and cannot tell Redis: %s', (_name, database) => {
+])('the cached absence of a session that another process creates without invalidating, on %s,', (_name, database) => {
   let config: StorageConfig
   let storage: Storage
   beforeEach(async () => {
@@ -35,8 +35,8 @@ describe.each<[string, () => Promise<StorageConfig['database']>]>([
     await storage.messages.append('original', message)
   })
 
-  /** Creates sessions; what is to remove them from the cache never arrives, as if the process had died just before. */
-  async function createUntold(ways: typeof creations): Promise<void> {
+  /** Creates sessions without invalidation, as if the process died after its commit. */
+  async function createWithoutInvalidation(ways: typeof creations): Promise<void> {
     const link = await startLink(Number(new URL(redisUrl()).port))
     const through = Object.assign(new URL(redisUrl()), { port: link.port })
     const { cache } = config
@@ -50,29 +50,29 @@ describe.each<[string, () => Promise<StorageConfig['database']>]>([
     }
   }
 
-  it.each(discoveries)('is forgotten by the %s that finds it there', async (_discovery, discover) => {
+  it.each(discoveries)('is removed by the first %s() that finds the session', async (_discovery, discover) => {
     for (const id of Object.keys(creations)) expect(await storage.sessions.get(id)).toBeUndefined()
-    await createUntold(creations)
+    await createWithoutInvalidation(creations)
     for (const id of Object.keys(creations)) {
-      expect(await storage.sessions.get(id)).toBeUndefined() // nobody has acknowledged anything
+      expect(await storage.sessions.get(id)).toBeUndefined() // correct: no creation has been acknowledged
       await discover(storage, id)
       expect(await storage.sessions.get(id)).toMatchObject({ id })
     }
   })
 
-  it('is forgotten again when the session was deleted and is created again', async () => {
+  it('is removed once more when the session is deleted and created again', async () => {
     await storage.messages.append('s', [message, message])
     await storage.messages.append('s', message)
     const other = await open(config)
     await other.sessions.delete('s')
     expect(await storage.sessions.get('s')).toBeUndefined()
-    await createUntold({ s: (by, id) => by.messages.append(id, [message, message, message, message]) })
+    await createWithoutInvalidation({ s: (by, id) => by.messages.append(id, [message, message, message, message]) })
     expect(await storage.sessions.get('s')).toBeUndefined()
     expect(await storage.messages.append('s', message)).toMatchObject({ seq: 5 })
     expect(await storage.sessions.get('s')).toMatchObject({ id: 's' })
   })
 
-  it('is forgotten once: the conversation stays cached', async () => {
+  it('is removed only once, so that the session stays cached while messages are appended', async () => {
     const other = await open(config)
     await other.messages.append('s', message)
     await storage.messages.append('s', message)
@@ -83,7 +83,7 @@ describe.each<[string, () => Promise<StorageConfig['database']>]>([
       await storage.messages.append('s', message)
       expect(await storage.sessions.get('s')).toBeDefined()
     }
-    // The second append of the other found what it had created itself.
+    // The other process created the session, so its own later appends invalidate nothing.
     expect(await answers(storage)).toEqual({ ...before, hits: before.hits + 5 })
   })
 })

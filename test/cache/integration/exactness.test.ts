@@ -21,7 +21,7 @@ interface CachedRead<T> {
 }
 
 function cachedRead<T>(read: CachedRead<T>): CachedRead<unknown> {
-  return read as CachedRead<unknown> // its rows come from itself
+  return read as CachedRead<unknown> // `write` only gets rows from its own `row`
 }
 
 const reads: Record<string, CachedRead<unknown>> = {
@@ -81,13 +81,13 @@ const configs: Record<string, () => Promise<StorageConfig>> = {
   }),
 }
 
-describe.each(Object.entries(configs))('a cache %s', (_name, config) => {
+describe.each(Object.entries(configs))('with a cache %s,', (_name, config) => {
   let opening: Promise<Storage> | undefined
   const open = async () => (opening ??= openStorage(await config(), { maintenance: false }))
   afterAll(async () => (await opening)?.close())
 
   it.each(Object.entries(reads))(
-    'gives %s as the database does, to each a copy',
+    '%s() returns a copy of what the database returns',
     async (_read, { row, write, read }) => {
       const storage = await open()
       const property = fc.asyncProperty(row, async (given) => {
@@ -100,7 +100,7 @@ describe.each(Object.entries(configs))('a cache %s', (_name, config) => {
         expect(await answers(storage)).toEqual({ ...before, hits: before.hits + 2 })
         for (const got of [missed, ...hits]) {
           expect(got).toStrictEqual(loaded)
-          // In the same order, and the same down to the sign of a zero.
+          // inspect() also shows the order of keys and the sign of zero.
           expect(inspect(got, { depth: Infinity, maxStringLength: null })).toBe(expected)
           spoil(got)
         }
@@ -110,7 +110,7 @@ describe.each(Object.entries(configs))('a cache %s', (_name, config) => {
     },
   )
 
-  it('gives rows that are read at once to each as a copy', async () => {
+  it('kv.getEntry() returns a separate copy to each of 20 concurrent readers', async () => {
     const storage = await open()
     await storage.kv.set('shared', { list: [1] })
     const got = await Promise.all(Array.from({ length: 20 }, () => storage.kv.getEntry('shared')))
@@ -122,7 +122,7 @@ describe.each(Object.entries(configs))('a cache %s', (_name, config) => {
   })
 })
 
-/** Changes everything that can be changed. */
+/** Changes every object within a value. */
 function spoil(value: unknown): void {
   if (value instanceof Date) value.setTime(0)
   else if (typeof value === 'object' && value !== null) {

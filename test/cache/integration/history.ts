@@ -4,31 +4,31 @@ import type { History, Message, Trial } from './programs/instance.ts'
 export interface Verdict {
   reads: number
   writes: number
-  /** Reads that returned less than what had been acknowledged before they began. */
+  /** Reads that returned an older version than was acknowledged before they started. */
   stale: number
-  /** The longest time by which what a read returned had been replaced, acknowledged, when it began. Milliseconds. */
+  /** The greatest age of a stale read, in milliseconds: how long before its start the replacement was acknowledged. */
   oldest: number
-  /** All that the processes have warned of since they were started. */
+  /** All warnings of the processes since their start. */
   warnings: string[]
 }
 
 let trials = 0
 
-/** Runs the same trial in all processes at once, and judges what they wrote and read together. One writes each row. */
+/** Runs the same trial in all processes at once and judges their history. Each row has one writer. */
 export async function tryOut(
   instances: Script<Message>[],
   { rows = 12, pauseMillis = 10, maxMillis = 3_600_000, ...trial }: Partial<Trial> & Pick<Trial, 'variant' | 'reads'>,
 ): Promise<Verdict> {
   const prefix = `trial-${process.pid}-${trials++}:`
-  const told = await Promise.all(
+  const results = await Promise.all(
     instances.map((instance, i) => {
       const own = Array.from({ length: rows }, (_, row) => row).filter((row) => row % instances.length === i)
       instance.send({ do: 'trial', prefix, rows, own, pauseMillis, maxMillis, ...trial })
       return historyOf(instance)
     }),
   )
-  const warnings = told.flatMap((each) => each.warnings)
-  return { ...judge(told.flatMap(({ histories }) => histories)), warnings }
+  const warnings = results.flatMap((result) => result.warnings)
+  return { ...judge(results.flatMap(({ histories }) => histories)), warnings }
 }
 
 async function historyOf(instance: Script<Message>): Promise<{ histories: History[]; warnings: string[] }> {
@@ -42,7 +42,7 @@ async function historyOf(instance: Script<Message>): Promise<{ histories: Histor
 }
 
 function judge(histories: History[]): Omit<Verdict, 'warnings'> {
-  /** For each row when each version was acknowledged: its one writer counts up. */
+  /** When each version of each row was acknowledged. The index is the version, which the row's one writer counts up. */
   const acknowledged = new Map<number, number[]>()
   let writes = 0
   for (const [row, version, at] of histories.flatMap(({ writes }) => [...triples(writes)])) {

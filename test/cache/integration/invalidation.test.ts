@@ -16,13 +16,13 @@ const cachedReads: Record<string, (from: Repositories) => Promise<unknown>> = {
 }
 
 interface Change {
-  /** The call, and after a comma what is special. */
+  /** The call, and the circumstances. */
   name: string
   arrange?: (storage: Storage, inAMinute: Date) => Promise<unknown>
-  /** Whether two minutes pass between. */
+  /** If true, ten minutes pass before the change. */
   later?: boolean
   act: (to: Repositories) => Promise<unknown>
-  /** Which of the reads it changes. */
+  /** The cached reads whose results change. */
   changes: string[]
 }
 
@@ -36,115 +36,115 @@ const message = { role: 'user', content: 'hello' }
 const toolsOf = (name: string) => ({ autoApproved: [name] })
 
 const changes: Change[] = [
-  { name: 'sessions.create', act: (to) => to.sessions.create({ id: 's' }), changes: ['session'] },
+  { name: 'sessions.create()', act: (to) => to.sessions.create({ id: 's' }), changes: ['session'] },
   {
-    name: 'sessions.create, in the place of one that has expired',
+    name: 'sessions.create() when a session with this id has expired',
     arrange: withScoped,
     later: true,
     act: (to) => to.sessions.create({ id: 's' }),
     changes: ['session', ...scoped],
   },
   {
-    name: 'sessions.update',
+    name: 'sessions.update()',
     arrange: (storage) => storage.sessions.create({ id: 's' }),
     act: (to) => to.sessions.update('s', { title: 'new' }),
     changes: ['session'],
   },
   {
-    name: 'sessions.update, that ends it',
+    name: 'sessions.update() that lets the session expire',
     arrange: (storage) => storage.sessions.create({ id: 's' }),
     act: (to) => to.sessions.update('s', { expiresAt: new Date(0) }),
     changes: ['session'],
   },
   {
-    name: 'sessions.mergeMetadata',
+    name: 'sessions.mergeMetadata()',
     arrange: (storage) => storage.sessions.create({ id: 's', metadata: { a: 1 } }),
     act: (to) => to.sessions.mergeMetadata('s', { b: 2 }),
     changes: ['session'],
   },
   {
-    name: 'sessions.delete',
+    name: 'sessions.delete()',
     arrange: (storage) => withScoped(storage),
     act: (to) => to.sessions.delete('s'),
     changes: ['session', ...scoped],
   },
   {
-    name: 'sessions.fork',
+    name: 'sessions.fork()',
     arrange: (storage) => storage.messages.append('s', message),
     act: (to) => to.sessions.fork('s', { id: 'fork' }),
     changes: ['fork'],
   },
   {
-    name: 'sessions.sweepExpired',
+    name: 'sessions.sweepExpired()',
     arrange: withScoped,
     later: true,
     act: (to) => to.sessions.sweepExpired(),
     changes: scoped,
   },
-  { name: 'messages.append', act: (to) => to.messages.append('s', message), changes: ['session'] },
+  { name: 'messages.append()', act: (to) => to.messages.append('s', message), changes: ['session'] },
   {
-    name: 'messages.append, in the place of a session that has expired',
+    name: 'messages.append() when a session with this id has expired',
     arrange: withScoped,
     later: true,
     act: (to) => to.messages.append('s', [message, message]),
     changes: ['session', ...scoped],
   },
-  { name: 'kv.set', act: (to) => to.kv.set('k', 1), changes: ['value', 'entry'] },
+  { name: 'kv.set()', act: (to) => to.kv.set('k', 1), changes: ['value', 'entry'] },
   {
-    name: 'kv.set, again',
+    name: 'kv.set() of an existing key',
     arrange: (storage) => storage.kv.set('k', 1),
     act: (to) => to.kv.set('k', 2, { ifVersion: 1, ttlSeconds: 5 }),
     changes: ['value', 'entry'],
   },
   {
-    name: 'kv.set, the same value',
+    name: 'kv.set() of the same value',
     arrange: (storage) => storage.kv.set('k', 1),
     act: (to) => to.kv.set('k', 1),
     changes: ['entry'],
   },
   {
-    name: 'kv.set, where one has expired',
+    name: 'kv.set() of a key that has expired',
     arrange: (storage) => storage.kv.set('k', 1, { ttlSeconds: 60 }),
     later: true,
     act: (to) => to.kv.set('k', 2),
     changes: ['value', 'entry'],
   },
-  { name: 'kv.setIfAbsent', act: (to) => to.kv.setIfAbsent('k', 1), changes: ['value', 'entry'] },
+  { name: 'kv.setIfAbsent()', act: (to) => to.kv.setIfAbsent('k', 1), changes: ['value', 'entry'] },
   {
-    name: 'kv.delete',
+    name: 'kv.delete()',
     arrange: (storage) => storage.kv.set('k', 1),
     act: (to) => to.kv.delete('k'),
     changes: ['value', 'entry'],
   },
   {
-    name: 'kv.sweepExpired',
+    name: 'kv.sweepExpired()',
     arrange: (storage) => storage.kv.set('k', 1, { ttlSeconds: 60 }),
     later: true,
     act: (to) => to.kv.sweepExpired(),
     changes: [],
   },
-  { name: 'prompts.save', act: (to) => to.prompts.save({ name: 'p', content: 'x' }), changes: ['prompt'] },
+  { name: 'prompts.save()', act: (to) => to.prompts.save({ name: 'p', content: 'x' }), changes: ['prompt'] },
   {
-    name: 'prompts.save, again',
+    name: 'prompts.save() of an existing prompt',
     arrange: (storage) => storage.prompts.save({ name: 'p', content: 'x' }),
     act: (to) => to.prompts.save({ name: 'p', content: 'y' }),
     changes: ['prompt'],
   },
   {
-    name: 'prompts.delete',
+    name: 'prompts.delete()',
     arrange: (storage) => storage.prompts.save({ name: 'p', content: 'x' }),
     act: (to) => to.prompts.delete('p'),
     changes: ['prompt'],
   },
-  { name: 'toolState.set', act: (to) => to.toolState.set('tool', 'k', 1), changes: ['tool state'] },
+  { name: 'toolState.set()', act: (to) => to.toolState.set('tool', 'k', 1), changes: ['tool state'] },
   {
-    name: 'toolState.set, again',
+    name: 'toolState.set() of an existing key',
     arrange: (storage) => storage.toolState.set('tool', 'k', 1),
     act: (to) => to.toolState.set('tool', 'k', null),
     changes: ['tool state'],
   },
   {
-    name: 'toolState.delete',
+    name: 'toolState.delete()',
     arrange: (storage) => storage.toolState.set('tool', 'k', 1),
     act: (to) => to.toolState.delete('tool', 'k'),
     changes: ['tool state'],
@@ -152,40 +152,40 @@ const changes: Change[] = [
   ...[undefined, 's'].flatMap((scope): Change[] => {
     const [preferences, state] = scope ? scoped : ['preferences', 'approval state']
     const [where, changed] = [
-      scope ? 'of a session' : 'everywhere',
+      scope ? 'of a session' : 'of all sessions',
       { preferences: [`${preferences}`], state: [`${state}`] },
     ]
     return [
       {
-        name: `toolPreferences.setPreferences, ${where}`,
+        name: `toolPreferences.setPreferences() ${where}`,
         act: (to) => to.toolPreferences.setPreferences(toolsOf('a'), scope),
         changes: changed.preferences,
       },
       {
-        name: `toolPreferences.setPreferences, again ${where}`,
+        name: `toolPreferences.setPreferences() again ${where}`,
         arrange: (storage) => storage.toolPreferences.setPreferences(toolsOf('a'), scope),
         act: (to) => to.toolPreferences.setPreferences(toolsOf('b'), scope),
         changes: changed.preferences,
       },
       {
-        name: `toolPreferences.deletePreferences, ${where}`,
+        name: `toolPreferences.deletePreferences() ${where}`,
         arrange: (storage) => storage.toolPreferences.setPreferences(toolsOf('a'), scope),
         act: (to) => to.toolPreferences.deletePreferences(scope),
         changes: changed.preferences,
       },
       {
-        name: `approvals.setState, ${where}`,
+        name: `approvals.setState() ${where}`,
         act: (to) => to.approvals.setState({ a: 1 }, scope),
         changes: changed.state,
       },
       {
-        name: `approvals.setState, again ${where}`,
+        name: `approvals.setState() again ${where}`,
         arrange: (storage) => storage.approvals.setState(1, scope),
         act: (to) => to.approvals.setState(2, scope),
         changes: changed.state,
       },
       {
-        name: `approvals.deleteState, ${where}`,
+        name: `approvals.deleteState() ${where}`,
         arrange: (storage) => storage.approvals.setState(1, scope),
         act: (to) => to.approvals.deleteState(scope),
         changes: changed.state,
@@ -194,7 +194,7 @@ const changes: Change[] = [
   }),
 ]
 
-/** The rest of what these repositories do: reads, and writes of what no cached read shows. */
+/** The other calls of these repositories: reads, and writes that change no cached read. */
 const others = [
   ...['sessions.get', 'sessions.summary', 'sessions.list'],
   ...['messages.list', 'messages.latest', 'messages.get', 'messages.iterate'],
@@ -206,7 +206,7 @@ const others = [
   ...['approvals.request', 'approvals.get', 'approvals.respond', 'approvals.listPending', 'approvals.getState'],
 ]
 
-it('nothing that these repositories can do is forgotten here', async () => {
+it('every call of the cached repositories is listed here', async () => {
   const { sessions, messages, kv, prompts, toolState, toolPreferences, approvals } = await open({})
   const repositories = { sessions, messages, kv, prompts, toolState, toolPreferences, approvals }
   const calls = Object.entries(repositories).flatMap(([name, repository]) =>
@@ -214,7 +214,7 @@ it('nothing that these repositories can do is forgotten here', async () => {
       .filter((method) => method !== 'constructor')
       .map((method) => `${name}.${method}`),
   )
-  const known = new Set([...others, ...changes.map(({ name }) => name.split(',')[0])])
+  const known = new Set([...others, ...changes.map(({ name }) => name.split('()')[0])])
   expect(calls.filter((call) => !known.has(call))).toEqual([])
 })
 
@@ -224,7 +224,7 @@ async function readAll(from: Repositories): Promise<Record<string, unknown>> {
   return results
 }
 
-/** A storage whose cache holds every row that is read here, or knows that it is absent. */
+/** Opens a storage and caches every row that is read here, or its absence. */
 async function warmed(cache: () => Parameters<typeof open>[0]['cache'], { arrange, later }: Change) {
   let now = Date.now()
   const storage = await open({ cache: cache() }, { now: () => new Date(now) })
@@ -241,8 +241,8 @@ function differences(one: Record<string, unknown>, other: Record<string, unknown
   return Object.keys(one).filter((name) => JSON.stringify([one[name]]) !== JSON.stringify([other[name]]))
 }
 
-describe.each(Object.entries(cacheConfigs))('a warm cache in %s shows at once what was written', (_name, cache) => {
-  it.each(changes)('by $name', async (change) => {
+describe.each(Object.entries(cacheConfigs))('with a warm cache in %s,', (_name, cache) => {
+  it.each(changes)('$name is visible in every cached read', async (change) => {
     const { storage, rows } = await warmed(cache, change)
     await change.act(storage)
     const after = await readAll(storage)
@@ -250,7 +250,7 @@ describe.each(Object.entries(cacheConfigs))('a warm cache in %s shows at once wh
     expect(after).toStrictEqual(await storage.transaction(readAll))
   })
 
-  it.each(changes)('by $name in a transaction, once it is committed', async (change) => {
+  it.each(changes)('$name in a transaction is visible in every cached read after the commit', async (change) => {
     const { storage, rows } = await warmed(cache, change)
     const inside = await storage.transaction(async (tx) => {
       await change.act(tx)
@@ -260,7 +260,7 @@ describe.each(Object.entries(cacheConfigs))('a warm cache in %s shows at once wh
     expect(await readAll(storage)).toStrictEqual(inside)
   })
 
-  it.each(changes)('and is not disturbed by $name in a transaction that is undone', async (change) => {
+  it.each(changes)('$name in a transaction that rolls back leaves every row cached', async (change) => {
     const { storage, rows } = await warmed(cache, change)
     const before = await answers(storage)
     const undone = storage.transaction(async (tx) => {
@@ -272,8 +272,8 @@ describe.each(Object.entries(cacheConfigs))('a warm cache in %s shows at once wh
     expect(await answers(storage)).toEqual({ ...before, hits: before.hits + Object.keys(cachedReads).length })
   })
 
-  it('by maintain()', async () => {
-    const expiring = changes.find(({ name }) => name === 'sessions.sweepExpired')
+  it('maintain() is visible in every cached read', async () => {
+    const expiring = changes.find(({ name }) => name === 'sessions.sweepExpired()')
     if (!expiring) throw new Error('not reached')
     const { storage, rows } = await warmed(cache, expiring)
     await storage.maintain()
@@ -281,7 +281,7 @@ describe.each(Object.entries(cacheConfigs))('a warm cache in %s shows at once wh
     expect(differences(rows, after)).toEqual(scoped)
   })
 
-  it('and keeps the session that a conversation goes on in', async () => {
+  it('messages.append() to an existing session leaves the session cached', async () => {
     const { storage } = await warmed(cache, { name: '', act: async () => {}, changes: [] })
     await storage.messages.append('s', message)
     await storage.sessions.get('s')

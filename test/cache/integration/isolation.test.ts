@@ -19,7 +19,7 @@ afterEach(async () => {
 
 const redis = (options = {}) => ({ type: 'redis', url: server.url, options }) as const
 const sqlite = () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') }) as const
-/** Keys of rows, without what was only a lease to see whether Redis takes one. */
+/** Returns the keys of kv rows, without the lease by which a storage checks that Redis accepts writes. */
 const rowKeys = async () => (await admin.keys('*')).filter((key) => key.includes(':kv:'))
 
 it.each<[string, () => Promise<StorageConfig[]>]>([
@@ -35,7 +35,7 @@ it.each<[string, () => Promise<StorageConfig[]>]>([
       }))
     },
   ],
-])('%s share nothing on one Redis', async (_name, configs) => {
+])('get() never returns a row of the other storage if %s share one Redis', async (_name, configs) => {
   const [one, other] = await Promise.all((await configs()).map((config) => open(config)))
   await one?.kv.set('a', 'mine')
   expect(await one?.kv.get('a')).toBe('mine')
@@ -46,7 +46,7 @@ it.each<[string, () => Promise<StorageConfig[]>]>([
   expect(await rowKeys()).toHaveLength(2)
 })
 
-it('two storages of one database share what is cached', async () => {
+it('get() returns a row that another storage of the same database has cached', async () => {
   const config = { cache: redis(), database: sqlite() }
   const [one, other] = [await open(config), await open(config)]
   await one.kv.set('a', 'ours')
@@ -55,7 +55,7 @@ it('two storages of one database share what is cached', async () => {
   expect((await other.stats()).cache).toMatchObject({ hits: 1, loads: 0 })
 })
 
-it('two prefixes keep two agents apart, in what they cache of rows and of their own', async () => {
+it('get() and storage.cache separate two key prefixes on one Redis', async () => {
   const database = sqlite()
   const one = await open({ cache: redis({ keyPrefix: 'one:' }), database })
   const other = await open({ cache: redis({ keyPrefix: 'two:' }), database: sqlite() })
@@ -72,7 +72,7 @@ it('two prefixes keep two agents apart, in what they cache of rows and of their 
   expect(keys.filter((key) => key.startsWith('one:')).length).toBeGreaterThan(1)
 })
 
-it('what was cached with other tables is not read', async () => {
+it('get() does not return a row that was cached under another version of the tables', async () => {
   const storage = await open({ cache: redis(), database: sqlite() })
   await storage.kv.set('a', 'of this version')
   await storage.kv.get('a')
@@ -82,12 +82,12 @@ it('what was cached with other tables is not read', async () => {
   await admin.set(key.replace(hash, '0'.repeat(12)), foreign)
   await admin.unlink(key)
   expect(await storage.kv.get('a')).toBe('of this version')
-  // It would have been, under the same tables.
+  // Under the same version of the tables, the row is returned.
   await admin.set(key, foreign)
   expect(await storage.kv.get('a')).toBe('of another')
 })
 
-it('no entry outlives its row, by the clock of Redis or by that of the program', async () => {
+it('get() does not return a cached row after its expiry, by the clock of Redis and by that of the program', async () => {
   let now = Date.now()
   const storage = await open({ cache: redis(), database: sqlite() }, { now: () => new Date(now) })
   await storage.kv.set('a', 1, { ttlSeconds: 5 })
@@ -100,14 +100,14 @@ it('no entry outlives its row, by the clock of Redis or by that of the program',
   expect(await storage.kv.get('a')).toBe(1)
   now += 1
   expect(await storage.kv.get('a')).toBeUndefined()
-  expect((await answers(storage)).hits).toBe(hits + 2) // the entry was there
+  expect((await answers(storage)).hits).toBe(hits + 2) // both reads found the entry
   await storage.sessions.create({ id: 's', expiresAt: new Date(now + 1000) })
   expect(await storage.sessions.get('s')).toBeDefined()
   now += 1000
   expect(await storage.sessions.get('s')).toBeUndefined()
 })
 
-it('in memory, entries end with their rows, or after the time that is configured', async () => {
+it('get() with a cache in memory loads a row again after its expiry or after ttlSeconds', async () => {
   let now = Date.now()
   const config: StorageConfig = { cache: { type: 'in-memory', options: { ttlSeconds: 60 } }, database: sqlite() }
   const storage = await open(config, { now: () => new Date(now) })
@@ -123,7 +123,7 @@ it('in memory, entries end with their rows, or after the time that is configured
   expect((await answers(storage)).misses).toBe(misses + 1)
 })
 
-it('absence is kept for half a minute at most', async () => {
+it('get() caches the absence of a row for at most 30 seconds', async () => {
   const storage = await open({ cache: redis(), database: sqlite() })
   expect(await storage.kv.get('a')).toBeUndefined()
   const [key = ''] = await rowKeys()

@@ -26,7 +26,7 @@ const databases: [string, () => Promise<StorageConfig['database']>][] = [
 const inDatabase = (storage: Storage) => storage.kv.getMany(['a']).then((values) => values.get('a')) // not cached
 const removals = async () => Number(/cmdstat_unlink:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1] ?? 0)
 
-it.each(databases)('a write is committed, then forgotten, then acknowledged: %s', async (_name, database) => {
+it.each(databases)('set() on %s resolves after the commit and the invalidation', async (_name, database) => {
   const storage = await open({ cache: redis(), database: await database() })
   const writes = [
     (value: number) => storage.kv.set('a', value),
@@ -49,7 +49,7 @@ it.each(databases)('a write is committed, then forgotten, then acknowledged: %s'
 })
 
 it.each(databases)(
-  'a transaction reads past the cache, and leaves it alone until it is committed: %s',
+  'transaction() on %s reads without the cache and invalidates after the commit',
   async (_name, database) => {
     const config = { cache: redis(), database: await database() }
     const [storage, other] = [await open(config), await open(config)]
@@ -71,7 +71,7 @@ it.each(databases)(
   },
 )
 
-it.each(databases)('a transaction that is undone removes nothing: %s', async (_name, database) => {
+it.each(databases)('transaction() on %s invalidates nothing when it rolls back', async (_name, database) => {
   const storage = await open({ cache: redis(), database: await database() })
   await storage.kv.set('a', 'before')
   await storage.kv.get('a')
@@ -89,7 +89,7 @@ it.each(databases)('a transaction that is undone removes nothing: %s', async (_n
 })
 
 it.each(databases)(
-  'close waits until what is in flight has been committed and forgotten: %s',
+  'close() on %s waits for the commit and the invalidation of writes in flight',
   async (_name, database) => {
     const config = { cache: redis(), database: await database() }
     const other = await open(config)
@@ -103,7 +103,7 @@ it.each(databases)(
   },
 )
 
-it.each(databases)('close waits for a read that waits for Redis, or then for the row: %s', async (_name, database) => {
+it.each(databases)('close() on %s waits for reads that wait for Redis or the database', async (_name, database) => {
   const config = { cache: redis(), database: await database() }
   const other = await open(config)
   await other.sessions.create({ id: 's' })
@@ -123,7 +123,7 @@ it.each(databases)('close waits for a read that waits for Redis, or then for the
   await closing
 })
 
-it('close lets a write end that finds its cache in memory', async () => {
+it('close() waits for writes in flight when the cache is in memory', async () => {
   const path = join(freshDirectory(), 'agent.db')
   for (let round = 0; round < 10; round++) {
     const storage = await openStorage({ database: { type: 'sqlite', path } }, { maintenance: false })
@@ -132,7 +132,7 @@ it('close lets a write end that finds its cache in memory', async () => {
   }
 })
 
-it('a write of which nobody knows whether it was committed is forgotten', async () => {
+it('set() and transaction() invalidate when it is unknown whether they committed', async () => {
   const url = await freshPostgres()
   const storage = await open({ cache: redis(), database: { type: 'postgres', url } })
   const sql = postgres(url, { max: 2 })

@@ -9,7 +9,7 @@ import { recordingLogger } from '../redis-fixture.ts'
 import { open } from './storages.ts'
 
 const TIMEOUT = 250
-/** What a busy machine may add to a call. */
+/** How many milliseconds a busy machine may add to a call. */
 const LEEWAY = 250
 const ids = Array.from({ length: 30 }, (_, i) => `row ${i}`)
 
@@ -38,7 +38,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - begun
 }
 
-/** Reads and writes without a pause until told to stop: how long the calls took, and how many read less than they must. */
+/** Reads and writes until the returned function is called, which returns the longest call and the number of stale reads. */
 function load(storage: Storage) {
   const acknowledged = new Map<string, number>()
   const seen = { stale: 0, reads: 0, writes: 0, longest: 0, errors: [] as unknown[] }
@@ -73,7 +73,7 @@ function load(storage: Storage) {
   }
 }
 
-/** What each does to Redis under load, until it is back. */
+/** The outages of Redis under load. Each resolves when Redis is back. */
 const outages: Record<string, (admin: Redis) => Promise<void>> = {
   async 'is frozen'() {
     server.freeze()
@@ -91,13 +91,13 @@ const outages: Record<string, (admin: Redis) => Promise<void>> = {
     await server.kill9()
     await server.start()
   },
-  async 'is stopped and comes back as it was'() {
+  async 'is stopped and comes back with its data'() {
     await server.restart({ keepData: true })
   },
 }
 
-describe('Redis', () => {
-  it.each(Object.entries(outages))('%s: nobody fails, waits long or reads what was replaced', async (_name, outage) => {
+describe('a storage whose Redis', () => {
+  it.each(Object.entries(outages))('%s has no failed, slow or stale calls', async (_name, outage) => {
     const [one, other] = [await open(config), await open(config)]
     const admin = new Redis(server.url, { retryStrategy: () => 50 })
     admin.on('error', () => {})
@@ -108,7 +108,7 @@ describe('Redis', () => {
     await sleep(200)
     await outage(admin)
     await sleep(100)
-    await writeAll(one, 1e6) // some of them before it is back in use
+    await writeAll(one, 1e6) // partly before Redis is used again
     await recovered(one, other)
     const { errors, stale, longest, reads, writes } = await stop()
     admin.disconnect()
@@ -116,7 +116,7 @@ describe('Redis', () => {
     expect(stale).toBe(0)
     expect(reads).toBeGreaterThan(100)
     expect(writes).toBeGreaterThan(20)
-    // A write may wait for the database behind others, and for one timeout.
+    // A write may wait for the database behind other writes, and for one timeout.
     expect(longest).toBeLessThan(TIMEOUT + 2 * LEEWAY)
     const truth = await one.transaction((tx) => tx.kv.getMany(ids))
     for (const storage of [one, other, one, other]) {
@@ -124,7 +124,7 @@ describe('Redis', () => {
     }
   })
 
-  it('is frozen: a call waits for one timeout, and none once that is noticed', async () => {
+  it('is frozen waits for one timeout, then answers without Redis', async () => {
     const storage = await open(config)
     await writeAll(storage, 1)
     await readAll(storage)
@@ -149,7 +149,7 @@ describe('Redis', () => {
     expect(await storage.health()).toMatchObject({ ok: true })
   })
 
-  it('is frozen: a storage closes all the same, with one try to tell of its last writes', async () => {
+  it('is frozen closes after one attempt to invalidate its last writes', async () => {
     const { logger, lines } = recordingLogger()
     const storage = await openStorage(config, { logger })
     await storage.kv.set('a', 1)
@@ -161,7 +161,7 @@ describe('Redis', () => {
     expect(await (await open(config)).transaction((tx) => tx.kv.get('a'))).toBe(2)
   })
 
-  it('is not there at open: there is one warning, and it is taken into use when it comes', async () => {
+  it('is down at openStorage() warns once, and uses Redis when it starts', async () => {
     const port = await freePort()
     const { logger, lines } = recordingLogger()
     const storage = await open({ ...config, cache: { type: 'redis', host: '127.0.0.1', port } }, { logger })
@@ -179,7 +179,7 @@ describe('Redis', () => {
     await late.stop()
   })
 
-  it('is there and refuses: that is an error which says what, and leaves nothing open', async () => {
+  it('refuses the connection rejects in openStorage() with the reason and leaves nothing open', async () => {
     const guarded = await startRedis({ args: ['--requirepass', 'right', '--databases', '2'] })
     const refusal = async (cache: object): Promise<string> => {
       const address = { type: 'redis', host: '127.0.0.1', port: guarded.port } as const

@@ -10,7 +10,7 @@ import { type RedisServer, startRedis } from '../../setup/servers.ts'
 import { tryOut } from './history.ts'
 import type { Message } from './programs/instance.ts'
 
-/** Processes with a storage of this configuration each; the first brings the database up to date. */
+/** Starts processes with a storage each, one after the other: the first migrates the database. */
 async function start(count: number, config: StorageConfig) {
   const instances = []
   const warnings: string[][] = []
@@ -35,7 +35,7 @@ describe('three processes on PostgreSQL and Redis', () => {
     await server.stop()
   })
 
-  /** Evicts, expires and flushes while the work goes on. */
+  /** Evicts, expires and flushes keys of Redis while the work runs. */
   async function disturbed(work: () => Promise<void>): Promise<void> {
     let over = false
     const disturb = async () => {
@@ -54,11 +54,11 @@ describe('three processes on PostgreSQL and Redis', () => {
     await Promise.all([worked, disturb()])
   }
 
-  it('never read what an acknowledged write replaced, as they would with less', {
+  it('never read a row that an acknowledged write has replaced, while naive variants do', {
     timeout: soak ? 3_600_000 : 90_000,
   }, async () => {
-    // Without an answer for a quarter of a second Redis counts as gone, and what remains then is documented: the writer
-    // cannot tell the others. A busy machine must not be taken for that.
+    // After 250 ms without an answer Redis counts as down, and other processes may read stale rows until the writer has
+    // recovered, as documented. A long timeout, so that a busy machine is not taken for an outage.
     const options = { commandTimeoutMillis: 20_000 }
     const config: StorageConfig = {
       cache: { type: 'redis', url: server.url, options },
@@ -81,7 +81,7 @@ describe('three processes on PostgreSQL and Redis', () => {
 })
 
 describe('two processes with a cache in memory each', () => {
-  it('over one SQLite file never read what an acknowledged write replaced', async () => {
+  it('never read a row that an acknowledged write has replaced on one SQLite file', async () => {
     const path = join(freshDirectory(), 'agent.db')
     const { instances, warnings } = await start(2, { database: { type: 'sqlite', path } })
     expect(warnings.flat()).toEqual([])
@@ -90,11 +90,11 @@ describe('two processes with a cache in memory each', () => {
     expect(reads).toBeGreaterThanOrEqual(2 * each)
     expect(writes).toBeGreaterThan(50)
     expect(stale).toBe(0)
-    // The same protocol without a look at the version of the file.
+    // The naive variant: the same protocol without a check of the file's data version.
     expect((await tryOut(instances, { variant: 'leased', reads: 10_000 })).stale).toBeGreaterThan(0)
   })
 
-  it('over PostgreSQL are stale for five seconds at most, and say so once', async () => {
+  it('read rows that are stale for at most five seconds on PostgreSQL, and warn of it once', async () => {
     const url = await freshPostgres()
     const { instances, warnings } = await start(2, { database: { type: 'postgres', url } })
     expect(warnings).toEqual([1, 2].map(() => [expect.stringMatching(/does not see the writes of other instances/)]))
@@ -106,8 +106,8 @@ describe('two processes with a cache in memory each', () => {
   })
 })
 
-describe('a thousand reads at once of one row that nobody has cached', () => {
-  it('load it twice at most in each of two processes', async () => {
+describe('a thousand concurrent reads of one row that is not cached', () => {
+  it('load the row at most twice in each of two processes', async () => {
     const server = await startRedis()
     const cache = { type: 'redis', url: server.url } as const
     const { instances } = await start(2, { cache, database: { type: 'postgres', url: await freshPostgres() } })

@@ -4,10 +4,12 @@ import { openStorage, type Storage, type StorageConfig } from 'holdfast'
 import { MemoryCacheStore } from '../../../../src/cache/memory.ts'
 import { RedisCacheStore } from '../../../../src/cache/redis/store.ts'
 import { resolveConfig } from '../../../../src/config/resolve.ts'
+import { say } from '../../../setup/say.ts'
+import { silent } from '../../../setup/silent.ts'
 import type { RowReader } from '../../staleness.ts'
 import { joinedFlight, leased, plain, setAfterCommit } from '../../variants.ts'
 
-/** What this process can be told to do. */
+/** What the test can tell this process to do. */
 export type Command =
   | ({ do: 'trial' } & Trial)
   | { do: 'read'; key: string; times: number }
@@ -15,9 +17,9 @@ export type Command =
   | { do: 'close' }
 
 export interface Trial {
-  /** The storage's own cache, or one of the variants in its place. */
+  /** The cache of the storage, or a variant in its place. */
   variant: 'ours' | keyof typeof variants
-  /** Begins the keys; nobody else uses them. */
+  /** The beginning of the keys. No other trial uses it. */
   prefix: string
   rows: number
   /** The rows that this process writes. */
@@ -25,15 +27,15 @@ export interface Trial {
   reads: number
   /** The longest pause between two writes of a row. */
   pauseMillis: number
-  /** Ends the trial, even if there were fewer reads. */
+  /** Ends the trial after this time, even if there were fewer reads. */
   maxMillis: number
 }
 
-/** Flat triples of numbers: row, version, and the moment on the clock that all processes of the machine share. */
+/** Flat triples of numbers: row, version, and a time on the clock that all processes of the machine share. */
 export interface History {
-  /** Acknowledged, and when. */
+  /** With the time of the acknowledgement. */
   writes: number[]
-  /** Returned, and when the read began. */
+  /** With the time at which the read started. */
   reads: number[]
 }
 
@@ -47,17 +49,17 @@ const variants = { plain, setAfterCommit, joinedFlight, leased }
 
 const config: StorageConfig = JSON.parse(process.argv[2] ?? '{}')
 const warnings: string[] = []
-const logger = { info: () => {}, warn: (message: string) => void warnings.push(message), error: () => {} }
+const logger = { ...silent, warn: (message: string) => void warnings.push(message) }
 const storage = await openStorage(config, { maintenance: false, logger })
 
-const say = (message: Message) => process.stdout.write(`${JSON.stringify(message)}\n`)
-say({ is: 'open', warnings })
+say<Message>({ is: 'open', warnings })
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const command = JSON.parse(line) as Command // the test sends nothing else
+  const command = JSON.parse(line) as Command // the test sends only commands
   if (command.do === 'trial') await trial(command)
   else if (command.do === 'read') await readAtOnce(command.key, command.times)
-  else if (command.do === 'write') await storage.kv.set(command.key, command.value).then(() => say({ is: 'written' }))
+  else if (command.do === 'write')
+    await storage.kv.set(command.key, command.value).then(() => say<Message>({ is: 'written' }))
   else break
 }
 await storage.close()
@@ -65,7 +67,7 @@ await storage.close()
 async function readAtOnce(key: string, times: number): Promise<void> {
   const before = (await storage.stats()).cache.loads
   const values = await Promise.all(Array.from({ length: times }, () => storage.kv.get(key)))
-  say({ is: 'read', loads: (await storage.stats()).cache.loads - before, values: [...new Set(values)] })
+  say<Message>({ is: 'read', loads: (await storage.stats()).cache.loads - before, values: [...new Set(values)] })
 }
 
 async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis }: Trial): Promise<void> {
@@ -74,10 +76,10 @@ async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis
   const deadline = performance.now() + maxMillis
   let history: History = { writes: [], reads: [] }
   let made = 0
-  const goesOn = () => made < reads && performance.now() < deadline
+  const continues = () => made < reads && performance.now() < deadline
 
   const write = async (row: number) => {
-    for (let version = 1; goesOn(); version++) {
+    for (let version = 1; continues(); version++) {
       const id = `${prefix}${row}`
       if (version % 4 === 0) await storage.transaction((tx) => tx.kv.set(id, version))
       else await storage.kv.set(id, version)
@@ -87,33 +89,34 @@ async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis
     }
   }
   const read = async () => {
-    while (goesOn()) {
+    while (continues()) {
       const row = Math.floor(Math.random() * rows)
       const id = `${prefix}${row}`
       const begun = now()
       const found = await reader.read('kv', id, async () => {
-        const version = (await storage.kv.getMany([id])).get(id) // past the storage's own cache
+        const version = (await storage.kv.getMany([id])).get(id) // getMany() bypasses the cache of the storage
         return version === undefined ? undefined : { id, version: Number(version) }
       })
       history.reads.push(row, found?.version ?? 0, begun)
       if (++made % 20 === 0) await turn()
       if (made % 10_000 === 0) {
-        say({ is: 'history', history, over: false, warnings })
+        say<Message>({ is: 'history', history, over: false, warnings })
         history = { writes: [], reads: [] }
       }
     }
   }
   await Promise.all([...own.map(write), ...Array.from({ length: 16 }, read)])
   await cache?.close()
-  say({ is: 'history', history, over: true, warnings })
+  say<Message>({ is: 'history', history, over: true, warnings })
 }
 
-/** In place of the storage's own, over the same server. */
+/** Opens a cache store for a variant, on the server that the storage uses. */
 async function openCacheStore(keyPrefix: string) {
   const { cache } = resolveConfig(config)
   return cache.type === 'redis' ? RedisCacheStore.open({ ...cache, keyPrefix }) : new MemoryCacheStore(cache)
 }
 
+/** Reads through the cache of the storage. */
 function ours({ kv }: Storage): RowReader {
   return {
     async read(_table, id) {
@@ -124,7 +127,7 @@ function ours({ kv }: Storage): RowReader {
   }
 }
 
-/** Milliseconds of the monotonic clock, the same in all processes. */
+/** Returns the milliseconds of the monotonic clock, which all processes share. */
 function now(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
