@@ -17,6 +17,7 @@ import type { RepositoryContext } from '../context.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { appendMessages, MAX_APPEND } from './append.ts'
+import { iterateMessages } from './iterate.ts'
 import { popMessage, truncateMessages } from './removal.ts'
 import {
   type IterateMessagesOptions,
@@ -220,8 +221,8 @@ export class Messages {
   }
 
   /**
-   * Yields every message of a session in order. Reads them in batches, so memory stays bounded. Messages
-   * appended before the last batch is read are yielded as well.
+   * Yields every message of a session in order. Reads them in batches that end after 1 MiB of JSON, so memory stays
+   * bounded even if messages are large. Messages appended before the last batch is read are yielded as well.
    *
    * @typeParam Content The expected type of the content. It is not checked.
    * @typeParam Metadata The expected type of the metadata. It is not checked.
@@ -239,14 +240,8 @@ export class Messages {
   ): AsyncGenerator<Message<Content, Metadata>, void, void>
   async *iterate(sessionId: string, options: IterateMessagesOptions = {}): AsyncGenerator<Message, void, void> {
     parseInput(idSchema, sessionId, 'sessionId')
-    const { batchSize: limit = 500 } = parseInput(iterateOptionsSchema, options, 'options')
-    for (let after = 0; ; ) {
-      const rows = await this.#selectRange(sessionId, 'asc', { after, before: MAX_INTEGER, limit })
-      yield* rows
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < limit) return
-      after = last.seq
-    }
+    const { batchSize } = parseInput(iterateOptionsSchema, options, 'options')
+    yield* iterateMessages(this.#db, sessionId, { batchSize, now: () => this.#context.now() })
   }
 
   /**

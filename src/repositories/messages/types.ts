@@ -63,7 +63,7 @@ export interface ListMessagesOptions extends PageOptions {
 
 /** Options of `messages.iterate()`. */
 export interface IterateMessagesOptions {
-  /** How many messages are read at a time: 1 to 1000. Default 500. */
+  /** Maximum number of messages that are read at a time: 1 to 1000. Default 500. A batch also ends after 1 MiB. */
   batchSize?: number | undefined
 }
 
