@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { pathOfFileUrl } from './file-url.ts'
 
 /** The largest number of milliseconds that timers of Node.js and settings of servers accept. */
 export const int32 = 2_147_483_647
@@ -15,9 +16,14 @@ export const text = z
   .min(1)
   .refine((value) => !value.includes('\0'), 'contains a NUL character; remove it')
 export const password = z.string().refine((value) => !value.includes('\0'), 'contains a NUL character; remove it')
+function isPath(value: string): boolean {
+  return value.startsWith('file:') ? pathOfFileUrl(value) !== undefined : !/^[a-z][a-z\d+.-]+:\/\//i.test(value)
+}
+
 export const path = text
   .refine((value) => !/^~($|[\\/])/.test(value), '~ is not expanded here; write the directory, or $HOME in a file')
-  .refine((value) => value !== ':memory:', 'is not a file; use "type: in-memory"')
+  .refine((value) => !/^(?:file:)?:memory:/.test(value), 'is not a file; use "type: in-memory"')
+  .refine(isPath, 'is a url that names no local file; write a path, or a url like file:///data/agent.db')
 
 export const url = (example: string, ...schemes: string[]) => {
   // No fragment, and no @ after the host: both come from a password that was not percent-encoded.

@@ -5,7 +5,8 @@ import * as z from 'zod'
 import { parseInput } from '../validation/input.ts'
 import { withAbsolutePaths } from './resolve.ts'
 import type { ValidStorageConfig } from './schema.ts'
-import { check, configError, edits, validateConfig } from './validate.ts'
+import { edits } from './suggestions.ts'
+import { check, configError, validateConfig } from './validate.ts'
 import { interpolate, type Scope } from './variables.ts'
 
 /** Options of `loadStorageConfig()` and `openStorageFromFile()`. */

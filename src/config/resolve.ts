@@ -1,4 +1,5 @@
 import { extname, resolve } from 'node:path'
+import { pathOfFileUrl } from './file-url.ts'
 import type {
   PostgresAddress,
   RedisAddress,
@@ -38,7 +39,7 @@ export function withAbsolutePaths(config: ValidStorageConfig, base: string): Val
     database: database.type === 'sqlite' ? { ...database, ...sqlitePath(database, base) } : database,
     blobStore:
       blobStore.type === 'local'
-        ? { ...blobStore, storePath: resolve(base, blobStore.storePath ?? 'blobs') }
+        ? { ...blobStore, storePath: resolve(base, plainPath(blobStore.storePath ?? 'blobs')) }
         : blobStore,
   }
 }
@@ -51,9 +52,16 @@ type Postgres = Extract<Database, { type: 'postgres' }>
 type Redis = Extract<Cache, { type: 'redis' }>
 
 /** Returns the absolute directory and the name of the file in it, or the absolute file as `path` alone. */
-function sqlitePath({ path = '.', database }: Sqlite, base: string) {
+function sqlitePath({ path: given = '.', database: name }: Sqlite, base: string) {
+  const path = plainPath(given)
+  const database = name && plainPath(name)
   const isDirectory = extname(path) === '' || /[\\/]$/.test(path)
   return { path: resolve(base, path), database: database ?? (isDirectory ? 'agent.db' : undefined) }
+}
+
+/** Returns the path that a `file:` url names, and any other path as it is. */
+function plainPath(path: string): string {
+  return path.startsWith('file:') ? (pathOfFileUrl(path) ?? path) : path
 }
 
 function resolveCache(cache: Cache): ResolvedCache {

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { type Problem, StorageError } from '../errors.ts'
 import { rootSchema, storageSchema, type ValidStorageConfig } from './schema.ts'
+import { hintFor, nearest } from './suggestions.ts'
 
 /** Returns a CONFIG_INVALID whose message has a line for each problem. */
 export function configError(problems: readonly Problem[], source: string): StorageError<'CONFIG_INVALID'> {
@@ -85,8 +86,11 @@ function explain(issue: z.core.$ZodRawIssue): string | undefined {
   if (Array.isArray(issue.options)) {
     const options = issue.options.map(String)
     const given = Reflect.get(Object(issue.input), 'type')
-    const hint = typeof given === 'string' ? `; did you mean "${nearest(given, options)}"?` : ''
+    const hint = typeof given === 'string' ? hintFor(given, options) : ''
     return `expected one of ${options.map((option) => `"${option}"`).join(', ')}${hint}`
+  }
+  if (issue.inst instanceof z.ZodDiscriminatedUnion && typeof issue.input === 'string') {
+    return 'expected an object, such as { type: in-memory }'
   }
   if (issue.code === 'invalid_type' && issue.input === undefined) return `is missing; expected ${issue.expected}`
   return undefined
@@ -103,22 +107,3 @@ const unknownKey = (key: string, known: string[]) =>
   known.length === 0
     ? 'unknown key; none is known here'
     : `unknown key, the nearest known one is "${nearest(key, known)}"; known are ${known.join(', ')}`
-
-/** Returns the candidate with the fewest edits. A dotted candidate is compared by its last part. */
-function nearest(word: string, candidates: string[]): string | undefined {
-  const distance = (candidate: string) => edits(word.toLowerCase(), candidate.replace(/^.*\./, '').toLowerCase())
-  return candidates.toSorted((a, b) => distance(a) - distance(b))[0]
-}
-
-/** Returns the Levenshtein distance of two words. */
-export function edits(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (const [i, char] of [...a].entries()) {
-    const next = [i + 1]
-    for (let j = 0; j < b.length; j++) {
-      next.push(Math.min((row[j] ?? 0) + Number(char !== b[j]), (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
-}

@@ -23,6 +23,12 @@ test.each([
   [{ database: 'plain' }, '/base/plain'],
   [{ path: 'data', database: 'my.db' }, '/base/data/my.db'],
   [{ path: 'data.d', database: 'plain' }, '/base/data.d/plain'],
+  [{ path: 'file:a.db' }, '/base/a.db'],
+  [{ path: 'file:data/my%20agent.db' }, '/base/data/my agent.db'],
+  [{ path: 'file:///abs/x.db' }, '/abs/x.db'],
+  [{ path: 'file:/abs/x.db' }, '/abs/x.db'],
+  [{ path: 'file:///abs/data' }, '/abs/data/agent.db'],
+  [{ path: 'file:///abs', database: 'file:x.db' }, '/abs/x.db'],
 ])('resolveConfig() resolves the SQLite fields %j to %s', (fields, expected) => {
   expect(file(fields, '/base')).toBe(resolve(expected))
 })

@@ -20,6 +20,14 @@ test.each([
   ['${{ dexto.agent_dir }}', '/agent'],
   ['5$ and $1 and $', '5$ and $1 and $'],
   ['$EMPTY', ''],
+  ['${A:-x}', 'one'],
+  ['${NONE:-x}', 'x'],
+  ['${EMPTY:-x}', 'x'],
+  ['<${NONE:-}>', '<>'],
+  ['${NONE:-redis://h:6379/0}', 'redis://h:6379/0'],
+  ['${NONE:-a:-b}', 'a:-b'],
+  ['${NONE:-pa$$$$word}/$A', 'pa$$word/one'],
+  ['${constructor:-x}', 'x'],
 ])('interpolate() turns %s into %s', (written, expected) => {
   expect(replace(written, { A: 'one', B_2: 'two', EMPTY: '' })).toBe(expected)
 })
@@ -80,7 +88,12 @@ test('interpolate() does not take a property of Object.prototype for a variable'
 test.each([
   ['${{agent.name}}', 'unknown template ${{agent.name}}; expected ${{dexto.agent_dir}}'],
   ['${{}}', 'unknown template ${{}}'],
-  ['${A:-x}', 'expected ${NAME}'],
+  ['${A:?x}', 'expected ${NAME} or ${NAME:-default}'],
+  ['${A-x}', 'expected ${NAME} or ${NAME:-default}'],
+  ['${:-x}', 'expected ${NAME} or ${NAME:-default}'],
+  ['${B:-${A}}', 'a default cannot contain a variable'],
+  ['${B:-x-${A}-y}', 'a default cannot contain a variable'],
+  ['${B:-$A}', 'a default cannot contain a variable'],
   ['${}', 'expected ${NAME}'],
   ['${A', 'expected ${NAME}'],
   ['${{A}', 'expected ${NAME}'],
