@@ -1,4 +1,5 @@
 export type { Blobs } from './blobs/blobs.ts'
+export type { BytesBackend, Content, Staged } from './blobs/bytes/backend.ts'
 export type { BlobInput } from './blobs/input/source.ts'
 export {
   type BlobCleanup,
@@ -15,6 +16,9 @@ export {
   type VerifyReport,
   type VerifyStep,
 } from './blobs/types.ts'
+export type { CacheAsideStats } from './cache/cache-aside.ts'
+export { type BreakerState, BYPASS, type CacheStore, type CacheStoreStats, type MaybePromise } from './cache/store.ts'
+export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type {
   PostgresAddress,

@@ -1,7 +1,8 @@
 import type { Blobs } from './blobs/blobs.ts'
+import type { BytesBackend } from './blobs/bytes/backend.ts'
 import type { BlobStats } from './blobs/types.ts'
 import type { CacheAsideStats } from './cache/cache-aside.ts'
-import type { CacheStoreStats } from './cache/store.ts'
+import type { CacheStore, CacheStoreStats } from './cache/store.ts'
 import type { UserCache } from './cache/user-cache.ts'
 import type { ResolvedConfig } from './config/resolved.ts'
 import type { DatabaseStats, LayerHealth } from './health.ts'
@@ -22,6 +23,18 @@ export interface StorageOptions {
   logger?: Logger | undefined
   /** Whether to run the maintenance steps once a minute. Default true. */
   maintenance?: boolean | undefined
+  /**
+   * Keeps the bytes of blobs in place of the configured blob store: an implementation of your own. The configuration
+   * must not name a directory; `maxBlobSize` and `maxTotalSize` still come from it. Closed with the storage, or when a
+   * layer cannot be opened. Default: the configured blob store.
+   */
+  bytes?: BytesBackend | undefined
+  /**
+   * Keeps the entries of the cache in place of the configured store: an implementation of your own. The configuration
+   * must not name a Redis; `maxValueBytes` and `ttlSeconds` still come from it. Closed with the storage, or when a layer
+   * cannot be opened. Default: the configured cache.
+   */
+  cacheStore?: CacheStore | undefined
   /** The clock, for tests. Default: the system's clock, corrected by its distance to that of PostgreSQL. */
   now?: (() => Date) | undefined
   /** How long `close()` waits for calls in flight before it rolls back their transactions. Milliseconds. Default 30,000. */

@@ -1,7 +1,9 @@
 import * as z from 'zod'
+import { bytesBackendSchema } from './blobs/bytes/backend.ts'
 import { openBlobs, type TransactionBlobs } from './blobs/open.ts'
 import { cacheLimits, openCacheAside, openCacheStore } from './cache/open.ts'
 import { StorageRowCache } from './cache/row-cache.ts'
+import { cacheStoreSchema, isShared } from './cache/store.ts'
 import { UserCache } from './cache/user-cache.ts'
 import { type LoadOptions, loadStorageConfig } from './config/load.ts'
 import { resolveConfig, resolveValidConfig } from './config/resolve.ts'
@@ -11,6 +13,7 @@ import type { StorageConfig, StorageConfigFile } from './config/types.ts'
 import { DatabaseClock } from './database/clock.ts'
 import type { Db } from './database/db.ts'
 import { openDatabase } from './database/open.ts'
+import type { Problem } from './errors.ts'
 import { databaseStats, probe } from './health.ts'
 import { consoleLogger, type Logger, warnOnce } from './logger.ts'
 import { Maintenance } from './maintenance/scheduler.ts'
@@ -18,7 +21,7 @@ import type { RepositoryContext } from './repositories/context.ts'
 import { openRepositories } from './repositories/repositories.ts'
 import type { Storage, StorageOptions, StorageTransaction } from './storage-types.ts'
 import { rule } from './validation/fast-path.ts'
-import { checkFunction, parseInput } from './validation/input.ts'
+import { checkFunction, invalidInput, parseInput } from './validation/input.ts'
 
 const isLogger = (value: unknown) =>
   ['info', 'warn', 'error'].every((level) => typeof Reflect.get(Object(value), level) === 'function')
@@ -33,6 +36,8 @@ const optionsSchema = z.strictObject({
   migrate: booleanSchema.optional(),
   logger: rule<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
   maintenance: booleanSchema.optional(),
+  bytes: bytesBackendSchema.optional(),
+  cacheStore: cacheStoreSchema.optional(),
   now: rule<() => Date>(isFunction, 'must be a function').optional(),
   closeTimeoutMillis: millisSchema.optional(),
   slowTransactionMillis: millisSchema.optional(),
@@ -41,6 +46,8 @@ const optionsSchema = z.strictObject({
 const transactionOptionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
 
 const UNFINISHED = 'The storage was closed with calls in flight: transactions that had not ended are rolled back'
+const LOST_RECORDS =
+  'The records of blobs are in an in-memory database, and their bytes outlive them: configure sqlite or postgres'
 const LOST_MEMORIES = 'Memories in an in-memory database are lost when the process ends: configure sqlite or postgres'
 
 /**
@@ -54,7 +61,7 @@ const LOST_MEMORIES = 'Memories in an in-memory database are lost when the proce
  * @throws {MIGRATION_FAILED} when a migration failed; all migrations are rolled back
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has migrated the database
  * @throws {SCHEMA_DIVERGED} when the database has other migrations than this version of the package
- * @throws {INVALID_INPUT} when an option is not valid
+ * @throws {INVALID_INPUT} when an option is not valid, or contradicts the configuration
  *
  * @example
  * ```ts
@@ -76,16 +83,19 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     migrate = true,
     logger = consoleLogger,
     maintenance: periodic = true,
-    now: givenClock,
     closeTimeoutMillis = 30_000,
     slowTransactionMillis = 10_000,
   } = options
-  const layers = await openLayers(resolved, { migrate, logger, now: givenClock })
+  checkBackends(resolved, options)
+  const layers = await openLayers(resolved, { ...options, migrate, logger })
   const { database, cacheStore, cacheAside, blobs, now, clock } = layers
+  if (blobs.bytes.type !== 'in-memory' && options.bytes && resolved.database.type === 'in-memory') {
+    logger.warn(LOST_RECORDS)
+  }
 
-  const rowCache = new StorageRowCache(cacheAside, database, { isShared: resolved.cache.type === 'redis' })
+  const rowCache = new StorageRowCache(cacheAside, database, { isShared: isShared(cacheStore) })
   const userCache = new UserCache(cacheStore, {
-    ...cacheLimits(resolved.cache),
+    ...cacheLimits(cacheStore, resolved.cache),
     check: () => database.checkOpen(),
   })
   const context: RepositoryContext = {
@@ -115,6 +125,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     })
     await stopped
     await Promise.all([blobs.close(), cacheStore.close()])
+    await options.bytes?.close?.()
   }
   return {
     ...repositories,
@@ -148,9 +159,9 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     async health() {
       const select = { sql: 'select 1', params: [], writes: false }
       const layers = {
-        cache: await probe(resolved.cache.type, () => cacheStore.ping()),
+        cache: await probe(cacheStore.type, () => cacheStore.ping()),
         database: await probe(resolved.database.type, async () => database.run(select)),
-        blobStore: await probe(resolved.blobStore.type, () => blobs.bytes.ping()),
+        blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
       }
       return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }
     },
@@ -191,13 +202,29 @@ export async function openStorageFromFile(path: string, options: StorageOptions 
   return open(resolveValidConfig(config), given) // loadStorageConfig has validated it
 }
 
+/**
+ * Checks that a backend of the program's own does not replace one that the configuration names.
+ *
+ * @throws {INVALID_INPUT} when both are given
+ */
+function checkBackends({ cache, blobStore }: ResolvedConfig, { bytes, cacheStore }: StorageOptions): void {
+  const problems: Problem[] = []
+  const contradiction = (field: string, type: string) =>
+    `contradicts ${field}.type "${type}" of the configuration: leave ${field} out, or set its type to "in-memory" and keep only its limits`
+  if (bytes && blobStore.type !== 'in-memory') {
+    problems.push({ path: 'options.bytes', message: contradiction('blobStore', blobStore.type) })
+  }
+  if (cacheStore && cache.type !== 'in-memory') {
+    problems.push({ path: 'options.cacheStore', message: contradiction('cache', cache.type) })
+  }
+  if (problems.length > 0) throw invalidInput(problems)
+}
+
 /** Opens the layers from the database up. If one of them cannot be opened, closes those that were. */
-async function openLayers(
-  config: ResolvedConfig,
-  { migrate, logger, now: given }: { migrate: boolean; logger: Logger; now: (() => Date) | undefined },
-) {
-  const opened: { close(): Promise<void> }[] = []
-  const open = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
+async function openLayers(config: ResolvedConfig, options: StorageOptions & { migrate: boolean; logger: Logger }) {
+  const { migrate, logger, now: given, bytes } = options
+  const opened: Closable[] = [options.cacheStore, bytes].filter(isClosable)
+  const open = async <T extends Closable>(opening: Promise<T>): Promise<T> => {
     const layer = await opening
     opened.push(layer)
     return layer
@@ -207,8 +234,8 @@ async function openLayers(
     const clock = given ? undefined : await DatabaseClock.open(database, logger)
     const now = given ?? clock?.now ?? (() => new Date())
     const millis = () => now().getTime()
-    const cacheStore = await open(openCacheStore(config.cache, { logger, now: millis }))
-    const blobs = await open(openBlobs({ database, config, now }))
+    const cacheStore = options.cacheStore ?? (await open(openCacheStore(config.cache, { logger, now: millis })))
+    const blobs = await open(openBlobs({ database, config, now, bytes }))
     const cacheAside = await openCacheAside(cacheStore, config, database, logger, millis)
     return { database, cacheStore, cacheAside, blobs, now, clock }
   } catch (error) {
@@ -235,6 +262,14 @@ function warnOfSlowTransaction(logger: Logger, millis: number): void {
   logger.warn(
     `A transaction has been open for ${millis} ms: others wait for its locks. Do nothing slow in a transaction`,
   )
+}
+
+interface Closable {
+  close(): Promise<void>
+}
+
+function isClosable<T extends Partial<Closable>>(backend: T | undefined): backend is T & Closable {
+  return backend?.close !== undefined
 }
 
 function isReadonly({ database }: ResolvedConfig): boolean {

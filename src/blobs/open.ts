@@ -43,6 +43,8 @@ interface Options {
   database: Database
   config: { database: ResolvedDatabase; blobStore: ResolvedBlobStore }
   now: () => Date
+  /** The program's own backend in place of the configured one. */
+  bytes?: BytesBackend | undefined
   /** Runs before each step of the protocol, for tests. */
   onStep?: BlobStore['onStep']
   /** Runs before each step on a file, for tests. */
@@ -58,12 +60,13 @@ const EMPTY = { count: 0, contents: 0, bytes: 0 }
  * @throws {DISK_FULL} when the disk is full.
  * @throws {READ_ONLY} when the file system is read-only.
  */
-export async function openBlobs({ database: main, config, now, onStep, onFileStep }: Options): Promise<BlobLayer> {
+export async function openBlobs(options: Options): Promise<BlobLayer> {
+  const { database: main, config, now, onStep, onFileStep } = options
   const { maxBlobSize, maxTotalSize } = config.blobStore
-  const cleanupAfterDays = config.blobStore.type === 'local' ? config.blobStore.cleanupAfterDays : undefined
-  const bytes = await openBytes(config.blobStore, onFileStep)
+  const { cleanupAfterDays, storePath } = config.blobStore.type === 'local' ? config.blobStore : {}
+  const bytes = options.bytes ?? (await openBytes(config.blobStore, onFileStep))
   const store: BlobStore = { bytes, maxBlobSize, maxTotalSize, cleanupAfterDays, now, onStep }
-  const recordsDatabase = await openRecordsDatabase(config.database, config.blobStore)
+  const recordsDatabase = await openRecordsDatabase(config.database, bytes, storePath)
   // Ungated: a call that was admitted before the storage is closed may still finish its work.
   const db = recordsDatabase?.db ?? main.ungated()
   const root: BlobContext = { db, store, whileOpen: (work) => main.whileOpen(work) }

@@ -6,7 +6,7 @@ import type { Logger } from '../logger.ts'
 import { CacheAside } from './cache-aside.ts'
 import { MemoryCacheStore } from './memory.ts'
 import { ENCODING } from './row-codec.ts'
-import type { CacheStore } from './store.ts'
+import { type CacheStore, isShared } from './store.ts'
 
 /**
  * Opens the configured cache store. If Redis cannot be reached, opens without it and uses it once it answers.
@@ -26,6 +26,8 @@ export async function openCacheStore(
 
 /** TTL of the memory cache in front of PostgreSQL, where writes by other instances go unnoticed. */
 const UNNOTICED_WRITES_TTL_MILLIS = 5000
+/** TTL in a shared store of the program's own, unless another is configured: as in Redis. */
+const SHARED_TTL_MILLIS = 3_600_000
 
 /**
  * Returns the cache-aside protocol over a store, with the namespace, TTL and version check that store and database
@@ -38,9 +40,9 @@ export async function openCacheAside(
   logger: Logger,
   now: () => number,
 ): Promise<CacheAside> {
-  const options = { ...cacheLimits(config), now }
-  if (config.type === 'redis') {
-    // Other databases, and other versions of these tables, may share the Redis.
+  const options = { ...cacheLimits(store, config), now }
+  if (isShared(store)) {
+    // Other databases, and other versions of these tables, may share the store.
     const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:${ENCODING}:`
     return new CacheAside(store, { ...options, namespace })
   }
@@ -54,10 +56,11 @@ export async function openCacheAside(
   return new CacheAside(store, { ...options, ttlMillis })
 }
 
-/** Returns the configured size limit and TTL of a cached value. */
-export function cacheLimits({ maxValueBytes, ttlSeconds }: ResolvedCache): {
-  maxValueBytes: number
-  ttlMillis?: number
-} {
-  return { maxValueBytes, ...(ttlSeconds !== undefined && { ttlMillis: ttlSeconds * 1000 }) }
+/** Returns the size limit and the TTL of a value in this store, as they are configured. */
+export function cacheLimits(
+  store: CacheStore,
+  { maxValueBytes, ttlSeconds }: ResolvedCache,
+): { maxValueBytes: number; ttlMillis?: number } {
+  if (ttlSeconds !== undefined) return { maxValueBytes, ttlMillis: ttlSeconds * 1000 }
+  return { maxValueBytes, ...(isShared(store) && { ttlMillis: SHARED_TTL_MILLIS }) }
 }

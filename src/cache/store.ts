@@ -1,3 +1,5 @@
+import { backendSchema } from '../validation/backend.ts'
+
 /** A value, or a promise of it. The memory cache answers synchronously: a promise costs as much as its answer. */
 export type MaybePromise<T> = T | Promise<T>
 
@@ -38,7 +40,11 @@ export function isOver(instant: number, now: () => number): boolean {
  * its size may be given.
  */
 export interface CacheStore {
-  readonly type: 'in-memory' | 'redis'
+  /**
+   * The name of the store, which `storage.health()` reports. 'in-memory' says that the store belongs to this process
+   * alone; with any other name all instances of the program share it, and it holds entries of several databases.
+   */
+  readonly type: 'in-memory' | 'redis' | (string & {})
 
   /** Returns the entry of the key, null if it has none, or {@link BYPASS} if the store cannot tell. */
   lookup(key: string): MaybePromise<Entry | null>
@@ -80,6 +86,25 @@ export interface CacheStore {
 
   /** Closes every connection and timer. Safe to repeat. Calls made afterwards find an empty store. */
   close(): Promise<void>
+}
+
+const METHODS = {
+  lookup: true,
+  lookupMany: true,
+  claim: true,
+  fill: true,
+  put: true,
+  remove: true,
+  ping: true,
+  stats: true,
+  close: true,
+} as const satisfies Record<Exclude<keyof CacheStore, 'type'>, true>
+
+export const cacheStoreSchema = backendSchema<CacheStore>(METHODS)
+
+/** Returns true if other processes use the store, too. */
+export function isShared({ type }: CacheStore): boolean {
+  return type !== 'in-memory'
 }
 
 export interface CacheStoreStats {

@@ -1,4 +1,5 @@
 import { StorageError } from '../../errors.ts'
+import { backendSchema } from '../../validation/backend.ts'
 
 /** Identifies bytes by their SHA-256, as 64 lower-case hexadecimal digits, and their length. */
 export interface Content {
@@ -32,7 +33,11 @@ export interface Staged extends Content {
  * READ_ONLY, CONNECTION_FAILED or DATABASE_FAILED.
  */
 export interface BytesBackend {
-  readonly type: string
+  /**
+   * The name of the backend, which `storage.health()` reports. 'in-memory' says that the bytes are gone when the process
+   * ends; then the records of the blobs are, too. With any other name the records are in the database of the storage.
+   */
+  readonly type: 'in-memory' | 'local' | (string & {})
   /**
    * Writes the chunks of the source, in bounded memory. Copies each chunk before it asks for the next, so the source may
    * reuse its buffer. Throws an error of the source unchanged. Leaves nothing behind if it fails.
@@ -63,7 +68,23 @@ export interface BytesBackend {
   path(hash: string): string | undefined
   /** Fails if the backend cannot be used now. */
   ping(): Promise<void>
+  /** Releases connections and timers. `storage.close()` calls it last, if the backend has it. */
+  close?(): Promise<void>
 }
+
+const METHODS = {
+  stage: true,
+  open: true,
+  size: true,
+  remove: true,
+  list: true,
+  quarantine: true,
+  sweepStaged: true,
+  path: true,
+  ping: true,
+} as const satisfies Record<Exclude<keyof BytesBackend, 'type' | 'close'>, true>
+
+export const bytesBackendSchema = backendSchema<BytesBackend>(METHODS)
 
 /** The size of one read or write. */
 export const CHUNK_BYTES = 128 * 1024

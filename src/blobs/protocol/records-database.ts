@@ -1,10 +1,11 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ResolvedBlobStore, ResolvedDatabase } from '../../config/resolved.ts'
+import type { ResolvedDatabase } from '../../config/resolved.ts'
 import { type Database, tablesOf } from '../../database/database.ts'
 import type { Db } from '../../database/db.ts'
 import { LazyDb } from '../../database/lazy-db.ts'
 import { openDatabase } from '../../database/open.ts'
+import type { BytesBackend } from '../bytes/backend.ts'
 
 /** A database of the records apart from the main database. */
 export interface RecordsDatabase {
@@ -15,15 +16,18 @@ export interface RecordsDatabase {
 }
 
 /**
- * Opens a database for the records if the main database does not live as long as the bytes. Returns undefined if it
- * does: then the records are in the main database.
+ * Opens a database for the records if the main database does not live as long as the bytes. Returns undefined if the
+ * records are in the main database: if both live equally long, or if a backend of the program's own keeps the bytes,
+ * which has no `storePath` for another database.
  */
 export async function openRecordsDatabase(
   database: ResolvedDatabase,
-  blobStore: ResolvedBlobStore,
+  bytes: Pick<BytesBackend, 'type'>,
+  storePath: string | undefined,
 ): Promise<RecordsDatabase | undefined> {
-  if ((database.type === 'in-memory') === (blobStore.type === 'in-memory')) return undefined
-  return blobStore.type === 'in-memory' ? inMemory() : inStore(blobStore.storePath)
+  if ((database.type === 'in-memory') === (bytes.type === 'in-memory')) return undefined
+  if (bytes.type === 'in-memory') return inMemory()
+  return storePath === undefined ? undefined : inStore(storePath)
 }
 
 /** Opens the database on first use: a program on PostgreSQL that stores no blobs does not need SQLite installed. */

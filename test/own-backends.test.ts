@@ -1,0 +1,217 @@
+import { join } from 'node:path'
+import { isStorageError, openStorage, openStorageFromFile, type StorageConfig, type StorageOptions } from 'holdfast'
+import { blobsContract, bytesContract, cacheContract, repositoryContract } from 'holdfast/testing'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { configFile } from './config/blocks.ts'
+import { MapBytes } from './own-bytes.ts'
+import { MapCacheStore } from './own-cache-store.ts'
+import { freshDirectory, freshPostgres } from './setup/databases.ts'
+import { silent } from './setup/silent.ts'
+
+const sqlite = (): StorageConfig => ({ database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } })
+
+/** Opens a storage that the end of the test closes, without a background step. */
+async function open(config: StorageConfig, options: StorageOptions = {}) {
+  const storage = await openStorage(config, { logger: silent, maintenance: false, ...options })
+  onTestFinished(() => storage.close())
+  return storage
+}
+
+describe('a bytes backend that a program has written', () => {
+  describe('by itself', () => {
+    for (const { name, run } of bytesContract(async () => new MapBytes())) it(name, run)
+  })
+
+  describe('in a storage on SQLite', () => {
+    const config = sqlite()
+    const objects = new Map<string, Uint8Array>()
+    const opening = (options: StorageOptions) =>
+      openStorage(config, { ...options, logger: silent, bytes: new MapBytes({ objects }) })
+    for (const { name, run } of blobsContract(opening)) it(name, run)
+  })
+
+  it('keeps the bytes in place of the configured blob store, whose limits hold', async () => {
+    const bytes = new MapBytes()
+    const config = { ...sqlite(), blobStore: { type: 'in-memory', maxBlobSize: 4, maxTotalSize: 6 } } as const
+    const { blobs, health, stats } = await open(config, { bytes })
+    const { id } = await blobs.put(Buffer.from('abcd'))
+    expect([...bytes.objects.values()]).toEqual([new Uint8Array(Buffer.from('abcd'))])
+    expect(await blobs.text(id)).toBe('abcd')
+    expect(await blobs.path(id)).toBeUndefined()
+    await expect(blobs.put(Buffer.from('abcde'))).rejects.toMatchObject({ code: 'BLOB_TOO_LARGE' })
+    await expect(blobs.put(Buffer.from('efg'))).rejects.toMatchObject({ code: 'BLOB_QUOTA_EXCEEDED' })
+    expect((await health()).blobStore).toMatchObject({ ok: true, type: 'map' })
+    expect((await stats()).blobs).toEqual({ count: 1, contents: 1, bytes: 4, maxTotalSize: 6 })
+    expect((await blobs.verify()).ok).toBe(true)
+  })
+
+  it('has its records in the main database, so that a new storage finds the blobs', async () => {
+    const config = sqlite()
+    const objects = new Map<string, Uint8Array>()
+    const first = await open(config, { bytes: new MapBytes({ objects }) })
+    const { id } = await first.blobs.put(Buffer.from('kept'))
+    await first.close()
+    const second = await open(config, { bytes: new MapBytes({ objects }) })
+    expect(await second.blobs.text(id)).toBe('kept')
+  })
+
+  it('has its records in memory, when its type says that the bytes are', async () => {
+    const config = sqlite()
+    const first = await open(config, { bytes: new MapBytes({ type: 'in-memory' }) })
+    const { id } = await first.blobs.put(Buffer.from('gone'))
+    await first.close()
+    const second = await open(config, { bytes: new MapBytes({ type: 'in-memory' }) })
+    expect(await second.blobs.get(id)).toBeUndefined()
+  })
+
+  it('is warned about when its bytes outlive an in-memory database', async () => {
+    const warnings: string[] = []
+    const logger = { ...silent, warn: (message: string) => void warnings.push(message) }
+    await open({}, { bytes: new MapBytes({ type: 'in-memory' }), logger })
+    expect(warnings).toEqual([])
+    await open({}, { bytes: new MapBytes(), logger })
+    expect(warnings).toEqual([expect.stringContaining('The records of blobs are in an in-memory database')])
+  })
+
+  it('takes part in a transaction, and loses what the transaction rolls back', async () => {
+    const bytes = new MapBytes()
+    const storage = await open(sqlite(), { bytes })
+    const failing = storage.transaction(async (tx) => {
+      await tx.blobs.put(Buffer.from('undone'))
+      throw new Error('undo')
+    })
+    await expect(failing).rejects.toThrow('undo')
+    expect(bytes.objects.size).toBe(0)
+  })
+})
+
+describe('a cache store that a program has written', () => {
+  describe('by itself', () => {
+    for (const { name, run } of cacheContract(async () => new MapCacheStore({ type: 'in-memory' }))) it(name, run)
+  })
+
+  for (const type of ['map', 'in-memory']) {
+    describe(`in a storage, with the type ${type}`, () => {
+      const opening = (options: StorageOptions) =>
+        openStorage({}, { ...options, logger: silent, cacheStore: new MapCacheStore({ type }) })
+      for (const { name, run } of repositoryContract(opening)) it(name, run)
+    })
+  }
+
+  it('caches rows and the values of the program, in place of the configured store', async () => {
+    const cacheStore = new MapCacheStore()
+    const storage = await open(sqlite(), { cacheStore })
+    await storage.kv.set('key', 1)
+    for (let i = 0; i < 3; i++) expect(await storage.kv.get('key')).toBe(1)
+    await storage.cache.set('own', { a: 1 })
+    expect(await storage.cache.get('own')).toEqual({ a: 1 })
+    const { cache } = await storage.stats()
+    expect(cache).toMatchObject({ type: 'map', hits: 2, entries: 2 })
+    expect((await storage.health()).cache).toMatchObject({ ok: true, type: 'map' })
+  })
+
+  it('is bounded by the configured limits', async () => {
+    const cache = { type: 'in-memory', options: { maxValueBytes: 10, ttlSeconds: 60 } } as const
+    const storage = await open({ ...sqlite(), cache }, { cacheStore: new MapCacheStore() })
+    await storage.cache.set('small', 1)
+    await storage.cache.set('large', 'more than ten bytes')
+    expect(await storage.cache.getMany(['small', 'large'])).toEqual(new Map([['small', 1]]))
+  })
+
+  it('is shared by the instances of a program: a write through one is read through the other', async () => {
+    const config: StorageConfig = { database: { type: 'postgres', url: await freshPostgres() } }
+    const entries = new Map()
+    const one = await open(config, { cacheStore: new MapCacheStore({ entries }) })
+    const other = await open(config, { cacheStore: new MapCacheStore({ entries }) })
+    await one.kv.set('key', 'before')
+    expect(await other.kv.get('key')).toBe('before')
+    await one.kv.set('key', 'after')
+    expect(await other.kv.get('key')).toBe('after')
+    expect((await other.stats()).cache).toMatchObject({ hits: 0, misses: 2 })
+    expect(await one.kv.get('key')).toBe('after')
+    expect((await one.stats()).cache).toMatchObject({ hits: 1 })
+  })
+
+  it('is not taken for that of another database, when databases share it', async () => {
+    const entries = new Map()
+    const one = await open(sqlite(), { cacheStore: new MapCacheStore({ entries }) })
+    const other = await open(sqlite(), { cacheStore: new MapCacheStore({ entries }) })
+    await one.kv.set('key', 'of the first')
+    expect(await one.kv.get('key')).toBe('of the first')
+    expect(await other.kv.get('key')).toBeUndefined()
+  })
+})
+
+describe('openStorage() with backends of the program', () => {
+  it('closes each of them once', async () => {
+    const backends = { bytes: new MapBytes(), cacheStore: new MapCacheStore() }
+    const storage = await openStorage(sqlite(), { ...backends, logger: silent })
+    expect([backends.bytes.closes, backends.cacheStore.closes]).toEqual([0, 0])
+    await storage.close()
+    expect([backends.bytes.closes, backends.cacheStore.closes]).toEqual([1, 1])
+  })
+
+  it('accepts a bytes backend without close()', async () => {
+    const { close: _, ...bytes } = Object.assign(Object.create(null), methodsOf(new MapBytes()))
+    const storage = await openStorage({}, { bytes, logger: silent })
+    await storage.close()
+  })
+
+  it('closes them when a layer cannot be opened', async () => {
+    const backends = { bytes: new MapBytes(), cacheStore: new MapCacheStore() }
+    const config = { database: { type: 'sqlite', path: '/dev/null/agent.db' } } as const
+    await expect(openStorage(config, { ...backends, logger: silent })).rejects.toMatchObject({
+      code: 'CONNECTION_FAILED',
+    })
+    expect([backends.bytes.closes, backends.cacheStore.closes]).toEqual([1, 1])
+  })
+
+  it('names each missing method, and a missing type', async () => {
+    const { stage: _, ping: __, ...bytes } = methodsOf(new MapBytes())
+    const { type: ___, ...cacheStore } = methodsOf(new MapCacheStore())
+    const error = await openStorage({}, { bytes, cacheStore } as object).catch((error: unknown) => error)
+    expect(isStorageError(error, 'INVALID_INPUT') && error.details.problems).toEqual([
+      { path: 'options.bytes.stage', message: 'must be a method' },
+      { path: 'options.bytes.ping', message: 'must be a method' },
+      { path: 'options.cacheStore.type', message: 'must be a text' },
+    ])
+  })
+
+  it.each([5, 'text', null])('refuses %j as a backend', async (bytes) => {
+    await expect(openStorage({}, { bytes } as object)).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      details: { problems: [{ path: 'options.bytes', message: 'must be an object' }] },
+    })
+  })
+
+  it('refuses a configuration that names another backend', async () => {
+    const config = {
+      cache: { type: 'redis', host: 'nowhere.invalid' },
+      blobStore: { type: 'local', storePath: freshDirectory() },
+    } as const
+    const opening = openStorage(config, { bytes: new MapBytes(), cacheStore: new MapCacheStore() })
+    await expect(opening).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      details: {
+        problems: [
+          { path: 'options.bytes', message: expect.stringContaining('contradicts blobStore.type "local"') },
+          { path: 'options.cacheStore', message: expect.stringContaining('contradicts cache.type "redis"') },
+        ],
+      },
+    })
+    const { file } = await configFile('storage: { blobStore: { type: local } }')
+    const fromFile = openStorageFromFile(file, { bytes: new MapBytes() })
+    await expect(fromFile).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+  })
+})
+
+/** Returns a plain object with the type and the methods of a backend. */
+function methodsOf<T extends object>(backend: T): T {
+  const target: object = backend
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(backend)).filter((name) => name !== 'constructor')
+  const methods = names.map((name) => [
+    name,
+    (...args: unknown[]) => Reflect.apply(Reflect.get(target, name), target, args),
+  ])
+  return { type: Reflect.get(backend, 'type'), ...Object.fromEntries(methods) }
+}
