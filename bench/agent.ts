@@ -131,7 +131,7 @@ function rawAgent(db: BetterSqlite3.Database): Contender {
   )
   const runEvents = db.prepare('SELECT * FROM events WHERE run_id = ? ORDER BY seq LIMIT ?')
   const extend = db.prepare(
-    `INSERT INTO queues VALUES (?, ?, 1)
+    `INSERT INTO queues (session_id, name, last_position) VALUES (?, ?, 1)
      ON CONFLICT (session_id, name) DO UPDATE SET last_position = last_position + 1 RETURNING last_position`,
   )
   const insertItem = db.prepare(

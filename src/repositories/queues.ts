@@ -1,9 +1,10 @@
-import { and, eq, lte, sql } from 'drizzle-orm'
+import { and, eq, exists, lte, notExists, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
+import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { JsonObject, QueueItem } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
@@ -35,7 +36,8 @@ const takePosition = statement(({ orm, tables: { queues: q } }, arg: QueueKey) =
   orm
     .insert(q)
     .values({ sessionId: arg.sessionId, name: arg.queue, lastPosition: 1 })
-    .onConflictDoUpdate({ target: [q.sessionId, q.name], set: { lastPosition: sql`${q.lastPosition} + 1` } }),
+    .onConflictDoUpdate({ target: [q.sessionId, q.name], set: { lastPosition: sql`${q.lastPosition} + 1` } })
+    .returning({ lastPosition: q.lastPosition, gaps: q.gaps }),
 )
 
 /** Inserts an item at the position just taken. An item with the same id that is queued already stays as it is. */
@@ -56,19 +58,30 @@ const insertItem = statement(({ orm, tables }, arg: QueueKey & { id: string; ite
   )
 })
 
-/** Counts the queued items up to and including this item, which is its place in the queue. */
-const countUpToItem = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey & { id: string }) => {
+/**
+ * Counts the position just taken as a gap if the item was queued already, and then returns the item's place: the number of
+ * items up to it. A new item's place is known without a count.
+ */
+const countIfQueuedBefore = statement(({ orm, tables }, arg: QueueKey & { id: string }) => {
+  const { queues: q, queueItems: i } = tables
   const isInQueue = and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue))
+  const newest = orm
+    .select({ id: i.id })
+    .from(i)
+    .where(and(isInQueue, eq(i.position, q.lastPosition)))
   const itsPosition = sql`(select ${i.position} from ${i} where ${and(isInQueue, eq(i.id, arg.id))})`
   return orm
-    .select({ position: sql`count(*)`.mapWith(Number) })
-    .from(i)
-    .where(and(isInQueue, lte(i.position, itsPosition)))
+    .update(q)
+    .set({ gaps: sql`${q.gaps} + 1` })
+    .where(and(isQueue(tables, arg), notExists(newest)))
+    .returning({
+      place: sql`(select count(*) from ${i} where ${and(isInQueue, lte(i.position, itsPosition))})`.mapWith(Number),
+    })
 })
 
 /** Locks the queue and restarts its positions, before all its items are removed. */
 const restartPositions = statement(({ orm, tables }, arg: QueueKey) =>
-  orm.update(tables.queues).set({ lastPosition: 0 }).where(isQueue(tables, arg)),
+  orm.update(tables.queues).set({ lastPosition: 0, gaps: 0 }).where(isQueue(tables, arg)),
 )
 
 const deleteItems = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey) =>
@@ -77,6 +90,26 @@ const deleteItems = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey
     .where(and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue)))
     .returning({ position: i.position, item: i.item }),
 )
+
+const lockQueue = statement(({ orm, tables }, arg: QueueKey) =>
+  orm
+    .update(tables.queues)
+    .set({ gaps: sql`${tables.queues.gaps}` })
+    .where(isQueue(tables, arg)),
+)
+
+/** Counts the item's position as a gap, before the item is removed. Needs the lock, to see what others have removed. */
+const countGap = statement(({ orm, tables }, arg: QueueKey & { id: string }) => {
+  const { queues: q, queueItems: i } = tables
+  const item = orm
+    .select({ id: i.id })
+    .from(i)
+    .where(and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue), eq(i.id, arg.id)))
+  return orm
+    .update(q)
+    .set({ gaps: sql`${q.gaps} + 1` })
+    .where(and(isQueue(tables, arg), exists(item)))
+})
 
 const deleteItem = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey & { id: string }) =>
   orm
@@ -127,12 +160,13 @@ export class Queues {
     const queueKey = parseQueueKey(sessionId, queue)
     const checked = parseInput(queueItemSchema, item, 'item')
     const itemKey = { ...queueKey, id: checked.id }
-    const [, , [place]] = await batch(this.#db, [
+    const [[taken], , [queued]] = await batch(this.#db, [
       takePosition.with(queueKey),
       insertItem.with({ ...itemKey, item: checked }),
-      countUpToItem.with(itemKey),
+      countIfQueuedBefore.with(itemKey),
     ])
-    return place as { position: number } // a count has one row
+    if (taken === undefined) throw new StorageError('DATABASE_FAILED', 'The queue gave no position')
+    return { position: queued?.place ?? taken.lastPosition - taken.gaps }
   }
 
   /**
@@ -196,7 +230,13 @@ export class Queues {
   async remove(sessionId: string, queue: string, id: string): Promise<boolean> {
     const queueKey = parseQueueKey(sessionId, queue)
     parseInput(idSchema, id, 'id')
-    return (await deleteItem.first(this.#db, { ...queueKey, id })) !== undefined
+    const itemKey = { ...queueKey, id }
+    const [, , removed] = await batch(this.#db, [
+      lockQueue.with(queueKey),
+      countGap.with(itemKey),
+      deleteItem.with(itemKey),
+    ])
+    return removed.length > 0
   }
 
   /**

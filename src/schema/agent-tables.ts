@@ -73,13 +73,17 @@ export function defineAgentTables(c: Columns) {
     ],
   )
 
-  /** The last position of each queue. Writers lock this row, so that positions follow the order of commits. */
+  /**
+   * The last position of each queue, and how many positions up to it hold no item (`gaps`), so that the last item's place
+   * is their difference. Writers lock this row, so that positions follow the order of commits.
+   */
   const queues = c.table(
     'queues',
     {
       sessionId: c.text('session_id').notNull(),
       name: c.text('name').notNull(),
       lastPosition: c.integer('last_position').notNull(),
+      gaps: c.integer('gaps').notNull().default(0),
     },
     (t) => [c.primaryKey({ columns: [t.sessionId, t.name] })],
   )
@@ -141,24 +145,20 @@ export function defineAgentTables(c: Columns) {
     (t) => [c.primaryKey({ columns: [t.tool, t.key] })],
   )
 
-  const toolExecutions = c.table(
-    'tool_executions',
-    {
-      id: c.text('id').primaryKey(),
-      runId: c.text('run_id').notNull(),
-      turnId: c.text('turn_id').notNull(),
-      modelStepId: c.text('model_step_id').notNull(),
-      toolCallId: c.text('tool_call_id').notNull(),
-      toolName: c.text('tool_name').notNull(),
-      input: c.json('input').$type<Json>(),
-      status: c.text('status').$type<ToolExecutionStatus>().notNull(),
-      output: c.json('output').$type<Json>(),
-      error: c.json('error').$type<Json>(),
-      startedAt: c.instant('started_at').notNull(),
-      finishedAt: c.instant('finished_at'),
-    },
-    (t) => [c.index('tool_executions_run').on(t.runId, t.startedAt, t.id)],
-  )
+  const toolExecutions = c.table('tool_executions', {
+    id: c.text('id').primaryKey(),
+    runId: c.text('run_id').notNull(),
+    turnId: c.text('turn_id').notNull(),
+    modelStepId: c.text('model_step_id').notNull(),
+    toolCallId: c.text('tool_call_id').notNull(),
+    toolName: c.text('tool_name').notNull(),
+    input: c.json('input').$type<Json>(),
+    status: c.text('status').$type<ToolExecutionStatus>().notNull(),
+    output: c.json('output').$type<Json>(),
+    error: c.json('error').$type<Json>(),
+    startedAt: c.instant('started_at').notNull(),
+    finishedAt: c.instant('finished_at'),
+  })
 
   const approvals = c.table(
     'approvals',
@@ -174,6 +174,7 @@ export function defineAgentTables(c: Columns) {
     },
     (t) => [
       c.index('approvals_pending').on(t.sessionId, t.createdAt, t.id).where(sql`${t.respondedAt} is null`),
+      c.index('approvals_all_pending').on(t.createdAt, t.id).where(sql`${t.respondedAt} is null`),
       c.index('approvals_session').on(t.sessionId),
     ],
   )

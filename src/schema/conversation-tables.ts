@@ -26,6 +26,8 @@ export function defineConversationTables(c: Columns) {
     (t) => [
       c.index('sessions_activity').on(t.lastActiveAt, t.id),
       c.index('sessions_owner_activity').on(t.ownerId, t.lastActiveAt, t.id),
+      c.index('sessions_created').on(t.createdAt, t.id),
+      c.index('sessions_owner_created').on(t.ownerId, t.createdAt, t.id),
       c.index('sessions_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`),
     ],
   )

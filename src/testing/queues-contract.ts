@@ -40,6 +40,19 @@ export const queueCases: Cases = {
     assert.deepEqual(await queues.takeAll(name(), 'q'), [{ id: 'a', n: 3 }])
   },
 
+  async 'push() returns the place after items before it are removed'({ storage: { queues }, name }) {
+    const push = async (id: string) => (await queues.push(name(), 'q', { id })).position
+    for (const id of ['a', 'b', 'c', 'b', 'd']) await push(id)
+    await Promise.all(times(5, () => queues.remove(name(), 'q', 'b')))
+    assert.deepEqual([await push('e'), await push('c'), await push('f')], [4, 2, 5])
+    await queues.remove(name(), 'q', 'f')
+    assert.deepEqual([await push('e'), await push('g')], [4, 5])
+    await Promise.all(['a', 'c', 'd', 'none'].map((id) => queues.remove(name(), 'q', id)))
+    assert.deepEqual([await push('g'), await push('h')], [2, 3])
+    await queues.clear(name(), 'q')
+    assert.equal(await push('i'), 1)
+  },
+
   async 'remove() removes one item, clear() all of them'({ storage: { queues }, name }) {
     for (const id of ['a', 'b', 'c']) await queues.push(name(), 'q', { id })
     await queues.push(name(), 'other', { id: 'b' })

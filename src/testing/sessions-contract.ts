@@ -153,6 +153,34 @@ export const sessionCases: Cases = {
     assert.deepEqual(own, [name('of nobody'), name('a'), name('c'), name('b')])
   },
 
+  async 'list() by createdAt misses no session that becomes active during the walk'({ storage, name, clock }) {
+    const { sessions, messages } = storage
+    const ownerId = name('owner')
+    const ids = times(40, (i) => name(String(99 - i)))
+    for (const id of ids.toReversed()) {
+      await sessions.create({ id, ownerId })
+      clock.advance(2)
+    }
+    const walk = async (orderBy: 'createdAt' | undefined) => {
+      const seen: string[] = []
+      for (let cursor: string | undefined, next = true; next; next = cursor !== undefined) {
+        const page = await sessions.list({ ownerId, orderBy, limit: 10, cursor })
+        seen.push(...page.items.map(({ id }) => id))
+        cursor = page.nextCursor
+        const active = ids.find((id) => !seen.includes(id))
+        if (active !== undefined) await messages.append(active, { role: 'user', content: 'x' })
+        clock.advance(2)
+      }
+      return seen
+    }
+    assert.deepEqual(await walk('createdAt'), ids)
+    const naive = await walk(undefined)
+    assert.ok(naive.length < ids.length, 'a walk by lastActiveAt misses what moves to the front')
+    const { nextCursor: cursor } = await sessions.list({ ownerId, limit: 10 })
+    await invalid(sessions.list({ ownerId, orderBy: 'createdAt', cursor }), 'options.cursor')
+    await invalid(sessions.list({ orderBy: 'title' as 'createdAt' }), 'options.orderBy')
+  },
+
   async 'list() loses and repeats nothing when pages split equal times'({ storage: { sessions }, name, clock }) {
     const ownerId = name('owner')
     const ids: string[] = []

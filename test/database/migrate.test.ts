@@ -113,6 +113,20 @@ describe.each(dialects)('%s', (dialect) => {
     expect((await storage.messages.append('session', { role: 'user', content: 'more' })).seq).toBe(2)
   })
 
+  test('the gaps of a queue in an older database are counted', async () => {
+    const database = await freshDatabase(dialect)
+    await database.stockMigrate(olderFolder(dialect, 4))
+    await database.query("insert into queues (session_id, name, last_position) values ('s', 'q', 7), ('s', 'empty', 3)")
+    await database.query(`insert into queue_items (session_id, queue, position, id, item)
+      values ('s', 'q', 2, 'a', '{"id":"a"}'), ('s', 'q', 6, 'b', '{"id":"b"}')`)
+    await using storage = await database.open()
+    const { queues } = storage
+    expect(await queues.push('s', 'q', { id: 'c' })).toEqual({ position: 3 })
+    expect(await queues.push('s', 'q', { id: 'b' })).toEqual({ position: 2 })
+    expect(await queues.push('s', 'empty', { id: 'a' })).toEqual({ position: 1 })
+    expect(await queues.takeAll('s', 'q')).toEqual([{ id: 'a' }, { id: 'b' }, { id: 'c' }])
+  })
+
   test('drizzle-kit migrate and the package accept the databases of each other', { timeout }, async () => {
     const drizzleKit = ({ location }: TestDatabase) =>
       run(process.execPath, ['node_modules/drizzle-kit/bin.cjs', 'migrate'], {

@@ -10,6 +10,9 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
   'sessions.summary': ({ sessions }) => sessions.summary('session-7'),
   'sessions.list': ({ sessions }) => twoPages((cursor) => sessions.list({ cursor })),
   'sessions.list of an owner': ({ sessions }) => twoPages((cursor) => sessions.list({ ownerId: 'owner', cursor })),
+  'sessions.list by createdAt': ({ sessions }) => twoPages((cursor) => sessions.list({ orderBy: 'createdAt', cursor })),
+  'sessions.list of an owner by createdAt': ({ sessions }) =>
+    twoPages((cursor) => sessions.list({ ownerId: 'owner', orderBy: 'createdAt', cursor })),
   'sessions.update': ({ sessions }) => sessions.update('session-8', { title: 'new' }, { ifVersion: 1 }),
   'sessions.mergeMetadata': ({ sessions }) => sessions.mergeMetadata('session-9', { a: 1 }),
   'sessions.delete': ({ sessions }) => sessions.delete('session-11'),
@@ -66,6 +69,7 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
   'approvals.request': ({ approvals }) => approvals.request({ id: 'new', type: 'tool' }),
   'approvals.get': ({ approvals }) => approvals.get('approval-7'),
   'approvals.respond': ({ approvals }) => approvals.respond({ id: 'approval-8', decision: 'approved' }),
+  'approvals.listPending': ({ approvals }) => twoPages((cursor) => approvals.listPending({ cursor })),
   'approvals.listPending of a session': ({ approvals }) => approvals.listPending({ sessionId: 'session-7' }),
   'toolExecutions.get': ({ toolExecutions }) => toolExecutions.get('execution-7'),
   'toolExecutions.complete': ({ toolExecutions }) => toolExecutions.complete('execution-8'),

@@ -44,7 +44,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
   test.each([
     ['a scan', 'select id from sessions where title = $1', ['x']],
     ['a walk over a whole index', 'select count(*) from messages where seq > $1', ['10']],
-    ['a sort', 'select id from sessions where owner_id = $1 order by created_at limit 10', ['owner']],
+    ['a sort', 'select id from sessions where owner_id = $1 order by updated_at limit 10', ['owner']],
     ['an index that does not begin with what is asked for', 'select role from messages where id = $1', ['message-7']],
   ])('%s would be found', async (_, sql, params) => {
     expect(await planFaults(driver, { sql, params, writes: false })).not.toEqual([])

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import type { QueueItem, Queues, Storage } from 'holdfast'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { rounds } from '../setup/rounds.ts'
 import { eachDatabase } from './databases.ts'
+import { timesAsLong, watchedDatabase } from './plans.ts'
 
 type Step = { do: 'push' | 'remove'; id: string; n: number } | { do: 'takeAll' | 'clear' }
 
@@ -35,6 +37,26 @@ async function take(each: Step, queues: Queues, session: string, model: QueueIte
       return []
   }
 }
+
+describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
+  it('push() to a queue of many items takes as long as to an empty queue', async () => {
+    const database = await watchedDatabase(dialect)
+    onTestFinished(() => database.close())
+    const { queues } = database.repositories
+    const many = rounds(20_000, 100_000)
+    for (let i = 0; i < many; i += 1000) {
+      await Promise.all(Array.from({ length: 1000 }, (_, j) => queues.push('s', 'long', { id: `${i + j}` })))
+    }
+    await database.analyze()
+    const pushTo = (queue: string) => async () => {
+      const id = randomUUID()
+      await queues.push('s', queue, { id })
+      await queues.remove('s', queue, id) // so that the other queue stays empty
+    }
+    expect(await timesAsLong(pushTo('long'), pushTo('short'))).toBeLessThan(1.3)
+    expect(await queues.push('s', 'long', { id: 'last' })).toEqual({ position: many + 1 })
+  }, 120_000)
+})
 
 eachDatabase((open) => {
   let storage: Storage

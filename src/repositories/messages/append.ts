@@ -7,16 +7,15 @@ import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
-import { laterOf } from '../sessions/activity.ts'
+import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
-interface SeqAllocation {
+interface SeqAllocation extends Activity {
   sessionId: string
   metadata: JsonObject
-  now: Date
   count: number
 }
 
@@ -43,7 +42,7 @@ const allocateSeqs = statement(({ orm, tables: { sessions: s } }, arg: SeqAlloca
       set: {
         lastSeq: sql`${s.lastSeq} + ${count}`,
         messageCount: sql`${s.messageCount} + ${count}`,
-        lastActiveAt: laterOf(s.lastActiveAt, arg.now),
+        lastActiveAt: laterOf(s.lastActiveAt, arg),
       },
       setWhere: notExpired(s, arg.now),
     })
@@ -138,7 +137,7 @@ async function appendMissing(db: Db, sessionId: string, given: readonly NewMessa
 }
 
 async function insertAll(db: Db, sessionId: string, rows: readonly NewMessage[], now: Date): Promise<Appended> {
-  const allocate = allocateSeqs.with({ sessionId, metadata: {}, now, count: rows.length })
+  const allocate = allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: rows.length })
   const [[allocated]] = await batch(db, [allocate, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
   if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')
   const messages = rows.map(({ id, role, content, metadata, createdAt, fromLast }) => {

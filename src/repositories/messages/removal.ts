@@ -4,7 +4,7 @@ import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
-import { laterOf } from '../sessions/activity.ts'
+import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import type { Message } from './types.ts'
 
@@ -19,10 +19,10 @@ const isTargetSession = ({ sessions: s }: Tables, arg: Target) => and(eq(s.id, a
 const isAfterSeq = ({ messages: m }: Tables, arg: Target & { afterSeq: number }) =>
   and(eq(m.sessionId, arg.sessionId), gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER))
 
-const lockSession = statement(({ orm, tables }, arg: Target) =>
+const lockSession = statement(({ orm, tables }, arg: Target & Activity) =>
   orm
     .update(tables.sessions)
-    .set({ lastActiveAt: laterOf(tables.sessions.lastActiveAt, arg.now) })
+    .set({ lastActiveAt: laterOf(tables.sessions.lastActiveAt, arg) })
     .where(isTargetSession(tables, arg))
     .returning({ messageCount: tables.sessions.messageCount }),
 )
@@ -64,7 +64,7 @@ const decrementCount = statement(({ orm, tables }, arg: Target) => {
 export async function popMessage(db: Db, sessionId: string, now: Date): Promise<Message | undefined> {
   const target = { sessionId, now }
   const [, [removed]] = await batch(db, [
-    lockSession.with(target),
+    lockSession.with({ ...target, ...activityAt(now) }),
     deleteNewest.with(target),
     decrementCount.with(target),
   ])
@@ -75,7 +75,7 @@ export async function popMessage(db: Db, sessionId: string, now: Date): Promise<
 export async function truncateMessages(db: Db, sessionId: string, afterSeq: number, now: Date): Promise<number> {
   const target = { sessionId, afterSeq, now }
   const [[before], [after]] = await batch(db, [
-    lockSession.with(target),
+    lockSession.with({ ...target, ...activityAt(now) }),
     subtractFromCount.with(target),
     deleteAfterSeq.with(target),
   ])

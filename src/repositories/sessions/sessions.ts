@@ -46,7 +46,11 @@ const forkOptionsSchema = z.strictObject({
   throughSeq: positionSchema.optional(),
 })
 const updateOptionsSchema = z.strictObject({ ifVersion: versionSchema.optional() })
-const listOptionsSchema = z.strictObject({ ownerId: idSchema.optional(), ...pageSchema.shape })
+const listOptionsSchema = z.strictObject({
+  ownerId: idSchema.optional(),
+  orderBy: z.enum(['lastActiveAt', 'createdAt']).optional(),
+  ...pageSchema.shape,
+})
 
 /** Sessions: conversations, without their messages, which are in `storage.messages`. */
 export class Sessions {
@@ -237,7 +241,8 @@ export class Sessions {
   }
 
   /**
-   * Returns a page of sessions, the most recently active first. Not cached.
+   * Returns a page of sessions, the most recently active first unless `orderBy` is 'createdAt'. Not cached. A session
+   * that becomes active moves to the front, so a walk over all pages may miss it; a walk by 'createdAt' misses none.
    *
    * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
@@ -251,8 +256,8 @@ export class Sessions {
    */
   list<Metadata extends object = JsonObject>(options?: ListSessionsOptions): Promise<Page<SessionSummary<Metadata>>>
   async list(options: ListSessionsOptions = {}): Promise<Page<SessionSummary>> {
-    const { ownerId, ...page } = parseInput(listOptionsSchema, options, 'options')
-    return listSummaries(this.#db, { now: this.#context.now(), ownerId }, page, 'desc')
+    const { ownerId, orderBy = 'lastActiveAt', ...page } = parseInput(listOptionsSchema, options, 'options')
+    return listSummaries[orderBy](this.#db, { now: this.#context.now(), ownerId }, page, 'desc')
   }
 
   /**

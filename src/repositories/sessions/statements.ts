@@ -57,18 +57,25 @@ export const selectSummary = statement(({ orm, tables }, arg: { id: string; now:
     .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
 )
 
-export const listSummaries = pagedQuery({
-  name: 'sessions',
-  select: ({ orm, tables }) => orm.select().from(tables.sessions),
-  filters: {
-    now: ({ sessions }, now: Date) => notExpired(sessions, now),
-    ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
-  },
-  orderBy: [
-    { name: 'lastActiveAt', kind: 'instant', column: ({ sessions }) => sessions.lastActiveAt },
-    { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
-  ],
-})
+export const listSummaries = {
+  lastActiveAt: summariesBy('sessions', 'lastActiveAt'),
+  createdAt: summariesBy('sessions by createdAt', 'createdAt'),
+}
+
+function summariesBy(name: string, column: 'lastActiveAt' | 'createdAt') {
+  return pagedQuery({
+    name,
+    select: ({ orm, tables }) => orm.select().from(tables.sessions),
+    filters: {
+      now: ({ sessions }, now: Date) => notExpired(sessions, now),
+      ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
+    },
+    orderBy: [
+      { name: column, kind: 'instant', column: ({ sessions }) => sessions[column] },
+      { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
+    ],
+  })
+}
 
 /** Raises the version, which locks the row until the transaction ends, and returns the metadata to merge into. */
 export const lockAndRaiseVersion = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>

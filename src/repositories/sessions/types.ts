@@ -73,6 +73,11 @@ export interface UpdateSessionOptions {
 export interface ListSessionsOptions extends PageOptions {
   /** Only sessions of this owner. Default: all sessions. */
   ownerId?: string | undefined
+  /**
+   * The newest first by this time. 'lastActiveAt' may be up to a second old. Default 'lastActiveAt'. Use 'createdAt' to walk
+   * over all sessions while they are active.
+   */
+  orderBy?: 'lastActiveAt' | 'createdAt' | undefined
 }
 
 /** Options of `sessions.fork()`. */
