@@ -145,9 +145,14 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       try {
         // The blobs are outermost: bytes are removed after the cache was invalidated.
         return await blobs.transaction((enter) =>
-          rowCache.transaction((cache) =>
+          rowCache.transaction((cache, announce) =>
             database.transaction(
-              (tx) => enter(tx, (inside) => body(openTransaction(tx, { ...context, cache }, inside))),
+              (tx) =>
+                enter(tx, async (inside) => {
+                  const result = await body(openTransaction(tx, { ...context, cache }, inside))
+                  await announce()
+                  return result
+                }),
               limits,
             ),
           ),

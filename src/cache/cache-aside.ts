@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { decode, encode } from './row-codec.ts'
 import { SingleFlight } from './single-flight.ts'
 import type { MaybePromise } from './store.ts'
-import { ABSENT, BYPASS, type CacheStore, type Entry, isAnswer, isOver, LEASE, VALUE } from './store.ts'
+import { ABSENT, BYPASS, type CacheStore, type Entry, isAnswer, isOver, LEASE, MARK, VALUE } from './store.ts'
 
 /** Longer than a load takes. A load that takes even longer only loses its lease, and so does not fill. */
 const LEASE_MILLIS = 10_000
@@ -129,7 +129,7 @@ export class CacheAside {
   ): Promise<Loaded<T | undefined>> {
     // 3. Take the lease before the load: a write after this point ends the lease.
     const lease = LEASE + randomUUID()
-    const claimed = held === BYPASS ? BYPASS : await this.#cache.claim(key, lease, LEASE_MILLIS)
+    const claimed = isBypassed(held) ? BYPASS : await this.#cache.claim(key, lease, LEASE_MILLIS)
     if (isAnswer(claimed)) return { entry: claimed }
     // 4. Load. Without the lease (another process holds it, or the store is out of reach) fill nothing.
     this.#stats.loads++
@@ -147,6 +147,14 @@ export class CacheAside {
     const kept = Buffer.byteLength(entry) <= this.#maxValueBytes ? entry : BYPASS
     const filled = await this.#cache.fill(key, lease, kept, ttlMillis)
     this.#stats[filled ? 'fills' : 'rejectedFills']++
+  }
+
+  /**
+   * Announces a write to rows, before its commit: a reader that finds the mark neither hits nor fills the key. Returns
+   * undefined if the store is not shared: then nobody outlives the writer. Never rejects.
+   */
+  announce(table: string, ids: readonly string[]): Promise<void> | undefined {
+    return this.#cache.announce?.(ids.map((id) => this.#key(table, id)))
   }
 
   /**
@@ -186,10 +194,15 @@ export class CacheAside {
 
   #count(held: Entry | null): void {
     if (held === ABSENT) this.#stats.negativeHits++
-    else if (held === BYPASS) this.#stats.bypasses++
+    else if (isBypassed(held)) this.#stats.bypasses++
     else if (isAnswer(held)) this.#stats.hits++
     else this.#stats.misses++
   }
+}
+
+/** Returns true if nobody may claim the key: it is marked, or the store cannot tell. */
+function isBypassed(held: Entry | null): boolean {
+  return held === BYPASS || held?.[0] === MARK
 }
 
 function expiry(row: object): number {

@@ -11,6 +11,9 @@ export type RowKey = readonly [table: string, id: string]
 /** Reads a row from the database; uses the repository's own handle unless `db` is given. */
 export type Load<T> = (db?: Db) => Promise<T | undefined>
 
+/** Runs a write; uses the repository's own handle unless `db` is given. */
+export type Write<T> = (db?: Db) => Promise<T>
+
 /** Whether a write created its row or found it already present. */
 export interface WriteOutcome {
   /** True if this write created the row, or if that is unknown. */
@@ -30,12 +33,12 @@ export interface RowCache {
    * Runs a write and invalidates `rows` before it resolves (in a transaction: after the commit). A failure with an
    * unknown outcome counts as a change.
    */
-  write<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T>
+  write<T>(rows: readonly RowKey[], work: Write<T>): Promise<T>
   /**
    * Like `write`, for a write that leaves an existing row as it is: invalidates only if the row is new, or if this
    * process has not invalidated this incarnation of the row before.
    */
-  writeIfNew<T>(rows: readonly RowKey[], work: () => Promise<T>, outcomeOf: (result: T) => WriteOutcome): Promise<T>
+  writeIfNew<T>(rows: readonly RowKey[], work: Write<T>, outcomeOf: (result: T) => WriteOutcome): Promise<T>
 }
 
 /** How many sessions to remember as already invalidated. Evicting one only costs one extra invalidation. */
@@ -45,10 +48,10 @@ const MAX_KNOWN_SESSIONS = 10_000
 export class StorageRowCache implements RowCache {
   readonly #aside: CacheAside
   readonly #database: Database
-  /** Reads that were admitted before `close()` may still load. */
+  /** Calls that were admitted before `close()` may still read and write. */
   readonly #ungated: Database
-  /** Incarnations whose cached absence this process has already removed from the shared cache. */
-  readonly #knownSessions: LRUCache<string, true> | undefined
+  /** By its rows, the incarnation of a session whose cached absence this process has removed from the shared cache. */
+  readonly #knownSessions: LRUCache<string, string> | undefined
 
   /** `isShared` says that other processes read and fill the same cache. */
   constructor(aside: CacheAside, database: Database, { isShared }: { isShared: boolean }) {
@@ -66,55 +69,89 @@ export class StorageRowCache implements RowCache {
     return row instanceof Promise ? this.#database.whileOpen(() => row) : row
   }
 
-  write<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T> {
+  write<T>(rows: readonly RowKey[], work: Write<T>): Promise<T> {
     return this.#database.whileOpen(async () => {
-      const result = await this.#attempt(() => rows, work)
+      this.#knownSessions?.delete(rows.join()) // it may be deleted, and created again
+      const announced = await this.#announce(rows)
+      const result = await this.#attempt(
+        () => rows,
+        () => work(this.#ungated),
+        () => announced,
+      )
       await this.#invalidate(rows)
       return result
     })
   }
 
-  writeIfNew<T>(rows: readonly RowKey[], work: () => Promise<T>, outcomeOf: (result: T) => WriteOutcome): Promise<T> {
+  writeIfNew<T>(rows: readonly RowKey[], work: Write<T>, outcomeOf: (result: T) => WriteOutcome): Promise<T> {
     return this.#database.whileOpen(async () => {
-      const result = await this.#attempt(() => rows, work)
-      const { created, incarnation } = outcomeOf(result)
       const known = this.#knownSessions
+      const name = rows.join()
+      // A session that this process has appended to before exists, and an append leaves what is cached of it as it is.
+      const announced = known?.has(name) ? false : await this.#announce(rows)
+      const result = await this.#attempt(
+        () => rows,
+        () => work(this.#ungated),
+        () => announced,
+      )
+      const { created, incarnation } = outcomeOf(result)
       // The process that created this row may have died before invalidating its cached absence. Invalidate once on its
       // behalf: this runs after its commit, so any earlier reader has lost its lease and any later one sees the row.
-      const isUnknown = known !== undefined && incarnation !== undefined && !known.get(incarnation)
-      if (created || isUnknown) await this.#invalidate(rows)
-      if (incarnation !== undefined) known?.set(incarnation, true)
+      const isUnknown = known !== undefined && incarnation !== undefined && known.get(name) !== incarnation
+      if (created || isUnknown || announced) await this.#invalidate(rows)
+      if (incarnation !== undefined) known?.set(name, incarnation)
       return result
     })
   }
 
-  /** Runs a transaction whose repositories use `cache`, and invalidates the rows they touched after the commit. */
-  transaction<T>(work: (cache: RowCache) => Promise<T>): Promise<T> {
+  /**
+   * Runs a transaction whose repositories use `cache`, and invalidates the rows they touched after the commit. `work`
+   * calls `announce` at the end of the transaction's body, before the commit.
+   */
+  transaction<T>(work: (cache: RowCache, announce: () => Promise<void>) => Promise<T>): Promise<T> {
     const inside = new TransactionRowCache()
+    let announced = false
+    const announce = async () => {
+      announced = await this.#announce(inside.touched)
+    }
     return this.#database.whileOpen(async () => {
       const result = await this.#attempt(
         () => inside.touched,
-        () => work(inside),
+        () => work(inside, announce),
+        () => announced,
       )
       await this.#invalidate(inside.touched)
       return result
     })
   }
 
-  async #attempt<T>(rows: () => Iterable<RowKey>, work: () => Promise<T>): Promise<T> {
+  /** Runs a write. If it fails, invalidates the rows that it may have changed, or that were announced. */
+  async #attempt<T>(rows: () => Iterable<RowKey>, work: () => Promise<T>, announced: () => boolean): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      if (needsInvalidation(error)) await this.#invalidate(rows())
+      if (announced() || needsInvalidation(error)) await this.#invalidate(rows())
       throw error
     }
   }
 
-  async #invalidate(rows: Iterable<RowKey>): Promise<void> {
-    const tables = new Map<string, Set<string>>()
-    for (const [table, id] of rows) tables.set(table, (tables.get(table) ?? new Set()).add(id))
-    await Promise.all(Array.from(tables, ([table, ids]) => this.#aside.invalidate(table, [...ids])))
+  /** Returns true if the rows were announced, and so must be invalidated however the write ends. */
+  async #announce(rows: Iterable<RowKey>): Promise<boolean> {
+    const announcements = byTable(rows).map(([table, ids]) => this.#aside.announce(table, ids))
+    await Promise.all(announcements)
+    return announcements.some((announcement) => announcement !== undefined)
   }
+
+  async #invalidate(rows: Iterable<RowKey>): Promise<void> {
+    await Promise.all(byTable(rows).map(([table, ids]) => this.#aside.invalidate(table, ids)))
+  }
+}
+
+/** Returns the different ids of each table. */
+function byTable(rows: Iterable<RowKey>): [table: string, ids: string[]][] {
+  const tables = new Map<string, Set<string>>()
+  for (const [table, id] of rows) tables.set(table, (tables.get(table) ?? new Set()).add(id))
+  return Array.from(tables, ([table, ids]) => [table, [...ids]])
 }
 
 /**
@@ -132,12 +169,12 @@ class TransactionRowCache implements RowCache {
     return load()
   }
 
-  write<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T> {
+  write<T>(rows: readonly RowKey[], work: Write<T>): Promise<T> {
     this.touched.push(...rows)
     return work()
   }
 
-  writeIfNew<T>(rows: readonly RowKey[], work: () => Promise<T>): Promise<T> {
+  writeIfNew<T>(rows: readonly RowKey[], work: Write<T>): Promise<T> {
     return this.write(rows, work)
   }
 }

@@ -16,6 +16,9 @@ export const ABSENT: Entry = 'N'
 /** Prefix of an entry with a lease. */
 export const LEASE = 'L'
 
+/** Prefix of an entry with the marks of writers that are about to change the row. Nobody reads or fills the key. */
+export const MARK = 'M'
+
 /**
  * A lease that nobody holds: the reader loads from the database and fills nothing. An unreachable cache answers with
  * it.
@@ -68,7 +71,14 @@ export interface CacheStore {
   put(key: string, entry: Entry, ttlMillis: number): MaybePromise<void>
 
   /**
-   * Removes the entries of the keys, values and leases alike. Returns the number of keys that had an entry. If the
+   * Announces writes to the rows of the keys: until `remove`, every reader goes to the database and fills nothing, also
+   * if this process dies. A store without it is not shared between processes. Never rejects: if the store cannot be
+   * told, this process does not read the keys again until they are removed.
+   */
+  announce?(keys: readonly string[]): Promise<void>
+
+  /**
+   * Removes the entries of the keys, values and leases alike, and ends a write that was announced. Returns the number of keys that had an entry. If the
    * removal fails, this process does not read the keys again until they are removed.
    */
   remove(keys: readonly string[]): MaybePromise<number>
@@ -98,7 +108,7 @@ const METHODS = {
   ping: true,
   stats: true,
   close: true,
-} as const satisfies Record<Exclude<keyof CacheStore, 'type'>, true>
+} as const satisfies Record<Exclude<keyof CacheStore, 'type' | 'announce'>, true> // announce is optional
 
 export const cacheStoreSchema = backendSchema<CacheStore>(METHODS)
 

@@ -281,7 +281,7 @@ export class Approvals {
   async setState(state: unknown, sessionId?: string): Promise<void> {
     const scope = scopeOf(sessionId)
     const row = { scope, state: parseInput(jsonSchema, state, 'state'), updatedAt: this.#context.now() }
-    await this.#context.cache.write([['approvalStates', scope]], () => upsertState.all(this.#db, row))
+    await this.#context.cache.write([['approvalStates', scope]], (db = this.#db) => upsertState.all(db, row))
   }
 
   /**
@@ -299,7 +299,7 @@ export class Approvals {
   async deleteState(sessionId?: string): Promise<boolean> {
     const scope = scopeOf(sessionId)
     const rows = [['approvalStates', scope]] as const
-    const deleted = await this.#context.cache.write(rows, () => deleteState.first(this.#db, { scope }))
+    const deleted = await this.#context.cache.write(rows, (db = this.#db) => deleteState.first(db, { scope }))
     return deleted !== undefined
   }
 

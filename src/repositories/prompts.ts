@@ -117,7 +117,7 @@ export class Prompts {
   async save(prompt: PromptInput): Promise<Prompt> {
     const { name, content, description = null, metadata = {} } = parseInput(promptInputSchema, prompt, 'prompt')
     const write = { name, content, description, metadata, now: this.#context.now() }
-    const saved = await this.#context.cache.write([['prompts', name]], () => upsertPrompt.first(this.#db, write))
+    const saved = await this.#context.cache.write([['prompts', name]], (db = this.#db) => upsertPrompt.first(db, write))
     return saved as Prompt // an upsert always returns its row
   }
 
@@ -155,7 +155,9 @@ export class Prompts {
    */
   async delete(name: string): Promise<boolean> {
     parseInput(keySchema, name, 'name')
-    const deleted = await this.#context.cache.write([['prompts', name]], () => deletePrompt.first(this.#db, { name }))
+    const deleted = await this.#context.cache.write([['prompts', name]], (db = this.#db) =>
+      deletePrompt.first(db, { name }),
+    )
     return deleted !== undefined
   }
 

@@ -194,7 +194,7 @@ export class ToolPreferences {
     const { autoApproved = [], disabled = [] } = parseInput(toolPreferencesInputSchema, preferences, 'preferences')
     const set = { autoApproved, disabled }
     const row = { scope, preferences: set, updatedAt: this.#context.now() }
-    await this.#context.cache.write([['toolPreferences', scope]], () => upsertPreferences.all(this.#db, row))
+    await this.#context.cache.write([['toolPreferences', scope]], (db = this.#db) => upsertPreferences.all(db, row))
     return set
   }
 
@@ -213,7 +213,7 @@ export class ToolPreferences {
   async deletePreferences(sessionId?: string): Promise<boolean> {
     const scope = scopeOf(sessionId)
     const rows = [['toolPreferences', scope]] as const
-    const deleted = await this.#context.cache.write(rows, () => deletePreferences.first(this.#db, { scope }))
+    const deleted = await this.#context.cache.write(rows, (db = this.#db) => deletePreferences.first(db, { scope }))
     return deleted !== undefined
   }
 }

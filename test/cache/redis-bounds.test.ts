@@ -91,7 +91,7 @@ it('put() opens the breaker at once when a replica refuses the write', async () 
   expect(store.stats().breaker).toBe('open')
 })
 
-const NEEDED_RIGHTS = ['+get', '+set', '+unlink', '+eval', '+evalsha', '+info', '+scan', '+ping', '+select']
+const NEEDED_RIGHTS = ['+get', '+set', '+unlink', '+eval', '+evalsha', '+info', '+scan', '+time', '+ping', '+select']
 
 /** Starts a Redis with a user who has these rights, and returns the URL for this user. */
 async function redisOfUser(rights: string[]): Promise<string> {
@@ -100,7 +100,7 @@ async function redisOfUser(rights: string[]): Promise<string> {
   return `redis://agent:secret@127.0.0.1:${server.port}`
 }
 
-it.each(['unlink', 'scan', 'info'])(
+it.each(['unlink', 'scan', 'info', 'time'])(
   'open() names the command %s if the user lacks the right to it',
   async (missing) => {
     const url = await redisOfUser(NEEDED_RIGHTS.filter((right) => right !== `+${missing}`))

@@ -11,6 +11,8 @@ export interface GuardedServer {
   reach(): Promise<void>
   /** Removes the keys. Returns the number of keys that had an entry. */
   remove(keys: readonly string[]): Promise<number>
+  /** Marks the keys as about to be written. */
+  announce(keys: readonly string[]): Promise<unknown>
   /** Like `remove`, with a longer timeout, for removals that no call waits for. */
   removeEventually(keys: readonly string[]): Promise<number>
   /** Removes every key that exists when the call begins. */
@@ -99,12 +101,29 @@ export class CircuitBreaker {
     try {
       return await this.#server.remove(keys)
     } catch (error) {
-      this.#remember(keys)
-      this.#setbacks++
-      this.failed(error)
-      this.#schedule()
+      this.#failedToTell(keys, error)
       return 0
     }
+  }
+
+  /** Announces writes to the keys. If the server cannot be told, marks the keys as dirty. Never rejects. */
+  async announce(keys: readonly string[]): Promise<void> {
+    if (this.#state === 'open') {
+      this.#remember(keys)
+      return
+    }
+    try {
+      await this.#server.announce(keys)
+    } catch (error) {
+      this.#failedToTell(keys, error)
+    }
+  }
+
+  #failedToTell(keys: readonly string[], error: unknown): void {
+    this.#remember(keys)
+    this.#setbacks++
+    this.failed(error)
+    this.#schedule()
   }
 
   /** Opens the breaker. */

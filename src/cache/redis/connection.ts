@@ -7,7 +7,7 @@ import { SCRIPTS, type Scripts } from './scripts.ts'
 /** The part of ioredis that the cache uses. `Redis` and `Cluster` both have it. */
 export type RedisClient = Pick<
   Redis,
-  'get' | 'set' | 'unlink' | 'ping' | 'select' | 'info' | 'connect' | 'disconnect' | 'status' | 'on' | 'once'
+  'get' | 'set' | 'unlink' | 'time' | 'ping' | 'select' | 'info' | 'connect' | 'disconnect' | 'status' | 'on' | 'once'
 > &
   Scripts
 

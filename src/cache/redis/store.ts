@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
@@ -6,6 +7,7 @@ import { BYPASS, type CacheStore, type CacheStoreStats, type Entry, LEASE } from
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
 import { CommandTimeout } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
+import { MARK_MILLIS, Marks } from './marks.ts'
 import { isDemotion, isReply, refusal } from './refusal.ts'
 import { isReplica, runOf, ServerWatch } from './server-watch.ts'
 
@@ -40,6 +42,9 @@ export class RedisCacheStore implements CacheStore {
   /** Timeout of commands that no call waits for: probes, and invalidations while the breaker is open. */
   readonly #patientTimeout: CommandTimeout
   readonly #watch: ServerWatch
+  /** Names this process in the marks that it leaves on keys. */
+  readonly #writer = randomUUID()
+  readonly #marks = new Marks((keys) => void this.#announce(keys).catch(() => {}))
   /**
    * The run id of the server. It is part of every key: a server restarted from an old snapshot, or a replica promoted
    * without the last removals, would otherwise answer with stale rows.
@@ -83,12 +88,9 @@ export class RedisCacheStore implements CacheStore {
     this.#patientTimeout = new CommandTimeout(config.connectionTimeoutMillis)
     const server: GuardedServer = {
       reach: () => this.#reach(),
-      remove: (keys) => this.#unlink(keys.map((key) => this.#at(key))),
-      removeEventually: (keys) =>
-        this.#unlink(
-          keys.map((key) => this.#at(key)),
-          this.#patientTimeout,
-        ),
+      announce: (keys) => this.#announce(keys),
+      remove: (keys) => this.#withdraw(keys),
+      removeEventually: (keys) => this.#withdraw(keys, this.#patientTimeout),
       removeAll: () => this.#unlinkAll(),
       checkPace: async () => void (await this.#send(() => this.#client.ping())),
     }
@@ -145,7 +147,13 @@ export class RedisCacheStore implements CacheStore {
     if (answer !== 'OK') await this.#breaker.remove([key])
   }
 
+  announce(keys: readonly string[]): Promise<void> {
+    this.#marks.begin(keys)
+    return this.#breaker.announce(keys)
+  }
+
   remove(keys: readonly string[]): Promise<number> {
+    this.#marks.end(keys)
     return this.#breaker.remove(keys)
   }
 
@@ -182,6 +190,7 @@ export class RedisCacheStore implements CacheStore {
       this.#logger?.warn(message, { dirtyKeys })
     }
     this.#watch.stop()
+    this.#marks.stop()
     this.#breaker.stop()
     if (this.#client.status !== 'end') {
       const end = new Promise<void>((resolve) => this.#client.once('end', () => resolve()))
@@ -234,7 +243,11 @@ export class RedisCacheStore implements CacheStore {
       }
       // Check that this user may store, remove and scan, and that the server can.
       await ask(() => client.claim(this.#at('probe'), LEASE, 1))
+      // Sent by themselves first: a refusal within a script does not name the command.
       await this.#unlink([this.#at('probe')], this.#patientTimeout)
+      await ask(() => client.time())
+      await ask(() => client.announce(this.#at('probe'), this.#writer, MARK_MILLIS))
+      await ask(() => client.withdraw(this.#at('probe'), this.#writer, 0))
       for (const node of this.#endpoint.nodes()) await ask(() => node.scan('0', 'COUNT', 1))
     } catch (error) {
       // No answer: the host may be gone. Drop the connection, or the next probe would wait on it again.
@@ -256,6 +269,17 @@ export class RedisCacheStore implements CacheStore {
       this.#client.disconnect()
       throw this.#lastError ?? error
     }
+  }
+
+  async #announce(keys: readonly string[]): Promise<void> {
+    const announce = (key: string) => this.#client.announce(this.#at(key), this.#writer, MARK_MILLIS)
+    await Promise.all(keys.map((key) => this.#send(() => announce(key))))
+  }
+
+  async #withdraw(keys: readonly string[], timeout = this.#commandTimeout): Promise<number> {
+    const withdraw = (key: string) => this.#client.withdraw(this.#at(key), this.#writer, this.#marks.has(key) ? 1 : 0)
+    const removed = await Promise.all(keys.map((key) => this.#send(() => withdraw(key), timeout)))
+    return removed.reduce((sum, count) => sum + count, 0)
   }
 
   async #unlink(keys: readonly string[], timeout = this.#commandTimeout): Promise<number> {

@@ -207,10 +207,10 @@ export class Kv {
     const write = this.#parseWrite(key, value, ttlSeconds)
     const rows = [['kv', key]] as const
     if (ifVersion === undefined) {
-      const written = await this.#context.cache.write(rows, () => upsertEntry.first(this.#db, write))
+      const written = await this.#context.cache.write(rows, (db = this.#db) => upsertEntry.first(db, write))
       return written as KvEntry // an upsert returns its row
     }
-    const update = () => updateEntryIfVersion.first(this.#db, { ...write, ifVersion })
+    const update = (db = this.#db) => updateEntryIfVersion.first(db, { ...write, ifVersion })
     const updated = await this.#context.cache.write(rows, update)
     if (updated === undefined) throw await this.#versionConflict(key, ifVersion)
     return updated
@@ -243,7 +243,9 @@ export class Kv {
     const write = this.#parseWrite(key, value, ttlSeconds)
     for (;;) {
       // Invalidate even if the key exists: its writer may not have invalidated yet.
-      const inserted = await this.#context.cache.write([['kv', key]], () => insertEntryIfAbsent.first(this.#db, write))
+      const inserted = await this.#context.cache.write([['kv', key]], (db = this.#db) =>
+        insertEntryIfAbsent.first(db, write),
+      )
       if (inserted !== undefined) return { value: inserted.value, inserted: true }
       const existing = await selectEntry.first(this.#db, { key, now: write.now })
       if (existing !== undefined) return { value: existing.value, inserted: false }
@@ -264,7 +266,7 @@ export class Kv {
    */
   async delete(key: string): Promise<boolean> {
     parseInput(keySchema, key, 'key')
-    const removed = await this.#context.cache.write([['kv', key]], () => deleteEntry.first(this.#db, { key }))
+    const removed = await this.#context.cache.write([['kv', key]], (db = this.#db) => deleteEntry.first(db, { key }))
     return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.#context.now())
   }
 

@@ -126,7 +126,7 @@ export class Messages {
     const now = this.#context.now()
     const { messages } = await cache.writeIfNew(
       cachedRowsOf(sessionId),
-      () => appendMessages(this.#db, sessionId, inputs, now),
+      (db = this.#db) => appendMessages(db, sessionId, inputs, now),
       // An append does not change a cached session, but its cached absence from before its creation must be invalidated.
       ({ messages, sessionCreatedAt: createdAt }) =>
         createdAt === undefined

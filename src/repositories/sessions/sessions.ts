@@ -86,12 +86,12 @@ export class Sessions {
     } = parseInput(sessionInputSchema, input, 'session')
     const now = this.#context.now()
     const row = { id, title, ownerId, metadata, version: 1, createdAt: now, updatedAt: now, expiresAt }
-    const insert = async () => {
-      const inserted = await insertSession.first(this.#db, row)
+    const insert = async (db: Db) => {
+      const inserted = await insertSession.first(db, row)
       if (inserted === undefined) throw alreadyExists(id)
       return inserted
     }
-    const create = () => retryWithoutExpired(this.#db, { id, now }, insert)
+    const create = (db = this.#db) => retryWithoutExpired(db, { id, now }, () => insert(db))
     const outcomeOf = (session: Session) => ({ created: true, incarnation: incarnationOf(session) })
     return this.#context.cache.writeIfNew(cachedRowsOf(id), create, outcomeOf)
   }
@@ -142,8 +142,8 @@ export class Sessions {
     const { ifVersion } = parseInput(updateOptionsSchema, options, 'options')
     const { sessions } = this.#db.tables
     const now = this.#context.now()
-    const update = async () =>
-      this.#db.orm
+    const update = async (db = this.#db) =>
+      db.orm
         .update(sessions)
         .set({ ...values, version: sql`${sessions.version} + 1`, updatedAt: now })
         .where(
@@ -186,7 +186,7 @@ export class Sessions {
    */
   async delete(id: string): Promise<boolean> {
     parseInput(idSchema, id, 'id')
-    const removed = await this.#context.cache.write(cachedRowsOf(id), () => removeSession(this.#db, id))
+    const removed = await this.#context.cache.write(cachedRowsOf(id), (db = this.#db) => removeSession(db, id))
     return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.#context.now())
   }
 
@@ -212,8 +212,8 @@ export class Sessions {
   async mergeMetadata(id: string, patch: object): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const checked = parseInput(jsonObjectSchema, patch, 'patch')
-    const merge = () =>
-      this.#db.transaction(async (tx) => {
+    const merge = (db = this.#db) =>
+      db.transaction(async (tx) => {
         const locked = await lockAndRaiseVersion.first(tx, { id, now: this.#context.now() })
         return locked && updateMetadata.first(tx, { id, metadata: mergeJson(locked.metadata, checked) })
       })
@@ -285,9 +285,9 @@ export class Sessions {
     const parsed = parseInput(forkOptionsSchema, options, 'options')
     const { id: newId = randomUUID(), title, throughSeq = MAX_INTEGER } = parsed
     const now = this.#context.now()
-    const fork = () => forkSession(this.#db, { id, newId, title, throughSeq, now })
-    const copy = await this.#context.cache.write(cachedRowsOf(newId), () =>
-      retryWithoutExpired(this.#db, { id: newId, now }, fork),
+    const fork = (db: Db) => forkSession(db, { id, newId, title, throughSeq, now })
+    const copy = await this.#context.cache.write(cachedRowsOf(newId), (db = this.#db) =>
+      retryWithoutExpired(db, { id: newId, now }, () => fork(db)),
     )
     if (copy === undefined) throw notFound(id)
     return copy
@@ -303,7 +303,7 @@ export class Sessions {
     const now = sweepableBefore(this.#context.now())
     let removed = 0
     for await (const id of expiredSessionIds(this.#db, now)) {
-      const remove = () => removeIfExpired(this.#db, id, now)
+      const remove = (db = this.#db) => removeIfExpired(db, id, now)
       if (await this.#context.cache.write(cachedRowsOf(id), remove)) removed++
     }
     return removed

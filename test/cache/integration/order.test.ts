@@ -3,6 +3,7 @@ import { openStorage, type Storage, type StorageConfig } from 'holdfast'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { RedisCacheStore } from '../../../src/cache/redis/store.ts'
 import { freshDirectory, freshPostgres } from '../../setup/databases.ts'
 import { type RedisServer, startRedis } from '../../setup/servers.ts'
 import { answers, open } from './storages.ts'
@@ -34,13 +35,21 @@ it.each(databases)('set() on %s resolves after the commit and the invalidation',
   ]
   for (const [i, write] of writes.entries()) {
     await storage.kv.get('a')
-    server.freeze()
+    const { remove } = RedisCacheStore.prototype
+    const invalidation = vi.spyOn(RedisCacheStore.prototype, 'remove').mockImplementationOnce(function (
+      this: RedisCacheStore,
+      keys,
+    ) {
+      server.freeze()
+      return remove.call(this, keys)
+    })
     let acknowledged = false
     const writing = write(i).then(() => {
       acknowledged = true
     })
     await vi.waitFor(async () => expect(await inDatabase(storage)).toBe(i))
     expect(acknowledged).toBe(false)
+    invalidation.mockRestore()
     server.thaw()
     await writing
     expect(await admin.keys('*:kv:a')).toEqual([])

@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openStorage, type Storage } from 'holdfast'
+import { beforeAll, describe, expect, inject, it } from 'vitest'
+import { freshPostgres } from '../../setup/databases.ts'
+import { runScript } from '../../setup/processes.ts'
+import { rounds } from '../../setup/rounds.ts'
+import { quiet } from '../../setup/silent.ts'
+
+const program = 'test/cache/integration/programs/die-unannounced.ts'
+
+describe('PostgreSQL behind Redis', () => {
+  let config: { database: object; cache: object }
+  const open = () => openStorage(config as object, quiet)
+  beforeAll(async () => {
+    const keyPrefix = `${randomUUID()}:`
+    config = {
+      database: { type: 'postgres', url: await freshPostgres() },
+      cache: { type: 'redis', url: inject('redisUrl'), options: { keyPrefix } },
+    }
+  })
+
+  /** The version in the cache, and whether it came from there. */
+  async function read(storage: Storage, key: string) {
+    const before = (await storage.stats()).cache.hits
+    const value = await storage.kv.get(key)
+    return { value, hit: (await storage.stats()).cache.hits > before }
+  }
+
+  it.each(['statement', 'transaction'])(
+    'nobody reads a row older than the commit of a writer that died behind it: %s',
+    async (how) => {
+      await using storage = await open()
+      await storage.sessions.create({ id: 's', title: 'old' }).catch(() => {})
+      for (let round = 0; round < rounds(3, 100); round++) {
+        const key = `${how} ${round}`
+        await storage.kv.set(key, 'old')
+        await storage.kv.get(key)
+        await storage.sessions.get('s')
+        expect(await read(storage, key)).toEqual({ value: 'old', hit: true })
+        const script = runScript(program, [JSON.stringify(config), key, `new ${round}`, how])
+        expect(await script.exit).toMatchObject({ signal: 'SIGKILL' })
+        expect(await storage.kv.get(key)).toBe(`new ${round}`)
+        if (how === 'transaction') expect((await storage.sessions.get('s'))?.title).toBe(`new ${round}`)
+      }
+    },
+  )
+
+  it('a writer that is undone takes its mark with it', async () => {
+    await using storage = await open()
+    await storage.kv.set('undone', 1)
+    const undone = storage.transaction(async (tx) => {
+      await tx.kv.set('undone', 2)
+      throw new Error('undone')
+    })
+    await expect(undone).rejects.toThrow('undone')
+    await expect(storage.kv.set('undone', 3, { ifVersion: 99 })).rejects.toMatchObject({ code: 'VERSION_CONFLICT' })
+    expect(await storage.kv.get('undone')).toBe(1)
+    expect(await read(storage, 'undone')).toEqual({ value: 1, hit: true })
+  })
+
+  it('a row is not cached while any of several writers is under way, and is afterwards', async () => {
+    await using one = await open()
+    await using other = await open()
+    await one.kv.set('busy', 0)
+    let proceed = () => {}
+    const held = new Promise<void>((resolve) => {
+      proceed = resolve
+    })
+    const slow = one.transaction(async (tx) => {
+      await tx.kv.set('elsewhere', 1)
+      await held
+    })
+    await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 ? one : other).kv.set('busy', i)))
+    proceed()
+    await slow
+    const value = await one.kv.get('busy')
+    expect(await read(other, 'busy')).toEqual({ value, hit: true })
+  })
+
+  it('marks outlast a write that waits for a lock', async () => {
+    await using one = await open()
+    await using other = await open()
+    await one.kv.set('locked', 'old')
+    await one.kv.get('locked')
+    let proceed = () => {}
+    const held = new Promise<void>((resolve) => {
+      proceed = resolve
+    })
+    const holding = one.transaction(async (tx) => {
+      await tx.kv.set('locked', 'first')
+      await held
+    })
+    await sleep(50)
+    const waiting = other.kv.set('locked', 'second')
+    await sleep(200)
+    expect(await one.kv.get('locked')).toBe('old')
+    proceed()
+    await Promise.all([holding, waiting])
+    expect(await one.kv.get('locked')).toBe('second')
+  })
+})
