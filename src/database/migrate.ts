@@ -1,7 +1,6 @@
-import { fileURLToPath } from 'node:url'
-import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
 import { StorageError } from '../errors.ts'
 import type { Dialect, Driver, Execute, MigrationJournal } from './db.ts'
+import { MIGRATIONS, type Migration } from './migrations.generated.ts'
 import type { Row } from './query.ts'
 
 /**
@@ -16,7 +15,7 @@ import type { Row } from './query.ts'
  */
 export async function migrate(
   driver: Driver,
-  { apply, known = knownMigrations(driver.dialect) }: { apply: boolean; known?: readonly MigrationMeta[] },
+  { apply, known = MIGRATIONS[driver.dialect] }: { apply: boolean; known?: readonly Migration[] },
 ): Promise<void> {
   const { journal } = driver
   const { applied, isShared } = await historyOf(journal, journal.read, known)
@@ -56,7 +55,7 @@ const WITNESS = '"sessions"'
 async function historyOf(
   { table, sharedTable, existence }: MigrationJournal,
   execute: Execute,
-  known: readonly MigrationMeta[],
+  known: readonly Migration[],
 ): Promise<History> {
   const [found = []] = await execute(existence([table, sharedTable, WITNESS]))
   const [hasJournal, hasShared, hasTables] = found.map(Boolean)
@@ -98,7 +97,7 @@ function tablesMissing(table: string): StorageError {
 
 /** Makes the MIGRATION_PENDING error of a database that does not exist yet. */
 export function neverMigrated(dialect: Dialect): StorageError {
-  const { length } = knownMigrations(dialect)
+  const { length } = MIGRATIONS[dialect]
   return migrationPending(length, length)
 }
 
@@ -109,7 +108,7 @@ function migrationPending(pending: number, known: number): StorageError {
 
 /** Returns a hash that changes with every migration, so that rows cached under another schema are not read. */
 export function schemaHash(dialect: Dialect): string {
-  return knownMigrations(dialect).at(-1)?.hash.slice(0, 12) ?? ''
+  return MIGRATIONS[dialect].at(-1)?.hash.slice(0, 12) ?? ''
 }
 
 interface Applied {
@@ -121,26 +120,13 @@ function appliedOf(rows: readonly Row[]): Applied[] {
   return rows.map(([hash, at]) => ({ hash: String(hash), at: Number(at) }))
 }
 
-const packaged = new Map<Dialect, readonly MigrationMeta[]>()
-
-/** Returns the migrations of this package. They are read and hashed once per process. */
-function knownMigrations(dialect: Dialect): readonly MigrationMeta[] {
-  let known = packaged.get(dialect)
-  if (known === undefined) {
-    const migrationsFolder = fileURLToPath(new URL(`../../migrations/${dialect}`, import.meta.url))
-    known = readMigrationFiles({ migrationsFolder })
-    packaged.set(dialect, known)
-  }
-  return known
-}
-
 /**
  * Returns the migrations that are not applied yet.
  *
  * @throws {SCHEMA_TOO_NEW} when the journal is longer than the known history
  * @throws {SCHEMA_DIVERGED} when the journal is not the beginning of the known history
  */
-function pendingAfter(applied: readonly Applied[], known: readonly MigrationMeta[]): MigrationMeta[] {
+function pendingAfter(applied: readonly Applied[], known: readonly Migration[]): Migration[] {
   for (const [i, { hash, at }] of applied.entries()) {
     const migration = known[i]
     if (migration === undefined) {

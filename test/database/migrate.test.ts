@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { openStorage } from 'holdfast'
 import { describe, expect, test } from 'vitest'
+import { MIGRATIONS } from '../../src/database/migrations.generated.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
@@ -235,3 +236,15 @@ PRAGMA foreign_keys=ON;`
     expect(await database.query('select * from children')).toHaveLength(1)
   })
 })
+
+test.each(['sqlite', 'postgres'] as const)(
+  'MIGRATIONS has the files and hashes that drizzle reads for %s',
+  (dialect) => {
+    const files = migrationsIn(`migrations/${dialect}`).map(({ sql, hash, folderMillis }) => ({
+      sql,
+      hash,
+      folderMillis,
+    }))
+    expect(MIGRATIONS[dialect], 'run npm run migrations').toEqual(files)
+  },
+)

@@ -1,0 +1,83 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { build, type Format } from 'esbuild'
+import { expect, it } from 'vitest'
+import { freshDirectory, freshPostgres } from './setup/databases.ts'
+
+const root = resolve(import.meta.dirname, '..')
+const DRIVERS = ['better-sqlite3', 'postgres', 'ioredis']
+
+/** Bundles a program with Holdfast and runs the bundle in a directory that has only the drivers. Returns its output. */
+async function bundled(format: Format, program: string, banner = ''): Promise<string> {
+  const directory = freshDirectory()
+  mkdirSync(join(directory, 'node_modules'))
+  for (const name of [...DRIVERS, 'bindings', 'file-uri-to-path', 'standard-as-callback']) {
+    symlinkSync(join(root, 'node_modules', name), join(directory, 'node_modules', name))
+  }
+  const outfile = join(directory, format === 'esm' ? 'program.mjs' : 'program.cjs')
+  await build({
+    stdin: { contents: program, resolveDir: root, loader: 'ts' },
+    bundle: true,
+    platform: 'node',
+    format,
+    outfile,
+    external: DRIVERS,
+    banner: { js: banner },
+    tsconfigRaw: { compilerOptions: { paths: { holdfast: [join(root, 'src/index.ts')] } } },
+    logLevel: 'silent',
+  })
+  writeFileSync(join(directory, 'agent.yml'), 'storage: { database: { type: sqlite, path: ./data/agent.db } }')
+  const { stdout } = await promisify(execFile)(process.execPath, [outfile], { cwd: directory })
+  return stdout.trim()
+}
+
+/** Gives an ESM bundle the `require` that CommonJS packages inside the bundle call. */
+const REQUIRE =
+  "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
+
+it.each<[Format]>([['esm'], ['cjs']])('a program bundled as %s migrates SQLite, writes and reads', async (format) => {
+  const program = `
+    import { openStorage } from 'holdfast'
+    async function main() {
+      const storage = await openStorage({ database: { type: 'sqlite', path: 'data/agent.db' } })
+      await storage.kv.set('a', { b: 1 })
+      console.log(JSON.stringify(await storage.kv.get('a')))
+      await storage.close()
+    }
+    main()`
+  expect(await bundled(format, program)).toBe('{"b":1}')
+})
+
+it.each<[Format, string]>([
+  ['esm', REQUIRE],
+  ['cjs', ''],
+])('a program bundled as %s reads a configuration file and stores a blob', async (format, banner) => {
+  const program = `
+    import { openStorageFromFile } from 'holdfast'
+    async function main() {
+      const storage = await openStorageFromFile('agent.yml')
+      const { mimeType } = await storage.blobs.put(Buffer.from('%PDF-1.7'))
+      console.log(mimeType)
+      await storage.close()
+    }
+    main()`
+  expect(await bundled(format, program, banner)).toBe('application/pdf')
+})
+
+it.each<[Format]>([['esm'], ['cjs']])(
+  'a program bundled as %s migrates PostgreSQL, writes and reads',
+  async (format) => {
+    const program = `
+    import { openStorage } from 'holdfast'
+    async function main() {
+      const storage = await openStorage({ database: { type: 'postgres', url: '${await freshPostgres()}' } })
+      await storage.kv.set('a', { b: 1 })
+      console.log(JSON.stringify(await storage.kv.get('a')))
+      await storage.close()
+    }
+    main()`
+    expect(await bundled(format, program)).toBe('{"b":1}')
+  },
+)
