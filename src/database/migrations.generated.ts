@@ -90,6 +90,18 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "-- What the blob store counts: bytes, contents, records. The first row is also its lock.\nINSERT INTO \"blob_usage\" (\"id\", \"used\") VALUES (1, 0), (2, 0), (3, 0) ON CONFLICT DO NOTHING;\n",
       ],
     },
+    {
+      folderMillis: 1795809265770,
+      hash: 'a9da87194ef96caa2718cd34878326fe1ffee1e72cb1a8a25a4ca66e136bd9ee',
+      sql: [
+        "DROP INDEX `tool_executions_run`;",
+        "\nALTER TABLE `queues` ADD `gaps` integer DEFAULT 0 NOT NULL;",
+        "\nCREATE INDEX `approvals_all_pending` ON `approvals` (`created_at`,`id`) WHERE \"approvals\".\"responded_at\" is null;",
+        "\nCREATE INDEX `sessions_created` ON `sessions` (`created_at`,`id`);",
+        "\nCREATE INDEX `sessions_owner_created` ON `sessions` (`owner_id`,`created_at`,`id`);",
+        "\nUPDATE `queues` SET `gaps` = `last_position` - (SELECT count(*) FROM `queue_items` WHERE `queue_items`.`session_id` = `queues`.`session_id` AND `queue_items`.`queue` = `queues`.`name`);\n",
+      ],
+    },
   ],
   postgres: [
     {
@@ -176,6 +188,22 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
       hash: '15340bcc0406cf83f8d6822a78b2fd27adde997f96054128a973c888672a422f',
       sql: [
         "-- What the blob store counts: bytes, contents, records. The first row is also its lock.\nINSERT INTO \"blob_usage\" (\"id\", \"used\") VALUES (1, 0), (2, 0), (3, 0) ON CONFLICT DO NOTHING;\n",
+      ],
+    },
+    {
+      folderMillis: 1795809267479,
+      hash: '621f8358cab4dbd3be9f5e0cd50f60053090d9170975ba17b5999d6c3e60cf0e',
+      sql: [
+        "DROP INDEX \"tool_executions_run\";",
+        "\nALTER TABLE \"queues\" ADD COLUMN \"gaps\" integer DEFAULT 0 NOT NULL;",
+        "\nCREATE INDEX \"approvals_all_pending\" ON \"approvals\" USING btree (\"created_at\",\"id\") WHERE \"approvals\".\"responded_at\" is null;",
+        "\nCREATE INDEX \"sessions_created\" ON \"sessions\" USING btree (\"created_at\",\"id\");",
+        "\nCREATE INDEX \"sessions_owner_created\" ON \"sessions\" USING btree (\"owner_id\",\"created_at\",\"id\");",
+        "\nUPDATE \"queues\" SET \"gaps\" = \"last_position\" - (SELECT count(*) FROM \"queue_items\" WHERE \"queue_items\".\"session_id\" = \"queues\".\"session_id\" AND \"queue_items\".\"queue\" = \"queues\".\"name\");",
+        "\n-- Rows that are updated all the time: room for HOT updates in their pages, and vacuum before dead versions pile up.\nALTER TABLE \"sessions\" SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);",
+        "\nALTER TABLE \"queues\" SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);",
+        "\nALTER TABLE \"lists\" SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);",
+        "\nALTER TABLE \"blob_usage\" SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);\n",
       ],
     },
   ],
