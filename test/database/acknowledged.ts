@@ -1,25 +1,28 @@
 import type { Storage } from 'holdfast'
 
-/** What a program says after the write was acknowledged to it. */
+/** The message of a program about a write that was acknowledged. */
 export interface Acknowledged {
-  /** A pair of messages. */
+  /** A pair of messages, appended in one call. */
   appended?: { session: string; id: string }
-  /** A message, a key and a list's item that belong together. */
+  /** The id of a message, a key and a list item, written in one transaction. */
   transaction?: string
-  /** How often a key was set, each time to the next number. */
+  /** The last value of a key that counts up. */
   counted?: number
 }
 
-/** What is amiss in the storage after the program `name` was killed that had said so much: empty. */
-export async function amiss(storage: Storage, name: string, said: readonly Acknowledged[]): Promise<string[]> {
+/**
+ * Returns what the storage has lost or half written after the program `name` was killed, given the messages of the
+ * program. Empty if nothing.
+ */
+export async function violations(storage: Storage, name: string, said: readonly Acknowledged[]): Promise<string[]> {
   return [
-    ...(await pairsAmiss(storage, said)),
-    ...(await transactionsAmiss(storage, said)),
-    ...(await countAmiss(storage, name, said)),
+    ...(await violationsOfPairs(storage, said)),
+    ...(await violationsOfTransactions(storage, said)),
+    ...(await violationsOfCount(storage, name, said)),
   ]
 }
 
-async function pairsAmiss(storage: Storage, said: readonly Acknowledged[]): Promise<string[]> {
+async function violationsOfPairs(storage: Storage, said: readonly Acknowledged[]): Promise<string[]> {
   const found: string[] = []
   for (const session of ['one', 'two', 'transactions']) {
     const { ids, seqs } = await conversation(storage, session)
@@ -38,7 +41,7 @@ async function pairsAmiss(storage: Storage, said: readonly Acknowledged[]): Prom
   return found
 }
 
-async function transactionsAmiss(storage: Storage, said: readonly Acknowledged[]): Promise<string[]> {
+async function violationsOfTransactions(storage: Storage, said: readonly Acknowledged[]): Promise<string[]> {
   const { ids } = await conversation(storage, 'transactions')
   const keys = new Set<string>()
   for (let cursor: string | undefined; ; ) {
@@ -64,10 +67,10 @@ async function transactionsAmiss(storage: Storage, said: readonly Acknowledged[]
   ]
 }
 
-async function countAmiss(storage: Storage, name: string, said: readonly Acknowledged[]): Promise<string[]> {
+async function violationsOfCount(storage: Storage, name: string, said: readonly Acknowledged[]): Promise<string[]> {
   const counted = said.findLast((message) => message.counted !== undefined)?.counted ?? 0
   const stored = Number((await storage.kv.get(`count ${name}`)) ?? 0)
-  // The next one may have been done, and not been acknowledged.
+  // The next write may have been done without being acknowledged.
   return stored === counted || stored === counted + 1 ? [] : [`counted to ${counted}, but it is ${stored}`]
 }
 

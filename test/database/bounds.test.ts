@@ -7,17 +7,9 @@ import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { type PostgresServer, startPostgres } from '../setup/servers.ts'
 import { quiet } from '../setup/silent.ts'
-import { outcomes } from './drivers.ts'
+import { outcomes, outcomeWithin } from './drivers.ts'
 
-/** Resolves to how a call ended and after how many milliseconds, or to `hangs` if it takes longer than the bound. */
-async function within(bound: number, call: () => Promise<unknown>): Promise<{ outcome: string; millis: number }> {
-  const began = performance.now()
-  const end = sleep(bound, ['hangs'], { ref: false })
-  const [outcome = ''] = await Promise.race([outcomes([call()]), end])
-  return { outcome, millis: performance.now() - began }
-}
-
-/** The processes of a server: a frozen one answers nobody, and keeps its connections. */
+/** Sends a signal to all processes of a server. After SIGSTOP the server keeps its connections and answers nothing. */
 function signal(server: PostgresServer, name: NodeJS.Signals): void {
   const children = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').match(/\d+/g) ?? []
   for (const pid of [server.pid, ...children.map(Number)]) {
@@ -27,7 +19,7 @@ function signal(server: PostgresServer, name: NodeJS.Signals): void {
   }
 }
 
-describe('PostgreSQL that is frozen', () => {
+describe('a storage whose PostgreSQL is frozen', () => {
   const connectionTimeoutMillis = 500
   let server: PostgresServer
   beforeAll(async () => {
@@ -43,7 +35,7 @@ describe('PostgreSQL that is frozen', () => {
     return storage
   }
 
-  it('lets reads, writes, transactions and health() fail within four times connectionTimeoutMillis', async () => {
+  it('rejects reads, writes and transactions within four times connectionTimeoutMillis', async () => {
     const storage = await openAgainst()
     signal(server, 'SIGSTOP')
     try {
@@ -54,12 +46,12 @@ describe('PostgreSQL that is frozen', () => {
         () => storage.messages.append('frozen', { role: 'user', content: 'x' }),
         () => storage.transaction((tx) => tx.kv.set('frozen', 2)),
       ]
-      const ends = await Promise.all(calls.map((call) => within(bound, call)))
-      for (const { outcome } of ends) expect(['CONNECTION_LOST', 'CONNECTION_FAILED', 'TIMEOUT']).toContain(outcome)
-      const { outcome } = await within(5500, async () => {
-        expect(await storage.health()).toMatchObject({ ok: false, database: { ok: false } })
+      const ends = await Promise.all(calls.map((call) => outcomeWithin(bound, call())))
+      for (const outcome of ends) expect(['CONNECTION_LOST', 'CONNECTION_FAILED', 'TIMEOUT']).toContain(outcome)
+      const unhealthy = storage.health().then((health) => {
+        expect(health).toMatchObject({ ok: false, database: { ok: false } })
       })
-      expect(outcome).toBe('ok')
+      expect(await outcomeWithin(5500, unhealthy)).toBe('ok')
     } finally {
       signal(server, 'SIGCONT')
     }
@@ -67,32 +59,35 @@ describe('PostgreSQL that is frozen', () => {
     expect((await storage.health()).ok).toBe(true)
   })
 
-  it('lets close() end', async () => {
+  it('resolves close() within four times connectionTimeoutMillis', async () => {
     const storage = await openAgainst()
     signal(server, 'SIGSTOP')
     try {
       const writing = storage.kv.set('frozen', 1).catch(() => {})
-      const { outcome } = await within(4 * connectionTimeoutMillis + 500, () => storage.close())
-      expect(outcome).toBe('ok')
+      expect(await outcomeWithin(4 * connectionTimeoutMillis + 500, storage.close())).toBe('ok')
       await writing
     } finally {
       signal(server, 'SIGCONT')
     }
   })
 
-  it('lets openStorage() fail', async () => {
+  it('rejects openStorage() within twice connectionTimeoutMillis', async () => {
     signal(server, 'SIGSTOP')
     try {
-      const { outcome } = await within(2 * connectionTimeoutMillis + 500, openAgainst)
-      expect(outcome).toBe('CONNECTION_FAILED')
+      expect(await outcomeWithin(2 * connectionTimeoutMillis + 500, openAgainst())).toBe('CONNECTION_FAILED')
     } finally {
       signal(server, 'SIGCONT')
     }
   })
+})
 
-  it('is not confused with a statement that takes its time', async () => {
-    const storage = await openAgainst()
-    const sql = postgres(server.url, { max: 1 })
+describe('a storage whose PostgreSQL is slow', () => {
+  it('does not reject a statement that takes longer than connectionTimeoutMillis', async () => {
+    const connectionTimeoutMillis = 500
+    const url = await freshPostgres()
+    await using storage = await openStorage({ database: { type: 'postgres', url, connectionTimeoutMillis } }, quiet)
+    await storage.kv.set('before', 1)
+    const sql = postgres(url, { max: 1 })
     onTestFinished(() => sql.end())
     const waiting = await sql.begin(async (tx) => {
       await tx`select * from kv where key = 'before' for update`
@@ -105,7 +100,7 @@ describe('PostgreSQL that is frozen', () => {
 })
 
 describe('openStorage() with migrations pending', () => {
-  it('fails with TIMEOUT if another process keeps the migration lock', async () => {
+  it('rejects with TIMEOUT if another process holds the migration lock', async () => {
     const url = await freshPostgres()
     const sql = postgres(url, { max: 1 })
     onTestFinished(() => sql.end())
@@ -121,13 +116,13 @@ describe('openStorage() with migrations pending', () => {
     await (await openStorage({ database }, quiet)).close()
   })
 
-  it('fails with TIMEOUT if a long query uses a table that a migration changes', async () => {
+  it('rejects with TIMEOUT if a long query uses a table that a migration changes', async () => {
     const url = await freshPostgres()
     const database = { type: 'postgres', url, options: { migrationLockTimeoutMillis: 300 } } as const
     await (await openStorage({ database }, quiet)).close()
     const sql = postgres(url, { max: 1 })
     onTestFinished(() => sql.end())
-    // As of the version before blobs, whose migration refers to messages.
+    // Goes back to the version before blobs, whose migration references messages.
     await sql`delete from holdfast_migrations where id > 2`
     await sql`drop table blob_usage, maintenance_leases, blob_refs, blobs, blob_leases, blob_content cascade`
     await sql.begin(async (tx) => {
@@ -137,7 +132,7 @@ describe('openStorage() with migrations pending', () => {
     await (await openStorage({ database }, quiet)).close()
   })
 
-  it('opens when the other process is done in time', async () => {
+  it('resolves if the other process releases the migration lock in time', async () => {
     const url = await freshPostgres()
     const storages = await Promise.all(times(3, () => openStorage({ database: { type: 'postgres', url } }, quiet)))
     await Promise.all(storages.map((storage) => storage.close()))

@@ -9,11 +9,11 @@ import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { startPostgres } from '../setup/servers.ts'
 import { quiet } from '../setup/silent.ts'
-import { type Acknowledged, amiss } from './acknowledged.ts'
+import { type Acknowledged, violations } from './acknowledged.ts'
 import { postgresDriver } from './drivers.ts'
 import { Load } from './load.ts'
 
-/** Kills a program at a random moment, many times; `settled` waits until nothing of it is under way any more. */
+/** Kills a program at random moments, `count` times. `settled` waits until the database has ended its connections. */
 async function killRepeatedly(
   count: number,
   database: StorageConfig['database'],
@@ -27,7 +27,7 @@ async function killRepeatedly(
     next = start(`round ${round + 1}`)
     await script.next()
     script.send('go')
-    // Every third time it may still be opening.
+    // In every third round the program may still be opening the storage.
     if (round % 3 > 0) for (let i = 0; i < Math.random() * 100; i++) await script.next()
     await sleep(Math.random() * 20)
     await script.kill()
@@ -36,12 +36,12 @@ async function killRepeatedly(
     const begun = performance.now()
     await using storage = await openStorage({ database }, quiet)
     expect(performance.now() - begun).toBeLessThan(2000)
-    expect(await amiss(storage, `round ${round}`, script.messages)).toEqual([])
+    expect(await violations(storage, `round ${round}`, script.messages)).toEqual([])
   }
 }
 
 test(
-  'SQLite: a process killed at any moment loses nothing that was acknowledged, and leaves nothing half written',
+  'a SQLite database has every acknowledged write, and no half write, when its process is killed at random moments',
   async () => {
     const path = join(freshDirectory(), 'crash.db')
     await killRepeatedly(rounds(15, 100), { type: 'sqlite', path }, async () => {})
@@ -54,7 +54,7 @@ test(
 )
 
 test(
-  'PostgreSQL: the same',
+  'a PostgreSQL database has every acknowledged write, and no half write, when a client is killed at random moments',
   async () => {
     const url = await freshPostgres()
     const sql = postgres(url, { max: 1 })
@@ -73,7 +73,7 @@ test(
 )
 
 test(
-  'PostgreSQL: the server killed under load keeps what was acknowledged',
+  'a PostgreSQL database has every acknowledged write when the server is killed under load',
   async () => {
     const server = await startPostgres({ fsync: true })
     onTestFinished(() => server.stop('immediate'))

@@ -15,15 +15,15 @@ import { openSqlite } from '../../src/database/sqlite/driver.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { silent } from '../setup/silent.ts'
 
-/** A database of one dialect, seen through the package, through drizzle's own migrator, and from outside. */
+/** A database of one dialect, with access through Holdfast, through drizzle's own migrator, and by plain SQL. */
 export interface TestDatabase {
   readonly dialect: Dialect
-  /** A file's path, or a URL. */
+  /** The path of the file, or the URL. */
   readonly location: string
   open(options?: StorageOptions): Promise<Storage>
-  /** The runner alone, with another history than the package's. */
+  /** Runs Holdfast's migrator with another history. */
   migrate(known: readonly MigrationMeta[]): Promise<void>
-  /** Drizzle's own migrator. */
+  /** Runs drizzle's own migrator. */
   stockMigrate(folder: string): Promise<void>
   query(sql: string): Promise<unknown[]>
 }
@@ -101,13 +101,13 @@ async function openDriver(config: StorageConfig): Promise<Driver> {
 export const journalOf = (dialect: Dialect) =>
   dialect === 'postgres' ? 'public.holdfast_migrations' : 'holdfast_migrations'
 
-/** The journal's rows, in their order. */
+/** Returns the rows of the journal, in their order. */
 export async function journal({ dialect, query }: TestDatabase): Promise<{ hash: string; at: number }[]> {
   const rows = await query(`select hash, created_at as at from ${journalOf(dialect)} order by created_at`)
   return (rows as { hash: string; at: unknown }[]).map(({ hash, at }) => ({ hash, at: Number(at) })) // as selected
 }
 
-/** Everything that a migration can change: tables, columns, indexes, and the journal where there is one. */
+/** Returns everything that a migration can change: tables, columns, indexes, and the journal if there is one. */
 export async function fingerprint(database: TestDatabase): Promise<unknown> {
   if (database.dialect === 'sqlite') {
     const all = await database.query('select type, name, tbl_name, sql from sqlite_master order by type, name')

@@ -13,7 +13,7 @@ export interface Migration extends Entry {
   sql: string
 }
 
-/** The package's own migrations, as drizzle-kit left them. */
+/** Returns the entries of Holdfast's migrations, as drizzle-kit has written them. */
 export function entriesOf(dialect: Dialect): Entry[] {
   return JSON.parse(readFileSync(`migrations/${dialect}/meta/_journal.json`, 'utf8')).entries
 }
@@ -22,7 +22,7 @@ export function sqlOf(dialect: Dialect, { tag }: Entry): string {
   return readFileSync(`migrations/${dialect}/${tag}.sql`, 'utf8')
 }
 
-/** The folder of an older version: the first migrations alone. */
+/** Creates a folder with the first `count` migrations, as an older version had it. */
 export function olderFolder(dialect: Dialect, count: number): string {
   const entries = entriesOf(dialect).slice(0, count)
   return folderOf(
@@ -31,7 +31,7 @@ export function olderFolder(dialect: Dialect, count: number): string {
   )
 }
 
-/** A folder with these migrations. */
+/** Creates a folder with these migrations. */
 export function folderOf(dialect: Dialect, migrations: readonly Migration[]): string {
   const folder = freshDirectory()
   mkdirSync(join(folder, 'meta'))

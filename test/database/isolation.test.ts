@@ -1,6 +1,6 @@
 import { openStorage, type StorageConfig } from 'holdfast'
 import { repositoryContract } from 'holdfast/testing'
-import postgres from 'postgres'
+
 import { describe, expect, it } from 'vitest'
 import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
@@ -8,31 +8,20 @@ import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 import { outcomes } from './drivers.ts'
 
-/** A database whose transactions have another isolation unless they say theirs. */
-async function databaseWithDefault(isolation: string): Promise<string> {
-  const url = await freshPostgres()
-  const sql = postgres(url, { max: 1 })
-  await sql.unsafe(
-    `ALTER DATABASE ${new URL(url).pathname.slice(1)} SET default_transaction_isolation = '${isolation}'`,
-  )
-  await sql.end()
-  return url
-}
-
 const configurations = ['repeatable read', 'serializable'].flatMap((isolation) =>
   [true, false].map((prepare) => ({ isolation, prepare })),
 )
 
-describe.each(configurations)('a database whose default is $isolation, prepare: $prepare', ({ isolation, prepare }) => {
+describe.each(configurations)('with default isolation $isolation and prepare: $prepare,', ({ isolation, prepare }) => {
   let url: Promise<string> | undefined
   const configure = async (): Promise<StorageConfig> => {
-    url ??= databaseWithDefault(isolation)
+    url ??= freshPostgres({ default_transaction_isolation: isolation })
     return { database: { type: 'postgres', url: await url, options: { prepare } } }
   }
   const cases = repositoryContract(async (options) => openStorage(await configure(), { ...quiet, ...options }))
   for (const { name, run } of cases.filter((_, i) => i % rounds(4, 1) === 0)) it(name, run)
 
-  it('no concurrent write fails for the sake of another', async () => {
+  it('no write fails because of a concurrent write', async () => {
     await using storage = await openStorage(await configure(), quiet)
     const calls = times(40, (i) => [
       storage.messages.append('shared', { role: 'user', content: String(i) }),
@@ -46,8 +35,9 @@ describe.each(configurations)('a database whose default is $isolation, prepare: 
   })
 })
 
-it('processes that open a fresh database at once migrate it once, whatever its default isolation', async () => {
-  const database = { type: 'postgres', url: await databaseWithDefault('serializable') } as const
+it('openStorage() migrates once when four storages open a new database at once with serializable isolation', async () => {
+  const url = await freshPostgres({ default_transaction_isolation: 'serializable' })
+  const database = { type: 'postgres', url } as const
   const storages = await Promise.all(times(4, () => openStorage({ database }, quiet)))
   await Promise.all(storages.map((storage) => storage.close()))
 })

@@ -48,7 +48,7 @@ test('joinTransaction() rejects if the transaction cannot be opened', async () =
   await expect(ignored).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
-test('the handle of a joined transaction refuses calls after its end', async () => {
+test('the handle of joinTransaction() rejects calls after the end of the transaction', async () => {
   let late: Db | undefined
   await joinTransaction(database, async (tx) => {
     late = tx

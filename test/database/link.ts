@@ -2,16 +2,16 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** A stretch of network between a client and a server on this machine; gone when the test ends. */
+/** A proxy between clients and a server on this machine. It ends with the test. */
 export interface Link {
   readonly port: number
-  /** How many times a client spoke after the server had: the round trips that somebody waited for. */
+  /** The number of times that a client sent something after the server had: the round trips that were waited for. */
   readonly roundTrips: number
-  /** From now on nothing gets through, and nobody is told. */
+  /** Passes on nothing from now on, and keeps the connections open. */
   freeze(): void
 }
 
-/** What the server says is held back for `delayMillis`, so that all that a client says without waiting comes first. */
+/** Starts a proxy that delays what the server sends, so that everything a client sends without waiting comes first. */
 export async function startLink(serverPort: number, { delayMillis = 0 } = {}): Promise<Link> {
   let roundTrips = 0
   let frozen = false

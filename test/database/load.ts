@@ -6,15 +6,15 @@ import { read, write } from './drivers.ts'
 
 type Kind = 'read' | 'write' | 'batch' | 'transaction'
 
-/** Rows of one write that belong together. */
+/** The number of rows that one write inserts together. */
 const WHOLE = 3
 
 /**
- * Callers that read and write without a pause, and know what must be found afterwards: all of what was acknowledged,
- * and of what was not all or nothing.
+ * Callers that read and write without a pause. Afterwards the database must hold every acknowledged write, and each other
+ * write as a whole or not at all.
  */
 export class Load {
-  /** The codes that calls failed with, each once. */
+  /** The different error codes of the failed calls, by kind. */
   readonly failures: Partial<Record<Kind, string[]>> = {}
   readonly #database: Database
   readonly #acknowledged: string[] = []
@@ -35,7 +35,7 @@ export class Load {
     return load
   }
 
-  /** Waits until reads and writes have succeeded that began now, and for `millis`. */
+  /** Waits for `millis`, and until calls that started after now have succeeded. */
   async progress(millis: number): Promise<void> {
     const until = this.#done + 20
     await sleep(millis)
@@ -47,7 +47,7 @@ export class Load {
     await this.#callers
   }
 
-  /** What should not be: empty. */
+  /** Returns what was lost, written twice or half written. Empty if nothing. */
   async violations(): Promise<string[]> {
     const wholes = await this.#database.run(
       read('select id, count(*)::int, count(distinct part)::int from wholes group by id'),
@@ -90,7 +90,7 @@ export class Load {
     this.#acknowledged.push(id)
   }
 
-  /** Every other one in words of its own, so that some are prepared and some have to be. */
+  /** Returns an insert. Every other insert has its own SQL text, so that some are prepared already and some are not. */
   #insert(id: string, part: number) {
     return write(`insert into wholes values ($1, $2)${Math.random() < 0.5 ? '' : ` -- ${id}`}`, id, part)
   }

@@ -16,6 +16,7 @@ const run = promisify(execFile)
 const PROCESSES = 8
 const timeout = rounds(2, 10) * 60_000 // processes start slowly on a busy machine
 
+/** Starts processes. Returns a function that has all of them open one database at the same moment. */
 async function startOpeners(count: number) {
   const openers = Array.from({ length: count }, () => runScript<Outcome>('test/database/programs/opener.ts'))
   for (const opener of openers) await opener.next(({ ready }) => ready === true, 60_000)
@@ -28,8 +29,8 @@ async function startOpeners(count: number) {
 const expectedJournal = (dialect: TestDatabase['dialect']) =>
   ownMigrations(dialect).map(({ hash, folderMillis }) => ({ hash, at: folderMillis }))
 
-describe.each(dialects)('%s', (dialect) => {
-  test(`${PROCESSES} processes open a fresh database at the same moment`, { timeout }, async () => {
+describe.each(dialects)('openStorage() on %s', (dialect) => {
+  test(`migrates once when ${PROCESSES} processes open a new database at the same moment`, { timeout }, async () => {
     const openers = await startOpeners(PROCESSES)
     for (let round = 0; round < rounds(4, 20); round++) {
       const database = await freshDatabase(dialect)
@@ -40,7 +41,7 @@ describe.each(dialects)('%s', (dialect) => {
     }
   })
 
-  test('a database of a newer version is refused, and not changed', async () => {
+  test('rejects a database of a newer version and changes nothing', async () => {
     const database = await freshDatabase(dialect)
     await (await database.open()).close()
     const newest = Number(ownMigrations(dialect).at(-1)?.folderMillis)
@@ -52,23 +53,25 @@ describe.each(dialects)('%s', (dialect) => {
     expect(await fingerprint(database)).toEqual(before)
   })
 
-  test('a database with another history is refused, and not changed', async () => {
-    const edits = ["set hash = 'edited'", 'set created_at = created_at - 1']
-    for (const edit of edits) {
-      for (const applied of [1, entriesOf(dialect).length]) {
-        const database = await freshDatabase(dialect)
-        await database.migrate(ownMigrations(dialect).slice(0, applied))
-        await database.query(`update ${journalOf(dialect)} ${edit}`)
-        const before = await fingerprint(database)
-        for (const migrate of [true, false]) {
-          await expect(database.open({ migrate })).rejects.toMatchObject({ code: 'SCHEMA_DIVERGED' })
-        }
-        expect(await fingerprint(database)).toEqual(before)
+  test.each(
+    ["set hash = 'edited'", 'set created_at = created_at - 1'].flatMap((edit) =>
+      [1, entriesOf(dialect).length].map((applied) => ({ edit, applied })),
+    ),
+  )(
+    'rejects a database with $applied migrations whose journal was edited ($edit), and changes nothing',
+    async ({ edit, applied }) => {
+      const database = await freshDatabase(dialect)
+      await database.migrate(ownMigrations(dialect).slice(0, applied))
+      await database.query(`update ${journalOf(dialect)} ${edit}`)
+      const before = await fingerprint(database)
+      for (const migrate of [true, false]) {
+        await expect(database.open({ migrate })).rejects.toMatchObject({ code: 'SCHEMA_DIVERGED' })
       }
-    }
-  })
+      expect(await fingerprint(database)).toEqual(before)
+    },
+  )
 
-  test('migrate: false refuses where work is pending, and does nothing', async () => {
+  test('rejects and changes nothing if migrations are pending and migrate is false', async () => {
     const database = await freshDatabase(dialect)
     const empty = await fingerprint(database)
     const pending = { code: 'MIGRATION_PENDING', details: { pending: entriesOf(dialect).length } }
@@ -82,7 +85,7 @@ describe.each(dialects)('%s', (dialect) => {
     await (await database.open({ migrate: false })).close()
   })
 
-  test('a migration that fails is undone whole', async () => {
+  test('rolls back all pending migrations when one fails', async () => {
     const own = entriesOf(dialect).map((entry) => ({ ...entry, sql: sqlOf(dialect, entry) }))
     const when = Number(own.at(-1)?.when) + 1
     const sql = 'create table extra (id integer);--> statement-breakpoint\ninsert into nowhere values (1);'
@@ -98,7 +101,7 @@ describe.each(dialects)('%s', (dialect) => {
     await (await database.open()).close()
   })
 
-  test('an older database is upgraded with its data', async () => {
+  test('migrates an older database with its data', async () => {
     const database = await freshDatabase(dialect)
     await database.stockMigrate(olderFolder(dialect, 1))
     const time = dialect === 'sqlite' ? '0' : "'1970-01-01T00:00:00Z'"
@@ -114,7 +117,7 @@ describe.each(dialects)('%s', (dialect) => {
     expect((await storage.messages.append('session', { role: 'user', content: 'more' })).seq).toBe(2)
   })
 
-  test('the gaps of a queue in an older database are counted', async () => {
+  test('counts the gaps of a queue in an older database', async () => {
     const database = await freshDatabase(dialect)
     await database.stockMigrate(olderFolder(dialect, 4))
     await database.query("insert into queues (session_id, name, last_position) values ('s', 'q', 7), ('s', 'empty', 3)")
@@ -128,7 +131,7 @@ describe.each(dialects)('%s', (dialect) => {
     expect(await queues.takeAll('s', 'q')).toEqual([{ id: 'a' }, { id: 'b' }, { id: 'c' }])
   })
 
-  test('drizzle-kit migrate and the package accept the databases of each other', { timeout }, async () => {
+  test('accepts a database that drizzle-kit migrate has migrated, and the reverse', { timeout }, async () => {
     const drizzleKit = ({ location }: TestDatabase) =>
       run(process.execPath, ['node_modules/drizzle-kit/bin.cjs', 'migrate'], {
         env: { ...process.env, DIALECT: dialect, DATABASE_URL: location },
@@ -151,8 +154,7 @@ describe.each(dialects)('%s', (dialect) => {
   })
 })
 
-// The naive variant.
-test('migrate: false creates nothing where there is no SQLite file', async () => {
+test('openStorage() creates nothing if the SQLite file does not exist and migrate is false', async () => {
   const directory = freshDirectory()
   const pending = { code: 'MIGRATION_PENDING', details: { pending: entriesOf('sqlite').length } }
   for (const path of [join(directory, 'agent.db'), join(directory, 'not/yet/there/agent.db')]) {
@@ -162,7 +164,10 @@ test('migrate: false creates nothing where there is no SQLite file', async () =>
   expect(readdirSync(directory)).toEqual([])
 })
 
-test("drizzle's own migrate() fails where several processes open at the same moment", { timeout }, async () => {
+// The naive variant.
+test("drizzle's own migrate() fails when several processes open a database at the same moment", {
+  timeout,
+}, async () => {
   const openers = await startOpeners(PROCESSES / 2)
   const failures: Outcome[] = []
   for (let round = 0; round < 20 && failures.length === 0; round++) {
@@ -172,7 +177,7 @@ test("drizzle's own migrate() fails where several processes open at the same mom
   expect(failures).not.toEqual([])
 })
 
-test('PostgreSQL tables go where the search path of the database leads, foreign keys included', async () => {
+test('openStorage() creates tables and foreign keys in the schema of the search path', async () => {
   const database = await freshDatabase('postgres')
   await database.query('create schema elsewhere')
   await database.query(`alter database ${new URL(database.location).pathname.slice(1)} set search_path = elsewhere`)
@@ -181,8 +186,8 @@ test('PostgreSQL tables go where the search path of the database leads, foreign 
   expect(await database.query("select 1 from information_schema.tables where table_schema = 'public'")).toEqual([])
 })
 
-describe('a SQLite table that is rebuilt', () => {
-  // As drizzle-kit writes it for a changed default or constraint; a test of the schema sees that none is published.
+describe('a migration that rebuilds a SQLite table', () => {
+  // What drizzle-kit generates for a changed default or constraint. test/schema/history.test.ts rejects such a migration.
   const first = `CREATE TABLE sessions (id text PRIMARY KEY NOT NULL);
 --> statement-breakpoint
 CREATE TABLE parents (id text PRIMARY KEY NOT NULL, n integer);
@@ -209,21 +214,21 @@ PRAGMA foreign_keys=ON;`
     return database
   }
 
-  test('keeps its children', async () => {
+  test('keeps the rows that reference the table', async () => {
     const database = await withChildren()
     await database.migrate(migrationsIn(folderOf('sqlite', history)))
     expect(await database.query('select * from children')).toEqual([{ id: 'c', parent: 'p' }])
     await expect(database.query("insert into children values ('d', 'nobody')")).rejects.toThrow('FOREIGN KEY')
   })
 
-  test("loses them under drizzle's own migrate(), in silence", async () => {
+  test("silently loses the rows that reference the table under drizzle's own migrate()", async () => {
     const database = await withChildren()
     await database.stockMigrate(folderOf('sqlite', history))
     expect(await database.query('select * from parents')).toHaveLength(1)
     expect(await database.query('select * from children')).toEqual([])
   })
 
-  test('is not committed where it would leave children without a parent', async () => {
+  test('is rolled back if it would leave a foreign key without its row', async () => {
     const database = await withChildren()
     await database.migrate(migrationsIn(folderOf('sqlite', history.slice(0, 1))))
     const before = await fingerprint(database)

@@ -1,14 +1,14 @@
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { openStorage, type StorageConfig } from 'holdfast'
+import { openStorage } from 'holdfast'
 import { expect, test } from 'vitest'
 import { times } from '../../src/testing/contract.ts'
-import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { freshDirectory, sharedDatabases } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 
-interface Said {
+interface Result {
   ready?: boolean
   appended?: { session: string; id: string; seq: number }[]
   failed?: string[]
@@ -18,29 +18,24 @@ interface Said {
 const processes = 4
 const count = rounds(125, 500)
 
-/** Runs the program in four processes that begin at once; what each says in the end. */
-async function inProcesses(program: string, argument: string): Promise<Said[]> {
+/** Runs the program in four processes that start their work at once. Returns the result of each. */
+async function inProcesses(program: string, argument: string): Promise<Result[]> {
   const scripts = times(processes, (i) =>
-    runScript<Said>(`test/database/programs/${program}.ts`, [argument, `p${i}`, String(count)]),
+    runScript<Result>(`test/database/programs/${program}.ts`, [argument, `p${i}`, String(count)]),
   )
   await Promise.all(scripts.map((script) => script.next()))
   for (const script of scripts) script.send('go')
   return Promise.all(scripts.map((script) => script.next(undefined, rounds(60_000, 600_000))))
 }
 
-const databases: [string, () => StorageConfig['database'] | Promise<StorageConfig['database']>][] = [
-  ['SQLite', () => ({ type: 'sqlite', path: join(freshDirectory(), 'shared.db') })],
-  ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres(), maxConnections: 5 })],
-]
-
-test.each(databases)(
-  'four processes append to the same ten sessions of one %s database',
+test.each(sharedDatabases)(
+  'append() on %s loses nothing when four processes append to the same ten sessions',
   async (_, configure) => {
     const config = { database: await configure() }
     await using storage = await openStorage(config, quiet)
-    const said = await inProcesses('append', JSON.stringify(config))
-    expect(said.flatMap(({ failed }) => failed)).toEqual([])
-    const appended = said.flatMap(({ appended = [] }) => appended)
+    const results = await inProcesses('append', JSON.stringify(config))
+    expect(results.flatMap(({ failed }) => failed)).toEqual([])
+    const appended = results.flatMap(({ appended = [] }) => appended)
     expect(appended).toHaveLength(processes * count)
 
     for (const session of times(10, (i) => `session ${i}`)) {
@@ -53,19 +48,19 @@ test.each(databases)(
         lastSeq: expected.length,
       })
     }
-    console.log(`longest append: ${Math.max(...said.map(({ longest = 0 }) => longest)).toFixed(0)} ms`)
+    console.log(`longest append: ${Math.max(...results.map(({ longest = 0 }) => longest)).toFixed(0)} ms`)
   },
   rounds(60_000, 600_000),
 )
 
-// The naive variant: SQLite refuses a transaction that has read what another process has changed since, without a wait.
-test('better-sqlite3 alone loses appends in the same harness', async () => {
+// The naive variant: without waiting, SQLite rejects a transaction whose reads another process has changed since.
+test('better-sqlite3 alone loses appends when four processes append', async () => {
   const file = join(freshDirectory(), 'naive.db')
   const db = new Database(file)
   db.pragma('journal_mode = WAL')
   db.exec('create table messages (session_id text, seq integer, id text, primary key (session_id, seq))')
-  const said = await inProcesses('naive-append', file)
-  const failed = said.flatMap(({ failed = [] }) => failed)
+  const results = await inProcesses('naive-append', file)
+  const failed = results.flatMap(({ failed = [] }) => failed)
   const { stored } = db.prepare('select count(*) as stored from messages').get() as { stored: number } // one row
   db.close()
   expect(failed.filter((code) => code.startsWith('SQLITE_BUSY')).length).toBeGreaterThan(0)

@@ -1,10 +1,10 @@
 import type { Driver } from '../../src/database/db.ts'
 import type { Query } from '../../src/database/query.ts'
 
-/** An index of the one row that is current: to walk it is to read that row. */
+/** An index that contains only the current workspace: a walk over the index reads one row. */
 const ONE_ROW = 'workspaces_current'
 
-/** What a query's plan has that grows with the table: scans, walks over a whole index that no limit ends, sorts. */
+/** Returns the parts of a query's plan whose cost grows with the table: scans, unlimited walks over an index, and sorts. */
 export function planFaults(driver: Driver, query: Query): Promise<string[]> {
   return driver.dialect === 'sqlite' ? sqliteFaults(driver, query) : postgresFaults(driver, query)
 }
@@ -17,7 +17,7 @@ async function sqliteFaults(driver: Driver, { sql, params }: Query): Promise<str
   return steps.filter((step) => {
     if (/TEMP B-TREE FOR (ORDER|GROUP|DISTINCT)/.test(step) || step.includes('ANY(')) return true
     if (step.includes(ONE_ROW)) return false
-    return step.startsWith('SCAN ') && step !== 'SCAN CONSTANT ROW' && !limited // one that a limit ends is an order
+    return step.startsWith('SCAN ') && step !== 'SCAN CONSTANT ROW' && !limited // an index scan that a limit ends only provides the order
   })
 }
 

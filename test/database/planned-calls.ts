@@ -4,7 +4,7 @@ import type { Repositories } from '../../src/repositories/repositories.ts'
 
 const ROWS = 3000
 
-/** The calls whose cost must not grow with what is stored. Each changes only what no other one reads. */
+/** The calls whose cost must not grow with the number of rows. Each changes only rows that no other call reads. */
 export const calls: Record<string, (repositories: Repositories) => Promise<unknown>> = {
   'sessions.get': ({ sessions }) => sessions.get('session-7'),
   'sessions.summary': ({ sessions }) => sessions.summary('session-7'),
@@ -84,13 +84,17 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
   'workspaces.getCurrent': ({ workspaces }) => workspaces.getCurrent(),
 }
 
+/** Reads the first two pages of a list. */
 async function twoPages(page: (cursor?: string) => Promise<{ nextCursor?: string }>): Promise<void> {
   const { nextCursor } = await page()
   expect(nextCursor).toBeDefined()
   await page(nextCursor)
 }
 
-/** Enough of everything for an index to pay, and one conversation that is nearly all there is: the worst to plan for. */
+/**
+ * Fills every table with enough rows for an index to pay. One session has nearly all messages: the worst case for a
+ * planner.
+ */
 export async function fill(driver: Driver, repositories: Repositories): Promise<void> {
   const all = (make: (i: number) => Promise<unknown>) => Promise.all(Array.from({ length: ROWS }, (_, i) => make(i)))
   const { sessions, messages, kv, lists, queues, events, memories, approvals } = repositories
@@ -119,11 +123,11 @@ export async function fill(driver: Driver, repositories: Repositories): Promise<
     )
     await events.append(part((i) => ({ type: 'type', sessionId: `session-${i % 300}`, runId: `run-${i % 300}` })))
   }
-  await refer(driver)
+  await insertMentionedBlob(driver)
 }
 
-/** A blob that every message of the conversation mentions. */
-async function refer(driver: Driver): Promise<void> {
+/** Inserts a blob that every message of the conversation mentions. */
+async function insertMentionedBlob(driver: Driver): Promise<void> {
   const now = driver.dialect === 'sqlite' ? '0' : 'now()'
   for (const sql of [
     "insert into blob_content (hash, size, state) values ('hash', 1, 'live')",

@@ -16,7 +16,7 @@ const open = {
   postgres: async () => ({ type: 'postgres' as const, url: await freshPostgres(), maxConnections: 1 }),
 }
 
-describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
+describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
   const sent: Query[] = []
   let driver: Driver
   let repositories: Repositories
@@ -31,7 +31,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     return () => database.close()
   })
 
-  test.each(Object.keys(calls))('%s finds its rows by an index, and in order', async (name) => {
+  test.each(Object.keys(calls))('%s finds and orders its rows by an index', async (name) => {
     sent.length = 0
     await calls[name]?.(repositories)
     expect(sent).not.toEqual([])
@@ -43,15 +43,15 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
 
   test.each([
     ['a scan', 'select id from sessions where title = $1', ['x']],
-    ['a walk over a whole index', 'select count(*) from messages where seq > $1', ['10']],
+    ['a scan of a whole index', 'select count(*) from messages where seq > $1', ['10']],
     ['a sort', 'select id from sessions where owner_id = $1 order by updated_at limit 10', ['owner']],
-    ['an index that does not begin with what is asked for', 'select role from messages where id = $1', ['message-7']],
-  ])('%s would be found', async (_, sql, params) => {
+    ['an index whose first column has no condition', 'select role from messages where id = $1', ['message-7']],
+  ])('planFaults() reports %s', async (_, sql, params) => {
     expect(await planFaults(driver, { sql, params, writes: false })).not.toEqual([])
   })
 })
 
-/** The driver, with all that goes through it written down. */
+/** Returns a driver that records its queries in `sent`. */
 function recording(driver: Driver, sent: Query[]): Driver {
   return {
     dialect: driver.dialect,

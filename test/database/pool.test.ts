@@ -8,7 +8,7 @@ import { freshPostgres } from '../setup/databases.ts'
 import { outcomes, postgresDriver, read, write } from './drivers.ts'
 import { startLink } from './link.ts'
 
-/** A client beside the pool, for what an administrator does and sees. */
+/** Opens a client beside the pool. `backends` returns the number of connections with an application name. */
 function administrator(url: string) {
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   onTestFinished(() => sql.end())
@@ -29,7 +29,7 @@ async function openPool(fields: Record<string, unknown> = {}, options: Record<st
   return { url, driver, sql, backends: () => backends(applicationName) }
 }
 
-test('64 transactions and 200 statements at once finish on two connections, and there are never more', async () => {
+test('run() and transaction() finish 264 concurrent calls on two connections, and open no more', async () => {
   const { driver, sql, backends } = await openPool({ maxConnections: 2 })
   await driver.run(write('create table t (id int)'))
   let done = false
@@ -47,7 +47,7 @@ test('64 transactions and 200 statements at once finish on two connections, and 
   )
   const statements = times(200, (i) => driver.run(write('insert into t values ($1)', 1000 + i)))
   const ended = outcomes([...transactions, ...statements])
-  // Connections that are lost and replaced count as well.
+  // The bound holds as well while connections are lost and replaced.
   for (let i = 0; i < 3; i++) {
     await sleep(20)
     await sql`select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database() limit 1`
@@ -60,7 +60,7 @@ test('64 transactions and 200 statements at once finish on two connections, and 
   expect(await driver.run(read('select count(*)::int >= $1 from t', 264 - lost.length))).toEqual([[true]])
 })
 
-test('who finds no connection for connectionTimeoutMillis gets TIMEOUT, and what to do', async () => {
+test('run() rejects with TIMEOUT and a remedy when no connection is free for connectionTimeoutMillis', async () => {
   const { driver } = await openPool({ maxConnections: 2, connectionTimeoutMillis: 1000 })
   const transactions = await Promise.all([driver.begin(), driver.begin()])
   const started = performance.now()
@@ -76,7 +76,7 @@ test('who finds no connection for connectionTimeoutMillis gets TIMEOUT, and what
   await transactions[1]?.rollback()
 })
 
-test('connections are opened when needed, closed after idleTimeoutMillis, and kept where that is 0', async () => {
+test('the pool opens connections on demand and closes them after idleTimeoutMillis, unless that is 0', async () => {
   const closing = await openPool({ maxConnections: 5, idleTimeoutMillis: 1000 })
   const keeping = await openPool({ maxConnections: 5, idleTimeoutMillis: 0 })
   expect(await keeping.backends()).toBe(1)
@@ -89,7 +89,7 @@ test('connections are opened when needed, closed after idleTimeoutMillis, and ke
   expect(await keeping.backends()).toBe(5)
 })
 
-test('a slow statement holds up nobody while there may be another connection', async () => {
+test('run() does not wait for a slow statement if another connection may be opened', async () => {
   const { driver } = await openPool({ maxConnections: 2 })
   const slow = driver.run(read('select pg_sleep(1)'))
   const started = performance.now()
@@ -98,7 +98,7 @@ test('a slow statement holds up nobody while there may be another connection', a
   await slow
 })
 
-test('callers that waited together are spread over the connections', async () => {
+test('run() spreads waiting calls over the connections', async () => {
   const { driver } = await openPool({ maxConnections: 4 })
   const rows = await Promise.all(times(64, () => driver.run(read('select pg_backend_pid(), pg_sleep(0.04)'))))
   const perBackend = new Map<unknown, number>()
@@ -107,7 +107,7 @@ test('callers that waited together are spread over the connections', async () =>
   expect(Math.max(...perBackend.values())).toBeLessThan(32)
 })
 
-test('many connections that are opened at once are nothing to warn of', async () => {
+test('the pool causes no process warning when it opens 25 connections at once', async () => {
   const warnings: Error[] = []
   const note = (warning: Error) => void warnings.push(warning)
   process.on('warning', note)
@@ -118,7 +118,7 @@ test('many connections that are opened at once are nothing to warn of', async ()
   expect(warnings).toEqual([])
 })
 
-test('a batch is one transaction in which nobody else takes part, even on one connection', async () => {
+test('batch() runs in a transaction of its own, even on one connection', async () => {
   const { driver } = await openPool({ maxConnections: 1 })
   const id = read('select pg_current_xact_id()::text, $1::int', 1)
   const [batches, singles] = await Promise.all([
@@ -130,7 +130,7 @@ test('a batch is one transaction in which nobody else takes part, even on one co
   expect(new Set([...ids.flatMap((set) => [...set]), ...singles.map(([row]) => row?.[0])]).size).toBe(100)
 })
 
-test('a batch that fails leaves nothing, and its neighbours on the connection all they did', async () => {
+test('batch() that fails leaves nothing, and batches beside it on the connection are committed', async () => {
   const { driver } = await openPool({ maxConnections: 1 })
   await driver.run(write('create table t (id int primary key)'))
   const insert = (id: number) => write('insert into t values ($1)', id)
@@ -140,12 +140,12 @@ test('a batch that fails leaves nothing, and its neighbours on the connection al
   expect(await driver.run(read('select count(*)::int from t'))).toEqual([[41]])
 })
 
-test('a password that is changed meanwhile ends no work: the open connections serve it', async () => {
+test('run() goes on with the open connections after the password has changed', async () => {
   const { url, sql } = await openPool()
   const role = `agent_${randomUUID().slice(0, 8)}`
   await sql.unsafe(`create role ${role} login password 'one'`)
-  const of = Object.assign(new URL(url), { username: role, password: 'one' }).href
-  const driver = await postgresDriver({ url: of, maxConnections: 4, connectionTimeoutMillis: 2000 })
+  const urlOfRole = Object.assign(new URL(url), { username: role, password: 'one' }).href
+  const driver = await postgresDriver({ url: urlOfRole, maxConnections: 4, connectionTimeoutMillis: 2000 })
   await sql.unsafe(`alter role ${role} password 'two'`)
   expect(await outcomes(times(40, () => driver.run(read('select pg_sleep(0.005)'))))).toEqual(times(40, () => 'ok'))
   await sql.unsafe('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [role])
@@ -155,9 +155,9 @@ test('a password that is changed meanwhile ends no work: the open connections se
   await sql.unsafe(`drop role ${role}`)
 })
 
-test('closing leaves no connection behind, not even one that is just being opened', async () => {
+test('close() closes all connections, including one that is being opened', async () => {
   const { driver, backends } = await openPool({ maxConnections: 8 })
-  // The second asks for a connection of its own, and before there is one the first is free.
+  // The second call has a connection opened, but gets the first connection, which is free earlier.
   await Promise.all(times(2, () => driver.run(read('select 1'))))
   await driver.close()
   await expect.poll(backends).toBe(0)
@@ -165,7 +165,7 @@ test('closing leaves no connection behind, not even one that is just being opene
   expect(await backends()).toBe(0)
 })
 
-/** A pool whose server can be cut off. */
+/** Opens a pool whose server can be cut off. */
 async function openDistantPool(fields: Record<string, unknown>) {
   const url = new URL(await freshPostgres())
   const link = await startLink(Number(url.port || 5432))
@@ -173,10 +173,10 @@ async function openDistantPool(fields: Record<string, unknown>) {
   return { link, driver: await postgresDriver({ url: url.href, ...fields }) }
 }
 
-test('a server out of reach is noticed after statementTimeoutMillis and connectionTimeoutMillis', async () => {
+test('run() rejects after statementTimeoutMillis and connectionTimeoutMillis when the server is out of reach', async () => {
   const fields = { maxConnections: 1, connectionTimeoutMillis: 500, options: { statementTimeoutMillis: 300 } }
   const { link, driver } = await openDistantPool(fields)
-  // Each has the whole time, however many wait before it.
+  // Each call has the whole timeout, however many calls are before it.
   const slow = times(5, () => driver.run(read('select pg_sleep(0.2)')))
   expect(await outcomes(slow)).toEqual(times(5, () => 'ok'))
   link.freeze()
@@ -188,7 +188,7 @@ test('a server out of reach is noticed after statementTimeoutMillis and connecti
   expect(performance.now() - started).toBeLessThan(3000)
 })
 
-test('a server that has stopped answering holds up closing for connectionTimeoutMillis, no longer', async () => {
+test('close() waits for at most connectionTimeoutMillis when the server has stopped answering', async () => {
   const { link, driver } = await openDistantPool({ connectionTimeoutMillis: 300 })
   expect(await driver.run(read('select 1'))).toEqual([[1]])
   link.freeze()

@@ -28,7 +28,7 @@ async function ended(url: string, maxConnections: number, rounds: number): Promi
   return count
 }
 
-describe('behind PgBouncer in transaction mode', () => {
+describe('openStorage() behind PgBouncer in transaction mode', () => {
   let pooler: PgBouncer
   let direct: string
   beforeAll(async () => {
@@ -38,11 +38,14 @@ describe('behind PgBouncer in transaction mode', () => {
   })
   afterAll(() => pooler.stop())
 
-  test.each([1, 2, 4, 10])('every call ends with prepare: false and %i connections', async (maxConnections) => {
-    expect(await ended(pooler.url, maxConnections, 6)).toBe(12 * 6 * 4)
-  })
+  test.each([1, 2, 4, 10])(
+    'opens a storage whose calls all end with prepare: false and %i connections',
+    async (maxConnections) => {
+      expect(await ended(pooler.url, maxConnections, 6)).toBe(12 * 6 * 4)
+    },
+  )
 
-  test('openStorage() refuses prepare: true, and names the remedy', async () => {
+  test('rejects prepare: true and names the remedy', async () => {
     const opening = openStorage({ database: { type: 'postgres', url: pooler.url } }, quiet)
     await expect(opening).rejects.toMatchObject({
       code: 'CONNECTION_FAILED',
@@ -54,7 +57,7 @@ describe('behind PgBouncer in transaction mode', () => {
   test.each([
     ['options.schema', { schema: 'agent' }],
     ['options.statementTimeoutMillis', { statementTimeoutMillis: 1000 }],
-  ])('openStorage() names the remedy if the pooler refuses %s', async (option, options) => {
+  ])('names the remedy if the pooler refuses %s', async (option, options) => {
     const database = { type: 'postgres', url: pooler.url, options: { prepare: false, ...options } } as const
     await expect(openStorage({ database }, quiet)).rejects.toMatchObject({
       code: 'CONNECTION_FAILED',
@@ -64,7 +67,7 @@ describe('behind PgBouncer in transaction mode', () => {
   })
 })
 
-test('PgBouncer in session mode works with prepare: true', async () => {
+test('append() works with prepare: true behind PgBouncer in session mode', async () => {
   const pooler = await startPgBouncer(await freshPostgres(), { poolMode: 'session', poolSize: 4 })
   onTestFinished(() => pooler.stop())
   const database = { type: 'postgres', url: pooler.url, maxConnections: 2 } as const
@@ -73,7 +76,7 @@ test('PgBouncer in session mode works with prepare: true', async () => {
   expect(await storage.messages.latest('s', 30)).toHaveLength(20)
 })
 
-test('openStorage() takes a server without a pooler for what it is', async () => {
+test('openStorage() does not take a server for a pooler', async () => {
   const database = { type: 'postgres', url: inject('postgresUrl'), options: { schema: 'no_pooler' } } as const
   await using storage = await openStorage({ database }, quiet)
   expect((await storage.health()).ok).toBe(true)

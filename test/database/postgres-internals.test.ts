@@ -32,16 +32,16 @@ test.each([
   ['cancelled', /\bcancelled\b/g],
   ['reject', /(?<=\b(?:this|query)\.)reject\b/g],
   ['the option socket', /(?<=\b(?:options|o)\.)socket\b/g],
-])('checkPostgres() refuses a postgres.js that renamed %s', async (_, name) => {
+])('checkPostgres() rejects a postgres.js that has renamed %s', async (_, name) => {
   await expect(checkPostgres(await postgresWithout(name))).rejects.toMatchObject(REFUSAL)
 })
 
-test('checkPostgres() refuses a driver that stays silent', async () => {
+test('checkPostgres() rejects a driver whose query never settles', async () => {
   const client = { unsafe: () => new Promise(() => {}), end: async () => {} }
-  await expect(checkPostgres((() => client) as never)).rejects.toMatchObject(REFUSAL) // two of a client's methods do
+  await expect(checkPostgres((() => client) as never)).rejects.toMatchObject(REFUSAL) // the check calls only these two methods
 })
 
-test('loadPostgres() refuses an unsupported driver', async () => {
+test('loadPostgres() rejects an unsupported driver', async () => {
   const renamed = await postgresWithout(/\bretried\b/g)
   vi.resetModules()
   vi.doMock('postgres', () => ({ default: renamed }))

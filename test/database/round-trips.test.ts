@@ -10,7 +10,7 @@ import { type Link, startLink } from './link.ts'
 
 const delayMillis = 25
 
-/** A database with the package's tables, behind a network on which every answer takes its time. */
+/** Creates a database with Holdfast's tables, behind a proxy that delays every answer. */
 async function distantPostgres() {
   const url = new URL(await freshPostgres())
   await (await openStorage({ database: { type: 'postgres', url: url.href } }, quiet)).close()
@@ -19,13 +19,14 @@ async function distantPostgres() {
   return { url: url.href, link }
 }
 
+/** Returns the number of round trips of a call. */
 async function roundTrips(link: Link, work: () => Promise<unknown>): Promise<number> {
   const before = link.roundTrips
   await work()
   return link.roundTrips - before
 }
 
-test('a call costs one round trip once its statements are prepared; a transaction adds one at its end', async () => {
+test('a call takes one round trip once its statements are prepared, and a transaction at most three', async () => {
   const { url, link } = await distantPostgres()
   await using storage = await openStorage({ database: { type: 'postgres', url, maxConnections: 1 } }, quiet)
   const message = { role: 'user', content: 'hello' }
@@ -49,7 +50,7 @@ test('a call costs one round trip once its statements are prepared; a transactio
 })
 
 // The naive variant: drizzle's own transaction over postgres.js.
-test('with drizzle alone the same append costs several', async () => {
+test('an append with drizzle alone takes at least four round trips', async () => {
   const { url, link } = await distantPostgres()
   const client = postgres(url, { max: 1 })
   onTestFinished(() => client.end())

@@ -9,8 +9,8 @@ import { quiet } from '../setup/silent.ts'
 import { dialects, freshDatabase, journal, type TestDatabase } from './dialects.ts'
 import { entriesOf, folderOf, ownMigrations } from './histories.ts'
 
-/** A program with tables of its own, which it migrates with drizzle-kit and drizzle's default journal. */
-function programBesides({ dialect, location }: TestDatabase, when: number) {
+/** Returns the migration of another program on the same database, with drizzle-kit and drizzle's default journal. */
+function otherProgram({ dialect, location }: TestDatabase, when: number) {
   const migrations = folderOf(dialect, [{ tag: '0000_theirs', when, sql: 'CREATE TABLE their_notes (id integer)' }])
   const config = join(freshDirectory(), 'drizzle.config.json')
   const kind = dialect === 'postgres' ? 'postgresql' : 'sqlite'
@@ -21,44 +21,56 @@ function programBesides({ dialect, location }: TestDatabase, when: number) {
 
 const timeout = 60_000
 
-describe.each(dialects)('a %s database that a program shares with its own drizzle migrations', (dialect) => {
+describe.each(dialects)('on %s, Holdfast and drizzle-kit migrate of another program', (dialect) => {
   const ages = [
-    { age: 'older than ours', when: Number(entriesOf(dialect)[0]?.when) - 1 },
-    { age: 'newer than ours', when: Number(entriesOf(dialect).at(-1)?.when) + 1 },
+    { age: 'older', when: Number(entriesOf(dialect)[0]?.when) - 1 },
+    { age: 'newer', when: Number(entriesOf(dialect).at(-1)?.when) + 1 },
   ]
 
-  test.each(ages)('takes both histories, ours first, theirs $age', { timeout }, async ({ when }) => {
-    const database = await freshDatabase(dialect)
-    await (await database.open()).close()
-    await programBesides(database, when)()
-    expect(await database.query('select * from their_notes')).toEqual([])
-    await (await database.open({ migrate: false })).close()
-  })
+  test.each(ages)(
+    'both succeed if Holdfast is first and the other migration is $age',
+    { timeout },
+    async ({ when }) => {
+      const database = await freshDatabase(dialect)
+      await (await database.open()).close()
+      await otherProgram(database, when)()
+      expect(await database.query('select * from their_notes')).toEqual([])
+      await (await database.open({ migrate: false })).close()
+    },
+  )
 
-  test.each(ages)('takes both histories, theirs first, theirs $age', { timeout }, async ({ when }) => {
-    const database = await freshDatabase(dialect)
-    const migrateTheirs = programBesides(database, when)
-    await migrateTheirs()
-    await (await database.open()).close()
-    expect(await database.query('select * from their_notes')).toEqual([])
-    await migrateTheirs()
-    await (await database.open({ migrate: false })).close()
-  })
+  test.each(ages)(
+    'both succeed if Holdfast is second and the other migration is $age',
+    { timeout },
+    async ({ when }) => {
+      const database = await freshDatabase(dialect)
+      const migrateTheirs = otherProgram(database, when)
+      await migrateTheirs()
+      await (await database.open()).close()
+      expect(await database.query('select * from their_notes')).toEqual([])
+      await migrateTheirs()
+      await (await database.open({ migrate: false })).close()
+    },
+  )
 
-  test.each(ages)('heals a journal that both have written, theirs $age', { timeout }, async ({ when }) => {
-    const database = await freshDatabase(dialect)
-    await database.stockMigrate(`migrations/${dialect}`) // as the first versions of Holdfast did
-    await (await database.open({ migrate: false })).close()
-    await (await database.open()).close()
-    expect(await journal(database)).toHaveLength(ownMigrations(dialect).length)
-    // Left behind, a row of ours newer than theirs would make drizzle-kit skip their migration, and say nothing.
-    await programBesides(database, when)()
-    expect(await database.query('select * from their_notes')).toEqual([])
-    await (await database.open({ migrate: false })).close()
-  })
+  test.each(ages)(
+    'both succeed if Holdfast has used drizzle’s journal and the other migration is $age',
+    { timeout },
+    async ({ when }) => {
+      const database = await freshDatabase(dialect)
+      await database.stockMigrate(`migrations/${dialect}`) // as the first versions of Holdfast did
+      await (await database.open({ migrate: false })).close()
+      await (await database.open()).close()
+      expect(await journal(database)).toHaveLength(ownMigrations(dialect).length)
+      // If a newer row of Holdfast stayed in that journal, drizzle-kit would silently skip the other migration.
+      await otherProgram(database, when)()
+      expect(await database.query('select * from their_notes')).toEqual([])
+      await (await database.open({ migrate: false })).close()
+    },
+  )
 })
 
-test('two agents keep tables of their own in one PostgreSQL database, by the search_path of their roles', async () => {
+test('openStorage() keeps the data of two roles with different search paths apart in one PostgreSQL database', async () => {
   const database = await freshDatabase('postgres')
   const name = new URL(database.location).pathname.slice(1)
   const urls: string[] = []
@@ -82,7 +94,7 @@ test('two agents keep tables of their own in one PostgreSQL database, by the sea
   for (const agent of ['one', 'two']) await database.query(`drop role ${name}_${agent}`)
 })
 
-test('openStorage() refuses a PostgreSQL database whose tables are not where the search path leads', async () => {
+test('openStorage() rejects a PostgreSQL database that has a table in another schema than the search path', async () => {
   const database = await freshDatabase('postgres')
   await (await database.open()).close()
   await database.query('create schema elsewhere')

@@ -2,11 +2,11 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, test } from 'vitest'
-import { times } from '../../src/testing/contract.ts'
+import { signal, times } from '../../src/testing/contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
-import { type Acknowledged, amiss } from './acknowledged.ts'
+import { type Acknowledged, violations } from './acknowledged.ts'
 import { outcomes } from './drivers.ts'
 
 const databases: [string, () => StorageConfig['database'] | Promise<StorageConfig['database']>][] = [
@@ -16,7 +16,7 @@ const databases: [string, () => StorageConfig['database'] | Promise<StorageConfi
 ]
 
 test.each(databases.slice(1))(
-  '%s: a program that closes on SIGTERM finishes what it began, and ends',
+  'close() on SIGTERM lets calls in flight finish and the process end, on %s',
   async (_, configure) => {
     const config = { database: await configure() }
     const script = runScript<Acknowledged & { refused?: string }>('test/database/programs/work-until-told.ts', [
@@ -26,27 +26,24 @@ test.each(databases.slice(1))(
     await script.next(({ counted = 0 }) => counted >= 5)
     expect(await script.kill('SIGTERM')).toEqual({ code: 0, signal: null })
     expect(script.output).not.toMatch(/error/i)
-    // Each of the four was in the middle of something, and could finish it.
+    // Each of the four workers finished its call in flight, and its next call was rejected.
     expect(script.messages.flatMap(({ refused = [] }) => refused)).toEqual(times(4, () => 'CLOSED'))
     await using storage = await openStorage(config, quiet)
     const acknowledged = script.messages.filter(({ refused }) => refused === undefined)
-    expect(await amiss(storage, 'p', acknowledged)).toEqual([])
+    expect(await violations(storage, 'p', acknowledged)).toEqual([])
     const finished = acknowledged.filter(({ transaction }) => transaction !== undefined).length
     expect(await storage.lists.length('transactions')).toBe(finished)
   },
 )
 
-test.each(databases)('%s: closing waits for what is under way and refuses what comes then', async (_, configure) => {
+test.each(databases)('close() waits for calls in flight and rejects later calls, on %s', async (_, configure) => {
   const config = { database: await configure() }
   const storage = await openStorage(config, quiet)
-  let continued = () => {}
-  const held = new Promise<void>((resolve) => {
-    continued = resolve
-  })
-  const underWay = [
+  const { reached, reach } = signal()
+  const inFlight = [
     storage.transaction(async (tx) => {
       await tx.kv.set('in transaction', 1)
-      await held
+      await reached
       await tx.transaction((nested) => nested.kv.set('nested', 2))
       return tx.kv.set('in transaction', 3)
     }),
@@ -65,8 +62,8 @@ test.each(databases)('%s: closing waits for what is under way and refuses what c
   ]
   expect(await outcomes(late)).toEqual(times(4, () => 'CLOSED'))
   expect(closed).toBe(false)
-  continued()
-  expect(await outcomes(underWay)).toEqual(times(21, () => 'ok'))
+  reach()
+  expect(await outcomes(inFlight)).toEqual(times(21, () => 'ok'))
   await closing
   await Promise.all([storage.close(), storage.close()])
   expect((await storage.health()).ok).toBe(false)
@@ -82,7 +79,7 @@ test.each(databases)('%s: closing waits for what is under way and refuses what c
   )
 })
 
-test('a transaction cannot close the storage that waits for it', async () => {
+test('close() rejects in a transaction of the same storage', async () => {
   await using storage = await openStorage({}, quiet)
   const closing = storage.transaction(() => storage.close())
   await expect(closing).rejects.toMatchObject({ code: 'TRANSACTION_MISUSE' })

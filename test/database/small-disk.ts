@@ -2,7 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { afterAll } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
 
-/** A directory that holds no more than so much, where file systems may be mounted; gone when the test file ends. */
+/**
+ * Creates a directory that can hold `bytes` bytes. Returns undefined if no file system can be mounted. The directory is
+ * removed when the test file ends.
+ */
 export function smallDisk(bytes: number): string | undefined {
   const directory = freshDirectory()
   const mount = ['mount', '-t', 'tmpfs', '-o', `size=${bytes},mode=0777`, 'tmpfs', directory]

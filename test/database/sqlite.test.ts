@@ -13,17 +13,17 @@ import { smallDisk } from './small-disk.ts'
 
 const mebibyte = 2 ** 20
 
-describe('a file that cannot be opened', () => {
+describe('openSqlite()', () => {
   const failures: [string, (path: string) => void, string, RegExp][] = [
     [
-      'is not a database',
+      'a file that is not a database',
       (path) => writeFileSync(path, 'not a database'.repeat(100)),
       'CONNECTION_FAILED',
       /not a SQLite database/,
     ],
-    ['is a directory', (path) => mkdirSync(path), 'CONNECTION_FAILED', /check that it is a file/],
+    ['a directory', (path) => mkdirSync(path), 'CONNECTION_FAILED', /check that it is a file/],
   ]
-  test.each(failures)('%s', async (_, prepare, code, message) => {
+  test.each(failures)('rejects %s and names the path', async (_, prepare, code, message) => {
     const path = join(freshDirectory(), 'agent.db')
     prepare(path)
     const error = await sqliteDriver({ path }).catch((error) => error)
@@ -31,13 +31,13 @@ describe('a file that cannot be opened', () => {
     expect(error.message).toContain(path)
   })
 
-  test('whose directory is a file', async () => {
+  test('rejects a path whose directory is a file', async () => {
     const path = join(freshDirectory(), 'file')
     writeFileSync(path, '')
     await expect(sqliteDriver({ path: join(path, 'agent.db') })).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
   })
 
-  test('that is not there, to read it only', async () => {
+  test('rejects a file that does not exist if readonly is set', async () => {
     const path = join(freshDirectory(), 'absent.db')
     const failed = sqliteDriver({ path, options: { readonly: true } })
     await expect(failed).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
@@ -45,13 +45,13 @@ describe('a file that cannot be opened', () => {
   })
 })
 
-test('directories that are missing are created', async () => {
+test('openSqlite() creates missing directories', async () => {
   const path = join(freshDirectory(), 'not', 'yet', 'there', 'agent.db')
   const driver = await sqliteDriver({ path })
   expect(await driver.run(read('select 1'))).toEqual([[1]])
 })
 
-test('a file that was damaged is said to be', async () => {
+test('run() rejects with DATABASE_FAILED if the file is damaged', async () => {
   const path = join(freshDirectory(), 'damaged.db')
   const db = new Sqlite(path)
   db.exec('create table t (id integer primary key, text text)')
@@ -68,7 +68,7 @@ test('a file that was damaged is said to be', async () => {
   })
 })
 
-test('read only: reads are answered, writes are READ_ONLY, and nothing is changed', async () => {
+test('openStorage() with readonly reads the file, rejects writes with READ_ONLY, and changes no byte', async () => {
   const path = join(freshDirectory(), 'agent.db')
   const writable = await openStorage({ database: { type: 'sqlite', path } }, quiet)
   await writable.kv.set('key', 'value')
@@ -87,7 +87,7 @@ test('read only: reads are answered, writes are READ_ONLY, and nothing is change
   expect(readFileSync(path)).toEqual(before)
 })
 
-test('a file that nobody may write is READ_ONLY too', async () => {
+test('run(), batch() and begin() reject with READ_ONLY if the file may not be written', async () => {
   const directory = freshDirectory()
   const path = join(directory, 'agent.db')
   const first = await sqliteDriver({ path })
@@ -95,7 +95,7 @@ test('a file that nobody may write is READ_ONLY too', async () => {
   chmodSync(path, 0o444)
   for (const suffix of ['-wal', '-shm']) chmodSync(path + suffix, 0o666)
   chmodSync(directory, 0o777)
-  // The administrator may write everything: this is for others.
+  // Root may write everything, so root opens the file as another user.
   const administrator = process.geteuid?.() === 0
   if (administrator) process.seteuid?.(65534)
   const driver = await sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
@@ -107,24 +107,22 @@ test('a file that nobody may write is READ_ONLY too', async () => {
   )
 })
 
-test('synchronous is full unless configured otherwise; foreign keys are checked', async () => {
-  const setting = async (driver: Driver, name: string) => (await driver.run(write(`PRAGMA ${name}`))).flat()
-  for (const [options, expected] of [
-    [{}, 2],
-    [{ synchronous: 'normal' }, 1],
-  ] as const) {
-    const driver = await sqliteDriver({ path: join(freshDirectory(), 'agent.db'), options })
-    expect(await setting(driver, 'synchronous')).toEqual([expected])
-    expect(await setting(driver, 'journal_mode')).toEqual(['wal'])
-    expect(await setting(driver, 'foreign_keys')).toEqual([1])
-  }
+test.each([
+  [{}, 2],
+  [{ synchronous: 'normal' }, 1],
+])('openSqlite() with the options %j sets synchronous to %i, WAL mode and foreign keys', async (options, expected) => {
+  const driver = await sqliteDriver({ path: join(freshDirectory(), 'agent.db'), options })
+  const setting = async (name: string) => (await driver.run(write(`PRAGMA ${name}`))).flat()
+  expect(await setting('synchronous')).toEqual([expected])
+  expect(await setting('journal_mode')).toEqual(['wal'])
+  expect(await setting('foreign_keys')).toEqual([1])
 })
 
 describe('the write-ahead log', () => {
   const inserts = 20_000
   const text = 'x'.repeat(200)
 
-  test('does not grow without bound, and is gone after closing', async () => {
+  test('stays below 10 MiB, and is removed by close()', async () => {
     const path = join(freshDirectory(), 'agent.db')
     const driver = await sqliteDriver({ path, options: { synchronous: 'normal' } })
     await driver.run(write('create table t (id integer primary key, text text)'))
@@ -137,8 +135,8 @@ describe('the write-ahead log', () => {
     expect(existsSync(`${path}-wal`)).toBe(false)
   })
 
-  // The naive variant: get() leaves the statement where it is, and the transaction open until it is used again.
-  test('of better-sqlite3 alone does, when rows are returned with get()', () => {
+  // The naive variant: get() does not reset the statement, so its read transaction stays open until the next use.
+  test('of better-sqlite3 alone grows to more than 40 MiB when rows are returned with get()', () => {
     const path = join(freshDirectory(), 'naive.db')
     const db = new Sqlite(path)
     onTestFinished(() => void db.close())
@@ -151,7 +149,7 @@ describe('the write-ahead log', () => {
   })
 })
 
-test('VACUUM INTO is a backup while programs write; a copy of the file alone is not', async () => {
+test('VACUUM INTO copies all rows while a program writes, and a copy of the file alone does not', async () => {
   const directory = freshDirectory()
   const [path, backup, copy] = ['agent.db', 'backup.db', 'copy.db'].map((name) => join(directory, name)) as [
     string,
@@ -172,7 +170,7 @@ test('VACUUM INTO is a backup while programs write; a copy of the file alone is 
   expect((await fromCopy.kv.getMany(keys)).size).toBe(0)
 })
 
-/** A database that can grow no further, and the way to give it room. */
+/** A disk that can be filled, so that the database cannot grow, and emptied again. */
 interface Full {
   directory: string
   fill(driver: Driver): Promise<void>
@@ -185,7 +183,7 @@ function fullDisks(): [string, Full][] {
   const limited: Full = { directory: freshDirectory(), fill: pages(200), relieve: pages(100_000) }
   const directory = smallDisk(4 * mebibyte)
   if (directory === undefined) {
-    console.warn('No file system may be mounted here: only a limit of SQLite stands for a full disk')
+    console.warn('No file system can be mounted here: the tests of a full disk use a limit of SQLite')
     return [['a limit of SQLite', limited]]
   }
   const filler = join(directory, 'filler')
@@ -200,54 +198,57 @@ function fullDisks(): [string, Full][] {
   ]
 }
 
-test.each(fullDisks())('%s: DISK_FULL, nothing half written, and on it goes when there is room', async (_, full) => {
-  const path = join(full.directory, 'agent.db')
-  const driver = await sqliteDriver({ path })
-  const database = new Database(driver)
-  await driver.run(write('create table t (id integer, part integer, text text)'))
-  await full.fill(driver)
-  const insert = (id: number, part: number) => write('insert into t values (?, ?, hex(randomblob(4000)))', id, part)
-  const acknowledged: number[] = []
-  const failed: unknown[] = []
-  const attempt = async (id: number) => {
-    const parts = times(3, (part) => insert(id, part))
-    try {
-      if (id % 3 === 0) await driver.batch(parts)
-      else {
-        await database.transaction(async (tx) => {
-          for (const part of parts) await tx.run(part)
-        })
+test.each(fullDisks())(
+  'on %s, writes reject with DISK_FULL as a whole, and succeed when there is room again',
+  async (_, full) => {
+    const path = join(full.directory, 'agent.db')
+    const driver = await sqliteDriver({ path })
+    const database = new Database(driver)
+    await driver.run(write('create table t (id integer, part integer, text text)'))
+    await full.fill(driver)
+    const insert = (id: number, part: number) => write('insert into t values (?, ?, hex(randomblob(4000)))', id, part)
+    const acknowledged: number[] = []
+    const failed: unknown[] = []
+    const attempt = async (id: number) => {
+      const parts = times(3, (part) => insert(id, part))
+      try {
+        if (id % 3 === 0) await driver.batch(parts)
+        else {
+          await database.transaction(async (tx) => {
+            for (const part of parts) await tx.run(part)
+          })
+        }
+        acknowledged.push(id)
+      } catch (error) {
+        failed.push(error)
       }
-      acknowledged.push(id)
-    } catch (error) {
-      failed.push(error)
     }
-  }
-  let id = 0
-  for (; failed.length === 0; id += 8) await Promise.all(times(8, (i) => attempt(id + i)))
-  for (const end = id + 24; id < end; id++) await attempt(id)
-  for (const error of failed) expect(error).toMatchObject({ code: 'DISK_FULL' })
-  const whole = async () =>
-    (await driver.run(read('select id, count(*) from t group by id order by id'))).map(([id, parts]) => {
-      expect(parts).toBe(3)
-      return id
-    })
-  const sorted = () => acknowledged.toSorted((a, b) => a - b)
-  expect(await whole()).toEqual(sorted())
+    let id = 0
+    for (; failed.length === 0; id += 8) await Promise.all(times(8, (i) => attempt(id + i)))
+    for (const end = id + 24; id < end; id++) await attempt(id)
+    for (const error of failed) expect(error).toMatchObject({ code: 'DISK_FULL' })
+    const storedIds = async () =>
+      (await driver.run(read('select id, count(*) from t group by id order by id'))).map(([id, parts]) => {
+        expect(parts).toBe(3)
+        return id
+      })
+    const sorted = () => acknowledged.toSorted((a, b) => a - b)
+    expect(await storedIds()).toEqual(sorted())
 
-  await full.relieve(driver)
-  failed.length = 0
-  for (const end = id + 8; id < end; id++) await attempt(id)
-  expect(failed).toEqual([])
-  expect(await whole()).toEqual(sorted())
-  expect(await driver.run(write('PRAGMA integrity_check'))).toEqual([['ok']])
-})
+    await full.relieve(driver)
+    failed.length = 0
+    for (const end = id + 8; id < end; id++) await attempt(id)
+    expect(failed).toEqual([])
+    expect(await storedIds()).toEqual(sorted())
+    expect(await driver.run(write('PRAGMA integrity_check'))).toEqual([['ok']])
+  },
+)
 
 const oneMore = smallDisk(4 * mebibyte)
-test('a transaction that the full disk has ended goes no further', async () => {
+test('transaction() rejects all further calls once the full disk has ended it', async () => {
   const driver = await sqliteDriver({ path: join(oneMore ?? freshDirectory(), 'agent.db') })
   await driver.run(write('create table t (text text)'))
-  await driver.run(write('PRAGMA cache_size = 10')) // what does not fit is written before the commit
+  await driver.run(write('PRAGMA cache_size = 10')) // pages beyond the cache are written before the commit
   if (oneMore === undefined) await driver.run(write('PRAGMA max_page_count = 500'))
   const inside: string[] = []
   const ended = new Database(driver).transaction(async (tx) => {

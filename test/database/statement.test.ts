@@ -67,7 +67,7 @@ const saveUsage = statement(({ orm, tables: { blobUsage } }, arg: { used: number
 
 const now = new Date('2026-02-03T04:05:06.789Z')
 
-describe.each(dialects)('%s', (_, openDialect) => {
+describe.each(dialects)('on %s', (_, openDialect) => {
   let db: Database
   beforeAll(async () => {
     db = await openDialect()
@@ -77,7 +77,7 @@ describe.each(dialects)('%s', (_, openDialect) => {
   })
   afterAll(() => db.close())
 
-  test('what goes in comes out: instants, truths, large numbers, JSON', async () => {
+  test('statement() returns dates, booleans, large integers and JSON unchanged', async () => {
     for (const pinned of [true, false]) {
       const memory = { id: `${pinned}`, pinned, metadata: { b: [1, null, 'ü'], a: {} }, createdAt: now }
       const stored = await insertMemory.first(db, memory)
@@ -89,25 +89,25 @@ describe.each(dialects)('%s', (_, openDialect) => {
     }
   })
 
-  test('null in a JSON column is null, not the text of it', async () => {
+  test('statement() stores null in a JSON column as NULL, not as the text null', async () => {
     expect(await insertEvent.first(db, { id: 'a', payload: null, now })).toMatchObject({ payload: null })
     expect(await insertEvent.first(db, { id: 'b', payload: [null], now })).toMatchObject({ payload: [null] })
     expect(await db.run(read('select id from events where payload is null'))).toEqual([['a']])
-    const wrong = { id: 'c', pinned: true, metadata: null as unknown as JsonObject, createdAt: now } // what types refuse
+    const wrong = { id: 'c', pinned: true, metadata: null as unknown as JsonObject, createdAt: now } // not as the type says
     await expect(insertMemory.first(db, wrong)).rejects.toMatchObject({ code: 'DATABASE_FAILED' })
     expect(await db.run(read('select id from memories'))).toEqual([])
   })
 
-  test('an argument that is missing is an error, and nothing is done', async () => {
+  test('statement() and batch() reject and do nothing if an argument is missing', async () => {
     const { id, ...rest } = { id: 'a', payload: {}, now }
-    const incomplete = rest as { id: string; payload: Json; now: Date } // what types refuse
+    const incomplete = rest as { id: string; payload: Json; now: Date } // not as the type says
     await expect(insertEvent.all(db, incomplete)).rejects.toThrow(/argument "id" is missing/)
     const calls = [insertEvent.with({ id, ...rest }), insertEvent.with(incomplete)]
     await expect(batch(db, calls)).rejects.toThrow(/argument "id" is missing/)
     expect(await db.run(read('select id from events'))).toEqual([])
   })
 
-  test('any number of rows goes in as few statements, in order', async () => {
+  test('rowsStatement() inserts any number of rows in order with few statements', async () => {
     const ids = times(137, (i) => `event ${i}`)
     const calls = insertEvents.with(ids.map((id) => ({ id, now })))
     expect(calls).toHaveLength(2 + 1 + 1)
@@ -121,7 +121,7 @@ describe.each(dialects)('%s', (_, openDialect) => {
     }
   })
 
-  test('the builder runs once, whatever the handle', async () => {
+  test('statement() calls its builder once for all handles', async () => {
     let built = 0
     const count = statement(({ orm, tables: { events } }, arg: { type: string }) => {
       built++
@@ -137,8 +137,8 @@ describe.each(dialects)('%s', (_, openDialect) => {
   })
 })
 
-// The naive variant: a JSON column takes null for a value and writes 'null', which NOT NULL lets pass.
-test("drizzle's own prepared statement writes the text null past NOT NULL", async () => {
+// The naive variant: drizzle encodes null as the JSON text 'null', which NOT NULL accepts.
+test("drizzle's own prepared statement stores the text null in a NOT NULL column", async () => {
   const file = join(freshDirectory(), 'naive.db')
   const database = await open({ type: 'sqlite', path: file })
   const client = new Sqlite(file)

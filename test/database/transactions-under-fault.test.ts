@@ -9,24 +9,24 @@ import { startPostgres } from '../setup/servers.ts'
 import { outcomes, postgresDriver, read, write } from './drivers.ts'
 import { Load } from './load.ts'
 
-/** Someone who sees and ends the other connections to a database. */
-function executioner(url: string) {
+/** Opens a client that sees and ends the other connections to a database. */
+function administrator(url: string) {
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   onTestFinished(() => sql.end())
   const others = sql`from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`
   return {
     endAll: () => sql`select pg_terminate_backend(pid) ${others}`,
-    /** Waits until one of them is in pg_sleep. */
+    /** Waits until another connection runs pg_sleep. */
     async asleep() {
       while ((await sql`select ${others} and wait_event = 'PgSleep'`).length === 0) await sleep(5)
     },
   }
 }
 
-test('every connection of the pool ended, again and again under load', async () => {
+test('the pool loses and repeats no write when all its connections end again and again under load', async () => {
   const url = await freshPostgres()
   const driver = await postgresDriver({ url, maxConnections: 5 })
-  const { endAll } = executioner(url)
+  const { endAll } = administrator(url)
   const load = await Load.start(driver)
   for (let round = 0; round < rounds(15, 100); round++) {
     await load.progress(20 + Math.random() * 60)
@@ -41,10 +41,10 @@ test('every connection of the pool ended, again and again under load', async () 
   )
 }, 60_000)
 
-describe('a connection that ends while statements wait in its queue', () => {
+describe('when a connection ends while statements wait in its queue', () => {
   const setUp = async () => {
     const url = await freshPostgres()
-    const { endAll, asleep } = executioner(url)
+    const { endAll, asleep } = administrator(url)
     const driver = await postgresDriver({ url, maxConnections: 1 })
     await driver.run(write('create table t (name text)'))
     const names = async () => (await driver.run(read('select name from t'))).flat()
@@ -53,7 +53,7 @@ describe('a connection that ends while statements wait in its queue', () => {
   const insert = 'insert into t values ($1)'
   const other = "insert into t select 'third' returning 1"
 
-  test('no statement of a batch is done outside of its transaction', async () => {
+  test('batch() rejects and leaves none of its statements', async () => {
     const { driver, endAll, asleep, names } = await setUp()
     const busy = driver.run(write('select pg_sleep(30)'))
     const batch = driver.batch([write(insert, 'first'), write(insert, 'second'), write(other)])
@@ -64,9 +64,9 @@ describe('a connection that ends while statements wait in its queue', () => {
     expect(await names()).toEqual([])
   })
 
-  // The naive variant: postgres.js connects again and sends what was waiting. What came before is lost, BEGIN with it.
-  // On a connection of its reserve() the rest goes nowhere: written to a socket that is null, it ends the process.
-  test('postgres.js, left to itself, does the rest of the transaction by itself, and says that it committed', async () => {
+  // The naive variant: postgres.js connects again and sends the waiting statements. The earlier ones are lost, with BEGIN.
+  // On a connection of its reserve(), the waiting statements are written to a socket that is null, which ends the process.
+  test('postgres.js alone commits the rest of the transaction without its beginning', async () => {
     const { url, driver, endAll, asleep } = await setUp()
     await driver.close()
     const sql = postgres(url, { max: 1, onnotice: () => {} })
@@ -88,7 +88,7 @@ describe('a connection that ends while statements wait in its queue', () => {
     expect((await sql`select name from t`).map(({ name }) => name)).toContain('third')
   })
 
-  test('what follows in a transaction fails, and a transaction of its own works', async () => {
+  test('transaction() rejects all further calls, and a new transaction succeeds', async () => {
     const { driver, endAll, names } = await setUp()
     const database = new Database(driver)
     const inside: string[] = []
@@ -105,20 +105,20 @@ describe('a connection that ends while statements wait in its queue', () => {
   })
 })
 
-describe('a table that changes under prepared statements', () => {
+describe('when a table changes after statements were prepared', () => {
   const setUp = async () => {
     const url = await freshPostgres()
-    const administrator = postgres(url, { max: 1, onnotice: () => {} })
-    onTestFinished(() => administrator.end())
-    await administrator`create table t (name varchar(20))`
-    const change = () => administrator`alter table t alter column name type text`
-    const names = async () => (await administrator`select name from t order by name`).map(({ name }) => name)
+    const sql = postgres(url, { max: 1, onnotice: () => {} })
+    onTestFinished(() => sql.end())
+    await sql`create table t (name varchar(20))`
+    const change = () => sql`alter table t alter column name type text`
+    const names = async () => (await sql`select name from t order by name`).map(({ name }) => name)
     return { url, change, names }
   }
   const plain = 'insert into t values ($1)'
   const returning = 'insert into t values ($1) returning *'
 
-  test('a batch fails whole, and may be run again', async () => {
+  test('batch() rejects as retryable and leaves nothing, and its repeat succeeds', async () => {
     const { url, change, names } = await setUp()
     const driver = await postgresDriver({ url, maxConnections: 1 })
     const batch = (name: string) => driver.batch([write(plain, name), write(returning, name)])
@@ -129,8 +129,8 @@ describe('a table that changes under prepared statements', () => {
     expect(await names()).toEqual(['after', 'after', 'before', 'before'])
   })
 
-  // The naive variant: postgres.js repeats the statement whose plan is out of date, by then behind COMMIT.
-  test('postgres.js, left to itself, does one half of it and reports no error for it', async () => {
+  // The naive variant: postgres.js repeats the statement whose plan is outdated, and by then COMMIT has been sent.
+  test('postgres.js alone commits half of the batch without an error', async () => {
     const { url, change, names } = await setUp()
     const sql = postgres(url, { max: 1, onnotice: () => {} })
     onTestFinished(() => sql.end())
@@ -148,9 +148,9 @@ describe('a table that changes under prepared statements', () => {
   })
 })
 
-describe('the server stopped and started under load', () => {
+describe('when the server is stopped and started under load', () => {
   test.each(['fast', 'immediate'] as const)(
-    '%s: who waits is served when it is back',
+    'waiting calls succeed within two seconds after the start, for the stop mode %s',
     async (mode) => {
       const server = await startPostgres()
       onTestFinished(() => server.stop('immediate'))
@@ -167,7 +167,7 @@ describe('the server stopped and started under load', () => {
         recoveries.push(performance.now() - back)
       }
       await load.stop()
-      // docs/operations.md promises one second, and the time to connect.
+      // docs/operations.md promises one second plus the time to connect.
       expect(Math.max(...recoveries)).toBeLessThan(2000)
       for (const codes of Object.values(load.failures)) expect(codes).toEqual(['CONNECTION_LOST'])
       expect(load.failures.read).toBeUndefined()
@@ -176,7 +176,7 @@ describe('the server stopped and started under load', () => {
     60_000,
   )
 
-  test('nobody waits for longer than connectionTimeoutMillis', async () => {
+  test('run(), batch() and begin() reject after connectionTimeoutMillis while the server is down', async () => {
     const server = await startPostgres()
     onTestFinished(() => server.stop('immediate'))
     const driver = await postgresDriver({ url: server.url, connectionTimeoutMillis: 500 })

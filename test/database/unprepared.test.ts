@@ -5,13 +5,13 @@ import { freshPostgres } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 
-describe('PostgreSQL without prepared statements, as a pooler in transaction mode demands', () => {
+describe('PostgreSQL without prepared statements', () => {
   let url: Promise<string> | undefined
   const cases = repositoryContract(async (options) => {
     url ??= freshPostgres()
     const database = { type: 'postgres', url: await url, options: { prepare: false } } as const
     return openStorage({ database }, { ...quiet, ...options })
   })
-  // They differ in what they do with the answers; each way to send something is among every third.
+  // Every third case uses all ways to send a query. The other cases differ only in what they check.
   for (const { name, run } of cases.filter((_, i) => i % rounds(3, 1) === 0)) it(name, run)
 })

@@ -2,12 +2,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage, type StorageConfig, type StorageOptions } from 'holdfast'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { signal } from '../../src/testing/contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
-import { outcomes } from './drivers.ts'
+import { outcomes, outcomeWithin } from './drivers.ts'
 
 const databases: [string, () => Promise<StorageConfig['database']>][] = [
-  ['in memory', async () => ({ type: 'in-memory' })],
+  ['a database in memory', async () => ({ type: 'in-memory' })],
   [
     'SQLite',
     async () => ({ type: 'sqlite', path: join(freshDirectory(), 'a.db'), options: { busyTimeoutMillis: 400 } }),
@@ -15,7 +16,7 @@ const databases: [string, () => Promise<StorageConfig['database']>][] = [
   ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres(), connectionTimeoutMillis: 1000 })],
 ]
 
-/** Runs jobs in an async context of its own, as a queue does that a program made when it started. */
+/** Starts a worker that runs jobs in its own async context, like a queue that a program creates at its start. */
 function startWorker() {
   const jobs: (() => void)[] = []
   const timer = setInterval(() => jobs.shift()?.(), 1)
@@ -24,46 +25,32 @@ function startWorker() {
     new Promise<T>((resolve, reject) => void jobs.push(() => void job().then(resolve, reject)))
 }
 
-function withResolvers() {
-  let resolve = () => {}
-  const promise = new Promise<void>((done) => {
-    resolve = done
-  })
-  return { promise, resolve }
-}
-
 const never = () => new Promise<never>(() => {})
 
-/** The outcome of a call, or `hangs` after so many milliseconds. */
-async function within(millis: number, call: Promise<unknown>): Promise<string> {
-  const [outcome = ''] = await Promise.race([outcomes([call]), sleep(millis, ['hangs'], { ref: false })])
-  return outcome
-}
-
-describe.each(databases)('%s', (name, configure) => {
+describe.each(databases)('on %s,', (name, configure) => {
   const open = async (options: StorageOptions = {}): Promise<Storage> =>
     openStorage({ database: await configure() }, { ...quiet, ...options })
 
-  // On PostgreSQL the call outside has a connection of its own, and waits for nothing.
+  // On PostgreSQL the call outside has its own connection and does not wait.
   if (name !== 'PostgreSQL')
-    it('a transaction that waits for a call outside of it fails in time', async () => {
+    it('transaction() rejects with TIMEOUT when it waits for a call outside of it', async () => {
       const storage = await open()
       const work = startWorker()
       const deadlock = storage.transaction(async (tx) => {
         await tx.kv.set('inside', 1)
         await work(() => storage.kv.set('outside', 1))
       })
-      expect(await within(8000, deadlock)).toBe('TIMEOUT')
+      expect(await outcomeWithin(8000, deadlock)).toBe('TIMEOUT')
       await expect(deadlock).rejects.toThrow(/A transaction has held the writer for \d+ ms/)
       await storage.kv.set('after', 1)
       expect(await storage.kv.getMany(['inside', 'outside', 'after'])).toEqual(new Map([['after', 1]]))
       expect((await storage.health()).ok).toBe(true)
-      expect(await within(2000, storage.close())).toBe('ok')
+      expect(await outcomeWithin(2000, storage.close())).toBe('ok')
     })
 
-  it('transaction() with timeoutMillis rolls back what takes longer', async () => {
+  it('transaction() rolls back and rejects after timeoutMillis', async () => {
     await using storage = await open()
-    const { promise: entered, resolve: enter } = withResolvers()
+    const { reached: entered, reach: enter } = signal()
     let used: Promise<unknown> = Promise.resolve()
     const slow = storage.transaction(
       async (tx) => {
@@ -76,24 +63,26 @@ describe.each(databases)('%s', (name, configure) => {
       { timeoutMillis: 200 },
     )
     await entered
-    expect(await within(2000, slow)).toBe('TIMEOUT')
+    expect(await outcomeWithin(2000, slow)).toBe('TIMEOUT')
     await storage.kv.set('after', 1)
     await sleep(600)
     await expect(used).rejects.toMatchObject({ code: 'TRANSACTION_MISUSE' })
     expect(await storage.kv.getMany(['inside', 'after'])).toEqual(new Map([['after', 1]]))
   })
 
-  it('transaction() says how long it may take', async () => {
+  it.each([0, -1, 1.5, 'x'] as number[])('transaction() rejects the timeoutMillis %j', async (timeoutMillis) => {
     await using storage = await open()
-    for (const timeoutMillis of [0, -1, 1.5, 'x'] as number[]) {
-      const call = storage.transaction(async () => {}, { timeoutMillis })
-      await expect(call).rejects.toMatchObject({ code: 'INVALID_INPUT', message: /options\.timeoutMillis/ })
-    }
+    const call = storage.transaction(async () => {}, { timeoutMillis })
+    await expect(call).rejects.toMatchObject({ code: 'INVALID_INPUT', message: /options\.timeoutMillis/ })
+  })
+
+  it('transaction() commits if it ends within timeoutMillis', async () => {
+    await using storage = await open()
     await storage.transaction(async (tx) => tx.kv.set('quick', 1), { timeoutMillis: 5000 })
     expect(await storage.kv.get('quick')).toBe(1)
   })
 
-  it('close() rolls back what has not ended after closeTimeoutMillis, and logs it', async () => {
+  it('close() rolls back transactions that have not ended after closeTimeoutMillis, and logs it', async () => {
     const warnings: string[] = []
     const logger = { ...quiet.logger, warn: (message: string) => void warnings.push(message) }
     const storage = await open({ logger, closeTimeoutMillis: 300 })
@@ -103,12 +92,12 @@ describe.each(databases)('%s', (name, configure) => {
     })
     const ended = outcomes([stuck])
     await sleep(50)
-    expect(await within(3000, storage.close())).toBe('ok')
+    expect(await outcomeWithin(3000, storage.close())).toBe('ok')
     expect(await ended).toEqual(['CLOSED'])
     expect(warnings.join()).toContain('in flight')
   })
 
-  it('warns of a transaction that takes long', async () => {
+  it('transaction() logs a warning if it takes longer than slowTransactionMillis', async () => {
     const warnings: string[] = []
     const logger = { ...quiet.logger, warn: (message: string) => void warnings.push(message) }
     await using storage = await open({ logger, slowTransactionMillis: 100 })
@@ -119,7 +108,7 @@ describe.each(databases)('%s', (name, configure) => {
   })
 })
 
-it('PostgreSQL: close() ends while a transaction waits for the lock of another storage', async () => {
+it('close() on PostgreSQL resolves while a transaction waits for the lock of another storage', async () => {
   const url = await freshPostgres()
   const database = { type: 'postgres', url, connectionTimeoutMillis: 1000 } as const
   const holder = await openStorage({ database }, quiet)
@@ -129,10 +118,10 @@ it('PostgreSQL: close() ends while a transaction waits for the lock of another s
     await tx.kv.set('key', 1)
     const waiting = outcomes([waiter.transaction((inner) => inner.kv.set('key', 2)), waiter.kv.set('key', 3)])
     await sleep(100)
-    expect(await within(15_000, waiter.close())).toBe('ok')
+    expect(await outcomeWithin(15_000, waiter.close())).toBe('ok')
     for (const outcome of await waiting) expect(['CLOSED', 'CONNECTION_LOST']).toContain(outcome)
   })
-  // The call outside of a transaction had been sent: CONNECTION_LOST says that it may have been done.
+  // The call outside a transaction has been sent: after CONNECTION_LOST it may have been done.
   expect([1, 3]).toContain(await holder.kv.get('key'))
   await holder.close()
 })

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Sqlite from 'better-sqlite3'
 import { expect, onTestFinished, test } from 'vitest'
+import { median } from '../../bench/harness.ts'
 import { Database } from '../../src/database/database.ts'
 import { openMemory } from '../../src/database/sqlite/driver.ts'
 import { times } from '../../src/testing/contract.ts'
@@ -21,14 +22,14 @@ async function openTable(options: Record<string, unknown> = {}) {
 
 const insert = (id: number, name: string | null = 'name') => write('insert into t values (?, ?)', id, name)
 
-/** Another connection to the same file, for what other processes see and do. */
+/** Opens another connection to the file, as another process would. */
 function beside(file: string, options?: Sqlite.Options): Sqlite.Database {
   const db = new Sqlite(file, options)
   onTestFinished(() => void db.close())
   return db
 }
 
-/** The commits in the write-ahead log: a frame that ends one says how large the file is then. */
+/** Returns the number of commits in the write-ahead log. The last frame of a commit holds the size of the database. */
 function commits(file: string): number {
   const wal = readFileSync(`${file}-wal`)
   const frame = 24 + wal.readUInt32BE(8)
@@ -37,7 +38,7 @@ function commits(file: string): number {
   return count
 }
 
-test('writes that are ready at once share a commit; one after the other each has its own', async () => {
+test('run() commits concurrent writes together, and sequential writes one by one', async () => {
   const { file, driver } = await openTable()
   const before = commits(file)
   await Promise.all(times(64, (i) => driver.run(insert(i))))
@@ -48,7 +49,7 @@ test('writes that are ready at once share a commit; one after the other each has
   expect(commits(file) - before).toBe(12)
 })
 
-test('a program that writes one by one does not keep the event loop from turning', async () => {
+test('run() lets the event loop turn when a program writes sequentially', async () => {
   const { file, driver } = await openTable()
   let turns = 0
   const timer = setInterval(() => turns++, 1)
@@ -56,14 +57,14 @@ test('a program that writes one by one does not keep the event loop from turning
   for (let i = 0; i < 1000; i++) await driver.run(insert(i))
   expect(turns).toBeGreaterThan(0)
 
-  // The naive variant: each commits at once.
+  // The naive variant: each write commits synchronously.
   turns = 0
   const naive = beside(file).prepare("insert into t values (?, 'name')")
   for (let i = 1000; i < 2000; i++) await naive.run(i)
   expect(turns).toBe(0)
 })
 
-test('each of a group has its own error, and the others are committed', async () => {
+test('run() and batch() reject with their own errors, and the other writes of the commit succeed', async () => {
   const { driver, ids } = await openTable()
   const ended = await outcomes([
     ...times(10, (i) => driver.run(insert(i))),
@@ -85,7 +86,7 @@ test('each of a group has its own error, and the others are committed', async ()
   expect(await ids()).toEqual([...times(10, (i) => i), 300, 301, 400])
 })
 
-test('nothing is acknowledged before it is committed', async () => {
+test('run() and batch() resolve after the commit', async () => {
   const { file, driver } = await openTable()
   const other = beside(file, { readonly: true })
   const seen = other.prepare('select count(*) from t where id = ?').pluck()
@@ -99,7 +100,7 @@ test('nothing is acknowledged before it is committed', async () => {
   expect(await Promise.all(writes)).toEqual(times(50, () => 1))
 })
 
-test('first come, first served: writes and transactions in the order of the calls', async () => {
+test('run() and transaction() write in the order of the calls', async () => {
   const { driver, ids } = await openTable()
   const database = new Database(driver)
   const inTransaction = (id: number) =>
@@ -115,10 +116,10 @@ test('first come, first served: writes and transactions in the order of the call
 })
 
 test.each(['a file', 'memory'])(
-  '%s: outside a transaction nothing of it is seen, and nothing is lost with it',
-  async (where) => {
-    const driver = where === 'memory' ? await openMemory() : (await openTable()).driver
-    if (where === 'memory') {
+  'calls outside a transaction neither see its writes nor are rolled back with it, in %s',
+  async (place) => {
+    const driver = place === 'memory' ? await openMemory() : (await openTable()).driver
+    if (place === 'memory') {
       onTestFinished(() => driver.close())
       await driver.run(write('create table t (id integer primary key, name text)'))
     }
@@ -139,8 +140,8 @@ test.each(['a file', 'memory'])(
   },
 )
 
-// The naive variant: BEGIN on the one connection that everybody writes through.
-test('on a shared connection a rollback takes the writes of others with it', async () => {
+// The naive variant: BEGIN on the one connection that all callers write through.
+test('better-sqlite3 alone rolls back the writes of other callers with a transaction', async () => {
   const db = beside(join(freshDirectory(), 'naive.db'))
   db.exec('create table t (id integer primary key)')
   const transaction = async () => {
@@ -155,7 +156,7 @@ test('on a shared connection a rollback takes the writes of others with it', asy
   expect(db.prepare('select count(*) from t').pluck().get()).toBe(0)
 })
 
-test('a lock that another process holds does not stop the event loop', async () => {
+test('run(), batch() and begin() wait for the lock of another process without blocking the event loop', async () => {
   const { file, driver, ids } = await openTable()
   const locked = async () => {
     const script = runScript('test/database/programs/hold-lock.ts', [file, '1000'])
@@ -176,14 +177,14 @@ test('a lock that another process holds does not stop the event loop', async () 
   expect(await ids()).toEqual([1, 2, 3])
   await ours.finished()
 
-  // The naive variant: SQLite itself waits, and the program with it.
+  // The naive variant: SQLite waits synchronously and blocks the program.
   const naive = beside(file, { timeout: 5000 })
   const theirs = await locked()
   expect(await longestDelay(async () => naive.prepare("insert into t values (4, 'name')").run())).toBeGreaterThan(700)
   await theirs.finished()
 })
 
-/** How long the event loop stood still while `work` was under way, in milliseconds. */
+/** Returns the longest time in milliseconds for which the event loop stood still during `work`. */
 async function longestDelay(work: () => Promise<unknown>): Promise<number> {
   let longest = 0
   let last = performance.now()
@@ -200,7 +201,7 @@ async function longestDelay(work: () => Promise<unknown>): Promise<number> {
   return longest
 }
 
-test('a lock that is held for longer than busyTimeoutMillis is TIMEOUT; afterwards all goes on', async () => {
+test('run(), batch() and begin() reject with TIMEOUT when another process holds the lock for busyTimeoutMillis', async () => {
   const { file, driver, ids } = await openTable({ busyTimeoutMillis: 150 })
   const other = beside(file)
   other.exec('BEGIN IMMEDIATE')
@@ -214,7 +215,7 @@ test('a lock that is held for longer than busyTimeoutMillis is TIMEOUT; afterwar
   expect(await ids()).toEqual([5])
 })
 
-test('64 writes in flight are faster than a transaction for each', async () => {
+test('batch() is at least 1.5 times as fast with 64 calls in flight as a transaction for each', async () => {
   const { driver } = await openTable()
   const raw = beside(join(freshDirectory(), 'raw.db'))
   raw.pragma('journal_mode = WAL')
@@ -230,12 +231,12 @@ test('64 writes in flight are faster than a transaction for each', async () => {
   for (let round = 0; round < rounds(7, 31); round++) {
     let next = round * count
     const last = next + count
-    const timed = async (samples: number[], work: () => Promise<unknown>) => {
+    const addSample = async (samples: number[], work: () => Promise<unknown>) => {
       const begun = performance.now()
       await work()
       samples.push(performance.now() - begun)
     }
-    await timed(theirs, async () => {
+    await addSample(theirs, async () => {
       for (let id = round * count; id < last; id++) batch(id)
     })
     const caller = async () => {
@@ -244,13 +245,9 @@ test('64 writes in flight are faster than a transaction for each', async () => {
         await driver.batch([insert(2 * id), insert(2 * id + 1)])
       }
     }
-    await timed(ours, () => Promise.all(times(64, caller)))
+    await addSample(ours, () => Promise.all(times(64, caller)))
   }
   const faster = median(theirs) / median(ours)
   console.log(`64 writes in flight: ${faster.toFixed(1)} times the throughput of a transaction each`)
   expect(faster).toBeGreaterThan(1.5)
 })
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-}

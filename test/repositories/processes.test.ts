@@ -1,7 +1,6 @@
-import { join } from 'node:path'
-import { openStorage, type StorageConfig } from 'holdfast'
+import { openStorage } from 'holdfast'
 import { expect, test } from 'vitest'
-import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { sharedDatabases } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { silent } from '../setup/silent.ts'
@@ -17,12 +16,7 @@ const count = rounds(15, 200)
 const numbers = Array.from({ length: count }, (_, i) => i)
 const timeout = rounds(60_000, 600_000)
 
-const databases: [string, () => StorageConfig['database'] | Promise<StorageConfig['database']>][] = [
-  ['SQLite', () => ({ type: 'sqlite', path: join(freshDirectory(), 'shared.db') })],
-  ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres(), maxConnections: 8 })],
-]
-
-test.each(databases)(
+test.each(sharedDatabases)(
   'on %s, start(), respond() and takeAll() give each item to one of four processes',
   async (_, configure) => {
     const config = { database: await configure() }

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { StorageConfig } from 'holdfast'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { inject } from 'vitest'
@@ -36,6 +38,12 @@ export function freshDirectory(): string {
   directories.push(directory)
   return directory
 }
+
+/** The databases that several processes can share, by name. Each call creates a new database. */
+export const sharedDatabases: [name: string, configure: () => Promise<StorageConfig['database']>][] = [
+  ['SQLite', async () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })],
+  ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres() })],
+]
 
 /** Returns the URL of the shared Redis. Use keys under a `redisPrefix()`. For FLUSHALL and worse, use `startRedis()`. */
 export function redisUrl(): string {

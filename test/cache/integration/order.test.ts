@@ -1,10 +1,10 @@
 import { join } from 'node:path'
-import { openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { openStorage, type Storage } from 'holdfast'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { RedisCacheStore } from '../../../src/cache/redis/store.ts'
-import { freshDirectory, freshPostgres } from '../../setup/databases.ts'
+import { freshDirectory, freshPostgres, sharedDatabases } from '../../setup/databases.ts'
 import { type RedisServer, startRedis } from '../../setup/servers.ts'
 import { answers, open } from './storages.ts'
 
@@ -20,14 +20,11 @@ afterEach(async () => {
 })
 
 const redis = () => ({ type: 'redis', url: server.url, options: { commandTimeoutMillis: 20_000 } }) as const
-const databases: [string, () => Promise<StorageConfig['database']>][] = [
-  ['SQLite', async () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })],
-  ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres() })],
-]
+
 const inDatabase = (storage: Storage) => storage.kv.getMany(['a']).then((values) => values.get('a')) // not cached
 const removals = async () => Number(/cmdstat_unlink:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1] ?? 0)
 
-it.each(databases)('set() on %s resolves after the commit and the invalidation', async (_name, database) => {
+it.each(sharedDatabases)('set() on %s resolves after the commit and the invalidation', async (_name, database) => {
   const storage = await open({ cache: redis(), database: await database() })
   const writes = [
     (value: number) => storage.kv.set('a', value),
@@ -57,7 +54,7 @@ it.each(databases)('set() on %s resolves after the commit and the invalidation',
   }
 })
 
-it.each(databases)(
+it.each(sharedDatabases)(
   'transaction() on %s reads without the cache and invalidates after the commit',
   async (_name, database) => {
     const config = { cache: redis(), database: await database() }
@@ -80,7 +77,7 @@ it.each(databases)(
   },
 )
 
-it.each(databases)('transaction() on %s invalidates nothing when it rolls back', async (_name, database) => {
+it.each(sharedDatabases)('transaction() on %s invalidates nothing when it rolls back', async (_name, database) => {
   const storage = await open({ cache: redis(), database: await database() })
   await storage.kv.set('a', 'before')
   await storage.kv.get('a')
@@ -97,7 +94,7 @@ it.each(databases)('transaction() on %s invalidates nothing when it rolls back',
   expect(await answers(storage)).toMatchObject({ hits: hits + 1 })
 })
 
-it.each(databases)(
+it.each(sharedDatabases)(
   'close() on %s waits for the commit and the invalidation of writes in flight',
   async (_name, database) => {
     const config = { cache: redis(), database: await database() }
@@ -112,25 +109,28 @@ it.each(databases)(
   },
 )
 
-it.each(databases)('close() on %s waits for reads that wait for Redis or the database', async (_name, database) => {
-  const config = { cache: redis(), database: await database() }
-  const other = await open(config)
-  await other.sessions.create({ id: 's' })
-  await other.kv.set('a', 1)
-  await other.kv.get('a')
-  const storage = await openStorage(config, { maintenance: false })
-  server.freeze()
-  const reads = Promise.all([storage.kv.get('a'), storage.sessions.get('s'), storage.prompts.get('p')])
-  let closed = false
-  const closing = storage.close().then(() => {
-    closed = true
-  })
-  await expect(storage.kv.get('a')).rejects.toMatchObject({ code: 'CLOSED' })
-  expect(closed).toBe(false)
-  server.thaw()
-  expect(await reads).toEqual([1, await other.sessions.get('s'), undefined])
-  await closing
-})
+it.each(sharedDatabases)(
+  'close() on %s waits for reads that wait for Redis or the database',
+  async (_name, database) => {
+    const config = { cache: redis(), database: await database() }
+    const other = await open(config)
+    await other.sessions.create({ id: 's' })
+    await other.kv.set('a', 1)
+    await other.kv.get('a')
+    const storage = await openStorage(config, { maintenance: false })
+    server.freeze()
+    const reads = Promise.all([storage.kv.get('a'), storage.sessions.get('s'), storage.prompts.get('p')])
+    let closed = false
+    const closing = storage.close().then(() => {
+      closed = true
+    })
+    await expect(storage.kv.get('a')).rejects.toMatchObject({ code: 'CLOSED' })
+    expect(closed).toBe(false)
+    server.thaw()
+    expect(await reads).toEqual([1, await other.sessions.get('s'), undefined])
+    await closing
+  },
+)
 
 it('close() waits for writes in flight when the cache is in memory', async () => {
   const path = join(freshDirectory(), 'agent.db')

@@ -1,10 +1,11 @@
-/** Told to go, appends messages to ten sessions, eight at a time; says which, and what went wrong. */
+/** When told to go, appends messages to ten sessions, eight at a time, then says which it appended and which failed. */
 import { once } from 'node:events'
 import { openStorage } from 'holdfast'
+import { say } from '../../setup/say.ts'
 
 const [config = '', name = '', count = ''] = process.argv.slice(2)
 const storage = await openStorage(JSON.parse(config), { maintenance: false })
-console.log(JSON.stringify({ ready: true }))
+say({ ready: true })
 await once(process.stdin, 'data')
 
 const appended: { session: string; id: string; seq: number }[] = []
@@ -29,5 +30,5 @@ async function appendAll(): Promise<void> {
 
 await Promise.all(Array.from({ length: 8 }, appendAll))
 await storage.close()
-console.log(JSON.stringify({ appended, failed, longest }))
+say({ appended, failed, longest })
 process.stdin.destroy()

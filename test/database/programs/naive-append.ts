@@ -1,12 +1,13 @@
-/** As append.ts, with better-sqlite3 as it comes: a transaction that reads first and writes then, on a file that others use. */
+/** The naive variant of append.ts: a transaction of better-sqlite3 that first reads and then writes, without a retry. */
 import { once } from 'node:events'
 import Database from 'better-sqlite3'
+import { say } from '../../setup/say.ts'
 
 const [file = '', name = '', count = ''] = process.argv.slice(2)
 const db = new Database(file, { timeout: 0 })
 const last = db.prepare('select max(seq) as seq from messages where session_id = ?')
 const insert = db.prepare('insert into messages values (?, ?, ?)')
-console.log(JSON.stringify({ ready: true }))
+say({ ready: true })
 await once(process.stdin, 'data')
 
 const failed: string[] = []
@@ -23,5 +24,5 @@ for (let i = 0; i < Number(count); i++) {
   await new Promise(setImmediate)
 }
 db.close()
-console.log(JSON.stringify({ failed }))
+say({ failed })
 process.stdin.destroy()

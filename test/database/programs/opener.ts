@@ -3,12 +3,16 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import { migrate } from 'drizzle-orm/postgres-js/migrator'
 import { openStorage } from 'holdfast'
 import postgres from 'postgres'
+import { say } from '../../setup/say.ts'
 import { silent } from '../../setup/silent.ts'
 
-/** What it is told: open this database at this moment (milliseconds of the epoch), in which way. */
+/** An order of the test: open this database at this time. */
 export interface Order {
+  /** `stock`: with drizzle's own migrate(). */
   way: 'sqlite' | 'postgres' | 'stock'
+  /** The path of the file, or the URL. */
   location: string
+  /** Milliseconds since the epoch. */
   at: number
 }
 
@@ -18,7 +22,6 @@ export interface Outcome {
   failed?: string
 }
 
-const say = (outcome: Outcome) => console.log(JSON.stringify(outcome))
 async function open({ way, location }: Order): Promise<void> {
   if (way === 'stock') {
     const sql = postgres(location, { max: 1, onnotice: () => {} })
@@ -30,14 +33,14 @@ async function open({ way, location }: Order): Promise<void> {
   await storage.messages.append('session', { id: `${process.pid}`, role: 'user', content: 'here' })
 }
 
-// A first time, so that every module is loaded when it counts.
+// Opens one storage in advance, so that every module is loaded before the first order.
 await (await openStorage(undefined, { logger: silent })).close()
-say({ ready: true })
+say<Outcome>({ ready: true })
 for await (const line of createInterface({ input: process.stdin })) {
   const order: Order = JSON.parse(line)
-  while (Date.now() < order.at); // a timer would spread them
+  while (Date.now() < order.at); // a timer would wake the processes at different times
   await open(order).then(
-    () => say({ opened: true }),
-    (error) => say({ failed: String(error) }),
+    () => say<Outcome>({ opened: true }),
+    (error) => say<Outcome>({ failed: String(error) }),
   )
 }

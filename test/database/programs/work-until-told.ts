@@ -1,9 +1,9 @@
-/** Writes until SIGTERM, then closes the storage; what nothing keeps alive any more ends by itself. */
+/** Writes until SIGTERM, then closes the storage. The process ends by itself when nothing keeps it alive. */
 import { openStorage, StorageError } from 'holdfast'
+import { say } from '../../setup/say.ts'
 import type { Acknowledged } from '../acknowledged.ts'
 
 const [config = '', name = ''] = process.argv.slice(2)
-const say = (message: Acknowledged | { refused: string }) => console.log(JSON.stringify(message))
 const storage = await openStorage(JSON.parse(config))
 process.once('SIGTERM', () => void storage.close())
 
@@ -16,10 +16,10 @@ async function work(writer: number): Promise<void> {
       await tx.kv.set(`transaction ${id}`, id)
       await tx.lists.append('transactions', id)
     })
-    say({ transaction: id })
+    say<Acknowledged>({ transaction: id })
     if (writer > 0) continue
     await storage.kv.set(`count ${name}`, counted + 1)
-    say({ counted: ++counted })
+    say<Acknowledged>({ counted: ++counted })
   }
 }
 

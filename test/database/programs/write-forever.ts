@@ -1,16 +1,16 @@
-/** Told to go, writes in every way at once until it is killed, and says what has been acknowledged. */
+/** When told to go, writes in every way at once until it is killed, and says which writes were acknowledged. */
 import { once } from 'node:events'
 import { openStorage } from 'holdfast'
+import { say } from '../../setup/say.ts'
 import type { Acknowledged } from '../acknowledged.ts'
 
 const [config = '', name = ''] = process.argv.slice(2)
-const say = (message: Acknowledged | { ready: true }) => console.log(JSON.stringify(message))
 say({ ready: true })
 await once(process.stdin, 'data')
 const storage = await openStorage(JSON.parse(config), { maintenance: false })
 
 async function forever(write: (id: string) => Promise<Acknowledged>, writer: number): Promise<never> {
-  for (let i = 0; ; i++) say(await write(`${name} ${writer} ${i}`))
+  for (let i = 0; ; i++) say<Acknowledged>(await write(`${name} ${writer} ${i}`))
 }
 
 function append(session: string) {
