@@ -131,7 +131,7 @@ class SqliteDriver implements Driver {
     return this.#transaction(release)
   }
 
-  /** A call that close() did not wait for may come later. */
+  /** Refuses a call that close() did not wait for. */
   #check(): void {
     if (this.#closed) throw new StorageError('CLOSED', 'The storage has been closed')
   }
