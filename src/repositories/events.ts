@@ -1,20 +1,28 @@
-import { eq, inArray, lt, sql } from 'drizzle-orm'
+import { eq, inArray, lt, lte, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
-import { pagedQuery } from '../database/paging/list-query.ts'
+import { cursorOf, pagedQuery } from '../database/paging/list-query.ts'
 import { type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
+import { type Builder, batch, type Call, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Given, Json } from '../schema/values.ts'
-import { idSchema, instantSchema, parseInput, rejectDuplicateIds, textSchema } from '../validation/input.ts'
+import {
+  idSchema,
+  instantSchema,
+  parseInput,
+  positionSchema,
+  rejectDuplicateIds,
+  textSchema,
+} from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
+import { beforeAppend, settledSeq } from './commit-order.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
 
 /** Something that happened in a session or run. Stored once and never changed. */
 export interface AgentEvent<Payload = Json> {
-  /** The position in the log. Rises with every append of one process, with gaps. */
+  /** The position in the log. Rises with every append of one process, with gaps. See `list` for appends of several. */
   seq: number
   /** Unique in the whole log. */
   id: string
@@ -61,8 +69,10 @@ const listOptionsSchema = z.strictObject({
   runId: idSchema.optional(),
   type: typeSchema.optional(),
   order: z.enum(['asc', 'desc']).optional(),
+  after: positionSchema.optional(),
   ...pageSchema.shape,
 })
+const followOptionsSchema = listOptionsSchema.extend({ order: z.literal('asc').optional() })
 const pruneOptionsSchema = z.strictObject({ before: instantSchema })
 
 export interface ListEventsOptions extends PageOptions {
@@ -74,6 +84,11 @@ export interface ListEventsOptions extends PageOptions {
   type?: string | undefined
   /** Default 'asc': oldest first. */
   order?: Order | undefined
+  /**
+   * Follows the log: only events with a greater seq, and only those that no event can precede any more. Every page then has
+   * a `nextCursor`, from which a later call continues. 0 for the whole log. Only for order 'asc'. Default: no following.
+   */
+  after?: number | undefined
 }
 
 export interface PruneEventsOptions {
@@ -100,7 +115,9 @@ const eventQuery = {
   orderBy: [{ name: 'seq', kind: 'integer', column: ({ events }: Tables) => events.seq }],
 } as const
 
-const listAll = pagedQuery({ ...eventQuery, filters: {} })
+const settledThrough = ({ events }: Tables, through: number) => lte(events.seq, through)
+
+const listAll = pagedQuery({ ...eventQuery, filters: { through: settledThrough } })
 const listByRun = listBy('runId')
 const listBySession = listBy('sessionId')
 const listByType = listBy('type')
@@ -113,6 +130,7 @@ function listBy(column: 'runId' | 'sessionId' | 'type') {
     filters: {
       sessionId: ({ events }, sessionId: string) => notIndexable(eq(events.sessionId, sessionId)),
       type: ({ events }, type: string) => notIndexable(eq(events.type, type)),
+      through: settledThrough,
     },
   })
 }
@@ -165,14 +183,21 @@ export class Events {
         return { id, type, sessionId, runId, payload, occurredAt }
       },
     )
-    const stored = (await batch(this.#db, insertEvents.with(rows))).flat()
+    const inserts = insertEvents.with(rows)
+    if (inserts.length === 0) return []
+    const locks = beforeAppend(this.#db)
+    const results = await batch<readonly Call<AgentEvent | undefined>[]>(this.#db, [...locks, ...inserts])
+    const stored = results.slice(locks.length).flat() as AgentEvent[] // only the locks return no events
     const byId = new Map(stored.map((event) => [event.id, event]))
     const events = rows.map(({ id }) => byId.get(id) as AgentEvent) // the insert returns every id it was given
     return Array.isArray(input) ? events : (events[0] as AgentEvent)
   }
 
   /**
-   * Returns a page of the events that match all given filters, oldest first unless `order` is 'desc'.
+   * Returns a page of the events that match all given filters, oldest first unless `order` is 'desc'. On PostgreSQL an
+   * event becomes visible when its transaction commits, which may be after events with greater seqs: a reader that
+   * continues from the greatest seq would pass over it. With `after` a page ends before the first event that a running
+   * transaction could still precede, so a follower misses none.
    *
    * @typeParam Payload The expected type of each payload. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
@@ -180,17 +205,27 @@ export class Events {
    * @example
    * ```ts
    * await storage.events.append([{ type: 'run.started', runId: 'r1' }, { type: 'run.ended', runId: 'r1' }])
-   * const { items } = await storage.events.list({ runId: 'r1', order: 'desc', limit: 1 })
-   * console.log(items[0]?.type) // run.ended
+   * const { items, nextCursor: cursor } = await storage.events.list({ after: 0 })
+   * console.log(items.length) // 2
+   * console.log(await storage.events.list({ after: 0, cursor })) // { items: [], nextCursor: '...' }: ask again later
    * ```
    */
   list<Payload = Json>(options?: ListEventsOptions): Promise<Page<AgentEvent<Payload>>>
   async list(options: ListEventsOptions = {}): Promise<Page<AgentEvent>> {
-    const { runId, sessionId, type, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
-    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type }, page, order)
-    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type }, page, order)
-    if (type !== undefined) return listByType(this.#db, { partition: type }, page, order)
-    return listAll(this.#db, {}, page, order)
+    const schema = options.after === undefined ? listOptionsSchema : followOptionsSchema
+    const { after, ...parsed } = parseInput(schema, options, 'options')
+    if (after === undefined) return this.#page(parsed)
+    const { cursor = cursorOf(eventQuery, { seq: after }) } = parsed
+    const page = await this.#page({ ...parsed, cursor }, await settledSeq(this.#db))
+    const last = page.items.at(-1)
+    return { items: page.items, nextCursor: last === undefined ? cursor : cursorOf(eventQuery, last) }
+  }
+
+  #page({ runId, sessionId, type, order = 'asc', ...page }: ListEventsOptions, through?: number) {
+    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type, through }, page, order)
+    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type, through }, page, order)
+    if (type !== undefined) return listByType(this.#db, { partition: type, through }, page, order)
+    return listAll(this.#db, { through }, page, order)
   }
 
   /**
