@@ -6,13 +6,13 @@ import { configFile } from './config/blocks.ts'
 import { MapBytes } from './own-bytes.ts'
 import { MapCacheStore } from './own-cache-store.ts'
 import { freshDirectory, freshPostgres } from './setup/databases.ts'
-import { silent } from './setup/silent.ts'
+import { quiet, silent } from './setup/silent.ts'
 
 const sqlite = (): StorageConfig => ({ database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } })
 
-/** Opens a storage that the end of the test closes, without a background step. */
+/** Opens a storage without a log and background maintenance. It is closed when the test ends. */
 async function open(config: StorageConfig, options: StorageOptions = {}) {
-  const storage = await openStorage(config, { logger: silent, maintenance: false, ...options })
+  const storage = await openStorage(config, { ...quiet, ...options })
   onTestFinished(() => storage.close())
   return storage
 }
@@ -132,7 +132,7 @@ describe('a cache store that a program has written', () => {
     expect((await one.stats()).cache).toMatchObject({ hits: 1 })
   })
 
-  it('is not taken for that of another database, when databases share it', async () => {
+  it('does not return a row of another database when two databases share it', async () => {
     const entries = new Map()
     const one = await open(sqlite(), { cacheStore: new MapCacheStore({ entries }) })
     const other = await open(sqlite(), { cacheStore: new MapCacheStore({ entries }) })

@@ -20,7 +20,7 @@ export class MapBytes implements BytesBackend {
     for await (const chunk of source) {
       size += chunk.length
       if (size > maxBytes) throw new StorageError('BLOB_TOO_LARGE', 'too large', { details: { maxBytes } })
-      chunks.push(Uint8Array.from(chunk)) // not slice(): that of a Buffer shares its memory
+      chunks.push(Uint8Array.from(chunk)) // not slice(): the slice of a Buffer shares its memory
     }
     const bytes = new Uint8Array(Buffer.concat(chunks))
     const hash = createHash('sha256').update(bytes).digest('hex')

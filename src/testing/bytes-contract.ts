@@ -16,7 +16,8 @@ const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
  *
  * @example
  * ```ts
- * import { type BytesBackend, bytesContract } from 'holdfast/testing'
+ * import type { BytesBackend } from 'holdfast'
+ * import { bytesContract } from 'holdfast/testing'
  * const casesFor = (open: () => Promise<BytesBackend>) => bytesContract(open)
  * // in a test runner: for (const { name, run } of casesFor(() => MyBytes.open(newBucket()))) test(name, run)
  * ```

@@ -12,7 +12,8 @@ const MINUTE = 60_000
  *
  * @example
  * ```ts
- * import { type CacheStore, cacheContract } from 'holdfast/testing'
+ * import type { CacheStore } from 'holdfast'
+ * import { cacheContract } from 'holdfast/testing'
  * const casesFor = (open: () => Promise<CacheStore>) => cacheContract(open)
  * // in a test runner: for (const { name, run } of casesFor(() => MyStore.open())) it(name, run)
  * ```

@@ -1,5 +1,3 @@
-export type { BytesBackend, Content, Staged } from '../blobs/bytes/backend.ts'
-export type { CacheStore } from '../cache/store.ts'
 export { blobsContract } from './blobs-contract.ts'
 export { bytesContract } from './bytes-contract.ts'
 export { cacheContract } from './cache-contract.ts'

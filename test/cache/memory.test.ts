@@ -72,10 +72,10 @@ const texts = {
   'ASCII with one emoji': (size: number) => `${'a'.repeat(size - 2)}🗝`,
 }
 
-describe('the bytes that the memory cache counts', () => {
+describe('stats() of MemoryCacheStore', () => {
   it.each(
     Object.entries(texts).flatMap(([script, text]) => [[script, 20, text] as const, [script, 2000, text] as const]),
-  )('are within 1.3x of what the heap grows by: %s, %i characters', async (script, size, text) => {
+  )('counts bytes within a factor of 1.3 of the growth of the heap: %s, %i characters', async (script, size, text) => {
     const args = [JSON.stringify(text(size)), String(Math.floor(40_000_000 / (size + 200)))]
     const [result] = await runScript<{ counted: number; grown: number }>('test/cache/programs/fill.ts', args, {
       nodeArgs: ['--expose-gc'],
@@ -84,8 +84,10 @@ describe('the bytes that the memory cache counts', () => {
     expect(ratio, script).toBeLessThan(1.3)
     expect(ratio, script).toBeGreaterThan(0.6)
   })
+})
 
-  it('bound the entries as well: a large maxEntries allocates nothing', () => {
+describe('MemoryCacheStore with a large maxEntries', () => {
+  it('allocates nothing in advance', () => {
     const cache = new MemoryCacheStore({ maxEntries: 2e9 })
     cache.put('key', 'V1', MINUTE)
     expect(cache.lookup('key')).toBe('V1')

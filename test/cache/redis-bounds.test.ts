@@ -8,7 +8,7 @@ import { openRedis, recordingLogger, redisConfig } from './redis-fixture.ts'
 
 const rows = Array.from({ length: 60 }, (_, i) => `row${i}`)
 
-/** Two processes that cache the same rows. The first writes a new version of all rows, and the second reads. */
+/** Simulates two processes that cache the same rows. The first writes a new version of all rows, and the second reads. */
 function writerAndReader(one: RedisCacheStore, other: RedisCacheStore) {
   const state = { version: 1 }
   const load = async () => ({ version: state.version })

@@ -3,7 +3,7 @@ import { CacheAside } from '../../src/cache/cache-aside.ts'
 import type { CacheStore } from '../../src/cache/store.ts'
 import type { RowReader, Versioned } from './staleness.ts'
 
-/** The protocol of Holdfast: reads claim leases, and writes invalidate. */
+/** Uses the protocol of Holdfast: reads claim leases, and writes invalidate. */
 export function leased(cache: CacheStore, ttlMillis = 60_000): RowReader {
   const aside = new CacheAside(cache, { ttlMillis })
   return {
@@ -12,7 +12,7 @@ export function leased(cache: CacheStore, ttlMillis = 60_000): RowReader {
   }
 }
 
-/** Naive cache-aside, as most programs do it: a read that misses loads and sets, and a write deletes. */
+/** Uses naive cache-aside, as most programs do: a read that misses loads and sets, and a write deletes. */
 export function plain(cache: CacheStore): RowReader {
   return {
     async read(_table, id, load) {
@@ -26,7 +26,7 @@ export function plain(cache: CacheStore): RowReader {
   }
 }
 
-/** Naive cache-aside whose write sets the new row instead of deleting the old row. */
+/** Uses naive cache-aside whose write sets the new row instead of deleting the old row. */
 export function setAfterCommit(cache: CacheStore): RowReader {
   return {
     ...plain(cache),
@@ -34,7 +34,7 @@ export function setAfterCommit(cache: CacheStore): RowReader {
   }
 }
 
-/** Leases, but a reader joins a load in flight in its process, unless its own process has written since. */
+/** Uses leases, but a reader joins a load in flight in its process, unless its own process has written since. */
 export function joinedFlight(cache: CacheStore): RowReader {
   const flights = new Map<string, Promise<Versioned | undefined>>()
   const fly = async (id: string, load: () => Promise<Versioned | undefined>) => {

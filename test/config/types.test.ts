@@ -12,6 +12,7 @@ interface Field {
   comment: string
 }
 
+/** Returns the fields of each interface in a source. */
 function interfacesIn(source: string): Map<string, Map<string, Field>> {
   const unions = [...source.matchAll(/^export type (\w+) = (.*)$/gm)].map(([, name = '', members = '']) => {
     return [name, namesIn(members)] as const
@@ -52,7 +53,7 @@ function documentedIn(name: string, schema: z.ZodObject, path = ''): Documented[
   })
 }
 
-/** The object schemas that a value of the schema may have, in their order. Those without fields have no interface. */
+/** Returns the object schemas within a schema, in their order, except those without fields, which have no interface. */
 function objectsIn(schema: z.core.$ZodType): z.ZodObject[] {
   if (schema instanceof z.ZodObject) return Object.keys(schema.shape).length > 0 ? [schema] : []
   if (schema instanceof z.ZodUnion) return schema.options.flatMap(objectsIn)
@@ -71,12 +72,12 @@ function objectsIn(schema: z.core.$ZodType): z.ZodObject[] {
 
 const documented = documentedIn('StorageConfigFile', rootSchema)
 
-test('the comment of every field is the description in its schema', () => {
+test('the comment of every field in types.ts equals its description in the schema', () => {
   expect(documented.length).toBeGreaterThan(60)
   for (const { path, comment, description } of documented) expect(comment, path).toBe(description)
 })
 
-test('every field is documented, but for the type that selects a backend', () => {
+test('every field in types.ts has a comment, except the type that selects a backend', () => {
   const silent = documented.filter(({ description }) => description === '').map(({ path }) => path)
   expect(silent.filter((path) => !/^storage\.\w+\.type$/.test(path))).toEqual([])
 })

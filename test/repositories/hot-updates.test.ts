@@ -7,9 +7,9 @@ import { quiet } from '../setup/silent.ts'
 const APPENDS = 400
 
 it.each([
-  ['within a second update the session without its indexes', 0, APPENDS * 0.9, APPENDS],
-  ['more than a second apart update the indexes of the session', 1001, 0, 0],
-])('appends %s', async (_, millis, least, most) => {
+  ['without its indexes if appends follow within a second', 0, APPENDS * 0.9, APPENDS],
+  ['with its indexes if appends are more than a second apart', 1001, 0, 0],
+])('append() updates the session %s', async (_, millis, least, most) => {
   const url = await freshPostgres()
   const sql = postgres(url, { max: 1, onnotice: () => {} })
   onTestFinished(() => sql.end())
@@ -19,7 +19,7 @@ it.each([
     await storage.messages.append('s', { role: 'user', content: 'x' })
     now += millis
   }
-  await storage.close() // the connections report their statistics as they end
+  await storage.close() // a connection reports its statistics when it ends
   const statistics = () => sql<{ n_tup_upd: string; n_tup_hot_upd: string }[]>`
     select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'sessions'`
   await expect.poll(async () => Number((await statistics())[0]?.n_tup_upd), { timeout: 10_000 }).toBe(APPENDS - 1)

@@ -8,7 +8,7 @@ const failuresOf = async (cases: ContractCase[]) => {
   return failed
 }
 
-it('repositoryContract() gives each case a name of its own', () => {
+it('repositoryContract() gives each case a different name', () => {
   const names = repositoryContract((options) => openStorage({}, options)).map(({ name }) => name)
   expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([])
 })

@@ -2,20 +2,20 @@ import type { Storage, StorageConfig, StorageConfigFile } from 'holdfast'
 import { openStorage } from 'holdfast'
 import type { rootSchema, storageSchema, ValidStorageConfig } from 'holdfast/config'
 import type * as z from 'zod'
+import type { Same } from './same.ts'
 
 // Checked by tsc: the documented types of the configuration say what the schemas accept.
 
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 /** Interfaces and unions spelled out, so that only their content is compared. */
 type Flat<T> = T extends (infer Item)[] ? Flat<Item>[] : T extends object ? { [K in keyof T]: Flat<T[K]> } : T
 
 export const content: Same<Flat<StorageConfig>, Flat<z.input<typeof storageSchema>>> = true
 export const file: Same<Flat<StorageConfigFile>, Flat<z.input<typeof rootSchema>>> = true
 
-/** What was validated can be opened. */
+/** A validated configuration is assignable to StorageConfig. */
 export const opened = (config: ValidStorageConfig): StorageConfig => config
 
-/** The comparison does tell configurations apart. */
+/** Proves that the comparison distinguishes configurations. */
 export const differences: Same<Flat<StorageConfig['cache']>, Flat<StorageConfig['database']>> = false
 
 export async function accepted(config: StorageConfig, file: StorageConfigFile): Promise<Storage[]> {

@@ -14,10 +14,9 @@ import type {
   ToolExecution,
   Workspace,
 } from 'holdfast'
+import type { Same } from './same.ts'
 
 // Checked by tsc: a call returns the type that its caller names, and JSON without one.
-
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 
 interface Todo {
   title: string
@@ -137,7 +136,7 @@ export async function unnamed(storage: Storage, todo: Todo) {
   return same
 }
 
-/** Of a type whose fields are all optional, too. */
+/** All fields are optional. */
 interface Mood {
   mood?: string
 }

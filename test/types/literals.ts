@@ -1,11 +1,11 @@
 import type { Approval, ApprovalDecision, Message, MessagePart, MessagePartType, MessageRole, Storage } from 'holdfast'
+import type { Same } from './same.ts'
 
 // Checked by tsc: the usual names are known, for completion, and any other text is accepted.
 
 /** The names that the compiler knows of a union with an open end. */
 type Known<T> = T extends string ? (string extends T ? never : T extends string & {} ? Literal<T> : never) : never
 type Literal<T extends string> = Record<never, never> extends Record<T, never> ? never : T
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 
 export const known: {
   roles: Same<Known<MessageRole>, 'system' | 'user' | 'assistant' | 'tool'>
@@ -13,7 +13,7 @@ export const known: {
   parts: Same<Known<MessagePartType>, 'text' | 'image' | 'file' | 'tool-call' | 'tool-result' | 'reasoning'>
 } = { roles: true, decisions: true, parts: true }
 
-/** What comes back is typed as what was given. */
+/** A returned value has the type of the given value. */
 export const returned: {
   role: Same<Message['role'], MessageRole>
   part: Same<MessagePart['type'], MessagePartType>

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage } from 'holdfast'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
+import { signal, times } from '../../../src/testing/contract.ts'
 import { freshPostgres } from '../../setup/databases.ts'
 import { runScript } from '../../setup/processes.ts'
 import { rounds } from '../../setup/rounds.ts'
@@ -9,7 +10,7 @@ import { quiet } from '../../setup/silent.ts'
 
 const program = 'test/cache/integration/programs/die-unannounced.ts'
 
-describe('PostgreSQL behind Redis', () => {
+describe('with Redis in front of PostgreSQL,', () => {
   let config: { database: object; cache: object }
   const open = () => openStorage(config as object, quiet)
   beforeAll(async () => {
@@ -20,7 +21,7 @@ describe('PostgreSQL behind Redis', () => {
     }
   })
 
-  /** The version in the cache, and whether it came from there. */
+  /** Reads a value. `hit` is true if the value came from the cache. */
   async function read(storage: Storage, key: string) {
     const before = (await storage.stats()).cache.hits
     const value = await storage.kv.get(key)
@@ -28,7 +29,7 @@ describe('PostgreSQL behind Redis', () => {
   }
 
   it.each(['statement', 'transaction'])(
-    'nobody reads a row older than the commit of a writer that died behind it: %s',
+    'get() returns what a writer committed in a %s before it died without invalidating',
     async (how) => {
       await using storage = await open()
       await storage.sessions.create({ id: 's', title: 'old' }).catch(() => {})
@@ -46,7 +47,7 @@ describe('PostgreSQL behind Redis', () => {
     },
   )
 
-  it('a writer that is undone takes its mark with it', async () => {
+  it('get() caches a row again after a transaction or a write has failed', async () => {
     await using storage = await open()
     await storage.kv.set('undone', 1)
     const undone = storage.transaction(async (tx) => {
@@ -59,43 +60,37 @@ describe('PostgreSQL behind Redis', () => {
     expect(await read(storage, 'undone')).toEqual({ value: 1, hit: true })
   })
 
-  it('a row is not cached while any of several writers is under way, and is afterwards', async () => {
+  it('get() caches a row again after 20 concurrent writes of two storages', async () => {
     await using one = await open()
     await using other = await open()
     await one.kv.set('busy', 0)
-    let proceed = () => {}
-    const held = new Promise<void>((resolve) => {
-      proceed = resolve
-    })
+    const { reached, reach } = signal()
     const slow = one.transaction(async (tx) => {
       await tx.kv.set('elsewhere', 1)
-      await held
+      await reached
     })
-    await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 ? one : other).kv.set('busy', i)))
-    proceed()
+    await Promise.all(times(20, (i) => (i % 2 ? one : other).kv.set('busy', i)))
+    reach()
     await slow
     const value = await one.kv.get('busy')
     expect(await read(other, 'busy')).toEqual({ value, hit: true })
   })
 
-  it('marks outlast a write that waits for a lock', async () => {
+  it('get() returns what a write has stored that waited for a lock', async () => {
     await using one = await open()
     await using other = await open()
     await one.kv.set('locked', 'old')
     await one.kv.get('locked')
-    let proceed = () => {}
-    const held = new Promise<void>((resolve) => {
-      proceed = resolve
-    })
+    const { reached, reach } = signal()
     const holding = one.transaction(async (tx) => {
       await tx.kv.set('locked', 'first')
-      await held
+      await reached
     })
     await sleep(50)
     const waiting = other.kv.set('locked', 'second')
     await sleep(200)
     expect(await one.kv.get('locked')).toBe('old')
-    proceed()
+    reach()
     await Promise.all([holding, waiting])
     expect(await one.kv.get('locked')).toBe('second')
   })

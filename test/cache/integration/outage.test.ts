@@ -96,8 +96,8 @@ const outages: Record<string, (admin: Redis) => Promise<void>> = {
   },
 }
 
-describe('a storage whose Redis', () => {
-  it.each(Object.entries(outages))('%s has no failed, slow or stale calls', async (_name, outage) => {
+describe('a storage', () => {
+  it.each(Object.entries(outages))('has no failed, slow or stale calls when Redis %s', async (_name, outage) => {
     const [one, other] = [await open(config), await open(config)]
     const admin = new Redis(server.url, { retryStrategy: () => 50 })
     admin.on('error', () => {})
@@ -124,7 +124,7 @@ describe('a storage whose Redis', () => {
     }
   })
 
-  it('is frozen waits for one timeout, then answers without Redis', async () => {
+  it('waits for one timeout, then answers without Redis, when Redis is frozen', async () => {
     const storage = await open(config)
     await writeAll(storage, 1)
     await readAll(storage)
@@ -149,7 +149,7 @@ describe('a storage whose Redis', () => {
     expect(await storage.health()).toMatchObject({ ok: true })
   })
 
-  it('is frozen closes after one attempt to invalidate its last writes', async () => {
+  it('closes after one attempt to invalidate its last writes when Redis is frozen', async () => {
     const { logger, lines } = recordingLogger()
     const storage = await openStorage(config, { logger })
     await storage.kv.set('a', 1)
@@ -161,7 +161,7 @@ describe('a storage whose Redis', () => {
     expect(await (await open(config)).transaction((tx) => tx.kv.get('a'))).toBe(2)
   })
 
-  it('is down at openStorage() warns once, and uses Redis when it starts', async () => {
+  it('warns once if Redis is down at openStorage(), and uses Redis when it starts', async () => {
     const port = await freePort()
     const { logger, lines } = recordingLogger()
     const storage = await open({ ...config, cache: { type: 'redis', host: '127.0.0.1', port } }, { logger })
@@ -179,7 +179,7 @@ describe('a storage whose Redis', () => {
     await late.stop()
   })
 
-  it('refuses the connection rejects in openStorage() with the reason and leaves nothing open', async () => {
+  it('rejects in openStorage() with the reason and leaves nothing open if Redis refuses the connection', async () => {
     const guarded = await startRedis({ args: ['--requirepass', 'right', '--databases', '2'] })
     const refusal = async (cache: object): Promise<string> => {
       const address = { type: 'redis', host: '127.0.0.1', port: guarded.port } as const

@@ -12,7 +12,7 @@ const storage = await openStorage({ database }, { maintenance: false })
 const { messages } = storage
 await messages.iterate('nobody').next()
 
-/** A fixed number of messages at a time, however large they are. */
+/** Yields all messages in pages of 500, however large the messages are. */
 async function* naive() {
   for (let after = 0, size = 500; size === 500; ) {
     const { items } = await messages.list(session, { after, limit: 500 })

@@ -1,5 +1,5 @@
 /**
- * Writes a row that others have cached, and dies by SIGKILL between its commit and the invalidation:
+ * Writes a row that another process has cached, and dies by SIGKILL between its commit and the invalidation:
  * `die-unannounced.ts <configuration as JSON> <key> <value> <how>`.
  */
 
