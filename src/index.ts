@@ -184,6 +184,7 @@ export type {
   MessagePart,
   MessagePartType,
   MessageRole,
+  MetadataPatch,
 } from './schema/values.ts'
 export { openStorage, openStorageFromFile } from './storage.ts'
 export type { Storage, StorageHealth, StorageOptions, StorageStats, StorageTransaction } from './storage-types.ts'

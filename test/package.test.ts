@@ -139,16 +139,38 @@ it('the declarations of the main entry do not import drizzle', () => {
   expect([...outside].filter((name) => name.startsWith('drizzle'))).toEqual([])
 })
 
-it('the declarations accept the inputs of a strict program', async () => {
-  const types = ['inputs.ts', 'exact.ts']
-  for (const name of types) copyFileSync(join(root, 'test/types', name), join(consumer, name))
-  const flags =
-    '--noEmit --strict --exactOptionalPropertyTypes --skipLibCheck --target es2023 --module nodenext --types node'
-  const typeRoots = ['--lib', 'es2023,esnext.disposable', '--typeRoots', join(root, 'node_modules/@types')]
-  const compiling = run(join(root, 'node_modules/.bin/tsc'), [...types, ...flags.split(' '), ...typeRoots], {
+/** The type tests of the public API. The others look behind it. */
+const PROGRAMS = ['program', 'inputs', 'exact', 'generics', 'literals', 'errors', 'config', 'same'].map(
+  (n) => `${n}.ts`,
+)
+
+/** Compiles files of the consumer without `skipLibCheck`, and returns what the compiler reports. */
+async function compile(files: readonly string[]): Promise<string> {
+  const flags = '--strict --exactOptionalPropertyTypes --target es2022 --module nodenext --types node'
+  const output = ['--declaration', '--outDir', 'out', '--typeRoots', join(root, 'node_modules/@types')]
+  const compiling = run(join(root, 'node_modules/.bin/tsc'), [...files, ...flags.split(' '), ...output], {
     cwd: consumer,
   })
-  await expect(compiling.catch(({ stdout }) => stdout)).resolves.toMatchObject({ stdout: '' })
+  const { stdout }: { stdout: string } = await compiling.catch((error) => error)
+  return stdout
+}
+
+it('the declarations serve a strict program that checks libraries, and every type they name can be imported', async () => {
+  for (const name of PROGRAMS) copyFileSync(join(root, 'test/types', name), join(consumer, name))
+  expect(await compile(PROGRAMS)).toBe('')
+  const declared = readFileSync(join(consumer, 'out/program.d.ts'), 'utf8')
+  const imported = [...declared.matchAll(/import\("([^"]+)"\)/g)].map(([, module]) => module)
+  expect(new Set(imported)).toEqual(new Set(['holdfast', 'stream']))
+})
+
+it('the declarations of the other entries without tables serve such a program as well', async () => {
+  const program = `
+    import { configJsonSchema, maskSecrets, storageSchema, validateConfig } from 'holdfast/config'
+    import { blobsContract, bytesContract, cacheContract, repositoryContract, withFaults } from 'holdfast/testing'
+    export const config = [configJsonSchema(), maskSecrets({ a: 1 }), storageSchema, validateConfig({})]
+    export const suites = { blobsContract, bytesContract, cacheContract, repositoryContract, withFaults }`
+  writeFileSync(join(consumer, 'entries.ts'), program)
+  expect(await compile(['entries.ts'])).toBe('')
 })
 
 it('openStorage() names the package to install if a driver is missing', async () => {

@@ -6,6 +6,9 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 /** A JSON object: the shape of every `metadata`. */
 export type JsonObject = { [key: string]: Json }
 
+/** The properties of a JSON object to change: a value sets the property, and undefined removes it. */
+export type MetadataPatch<Metadata> = { [K in keyof Metadata]?: Metadata[K] | undefined }
+
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 
 /** What a call takes for a stored `T`: a `T` if the caller has named one in place of the default `Stored`, else `Input`. */

@@ -42,7 +42,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
   await storage.cache.set<Todo>('key', todo)
   const state = await toolState.get<Todo>('tool', 'key')
   const range = await lists.range<Todo>('key', 0, 10)
-  const first = await lists.update('key', (items: Todo[]) => ({ items: items.slice(1), result: items[0] }))
+  const first = await lists.update('key', (items: Todo[]) => ({ items: items.slice(1), result: items.at(0) }))
   const taken = await queues.takeAll<Todo & { id: string }>('id', 'steer')
 
   const session = await sessions.get<Profile>('id')

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { PageOptions } from '../../database/paging/page.ts'
-import type { Given, JsonObject, MemorySource } from '../../schema/values.ts'
+import type { Given, JsonObject, MemorySource, MetadataPatch } from '../../schema/values.ts'
 import { textSchema } from '../../validation/input.ts'
 import { jsonObjectSchema } from '../../validation/json.ts'
 
@@ -65,7 +65,7 @@ export const memoryPatchSchema = memoryInputSchema.partial()
 export interface MemoryPatch<Metadata extends object = JsonObject> {
   content?: string | undefined
   tags?: string[] | undefined
-  metadata?: Given<Partial<Metadata>, Partial<JsonObject>, MemoryMetadataInput> | undefined
+  metadata?: Given<MetadataPatch<Metadata>, MetadataPatch<JsonObject>, MemoryMetadataInput> | undefined
 }
 
 /** Options of `memories.list()`. A memory must match all of them. */

@@ -5,7 +5,7 @@ import type { Db } from '../../database/db.ts'
 import { notExpired, sweepableBefore } from '../../database/expiry.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
-import type { Given, JsonObject } from '../../schema/values.ts'
+import type { Given, JsonObject, MetadataPatch } from '../../schema/values.ts'
 import { idSchema, MAX_INTEGER, parseInput, positionSchema, versionSchema } from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
@@ -207,7 +207,7 @@ export class Sessions {
    */
   mergeMetadata<Metadata extends object = JsonObject>(
     id: string,
-    patch: Given<Partial<Metadata>, Partial<JsonObject>, object>,
+    patch: Given<MetadataPatch<Metadata>, MetadataPatch<JsonObject>, object>,
   ): Promise<Session<Metadata>>
   async mergeMetadata(id: string, patch: object): Promise<Session> {
     parseInput(idSchema, id, 'id')
