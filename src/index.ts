@@ -57,6 +57,21 @@ export type {
   StorageConfigFile,
   TlsOptions,
 } from './config/types.ts'
+export type {
+  ValidBlobStore,
+  ValidCache,
+  ValidDatabase,
+  ValidInMemoryBlobStore,
+  ValidInMemoryCache,
+  ValidInMemoryDatabase,
+  ValidLocalBlobStore,
+  ValidPostgres,
+  ValidRedisCache,
+  ValidRedisCacheOptions,
+  ValidRedisSentinels,
+  ValidSqlite,
+  ValidStorageConfig,
+} from './config/valid.ts'
 export type { Order, Page, PageOptions } from './database/paging/page.ts'
 export {
   type AnyStorageError,

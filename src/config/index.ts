@@ -16,7 +16,7 @@ export type {
   ResolvedRedisCache,
   ResolvedSqlite,
 } from './resolved.ts'
-export { rootSchema, storageSchema, type ValidStorageConfig } from './schema.ts'
+export { rootSchema, storageSchema } from './schema.ts'
 export { maskSecrets } from './secrets.ts'
 export type {
   BlobStoreConfig,
@@ -40,4 +40,19 @@ export type {
   StorageConfigFile,
   TlsOptions,
 } from './types.ts'
+export type {
+  ValidBlobStore,
+  ValidCache,
+  ValidDatabase,
+  ValidInMemoryBlobStore,
+  ValidInMemoryCache,
+  ValidInMemoryDatabase,
+  ValidLocalBlobStore,
+  ValidPostgres,
+  ValidRedisCache,
+  ValidRedisCacheOptions,
+  ValidRedisSentinels,
+  ValidSqlite,
+  ValidStorageConfig,
+} from './valid.ts'
 export { validateConfig } from './validate.ts'

@@ -8,7 +8,7 @@ import type {
   ResolvedConfig,
   ResolvedDatabase,
 } from './resolved.ts'
-import type { ValidStorageConfig } from './schema.ts'
+import type { ValidStorageConfig } from './valid.ts'
 import { validateConfig } from './validate.ts'
 
 export interface ResolveOptions {

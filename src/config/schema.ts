@@ -266,6 +266,3 @@ export const storageSchema = z
 export const rootSchema = z.strictObject({
   storage: storageSchema.nullish().describe('How the agent stores its data. Default: everything in memory.'),
 })
-
-/** A validated configuration with every default filled in. It is a {@link StorageConfig} too. */
-export type ValidStorageConfig = z.output<typeof storageSchema>

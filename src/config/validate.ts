@@ -1,7 +1,8 @@
 import * as z from 'zod'
 import { type Problem, StorageError } from '../errors.ts'
-import { rootSchema, storageSchema, type ValidStorageConfig } from './schema.ts'
+import { rootSchema, storageSchema } from './schema.ts'
 import { hintFor, nearest } from './suggestions.ts'
+import type { ValidStorageConfig } from './valid.ts'
 
 /** Returns a CONFIG_INVALID whose message has a line for each problem. */
 export function configError(problems: readonly Problem[], source: string): StorageError<'CONFIG_INVALID'> {

@@ -37,3 +37,5 @@ export async function refused() {
   // @ts-expect-error there is no such layer
   await openStorage({ databse: { type: 'sqlite' } })
 }
+
+export const valid: Same<Flat<ValidStorageConfig>, Flat<z.output<typeof storageSchema>>> = true

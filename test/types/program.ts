@@ -1,4 +1,4 @@
-import { openStorage, type Storage, type StorageTransaction } from 'holdfast'
+import { loadStorageConfig, openStorage, type Storage, type StorageTransaction } from 'holdfast'
 
 // Compiled as a program of the package's user: every call of every repository, without a cast. Declarations are emitted,
 // so the compiler also checks that each type that a call returns can be named.
@@ -106,5 +106,6 @@ export const whole = {
   verification: await storage.blobs.verify({ repair: false }),
   cache: storage.cache,
   config: storage.config,
+  loaded: await loadStorageConfig('agent.yml'),
 }
 await storage.close()

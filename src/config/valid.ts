@@ -1,0 +1,76 @@
+import type {
+  InMemoryBlobStoreConfig,
+  InMemoryCacheConfig,
+  InMemoryCacheOptions,
+  InMemoryDatabaseConfig,
+  LocalBlobStoreConfig,
+  PostgresConfig,
+  PostgresOptions,
+  RedisCacheConfig,
+  RedisCacheOptions,
+  RedisNode,
+  RedisSentinels,
+  SqliteConfig,
+  SqliteOptions,
+} from './types.ts'
+
+// The compiler holds these types to the output of the schemas (test/types/config.ts).
+
+/** A validated configuration with every default filled in. It is a `StorageConfig` too. */
+export interface ValidStorageConfig {
+  cache: ValidCache
+  database: ValidDatabase
+  blobStore: ValidBlobStore
+}
+
+export type ValidCache = ValidInMemoryCache | ValidRedisCache
+export type ValidDatabase = ValidInMemoryDatabase | ValidSqlite | ValidPostgres
+export type ValidBlobStore = ValidInMemoryBlobStore | ValidLocalBlobStore
+
+/** The fields of `T` with their documentation: those in `K` have a value, and those in `Replaced` are left out. */
+type Filled<T, K extends keyof T, Replaced extends keyof T = never> = Omit<T, K | Replaced> & {
+  [P in K]-?: NonNullable<T[P]>
+}
+
+export interface ValidInMemoryCache extends Filled<InMemoryCacheConfig, never, 'options'> {
+  options: Filled<InMemoryCacheOptions, 'maxEntries' | 'maxBytes' | 'maxValueBytes'>
+}
+
+export interface ValidRedisCache
+  extends Filled<RedisCacheConfig, 'maxConnections' | 'connectionTimeoutMillis', 'options'> {
+  options: ValidRedisCacheOptions
+}
+
+export interface ValidRedisCacheOptions
+  extends Filled<
+    RedisCacheOptions,
+    'keyPrefix' | 'ttlSeconds' | 'commandTimeoutMillis' | 'maxValueBytes',
+    'cluster' | 'sentinels'
+  > {
+  /** Nodes through which the client finds a Redis Cluster. */
+  cluster?: Filled<RedisNode, 'port'>[] | undefined
+  /** Sentinels that know the address of the current master. */
+  sentinels?: ValidRedisSentinels | undefined
+}
+
+export interface ValidRedisSentinels extends Omit<RedisSentinels, 'nodes'> {
+  /** The sentinels. */
+  nodes: Filled<RedisNode, 'port'>[]
+}
+
+export interface ValidInMemoryDatabase extends Filled<InMemoryDatabaseConfig, 'options'> {}
+
+export interface ValidSqlite extends Filled<SqliteConfig, never, 'options'> {
+  options: Filled<SqliteOptions, 'synchronous' | 'readonly' | 'busyTimeoutMillis'>
+}
+
+export interface ValidPostgres
+  extends Filled<PostgresConfig, 'maxConnections' | 'idleTimeoutMillis' | 'connectionTimeoutMillis', 'options'> {
+  options: Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName'>
+}
+
+export interface ValidInMemoryBlobStore
+  extends Filled<InMemoryBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'options'> {}
+
+export interface ValidLocalBlobStore
+  extends Filled<LocalBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays' | 'options'> {}
