@@ -17,7 +17,14 @@ export {
   type VerifyStep,
 } from './blobs/types.ts'
 export type { CacheAsideStats } from './cache/cache-aside.ts'
-export { type BreakerState, BYPASS, type CacheStore, type CacheStoreStats, type MaybePromise } from './cache/store.ts'
+export {
+  type BreakerState,
+  BYPASS,
+  type CacheEntry,
+  type CacheStore,
+  type CacheStoreStats,
+  type MaybePromise,
+} from './cache/store.ts'
 export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type {
@@ -202,4 +209,11 @@ export type {
   MetadataPatch,
 } from './schema/values.ts'
 export { openStorage, openStorageFromFile } from './storage.ts'
-export type { Storage, StorageHealth, StorageOptions, StorageStats, StorageTransaction } from './storage-types.ts'
+export type {
+  Storage,
+  StorageHealth,
+  StorageOptions,
+  StorageStats,
+  StorageTransaction,
+  TransactionOptions,
+} from './storage-types.ts'

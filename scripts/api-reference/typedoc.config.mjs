@@ -34,19 +34,12 @@ export default {
   treatWarningsAsErrors: true, // a broken {@link}, a type that a public signature names and no entry exports
   // No entry exports these names, though a public signature shows them. TypeDoc warns of a name here that is exported or gone.
   intentionallyNotExported: [
-    'InMemoryBlobsConfig',
-    'InMemoryCacheConfig',
-    'InMemoryDatabaseConfig',
+    'Credentials',
+    'Filled',
     'KnownMetadata',
-    'LocalBlobsConfig',
-    'MaybePromise',
     'NoDetails',
     'OptionsArgument',
-    'PostgresConfig',
-    'RedisCacheConfig',
-    'SqliteConfig',
-    'tls',
+    'Same',
+    'ServerAddress',
   ],
-  // Docstrings link to BYPASS, and no entry exports this symbol. `#` leaves the name without a link.
-  externalSymbolLinkMappings: { holdfast: { BYPASS: '#' } },
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { decode, encode } from './row-codec.ts'
 import { SingleFlight } from './single-flight.ts'
 import type { MaybePromise } from './store.ts'
-import { ABSENT, BYPASS, type CacheStore, type Entry, isAnswer, isOver, LEASE, MARK, VALUE } from './store.ts'
+import { ABSENT, BYPASS, type CacheEntry, type CacheStore, isAnswer, isOver, LEASE, MARK, VALUE } from './store.ts'
 
 /** Longer than a load takes. A load that takes even longer only loses its lease, and so does not fill. */
 const LEASE_MILLIS = 10_000
@@ -48,7 +48,7 @@ export interface CacheAsideStats {
 }
 
 /** Result of a load: the serialised entry if several readers share it, else the row. */
-type Loaded<T> = { entry: Entry } | { row: T }
+type Loaded<T> = { entry: CacheEntry } | { row: T }
 
 /**
  * The cache-aside protocol for point reads: after a write was acknowledged, no read returns the row from before it.
@@ -93,7 +93,7 @@ export class CacheAside {
 
   #answer<T extends object>(
     key: string,
-    held: Entry | null,
+    held: CacheEntry | null,
     load: () => Promise<T | undefined>,
   ): MaybePromise<T | undefined> {
     const answer = isAnswer(held) ? this.#copy<T>(held) : UNREADABLE
@@ -110,7 +110,7 @@ export class CacheAside {
 
   async #miss<T extends object>(
     key: string,
-    held: Entry | null,
+    held: CacheEntry | null,
     load: () => Promise<T | undefined>,
   ): Promise<T | undefined> {
     // 2. On a miss one reader of this process loads; later readers share one load that begins after they came.
@@ -123,7 +123,7 @@ export class CacheAside {
 
   async #load<T extends object>(
     key: string,
-    held: Entry | null,
+    held: CacheEntry | null,
     load: () => Promise<T | undefined>,
     shared: boolean,
   ): Promise<Loaded<T | undefined>> {
@@ -141,7 +141,7 @@ export class CacheAside {
     return shared ? { entry } : { row }
   }
 
-  async #fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): Promise<void> {
+  async #fill(key: string, lease: CacheEntry, entry: CacheEntry, ttlMillis: number): Promise<void> {
     if (ttlMillis < 1) return
     // Note that a row is too large: its readers then skip the lease.
     const kept = Buffer.byteLength(entry) <= this.#maxValueBytes ? entry : BYPASS
@@ -180,7 +180,7 @@ export class CacheAside {
     return Math.floor(Math.min(longest, this.#ttlMillis * (1 - JITTER * Math.random())))
   }
 
-  #copy<T extends object>(entry: Entry): T | undefined | typeof UNREADABLE {
+  #copy<T extends object>(entry: CacheEntry): T | undefined | typeof UNREADABLE {
     if (entry === ABSENT) return undefined
     let row: T
     try {
@@ -192,7 +192,7 @@ export class CacheAside {
     return isOver(expiry(row), this.#now) ? undefined : row
   }
 
-  #count(held: Entry | null): void {
+  #count(held: CacheEntry | null): void {
     if (held === ABSENT) this.#stats.negativeHits++
     else if (isBypassed(held)) this.#stats.bypasses++
     else if (isAnswer(held)) this.#stats.hits++
@@ -201,7 +201,7 @@ export class CacheAside {
 }
 
 /** Returns true if nobody may claim the key: it is marked, or the store cannot tell. */
-function isBypassed(held: Entry | null): boolean {
+function isBypassed(held: CacheEntry | null): boolean {
   return held === BYPASS || held?.[0] === MARK
 }
 

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { type CacheStore, type CacheStoreStats, type Entry, isOver } from './store.ts'
+import { type CacheEntry, type CacheStore, type CacheStoreStats, isOver } from './store.ts'
 
 export interface MemoryCacheStoreOptions {
   /** Number of entries. Beyond it, the least recently used one is evicted. Default 10,000. */
@@ -21,7 +21,7 @@ function heapBytes(text: string): number {
 const BEYOND_LATIN1 = /[\u0100-\uffff]/
 
 interface Held {
-  entry: Entry
+  entry: CacheEntry
   expiresAt: number
 }
 
@@ -48,30 +48,30 @@ export class MemoryCacheStore implements CacheStore {
     return this.#lru
   }
 
-  lookup(key: string): Entry | null {
+  lookup(key: string): CacheEntry | null {
     const held = this.#held.get(key)
     // No sweep: an expired entry is overwritten by its next reader, or evicted as the least recently used.
     return held === undefined || isOver(held.expiresAt, this.#now) ? null : held.entry
   }
 
-  lookupMany(keys: readonly string[]): (Entry | null)[] {
+  lookupMany(keys: readonly string[]): (CacheEntry | null)[] {
     return keys.map((key) => this.lookup(key))
   }
 
-  claim(key: string, lease: Entry, ttlMillis: number): Entry {
+  claim(key: string, lease: CacheEntry, ttlMillis: number): CacheEntry {
     const entry = this.lookup(key)
     if (entry !== null) return entry
     this.put(key, lease, ttlMillis)
     return lease
   }
 
-  fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): boolean {
+  fill(key: string, lease: CacheEntry, entry: CacheEntry, ttlMillis: number): boolean {
     if (this.lookup(key) !== lease) return false
     this.put(key, entry, ttlMillis)
     return true
   }
 
-  put(key: string, entry: Entry, ttlMillis: number): void {
+  put(key: string, entry: CacheEntry, ttlMillis: number): void {
     this.#held.set(key, { entry, expiresAt: this.#now() + ttlMillis })
   }
 

@@ -7,12 +7,12 @@ export type MaybePromise<T> = T | Promise<T>
  * What a key holds: `V` and a value, `N` for a row that is known to be absent, or `L` and the token of the lease on the
  * key. Only the reader that took the lease may fill the key.
  */
-export type Entry = string
+export type CacheEntry = string
 
 /** Prefix of an entry with a value. */
 export const VALUE = 'V'
 /** The entry of a row that is known to be absent. */
-export const ABSENT: Entry = 'N'
+export const ABSENT: CacheEntry = 'N'
 /** Prefix of an entry with a lease. */
 export const LEASE = 'L'
 
@@ -23,10 +23,10 @@ export const MARK = 'M'
  * A lease that nobody holds: the reader loads from the database and fills nothing. An unreachable cache answers with
  * it.
  */
-export const BYPASS: Entry = LEASE
+export const BYPASS: CacheEntry = LEASE
 
 /** Returns true if the entry answers a read: it holds a value, or says that the row is absent. */
-export function isAnswer(entry: Entry | null): entry is Entry {
+export function isAnswer(entry: CacheEntry | null): entry is CacheEntry {
   return entry !== null && (entry[0] === VALUE || entry === ABSENT)
 }
 
@@ -50,25 +50,25 @@ export interface CacheStore {
   readonly type: 'in-memory' | 'redis' | (string & {})
 
   /** Returns the entry of the key, null if it has none, or {@link BYPASS} if the store cannot tell. */
-  lookup(key: string): MaybePromise<Entry | null>
+  lookup(key: string): MaybePromise<CacheEntry | null>
 
   /** Like `lookup`, for several keys. Returns the entries in the order of the keys. */
-  lookupMany(keys: readonly string[]): MaybePromise<(Entry | null)[]>
+  lookupMany(keys: readonly string[]): MaybePromise<(CacheEntry | null)[]>
 
   /**
    * Puts `lease` on the key if the key has no entry, in one atomic step. Returns the entry that the key has afterwards,
    * or {@link BYPASS} if the store cannot tell.
    */
-  claim(key: string, lease: Entry, ttlMillis: number): MaybePromise<Entry>
+  claim(key: string, lease: CacheEntry, ttlMillis: number): MaybePromise<CacheEntry>
 
   /**
    * Replaces `lease` by `entry`, in one atomic step. Returns false, and changes nothing, if the key no longer holds
    * `lease`.
    */
-  fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): MaybePromise<boolean>
+  fill(key: string, lease: CacheEntry, entry: CacheEntry, ttlMillis: number): MaybePromise<boolean>
 
   /** Sets the entry of the key, whatever it was. If that fails, this process does not read the earlier entry again. */
-  put(key: string, entry: Entry, ttlMillis: number): MaybePromise<void>
+  put(key: string, entry: CacheEntry, ttlMillis: number): MaybePromise<void>
 
   /**
    * Announces writes to the rows of the keys: until `remove`, every reader goes to the database and fills nothing, also

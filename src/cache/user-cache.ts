@@ -2,7 +2,7 @@ import * as z from 'zod'
 import type { Given, Json } from '../schema/values.ts'
 import { keySchema, parseInput, ttlSecondsSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
-import { type CacheStore, type Entry, VALUE } from './store.ts'
+import { type CacheEntry, type CacheStore, VALUE } from './store.ts'
 
 export interface UserCacheOptions {
   /** TTL of a value that is set without its own, in milliseconds. Default none. */
@@ -144,7 +144,7 @@ function cacheKey(key: string): string {
 /** What an entry holds that `set` did not write. */
 const UNREADABLE = Symbol('unreadable')
 
-function valueIn(entry: Entry | null | undefined): Json | undefined | typeof UNREADABLE {
+function valueIn(entry: CacheEntry | null | undefined): Json | undefined | typeof UNREADABLE {
   if (!entry?.startsWith(VALUE)) return undefined
   try {
     return JSON.parse(entry.slice(VALUE.length)) as Json // what set wrote

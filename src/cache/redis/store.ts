@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
-import { BYPASS, type CacheStore, type CacheStoreStats, type Entry, LEASE } from '../store.ts'
+import { BYPASS, type CacheEntry, type CacheStore, type CacheStoreStats, LEASE } from '../store.ts'
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
 import { CommandTimeout } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
@@ -125,24 +125,24 @@ export class RedisCacheStore implements CacheStore {
     return !this.#endpoint.isCluster && this.#breaker.state === 'closed'
   }
 
-  lookup(key: string): Promise<Entry | null> {
+  lookup(key: string): Promise<CacheEntry | null> {
     return this.#ask(key, () => this.#client.get(this.#at(key)), BYPASS)
   }
 
-  lookupMany(keys: readonly string[]): Promise<(Entry | null)[]> {
+  lookupMany(keys: readonly string[]): Promise<(CacheEntry | null)[]> {
     // Not MGET, whose keys must share a slot in a cluster. Single GETs leave in one write, too.
     return Promise.all(keys.map((key) => this.lookup(key)))
   }
 
-  claim(key: string, lease: Entry, ttlMillis: number): Promise<Entry> {
+  claim(key: string, lease: CacheEntry, ttlMillis: number): Promise<CacheEntry> {
     return this.#ask(key, () => this.#client.claim(this.#at(key), lease, ttlMillis), BYPASS)
   }
 
-  async fill(key: string, lease: Entry, entry: Entry, ttlMillis: number): Promise<boolean> {
+  async fill(key: string, lease: CacheEntry, entry: CacheEntry, ttlMillis: number): Promise<boolean> {
     return (await this.#ask(key, () => this.#client.fill(this.#at(key), lease, entry, ttlMillis), 0)) === 1
   }
 
-  async put(key: string, entry: Entry, ttlMillis: number): Promise<void> {
+  async put(key: string, entry: CacheEntry, ttlMillis: number): Promise<void> {
     const answer = await this.#ask(key, () => this.#client.set(this.#at(key), entry, 'PX', ttlMillis), null)
     if (answer !== 'OK') await this.#breaker.remove([key])
   }
