@@ -10,7 +10,8 @@ describe('in memory', () => {
 })
 
 describe('Redis', () => {
-  const open = () =>
-    RedisCacheStore.open(redisConfig({ url: inject('redisUrl'), options: { keyPrefix: `${randomUUID()}:` } }))
+  // A long timeout, so that a busy machine is not taken for an outage.
+  const options = { keyPrefix: `${randomUUID()}:`, commandTimeoutMillis: 20_000 }
+  const open = () => RedisCacheStore.open(redisConfig({ url: inject('redisUrl'), options }))
   for (const { name, run } of cacheContract(open)) it(name, run)
 })
