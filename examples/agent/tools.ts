@@ -10,7 +10,7 @@ export function travelTools(outbox: string): Tools {
       acts: 'inside',
       async run(tx, input) {
         const { train, place } = input as { train: string; place: string } // what the model was told to give
-        const seats = ((await tx.toolState.get('reserve_seat', train)) ?? []) as string[]
+        const seats = (await tx.toolState.get<string[]>('reserve_seat', train)) ?? []
         const seat = `${10 + seats.length}${place === 'window' ? 'A' : 'C'}`
         await tx.toolState.set('reserve_seat', train, [...seats, seat])
         return { train, place, seat }

@@ -2,9 +2,9 @@ import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import type { Db } from '../database/db.ts'
 import type { Page } from '../database/paging/page.ts'
-import { StorageError } from '../errors.ts'
+import type { JsonObject } from '../schema/values.ts'
 import { parseInput } from '../validation/input.ts'
-import type { BlobContext } from './context.ts'
+import { type BlobContext, rejectInTransaction } from './context.ts'
 import { toDataUri } from './input/data-uri.ts'
 import { type BlobInput, blobSource } from './input/source.ts'
 import { cleanUp } from './protocol/cleanup.ts'
@@ -68,6 +68,10 @@ export class Blobs {
    * console.log(report.uri, report.mimeType) // blob:8c2f..., text/markdown
    * ```
    */
+  put<Metadata extends object = JsonObject>(
+    input: BlobInput,
+    options?: PutBlobOptions<Metadata>,
+  ): Promise<BlobRecord<Metadata>>
   put(input: BlobInput, options: PutBlobOptions = {}): Promise<BlobRecord> {
     return this.#context.whileOpen(async () => {
       const given = parseInput(putBlobOptionsSchema, options, 'options') // before the input is opened
@@ -81,6 +85,7 @@ export class Blobs {
   /**
    * Returns the record of a blob, or undefined if it does not exist.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
    *
    * @example
@@ -89,6 +94,7 @@ export class Blobs {
    * console.log((await storage.blobs.get(uri))?.size) // 5
    * ```
    */
+  get<Metadata extends object = JsonObject>(reference: string): Promise<BlobRecord<Metadata> | undefined>
   get(reference: string): Promise<BlobRecord | undefined> {
     return this.#context.whileOpen(async () => useRecord(this.#db, parseReference(reference), this.#store.now()))
   }
@@ -265,6 +271,7 @@ export class Blobs {
   /**
    * Returns a page of records, newest first.
    *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -273,6 +280,7 @@ export class Blobs {
    * console.log((await storage.blobs.list({ source: 'chat-1' })).items.length) // 1
    * ```
    */
+  list<Metadata extends object = JsonObject>(options?: ListBlobsOptions): Promise<Page<BlobRecord<Metadata>>>
   list(options: ListBlobsOptions = {}): Promise<Page<BlobRecord>> {
     return this.#context.whileOpen(async () => {
       const { source, ...page } = parseInput(listOptionsSchema, options, 'options')
@@ -310,7 +318,7 @@ export class Blobs {
    */
   cleanup(options: CleanupBlobsOptions = {}): Promise<BlobCleanup> {
     return this.#context.whileOpen(async () => {
-      this.#rejectInTransaction('cleanup')
+      rejectInTransaction(this.#context, 'cleanup')
       return cleanUp(this.#db, this.#store, parseInput(cleanupOptionsSchema, options, 'options'))
     })
   }
@@ -329,17 +337,12 @@ export class Blobs {
    */
   verify(options: VerifyOptions = {}): Promise<BlobVerification> {
     return this.#context.whileOpen(async () => {
-      this.#rejectInTransaction('verify')
+      rejectInTransaction(this.#context, 'verify')
       return verifyBlobs(this.#db, this.#store, parseInput(verifyOptionsSchema, options, 'options'))
     })
   }
 
   #getExisting(reference: string): Promise<BlobRecord> {
     return useExistingRecord(this.#db, parseReference(reference), this.#store.now())
-  }
-
-  #rejectInTransaction(method: string): void {
-    if (!this.#context.transaction) return
-    throw new StorageError('TRANSACTION_MISUSE', `blobs.${method} runs its own transactions: call it outside of one`)
   }
 }

@@ -1,12 +1,12 @@
 import * as z from 'zod'
 import { type PageOptions, pageSchema } from '../database/paging/page.ts'
-import type { JsonObject } from '../schema/values.ts'
+import type { Given, JsonObject } from '../schema/values.ts'
 import { idSchema, instantSchema, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 import { mimeTypeSchema } from './input/mime.ts'
 
 /** A blob without its bytes. */
-export interface BlobRecord {
+export interface BlobRecord<Metadata extends object = JsonObject> {
   /** 32 random hexadecimal digits. */
   id: string
   /** `blob:<id>`, the reference that messages mention. */
@@ -21,7 +21,7 @@ export interface BlobRecord {
   mimeType: string
   /** Who or what the blob is from, as given. */
   source: string | null
-  metadata: JsonObject
+  metadata: Metadata
   createdAt: Date
   /** When the blob was last put, read or mentioned. Accurate to a day. */
   lastUsedAt: Date
@@ -32,7 +32,7 @@ export interface BlobRecord {
 /** The name of a blob: up to 1024 characters. */
 export const blobNameSchema = textSchema({ max: 1024 })
 
-export interface PutBlobOptions {
+export interface PutBlobOptions<Metadata extends object = JsonObject> {
   /** Up to 1024 characters. Default: the name of the File or the path. */
   name?: string | undefined
   /** Default: the type of the Blob or data URI, else a guess by the first bytes, else by the name. */
@@ -40,7 +40,7 @@ export interface PutBlobOptions {
   /** Who or what the blob is from, for `list`: 1 to 255 bytes. Default: none. */
   source?: string | undefined
   /** A JSON object. Default `{}`. */
-  metadata?: object | undefined
+  metadata?: Given<Metadata, JsonObject, object> | undefined
   /** Default null: the blob never expires. */
   expiresAt?: Date | null | undefined
 }

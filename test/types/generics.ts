@@ -58,6 +58,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
   const scope = await approvals.getState<Profile>('id')
   const execution = await storage.toolExecutions.complete<Todo, Profile>('id', profile)
   const workspace = await workspaces.getCurrent<Profile>()
+  const blob = await storage.blobs.put<Profile>(new Uint8Array(), { metadata: profile })
 
   const same: [
     Same<typeof value, Todo | undefined>,
@@ -83,7 +84,9 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
     Same<typeof scope, Profile | undefined>,
     Same<typeof execution, ToolExecution<Todo, Profile>>,
     Same<typeof workspace, Workspace<Profile> | undefined>,
+    Same<typeof blob.metadata, Profile>,
   ] = [
+    true,
     true,
     true,
     true,
@@ -163,6 +166,8 @@ export async function refused(storage: Storage) {
   await sessions.get<string>('id')
   // @ts-expect-error the content is not of the named type
   await messages.append<Text[]>('id', { role: 'user', content: [{ type: 'image' }] })
+  // @ts-expect-error the metadata is not of the named type
+  await storage.blobs.put<Profile>(new Uint8Array(), { metadata: {} })
   // @ts-expect-error the payload is not of the named type
   await events.append<Todo>({ type: 'x', payload: {} })
 }
