@@ -85,8 +85,9 @@ export interface ListEventsOptions extends PageOptions {
   /** Default 'asc': oldest first. */
   order?: Order | undefined
   /**
-   * Follows the log: only events with a greater seq, and only those that no event can precede any more. Every page then has
-   * a `nextCursor`, from which a later call continues. 0 for the whole log. Only for order 'asc'. Default: no following.
+   * Follows the log from this seq, exclusive: 0 for the whole log. Returns an event only once no event with a smaller seq
+   * can be committed any more. Every page has a `nextCursor`, from which a later call continues. Only for order 'asc'.
+   * Default: the log is not followed.
    */
   after?: number | undefined
 }
