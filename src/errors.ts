@@ -149,6 +149,10 @@ export interface StorageErrorDetails {
     hash: string
   }
   BLOB_REFERENCE_INVALID: NoDetails
+  BLOB_STORE_MISMATCH: {
+    /** The directory of the blob store. */
+    storePath: string
+  }
 }
 
 /** What went wrong, as a stable name. `docs/errors.md` says what each code means and what to do. */

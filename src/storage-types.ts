@@ -37,6 +37,11 @@ export interface StorageOptions {
   cacheStore?: CacheStore | undefined
   /** The clock, for tests. Default: the system's clock, corrected by its distance to that of PostgreSQL. */
   now?: (() => Date) | undefined
+  /**
+   * Whether the database takes the local blob store that it finds, although the store belongs to another database: for
+   * the first open after a restore. Default false: then opening fails with BLOB_STORE_MISMATCH.
+   */
+  adoptBlobStore?: boolean | undefined
   /** How long `close()` waits for calls in flight before it rolls back their transactions. Milliseconds. Default 30,000. */
   closeTimeoutMillis?: number | undefined
   /** How long a transaction may be open before a warning is logged. Milliseconds. Default 10,000. */

@@ -41,6 +41,7 @@ const optionsSchema = z.strictObject({
   now: rule<() => Date>(isFunction, 'must be a function').optional(),
   closeTimeoutMillis: millisSchema.optional(),
   slowTransactionMillis: millisSchema.optional(),
+  adoptBlobStore: booleanSchema.optional(),
 })
 
 const transactionOptionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
@@ -61,6 +62,7 @@ const LOST_MEMORIES = 'Memories in an in-memory database are lost when the proce
  * @throws {MIGRATION_FAILED} when a migration failed; all migrations are rolled back
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has migrated the database
  * @throws {SCHEMA_DIVERGED} when the database has other migrations than this version of the package
+ * @throws {BLOB_STORE_MISMATCH} when the local blob store belongs to another database
  * @throws {INVALID_INPUT} when an option is not valid, or contradicts the configuration
  *
  * @example
@@ -227,7 +229,7 @@ function checkBackends({ cache, blobStore }: ResolvedConfig, { bytes, cacheStore
 
 /** Opens the layers from the database up. If one of them cannot be opened, closes those that were. */
 async function openLayers(config: ResolvedConfig, options: StorageOptions & { migrate: boolean; logger: Logger }) {
-  const { migrate, logger, now: given, bytes } = options
+  const { migrate, logger, now: given, bytes, adoptBlobStore: adopt } = options
   const opened: Closable[] = [options.cacheStore, bytes].filter(isClosable)
   const open = async <T extends Closable>(opening: Promise<T>): Promise<T> => {
     const layer = await opening
@@ -240,7 +242,7 @@ async function openLayers(config: ResolvedConfig, options: StorageOptions & { mi
     const now = given ?? clock?.now ?? (() => new Date())
     const millis = () => now().getTime()
     const cacheStore = options.cacheStore ?? (await open(openCacheStore(config.cache, { logger, now: millis })))
-    const blobs = await open(openBlobs({ database, config, now, bytes }))
+    const blobs = await open(openBlobs({ database, config, now, bytes, adopt }))
     const cacheAside = await openCacheAside(cacheStore, config, database, logger, millis)
     return { database, cacheStore, cacheAside, blobs, now, clock }
   } catch (error) {

@@ -13,6 +13,7 @@ import { collectContent, collectExpired } from './protocol/collect.ts'
 import { openRecordsDatabase } from './protocol/records-database.ts'
 import type { BlobStore, TransactionContents } from './protocol/store.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
+import { checkStoreIdentity } from './store-identity.ts'
 import type { BlobStats } from './types.ts'
 
 /** The blobs of a transaction. */
@@ -49,6 +50,8 @@ interface Options {
   onStep?: BlobStore['onStep']
   /** Runs before each step on a file, for tests. */
   onFileStep?: StepHook
+  /** Makes the database take a store that belongs to another one. Default false. */
+  adopt?: boolean | undefined
 }
 
 const EMPTY = { count: 0, contents: 0, bytes: 0 }
@@ -57,6 +60,7 @@ const EMPTY = { count: 0, contents: 0, bytes: 0 }
  * Opens the blob store and the database for its records.
  *
  * @throws {CONNECTION_FAILED} when the directory cannot be used.
+ * @throws {BLOB_STORE_MISMATCH} when the directory is the store of another database.
  * @throws {DISK_FULL} when the disk is full.
  * @throws {READ_ONLY} when the file system is read-only.
  */
@@ -67,6 +71,10 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const bytes = options.bytes ?? (await openBytes(config.blobStore, onFileStep))
   const store: BlobStore = { bytes, maxBlobSize, maxTotalSize, cleanupAfterDays, now, onStep }
   const recordsDatabase = await openRecordsDatabase(config.database, bytes, storePath)
+  // Records in the store itself cannot be those of another store.
+  if (storePath !== undefined && options.bytes === undefined && recordsDatabase === undefined) {
+    await checkStoreIdentity({ db: main, bytes, storePath, adopt: options.adopt ?? false })
+  }
   // Ungated: a call that was admitted before the storage is closed may still finish its work.
   const db = recordsDatabase?.db ?? main.ungated()
   const root: BlobContext = { db, store, whileOpen: (work) => main.whileOpen(work) }

@@ -120,12 +120,15 @@ export type VerifyStep = 'staged' | 'damaged' | 'missing' | 'unreferenced' | 'st
 export interface VerifyOptions {
   /** Default false: changes nothing. */
   repair?: boolean | undefined
+  /** Lets `repair` remove more than a tenth of the records. Default false: then it changes nothing, and rejects. */
+  force?: boolean | undefined
   /** Called after each item that was checked. */
   onProgress?: ((progress: { step: VerifyStep; checked: number; found: number }) => void) | undefined
 }
 
 export const verifyOptionsSchema = z.strictObject({
   repair: z.boolean().optional(),
+  force: z.boolean().optional(),
   onProgress: z.custom<VerifyOptions['onProgress']>((value) => typeof value === 'function').optional(),
 }) satisfies z.ZodType<VerifyOptions>
 

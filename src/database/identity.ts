@@ -4,13 +4,30 @@ import { StorageError } from '../errors.ts'
 import type { Db } from './db.ts'
 import { statement } from './statement.ts'
 
-const selectId = statement(({ orm, tables: { properties: p } }, arg: { name: string }) =>
+const selectProperty = statement(({ orm, tables: { properties: p } }, arg: { name: string }) =>
   orm.select({ value: p.value }).from(p).where(eq(p.name, arg.name)),
 )
 
-const insertId = statement(({ orm, tables: { properties: p } }, arg: { name: string; value: string }) =>
+const insertProperty = statement(({ orm, tables: { properties: p } }, arg: { name: string; value: string }) =>
   orm.insert(p).values({ name: arg.name, value: arg.value }).onConflictDoNothing(),
 )
+
+const upsertProperty = statement(({ orm, tables: { properties: p } }, arg: { name: string; value: string }) =>
+  orm
+    .insert(p)
+    .values({ name: arg.name, value: arg.value })
+    .onConflictDoUpdate({ target: p.name, set: { value: arg.value } }),
+)
+
+/** Returns a fact that the database keeps about itself, or undefined. */
+export async function readProperty(db: Db, name: string): Promise<string | undefined> {
+  return (await selectProperty.first(db, { name }))?.value
+}
+
+/** Keeps a fact. A read-only database is left as it is. Safe to repeat. */
+export async function writeProperty(db: Db, name: string, value: string): Promise<void> {
+  await upsertProperty.all(db, { name, value }).catch(ignoreReadOnly)
+}
 
 /**
  * Returns the database's stored random id, part of every cache key. A read-only database without one gets a new id per
@@ -18,14 +35,13 @@ const insertId = statement(({ orm, tables: { properties: p } }, arg: { name: str
  */
 export async function databaseIdentity(db: Db): Promise<string> {
   const name = 'id'
-  const known = await selectId.first(db, { name })
-  if (known) return known.value
+  const known = await readProperty(db, name)
+  if (known !== undefined) return known
   const value = randomUUID()
-  try {
-    await insertId.all(db, { name, value })
-  } catch (error) {
-    if (error instanceof StorageError && error.code === 'READ_ONLY') return value
-    throw error
-  }
-  return (await selectId.first(db, { name }))?.value ?? value
+  await insertProperty.all(db, { name, value }).catch(ignoreReadOnly)
+  return (await readProperty(db, name)) ?? value
+}
+
+function ignoreReadOnly(error: unknown): void {
+  if (!(error instanceof StorageError && error.code === 'READ_ONLY')) throw error
 }

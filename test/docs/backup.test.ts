@@ -31,12 +31,14 @@ function stepsIn(directory: string) {
     },
     backUpBlobs() {
       cpSync(at('blobs/objects'), at('backup/objects'), { recursive: true })
+      cpSync(at('blobs/store-id'), at('backup/store-id'))
     },
     restore() {
       for (const name of ['agent.db', 'agent.db-wal', 'agent.db-shm', 'blobs'])
         rmSync(at(name), { recursive: true, force: true })
       cpSync(at('backup.db'), at('agent.db'))
       cpSync(at('backup/objects'), at('blobs/objects'), { recursive: true })
+      cpSync(at('backup/store-id'), at('blobs/store-id'))
     },
   }
 }

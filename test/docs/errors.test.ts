@@ -45,6 +45,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   BLOB_IN_USE: { id: true },
   BLOB_CORRUPTED: { hash: true },
   BLOB_REFERENCE_INVALID: {},
+  BLOB_STORE_MISMATCH: { storePath: true },
 }
 
 const [meanings = [], documented = []] = readFileSync('docs/errors.md', 'utf8').split('\n## Details\n').map(rowsIn)

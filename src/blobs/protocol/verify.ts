@@ -1,4 +1,5 @@
 import type { Db } from '../../database/db.ts'
+import { StorageError } from '../../errors.ts'
 import type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from '../types.ts'
 import type { BlobStore } from './store.ts'
 import { CHECKS, type Check } from './verify-steps.ts'
@@ -6,14 +7,30 @@ import { CHECKS, type Check } from './verify-steps.ts'
 const MAX_ITEMS = 100
 const ENTRIES = Object.entries(CHECKS) as [VerifyStep, Check][] // the entries of a constant
 
-/** Runs every check in turn: a check sees the repairs of the checks before it. Safe to repeat. */
+/** As many contents may always be missing; of more, only a tenth. */
+const FEW_CONTENTS = 10
+
+/**
+ * Runs every check in turn: a check sees the repairs of the checks before it. Safe to repeat.
+ *
+ * @throws {INVALID_STATE} when a repair would remove the records of more than a tenth of the contents
+ */
 export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptions): Promise<BlobVerification> {
   const steps: VerifyReport[] = []
+  if (options.repair && !options.force) await refuseMassLoss(db, store)
   for (const [step, check] of ENTRIES) {
     await store.onStep?.(`verify.${step}`)
     steps.push(await run(step, check(db, store, options.repair ?? false), options))
   }
   return { ok: steps.every(({ found }) => found === 0), steps }
+}
+
+/** A store that is not mounted, or another one, looks as if everything were lost. */
+async function refuseMassLoss(db: Db, store: BlobStore): Promise<void> {
+  const { found, checked } = await run('missing', CHECKS.missing(db, store, false), {})
+  if (found <= Math.max(FEW_CONTENTS, checked / 10)) return
+  const message = `The bytes of ${found} of ${checked} contents are missing: check that the store is mounted. To remove their records, pass force: true`
+  throw new StorageError('INVALID_STATE', message)
 }
 
 async function run(step: VerifyStep, findings: ReturnType<Check>, options: VerifyOptions): Promise<VerifyReport> {
