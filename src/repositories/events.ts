@@ -1,28 +1,20 @@
-import { eq, inArray, lt, lte, sql } from 'drizzle-orm'
+import { eq, inArray, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
-import { cursorOf, pagedQuery } from '../database/paging/list-query.ts'
+import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { type Builder, batch, type Call, rowsStatement, statement } from '../database/statement.ts'
+import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Given, Json } from '../schema/values.ts'
-import {
-  idSchema,
-  instantSchema,
-  parseInput,
-  positionSchema,
-  rejectDuplicateIds,
-  textSchema,
-} from '../validation/input.ts'
+import { idSchema, instantSchema, parseInput, rejectDuplicateIds, textSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
-import { beforeAppend, settledSeq } from './commit-order.ts'
 import type { RepositoryContext } from './context.ts'
 import { orderedId } from './ordered-id.ts'
 
 /** Something that happened in a session or run. Stored once and never changed. */
 export interface AgentEvent<Payload = Json> {
-  /** The position in the log. Rises with every append of one process, with gaps. See `list` for appends of several. */
+  /** The position in the log. Rises with every append of one process, with gaps. */
   seq: number
   /** Unique in the whole log. */
   id: string
@@ -69,10 +61,8 @@ const listOptionsSchema = z.strictObject({
   runId: idSchema.optional(),
   type: typeSchema.optional(),
   order: z.enum(['asc', 'desc']).optional(),
-  after: positionSchema.optional(),
   ...pageSchema.shape,
 })
-const followOptionsSchema = listOptionsSchema.extend({ order: z.literal('asc').optional() })
 const pruneOptionsSchema = z.strictObject({ before: instantSchema })
 
 export interface ListEventsOptions extends PageOptions {
@@ -84,12 +74,6 @@ export interface ListEventsOptions extends PageOptions {
   type?: string | undefined
   /** Default 'asc': oldest first. */
   order?: Order | undefined
-  /**
-   * Follows the log from this seq, exclusive: 0 for the whole log. Returns an event only once no event with a smaller seq
-   * can be committed any more. Every page has a `nextCursor`, from which a later call continues. Only for order 'asc'.
-   * Default: the log is not followed.
-   */
-  after?: number | undefined
 }
 
 export interface PruneEventsOptions {
@@ -116,9 +100,7 @@ const eventQuery = {
   orderBy: [{ name: 'seq', kind: 'integer', column: ({ events }: Tables) => events.seq }],
 } as const
 
-const settledThrough = ({ events }: Tables, through: number) => lte(events.seq, through)
-
-const listAll = pagedQuery({ ...eventQuery, filters: { through: settledThrough } })
+const listAll = pagedQuery({ ...eventQuery, filters: {} })
 const listByRun = listBy('runId')
 const listBySession = listBy('sessionId')
 const listByType = listBy('type')
@@ -131,7 +113,6 @@ function listBy(column: 'runId' | 'sessionId' | 'type') {
     filters: {
       sessionId: ({ events }, sessionId: string) => notIndexable(eq(events.sessionId, sessionId)),
       type: ({ events }, type: string) => notIndexable(eq(events.type, type)),
-      through: settledThrough,
     },
   })
 }
@@ -184,21 +165,14 @@ export class Events {
         return { id, type, sessionId, runId, payload, occurredAt }
       },
     )
-    const inserts = insertEvents.with(rows)
-    if (inserts.length === 0) return []
-    const locks = beforeAppend(this.#db)
-    const results = await batch<readonly Call<AgentEvent | undefined>[]>(this.#db, [...locks, ...inserts])
-    const stored = results.slice(locks.length).flat() as AgentEvent[] // only the locks return no events
+    const stored = (await batch(this.#db, insertEvents.with(rows))).flat()
     const byId = new Map(stored.map((event) => [event.id, event]))
     const events = rows.map(({ id }) => byId.get(id) as AgentEvent) // the insert returns every id it was given
     return Array.isArray(input) ? events : (events[0] as AgentEvent)
   }
 
   /**
-   * Returns a page of the events that match all given filters, oldest first unless `order` is 'desc'. On PostgreSQL an
-   * event becomes visible when its transaction commits, which may be after events with greater seqs: a reader that
-   * continues from the greatest seq would pass over it. With `after` a page ends before the first event that a running
-   * transaction could still precede, so a follower misses none.
+   * Returns a page of the events that match all given filters, oldest first unless `order` is 'desc'.
    *
    * @typeParam Payload The expected type of each payload. It is not checked.
    * @throws {INVALID_INPUT} when an option is not valid.
@@ -206,27 +180,17 @@ export class Events {
    * @example
    * ```ts
    * await storage.events.append([{ type: 'run.started', runId: 'r1' }, { type: 'run.ended', runId: 'r1' }])
-   * const { items, nextCursor: cursor } = await storage.events.list({ after: 0 })
-   * console.log(items.length) // 2
-   * console.log(await storage.events.list({ after: 0, cursor })) // { items: [], nextCursor: '...' }: ask again later
+   * const { items } = await storage.events.list({ runId: 'r1', order: 'desc', limit: 1 })
+   * console.log(items[0]?.type) // run.ended
    * ```
    */
   list<Payload = Json>(options?: ListEventsOptions): Promise<Page<AgentEvent<Payload>>>
   async list(options: ListEventsOptions = {}): Promise<Page<AgentEvent>> {
-    const schema = options.after === undefined ? listOptionsSchema : followOptionsSchema
-    const { after, ...parsed } = parseInput(schema, options, 'options')
-    if (after === undefined) return this.#page(parsed)
-    const { cursor = cursorOf(eventQuery, { seq: after }) } = parsed
-    const page = await this.#page({ ...parsed, cursor }, await settledSeq(this.#db))
-    const last = page.items.at(-1)
-    return { items: page.items, nextCursor: last === undefined ? cursor : cursorOf(eventQuery, last) }
-  }
-
-  #page({ runId, sessionId, type, order = 'asc', ...page }: ListEventsOptions, through?: number) {
-    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type, through }, page, order)
-    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type, through }, page, order)
-    if (type !== undefined) return listByType(this.#db, { partition: type, through }, page, order)
-    return listAll(this.#db, { through }, page, order)
+    const { runId, sessionId, type, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
+    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type }, page, order)
+    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type }, page, order)
+    if (type !== undefined) return listByType(this.#db, { partition: type }, page, order)
+    return listAll(this.#db, {}, page, order)
   }
 
   /**

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentEvent, EventInput, ListEventsOptions } from '../repositories/events.ts'
 import { allPages, badCursors, type Cases, eachInput, invalid, shown, times } from './contract.ts'
 
@@ -77,54 +76,6 @@ export const eventCases: Cases = {
     const { items, nextCursor } = await events.list({ order: 'desc', limit: 10 })
     const before = await events.list({ order: 'desc', limit: 10, cursor: nextCursor })
     assert.deepEqual([...items, ...before.items], all.slice(-20).reverse())
-  },
-
-  async 'list({ after }) misses no event of transactions that commit in any order'({ storage, name }) {
-    const { events } = storage
-    const sessionId = name()
-    const writers = 4
-    const each = 15
-    let writing = writers
-    const write = async (writer: number) => {
-      for (let n = 0; n < each; n++) {
-        await storage.transaction(async (tx) => {
-          await tx.events.append({ type: 'a', sessionId, id: name(`${writer}-${n}`) })
-          await sleep((writer * 7 + n * 5) % 12)
-        })
-      }
-      writing--
-    }
-    const follow = async () => {
-      const seen: AgentEvent[] = []
-      for (let cursor: string | undefined, last = false; !last; await sleep(1)) {
-        const wasLast = writing === 0
-        const page = await events.list({ sessionId, after: 0, limit: 7, cursor })
-        seen.push(...page.items)
-        cursor = page.nextCursor
-        assert.ok(cursor !== undefined)
-        last = wasLast && page.items.length === 0
-      }
-      return seen
-    }
-    const [seen] = await Promise.all([follow(), ...times(writers, write)])
-    assert.deepEqual(seen, await allPages((page) => events.list({ sessionId, ...page }), 100))
-    assert.equal(seen.length, writers * each)
-    const [, second] = seen
-    const rest = await events.list({ sessionId, after: second?.seq ?? 0, limit: 100 })
-    assert.deepEqual(rest.items, seen.slice(2))
-    await invalid(events.list({ after: 0, order: 'desc' }), 'options.order')
-    await invalid(events.list({ after: -1 }), 'options.after')
-  },
-
-  async 'list({ after }) shows a transaction its own events'({ storage, name }) {
-    const sessionId = name()
-    await storage.transaction(async (tx) => {
-      const appended = [
-        await tx.events.append({ type: 'a', sessionId }),
-        await tx.events.append({ type: 'b', sessionId }),
-      ]
-      assert.deepEqual((await tx.events.list({ sessionId, after: 0 })).items, appended)
-    })
   },
 
   async 'prune() removes the events before an instant and no others'({ storage: { events }, name, clock }) {

@@ -1,10 +1,6 @@
-import { EventEmitter, once } from 'node:events'
-import { type EventInput, type ListEventsOptions, type Order, openStorage } from 'holdfast'
-import postgres from 'postgres'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, test } from 'vitest'
-import { freshPostgres } from '../setup/databases.ts'
+import type { EventInput, Order } from 'holdfast'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { rounds } from '../setup/rounds.ts'
-import { quiet } from '../setup/silent.ts'
 import { timesAsLong, type WatchedDatabase, watchedDatabase } from './plans.ts'
 
 const few = 1000
@@ -80,48 +76,4 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     const { nextCursor } = await events.list({ runId: 'busy run', limit: 20 })
     expect(await timesAsLong(page(deep), page(nextCursor))).toBeLessThan(1.3)
   })
-})
-
-test('on PostgreSQL a page without `after` passes over an event that commits later, and a page with `after` waits', async () => {
-  const url = await freshPostgres()
-  await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
-  const { events } = storage
-  const types = async (options: ListEventsOptions) => (await events.list(options)).items.map(({ type }) => type)
-  const gates = new EventEmitter()
-  const appended = once(gates, 'appended')
-  const mayCommit = once(gates, 'commit')
-  const slow = storage.transaction(async (tx) => {
-    for (let i = 0; i < 3; i++) await tx.events.append({ type: 'slow' })
-    gates.emit('appended')
-    await mayCommit
-  })
-  await appended
-  const { seq } = await events.append({ type: 'fast' })
-  expect(await types({})).toEqual(['fast'])
-  expect(await types({ after: 0 })).toEqual([])
-  gates.emit('commit')
-  await slow
-  const { items } = await events.list()
-  expect(items.filter((event) => event.seq > seq)).toEqual([]) // what continues from the cursor of 'fast'
-  expect(await types({ after: 0 })).toEqual(['slow', 'slow', 'slow', 'fast'])
-})
-
-test('a transaction on PostgreSQL holds one lock however many events it appends, and none after a savepoint', async () => {
-  const url = await freshPostgres()
-  await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
-  const sql = postgres(url, { max: 1 })
-  onTestFinished(() => sql.end())
-  const locks = async () => Number((await sql`select count(*) from pg_locks where locktype = 'advisory'`)[0]?.count)
-  await storage.transaction(async (tx) => {
-    const failing = tx.transaction(async (savepoint) => {
-      await savepoint.events.append({ type: 'a' })
-      expect(await locks()).toBe(1)
-      throw new Error('rolled back')
-    })
-    await expect(failing).rejects.toThrow('rolled back')
-    expect(await locks()).toBe(0)
-    for (let i = 0; i < 50; i++) await tx.events.append({ type: 'a' })
-    expect(await locks()).toBe(1)
-  })
-  expect(await locks()).toBe(0)
 })
