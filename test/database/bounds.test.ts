@@ -7,7 +7,9 @@ import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { type PostgresServer, startPostgres } from '../setup/servers.ts'
 import { quiet } from '../setup/silent.ts'
+import { freshDatabase } from './dialects.ts'
 import { outcomes, outcomeWithin } from './drivers.ts'
+import { ownMigrations } from './histories.ts'
 
 /** Sends a signal to all processes of a server. After SIGSTOP the server keeps its connections and answers nothing. */
 function signal(server: PostgresServer, name: NodeJS.Signals): void {
@@ -117,16 +119,14 @@ describe('openStorage() with migrations pending', () => {
   })
 
   it('rejects with TIMEOUT if a long query uses a table that a migration changes', async () => {
-    const url = await freshPostgres()
-    const database = { type: 'postgres', url, options: { migrationLockTimeoutMillis: 300 } } as const
-    await (await openStorage({ database }, quiet)).close()
-    const sql = postgres(url, { max: 1 })
+    const older = await freshDatabase('postgres')
+    await older.migrate(ownMigrations('postgres').slice(0, 2))
+    const options = { migrationLockTimeoutMillis: 300 }
+    const database = { type: 'postgres', url: older.location, options } as const
+    const sql = postgres(older.location, { max: 1 })
     onTestFinished(() => sql.end())
-    // Goes back to the version before blobs, whose migration references messages.
-    await sql`delete from holdfast_migrations where id > 2`
-    await sql`drop table blob_usage, maintenance_leases, blob_refs, blobs, blob_leases, blob_content cascade`
     await sql.begin(async (tx) => {
-      await tx`lock table messages in share mode`
+      await tx`lock table messages in share mode` // the next migration refers to it
       await expect(openStorage({ database }, quiet)).rejects.toMatchObject({ code: 'TIMEOUT', retryable: true })
     })
     await (await openStorage({ database }, quiet)).close()

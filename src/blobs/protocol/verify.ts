@@ -25,7 +25,7 @@ export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptio
   return { ok: steps.every(({ found }) => found === 0), steps }
 }
 
-/** A store that is not mounted, or another one, looks as if everything were lost. */
+/** Rejects a repair that looks like a mistake: a store that is not mounted looks as if everything were lost. */
 async function refuseMassLoss(db: Db, store: BlobStore): Promise<void> {
   const { found, checked } = await run('missing', CHECKS.missing(db, store, false), {})
   if (found <= Math.max(FEW_CONTENTS, checked / 10)) return
