@@ -1,4 +1,4 @@
-/** Words of other packages, and the words that this configuration has for them. The first that is known in the place counts. */
+/** Words of other packages, and the words of this configuration that mean the same. The first word that is valid at the place is suggested. */
 const SYNONYMS = new Map<string, readonly string[]>(
   Object.entries({
     url: ['path'],
@@ -27,7 +27,7 @@ const SYNONYMS = new Map<string, readonly string[]>(
   }),
 )
 
-/** Types that people look for and that nothing here is close to. */
+/** Types of backend that people look for and that have no near equivalent here. */
 const BUCKETS = new Set(['s3', 'gcs', 'r2', 'azure', 'minio'])
 
 /** Returns the end of a message about an unknown type. Empty if no known type is close. */

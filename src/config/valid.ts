@@ -27,7 +27,7 @@ export type ValidCache = ValidInMemoryCache | ValidRedisCache
 export type ValidDatabase = ValidInMemoryDatabase | ValidSqlite | ValidPostgres
 export type ValidBlobStore = ValidInMemoryBlobStore | ValidLocalBlobStore
 
-/** The fields of `T` with their documentation: those in `K` have a value, and those in `Replaced` are left out. */
+/** The fields of `T`, with their documentation. The fields `K` are required; the fields `Replaced` are left out. */
 type Filled<T, K extends keyof T, Replaced extends keyof T = never> = Omit<T, K | Replaced> & {
   [P in K]-?: NonNullable<T[P]>
 }

@@ -1,7 +1,4 @@
-/**
- * Atomic steps, as Lua scripts. From Redis 7 on, SET NX GET could replace `claim`; the script runs on every version.
- */
-/** Sets `marks` to the marks on the key that still count, without those of `writer`. */
+/** Lua that sets `marks` to the marks of other writers on the key that have not expired. */
 const LIVING_MARKS = `
       local time = redis.call('TIME')
       local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -14,6 +11,9 @@ const LIVING_MARKS = `
         end
       end`
 
+/**
+ * Atomic steps, as Lua scripts. From Redis 7 on, SET NX GET could replace `claim`; the script runs on every version.
+ */
 export const SCRIPTS = {
   announce: {
     numberOfKeys: 1,
