@@ -27,58 +27,9 @@ export {
 } from './cache/store.ts'
 export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
-export type {
-  PostgresAddress,
-  RedisAddress,
-  ResolvedBlobStore,
-  ResolvedCache,
-  ResolvedConfig,
-  ResolvedDatabase,
-  ResolvedInMemoryBlobStore,
-  ResolvedInMemoryCache,
-  ResolvedInMemoryDatabase,
-  ResolvedLocalBlobStore,
-  ResolvedPostgres,
-  ResolvedRedisCache,
-  ResolvedSqlite,
-} from './config/resolved.ts'
-export type {
-  BlobStoreConfig,
-  CacheConfig,
-  DatabaseConfig,
-  IgnoredPoolFields,
-  InMemoryBlobStoreConfig,
-  InMemoryCacheConfig,
-  InMemoryCacheOptions,
-  InMemoryDatabaseConfig,
-  LocalBlobStoreConfig,
-  PostgresConfig,
-  PostgresOptions,
-  RedisCacheConfig,
-  RedisCacheOptions,
-  RedisNode,
-  RedisSentinels,
-  SqliteConfig,
-  SqliteOptions,
-  StorageConfig,
-  StorageConfigFile,
-  TlsOptions,
-} from './config/types.ts'
-export type {
-  ValidBlobStore,
-  ValidCache,
-  ValidDatabase,
-  ValidInMemoryBlobStore,
-  ValidInMemoryCache,
-  ValidInMemoryDatabase,
-  ValidLocalBlobStore,
-  ValidPostgres,
-  ValidRedisCache,
-  ValidRedisCacheOptions,
-  ValidRedisSentinels,
-  ValidSqlite,
-  ValidStorageConfig,
-} from './config/valid.ts'
+export type * from './config/resolved.ts'
+export type * from './config/types.ts'
+export type * from './config/valid.ts'
 export type { Order, Page, PageOptions } from './database/paging/page.ts'
 export {
   type AnyStorageError,
