@@ -1,7 +1,8 @@
 import { join } from 'node:path'
-import type { Logger, openStorage, Storage, StorageConfig } from 'holdfast'
+import type { openStorage, Storage, StorageConfig } from 'holdfast'
 import postgres from 'postgres'
 import { startPostgres } from '../test/setup/servers.ts'
+import { quiet } from '../test/setup/silent.ts'
 import { temporaryDirectory } from '../test/setup/temporary.ts'
 import type { Effort } from './harness.ts'
 
@@ -16,8 +17,6 @@ export interface LabOptions {
   /** Bytes of the blob that is streamed. */
   blobBytes: number
 }
-
-const silent: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 
 /** The place that rows are measured in: files and a PostgreSQL of its own, durable as in production. */
 export class Lab {
@@ -61,7 +60,7 @@ export class Lab {
 
   /** Opens the storage under measurement, without maintenance and logging. */
   open(config: StorageConfig): Promise<Storage> {
-    return this.options.subject.openStorage(config, { maintenance: false, logger: silent })
+    return this.options.subject.openStorage(config, quiet)
   }
 
   async close(): Promise<void> {

@@ -5,12 +5,15 @@ export interface ProseProblem {
   line: number
 }
 
+/** Finds "where" that introduces a condition. */
+export const WHERE_FOR_IF = /\bwhere (it|there|that|none|nothing|no|one|they)\b/i
+
 /** Returns the places in a source whose doc blocks break a rule of CONTRIBUTING that a program can check. */
 export function proseProblems(source: string): ProseProblem[] {
   return docBlocks(source).flatMap((block) => {
     const prose = proseOf(block)
     const found: ProseProblem['rule'][] = []
-    if (/\bwhere (it|there|that|none|nothing|no|one|they)\b/i.test(prose)) found.push('where')
+    if (WHERE_FOR_IF.test(prose)) found.push('where')
     if (isFunction(block) && (!beginsWithVerb(prose) || endsInFragment(prose))) found.push('verb')
     if (/\bErrors?( of all)?: /.test(prose) || /@throws (?!\{[A-Z_]+\} (?:when|if) )/.test(prose)) found.push('throws')
     return found.map((rule) => ({ rule, line: block.line }))

@@ -37,16 +37,19 @@ async function bundled(format: Format, program: string, banner = ''): Promise<st
 const REQUIRE =
   "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
 
+/** Returns a program that migrates a database, writes to it and reads from it. */
+const programOn = (database: string) => `
+  import { openStorage } from 'holdfast'
+  async function main() {
+    const storage = await openStorage({ database: ${database} })
+    await storage.kv.set('a', { b: 1 })
+    console.log(JSON.stringify(await storage.kv.get('a')))
+    await storage.close()
+  }
+  main()`
+
 it.each<[Format]>([['esm'], ['cjs']])('a program bundled as %s migrates SQLite, writes and reads', async (format) => {
-  const program = `
-    import { openStorage } from 'holdfast'
-    async function main() {
-      const storage = await openStorage({ database: { type: 'sqlite', path: 'data/agent.db' } })
-      await storage.kv.set('a', { b: 1 })
-      console.log(JSON.stringify(await storage.kv.get('a')))
-      await storage.close()
-    }
-    main()`
+  const program = programOn("{ type: 'sqlite', path: 'data/agent.db' }")
   expect(await bundled(format, program)).toBe('{"b":1}')
 })
 
@@ -69,15 +72,7 @@ it.each<[Format, string]>([
 it.each<[Format]>([['esm'], ['cjs']])(
   'a program bundled as %s migrates PostgreSQL, writes and reads',
   async (format) => {
-    const program = `
-    import { openStorage } from 'holdfast'
-    async function main() {
-      const storage = await openStorage({ database: { type: 'postgres', url: '${await freshPostgres()}' } })
-      await storage.kv.set('a', { b: 1 })
-      console.log(JSON.stringify(await storage.kv.get('a')))
-      await storage.close()
-    }
-    main()`
+    const program = programOn(`{ type: 'postgres', url: '${await freshPostgres()}' }`)
     expect(await bundled(format, program)).toBe('{"b":1}')
   },
 )

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { StorageError } from 'holdfast'
 import { expect, it } from 'vitest'
+import { signal } from '../../src/testing/contract.ts'
 import { eachStore, MAIN_RECORDS, SEPARATE_RECORDS, SHARED } from './stores.ts'
 
 const only = (stores: typeof SEPARATE_RECORDS, pattern: RegExp) =>
@@ -107,10 +108,7 @@ eachStore({ ...MAIN_RECORDS, ...SEPARATE_RECORDS }, (open) => {
 
   it('close() waits for a running put', async () => {
     const storage = await open()
-    let go: () => void = () => {}
-    const held = new Promise<void>((resolve) => {
-      go = resolve
-    })
+    const { reached: held, reach: go } = signal()
     async function* slow() {
       yield Buffer.from('begun, ')
       await held

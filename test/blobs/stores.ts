@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { openStorage, type Storage, type StorageConfig, type StorageOptions } from 'holdfast'
 import { describe } from 'vitest'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { quiet } from '../setup/silent.ts'
 
 /** Opens the store of the test group. A store in memory is new each time. */
 export type Open = (options?: StorageOptions & { blobStore?: Partial<Limits> }) => Promise<Storage>
@@ -38,8 +39,6 @@ export const SHARED: Record<string, Configure> = {
   'local, postgres': MAIN_RECORDS['local, postgres'] as Configure,
 }
 
-export const silent = { info: () => {}, warn: () => {}, error: () => {} }
-
 /** Defines the same tests for each store. */
 export function eachStore(
   stores: Record<string, Configure>,
@@ -56,7 +55,7 @@ export function eachStore(
         async ({ blobStore = {}, ...options } = {}) => {
           const known = await settled()
           const limited = { ...known, blobStore: { type: 'in-memory' as const, ...known.blobStore, ...blobStore } }
-          return openStorage(limited as StorageConfig, { logger: silent, maintenance: false, ...options }) // TypeScript cannot relate the spread limits to the type of the store
+          return openStorage(limited as StorageConfig, { ...quiet, ...options }) // TypeScript cannot relate the spread limits to the type of the store
         },
         settled,
         name,

@@ -1,10 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { forbiddenFolders } from '../../scripts/import-graph.ts'
+import { pageText, root } from './pages.ts'
 
-const root = resolve(import.meta.dirname, '../..')
-const page = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
+const page = pageText('ARCHITECTURE.md')
 
 it('ARCHITECTURE.md names only files and folders that exist', () => {
   const files = Array.from(page.matchAll(/(?<![\w/])(?:[\w-]+\/)+[\w-]+\.ts\b/g), ([path]) => path)

@@ -6,10 +6,9 @@ import Database from 'better-sqlite3'
 import { openStorage } from 'holdfast'
 import { expect, onTestFinished, test } from 'vitest'
 import { postgresBinaries } from '../setup/binaries.ts'
-import { freshDirectory, redisPrefix, redisUrl } from '../setup/databases.ts'
+import { deleteKeys, freshDirectory, redisPrefix, redisUrl } from '../setup/databases.ts'
 import { startPostgres } from '../setup/servers.ts'
-
-const quiet = { maintenance: false, logger: { info() {}, warn() {}, error() {} } }
+import { quiet } from '../setup/silent.ts'
 
 /** The steps of docs/backup.md on a SQLite file and a directory of blobs, each to be done in any order. */
 function stepsIn(directory: string) {
@@ -90,17 +89,10 @@ test.each([
     await storage.kv.get('key') // fills the cache
   }
   steps.restore()
-  if (empties) await removeKeys(keyPrefix)
+  if (empties) await deleteKeys([keyPrefix])
   await using restored = await steps.open(cache)
   expect(await restored.kv.get('key')).toBe(value)
 })
-
-async function removeKeys(prefix: string): Promise<void> {
-  const { Redis } = await import('ioredis')
-  const redis = new Redis(redisUrl())
-  await redis.unlink(await redis.keys(`${prefix}*`))
-  redis.disconnect()
-}
 
 /** Runs a client program of PostgreSQL: that of the server's own version if it stands beside the server. */
 function run(program: string, ...args: string[]) {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeAll, expect, test } from 'vitest'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
 import { freePort } from '../setup/server-process.ts'
+import { adopt } from '../setup/temporary.ts'
 import { blocks, freshProject, projectEnv } from './pages.ts'
 
 const page = 'docs/deploy.md'
@@ -31,6 +32,7 @@ function start(file: string, more: NodeJS.ProcessEnv = {}) {
     env: { ...projectEnv, ...env, ...more },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
+  adopt(child)
   running.add(child)
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

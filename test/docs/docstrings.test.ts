@@ -1,13 +1,11 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { docBlocks, examplesIn } from '../../scripts/doc-blocks.ts'
 import { sourcesBelow } from '../../scripts/sources.ts'
-import { freshDirectory } from '../setup/databases.ts'
-
-const root = resolve(import.meta.dirname, '../..')
+import { freshProject, projectEnv, root } from './pages.ts'
 
 interface Example {
   at: string
@@ -39,12 +37,10 @@ ${code.replace(/^import .*\n/gm, '')}
 }
 
 describe('every @example', () => {
-  const directory = freshDirectory()
+  const directory = freshProject()
   let results: Record<string, string>
 
   beforeAll(async () => {
-    symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
-    writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
     mkdirSync(join(directory, 'examples'))
     for (const { file, code } of examples) writeFileSync(join(directory, 'examples', file), programOf(code))
     const files = examples.map(({ file }) => file)
@@ -76,10 +72,9 @@ describe('every @example', () => {
         include: ['examples'],
       }),
     )
-    const env = { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') }
     const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', 'run.ts'], {
       cwd: directory,
-      env,
+      env: projectEnv,
       timeout: 100_000,
     })
     results = JSON.parse(stdout)

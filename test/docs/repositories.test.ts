@@ -2,10 +2,10 @@ import { openStorage, type Repositories, type Storage } from 'holdfast'
 import { expect, it } from 'vitest'
 import { startLink } from '../database/link.ts'
 import { freshPostgres } from '../setup/databases.ts'
+import { quiet } from '../setup/silent.ts'
 import { blocks, pageText, runProgram } from './pages.ts'
 
 const page = 'docs/repositories.md'
-const silent = { maintenance: false, logger: { info() {}, warn() {}, error() {} } }
 
 const repositories = [
   'sessions',
@@ -40,7 +40,7 @@ const documented = new Map(
 )
 
 it('every call is there, and no other', async () => {
-  await using storage = await openStorage({}, silent)
+  await using storage = await openStorage({}, quiet)
   const calls = repositories.flatMap((repository) => {
     const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(storage[repository]))
     const internal = ['constructor', 'sweepExpired']
@@ -53,7 +53,7 @@ it('every call takes as many trips as it says', async () => {
   const url = new URL(await freshPostgres())
   const link = await startLink(Number(url.port), { delayMillis: 10 })
   url.port = String(link.port)
-  await using storage = await openStorage({ database: { type: 'postgres', url: url.href, maxConnections: 1 } }, silent)
+  await using storage = await openStorage({ database: { type: 'postgres', url: url.href, maxConnections: 1 } }, quiet)
   const measured = new Map<string, number>()
   for (const [call, perform] of Object.entries(callsOf(storage))) {
     for (let i = 0; i < 3; i++) {

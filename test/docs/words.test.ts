@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { WHERE_FOR_IF } from '../../scripts/prose-rules.ts'
 import { pages, pageText } from './pages.ts'
 
 const texts = [...pages, 'CHANGELOG.md', 'examples/agent/README.md', 'examples/quickstart/README.md'].map((page) => ({
@@ -23,8 +24,7 @@ function proseOf(text: string): string[] {
 }
 
 it.each(texts)('$page writes "if" for a condition', ({ text }) => {
-  const where = /\bwhere (it|there|that|none|nothing|no|one|they)\b/i
-  expect(proseOf(text).filter((line) => where.test(line) && !line.includes('"where"'))).toEqual([])
+  expect(proseOf(text).filter((line) => WHERE_FOR_IF.test(line) && !line.includes('"where"'))).toEqual([])
 })
 
 it.each(texts)('$page has no fragment behind a semicolon', ({ text }) => {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { sharedDatabases } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
-import { silent } from '../setup/silent.ts'
+import { quiet } from '../setup/silent.ts'
 
 interface Result {
   started: string[]
@@ -20,7 +20,7 @@ test.each(sharedDatabases)(
   'on %s, start(), respond() and takeAll() give each item to one of four processes',
   async (_, configure) => {
     const config = { database: await configure() }
-    await using storage = await openStorage(config, { maintenance: false, logger: silent })
+    await using storage = await openStorage(config, quiet)
     const { id } = await storage.memories.create({ content: 'shared' })
     for (const i of numbers) await storage.approvals.request({ id: `approval ${i}`, type: 'tool' })
 

@@ -3,9 +3,9 @@ import postgres from 'postgres'
 import { expect, test } from 'vitest'
 import { times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
-import { silent } from '../setup/silent.ts'
+import { quiet } from '../setup/silent.ts'
 
-const open = (database: StorageConfig['database']) => openStorage({ database }, { logger: silent, maintenance: false })
+const open = (database: StorageConfig['database']) => openStorage({ database }, quiet)
 
 test('transaction() finishes 64 concurrent transactions on two connections', async () => {
   const url = await freshPostgres()

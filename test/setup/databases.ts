@@ -88,7 +88,8 @@ async function withPostgres<T>(work: (sql: postgres.Sql) => Promise<T>): Promise
   }
 }
 
-async function deleteKeys(prefixes: string[]): Promise<void> {
+/** Deletes the keys of the shared Redis that begin with one of the prefixes. */
+export async function deleteKeys(prefixes: string[]): Promise<void> {
   const redis = new Redis(inject('redisUrl'))
   try {
     for (const prefix of prefixes) {

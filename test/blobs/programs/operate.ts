@@ -1,5 +1,6 @@
 // Runs one operation on a store, and kills itself by SIGKILL at a step, or after some milliseconds:
 // `operate.ts <config> <operation> <step or milliseconds> <argument>`.
+import { say } from '../../setup/say.ts'
 import { openLayer } from '../layer.ts'
 
 const [config = '', operation, fatal = '', argument = ''] = process.argv.slice(2)
@@ -10,30 +11,29 @@ const dieAt = async (step: string) => {
   die()
   await new Promise(() => {})
 }
-const print = (message: object) => console.log(JSON.stringify(message))
 
 const { blobs, close } = await openLayer(JSON.parse(config), { onStep: dieAt, onFileStep: dieAt })
 if (/^\d+$/.test(fatal)) setTimeout(die, Number(fatal))
 
 switch (operation) {
   case 'put':
-    print({ acknowledged: await blobs.put(Buffer.alloc(600_000, argument)) })
+    say({ acknowledged: await blobs.put(Buffer.alloc(600_000, argument)) })
     break
   case 'delete':
-    print({ deleted: await blobs.delete(argument) })
+    say({ deleted: await blobs.delete(argument) })
     break
   case 'cleanup':
-    print(await blobs.cleanup({ olderThan: new Date(Date.now() + 60_000) }))
+    say(await blobs.cleanup({ olderThan: new Date(Date.now() + 60_000) }))
     break
   case 'verify':
-    print(await blobs.verify({ repair: true }))
+    say(await blobs.verify({ repair: true }))
     break
   case 'everything':
     for (let i = 0; ; i++) {
       const record = await blobs.put(Buffer.alloc(1000 + (i % 7) * 100_000, i % 7))
-      print({ acknowledged: record })
+      say({ acknowledged: record })
       if (i % 3 === 0) {
-        print({ deleting: record.id })
+        say({ deleting: record.id })
         await blobs.delete(record.id)
       }
       if (i % 5 === 0) await blobs.cleanup({ olderThan: new Date(0) })

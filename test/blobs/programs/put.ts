@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LocalBytes } from '../../../src/blobs/bytes/local.ts'
+import { say } from '../../setup/say.ts'
 
 const [storePath = '', text = '', fatal, naive] = process.argv.slice(2)
 const data = Buffer.alloc(1_000_000, text)
@@ -29,4 +30,4 @@ const staged = await bytes.stage(source(), { maxBytes: 10_000_000 })
 if (fatal === 'discard.unlink') await staged.discard()
 await staged.commit()
 if (fatal === 'remove.unlink') await bytes.remove(staged.hash)
-console.log(JSON.stringify({ hash: staged.hash, size: staged.size }))
+say({ hash: staged.hash, size: staged.size })

@@ -1,11 +1,12 @@
 // Puts, reads, deletes and collects contents of its own and four that other processes use as well:
 // `race.ts <config> <rounds> <seed>`.
 import { openStorage, StorageError } from 'holdfast'
+import { say } from '../../setup/say.ts'
+import { quiet } from '../../setup/silent.ts'
 import { sha256 } from '../fixture.ts'
-import { silent } from '../stores.ts'
 
 const [config = '', rounds = '0', seed = ''] = process.argv.slice(2)
-const storage = await openStorage(JSON.parse(config), { logger: silent, maintenance: false })
+const storage = await openStorage(JSON.parse(config), quiet)
 const { blobs } = storage
 const { maxTotalSize } = await blobs.stats()
 
@@ -34,5 +35,5 @@ async function once(i: number): Promise<void> {
 
 for (let i = 0; i < Number(rounds); i += 4) await Promise.all([i, i + 1, i + 2, i + 3].map(once))
 for (const { id, hash } of live) if (sha256(await blobs.bytes(id)) !== hash) throw new Error('wrong bytes')
-console.log(JSON.stringify({ live: live.map(({ id }) => id), refused }))
+say({ live: live.map(({ id }) => id), refused })
 await storage.close()

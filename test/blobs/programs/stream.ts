@@ -9,6 +9,7 @@ import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage } from '../../../src/index.ts'
+import { say } from '../../setup/say.ts'
 
 const [directory = '', mebibytes = '', how = '', reference = ''] = process.argv.slice(2)
 const MIB = 1024 * 1024
@@ -46,5 +47,5 @@ const idle = process.memoryUsage.rss()
 const done = await ways[how]?.()
 const added = process.resourceUsage().maxRSS / 1024 - idle / MIB
 const uri = typeof done === 'object' && done && 'uri' in done ? done.uri : undefined
-console.log(JSON.stringify({ added, uri }))
+say({ added, uri })
 await storage.close()

@@ -1,12 +1,13 @@
 /** Answers every line of its input with a message. On `fail`, prints an error and ends with exit code 3. */
 import { createInterface } from 'node:readline'
+import { say } from '../say.ts'
 
 console.log('not a message')
-console.log(JSON.stringify({ ready: process.pid, args: process.argv.slice(2), word: process.env.WORD }))
+say({ ready: process.pid, args: process.argv.slice(2), word: process.env.WORD })
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === '"fail"') {
     console.error('told to fail')
     process.exit(3)
   }
-  console.log(JSON.stringify({ echo: JSON.parse(line) }))
+  say({ echo: JSON.parse(line) })
 }
