@@ -96,10 +96,13 @@ export class CacheAside {
     held: CacheEntry | null,
     load: () => Promise<T | undefined>,
   ): MaybePromise<T | undefined> {
-    const answer = isAnswer(held) ? this.#copy<T>(held) : UNREADABLE
-    this.#count(answer === UNREADABLE && isAnswer(held) ? null : held)
-    if (answer !== UNREADABLE) return answer
-    return isAnswer(held) ? this.#replace(key, load) : this.#miss(key, held, load)
+    if (!isAnswer(held)) {
+      this.#count(held)
+      return this.#miss(key, held, load)
+    }
+    const answer = this.#copy<T>(held)
+    this.#count(answer === UNREADABLE ? null : held)
+    return answer === UNREADABLE ? this.#replace(key, load) : answer
   }
 
   /** Removes an entry that nobody can read, and loads its row. */

@@ -74,7 +74,7 @@ export class StorageRowCache implements RowCache {
       this.#knownSessions?.delete(rows.join()) // it may be deleted, and created again
       const announced = await this.#announce(rows)
       const result = await this.#attempt(
-        () => rows,
+        rows,
         () => work(this.#ungated),
         () => announced,
       )
@@ -90,7 +90,7 @@ export class StorageRowCache implements RowCache {
       // A session that this process has appended to before exists, and an append leaves what is cached of it as it is.
       const announced = known?.has(name) ? false : await this.#announce(rows)
       const result = await this.#attempt(
-        () => rows,
+        rows,
         () => work(this.#ungated),
         () => announced,
       )
@@ -116,7 +116,7 @@ export class StorageRowCache implements RowCache {
     }
     return this.#database.whileOpen(async () => {
       const result = await this.#attempt(
-        () => inside.touched,
+        inside.touched,
         () => work(inside, announce),
         () => announced,
       )
@@ -126,29 +126,29 @@ export class StorageRowCache implements RowCache {
   }
 
   /** Runs a write. If it fails, invalidates the rows that it may have changed, or that were announced. */
-  async #attempt<T>(rows: () => Iterable<RowKey>, work: () => Promise<T>, announced: () => boolean): Promise<T> {
+  async #attempt<T>(rows: readonly RowKey[], work: () => Promise<T>, announced: () => boolean): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      if (announced() || needsInvalidation(error)) await this.#invalidate(rows())
+      if (announced() || needsInvalidation(error)) await this.#invalidate(rows)
       throw error
     }
   }
 
   /** Returns true if the rows were announced, and so must be invalidated however the write ends. */
-  async #announce(rows: Iterable<RowKey>): Promise<boolean> {
+  async #announce(rows: readonly RowKey[]): Promise<boolean> {
     const announcements = byTable(rows).map(([table, ids]) => this.#aside.announce(table, ids))
     await Promise.all(announcements)
     return announcements.some((announcement) => announcement !== undefined)
   }
 
-  async #invalidate(rows: Iterable<RowKey>): Promise<void> {
+  async #invalidate(rows: readonly RowKey[]): Promise<void> {
     await Promise.all(byTable(rows).map(([table, ids]) => this.#aside.invalidate(table, ids)))
   }
 }
 
 /** Returns the different ids of each table. */
-function byTable(rows: Iterable<RowKey>): [table: string, ids: string[]][] {
+function byTable(rows: readonly RowKey[]): [table: string, ids: string[]][] {
   const tables = new Map<string, Set<string>>()
   for (const [table, id] of rows) tables.set(table, (tables.get(table) ?? new Set()).add(id))
   return Array.from(tables, ([table, ids]) => [table, [...ids]])

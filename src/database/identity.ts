@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { eq } from 'drizzle-orm'
-import { StorageError } from '../errors.ts'
+import { isStorageError } from '../errors.ts'
 import type { Db } from './db.ts'
 import { statement } from './statement.ts'
 
@@ -42,6 +42,7 @@ export async function databaseIdentity(db: Db): Promise<string> {
   return (await readProperty(db, name)) ?? value
 }
 
-function ignoreReadOnly(error: unknown): void {
-  if (!(error instanceof StorageError && error.code === 'READ_ONLY')) throw error
+/** Ignores READ_ONLY: for a write that a read-only database can do without. */
+export function ignoreReadOnly(error: unknown): void {
+  if (!isStorageError(error, 'READ_ONLY')) throw error
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { and, eq, gt, isNull, lte, or, sql } from 'drizzle-orm'
+import { and, eq, lte, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
 import { statement } from '../../database/statement.ts'
 import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
@@ -22,7 +23,7 @@ function removableQuery(by: 'expiresAt' | 'lastUsedAt') {
     const due =
       by === 'expiresAt'
         ? lte(b.expiresAt, arg.expiredBy)
-        : and(lte(b.lastUsedAt, arg.usedBefore), or(isNull(b.expiresAt), gt(b.expiresAt, arg.expiredBy)))
+        : and(lte(b.lastUsedAt, arg.usedBefore), notExpired(b, arg.expiredBy))
     return db.orm
       .select({ id: b.id, at: key, size: c.size })
       .from(b)

@@ -1,6 +1,7 @@
 import { and, eq, lt, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
+import { ignoreReadOnly } from '../../database/identity.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { statement } from '../../database/statement.ts'
@@ -79,11 +80,6 @@ export async function useExistingRecord(db: Db, id: string, now: Date): Promise<
   if (record) return record
   const uri = blobUri(id)
   throw new StorageError('BLOB_NOT_FOUND', `There is no ${uri}`, { details: { uri } })
-}
-
-/** Ignores READ_ONLY: a read-only database cannot store the last use, but the blob can still be read. */
-function ignoreReadOnly(error: unknown): void {
-  if (!(error instanceof StorageError && error.code === 'READ_ONLY')) throw error
 }
 
 /** Returns a page of records, newest first. */

@@ -244,7 +244,7 @@ export class RedisCacheStore implements CacheStore {
       // Check that this user may store, remove and scan, and that the server can.
       await ask(() => client.claim(this.#at('probe'), LEASE, 1))
       // Sent by themselves first: a refusal within a script does not name the command.
-      await this.#unlink([this.#at('probe')], this.#patientTimeout)
+      await ask(() => client.unlink(this.#at('probe')))
       await ask(() => client.time())
       await ask(() => client.announce(this.#at('probe'), this.#writer, MARK_MILLIS))
       await ask(() => client.withdraw(this.#at('probe'), this.#writer, 0))
@@ -282,14 +282,13 @@ export class RedisCacheStore implements CacheStore {
     return removed.reduce((sum, count) => sum + count, 0)
   }
 
-  async #unlink(keys: readonly string[], timeout = this.#commandTimeout): Promise<number> {
+  async #unlink(keys: readonly string[]): Promise<void> {
     const size = this.#endpoint.isCluster ? 1 : UNLINK_AT_ONCE
     const unlinks: Promise<number>[] = []
     for (let i = 0; i < keys.length; i += size) {
-      unlinks.push(this.#send(() => this.#client.unlink(...keys.slice(i, i + size)), timeout))
+      unlinks.push(this.#send(() => this.#client.unlink(...keys.slice(i, i + size)), this.#patientTimeout))
     }
-    const removed = await Promise.all(unlinks)
-    return removed.reduce((sum, count) => sum + count, 0)
+    await Promise.all(unlinks)
   }
 
   /**
@@ -301,7 +300,7 @@ export class RedisCacheStore implements CacheStore {
       let cursor = '0'
       do {
         const [next, keys] = await this.#patientTimeout.race(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
-        await this.#unlink(keys, this.#patientTimeout)
+        await this.#unlink(keys)
         cursor = next
       } while (cursor !== '0')
     }

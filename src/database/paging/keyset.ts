@@ -1,8 +1,7 @@
 import { and, asc, desc, eq, gte, lte, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Dialect } from '../db.ts'
-
-type Order = 'asc' | 'desc'
+import type { Order } from './page.ts'
 
 interface Keyset {
   /** The columns that the list is ordered by, most significant first. Their values together are unique. */

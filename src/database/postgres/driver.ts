@@ -1,5 +1,5 @@
 import type { ResolvedPostgres } from '../../config/resolved.ts'
-import { StorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
@@ -61,8 +61,7 @@ class PostgresDriver implements Driver {
       } catch (error) {
         // A read changes nothing, so it is repeated over a new connection. A write is not: it may have been committed. A
         // call that PostgreSQL rolled back in favour of another (a deadlock) had no effect at all, so it is repeated.
-        const mayRepeat =
-          wasRolledBack(error) || (!writes && error instanceof StorageError && error.code === 'CONNECTION_LOST')
+        const mayRepeat = wasRolledBack(error) || (!writes && isStorageError(error, 'CONNECTION_LOST'))
         if (!mayRepeat || attempt === ATTEMPTS) throw error
       }
     }
@@ -113,7 +112,7 @@ class PostgresDriver implements Driver {
         try {
           await execute(`set local lock_timeout = ${this.#migrationLockTimeoutMillis}`)
           await execute(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`).catch((error) => {
-            throw isTimeout(error) ? this.#migrationLockHeld(error) : error
+            throw isStorageError(error, 'TIMEOUT') ? this.#migrationLockHeld(error) : error
           })
           await body(execute)
         } catch (error) {
@@ -178,10 +177,6 @@ async function runInTransaction(connection: PostgresConnection, query: Query): P
 /** Removes the schema "public", which drizzle-kit writes into foreign keys: the search path decides where the tables lie. */
 function withoutPublicSchema(sql: string): string {
   return sql.replaceAll('"public".', '')
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof StorageError && error.code === 'TIMEOUT'
 }
 
 function rolledBack(): StorageError {

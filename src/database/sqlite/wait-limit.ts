@@ -50,8 +50,9 @@ export class WaitLimit {
     if (this.#heldSince === undefined) return
     const heldMillis = Math.round(now - this.#heldSince)
     if (heldMillis >= this.#millis) {
-      const overdue = this.#waiting.filter(({ since }) => now - since >= this.#millis)
-      this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter((call) => !overdue.includes(call)))
+      // The calls are in the order in which they came.
+      const kept = this.#waiting.findIndex(({ since }) => now - since < this.#millis)
+      const overdue = this.#waiting.splice(0, kept === -1 ? this.#waiting.length : kept)
       for (const call of overdue) call.reject(writerHeld(heldMillis))
     }
     this.added()
