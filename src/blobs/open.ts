@@ -9,6 +9,7 @@ import type { BytesBackend } from './bytes/backend.ts'
 import type { StepHook } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
 import type { BlobContext } from './context.ts'
+import { cleanUp } from './protocol/cleanup.ts'
 import { collectContent, collectExpired } from './protocol/collect.ts'
 import { openRecordsDatabase } from './protocol/records-database.ts'
 import type { BlobStore, TransactionContents } from './protocol/store.ts'
@@ -87,11 +88,8 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     stats: () => (unused() ? root.whileOpen(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
       const transaction: TransactionContents = { contentsWritten: new Set(), contentsToCollect: new Set() }
-      const enter: TransactionBlobs['savepoint'] = (tx, body) =>
-        transactionBlobs({ ...root, transaction }, { hasOwnDatabase: recordsDatabase !== undefined }).savepoint(
-          tx,
-          body,
-        )
+      const hasOwnDatabase = recordsDatabase !== undefined
+      const { savepoint: enter } = transactionBlobs({ ...root, transaction }, { hasOwnDatabase })
       try {
         return await run(enter)
       } catch (error) {
@@ -140,9 +138,8 @@ function maintenanceSteps({ db, store, whileOpen }: BlobContext, unused: () => b
     name,
     run: () => whileOpen(async () => (unused() ? 0 : ((await onOneInstance(db, name, store.now(), work)) ?? 0))),
   })
-  const blobs = new Blobs({ db, store, whileOpen: (work) => work() })
   return [
-    step('unused-blobs', async () => (await blobs.cleanup()).removed),
+    step('unused-blobs', async () => (await cleanUp(db, store, {})).removed),
     step('unneeded-bytes', () => collectExpired(db, store)),
     step('staged-bytes', () => store.bytes.sweepStaged(new Date(store.now().getTime() - STALE_MILLIS))),
   ]

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { StorageError } from '../errors.ts'
+import { isStorageError } from '../errors.ts'
 import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes/backend.ts'
 import type { ByteRange } from './types.ts'
 
@@ -54,7 +54,7 @@ async function* checkedChunks(bytes: BytesBackend, content: Content, start: numb
       yield chunk
     }
   } catch (error) {
-    const damaged = error instanceof StorageError && error.code === 'BLOB_CORRUPTED'
+    const damaged = isStorageError(error, 'BLOB_CORRUPTED')
     if (damaged) await bytes.quarantine(hash).catch(() => {}) // the damage is reported below, even if this fails
     throw error
   }

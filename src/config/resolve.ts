@@ -8,7 +8,15 @@ import type {
   ResolvedConfig,
   ResolvedDatabase,
 } from './resolved.ts'
-import type { ValidStorageConfig } from './valid.ts'
+import type {
+  ValidBlobStore,
+  ValidCache,
+  ValidDatabase,
+  ValidPostgres,
+  ValidRedisCache,
+  ValidSqlite,
+  ValidStorageConfig,
+} from './valid.ts'
 import { validateConfig } from './validate.ts'
 
 export interface ResolveOptions {
@@ -44,15 +52,8 @@ export function withAbsolutePaths(config: ValidStorageConfig, base: string): Val
   }
 }
 
-type Cache = ValidStorageConfig['cache']
-type Database = ValidStorageConfig['database']
-type BlobStore = ValidStorageConfig['blobStore']
-type Sqlite = Extract<Database, { type: 'sqlite' }>
-type Postgres = Extract<Database, { type: 'postgres' }>
-type Redis = Extract<Cache, { type: 'redis' }>
-
 /** Returns the absolute directory and the name of the file in it, or the absolute file as `path` alone. */
-function sqlitePath({ path: given = '.', database: name }: Sqlite, base: string) {
+function sqlitePath({ path: given = '.', database: name }: ValidSqlite, base: string) {
   const path = plainPath(given)
   const database = name && plainPath(name)
   const isDirectory = extname(path) === '' || /[\\/]$/.test(path)
@@ -64,7 +65,7 @@ function plainPath(path: string): string {
   return path.startsWith('file:') ? (pathOfFileUrl(path) ?? path) : path
 }
 
-function resolveCache(cache: Cache): ResolvedCache {
+function resolveCache(cache: ValidCache): ResolvedCache {
   if (cache.type === 'in-memory') {
     const { maxEntries, maxBytes, maxValueBytes, ttlSeconds } = cache.options
     return { type: 'in-memory', maxEntries, maxBytes, maxValueBytes: Math.min(maxValueBytes, maxBytes), ttlSeconds }
@@ -84,7 +85,15 @@ function resolveCache(cache: Cache): ResolvedCache {
   }
 }
 
-function redisConnection({ url, host, port, username, password, database = 0, options }: Redis): RedisAddress {
+function redisConnection({
+  url,
+  host,
+  port,
+  username,
+  password,
+  database = 0,
+  options,
+}: ValidRedisCache): RedisAddress {
   const { cluster, sentinels } = options
   if (url !== undefined) return { url }
   if (cluster) return { cluster, username, password }
@@ -92,7 +101,7 @@ function redisConnection({ url, host, port, username, password, database = 0, op
   return { host: host ?? 'localhost', port: port ?? 6379, database, username, password }
 }
 
-function resolveDatabase(config: Database): ResolvedDatabase {
+function resolveDatabase(config: ValidDatabase): ResolvedDatabase {
   if (config.type === 'in-memory') return { type: 'in-memory' }
   if (config.type === 'sqlite') {
     const { path = '.', database = '', options } = config
@@ -110,12 +119,12 @@ function resolveDatabase(config: Database): ResolvedDatabase {
 }
 
 /** Returns the address. The schema has checked that there is a url, or host, database and user. */
-function postgresConnection(config: Postgres): PostgresAddress {
+function postgresConnection(config: ValidPostgres): PostgresAddress {
   const { url = config.connectionString, host = '', port = 5432, database = '', user = '', password } = config
   return url === undefined ? { host, port, database, user, password } : { url }
 }
 
-function resolveBlobStore(blobStore: BlobStore): ResolvedBlobStore {
+function resolveBlobStore(blobStore: ValidBlobStore): ResolvedBlobStore {
   const { maxBlobSize, maxTotalSize } = blobStore
   if (blobStore.type === 'in-memory') return { type: 'in-memory', maxBlobSize, maxTotalSize }
   const { storePath = '', cleanupAfterDays } = blobStore

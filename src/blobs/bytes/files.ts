@@ -75,7 +75,8 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<voi
 
 const returnTrue = () => true
 
-function undefinedOn(...codes: string[]): (error: unknown) => undefined {
+/** Makes a handler that returns undefined for a system error with one of these codes, and throws every other error. */
+export function undefinedOn(...codes: string[]): (error: unknown) => undefined {
   return (error) => {
     if (!isErrno(error, ...codes)) throw error
   }

@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { link, open, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileError, isErrno } from './errors.ts'
-import { syncDirectory } from './files.ts'
+import { fileError } from './errors.ts'
+import { syncDirectory, undefinedOn } from './files.ts'
 
 const FILE = 'store-id'
 
 /** Returns the random id that a local store keeps in a file of its own, or undefined if it has none yet. */
 export async function readStoreId(storePath: string): Promise<string | undefined> {
   try {
-    return (await readFile(join(storePath, FILE), 'utf8')).trim()
+    const text = await readFile(join(storePath, FILE), 'utf8').catch(undefinedOn('ENOENT'))
+    return text?.trim()
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
     throw fileError(error, 'store-id')
   }
 }
@@ -29,9 +29,7 @@ export async function createStoreId(storePath: string): Promise<string> {
       await file.close()
     }
     // A link appears with its whole content, or fails if there is a file already.
-    await link(draft, join(storePath, FILE)).catch((error) => {
-      if (!isErrno(error, 'EEXIST')) throw error
-    })
+    await link(draft, join(storePath, FILE)).catch(undefinedOn('EEXIST'))
     await syncDirectory(storePath)
     return (await readStoreId(storePath)) ?? id
   } catch (error) {

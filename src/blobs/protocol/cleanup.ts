@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { and, eq, lte, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
@@ -70,7 +69,7 @@ function defaultOlderThan(store: BlobStore): Date {
 
 async function removeAndCollect(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {
   await store.onStep?.('cleanup.remove')
-  const hash = await removeRecord(db, { ...rule, id, reservation: randomUUID(), now: store.now() })
+  const hash = await removeRecord(db, { ...rule, id, now: store.now() })
   if (hash !== undefined) await collectContent(db, store, hash)
   return hash !== undefined
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { StorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import { parseInput } from '../../validation/input.ts'
 import { blobTooLarge, type Staged } from '../bytes/backend.ts'
 import { guessMimeType } from '../input/mime.ts'
@@ -25,7 +25,7 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, optio
   return withStaged(store, input, options, async (staged, record) => {
     const reservation = await reserve(db, store, staged).catch(async (error) => {
       // Contents that nothing needs any more may take up the quota.
-      if (!isQuotaExceeded(error) || (await collectExpired(db, store)) === 0) throw error
+      if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED') || (await collectExpired(db, store)) === 0) throw error
       return reserve(db, store, staged)
     })
     try {
@@ -66,7 +66,7 @@ async function withStaged(
 ): Promise<BlobRecord> {
   const described = {
     id: newBlobId(),
-    name: options.name ?? parseInput(blobNameSchema.optional(), name, 'input.name') ?? null,
+    name: options.name ?? (name === undefined ? null : parseInput(blobNameSchema, name, 'input.name')),
     source: options.source ?? null,
     metadata: options.metadata ?? {},
     createdAt: store.now(),
@@ -75,9 +75,8 @@ async function withStaged(
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
   const staged = await store.bytes.stage(source, { maxBytes: store.maxBlobSize })
   try {
-    const known = options.mimeType ?? mimeType
-    const guess = () => guessMimeType(staged.head, described.name ?? undefined)
-    const record = { ...described, mimeType: known ?? (await guess()) }
+    const type = options.mimeType ?? mimeType ?? (await guessMimeType(staged.head, described.name ?? undefined))
+    const record = { ...described, mimeType: type }
     await insert(staged, record)
     const { id, createdAt } = record
     return { ...record, uri: blobUri(id), hash: staged.hash, size: staged.size, lastUsedAt: createdAt }
@@ -115,5 +114,3 @@ async function commitBytesAndInsert(
     retryable: true,
   })
 }
-
-const isQuotaExceeded = (error: unknown) => error instanceof StorageError && error.code === 'BLOB_QUOTA_EXCEEDED'

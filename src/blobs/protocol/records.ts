@@ -26,13 +26,14 @@ const blobRecordColumns = ({ blobs: b, blobContent: c }: Tables) => ({
   expiresAt: b.expiresAt,
 })
 
-const selectRecord = statement(({ orm, tables }, arg: { id: string; now: Date }) => {
+const selectRecords = ({ orm, tables }: Pick<Db, 'orm' | 'tables'>) => {
   const { blobs: b, blobContent: c } = tables
-  return orm
-    .select(blobRecordColumns(tables))
-    .from(b)
-    .innerJoin(c, eq(c.hash, b.hash))
-    .where(and(eq(b.id, arg.id), notExpired(b, arg.now)))
+  return orm.select(blobRecordColumns(tables)).from(b).innerJoin(c, eq(c.hash, b.hash))
+}
+
+const selectRecord = statement((db, arg: { id: string; now: Date }) => {
+  const { blobs: b } = db.tables
+  return selectRecords(db).where(and(eq(b.id, arg.id), notExpired(b, arg.now)))
 })
 
 const updateLastUsed = statement(({ orm, tables: { blobs: b } }, arg: { id: string; now: Date }) =>
@@ -44,10 +45,7 @@ const updateLastUsed = statement(({ orm, tables: { blobs: b } }, arg: { id: stri
 
 const recordsPage = {
   name: 'blobs',
-  select: ({ orm, tables }: Pick<Db, 'orm' | 'tables'>) => {
-    const { blobs: b, blobContent: c } = tables
-    return orm.select(blobRecordColumns(tables)).from(b).innerJoin(c, eq(c.hash, b.hash))
-  },
+  select: selectRecords,
   filters: { now: (tables: Tables, now: Date) => notExpired(tables.blobs, now) },
   orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ blobs }: Tables) => blobs.createdAt },
@@ -66,7 +64,7 @@ export function findRecord(db: Db, id: string, now: Date): Promise<BlobRecord | 
 export async function useRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {
   const record = await findRecord(db, id, now)
   if (!record || now.getTime() - record.lastUsedAt.getTime() < DAY_MILLIS) return record
-  await updateLastUsed.all(db, { id, now }).catch(ignoreReadOnly)
+  await updateLastUsed.all(db, { id, now }).catch(ignoreReadOnly) // the blob can be read all the same
   return { ...record, lastUsedAt: now }
 }
 

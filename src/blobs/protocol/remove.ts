@@ -21,8 +21,7 @@ export interface RemovalRule {
   expiredBy: Date
 }
 
-/** `reservation` is the id of the expired reservation that the removal leaves behind. */
-type Removal = RemovalRule & { id: string; reservation: string; now: Date }
+type Removal = RemovalRule & { id: string; now: Date }
 
 /** Returns the condition that a rule lets a record be removed. */
 export function removableBy({ orm, tables: { blobs: b, blobRefs: r } }: Builder, rule: RemovalRule): SQL | undefined {
@@ -41,7 +40,7 @@ const lockRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string }
 )
 
 /** Inserts an expired reservation of the record's content: it tells the collector to look at that content. */
-const insertExpiredReservation = statement((db, arg: Removal) => {
+const insertExpiredReservation = statement((db, arg: Removal & { reservation: string }) => {
   const { blobLeases: l, blobs: b } = db.tables
   const expiresAt = sql`${sql.param(arg.now, l.expiresAt)}`.as('expires_at')
   return db.orm.insert(l).select(
@@ -74,7 +73,7 @@ export async function removeRecord(db: Db, removal: Removal): Promise<string | u
   const [, , , , [removed]] = await batch(db, [
     lockUsage.with({}),
     lockRecord.with({ id: removal.id }),
-    insertExpiredReservation.with(removal),
+    insertExpiredReservation.with({ ...removal, reservation: randomUUID() }),
     uncountRecord.with(removal),
     deleteRecord.with(removal),
   ])
@@ -97,7 +96,7 @@ export async function deleteBlob(
   const existing = await findRecord(db, id, now)
   await store.onStep?.('delete.remove')
   const rule = { force, usedBefore: LATEST, expiredBy: now }
-  const hash = await removeRecord(db, { ...rule, id, now, reservation: randomUUID() })
+  const hash = await removeRecord(db, { ...rule, id, now })
   if (hash === undefined) {
     if (await findRecord(db, id, now)) throw inUse(id)
     return false
