@@ -21,7 +21,7 @@ import type { RepositoryContext } from './repositories/context.ts'
 import { openRepositories } from './repositories/repositories.ts'
 import type { Storage, StorageOptions, StorageTransaction } from './storage-types.ts'
 import { rule } from './validation/fast-path.ts'
-import { checkFunction, invalidInput, parseInput } from './validation/input.ts'
+import { checkFunction, invalidInput, isInteger, MAX_INTEGER, parseInput } from './validation/input.ts'
 
 const isLogger = (value: unknown) =>
   ['info', 'warn', 'error'].every((level) => typeof Reflect.get(Object(value), level) === 'function')
@@ -29,8 +29,7 @@ const isLogger = (value: unknown) =>
 const isFunction = (value: unknown) => typeof value === 'function'
 
 const booleanSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
-const isMillis = (value: unknown) => Number.isInteger(value) && Number(value) > 0 && Number(value) <= 2_147_483_647
-const millisSchema = rule<number>(isMillis, 'must be a whole number of milliseconds, 1 or more')
+const millisSchema = rule<number>(isInteger(1, MAX_INTEGER), 'must be a whole number of milliseconds, 1 or more')
 const optionsSchema = z.strictObject({
   baseDir: rule<string>((value) => typeof value === 'string', 'must be a string').optional(),
   migrate: booleanSchema.optional(),

@@ -2,7 +2,7 @@ import { and, eq, isNull } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
+import { mapPage, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
@@ -241,8 +241,7 @@ export class Approvals {
   listPending<Request = Json>(options?: ListPendingOptions): Promise<Page<Approval<Request>>>
   async listPending(options: ListPendingOptions = {}): Promise<Page<Approval>> {
     const { sessionId, ...page } = parseInput(listOptionsSchema, options, 'options')
-    const { items, ...rest } = await listPending(this.#db, { pending: true, sessionId }, page, 'asc')
-    return { items: items.map(approvalOf), ...rest }
+    return mapPage(await listPending(this.#db, { pending: true, sessionId }, page, 'asc'), approvalOf)
   }
 
   /**

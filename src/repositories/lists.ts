@@ -2,8 +2,8 @@ import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { prefixRange } from '../database/paging/prefix-range.ts'
+import { mapPage, type Page, type PageOptions } from '../database/paging/page.ts'
+import { prefixFilters, prefixPageSchema, prefixRange } from '../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Given, Json } from '../schema/values.ts'
 import {
@@ -14,12 +14,10 @@ import {
   MAX_INTEGER,
   parseInput,
   positionSchema,
-  prefixSchema,
 } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 
 const itemsSchema = z.array(jsonSchema)
-const listKeysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
 
 /** Options of `lists.keys()`. */
 export interface ListListsOptions extends PageOptions {
@@ -83,10 +81,7 @@ const deleteList = statement(({ orm, tables: { lists } }, arg: { key: string }) 
 const listKeys = pagedQuery({
   name: 'lists',
   select: ({ orm, tables }) => orm.select().from(tables.lists),
-  filters: {
-    from: ({ lists }, from: string) => gte(lists.key, from),
-    before: ({ lists }, before: string) => lt(lists.key, before),
-  },
+  filters: prefixFilters(({ lists }) => lists.key),
   orderBy: [{ name: 'key', kind: 'text', column: ({ lists }) => lists.key }],
 })
 
@@ -114,9 +109,8 @@ export class Lists {
     parseInput(keySchema, key, 'key')
     const values = parseInput(itemsSchema, items, 'items')
     if (values.length === 0) return this.length(key)
-    const [extended] = await batch(this.#db, appendCalls(key, values))
-    const [row] = extended as { length: number }[] // the first call's row
-    return row?.length ?? 0
+    const [[extended]] = await batch(this.#db, appendCalls(key, values))
+    return extended?.length ?? 0
   }
 
   /**
@@ -218,9 +212,8 @@ export class Lists {
    * ```
    */
   async keys(options: ListListsOptions = {}): Promise<Page<string>> {
-    const { prefix, ...page } = parseInput(listKeysOptionsSchema, options, 'options')
-    const { items, ...rest } = await listKeys(this.#db, prefixRange(prefix), page, 'asc')
-    return { items: items.map(({ key }) => key), ...rest }
+    const { prefix, ...page } = parseInput(prefixPageSchema, options, 'options')
+    return mapPage(await listKeys(this.#db, prefixRange(prefix), page, 'asc'), ({ key }) => key)
   }
 
   async #items(db: Db, key: string, start: number, end: number): Promise<Json[]> {
@@ -238,5 +231,5 @@ function replaceCalls(key: string, values: readonly Json[]) {
 /** Returns the calls of one batch that appends `values`. The first one returns the new length. */
 function appendCalls(key: string, values: readonly Json[]) {
   const rows = values.map((value, i) => ({ key, fromEnd: values.length - i, value }))
-  return [extendList.with({ key, count: values.length }), ...insertItems.with(rows)]
+  return [extendList.with({ key, count: values.length }), ...insertItems.with(rows)] as const
 }

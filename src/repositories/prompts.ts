@@ -1,12 +1,12 @@
-import { eq, gte, lt, sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { prefixRange } from '../database/paging/prefix-range.ts'
+import type { Page, PageOptions } from '../database/paging/page.ts'
+import { prefixFilters, prefixPageSchema, prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
 import type { Given, Json, JsonObject } from '../schema/values.ts'
-import { keySchema, parseInput, prefixSchema, textSchema } from '../validation/input.ts'
+import { keySchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema, jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
@@ -39,11 +39,6 @@ export interface PromptInput<Content = Json, Metadata extends object = JsonObjec
   /** A JSON object. Default `{}`. */
   metadata?: Given<Metadata, JsonObject, object> | undefined
 }
-
-const listOptionsSchema = z.strictObject({
-  prefix: prefixSchema.optional(),
-  ...pageSchema.shape,
-})
 
 export interface ListPromptsOptions extends PageOptions {
   /** Only prompts whose name begins with this text. Default: all prompts. */
@@ -81,10 +76,7 @@ const deletePrompt = statement(({ orm, tables: { prompts } }, arg: { name: strin
 const listPrompts = pagedQuery({
   name: 'prompts',
   select: ({ orm, tables }) => orm.select().from(tables.prompts),
-  filters: {
-    from: ({ prompts }, from: string) => gte(prompts.name, from),
-    before: ({ prompts }, before: string) => lt(prompts.name, before),
-  },
+  filters: prefixFilters(({ prompts }) => prompts.name),
   orderBy: [{ name: 'name', kind: 'text', column: ({ prompts }) => prompts.name }],
 })
 
@@ -179,7 +171,7 @@ export class Prompts {
     options?: ListPromptsOptions,
   ): Promise<Page<Prompt<Content, Metadata>>>
   async list(options: ListPromptsOptions = {}): Promise<Page<Prompt>> {
-    const { prefix, ...page } = parseInput(listOptionsSchema, options, 'options')
+    const { prefix, ...page } = parseInput(prefixPageSchema, options, 'options')
     return listPrompts(this.#db, prefixRange(prefix), page, 'asc')
   }
 }

@@ -2,13 +2,13 @@ import { and, eq, exists, lte, notExists, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
+import { mapPage, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { batch, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { JsonObject, QueueItem } from '../schema/values.ts'
+import type { QueueItem } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
-import { jsonObjectSchema } from '../validation/json.ts'
+import { jsonObjectWith } from '../validation/json.ts'
 
 export type { QueueItem }
 
@@ -19,12 +19,7 @@ export type QueueItemInput = { id: string } | ({ id: string } & Record<string, u
 export type ListQueueOptions = PageOptions
 
 /** Checks a queue item: any JSON object with an `id` of 1 to 255 bytes. */
-export const queueItemSchema = jsonObjectSchema.pipe(
-  z.custom<QueueItem>().superRefine((item: JsonObject, context) => {
-    const { error } = idSchema.safeParse(item.id)
-    for (const { message } of error?.issues ?? []) context.addIssue({ code: 'custom', path: ['id'], message })
-  }),
-)
+export const queueItemSchema = jsonObjectWith<QueueItem>(z.object({ id: idSchema }))
 
 interface QueueKey {
   sessionId: string
@@ -64,18 +59,18 @@ const insertItem = statement(({ orm, tables }, arg: QueueKey & { id: string; ite
  */
 const countIfQueuedBefore = statement(({ orm, tables }, arg: QueueKey & { id: string }) => {
   const { queues: q, queueItems: i } = tables
-  const isInQueue = and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue))
+  const isOfQueue = isInQueue(tables, arg)
   const newest = orm
     .select({ id: i.id })
     .from(i)
-    .where(and(isInQueue, eq(i.position, q.lastPosition)))
-  const itsPosition = sql`(select ${i.position} from ${i} where ${and(isInQueue, eq(i.id, arg.id))})`
+    .where(and(isOfQueue, eq(i.position, q.lastPosition)))
+  const itsPosition = sql`(select ${i.position} from ${i} where ${and(isOfQueue, eq(i.id, arg.id))})`
   return orm
     .update(q)
     .set({ gaps: sql`${q.gaps} + 1` })
     .where(and(isQueue(tables, arg), notExists(newest)))
     .returning({
-      place: sql`(select count(*) from ${i} where ${and(isInQueue, lte(i.position, itsPosition))})`.mapWith(Number),
+      place: sql`(select count(*) from ${i} where ${and(isOfQueue, lte(i.position, itsPosition))})`.mapWith(Number),
     })
 })
 
@@ -84,12 +79,10 @@ const restartPositions = statement(({ orm, tables }, arg: QueueKey) =>
   orm.update(tables.queues).set({ lastPosition: 0, gaps: 0 }).where(isQueue(tables, arg)),
 )
 
-const deleteItems = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey) =>
-  orm
-    .delete(i)
-    .where(and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue)))
-    .returning({ position: i.position, item: i.item }),
-)
+const deleteItems = statement(({ orm, tables }, arg: QueueKey) => {
+  const { queueItems: i } = tables
+  return orm.delete(i).where(isInQueue(tables, arg)).returning({ position: i.position, item: i.item })
+})
 
 const lockQueue = statement(({ orm, tables }, arg: QueueKey) =>
   orm
@@ -101,25 +94,27 @@ const lockQueue = statement(({ orm, tables }, arg: QueueKey) =>
 /** Counts the item's position as a gap, before the item is removed. Needs the lock, to see what others have removed. */
 const countGap = statement(({ orm, tables }, arg: QueueKey & { id: string }) => {
   const { queues: q, queueItems: i } = tables
-  const item = orm
-    .select({ id: i.id })
-    .from(i)
-    .where(and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue), eq(i.id, arg.id)))
+  const item = orm.select({ id: i.id }).from(i).where(isItem(tables, arg))
   return orm
     .update(q)
     .set({ gaps: sql`${q.gaps} + 1` })
     .where(and(isQueue(tables, arg), exists(item)))
 })
 
-const deleteItem = statement(({ orm, tables: { queueItems: i } }, arg: QueueKey & { id: string }) =>
-  orm
-    .delete(i)
-    .where(and(eq(i.sessionId, arg.sessionId), eq(i.queue, arg.queue), eq(i.id, arg.id)))
-    .returning({ position: i.position }),
+const deleteItem = statement(({ orm, tables }, arg: QueueKey & { id: string }) =>
+  orm.delete(tables.queueItems).where(isItem(tables, arg)).returning({ position: tables.queueItems.position }),
 )
 
 function isQueue({ queues: q }: Tables, { sessionId, queue }: QueueKey) {
   return and(eq(q.sessionId, sessionId), eq(q.name, queue))
+}
+
+function isInQueue({ queueItems: i }: Tables, { sessionId, queue }: QueueKey) {
+  return and(eq(i.sessionId, sessionId), eq(i.queue, queue))
+}
+
+function isItem(tables: Tables, arg: QueueKey & { id: string }) {
+  return and(isInQueue(tables, arg), eq(tables.queueItems.id, arg.id))
 }
 
 const listItems = pagedQuery({
@@ -212,8 +207,8 @@ export class Queues {
   ): Promise<Page<Item>>
   async list(sessionId: string, queue: string, options: ListQueueOptions = {}): Promise<Page<QueueItem>> {
     const queueKey = parseQueueKey(sessionId, queue)
-    const { items, ...rest } = await listItems(this.#db, queueKey, parseInput(pageSchema, options, 'options'), 'asc')
-    return { items: items.map(({ item }) => item), ...rest }
+    const page = parseInput(pageSchema, options, 'options')
+    return mapPage(await listItems(this.#db, queueKey, page, 'asc'), ({ item }) => item)
   }
 
   /**

@@ -8,7 +8,7 @@ import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Given, Json, ToolExecutionStatus } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
-import { jsonSchema } from '../validation/json.ts'
+import { jsonCopy, jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
 export type { ToolExecutionStatus }
@@ -321,7 +321,7 @@ function recordOf({ runId, turnId, modelStepId, toolCallId, ...record }: Row): T
 }
 
 /** Returns true if the record has this outcome as JSON: without what JSON drops, and in any order of keys. */
-function isSameOutcome({ status, output, error }: ToolExecution, outcome: Outcome): boolean {
-  const { status: newStatus, output: newOutput, error: newError }: Outcome = JSON.parse(JSON.stringify(outcome))
-  return isDeepStrictEqual([status, output, error], [newStatus, newOutput, newError])
+function isSameOutcome(stored: ToolExecution, outcome: Outcome): boolean {
+  const fieldsOf = ({ status, output, error }: Outcome) => [status, output, error]
+  return isDeepStrictEqual(fieldsOf(stored), jsonCopy(fieldsOf(outcome)))
 }

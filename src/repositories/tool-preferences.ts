@@ -2,7 +2,7 @@ import { and, eq, inArray } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
+import { mapPage, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { statement } from '../database/statement.ts'
 import type { ToolPreferenceSet } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
@@ -154,8 +154,7 @@ export class ToolPreferences {
    */
   async listAllowed(options: ListAllowedToolsOptions = {}): Promise<Page<string>> {
     const { sessionId, ...page } = parseInput(listOptionsSchema, options, 'options')
-    const { items, ...rest } = await listAllowedTools(this.#db, { scope: scopeOf(sessionId) }, page, 'asc')
-    return { items: items.map(({ tool }) => tool), ...rest }
+    return mapPage(await listAllowedTools(this.#db, { scope: scopeOf(sessionId) }, page, 'asc'), ({ tool }) => tool)
   }
 
   /**

@@ -1,13 +1,12 @@
-import { and, eq, gte, lt } from 'drizzle-orm'
-import * as z from 'zod'
+import { and, eq } from 'drizzle-orm'
 import type { RowKey } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { prefixRange } from '../database/paging/prefix-range.ts'
+import { mapPage, type Page, type PageOptions } from '../database/paging/page.ts'
+import { prefixFilters, prefixPageSchema, prefixRange } from '../database/paging/prefix-range.ts'
 import { statement } from '../database/statement.ts'
 import type { Given, Json } from '../schema/values.ts'
-import { idSchema, keySchema, parseInput, prefixSchema } from '../validation/input.ts'
+import { idSchema, keySchema, parseInput } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 
@@ -18,11 +17,6 @@ export interface ToolStateEntry<Value = Json> {
   value: Value
   updatedAt: Date
 }
-
-const listOptionsSchema = z.strictObject({
-  prefix: prefixSchema.optional(),
-  ...pageSchema.shape,
-})
 
 export interface ListToolStateKeysOptions extends PageOptions {
   /** Only keys that begin with this text. Default: all keys of the tool. */
@@ -62,8 +56,7 @@ const listKeys = pagedQuery({
   select: ({ orm, tables: { toolState: s } }) => orm.select({ key: s.key }).from(s),
   filters: {
     tool: ({ toolState }, tool: string) => eq(toolState.tool, tool),
-    from: ({ toolState }, from: string) => gte(toolState.key, from),
-    before: ({ toolState }, before: string) => lt(toolState.key, before),
+    ...prefixFilters(({ toolState }) => toolState.key),
   },
   orderBy: [{ name: 'key', kind: 'text', column: ({ toolState }) => toolState.key }],
 })
@@ -152,9 +145,8 @@ export class ToolState {
    */
   async keys(tool: string, options: ListToolStateKeysOptions = {}): Promise<Page<string>> {
     parseInput(idSchema, tool, 'tool')
-    const { prefix, ...page } = parseInput(listOptionsSchema, options, 'options')
-    const { items, ...rest } = await listKeys(this.#db, { tool, ...prefixRange(prefix) }, page, 'asc')
-    return { items: items.map(({ key }) => key), ...rest }
+    const { prefix, ...page } = parseInput(prefixPageSchema, options, 'options')
+    return mapPage(await listKeys(this.#db, { tool, ...prefixRange(prefix) }, page, 'asc'), ({ key }) => key)
   }
 }
 

@@ -69,7 +69,8 @@ function columnInteger(min: number) {
   return withFastCheck(isInteger(min, MAX_INTEGER), clamped) // up to there, nothing is clamped
 }
 
-function isInteger(min: number, max: number) {
+/** Makes the test of an integer from `min` to `max`. */
+export function isInteger(min: number, max: number) {
   return (value: unknown) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max
 }
 

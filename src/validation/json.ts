@@ -21,6 +21,16 @@ export const jsonObjectSchema = schemaOf<JsonObject>((value) =>
   isPlainObject(value) ? problemOf(value, []) : { path: [], message: 'must be a plain object of JSON values' },
 )
 
+/** Makes a schema of JSON objects whose properties match `known`. It only validates: an object is returned as given. */
+export function jsonObjectWith<T extends JsonObject>(known: z.ZodType) {
+  return jsonObjectSchema.pipe(
+    z.custom<T>().superRefine((object: JsonObject, context) => {
+      const { error } = known.safeParse(object)
+      for (const { path, message } of error?.issues ?? []) context.addIssue({ code: 'custom', path, message })
+    }),
+  )
+}
+
 /** Returns a copy of a JSON value as it would be read back from the database: without what JSON drops. */
 export function jsonCopy<T extends Json>(value: T): T {
   // A string is its own copy. The cast holds because JSON keeps the type of every value that `jsonSchema` accepts.

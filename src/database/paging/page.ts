@@ -8,6 +8,11 @@ export interface Page<T> {
   nextCursor?: string
 }
 
+/** Returns the page with each item replaced by `change(item)`. */
+export function mapPage<From, To>({ items, ...rest }: Page<From>, change: (item: From) => To): Page<To> {
+  return { items: items.map(change), ...rest }
+}
+
 export interface PageOptions {
   /** Maximum number of items: 1 to 1000. Default 50. */
   limit?: number | undefined

@@ -1,3 +1,21 @@
+import { gte, lt } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import * as z from 'zod'
+import type { Tables } from '../../schema/tables.ts'
+import { prefixSchema } from '../../validation/input.ts'
+import { pageSchema } from './page.ts'
+
+/** Checks the options of a list of keys: a prefix and `PageOptions`. */
+export const prefixPageSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
+
+/** Makes the filters of `pagedQuery` that take a `PrefixRange` of a column. */
+export function prefixFilters(column: (tables: Tables) => PgColumn) {
+  return {
+    from: (tables: Tables, from: string) => gte(column(tables), from),
+    before: (tables: Tables, before: string) => lt(column(tables), before),
+  }
+}
+
 /** The keys that begin with a prefix, as a range: at least `from`, less than `before`. An absent bound is open. */
 export interface PrefixRange {
   from?: string

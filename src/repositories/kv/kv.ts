@@ -1,14 +1,14 @@
-import { and, eq, gte, inArray, lt, lte, type SQL, sql } from 'drizzle-orm'
+import { and, eq, inArray, lte, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired, sweepableBefore } from '../../database/expiry.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
-import { type Page, pageSchema } from '../../database/paging/page.ts'
-import { prefixRange } from '../../database/paging/prefix-range.ts'
+import { mapPage, type Page } from '../../database/paging/page.ts'
+import { prefixFilters, prefixPageSchema, prefixRange } from '../../database/paging/prefix-range.ts'
 import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, Json } from '../../schema/values.ts'
-import { keySchema, parseInput, prefixSchema } from '../../validation/input.ts'
+import { keySchema, parseInput } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import {
@@ -20,7 +20,6 @@ import {
 } from './types.ts'
 
 const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
-const listKeysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
 const keysSchema = z.array(keySchema).max(1000)
 
 const selectEntry = statement(({ orm, tables: { kv } }, arg: { key: string; now: Date }) =>
@@ -111,8 +110,7 @@ const listEntries = pagedQuery({
   select: ({ orm, tables }) => orm.select().from(tables.kv),
   filters: {
     now: ({ kv }, now: Date) => notExpired(kv, now),
-    from: ({ kv }, from: string) => gte(kv.key, from),
-    before: ({ kv }, before: string) => lt(kv.key, before),
+    ...prefixFilters(({ kv }) => kv.key),
   },
   orderBy: [{ name: 'key', kind: 'text', column: ({ kv }) => kv.key }],
 })
@@ -282,8 +280,7 @@ export class Kv {
    * ```
    */
   async keys(options: ListKeysOptions = {}): Promise<Page<string>> {
-    const { items, ...page } = await this.entries(options)
-    return { items: items.map(({ key }) => key), ...page }
+    return mapPage(await this.entries(options), ({ key }) => key)
   }
 
   /**
@@ -301,7 +298,7 @@ export class Kv {
    */
   entries<Value = Json>(options?: ListKeysOptions): Promise<Page<KvEntry<Value>>>
   async entries(options: ListKeysOptions = {}): Promise<Page<KvEntry>> {
-    const { prefix, ...page } = parseInput(listKeysOptionsSchema, options, 'options')
+    const { prefix, ...page } = parseInput(prefixPageSchema, options, 'options')
     return listEntries(this.#db, { now: this.#context.now(), ...prefixRange(prefix) }, page, 'asc')
   }
 

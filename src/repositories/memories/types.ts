@@ -2,7 +2,7 @@ import * as z from 'zod'
 import type { PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject, MemorySource, MetadataPatch } from '../../schema/values.ts'
 import { textSchema } from '../../validation/input.ts'
-import { jsonObjectSchema } from '../../validation/json.ts'
+import { jsonObjectWith } from '../../validation/json.ts'
 
 /** A stored memory. */
 export interface Memory<Metadata extends object = JsonObject> {
@@ -27,12 +27,7 @@ export const tagsSchema = z
 /** Only validates: the metadata is stored as given, so that its keys keep their order. */
 export const knownMetadataSchema = z.looseObject({ source: sourceSchema.optional(), pinned: z.boolean().optional() })
 
-const metadataSchema = jsonObjectSchema.pipe(
-  z.custom<JsonObject>().superRefine((metadata: JsonObject, context) => {
-    const { error } = knownMetadataSchema.safeParse(metadata)
-    for (const { path, message } of error?.issues ?? []) context.addIssue({ code: 'custom', path, message })
-  }),
-)
+const metadataSchema = jsonObjectWith<JsonObject>(knownMetadataSchema)
 
 export const memoryInputSchema = z.strictObject({
   content: textSchema({ min: 1, max: 10_000 }),

@@ -4,12 +4,12 @@ import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { batch, rowsStatement, statement } from '../../database/statement.ts'
-import { StorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
-import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
@@ -53,11 +53,11 @@ const allocateSeqs = statement(({ orm, tables: { sessions: s } }, arg: SeqAlloca
  * seq = session.last_seq + fromLast. The session's last_seq already includes the new messages. For an expired session
  * the subquery is null and the insert fails.
  */
-const insertMessages = rowsStatement(({ orm, tables: { messages, sessions: s } }, rows: NewMessage[]) =>
-  orm.insert(messages).values(
+const insertMessages = rowsStatement(({ orm, tables }, rows: NewMessage[]) =>
+  orm.insert(tables.messages).values(
     rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
       sessionId,
-      seq: sql`(select ${s.lastSeq} from ${s} where ${and(eq(s.id, sessionId), notExpired(s, now))}) + cast(${fromLast} as integer)`,
+      seq: sql`(select ${tables.sessions.lastSeq} from ${tables.sessions} where ${isUnexpiredSession(tables, sessionId, now)}) + cast(${fromLast} as integer)`,
       id,
       role,
       content,
@@ -128,7 +128,7 @@ async function appendMissing(db: Db, sessionId: string, given: readonly NewMessa
       for (const message of messages) known.set(message.id, message)
       return { messages: ids.map((id) => known.get(id)).filter((message) => message !== undefined) }
     } catch (error) {
-      const isTaken = error instanceof StorageError && error.code === 'ALREADY_EXISTS'
+      const isTaken = isStorageError(error, 'ALREADY_EXISTS')
       // No new row was found: the conflict is not about a message id.
       if (!isTaken || known.size === knownBefore) throw error
       knownBefore = known.size

@@ -1,19 +1,16 @@
 import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
-import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
 import type { Message } from './types.ts'
 
 interface Target {
   sessionId: string
   now: Date
 }
-
-const isTargetSession = ({ sessions: s }: Tables, arg: Target) => and(eq(s.id, arg.sessionId), notExpired(s, arg.now))
 
 // Without the upper bound PostgreSQL expects a third of all messages to match.
 const isAfterSeq = ({ messages: m }: Tables, arg: Target & { afterSeq: number }) =>
@@ -23,7 +20,7 @@ const lockSession = statement(({ orm, tables }, arg: Target & Activity) =>
   orm
     .update(tables.sessions)
     .set({ lastActiveAt: laterOf(tables.sessions.lastActiveAt, arg) })
-    .where(isTargetSession(tables, arg))
+    .where(isUnexpiredSession(tables, arg.sessionId, arg.now))
     .returning({ messageCount: tables.sessions.messageCount }),
 )
 
@@ -33,7 +30,7 @@ const subtractFromCount = statement(({ orm, tables }, arg: Target & { afterSeq: 
   return orm
     .update(s)
     .set({ messageCount: sql`${s.messageCount} - (select count(*) from ${m} where ${isAfterSeq(tables, arg)})` })
-    .where(isTargetSession(tables, arg))
+    .where(isUnexpiredSession(tables, arg.sessionId, arg.now))
     .returning({ messageCount: s.messageCount })
 })
 
@@ -57,7 +54,7 @@ const decrementCount = statement(({ orm, tables }, arg: Target) => {
   return orm
     .update(s)
     .set({ messageCount: sql`${s.messageCount} - 1` })
-    .where(and(isTargetSession(tables, arg), gt(s.messageCount, 0)))
+    .where(and(isUnexpiredSession(tables, arg.sessionId, arg.now), gt(s.messageCount, 0)))
 })
 
 /** Removes the newest message and returns it, if there is one. Locks the session's row first, as an append does. */

@@ -1,17 +1,18 @@
 import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { notExpired } from '../../database/expiry.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { SessionSummary } from './types.ts'
+import { isUnexpiredSession } from './unexpired.ts'
 
 /** Locks the original, so that none of its messages and blob mentions is removed while they are copied. */
-const lockOriginal = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
-  orm
+const lockOriginal = statement(({ orm, tables }, arg: { id: string; now: Date }) => {
+  const { sessions: s } = tables
+  return orm
     .update(s)
     .set({ lastSeq: sql`${s.lastSeq}` })
-    .where(and(eq(s.id, arg.id), notExpired(s, arg.now)))
-    .returning({ id: s.id }),
-)
+    .where(isUnexpiredSession(tables, arg.id, arg.now))
+    .returning({ id: s.id })
+})
 
 const copySession = statement(
   (

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { notExpired, sweepableBefore } from '../../database/expiry.ts'
+import { sweepableBefore } from '../../database/expiry.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, JsonObject, MetadataPatch } from '../../schema/values.ts'
@@ -39,6 +39,7 @@ import {
   titleSchema,
   type UpdateSessionOptions,
 } from './types.ts'
+import { isUnexpiredSession } from './unexpired.ts'
 
 const forkOptionsSchema = z.strictObject({
   id: idSchema.optional(),
@@ -140,7 +141,8 @@ export class Sessions {
     parseInput(idSchema, id, 'id')
     const values = parseInput(sessionPatchSchema, patch, 'patch')
     const { ifVersion } = parseInput(updateOptionsSchema, options, 'options')
-    const { sessions } = this.#db.tables
+    const { tables } = this.#db
+    const { sessions } = tables
     const now = this.#context.now()
     const update = async (db = this.#db) =>
       db.orm
@@ -148,12 +150,11 @@ export class Sessions {
         .set({ ...values, version: sql`${sessions.version} + 1`, updatedAt: now })
         .where(
           and(
-            eq(sessions.id, id),
-            notExpired(sessions, now),
+            isUnexpiredSession(tables, id, now),
             ifVersion === undefined ? undefined : eq(sessions.version, ifVersion),
           ),
         )
-        .returning(sessionColumns(this.#db.tables))
+        .returning(sessionColumns(tables))
     const [updated] = await this.#context.cache.write([['sessions', id]], update)
     if (updated === undefined) throw await this.#notUpdated(id, ifVersion)
     return updated

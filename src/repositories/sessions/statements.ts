@@ -1,10 +1,11 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { notExpired } from '../../database/expiry.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import type { Session } from './types.ts'
+import { isUnexpiredSession } from './unexpired.ts'
 
 /** Lists the columns of a `Session`. An append changes none of them, so a cached session stays valid. */
 export const sessionColumns = ({ sessions: s }: Tables) => ({
@@ -47,14 +48,14 @@ export const selectSession = statement(({ orm, tables }, arg: { id: string; now:
   orm
     .select(sessionColumns(tables))
     .from(tables.sessions)
-    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
+    .where(isUnexpiredSession(tables, arg.id, arg.now)),
 )
 
 export const selectSummary = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
   orm
     .select()
     .from(tables.sessions)
-    .where(and(eq(tables.sessions.id, arg.id), notExpired(tables.sessions, arg.now))),
+    .where(isUnexpiredSession(tables, arg.id, arg.now)),
 )
 
 export const listSummaries = {
@@ -78,13 +79,14 @@ function summariesBy(name: string, column: 'lastActiveAt' | 'createdAt') {
 }
 
 /** Raises the version, which locks the row until the transaction ends, and returns the metadata to merge into. */
-export const lockAndRaiseVersion = statement(({ orm, tables: { sessions: s } }, arg: { id: string; now: Date }) =>
-  orm
+export const lockAndRaiseVersion = statement(({ orm, tables }, arg: { id: string; now: Date }) => {
+  const { sessions: s } = tables
+  return orm
     .update(s)
     .set({ version: sql`${s.version} + 1`, updatedAt: arg.now })
-    .where(and(eq(s.id, arg.id), notExpired(s, arg.now)))
-    .returning({ metadata: s.metadata }),
-)
+    .where(isUnexpiredSession(tables, arg.id, arg.now))
+    .returning({ metadata: s.metadata })
+})
 
 export const updateMetadata = statement(({ orm, tables }, arg: { id: string; metadata: JsonObject }) =>
   orm
