@@ -72,11 +72,12 @@ export class StorageRowCache implements RowCache {
   write<T>(rows: readonly RowKey[], work: Write<T>): Promise<T> {
     return this.#database.whileOpen(async () => {
       this.#knownSessions?.delete(rows.join()) // it may be deleted, and created again
-      const announced = await this.#announce(rows)
+      const announcing = this.#announce(rows)
+      await announcing
       const result = await this.#attempt(
         rows,
         () => work(this.#ungated),
-        () => announced,
+        () => announcing !== undefined,
       )
       await this.#invalidate(rows)
       return result
@@ -88,17 +89,18 @@ export class StorageRowCache implements RowCache {
       const known = this.#knownSessions
       const name = rows.join()
       // A session that this process has appended to before exists, and an append leaves what is cached of it as it is.
-      const announced = known?.has(name) ? false : await this.#announce(rows)
+      const announcing = known?.has(name) ? undefined : this.#announce(rows)
+      await announcing
       const result = await this.#attempt(
         rows,
         () => work(this.#ungated),
-        () => announced,
+        () => announcing !== undefined,
       )
       const { created, incarnation } = outcomeOf(result)
       // The process that created this row may have died before invalidating its cached absence. Invalidate once on its
       // behalf: this runs after its commit, so any earlier reader has lost its lease and any later one sees the row.
       const isUnknown = known !== undefined && incarnation !== undefined && known.get(name) !== incarnation
-      if (created || isUnknown || announced) await this.#invalidate(rows)
+      if (created || isUnknown || announcing) await this.#invalidate(rows)
       if (incarnation !== undefined) known?.set(name, incarnation)
       return result
     })
@@ -110,16 +112,22 @@ export class StorageRowCache implements RowCache {
    */
   transaction<T>(work: (cache: RowCache, announce: () => Promise<void>) => Promise<T>): Promise<T> {
     const inside = new TransactionRowCache()
-    let announced = false
+    let announcing: Promise<unknown> | undefined
+    let hasEnded = false
     const announce = async () => {
-      announced = await this.#announce(inside.touched)
+      if (hasEnded) return // a body that went on when its time was up: nobody would withdraw the marks
+      announcing = this.#announce(inside.touched)
+      await announcing
+    }
+    const run = async () => {
+      try {
+        return await work(inside, announce)
+      } finally {
+        hasEnded = true
+      }
     }
     return this.#database.whileOpen(async () => {
-      const result = await this.#attempt(
-        inside.touched,
-        () => work(inside, announce),
-        () => announced,
-      )
+      const result = await this.#attempt(inside.touched, run, () => announcing !== undefined)
       await this.#invalidate(inside.touched)
       return result
     })
@@ -135,11 +143,13 @@ export class StorageRowCache implements RowCache {
     }
   }
 
-  /** Returns true if the rows were announced, and so must be invalidated however the write ends. */
-  async #announce(rows: readonly RowKey[]): Promise<boolean> {
+  /**
+   * Announces a write, or returns undefined if the store needs no announcement. Announced rows must be invalidated however
+   * the write ends, even if it ends before the promise resolves.
+   */
+  #announce(rows: readonly RowKey[]): Promise<unknown> | undefined {
     const announcements = byTable(rows).map(([table, ids]) => this.#aside.announce(table, ids))
-    await Promise.all(announcements)
-    return announcements.some((announcement) => announcement !== undefined)
+    return announcements.some((announcement) => announcement !== undefined) ? Promise.all(announcements) : undefined
   }
 
   async #invalidate(rows: readonly RowKey[]): Promise<void> {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage } from 'holdfast'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
 import { signal, times } from '../../../src/testing/contract.ts'
+import { startLink } from '../../database/link.ts'
 import { freshPostgres } from '../../setup/databases.ts'
 import { runScript } from '../../setup/processes.ts'
 import { rounds } from '../../setup/rounds.ts'
@@ -58,6 +59,41 @@ describe('with Redis in front of PostgreSQL,', () => {
     await expect(storage.kv.set('undone', 3, { ifVersion: 99 })).rejects.toMatchObject({ code: 'VERSION_CONFLICT' })
     expect(await storage.kv.get('undone')).toBe(1)
     expect(await read(storage, 'undone')).toEqual({ value: 1, hit: true })
+  })
+
+  it('get() caches a row again after a transaction whose body went on when its time was up', async () => {
+    await using storage = await open()
+    const { reached, reach } = signal()
+    let body: Promise<unknown> = Promise.resolve()
+    const late = storage.transaction(
+      (tx) => {
+        body = tx.kv.set('late', 1).then(() => reached)
+        return body
+      },
+      { timeoutMillis: 100 },
+    )
+    await expect(late).rejects.toMatchObject({ code: 'TIMEOUT' })
+    reach()
+    await body
+    await sleep(50)
+    await storage.kv.get('late')
+    await storage.kv.set('late', 2)
+    await storage.kv.get('late')
+    expect(await read(storage, 'late')).toEqual({ value: 2, hit: true })
+  })
+
+  it('get() caches a row again after a transaction whose time was up while it marked the row', async () => {
+    const redis = new URL(inject('redisUrl'))
+    const link = await startLink(Number(redis.port), { delayMillis: 400 })
+    redis.port = String(link.port)
+    const cache = { ...config.cache, url: redis.href }
+    Object.assign(cache, { options: { ...Reflect.get(cache, 'options'), commandTimeoutMillis: 2000 } })
+    await using storage = await openStorage({ ...config, cache } as object, quiet)
+    const late = storage.transaction((tx) => tx.kv.set('marked', 1), { timeoutMillis: 200 })
+    await expect(late).rejects.toMatchObject({ code: 'TIMEOUT' })
+    await storage.kv.set('marked', 2)
+    await storage.kv.get('marked')
+    expect(await read(storage, 'marked')).toEqual({ value: 2, hit: true })
   })
 
   it('get() caches a row again after 20 concurrent writes of two storages', async () => {
