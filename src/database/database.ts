@@ -86,6 +86,7 @@ export class Database implements Db {
       const connection = await this.driver.begin()
       return await new Transaction(this, connection).runBody(body, connection, deadline)
     } finally {
+      deadline.stop()
       this.#deadlines.delete(deadline)
       this.#leave()
     }

@@ -19,11 +19,12 @@ export class TransactionDeadline {
 
   /** Resolves to what `body` does, or rejects when the transaction is ended from outside. */
   async race<T>(body: Promise<T>): Promise<T> {
-    try {
-      return await Promise.race([body, this.#expired])
-    } finally {
-      clearTimeout(this.#timer)
-    }
+    return Promise.race([body, this.#expired])
+  }
+
+  /** Stops the clock. To be called however the transaction ends: until then the clock keeps the process alive. */
+  stop(): void {
+    clearTimeout(this.#timer)
   }
 
   /** Ends the transaction now: its caller is told CLOSED. */

@@ -4,6 +4,7 @@ import { openStorage, type Storage, type StorageConfig, type StorageOptions } fr
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { signal } from '../../src/testing/contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
 import { outcomes, outcomeWithin } from './drivers.ts'
 
@@ -124,4 +125,10 @@ it('close() on PostgreSQL resolves while a transaction waits for the lock of ano
   // The call outside a transaction has been sent: after CONNECTION_LOST it may have been done.
   expect([1, 3]).toContain(await holder.kv.get('key'))
   await holder.close()
+})
+
+it('transaction() that got no connection leaves no timer that keeps the process alive', async () => {
+  const script = runScript('test/database/programs/refused-transaction.ts', [await freshPostgres()])
+  expect(await script.next()).toEqual({ refused: 'TIMEOUT' })
+  expect(await outcomeWithin(20_000, script.exit)).toBe('ok')
 })
