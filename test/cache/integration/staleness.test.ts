@@ -23,6 +23,12 @@ async function start(count: number, config: StorageConfig) {
   return { instances, warnings }
 }
 
+/** Returns true if one of up to twenty trials reads a stale row: in a single trial the race may not happen. */
+async function isEverStale(instances: Parameters<typeof tryOut>[0], trial: Parameters<typeof tryOut>[1]) {
+  for (let round = 0; round < 20; round++) if ((await tryOut(instances, trial)).stale > 0) return true
+  return false
+}
+
 describe('three processes on PostgreSQL and Redis', () => {
   let server: RedisServer
   let admin: Redis
@@ -73,8 +79,10 @@ describe('three processes on PostgreSQL and Redis', () => {
       expect(writes).toBeGreaterThan(500)
       expect({ stale, warnings }).toEqual({ stale: 0, warnings: [] })
       for (const variant of ['plain', 'setAfterCommit', 'joinedFlight'] as const) {
-        const naive = await tryOut(instances, { ...load, variant, reads: 8000 })
-        expect({ variant, isStale: naive.stale > 0 }).toEqual({ variant, isStale: true })
+        expect({ variant, isStale: await isEverStale(instances, { ...load, variant, reads: 8000 }) }).toEqual({
+          variant,
+          isStale: true,
+        })
       }
     })
   })
@@ -91,7 +99,7 @@ describe('two processes with a cache in memory each', () => {
     expect(writes).toBeGreaterThan(50)
     expect(stale).toBe(0)
     // The naive variant: the same protocol without a check of the file's data version.
-    expect((await tryOut(instances, { variant: 'leased', reads: 10_000 })).stale).toBeGreaterThan(0)
+    expect(await isEverStale(instances, { variant: 'leased', reads: 10_000 })).toBe(true)
   })
 
   it('read rows that are stale for at most five seconds on PostgreSQL, and warn of it once', async () => {
