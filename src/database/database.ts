@@ -62,11 +62,11 @@ export class Database implements Db {
     return new Database(this.driver)
   }
 
-  async run(query: Query): Promise<readonly Row[]> {
+  run(query: Query): Promise<readonly Row[]> {
     return this.whileOpen(() => this.driver.run(query))
   }
 
-  async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
+  batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
     return this.whileOpen(() => this.driver.batch(queries))
   }
 
@@ -98,7 +98,7 @@ export class Database implements Db {
    * @throws {CLOSED} when the database is closed
    * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
    */
-  async whileOpen<T>(work: () => Promise<T>): Promise<T> {
+  async whileOpen<T>(work: () => T | Promise<T>): Promise<T> {
     this.#enter()
     try {
       return await work()

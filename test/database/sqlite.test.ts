@@ -62,7 +62,7 @@ test('run() rejects with DATABASE_FAILED if the file is damaged', async () => {
   const bytes = readFileSync(path)
   writeFileSync(path, bytes.fill(0x5a, bytes.length / 2, bytes.length / 2 + 3 * 4096))
   const driver = await sqliteDriver({ path })
-  await expect(driver.run(read('select sum(length(text)) from t'))).rejects.toMatchObject({
+  await expect(async () => driver.run(read('select sum(length(text)) from t'))).rejects.toMatchObject({
     code: 'DATABASE_FAILED',
     message: expect.stringContaining('damaged'),
   })

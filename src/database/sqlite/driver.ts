@@ -87,28 +87,24 @@ class SqliteDriver implements Driver {
     this.#openReader = openReader
   }
 
-  async run(query: Query): Promise<Row[]> {
+  run(query: Query): Row[] | Promise<Row[]> {
     this.#check()
     if (query.writes) return this.#queue.write(() => this.#writer.run(query), { single: true })
     return this.#read((connection) => connection.run(query))
   }
 
   /** Runs a read on a connection that shows only committed data: not on the writer while a transaction holds it. */
-  async #read<T>(work: (connection: SqliteConnection) => T): Promise<T> {
+  #read<T>(work: (connection: SqliteConnection) => T): T | Promise<T> {
     const openReader = this.#openReader
     if (openReader === undefined && !this.#queue.isFree) {
       return this.#queue.write(() => work(this.#writer), { single: true })
     }
-    try {
-      return await this.#queue.whenUnlocked(() => {
-        // Checked at each attempt: a transaction may have started since the previous one.
-        if (openReader === undefined || this.#queue.isFree) return work(this.#writer)
-        this.#reader ??= openReader()
-        return work(this.#reader)
-      })
-    } catch (error) {
-      throw sqliteError(error, this.#writer.file)
-    }
+    return this.#queue.whenUnlocked(() => {
+      // Checked at each attempt: a transaction may have started since the previous one.
+      if (openReader === undefined || this.#queue.isFree) return work(this.#writer)
+      this.#reader ??= openReader()
+      return work(this.#reader)
+    })
   }
 
   async batch(queries: readonly Query[]): Promise<Row[][]> {
@@ -126,7 +122,7 @@ class SqliteDriver implements Driver {
       await this.#queue.whenUnlocked(() => this.#writer.control('BEGIN IMMEDIATE'))
     } catch (error) {
       release()
-      throw sqliteError(error, this.#writer.file)
+      throw error
     }
     return this.#transaction(release)
   }
@@ -181,7 +177,7 @@ class SqliteDriver implements Driver {
         'CREATE TABLE IF NOT EXISTS "holdfast_migrations" (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)',
       )
     },
-    read: (sql) => this.run({ sql, params: [], writes: false }),
+    read: async (sql) => this.run({ sql, params: [], writes: false }),
     exclusively: (body) => this.#migrate(body),
   }
 

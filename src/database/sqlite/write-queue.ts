@@ -84,20 +84,27 @@ export class WriteQueue {
   }
 
   /**
-   * Repeats `attempt` on a timer while another connection holds the lock, for `busyTimeoutMillis`. A wait inside SQLite would
-   * stop the event loop.
+   * Calls `attempt`, and repeats it on a timer while another connection holds the lock, for `busyTimeoutMillis`. A wait
+   * inside SQLite would stop the event loop. Fails with a StorageError if `attempt` throws.
    */
-  async whenUnlocked<T>(attempt: () => T): Promise<T> {
-    let deadline: number | undefined
+  whenUnlocked<T>(attempt: () => T): T | Promise<T> {
+    try {
+      return attempt()
+    } catch (error) {
+      if (isBusy(error)) return this.#repeat(attempt)
+      throw sqliteError(error, this.#writer.file)
+    }
+  }
+
+  async #repeat<T>(attempt: () => T): Promise<T> {
+    const deadline = performance.now() + this.#busyTimeoutMillis
     for (let wait = 1; ; wait = Math.min(wait * 2, 16)) {
+      await sleep(wait * (0.5 + Math.random()))
       try {
         return attempt()
       } catch (error) {
-        const now = performance.now()
-        deadline ??= now + this.#busyTimeoutMillis
-        if (!isBusy(error) || now > deadline) throw error
+        if (!isBusy(error) || performance.now() > deadline) throw sqliteError(error, this.#writer.file)
       }
-      await sleep(wait * (0.5 + Math.random()))
     }
   }
 
