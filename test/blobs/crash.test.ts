@@ -22,7 +22,16 @@ const STEPS: Record<string, string[]> = {
   delete: ['delete.remove', 'collect.lock', 'collect.unlink', 'remove.unlink', 'collect.commit'],
   cleanup: ['cleanup.select', 'cleanup.remove', 'collect.lock', 'collect.unlink', 'remove.unlink', 'collect.commit'],
   verify: [
-    ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.rename', 'verify.missing'],
+    ...[
+      'verify.staged',
+      'sweep.unlink',
+      'verify.damaged',
+      'quarantine.read',
+      'aside.rename',
+      'quarantine.check',
+      'quarantine.rename',
+    ],
+    ...['verify.missing'],
     ...['verify.unreferenced', 'verify.strays', 'collect.unlink', 'remove.unlink', 'collect.commit', 'verify.usage'],
   ],
 }
@@ -103,7 +112,7 @@ async function expectIntact(open: Open, blobs: { id: string; hash: string; data:
   const { blobStore } = storage.config
   if (blobStore.type !== 'local') throw new Error('unreachable')
   const objects = join(blobStore.storePath, 'objects')
-  expect(readdirSync(join(blobStore.storePath, 'tmp'))).toEqual([])
+  for (const empty of ['tmp', 'aside']) expect(readdirSync(join(blobStore.storePath, empty))).toEqual([])
   const files = readdirSync(objects, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
   expect([files.length, bytes > 0 || contents === 0]).toEqual([contents, true])
   for (const { id } of blobs) expect(await storage.blobs.exists(id)).toBe(true)

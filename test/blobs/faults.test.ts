@@ -34,6 +34,12 @@ describe('a system error', () => {
 
   const data = randomBytes(600_000)
 
+  const quarantine = async (bytes: LocalBytes) => {
+    const { hash } = await put(bytes, data)
+    truncateSync(bytes.path(hash), 1)
+    await bytes.quarantine(hash).finally(() => put(bytes, data))
+  }
+
   /** A call that runs each step. */
   const callWith: Record<LocalStep, (bytes: LocalBytes) => Promise<unknown>> = {
     'stage.create': (bytes) => put(bytes, data),
@@ -50,11 +56,9 @@ describe('a system error', () => {
     'read.chunk': async (bytes) => readBytes(bytes, await put(bytes, data)),
     'remove.unlink': async (bytes) => bytes.remove((await put(bytes, data)).hash),
     'quarantine.read': async (bytes) => bytes.quarantine((await put(bytes, data)).hash),
-    'quarantine.rename': async (bytes) => {
-      const { hash } = await put(bytes, data)
-      truncateSync(bytes.path(hash), 1)
-      await bytes.quarantine(hash).finally(() => put(bytes, data))
-    },
+    'aside.rename': quarantine,
+    'quarantine.check': quarantine,
+    'quarantine.rename': quarantine,
     'sweep.unlink': (bytes) => bytes.sweepStaged(new Date()),
   }
 

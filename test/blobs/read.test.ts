@@ -165,11 +165,11 @@ describe('damage', () => {
     await expect(put(bytes, Buffer.from('x'))).rejects.toMatchObject({ details: { errno: 'EISDIR' } })
   })
 
-  it('quarantine() moves the object back when a put heals it between the check and the rename', async () => {
+  it('quarantine() moves the object back when a put heals it before the object is set aside', async () => {
     const data = Buffer.from('healed in time')
     const { bytes: healer, storePath } = await openStore()
     const { bytes } = await openStore(async (step) => {
-      if (step === 'quarantine.rename') await put(healer, data)
+      if (step === 'aside.rename') await put(healer, data)
     }, storePath)
     const content = await put(bytes, data)
     writeFileSync(bytes.path(content.hash), 'damaged')

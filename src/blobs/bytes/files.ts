@@ -59,6 +59,12 @@ export async function lstatIfExists(path: string): Promise<Stats | undefined> {
   return lstat(path).catch(undefinedOn('ENOENT'))
 }
 
+/** Returns the size of a regular file in bytes, or undefined if there is none. */
+export async function sizeOfFile(path: string): Promise<number | undefined> {
+  const stat = await lstatIfExists(path)
+  return stat?.isFile() ? stat.size : undefined
+}
+
 /** Removes a file. Returns true if it existed. */
 export async function unlinkIfExists(path: string): Promise<boolean> {
   return (await unlink(path).then(returnTrue, undefinedOn('ENOENT'))) ?? false

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, mkdir, open, readdir, realpath, rename } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { access, type FileHandle, link, mkdir, open, readdir, realpath } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import {
   type BytesBackend,
   blobCorrupted,
@@ -23,7 +23,9 @@ import {
   openDirectory,
   openRegularFile,
   renameIfExists,
+  sizeOfFile,
   syncDirectory,
+  undefinedOn,
   unlinkIfExists,
   writeAll,
 } from './files.ts'
@@ -42,6 +44,8 @@ export const LOCAL_STEPS = [
   'read.chunk',
   'remove.unlink',
   'quarantine.read',
+  'aside.rename',
+  'quarantine.check',
   'quarantine.rename',
   'sweep.unlink',
 ] as const
@@ -60,7 +64,8 @@ export interface LocalBytesOptions {
 const SHARDS = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padStart(2, '0'))
 
 /**
- * Stores objects as files `objects/<2 hex>/<64 hex>`, staged bytes in `tmp/`, and damaged objects in `quarantine/`.
+ * Stores objects as files `objects/<2 hex>/<64 hex>`, staged bytes in `tmp/`, and damaged objects in `quarantine/`. An
+ * object about to leave its place is in `aside/` for a moment, where every method still finds it.
  * Directories have mode 0700 and files 0600. Symbolic links below `objects/` are never followed: for every method, a link
  * in place of an object or a shard does not exist.
  */
@@ -70,6 +75,7 @@ export class LocalBytes implements BytesBackend {
   readonly #objects: string
   readonly #tmp: string
   readonly #quarantine: string
+  readonly #aside: string
   readonly #onStep: StepHook | undefined
 
   private constructor(root: string, onStep: StepHook | undefined) {
@@ -77,6 +83,7 @@ export class LocalBytes implements BytesBackend {
     this.#objects = join(root, 'objects')
     this.#tmp = join(root, 'tmp')
     this.#quarantine = join(root, 'quarantine')
+    this.#aside = join(root, 'aside')
     this.#onStep = onStep
   }
 
@@ -142,8 +149,8 @@ export class LocalBytes implements BytesBackend {
   }
 
   async *open({ hash, size }: Content, start = 0, end = size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
-    const path = this.path(hash)
-    const object = await this.#step('read.open', async () => (await this.#hasShard(hash)) && openRegularFile(path))
+    checkHash(hash)
+    const object = await this.#step('read.open', () => this.#find(hash, openRegularFile))
     if (!object) throw blobNotFound(hash)
     try {
       if (object.size !== size) throw blobCorrupted(hash, `${object.size} bytes instead of ${size}`)
@@ -161,14 +168,14 @@ export class LocalBytes implements BytesBackend {
   }
 
   async size(hash: string): Promise<number | undefined> {
-    return this.#step('read.open', async () => {
-      const stat = (await this.#hasShard(hash)) ? await lstatIfExists(this.path(hash)) : undefined
-      return stat?.isFile() ? stat.size : undefined
-    })
+    checkHash(hash)
+    return this.#step('read.open', () => this.#find(hash, sizeOfFile))
   }
 
   async remove(hash: string): Promise<boolean> {
-    return this.#step('remove.unlink', async () => (await this.#hasShard(hash)) && unlinkIfExists(this.path(hash)))
+    checkHash(hash)
+    const unlink = async (path: string) => (await unlinkIfExists(path)) || undefined
+    return (await this.#step('remove.unlink', () => this.#find(hash, unlink))) ?? false
   }
 
   async *list(): AsyncGenerator<Content> {
@@ -181,19 +188,26 @@ export class LocalBytes implements BytesBackend {
         if (stat?.isFile()) yield { hash: name, size: stat.size }
       }
     }
+    for (const name of await readdir(this.#aside)) {
+      const hash = name.slice(0, name.indexOf('.'))
+      if (!isHash(hash) || (await lstatIfExists(this.path(hash)))) continue
+      const size = await this.#find(hash, sizeOfFile)
+      if (size !== undefined) yield { hash, size }
+    }
   }
 
   async quarantine(hash: string): Promise<boolean> {
-    const path = this.path(hash)
-    const quarantined = join(this.#quarantine, `${hash}.${randomUUID()}`)
-    const found = await this.#step('quarantine.read', async () => (await this.#hasShard(hash)) && hashOfFile(path))
+    checkHash(hash)
+    const found = await this.#step('quarantine.read', () => this.#find(hash, hashOfFile))
     if (!found || found === hash) return false
-    return this.#step('quarantine.rename', async () => {
-      if (!(await renameIfExists(path, quarantined))) return false
-      if ((await hashOfFile(quarantined)) !== hash) return true
-      await rename(quarantined, path) // a put replaced it with sound bytes between the check and the rename
+    const aside = await this.#step('aside.rename', () => this.#moveAside(hash))
+    if (aside === undefined) return false
+    if ((await this.#step('quarantine.check', () => hashOfFile(aside))) === hash) {
+      await this.#putBack(aside) // a put had replaced it with sound bytes before it was moved
       return false
-    })
+    }
+    const quarantined = join(this.#quarantine, basename(aside))
+    return this.#step('quarantine.rename', () => renameIfExists(aside, quarantined))
   }
 
   async sweepStaged(before: Date, { dryRun = false } = {}): Promise<number> {
@@ -231,6 +245,46 @@ export class LocalBytes implements BytesBackend {
     return isDirectory(this.#shard(hash))
   }
 
+  /**
+   * Calls `look` with the path of an object, and with its path aside if it is there, until it finds something. So no
+   * caller takes a sound object that is only checked for one that is lost.
+   */
+  async #find<T>(hash: string, look: (path: string) => Promise<T | undefined>): Promise<T | undefined> {
+    const inPlace = async () => ((await this.#hasShard(hash)) ? look(this.path(hash)) : undefined)
+    const found = await inPlace()
+    if (found !== undefined) return found
+    for (const aside of await this.#asideOf(hash)) {
+      const there = await look(aside)
+      if (there !== undefined) return there
+    }
+    return inPlace() // put back meanwhile
+  }
+
+  async #asideOf(hash: string): Promise<string[]> {
+    const names = await readdir(this.#aside)
+    return names.filter((name) => name.startsWith(`${hash}.`)).map((name) => join(this.#aside, name))
+  }
+
+  /** Moves an object aside. Returns its path there, or undefined if there is no object in place. */
+  async #moveAside(hash: string): Promise<string | undefined> {
+    for (const left of await this.#asideOf(hash)) await this.#putBack(left) // of a process that was killed
+    const aside = join(this.#aside, `${hash}.${randomUUID()}`)
+    return (await this.#hasShard(hash)) && (await renameIfExists(this.path(hash), aside)) ? aside : undefined
+  }
+
+  /** Puts an object back into its place, unless a put has filled the place meanwhile. Safe to repeat. */
+  async #putBack(aside: string): Promise<void> {
+    const [hash = ''] = basename(aside).split('.')
+    const shard = await this.#openShard(hash)
+    try {
+      await link(aside, this.path(hash)).catch(undefinedOn('EEXIST', 'ENOENT'))
+      await shard.sync()
+      await unlinkIfExists(aside)
+    } finally {
+      await shard.close()
+    }
+  }
+
   async #openShard(hash: string): Promise<FileHandle> {
     const shard = this.#shard(hash)
     try {
@@ -245,10 +299,11 @@ export class LocalBytes implements BytesBackend {
 
   /** Creates and syncs the directories of the store. `topmost` is the topmost parent that was created for it. */
   async #makeDirectories(topmost: string | undefined): Promise<void> {
-    await Promise.all([this.#objects, this.#tmp, this.#quarantine].map(makeDirectory))
+    await Promise.all([this.#objects, this.#tmp, this.#quarantine, this.#aside].map(makeDirectory))
     await Promise.all(SHARDS.map((shard) => makeDirectory(join(this.#objects, shard))))
     // Sync even if nothing was missing: the process that created a directory may have died before its sync.
-    await Promise.all([this.#objects, this.#tmp, this.#quarantine, this.#root].map(syncDirectory))
+    const directories = [this.#objects, this.#tmp, this.#quarantine, this.#aside, this.#root]
+    await Promise.all(directories.map(syncDirectory))
     for (let path = this.#root; topmost && path.length >= topmost.length; path = dirname(path)) {
       await syncDirectory(dirname(path))
     }
