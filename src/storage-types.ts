@@ -39,7 +39,8 @@ export interface StorageOptions {
   now?: (() => Date) | undefined
   /**
    * Whether the database takes the local blob store that it finds, although the store belongs to another database: for
-   * the first open after a restore. Default false: then opening fails with BLOB_STORE_MISMATCH.
+   * the first open after a restore. The other database is refused from its next start on. Default false: then opening
+   * fails with BLOB_STORE_MISMATCH.
    */
   adoptBlobStore?: boolean | undefined
   /** How long `close()` waits for calls in flight before it rolls back their transactions. Milliseconds. Default 30,000. */

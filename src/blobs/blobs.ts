@@ -327,6 +327,7 @@ export class Blobs {
    * Compares all records with all bytes, and reads every byte. With `repair`, removes leftovers, moves damaged bytes to
    * quarantine, and removes records whose bytes are lost. May run while the store is in use. Safe to repeat.
    *
+   * @throws {INVALID_STATE} when more than a tenth of the contents is lost, and `repair` is set without `force`.
    * @throws {TRANSACTION_MISUSE} when called in a transaction.
    * @throws {INVALID_INPUT} when an option is not valid.
    *

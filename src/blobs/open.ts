@@ -11,10 +11,10 @@ import { MemoryBytes } from './bytes/memory.ts'
 import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
 import { collectContent, collectExpired } from './protocol/collect.ts'
-import { openRecordsDatabase } from './protocol/records-database.ts'
+import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-database.ts'
 import type { BlobStore, TransactionContents } from './protocol/store.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
-import { checkStoreIdentity } from './store-identity.ts'
+import { checkOwnRecords, checkStoreIdentity } from './store-identity.ts'
 import type { BlobStats } from './types.ts'
 
 /** The blobs of a transaction. */
@@ -71,11 +71,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { cleanupAfterDays, storePath } = config.blobStore.type === 'local' ? config.blobStore : {}
   const bytes = options.bytes ?? (await openBytes(config.blobStore, onFileStep))
   const store: BlobStore = { bytes, maxBlobSize, maxTotalSize, cleanupAfterDays, now, onStep }
-  const recordsDatabase = await openRecordsDatabase(config.database, bytes, storePath)
-  // Records in the store itself cannot be those of another store.
-  if (storePath !== undefined && options.bytes === undefined && recordsDatabase === undefined) {
-    await checkStoreIdentity({ db: main, bytes, storePath, adopt: options.adopt ?? false })
-  }
+  const recordsDatabase = await openRecords(options, bytes, storePath)
   // Ungated: a call that was admitted before the storage is closed may still finish its work.
   const db = recordsDatabase?.db ?? main.ungated()
   const root: BlobContext = { db, store, whileOpen: (work) => main.whileOpen(work) }
@@ -101,6 +97,25 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
       }
     },
     close: async () => recordsDatabase?.close(),
+  }
+}
+
+/** Opens the database of the records, unless it is the main database, and checks that it belongs to a local store. */
+async function openRecords(
+  { database: main, config, adopt = false }: Options,
+  bytes: BytesBackend,
+  storePath: string | undefined,
+): Promise<RecordsDatabase | undefined> {
+  const holdsRecords = config.database.type === 'in-memory'
+  if (storePath !== undefined && holdsRecords && !adopt) await checkOwnRecords(storePath, bytes)
+  const records = await openRecordsDatabase(config.database, bytes, storePath)
+  try {
+    const db = records?.db ?? main
+    if (storePath !== undefined) await checkStoreIdentity({ db, bytes, storePath, holdsRecords, adopt })
+    return records
+  } catch (error) {
+    await records?.close()
+    throw error
   }
 }
 

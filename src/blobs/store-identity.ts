@@ -1,62 +1,121 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import type { Db } from '../database/db.ts'
-import { readProperty, writeProperty } from '../database/identity.ts'
+import { claimProperty, ID, ignoreReadOnly, readProperty, writeProperty } from '../database/identity.ts'
 import { StorageError } from '../errors.ts'
 import type { BytesBackend } from './bytes/backend.ts'
-import { createStoreId, readStoreId } from './bytes/store-id.ts'
+import { lstatIfExists } from './bytes/files.ts'
+import { createStoreMark, readStoreMark, replaceStoreMark, type StoreMark } from './bytes/store-id.ts'
+import { RECORDS_FILE } from './protocol/records-database.ts'
 import { readUsage } from './protocol/usage.ts'
 
 /** The name under which a database keeps the id of its blob store. */
 const PROPERTY = 'blob-store'
-const ATTEMPTS = 3
-const PAUSE_MILLIS = 150
+
+const OWN_RECORDS = `belongs to programs with an in-memory database: it holds their records (${RECORDS_FILE})`
 
 interface Stores {
+  /** The database of the records. */
   db: Db
   bytes: BytesBackend
   storePath: string
-  /** Makes the database take the store that it finds, for example after a restore. */
+  /** True if the database of the records is a file in the store. */
+  holdsRecords: boolean
+  /** Makes the store and the database name each other, whatever they named before. */
   adopt: boolean
 }
 
+/** What the store and the database say before the check. */
+interface Names {
+  /** The id of the database. Undefined if the database has none, and is read-only. */
+  database: string | undefined
+  /** The id of the store that the database names. */
+  expected: string | undefined
+  found: StoreMark | undefined
+}
+
 /**
- * Checks that a local blob store belongs to the database: both keep the same random id, which they get when they first
- * meet. The clean-up of a database would destroy the blobs of any other database in the store, and `verify` with
- * `repair` would delete the records of blobs that are in another store.
+ * Checks that a local blob store and the database of its records name each other, which they do from their first meeting
+ * on. The clean-up of a database would destroy the blobs of any other database in the store, and `verify` with `repair`
+ * would delete the records of blobs that are in another store.
  *
  * @throws {BLOB_STORE_MISMATCH} when the store and the database do not belong together
  */
 export async function checkStoreIdentity(stores: Stores): Promise<void> {
   const { db, storePath, adopt } = stores
-  for (let attempt = 1; ; attempt++) {
-    const [found, expected] = [await readStoreId(storePath), await readProperty(db, PROPERTY)]
-    if (expected !== undefined && expected === found) return
-    const contradiction = adopt ? undefined : await contradictionOf(stores, found, expected)
-    if (contradiction === undefined) {
-      await writeProperty(db, PROPERTY, found ?? (await createStoreId(storePath)))
-      return
-    }
-    // Another process may just have given the store its id, and be about to tell the database.
-    if (attempt === ATTEMPTS) throw mismatch(storePath, contradiction)
-    await sleep(PAUSE_MILLIS)
+  const database = await claimProperty(db, ID, randomUUID())
+  // Read before the mark: who marries the two marks the store first.
+  const expected = await readProperty(db, PROPERTY)
+  const found = await readStoreMark(storePath)
+  const contradiction = await contradictionOf(stores, { database, expected, found })
+  if (contradiction !== undefined && !adopt) {
+    // Another process of this database may have marked the store and put the first bytes while this one looked.
+    if (found === undefined && (await readStoreMark(storePath)) !== undefined) return checkStoreIdentity(stores)
+    throw mismatch(storePath, contradiction)
   }
+  if (database === undefined) return // it can name no store, and no store can name it
+  const { store } = await mark(stores, found, database)
+  if (expected === store) return
+  if (adopt) return writeProperty(db, PROPERTY, store)
+  const named = (await claimProperty(db, PROPERTY, store)) ?? store
+  if (named !== store) throw mismatch(storePath, await elsewhere(db)) // another process has just given it another store
+}
+
+/**
+ * Checks a store in which the records would be, before their database is created there.
+ *
+ * @throws {BLOB_STORE_MISMATCH} when the store holds no records, but belongs to a database
+ */
+export async function checkOwnRecords(storePath: string, bytes: BytesBackend): Promise<void> {
+  if ((await readStoreMark(storePath)) === undefined && (await isEmpty(bytes))) return
+  if (await holdsRecords(storePath)) return // asked last: another process may have created them meanwhile
+  throw mismatch(storePath, `belongs to a database elsewhere: it holds bytes, and no records (${RECORDS_FILE})`)
+}
+
+/** Makes the store name the database. Returns what the store says then. */
+async function mark({ storePath, adopt }: Stores, found: StoreMark | undefined, database: string): Promise<StoreMark> {
+  const now = found ?? (await createStoreMark(storePath, { store: randomUUID(), database }))
+  if (now.database === database) return now
+  if (found === undefined && !adopt) throw mismatch(storePath, 'was given to another database at this moment')
+  const given = { ...now, database }
+  await replaceStoreMark(storePath, given).catch(ignoreReadOnly)
+  return given
 }
 
 /** Says why a store and a database do not belong together, or returns undefined if they may. */
-async function contradictionOf(
-  { db, bytes }: Stores,
-  found: string | undefined,
-  expected: string | undefined,
-): Promise<string | undefined> {
-  if (found !== undefined && expected !== undefined) return 'is the store of another database'
-  if (found !== undefined) {
-    return (await isEmpty(bytes)) ? undefined : 'belongs to another database, and this database has no store yet'
+async function contradictionOf(stores: Stores, { database, expected, found }: Names): Promise<string | undefined> {
+  if (found === undefined) return expected === undefined ? firstMeeting(stores) : elsewhere(stores.db)
+  if (found.store === expected) {
+    const isOurs = found.database === undefined || found.database === database
+    return isOurs ? undefined : 'was taken over by another database, which opened it with adoptBlobStore'
   }
-  const { records } = await readUsage(db)
-  if (records === 0) return undefined
-  const isElsewhere = expected !== undefined || (await isEmpty(bytes))
-  return isElsewhere ? `does not hold the ${records} blobs of this database: it may not be mounted` : undefined
+  if (found.database !== undefined && found.database === database) {
+    return expected === undefined ? undefined : 'is an earlier store of this database, which has another one now'
+  }
+  if (!stores.holdsRecords && (await holdsRecords(stores.storePath))) return OWN_RECORDS
+  if (expected !== undefined) return 'is the store of another database'
+  return 'belongs to another database, and this database has no store yet'
 }
+
+/** Judges a store and a database that both name nobody: both are new, or an earlier version made them. */
+async function firstMeeting({ db, bytes, storePath, holdsRecords: own }: Stores): Promise<string | undefined> {
+  if (own) return undefined
+  if (await holdsRecords(storePath)) return OWN_RECORDS
+  const { records } = await readUsage(db)
+  const empty = await isEmpty(bytes)
+  if (records > 0 && empty) return notMounted(records)
+  return records === 0 && !empty ? 'holds bytes, and this database has no record of any' : undefined
+}
+
+/** Says why a store cannot be that of a database which names another one. */
+async function elsewhere(db: Db): Promise<string> {
+  const { records } = await readUsage(db)
+  return records > 0 ? notMounted(records) : 'is a new one, and this database has a store already'
+}
+
+const notMounted = (records: number) => `does not hold the ${records} blobs of this database: it may not be mounted`
+
+const holdsRecords = async (storePath: string) => (await lstatIfExists(join(storePath, RECORDS_FILE))) !== undefined
 
 async function isEmpty(bytes: BytesBackend): Promise<boolean> {
   for await (const _ of bytes.list()) return false
@@ -64,6 +123,6 @@ async function isEmpty(bytes: BytesBackend): Promise<boolean> {
 }
 
 function mismatch(storePath: string, what: string): StorageError {
-  const message = `The blob store ${storePath} ${what}. Check blobStore.storePath and the database; after a restore, open once with adoptBlobStore: true`
+  const message = `The blob store ${storePath} ${what}. Check blobStore.storePath and the database. After a restore, or to give the store to this database, open once with adoptBlobStore: true`
   return new StorageError('BLOB_STORE_MISMATCH', message, { details: { storePath } })
 }

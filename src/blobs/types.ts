@@ -120,7 +120,7 @@ export type VerifyStep = 'staged' | 'damaged' | 'missing' | 'unreferenced' | 'st
 export interface VerifyOptions {
   /** Default false: changes nothing. */
   repair?: boolean | undefined
-  /** Lets `repair` remove more than a tenth of the records. Default false: then it changes nothing, and rejects. */
+  /** Lets `repair` remove more than a tenth of the contents. Default false: then it changes nothing, and rejects. */
   force?: boolean | undefined
   /** Called after each item that was checked. */
   onProgress?: ((progress: { step: VerifyStep; checked: number; found: number }) => void) | undefined

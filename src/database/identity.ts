@@ -4,6 +4,9 @@ import { isStorageError } from '../errors.ts'
 import type { Db } from './db.ts'
 import { statement } from './statement.ts'
 
+/** The name of the random id of the database. */
+export const ID = 'id'
+
 const selectProperty = statement(({ orm, tables: { properties: p } }, arg: { name: string }) =>
   orm.select({ value: p.value }).from(p).where(eq(p.name, arg.name)),
 )
@@ -24,9 +27,20 @@ export async function readProperty(db: Db, name: string): Promise<string | undef
   return (await selectProperty.first(db, { name }))?.value
 }
 
-/** Keeps a fact. A read-only database is left as it is. Safe to repeat. */
+/** Keeps a fact, in place of an earlier one. A read-only database is left as it is. Safe to repeat. */
 export async function writeProperty(db: Db, name: string, value: string): Promise<void> {
   await upsertProperty.all(db, { name, value }).catch(ignoreReadOnly)
+}
+
+/**
+ * Keeps a fact, unless the database has one of this name. Returns the fact that the database has then: undefined if it is
+ * read-only and had none. Safe to repeat.
+ */
+export async function claimProperty(db: Db, name: string, value: string): Promise<string | undefined> {
+  const known = await readProperty(db, name)
+  if (known !== undefined) return known
+  await insertProperty.all(db, { name, value }).catch(ignoreReadOnly)
+  return readProperty(db, name)
 }
 
 /**
@@ -34,12 +48,8 @@ export async function writeProperty(db: Db, name: string, value: string): Promis
  * open.
  */
 export async function databaseIdentity(db: Db): Promise<string> {
-  const name = 'id'
-  const known = await readProperty(db, name)
-  if (known !== undefined) return known
   const value = randomUUID()
-  await insertProperty.all(db, { name, value }).catch(ignoreReadOnly)
-  return (await readProperty(db, name)) ?? value
+  return (await claimProperty(db, ID, value)) ?? value
 }
 
 /** Ignores READ_ONLY: for a write that a read-only database can do without. */

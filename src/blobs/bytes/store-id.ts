@@ -1,37 +1,58 @@
 import { randomUUID } from 'node:crypto'
-import { link, open, readFile, unlink } from 'node:fs/promises'
+import { link, open, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileError } from './errors.ts'
 import { syncDirectory, undefinedOn } from './files.ts'
 
 const FILE = 'store-id'
 
-/** Returns the random id that a local store keeps in a file of its own, or undefined if it has none yet. */
-export async function readStoreId(storePath: string): Promise<string | undefined> {
+/** What a local store says about itself, in a file of its own. */
+export interface StoreMark {
+  /** The random id of the store. */
+  store: string
+  /** The random id of the database to which the store belongs. Undefined if an earlier version wrote the file. */
+  database: string | undefined
+}
+
+/** Returns the mark of a store, or undefined if the store has none yet. */
+export async function readStoreMark(storePath: string): Promise<StoreMark | undefined> {
   try {
     const text = await readFile(join(storePath, FILE), 'utf8').catch(undefinedOn('ENOENT'))
-    return text?.trim()
+    const [store, database] = text?.split('\n').filter((line) => line !== '') ?? []
+    return store === undefined ? undefined : { store, database }
   } catch (error) {
     throw fileError(error, 'store-id')
   }
 }
 
-/** Gives a store its id, durably. If another process was faster, returns the id that the other process gave it. */
-export async function createStoreId(storePath: string): Promise<string> {
-  const id = randomUUID()
-  const draft = join(storePath, `tmp/${id}`)
+/** Gives a store its mark, durably. Returns the mark that the store has then: another process may have been faster. */
+export async function createStoreMark(storePath: string, mark: StoreMark): Promise<StoreMark> {
+  // A link appears with its whole content, or fails if there is a file already.
+  await write(storePath, mark, (draft, file) => link(draft, file).catch(undefinedOn('EEXIST')))
+  return (await readStoreMark(storePath)) ?? mark
+}
+
+/** Gives a store another mark, durably. */
+export function replaceStoreMark(storePath: string, mark: StoreMark): Promise<void> {
+  return write(storePath, mark, rename)
+}
+
+async function write(
+  storePath: string,
+  { store, database = '' }: StoreMark,
+  place: (draft: string, file: string) => Promise<void>,
+): Promise<void> {
+  const draft = join(storePath, `tmp/${randomUUID()}`)
   try {
     const file = await open(draft, 'wx', 0o600)
     try {
-      await file.writeFile(`${id}\n`)
+      await file.writeFile(`${store}\n${database}\n`)
       await file.sync()
     } finally {
       await file.close()
     }
-    // A link appears with its whole content, or fails if there is a file already.
-    await link(draft, join(storePath, FILE)).catch(undefinedOn('EEXIST'))
+    await place(draft, join(storePath, FILE))
     await syncDirectory(storePath)
-    return (await readStoreId(storePath)) ?? id
   } catch (error) {
     throw fileError(error, 'store-id')
   } finally {

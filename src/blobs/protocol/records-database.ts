@@ -7,6 +7,9 @@ import { LazyDb } from '../../database/lazy-db.ts'
 import { openDatabase } from '../../database/open.ts'
 import type { BytesBackend } from '../bytes/backend.ts'
 
+/** The file in a store that holds the records, if the main database is in memory. */
+export const RECORDS_FILE = 'records.db'
+
 /** A database of the records apart from the main database. */
 export interface RecordsDatabase {
   readonly db: Db
@@ -50,7 +53,7 @@ function inMemory(): RecordsDatabase {
 }
 
 async function inStore(storePath: string): Promise<RecordsDatabase> {
-  const file = join(storePath, 'records.db')
+  const file = join(storePath, RECORDS_FILE)
   await (await open(file, 'a', 0o600)).close() // created here, because SQLite would make it readable for everybody
   const settings = { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 } as const
   const db = await openDatabase({ type: 'sqlite', file, ...settings }, { migrate: true })

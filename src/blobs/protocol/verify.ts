@@ -7,7 +7,7 @@ import { CHECKS, type Check } from './verify-steps.ts'
 const MAX_ITEMS = 100
 const ENTRIES = Object.entries(CHECKS) as [VerifyStep, Check][] // the entries of a constant
 
-/** As many contents may always be missing; of more, only a tenth. */
+/** As many contents may always be missing or damaged; of more, only a tenth. */
 const FEW_CONTENTS = 10
 
 /**
@@ -25,11 +25,16 @@ export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptio
   return { ok: steps.every(({ found }) => found === 0), steps }
 }
 
-/** Rejects a repair that looks like a mistake: a store that is not mounted looks as if everything were lost. */
+/**
+ * Rejects a repair that looks like a mistake: a store that is not mounted, or a broken disk, looks as if everything were
+ * lost. Reads every byte before anything is changed.
+ */
 async function refuseMassLoss(db: Db, store: BlobStore): Promise<void> {
-  const { found, checked } = await run('missing', CHECKS.missing(db, store, false), {})
-  if (found <= Math.max(FEW_CONTENTS, checked / 10)) return
-  const message = `The bytes of ${found} of ${checked} contents are missing: check that the store is mounted. To remove their records, pass force: true`
+  const damaged = await run('damaged', CHECKS.damaged(db, store, false), {})
+  const missing = await run('missing', CHECKS.missing(db, store, false), {})
+  const lost = damaged.found + missing.found
+  if (lost <= Math.max(FEW_CONTENTS, missing.checked / 10)) return
+  const message = `Of ${missing.checked} contents, ${missing.found} are missing and ${damaged.found} are damaged: check that the store is mounted and its disk is sound. To remove their records, pass force: true`
   throw new StorageError('INVALID_STATE', message)
 }
 
