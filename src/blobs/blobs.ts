@@ -305,8 +305,9 @@ export class Blobs {
   }
 
   /**
-   * Removes expired blobs, and blobs that no message mentions and that were last used before `olderThan`. Maintenance
-   * does the same once a minute. Safe to repeat.
+   * Removes expired blobs, and blobs that were last used before `olderThan` and whose id stands in no message and no
+   * other text of the database. Searches every text if there is a blob to remove. Maintenance does the same once a
+   * minute. Safe to repeat.
    *
    * @throws {TRANSACTION_MISUSE} when called in a transaction.
    * @throws {INVALID_INPUT} when an option is not valid.

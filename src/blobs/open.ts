@@ -70,8 +70,17 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { maxBlobSize, maxTotalSize } = config.blobStore
   const { cleanupAfterDays, storePath } = config.blobStore.type === 'local' ? config.blobStore : {}
   const bytes = options.bytes ?? (await openBytes(config.blobStore, onFileStep))
-  const store: BlobStore = { bytes, maxBlobSize, maxTotalSize, cleanupAfterDays, now, onStep }
   const recordsDatabase = await openRecords(options, bytes, storePath)
+  const store: BlobStore = {
+    bytes,
+    // Not ungated: a search may take long, and ends when the storage is closed.
+    texts: recordsDatabase ? [main, recordsDatabase.db] : [main],
+    maxBlobSize,
+    maxTotalSize,
+    cleanupAfterDays: cleanupAfterDays === 'never' ? undefined : cleanupAfterDays,
+    now,
+    onStep,
+  }
   // Ungated: a call that was admitted before the storage is closed may still finish its work.
   const db = recordsDatabase?.db ?? main.ungated()
   const root: BlobContext = { db, store, whileOpen: (work) => main.whileOpen(work) }

@@ -225,9 +225,10 @@ const localBlobStore = z.strictObject({
   storePath: path.optional().describe('Directory of the blobs. Default: blobs in the base directory.'),
   maxBlobSize: integer().default(52_428_800).describe('Size of the largest blob, in bytes. Default 50 MiB.'),
   maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
-  cleanupAfterDays: integer(36_500)
+  cleanupAfterDays: z
+    .union([integer(36_500), z.literal('never')])
     .default(30)
-    .describe('A blob that no message refers to is removed after this many days without use. Default 30.'),
+    .describe('A blob that nothing refers to is removed after this many days without use, or never. Default 30.'),
   ...ignoredPoolFields,
   options: noOptions,
 })

@@ -200,8 +200,8 @@ export interface LocalBlobStoreConfig extends IgnoredPoolFields {
   maxBlobSize?: number | undefined
   /** Size of all blobs together, in bytes. Default 1 GiB. */
   maxTotalSize?: number | undefined
-  /** A blob that no message refers to is removed after this many days without use. Default 30. */
-  cleanupAfterDays?: number | undefined
+  /** A blob that nothing refers to is removed after this many days without use, or never. Default 30. */
+  cleanupAfterDays?: number | 'never' | undefined
   /** This backend has no further options. */
   options?: Record<string, never> | undefined
 }

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import type { BlobInput } from '../blobs/input/source.ts'
 import type { PutBlobOptions } from '../blobs/types.ts'
+import { blobCleanupCases } from './blob-cleanup-contract.ts'
 import { blobTransactionCases } from './blob-transactions-contract.ts'
 import {
   allPages,
@@ -36,7 +37,7 @@ const ABSENT = '0'.repeat(32)
  * ```
  */
 export function blobsContract(open: OpenStorage): ContractCase[] {
-  return contractCases(open, { blobs: blobCases, 'tx.blobs': blobTransactionCases })
+  return contractCases(open, { blobs: { ...blobCases, ...blobCleanupCases }, 'tx.blobs': blobTransactionCases })
 }
 
 const PNG = Buffer.from('89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de', 'hex')

@@ -20,7 +20,10 @@ const STEPS: Record<string, string[]> = {
     ...['commit.sync', 'put.insert', 'put.acknowledge'],
   ],
   delete: ['delete.remove', 'collect.lock', 'collect.unlink', 'remove.unlink', 'collect.commit'],
-  cleanup: ['cleanup.select', 'cleanup.remove', 'collect.lock', 'collect.unlink', 'remove.unlink', 'collect.commit'],
+  cleanup: [
+    ...['cleanup.select', 'cleanup.remove', 'cleanup.decide', 'collect.lock', 'collect.unlink', 'remove.unlink'],
+    'collect.commit',
+  ],
   verify: [
     ...[
       'verify.staged',

@@ -10,7 +10,7 @@ export type Open = (options?: StorageOptions & { blobStore?: Partial<Limits> }) 
 interface Limits {
   maxBlobSize: number
   maxTotalSize: number
-  cleanupAfterDays: number
+  cleanupAfterDays: number | 'never'
 }
 
 type Configure = () => Promise<StorageConfig> | StorageConfig

@@ -26,6 +26,8 @@ test.each([...reference, ...docs].map((block) => ({ block })))('storage.schema.j
 test.each([
   { storage: { database: { type: 'sqlite' } }, llm: { model: 'other keys of an agent file are free' } },
   { storage: { cache: { type: 'redis', port: '$PORT', options: { tls: '${TLS}' } } } },
+  { storage: { blob: { type: 'local', cleanupAfterDays: 'never' } } },
+  { storage: { blob: { type: 'local', cleanupAfterDays: '$DAYS' } } },
   { storage: null },
 ])('storage.schema.json accepts %j', (file) => {
   accepts(file)
@@ -39,6 +41,7 @@ test.each([
   { storage: { cache: { type: 'redis', options: { tls: { Ca: 'x' } } } } },
   { storage: { database: { type: 'mysql' } } },
   { storage: { blob: { type: 'local', maxBlobSize: 0 } } },
+  { storage: { blob: { type: 'local', cleanupAfterDays: 'sometimes' } } },
 ])('storage.schema.json rejects %j', (file) => {
   expect(accepts(file)).toBe(false)
 })

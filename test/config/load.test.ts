@@ -42,6 +42,17 @@ storage:
     })
   })
 
+  test.each([
+    ['never', 'never'],
+    ['7', 7],
+    ['$DAYS', 60],
+    ['$NEVER', 'never'],
+  ])('reads cleanupAfterDays: %s', async (text, expected) => {
+    const env = { DAYS: '60', NEVER: 'never' }
+    const config = await load(`blob: { type: local, cleanupAfterDays: ${text} }`, env)
+    expect(config.blobStore).toMatchObject({ cleanupAfterDays: expected })
+  })
+
   test('accepts JSON with tabs and a byte order mark', async () => {
     const text = `\ufeff${JSON.stringify({ storage: { cache: { type: 'redis', port: 1 } } }, null, '\t')}`
     expect((await load(text)).cache).toMatchObject({ type: 'redis', port: 1 })

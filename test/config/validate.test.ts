@@ -117,6 +117,10 @@ describe('validateConfig()', () => {
     [{ cache: { type: 'redis', user: 'u' } }, 'the nearest known one is "username"'],
     [{ blobStore: { type: 'local', path: 'blobs' } }, 'the nearest known one is "storePath"'],
     [{ database: { type: 'pg' } }, 'did you mean "postgres"?'],
+    [
+      { blobStore: { type: 'local', cleanupAfterDays: 'sometimes' } },
+      'blobStore.cleanupAfterDays: expected number or "never"',
+    ],
     [{ blobStore: { type: 's3' } }, 'expected one of "in-memory", "local"; buckets are not supported'],
     [{ blobStore: 's3' }, 'blobStore: expected an object, such as { type: in-memory }'],
     [{ database: { type: 'sqlite', path: '~/data' } }, 'database.path: ~ is not expanded'],

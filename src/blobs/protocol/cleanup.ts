@@ -1,13 +1,19 @@
+import { randomUUID } from 'node:crypto'
 import { and, eq, lte, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { statement } from '../../database/statement.ts'
 import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
-import { type RemovalRule, removableBy, removeRecord } from './remove.ts'
+import { findNamed } from './named.ts'
+import { noteUses } from './records.ts'
+import { type RemovalRule, type RemovedRecord, removableBy, removeRecord } from './remove.ts'
+import { expireReservation, insertRecord, type Reservation } from './reserve.ts'
 import type { BlobStore } from './store.ts'
 
-const PAGE_SIZE = 500
+/** How many records are removed at a time: one search of all texts is for so many ids. */
+const PAGE_SIZE = 1000
+const HOUR_MILLIS = 3_600_000
 const DAY_MILLIS = 86_400_000
 /** Before every instant that can be stored. */
 const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
@@ -33,43 +39,108 @@ function removableQuery(by: 'expiresAt' | 'lastUsedAt') {
   })
 }
 
-/** Together they select every removable record once. */
-const CLEANUP_QUERIES = [removableQuery('expiresAt'), removableQuery('lastUsedAt')]
+interface Removable {
+  id: string
+  /** In bytes. */
+  size: number
+}
+
+const expiredRecords = removableQuery('expiresAt')
+const unusedRecords = removableQuery('lastUsedAt')
 
 /**
- * Removes expired records, and records that no message mentions and that were last used before `olderThan`: by default
- * `cleanupAfterDays` ago. Safe to repeat.
+ * Removes expired records, and records that were last used before `olderThan`, by default `cleanupAfterDays` ago, and
+ * that no message mentions and no other text names. Safe to repeat.
  */
 export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOptions): Promise<BlobCleanup> {
   const { olderThan = defaultOlderThan(store), dryRun = false } = options
-  const total: BlobCleanup = { removed: 0, bytes: 0 }
   const rule = { force: false, usedBefore: olderThan, expiredBy: store.now() }
-  for (const query of CLEANUP_QUERIES) {
-    for (let from = { at: new Date(0), after: '' }; ; ) {
-      await store.onStep?.('cleanup.select')
-      const records = await query.all(db, { ...rule, ...from, limit: PAGE_SIZE })
-      for (const { id, size } of records) {
-        if (!dryRun && !(await removeAndCollect(db, store, id, rule))) continue // used since it was selected
-        total.removed += 1
-        total.bytes += size
-      }
-      const last = records.at(-1)
-      if (!last?.at) break
-      from = { at: last.at, after: last.id }
-    }
+  const total: BlobCleanup = { removed: 0, bytes: 0 }
+  const count = ({ size }: Removable) => {
+    total.removed += 1
+    total.bytes += size
+  }
+  for await (const records of pagesOf(expiredRecords, db, store, rule)) {
+    for (const record of records) if (dryRun || (await removeExpired(db, store, record.id, rule))) count(record)
+  }
+  for await (const records of pagesOf(unusedRecords, db, store, rule)) {
+    const named = await findNamed(
+      store.texts,
+      records.map(({ id }) => id),
+    )
+    const unnamed = records.filter(({ id }) => !named.has(id))
+    // A name counts as a use: the next search for the blob is as far away as after a read.
+    if (!dryRun) await noteUses(db, named, rule.expiredBy)
+    const removed = dryRun ? undefined : await removeUnnamed(db, store, unnamed, rule)
+    for (const record of unnamed) if (removed?.has(record.id) ?? true) count(record)
   }
   return total
 }
 
+/** Yields the records that a query selects, page by page. */
+async function* pagesOf(query: typeof unusedRecords, db: Db, store: BlobStore, rule: RemovalRule) {
+  for (let from = { at: new Date(0), after: '' }; ; ) {
+    await store.onStep?.('cleanup.select')
+    const records = await query.all(db, { ...rule, ...from, limit: PAGE_SIZE })
+    const last = records.at(-1)
+    if (!last?.at) return
+    yield records
+    from = { at: last.at, after: last.id }
+  }
+}
+
+/**
+ * Returns the time before which the last use of a removable record lies. It advances once an hour, so that the texts are
+ * searched for the records of an hour at once.
+ */
 function defaultOlderThan(store: BlobStore): Date {
   if (store.cleanupAfterDays === undefined) return EARLIEST
   const daysAgo = store.now().getTime() - store.cleanupAfterDays * DAY_MILLIS
-  return new Date(Math.max(EARLIEST.getTime(), daysAgo))
+  return new Date(Math.max(EARLIEST.getTime(), Math.floor(daysAgo / HOUR_MILLIS) * HOUR_MILLIS))
 }
 
-async function removeAndCollect(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {
+async function removeExpired(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {
   await store.onStep?.('cleanup.remove')
-  const hash = await removeRecord(db, { ...rule, id, now: store.now() })
-  if (hash !== undefined) await collectContent(db, store, hash)
-  return hash !== undefined
+  const removed = await removeRecord(db, { ...rule, id, reservation: randomUUID(), reservedUntil: store.now() })
+  if (removed) await collectContent(db, store, removed.hash)
+  return removed !== undefined
+}
+
+/**
+ * Removes records that a search has not found named, unless they were used since. Returns the ids of those removed.
+ *
+ * A text that names a record may have been written, or moved to where the search had been, before the record was removed.
+ * So the texts are searched again after the removals were committed, and the records that are named now come back. Until
+ * then reservations keep their contents. No lock has to stop the writers of all tables for the time of a search.
+ */
+async function removeUnnamed(db: Db, store: BlobStore, unnamed: readonly Removable[], rule: RemovalRule) {
+  const removals = new Map<string, { record: RemovedRecord; reservation: Reservation }>()
+  try {
+    for (const { id } of unnamed) {
+      await store.onStep?.('cleanup.remove')
+      const reservation = randomUUID()
+      const reservedUntil = new Date(store.now().getTime() + HOUR_MILLIS)
+      const record = await removeRecord(db, { ...rule, id, reservation, reservedUntil })
+      if (record) removals.set(id, { record, reservation: { id: reservation, hash: record.hash } })
+    }
+    await store.onStep?.('cleanup.decide')
+    const named = await findNamed(store.texts, [...removals.keys()])
+    for (const id of named) await putBack(db, removals, id)
+    await noteUses(db, named, rule.expiredBy)
+  } catch (error) {
+    // Without the second search nobody knows whether a record is named.
+    for (const id of removals.keys()) await putBack(db, removals, id).catch(() => {})
+    throw error
+  }
+  for (const { reservation } of removals.values()) {
+    await expireReservation(db, reservation, store.now())
+    await collectContent(db, store, reservation.hash)
+  }
+  return removals
+}
+
+async function putBack(db: Db, removals: Awaited<ReturnType<typeof removeUnnamed>>, id: string): Promise<void> {
+  const removal = removals.get(id)
+  if (removal) await insertRecord(db, removal.reservation, removal.record)
+  removals.delete(id)
 }

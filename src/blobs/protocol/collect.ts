@@ -4,6 +4,8 @@ import { batch, statement } from '../../database/statement.ts'
 import type { BlobStore } from './store.ts'
 import { lockUsage, subtractUsage } from './usage.ts'
 
+type Store = Pick<BlobStore, 'bytes' | 'now' | 'onStep'>
+
 const PAGE_SIZE = 1000
 
 const endExpiredReservations = statement(({ orm, tables: { blobLeases: l } }, arg: { hash: string; now: Date }) =>
@@ -35,7 +37,7 @@ const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { has
  * usage lock. If the commit fails, a row stays without bytes and without records: nothing reads it, and the next
  * collection or put repairs it.
  */
-export async function collectContent(db: Db, store: BlobStore, hash: string): Promise<boolean> {
+export async function collectContent(db: Db, store: Store, hash: string): Promise<boolean> {
   await store.onStep?.('collect.lock')
   return db.transaction(async (tx) => {
     const [, , [removed], [kept]] = await batch(tx, [
@@ -66,7 +68,7 @@ const selectExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { now:
  * Collects every content that has an expired reservation: a failed put or a removed record left it behind. Returns the
  * number of contents removed. Safe to repeat, and to run on several instances at once.
  */
-export async function collectExpired(db: Db, store: BlobStore): Promise<number> {
+export async function collectExpired(db: Db, store: Store): Promise<number> {
   let collected = 0
   for (let after = ''; ; ) {
     const expired = await selectExpired.all(db, { now: store.now(), after })

@@ -4,7 +4,7 @@ import { notExpired } from '../../database/expiry.ts'
 import { ignoreReadOnly } from '../../database/identity.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
-import { statement } from '../../database/statement.ts'
+import { batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { blobUri } from '../reference.ts'
@@ -66,6 +66,15 @@ export async function useRecord(db: Db, id: string, now: Date): Promise<BlobReco
   if (!record || now.getTime() - record.lastUsedAt.getTime() < DAY_MILLIS) return record
   await updateLastUsed.all(db, { id, now }).catch(ignoreReadOnly) // the blob can be read all the same
   return { ...record, lastUsedAt: now }
+}
+
+/** Updates the last use of records. */
+export async function noteUses(db: Db, ids: Iterable<string>, now: Date): Promise<void> {
+  // Sorted, so that the transaction locks them in the same order as an append that mentions them.
+  await batch(
+    db,
+    [...ids].sort().map((id) => updateLastUsed.with({ id, now })),
+  )
 }
 
 /**

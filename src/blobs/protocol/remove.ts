@@ -5,6 +5,7 @@ import { type Builder, batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { collectContent } from './collect.ts'
 import { findRecord } from './records.ts'
+import type { NewRecord } from './reserve.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
 import { lockUsage, USAGE_ROWS } from './usage.ts'
 
@@ -21,7 +22,14 @@ export interface RemovalRule {
   expiredBy: Date
 }
 
-type Removal = RemovalRule & { id: string; now: Date }
+type Removal = RemovalRule & {
+  id: string
+  /** The reservation of the record's content that is left behind. When it has expired, the collector looks at the content. */
+  reservation: string
+  reservedUntil: Date
+}
+
+export type RemovedRecord = NewRecord & { hash: string }
 
 /** Returns the condition that a rule lets a record be removed. */
 export function removableBy({ orm, tables: { blobs: b, blobRefs: r } }: Builder, rule: RemovalRule): SQL | undefined {
@@ -39,10 +47,9 @@ const lockRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string }
     .where(eq(b.id, arg.id)),
 )
 
-/** Inserts an expired reservation of the record's content: it tells the collector to look at that content. */
-const insertExpiredReservation = statement((db, arg: Removal & { reservation: string }) => {
+const insertReservation = statement((db, arg: Removal) => {
   const { blobLeases: l, blobs: b } = db.tables
-  const expiresAt = sql`${sql.param(arg.now, l.expiresAt)}`.as('expires_at')
+  const expiresAt = sql`${sql.param(arg.reservedUntil, l.expiresAt)}`.as('expires_at')
   return db.orm.insert(l).select(
     db.orm
       .select({ id: sql`${arg.reservation}`.as('id'), hash: b.hash, expiresAt })
@@ -61,23 +68,23 @@ const uncountRecord = statement((db, arg: Removal) => {
 })
 
 const deleteRecord = statement((db, arg: Removal) =>
-  db.orm.delete(db.tables.blobs).where(matchesRemovalRule(db, arg)).returning({ hash: db.tables.blobs.hash }),
+  db.orm.delete(db.tables.blobs).where(matchesRemovalRule(db, arg)).returning(),
 )
 
 /**
- * Removes a record, in one round trip, if the rule allows it. Returns the hash of its content, or undefined if nothing
- * was removed. Locks the blob row first, as an append that mentions it does: either we see the mention or the append
- * finds no blob.
+ * Removes a record, in one round trip, if the rule allows it, and leaves a reservation of its content. Returns the
+ * removed record, or undefined if nothing was removed. Locks the blob row first, as an append that mentions it does:
+ * either we see the mention or the append finds no blob.
  */
-export async function removeRecord(db: Db, removal: Removal): Promise<string | undefined> {
+export async function removeRecord(db: Db, removal: Removal): Promise<RemovedRecord | undefined> {
   const [, , , , [removed]] = await batch(db, [
     lockUsage.with({}),
     lockRecord.with({ id: removal.id }),
-    insertExpiredReservation.with({ ...removal, reservation: randomUUID() }),
+    insertReservation.with(removal),
     uncountRecord.with(removal),
     deleteRecord.with(removal),
   ])
-  return removed?.hash
+  return removed
 }
 
 /**
@@ -96,14 +103,14 @@ export async function deleteBlob(
   const existing = await findRecord(db, id, now)
   await store.onStep?.('delete.remove')
   const rule = { force, usedBefore: LATEST, expiredBy: now }
-  const hash = await removeRecord(db, { ...rule, id, now })
-  if (hash === undefined) {
+  const removed = await removeRecord(db, { ...rule, id, reservation: randomUUID(), reservedUntil: now })
+  if (removed === undefined) {
     if (await findRecord(db, id, now)) throw inUse(id)
     return false
   }
-  if (transaction) transaction.contentsToCollect.add(hash)
+  if (transaction) transaction.contentsToCollect.add(removed.hash)
   // If this fails, maintenance collects the content: the record, which was to be deleted, is gone.
-  else await collectContent(db, store, hash).catch(() => {})
+  else await collectContent(db, store, removed.hash).catch(() => {})
   return existing !== undefined
 }
 

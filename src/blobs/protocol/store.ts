@@ -1,3 +1,4 @@
+import type { Db } from '../../database/db.ts'
 import type { BytesBackend } from '../bytes/backend.ts'
 
 /** The steps at which a test can interrupt a change of blobs. Each is named after what comes next. */
@@ -12,6 +13,7 @@ export const BLOB_STEPS = [
   'collect.commit',
   'cleanup.select',
   'cleanup.remove',
+  'cleanup.decide',
   'verify.staged',
   'verify.unreferenced',
   'verify.strays',
@@ -25,6 +27,8 @@ export type BlobStep = (typeof BLOB_STEPS)[number]
 /** What the protocol works with, besides the database of the records. */
 export interface BlobStore {
   readonly bytes: BytesBackend
+  /** The databases whose text may name a blob, which cleanup therefore keeps. */
+  readonly texts: readonly Db[]
   /** In bytes. */
   readonly maxBlobSize: number
   /** In bytes, for all contents together. */

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import type { Storage } from '../storage-types.ts'
+import { type Cases, eachInput, type Fixture } from './contract.ts'
+
+const DAY = 86_400
+const UNUSED_DAYS = 40
+
+/** A place that can name a blob. `id` is the id of the blob, and `key` is a name that no other case uses. */
+interface Place {
+  where: string
+  write(storage: Storage, id: string, key: string): Promise<unknown>
+  /** Removes the name. Left out if nothing can remove it. */
+  erase?(storage: Storage, id: string, key: string): Promise<unknown>
+}
+
+const identityOf = (runId: string) => ({ runId, turnId: 't', modelStepId: 's', toolCallId: 'c' })
+const deleteSession: Place['erase'] = (storage, _, key) => storage.sessions.delete(key)
+
+const PLACES: Place[] = [
+  {
+    where: 'the metadata of a session',
+    write: ({ sessions }, id, key) => sessions.create({ id: key, metadata: { cover: { blob: id } } }),
+    erase: deleteSession,
+  },
+  {
+    where: 'the title of a session',
+    write: ({ sessions }, id, key) => sessions.create({ id: key, title: `About ${id}` }),
+    erase: deleteSession,
+  },
+  {
+    where: 'a message without "blob:"',
+    write: ({ messages }, id, key) => messages.append(key, { role: 'user', content: `"${id}"\n\\ü` }),
+    erase: deleteSession,
+  },
+  {
+    where: 'the metadata of a message without "blob:"',
+    write: ({ messages }, id, key) => messages.append(key, { role: 'tool', content: null, metadata: { [id]: 1 } }),
+    erase: deleteSession,
+  },
+  {
+    where: 'the value of a key',
+    write: ({ kv }, id, key) => kv.set(key, { deep: [{ blob: `blob:${id}` }] }),
+    erase: ({ kv }, _, key) => kv.delete(key),
+  },
+  {
+    where: 'a key beside other digits',
+    write: ({ kv }, id) => kv.set(`feed${id}cafe`, 1),
+    erase: ({ kv }, id) => kv.delete(`feed${id}cafe`),
+  },
+  {
+    where: 'an item of a list',
+    write: ({ lists }, id, key) => lists.append(key, 'first', { blob: id }),
+    erase: ({ lists }, _, key) => lists.delete(key),
+  },
+  {
+    where: 'an item of a queue',
+    write: ({ queues }, id, key) => queues.push(key, 'steer', { id: 'i', blob: id }),
+    erase: ({ queues }, _, key) => queues.takeAll(key, 'steer'),
+  },
+  {
+    where: 'the content of a memory',
+    write: ({ memories }, id, key) => memories.create({ content: id, tags: [key.slice(-50)] }),
+    erase: eraseMemory,
+  },
+  {
+    where: 'the metadata of a memory',
+    write: ({ memories }, id, key) => memories.create({ content: 'x', metadata: { blob: id }, tags: [key.slice(-50)] }),
+    erase: eraseMemory,
+  },
+  {
+    where: 'a tag of a memory',
+    write: ({ memories }, id, key) => memories.create({ content: 'x', tags: [id, key.slice(-50)] }),
+    erase: eraseMemory,
+  },
+  {
+    where: 'an event',
+    write: ({ events }, id, key) => events.append({ type: 'a', sessionId: key, payload: { blob: id } }),
+    erase: deleteSession,
+  },
+  {
+    where: 'the content of a prompt',
+    write: ({ prompts }, id, key) => prompts.save({ name: key, content: { image: id } }),
+    erase: ({ prompts }, _, key) => prompts.delete(key),
+  },
+  {
+    where: 'the description of a prompt',
+    write: ({ prompts }, id, key) => prompts.save({ name: key, content: 'x', description: id }),
+    erase: ({ prompts }, _, key) => prompts.save({ name: key, content: 'x' }),
+  },
+  {
+    where: 'the metadata of a workspace',
+    write: ({ workspaces }, id, key) => workspaces.save({ path: key, metadata: { icon: id } }),
+    erase: ({ workspaces }, _, key) => workspaces.save({ path: key }),
+  },
+  {
+    where: 'the state of a tool',
+    write: ({ toolState }, id, key) => toolState.set('tool', key, [id]),
+    erase: ({ toolState }, _, key) => toolState.delete('tool', key),
+  },
+  {
+    where: 'the input of a tool execution',
+    write: ({ toolExecutions }, id, key) =>
+      toolExecutions.start({ identity: identityOf(key), toolName: 'tool', input: { blob: id } }),
+  },
+  {
+    where: 'the output of a tool execution',
+    async write({ toolExecutions }, id, key) {
+      const { record } = await toolExecutions.start({ identity: identityOf(key), toolName: 'tool' })
+      await toolExecutions.complete(record.executionId, { blob: id })
+    },
+  },
+  {
+    where: 'the request of an approval',
+    write: ({ approvals }, id, key) => approvals.request({ sessionId: key, type: 'tool', request: { blob: id } }),
+    erase: deleteSession,
+  },
+  {
+    where: 'the response to an approval',
+    async write({ approvals }, id, key) {
+      const approval = await approvals.request({ sessionId: key, type: 'tool' })
+      await approvals.respond({ id: approval.id, decision: 'approved', data: { blob: id } })
+    },
+    erase: deleteSession,
+  },
+  {
+    where: 'the state of approvals',
+    write: ({ approvals }, id, key) => approvals.setState({ last: id }, key),
+    erase: ({ approvals }, _, key) => approvals.deleteState(key),
+  },
+  {
+    where: 'an allowed tool',
+    write: ({ toolPreferences }, id, key) => toolPreferences.allow(id, key),
+    erase: ({ toolPreferences }, id, key) => toolPreferences.disallow(id, key),
+  },
+  {
+    where: 'the preferences for tools',
+    write: ({ toolPreferences }, id, key) => toolPreferences.setPreferences({ disabled: [id] }, key),
+    erase: ({ toolPreferences }, _, key) => toolPreferences.deletePreferences(key),
+  },
+  {
+    where: 'the metadata of another blob',
+    write: ({ blobs }, id, key) => blobs.put(randomBytes(10), { source: key, metadata: { original: id } }),
+    async erase({ blobs }, _, key) {
+      for (const { id } of (await blobs.list({ source: key })).items) await blobs.delete(id)
+    },
+  },
+]
+
+async function eraseMemory({ memories }: Storage, _: string, key: string): Promise<void> {
+  for (const { id } of (await memories.list({ tags: [key.slice(-50)] })).items) await memories.delete(id)
+}
+
+/** The cases of the cleanup of blobs, and of what keeps a blob. */
+export const blobCleanupCases: Cases = {
+  ...eachInput(
+    PLACES,
+    ({ where, erase }) => `cleanup() keeps a blob that ${where} names${erase ? ', until the name is gone' : ''}`,
+    async ({ write, erase }, { storage, clock, name }) => {
+      const named = await storage.blobs.put(randomBytes(100))
+      const unnamed = await storage.blobs.put(randomBytes(100))
+      await write(storage, named.id, name())
+      await cleanUpUnused(storage, clock)
+      assert.equal(await storage.blobs.exists(named.id), true)
+      assert.equal(await storage.blobs.exists(unnamed.id), false)
+      if (!erase) return
+      await erase(storage, named.id, name())
+      await cleanUpUnused(storage, clock)
+      assert.equal(await storage.blobs.exists(named.id), false)
+    },
+  ),
+
+  async 'cleanup() counts only blobs that no text names if dryRun is set, and changes nothing'({
+    storage: { blobs, kv },
+    clock,
+    name,
+  }) {
+    await blobs.cleanup({ olderThan: clock.after(DAY) })
+    const named = await blobs.put(randomBytes(100))
+    const unnamed = await blobs.put(randomBytes(30))
+    await kv.set(name(), named.uri)
+    clock.advance(UNUSED_DAYS * DAY)
+    const found = await blobs.cleanup({ olderThan: clock.after(-DAY), dryRun: true })
+    assert.deepEqual(found, { removed: 1, bytes: 30 })
+    const { lastUsedAt } = (await blobs.list()).items.find(({ id }) => id === named.id) ?? {}
+    assert.deepEqual(lastUsedAt, named.lastUsedAt)
+    assert.equal(await blobs.exists(unnamed.id), true)
+  },
+
+  async 'cleanup() counts a name as a use'({ storage: { blobs, kv }, clock, name }) {
+    const { id } = await blobs.put(randomBytes(100))
+    await kv.set(name(), id)
+    clock.advance(UNUSED_DAYS * DAY)
+    await blobs.cleanup({ olderThan: clock.after(-DAY) })
+    const { lastUsedAt } = (await blobs.list()).items.find((record) => record.id === id) ?? {}
+    assert.deepEqual(lastUsedAt, clock.now())
+  },
+}
+
+async function cleanUpUnused({ blobs }: Storage, clock: Fixture['clock']): Promise<void> {
+  clock.advance(UNUSED_DAYS * DAY)
+  await blobs.cleanup({ olderThan: clock.after(-DAY) })
+}
