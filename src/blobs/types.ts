@@ -23,7 +23,7 @@ export interface BlobRecord<Metadata extends object = JsonObject> {
   source: string | null
   metadata: Metadata
   createdAt: Date
-  /** When the blob was last put, read or mentioned, or cleanup found its id in a text. Accurate to a day. */
+  /** When the blob was last put, read or mentioned, or cleanup found its id in a text. Up to an hour too early. */
   lastUsedAt: Date
   /** The blob is absent from this time on. Null if it never expires. */
   expiresAt: Date | null
@@ -95,7 +95,7 @@ export interface BlobStats {
 }
 
 export interface CleanupBlobsOptions {
-  /** Removes blobs that were last used before this time. Default: `cleanupAfterDays` ago; in memory or with never, no blob. */
+  /** Removes blobs that were certainly not used after this time: a read is recorded once an hour. Default: `cleanupAfterDays` ago; in memory or with never, no blob. */
   olderThan?: Date | undefined
   /** Only counts what would be removed. Default false. */
   dryRun?: boolean | undefined

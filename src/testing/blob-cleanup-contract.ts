@@ -175,7 +175,7 @@ export const blobCleanupCases: Cases = {
     clock,
     name,
   }) {
-    await blobs.cleanup({ olderThan: clock.after(DAY) })
+    await blobs.cleanup({ olderThan: clock.after(1000 * DAY) }) // removes the blobs of other cases
     const named = await blobs.put(randomBytes(100))
     const unnamed = await blobs.put(randomBytes(30))
     await kv.set(name(), named.uri)
@@ -185,6 +185,33 @@ export const blobCleanupCases: Cases = {
     const { lastUsedAt } = (await blobs.list()).items.find(({ id }) => id === named.id) ?? {}
     assert.deepEqual(lastUsedAt, named.lastUsedAt)
     assert.equal(await blobs.exists(unnamed.id), true)
+  },
+
+  async 'cleanup() keeps a blob that was read since, whenever its last use was recorded'({
+    storage: { blobs },
+    clock,
+  }) {
+    const { id } = await blobs.put(randomBytes(100))
+    for (let minutes = 0; minutes < 3 * 60; minutes += 7) {
+      clock.advance(7 * 60)
+      await blobs.bytes(id)
+      await blobs.cleanup({ olderThan: clock.after(-1) })
+      assert.equal(await blobs.exists(id), true)
+    }
+    clock.advance(2 * 3600 + 1)
+    await blobs.cleanup({ olderThan: clock.after(-3600) })
+    assert.equal(await blobs.exists(id), false)
+  },
+
+  async 'bytes() records a use at most once an hour'({ storage: { blobs }, clock }) {
+    const { id, createdAt } = await blobs.put(randomBytes(100))
+    const lastUse = async () => (await blobs.list()).items.find((record) => record.id === id)?.lastUsedAt
+    clock.advance(3599)
+    await blobs.bytes(id)
+    assert.deepEqual(await lastUse(), createdAt)
+    clock.advance(1)
+    await blobs.bytes(id)
+    assert.deepEqual(await lastUse(), clock.now())
   },
 
   async 'cleanup() counts a name as a use'({ storage: { blobs, kv }, clock, name }) {

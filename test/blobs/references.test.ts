@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Storage } from 'holdfast'
 import { expect, it } from 'vitest'
-import { eachStore, MAIN_RECORDS, SEPARATE_RECORDS } from './stores.ts'
+import { eachStore, MAIN_RECORDS, SEPARATE_RECORDS, SHARED } from './stores.ts'
 
-const DAY = 86_400_000
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
 const put = (storage: Pick<Storage, 'blobs'>) => storage.blobs.put(randomBytes(100))
 const image = (uri: string) => [{ type: 'image', image: { url: uri } }]
 
@@ -167,5 +168,26 @@ eachStore(SEPARATE_RECORDS, (open) => {
     const blob = await put(storage)
     await storage.messages.append('apart', { role: 'user', content: blob.uri })
     expect(await storage.blobs.delete(blob.id)).toBe(true)
+  })
+})
+
+eachStore(SHARED, (open) => {
+  it('maintain() keeps a blob that is read every hour when cleanupAfterDays is 1, and no longer', async () => {
+    let now = Date.now()
+    const options = { now: () => new Date(now), blobStore: { cleanupAfterDays: 1 } }
+    await using storage = await open(options)
+    const { id } = await put(storage)
+    for (let hour = 0; hour < 80; hour++) {
+      now += HOUR - 1
+      await storage.blobs.bytes(id)
+      await storage.maintain()
+      expect(await storage.blobs.exists(id)).toBe(true)
+    }
+    now += DAY
+    await storage.maintain()
+    expect(await storage.blobs.exists(id)).toBe(true)
+    now += 2 * HOUR
+    await storage.maintain()
+    expect(await storage.blobs.exists(id)).toBe(false)
   })
 })

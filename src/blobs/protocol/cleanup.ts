@@ -6,7 +6,7 @@ import { statement } from '../../database/statement.ts'
 import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
 import { findNamed } from './named.ts'
-import { noteUses } from './records.ts'
+import { noteUses, USE_MILLIS } from './records.ts'
 import { type RemovalRule, type RemovedRecord, removableBy, removeRecord } from './remove.ts'
 import { expireReservation, insertRecord, type Reservation } from './reserve.ts'
 import type { BlobStore } from './store.ts'
@@ -54,7 +54,8 @@ const unusedRecords = removableQuery('lastUsedAt')
  */
 export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOptions): Promise<BlobCleanup> {
   const { olderThan = defaultOlderThan(store), dryRun = false } = options
-  const rule = { force: false, usedBefore: olderThan, expiredBy: store.now() }
+  const now = store.now()
+  const rule = { force: false, usedBefore: usedBefore(olderThan, now), expiredBy: now }
   const total: BlobCleanup = { removed: 0, bytes: 0 }
   const count = ({ size }: Removable) => {
     total.removed += 1
@@ -97,6 +98,12 @@ function defaultOlderThan(store: BlobStore): Date {
   if (store.cleanupAfterDays === undefined) return EARLIEST
   const daysAgo = store.now().getTime() - store.cleanupAfterDays * DAY_MILLIS
   return new Date(Math.max(EARLIEST.getTime(), Math.floor(daysAgo / HOUR_MILLIS) * HOUR_MILLIS))
+}
+
+/** Returns the time that a stored last use must not exceed, so that the last use itself was before `olderThan`. */
+function usedBefore(olderThan: Date, now: Date): Date {
+  if (olderThan >= now) return olderThan // there was no use after `now`
+  return new Date(Math.max(EARLIEST.getTime(), olderThan.getTime() - USE_MILLIS))
 }
 
 async function removeExpired(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {

@@ -10,7 +10,8 @@ import type { Tables } from '../../schema/tables.ts'
 import { blobUri } from '../reference.ts'
 import type { BlobRecord } from '../types.ts'
 
-const DAY_MILLIS = 86_400_000
+/** A read updates the last use at most once in this time, so a record may have been used so much later than it says. */
+export const USE_MILLIS = 3_600_000
 
 const blobRecordColumns = ({ blobs: b, blobContent: c }: Tables) => ({
   id: b.id,
@@ -60,10 +61,10 @@ export function findRecord(db: Db, id: string, now: Date): Promise<BlobRecord | 
   return selectRecord.first(db, { id, now })
 }
 
-/** Like `findRecord`, and updates the record's last use, at most once a day. */
+/** Like `findRecord`, and updates the record's last use, at most once an hour. */
 export async function useRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {
   const record = await findRecord(db, id, now)
-  if (!record || now.getTime() - record.lastUsedAt.getTime() < DAY_MILLIS) return record
+  if (!record || now.getTime() - record.lastUsedAt.getTime() < USE_MILLIS) return record
   await updateLastUsed.all(db, { id, now }).catch(ignoreReadOnly) // the blob can be read all the same
   return { ...record, lastUsedAt: now }
 }
