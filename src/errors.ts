@@ -73,6 +73,7 @@ export interface StorageErrorDetails {
     }
   CONNECTION_LOST: Pick<DatabaseErrorDetails, 'address'>
   TIMEOUT: DatabaseErrorDetails
+  ABORTED: NoDetails
   CLOSED: NoDetails
   MIGRATION_PENDING: {
     /** How many migrations are pending. */

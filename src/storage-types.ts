@@ -163,8 +163,8 @@ export interface Storage extends Repositories, AsyncDisposable {
   maintain(): Promise<MaintenanceReport[]>
   /**
    * Refuses new calls (CLOSED), waits for the calls in flight, and closes every connection. After `closeTimeoutMillis`
-   * it rolls back the transactions that have not ended, which reject with CLOSED, and logs a
-   * warning. `await using` calls this at the end of the block. Safe to repeat.
+   * it rolls back the transactions that have not ended, ends the puts that are still reading, which all reject with
+   * CLOSED, and logs a warning. `await using` calls this at the end of the block. Safe to repeat.
    *
    * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
    *

@@ -45,7 +45,8 @@ const optionsSchema = z.strictObject({
 
 const transactionOptionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
 
-const UNFINISHED = 'The storage was closed with calls in flight: transactions that had not ended are rolled back'
+const UNFINISHED =
+  'The storage was closed with calls in flight: transactions and puts of blobs that had not ended are given up'
 const LOST_RECORDS =
   'The records of blobs are in an in-memory database, and their bytes outlive them: configure sqlite or postgres'
 const LOST_MEMORIES = 'Memories in an in-memory database are lost when the process ends: configure sqlite or postgres'
@@ -122,7 +123,10 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     const stopped = maintenance.stop()
     await database.close({
       timeoutMillis: closeTimeoutMillis,
-      onUnfinished: () => logger.warn(UNFINISHED),
+      onUnfinished: () => {
+        logger.warn(UNFINISHED)
+        blobs.stopPuts()
+      },
     })
     await stopped
     await Promise.all([blobs.close(), cacheStore.close()])

@@ -60,7 +60,9 @@ export class Blobs {
    * @throws {BLOB_TOO_LARGE} when there are more than `maxBlobSize` bytes.
    * @throws {BLOB_QUOTA_EXCEEDED} when all blobs together would exceed `maxTotalSize`.
    * @throws {DISK_FULL} when the disk of the bytes or of the database is full.
-   * @throws {TIMEOUT} when the put is interrupted for an hour between its two commits.
+   * @throws {ABORTED} when `signal` is aborted before all bytes are read.
+   * @throws {TIMEOUT} when the source gives nothing for `idleTimeoutMillis`, or the put is interrupted for an hour
+   *   between its two commits.
    *
    * @example
    * ```ts

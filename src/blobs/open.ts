@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolved.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
@@ -12,6 +13,7 @@ import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
 import { collectContent, collectExpired } from './protocol/collect.ts'
 import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-database.ts'
+import { stopAll } from './protocol/staging.ts'
 import type { BlobStore, TransactionContents } from './protocol/store.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
 import { checkOwnRecords, checkStoreIdentity } from './store-identity.ts'
@@ -36,6 +38,8 @@ export interface BlobLayer {
    * any more are collected after the transaction has ended.
    */
   transaction<T>(run: (enter: TransactionBlobs['savepoint']) => Promise<T>): Promise<T>
+  /** Ends the puts that are still reading their source. They reject with CLOSED. */
+  stopPuts(): void
   /** Closes the database of the records, if the blob layer opened one. Must run after the main database was closed. */
   close(): Promise<void>
 }
@@ -54,6 +58,9 @@ interface Options {
   /** Makes the database take a store that belongs to another one. Default false. */
   adopt?: boolean | undefined
 }
+
+/** How long close() waits for puts that were stopped. */
+const STOP_MILLIS = 1000
 
 const EMPTY = { count: 0, contents: 0, bytes: 0 }
 
@@ -78,6 +85,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     maxBlobSize,
     maxTotalSize,
     cleanupAfterDays: cleanupAfterDays === 'never' ? undefined : cleanupAfterDays,
+    puts: new Set(),
     now,
     onStep,
   }
@@ -105,7 +113,13 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
         for (const hash of transaction.contentsToCollect) await collectContent(db, store, hash).catch(() => {})
       }
     },
-    close: async () => recordsDatabase?.close(),
+    stopPuts: () => stopAll(store.puts),
+    async close() {
+      // A put that was stopped in a transaction may still be removing what it has staged.
+      const ended = Promise.all(Array.from(store.puts, (put) => put.ended))
+      await Promise.race([ended, sleep(STOP_MILLIS, undefined, { ref: false })])
+      await recordsDatabase?.close()
+    },
   }
 }
 

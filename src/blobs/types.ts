@@ -1,7 +1,8 @@
 import * as z from 'zod'
 import { type PageOptions, pageSchema } from '../database/paging/page.ts'
 import type { Given, JsonObject } from '../schema/values.ts'
-import { idSchema, instantSchema, textSchema } from '../validation/input.ts'
+import { rule } from '../validation/fast-path.ts'
+import { idSchema, instantSchema, isInteger, MAX_INTEGER, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 import { mimeTypeSchema } from './input/mime.ts'
 
@@ -43,6 +44,10 @@ export interface PutBlobOptions<Metadata extends object = JsonObject> {
   metadata?: Given<Metadata, JsonObject, object> | undefined
   /** Default null: the blob never expires. */
   expiresAt?: Date | null | undefined
+  /** Ends the put with ABORTED, and destroys the source. Has no effect once the bytes were read. Default: none. */
+  signal?: AbortSignal | undefined
+  /** How long the put waits for the next bytes of its source. In milliseconds. Default 60,000. */
+  idleTimeoutMillis?: number | undefined
 }
 
 export const putBlobOptionsSchema = z.strictObject({
@@ -51,6 +56,11 @@ export const putBlobOptionsSchema = z.strictObject({
   source: idSchema.optional(),
   metadata: jsonObjectSchema.optional(),
   expiresAt: instantSchema.nullable().optional(),
+  signal: rule<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+  idleTimeoutMillis: rule<number>(
+    isInteger(1, MAX_INTEGER),
+    'must be a whole number of milliseconds, 1 or more',
+  ).optional(),
 }) satisfies z.ZodType<PutBlobOptions>
 
 /** The bytes from `start` to `end`: both are included and count from 0, as in `fs.createReadStream` and HTTP ranges. */

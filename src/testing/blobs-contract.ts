@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import type { BlobInput } from '../blobs/input/source.ts'
 import type { PutBlobOptions } from '../blobs/types.ts'
@@ -127,6 +127,8 @@ const blobCases: Cases = {
       [{ mimeType: 'no type' }, 'options.mimeType'],
       [{ name: 'a\0b' }, 'options.name'],
       [{ metadata: { at: new Date(0) } }, 'options.metadata.at'],
+      [{ idleTimeoutMillis: 0 }, 'options.idleTimeoutMillis'],
+      [{ signal: Object.create(null) }, 'options.signal'],
     ],
     ([options]) => `put() rejects the options ${shown(options)} and stores nothing`,
     async ([options, path], { storage: { blobs } }) => {
@@ -135,6 +137,27 @@ const blobCases: Cases = {
       assert.deepEqual(await blobs.stats(), before)
     },
   ),
+
+  async 'put() rejects when its signal is aborted or its source stalls, destroys the source and stores nothing'({
+    storage: { blobs },
+  }) {
+    const before = await blobs.stats()
+    const stalled = () => {
+      const source = new PassThrough()
+      source.write(randomBytes(1000))
+      return source
+    }
+    const abort = new AbortController()
+    const [aborted, silent, unread] = [stalled(), stalled(), stalled()]
+    const put = blobs.put(aborted, { signal: abort.signal })
+    setImmediate(() => abort.abort(new Error('cancelled')))
+    await refused(put, 'ABORTED')
+    await refused(blobs.put(unread, { signal: abort.signal }), 'ABORTED')
+    await refused(blobs.put(silent, { idleTimeoutMillis: 50 }), 'TIMEOUT')
+    for (const source of [aborted, silent, unread]) assert.equal(source.destroyed, true)
+    assert.deepEqual(await blobs.stats(), before)
+    assert.equal((await blobs.verify()).ok, true)
+  },
 
   ...eachInput<[start: number | undefined, end: number | undefined]>(
     [

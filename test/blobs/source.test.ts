@@ -21,7 +21,7 @@ beforeAll(() => {
 
 /** Returns the bytes of an input, and what the input says about them. */
 async function readInput(input: unknown) {
-  const { source, ...described } = await blobSource(input)
+  const { source, destroy: _, ...described } = await blobSource(input)
   return { data: await collect(source), ...described }
 }
 

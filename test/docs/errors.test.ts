@@ -25,6 +25,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   CONNECTION_FAILED: { ...database, ...file, encoding: false, parameter: false, server: false, database: false },
   CONNECTION_LOST: { address: false },
   TIMEOUT: database,
+  ABORTED: {},
   CLOSED: {},
   MIGRATION_PENDING: { pending: true },
   MIGRATION_FAILED: {},

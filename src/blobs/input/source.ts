@@ -29,6 +29,8 @@ export interface BlobSource {
   mimeType?: string
   /** The number of bytes, if it is known before they are read. */
   size?: number
+  /** Gives the source up, also during a read. Safe to repeat. Undefined if the bytes are in memory. */
+  destroy?: () => void
 }
 
 /**
@@ -65,7 +67,7 @@ function fromBytes(bytes: Uint8Array): BlobSource {
 
 function fromBlob(blob: Blob): BlobSource {
   return {
-    source: validChunks(blob.stream()),
+    ...fromWebStream(blob.stream()),
     size: blob.size,
     name: (blob instanceof File && blob.name) || undefined,
     mimeType: isMimeType(blob.type) ? blob.type : undefined,
@@ -82,7 +84,38 @@ function fromIterable(iterable: AsyncIterable<unknown>): BlobSource {
   if (Readable.isDisturbed(stream) && !isReadable(stream)) {
     throw invalidInput([{ path: 'input', message: 'must be a stream that has not been read or destroyed' }])
   }
-  return { source: validChunks(iterable) }
+  if (iterable instanceof ReadableStream) return fromWebStream(iterable)
+  const { on, destroy }: Partial<Readable> = stream
+  on?.call(stream, 'error', () => {}) // it may fail before it is read, or once it has been given up
+  return fromChunks(iterable, () => void destroy?.call(stream))
+}
+
+function fromWebStream(stream: ReadableStream<unknown>): BlobSource {
+  let reader: ReadableStreamDefaultReader<unknown> | undefined
+  const cancel = () => void (reader ?? stream).cancel().catch(() => {}) // the reader alone ends a read under way
+  async function* read() {
+    reader = stream.getReader()
+    try {
+      for (;;) {
+        const { done, value } = await reader.read()
+        if (done) return
+        yield value
+      }
+    } finally {
+      cancel()
+    }
+  }
+  return fromChunks(read(), cancel)
+}
+
+/** Returns the source of these chunks. `stop` ends a read under way, if anything can. */
+function fromChunks(given: AsyncIterable<unknown>, stop?: () => void): BlobSource {
+  const source = validChunks(given)
+  const destroy = () => {
+    stop?.()
+    source.return(undefined).catch(() => {}) // takes effect when the read under way has ended
+  }
+  return { source, destroy }
 }
 
 async function fromFile(path: string): Promise<BlobSource> {
@@ -90,7 +123,7 @@ async function fromFile(path: string): Promise<BlobSource> {
     throw invalidInput([{ path: 'input.path', message: 'cannot be read' }], cause)
   })
   if (!found.isFile()) throw invalidInput([{ path: 'input.path', message: 'is not a file' }])
-  return { source: validChunks(readFile(path)), size: found.size, name: basename(path) }
+  return { ...fromChunks(readFile(path)), size: found.size, name: basename(path) }
 }
 
 /** Yields the bytes of a file. All chunks share one buffer: `BytesBackend.stage` copies each before it asks for the next. */

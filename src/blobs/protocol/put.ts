@@ -10,6 +10,7 @@ import { blobUri, newBlobId } from '../reference.ts'
 import { type BlobRecord, blobNameSchema, type putBlobOptionsSchema } from '../types.ts'
 import { collectContent, collectExpired } from './collect.ts'
 import { expireReservation, insertRecord, type NewRecord, type Reservation, reserveContent } from './reserve.ts'
+import { Staging } from './staging.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
 
 /** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
@@ -57,11 +58,31 @@ export function putBlobInTransaction({ contentsWritten, contentsToCollect }: Tra
     })
 }
 
-/** Stages the bytes and runs `insert` with their record. Discards the bytes if `insert` fails. */
+/** Stages the bytes and runs `insert` with their record. If a step fails, discards the bytes and gives the source up. */
 async function withStaged(
   store: BlobStore,
-  { source, size = 0, name, mimeType }: BlobSource,
+  source: BlobSource,
   options: Options,
+  insert: (staged: Staged, record: NewRecord) => Promise<void>,
+): Promise<BlobRecord> {
+  const staging = new Staging(source, options)
+  store.puts.add(staging)
+  try {
+    return await stageAndInsert(store, source, options, staging, insert)
+  } catch (error) {
+    source.destroy?.()
+    throw error
+  } finally {
+    store.puts.delete(staging)
+    staging.end()
+  }
+}
+
+async function stageAndInsert(
+  store: BlobStore,
+  { size = 0, name, mimeType }: BlobSource,
+  options: Options,
+  staging: Staging,
   insert: (staged: Staged, record: NewRecord) => Promise<void>,
 ): Promise<BlobRecord> {
   const described = {
@@ -73,8 +94,10 @@ async function withStaged(
     expiresAt: options.expiresAt ?? null,
   }
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
-  const staged = await store.bytes.stage(source, { maxBytes: store.maxBlobSize })
+  staging.check()
+  const staged = await store.bytes.stage(staging.chunks(), { maxBytes: store.maxBlobSize })
   try {
+    staging.check()
     const type = options.mimeType ?? mimeType ?? (await guessMimeType(staged.head, described.name ?? undefined))
     const record = { ...described, mimeType: type }
     await insert(staged, record)

@@ -1,5 +1,6 @@
 import type { Db } from '../../database/db.ts'
 import type { BytesBackend } from '../bytes/backend.ts'
+import type { Staging } from './staging.ts'
 
 /** The steps at which a test can interrupt a change of blobs. Each is named after what comes next. */
 export const BLOB_STEPS = [
@@ -35,6 +36,8 @@ export interface BlobStore {
   readonly maxTotalSize: number
   /** Undefined if cleanup removes no record because of its age. */
   readonly cleanupAfterDays: number | undefined
+  /** The puts under way, transactions included. */
+  readonly puts: Set<Staging>
   /** Returns the current time. */
   now(): Date
   /** Runs before each step, for tests. If it throws, the step fails with its error. */

@@ -1,0 +1,100 @@
+import { StorageError } from '../../errors.ts'
+import type { BlobSource } from '../input/source.ts'
+
+const IDLE_MILLIS = 60_000
+
+interface StagingOptions {
+  signal?: AbortSignal | undefined
+  /** In milliseconds. Default 60,000. */
+  idleTimeoutMillis?: number | undefined
+}
+
+/** A put until its bytes are staged. Everything that it waits for has a bound, and `stop` ends the wait. */
+export class Staging {
+  /** Resolves when the put has ended in any way. */
+  readonly ended: Promise<void>
+  readonly #source: BlobSource
+  readonly #signal: AbortSignal | undefined
+  readonly #idleMillis: number
+  #stopped: StorageError | undefined
+  /** Rejects what the put waits for now. */
+  #interrupt: ((error: StorageError) => void) | undefined
+  #resolveEnded: () => void = () => {}
+
+  constructor(source: BlobSource, { signal, idleTimeoutMillis = IDLE_MILLIS }: StagingOptions) {
+    this.#source = source
+    this.#signal = signal
+    this.#idleMillis = idleTimeoutMillis
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve
+    })
+    if (signal?.aborted) this.#abort()
+    else signal?.addEventListener('abort', this.#abort)
+  }
+
+  /** Makes the put fail with this error, unless its bytes are staged already, and gives its source up. */
+  stop(error: StorageError): void {
+    this.#stopped ??= error
+    this.#source.destroy?.()
+    this.#interrupt?.(this.#stopped)
+  }
+
+  /** Throws the error with which the put was stopped, if it was. */
+  check(): void {
+    if (this.#stopped) throw this.#stopped
+  }
+
+  /** Lets go of the signal. */
+  end(): void {
+    this.#signal?.removeEventListener('abort', this.#abort)
+    this.#resolveEnded()
+  }
+
+  /** Yields the chunks of the source. */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    const { source, destroy } = this.#source
+    if (destroy === undefined) return yield* source // the bytes are in memory: there is nothing to wait for
+    const chunks = source[Symbol.asyncIterator]()
+    let done: boolean | undefined = false
+    try {
+      for (;;) {
+        const next = await this.#wait(chunks.next())
+        done = next.done
+        if (next.done) return
+        yield next.value
+      }
+    } finally {
+      if (!done) destroy()
+    }
+  }
+
+  /** Waits for a promise, for `idleTimeoutMillis` at most, or until the put is stopped. */
+  async #wait<T>(awaited: Promise<T>): Promise<T> {
+    this.check()
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        this.#interrupt = reject
+        timer = setTimeout(() => this.stop(this.#timeout()), this.#idleMillis)
+        awaited.then(resolve, reject)
+      })
+    } finally {
+      clearTimeout(timer)
+      this.#interrupt = undefined
+    }
+  }
+
+  readonly #abort = () =>
+    this.stop(new StorageError('ABORTED', 'The put was aborted by its signal', { cause: this.#signal?.reason }))
+
+  #timeout(): StorageError {
+    const message = `The source of the put has given nothing for ${this.#idleMillis} ms (idleTimeoutMillis): nothing is stored`
+    return new StorageError('TIMEOUT', message)
+  }
+}
+
+/** Stops puts because the storage is being closed. */
+export function stopAll(stagings: Iterable<Staging>): void {
+  const closed = () => new StorageError('CLOSED', 'The storage was closed before the put had read its source')
+  for (const staging of stagings) staging.stop(closed())
+}
