@@ -61,8 +61,8 @@ export class Blobs {
    * @throws {BLOB_QUOTA_EXCEEDED} when all blobs together would exceed `maxTotalSize`.
    * @throws {DISK_FULL} when the disk of the bytes or of the database is full.
    * @throws {ABORTED} when `signal` is aborted before all bytes are read.
-   * @throws {TIMEOUT} when the source gives nothing for `idleTimeoutMillis`, or the put is interrupted for an hour
-   *   between its two commits.
+   * @throws {TIMEOUT} when the source, or a put under way that is waited for, gives nothing for `idleTimeoutMillis`, or
+   *   the put is interrupted for an hour between its two commits.
    *
    * @example
    * ```ts

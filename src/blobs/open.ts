@@ -14,6 +14,7 @@ import { cleanUp } from './protocol/cleanup.ts'
 import { collectContent, collectExpired } from './protocol/collect.ts'
 import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-database.ts'
 import { stopAll } from './protocol/staging.ts'
+import { PUTS_AT_ONCE, PUTS_AT_ONCE_IN_TRANSACTION, StagingGate } from './protocol/staging-gate.ts'
 import type { BlobStore, TransactionContents } from './protocol/store.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
 import { checkOwnRecords, checkStoreIdentity } from './store-identity.ts'
@@ -86,6 +87,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     maxTotalSize,
     cleanupAfterDays: cleanupAfterDays === 'never' ? undefined : cleanupAfterDays,
     puts: new Set(),
+    gate: new StagingGate(PUTS_AT_ONCE),
     now,
     onStep,
   }
@@ -100,7 +102,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     steps: maintenanceSteps(root, unused),
     stats: () => (unused() ? root.whileOpen(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
-      const transaction: TransactionContents = { contentsWritten: new Set(), contentsToCollect: new Set() }
+      const transaction = transactionContents()
       const hasOwnDatabase = recordsDatabase !== undefined
       const { savepoint: enter } = transactionBlobs({ ...root, transaction }, { hasOwnDatabase })
       try {
@@ -153,10 +155,8 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   return {
     blobs: new Blobs(context),
     async savepoint(tx, body) {
-      const transaction: TransactionContents = {
-        contentsWritten: new Set(),
-        contentsToCollect: outer?.contentsToCollect ?? new Set(),
-      }
+      // A gate of its own: the puts of the outer transaction wait for the end of the savepoint.
+      const transaction = transactionContents(outer)
       const inside = (db: Db) =>
         body(transactionBlobs({ ...context, db, transaction, whileOpen: (work) => work() }, { hasOwnDatabase }))
       try {
@@ -168,6 +168,14 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
         throw error
       }
     },
+  }
+}
+
+function transactionContents(outer?: TransactionContents): TransactionContents {
+  return {
+    contentsWritten: new Set(),
+    contentsToCollect: outer?.contentsToCollect ?? new Set(),
+    gate: new StagingGate(PUTS_AT_ONCE_IN_TRANSACTION),
   }
 }
 

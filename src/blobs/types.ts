@@ -46,7 +46,7 @@ export interface PutBlobOptions<Metadata extends object = JsonObject> {
   expiresAt?: Date | null | undefined
   /** Ends the put with ABORTED, and destroys the source. Has no effect once the bytes were read. Default: none. */
   signal?: AbortSignal | undefined
-  /** How long the put waits for the next bytes of its source. In milliseconds. Default 60,000. */
+  /** How long the put waits for the next bytes of its source, and for its turn. In milliseconds. Default 60,000. */
   idleTimeoutMillis?: number | undefined
 }
 

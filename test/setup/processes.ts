@@ -9,6 +9,8 @@ export interface ScriptOptions {
   env?: Record<string, string>
   /** Further arguments of node, before the file. */
   nodeArgs?: string[]
+  /** How many files, sockets and pipes the program may have open: `ulimit -n`. */
+  openFiles?: number
 }
 
 export interface Exit {
@@ -45,9 +47,11 @@ export class Script<Message> {
   #read = 0
   #output = ''
 
-  constructor(file: string, args: string[], { env = {}, nodeArgs = [] }: ScriptOptions) {
+  constructor(file: string, args: string[], { env = {}, nodeArgs = [], openFiles }: ScriptOptions) {
     this.#name = [file, ...args].join(' ')
-    this.#process = spawn(process.execPath, ['--import', 'tsx', ...nodeArgs, file, ...args], {
+    const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles};`
+    const node = [process.execPath, '--import', 'tsx', ...nodeArgs, file, ...args]
+    this.#process = spawn('/bin/sh', ['-c', `${limit} exec "$0" "$@"`, ...node], {
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     })

@@ -11,6 +11,7 @@ import { type BlobRecord, blobNameSchema, type putBlobOptionsSchema } from '../t
 import { collectContent, collectExpired } from './collect.ts'
 import { expireReservation, insertRecord, type NewRecord, type Reservation, reserveContent } from './reserve.ts'
 import { Staging } from './staging.ts'
+import type { StagingGate } from './staging-gate.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
 
 /** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
@@ -23,7 +24,7 @@ type Options = z.output<typeof putBlobOptionsSchema>
  * and inserts the record. If a step fails, the put or the collector ends the reservation.
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
-  return withStaged(store, input, options, async (staged, record) => {
+  return withStaged(store, store.gate, input, options, async (staged, record) => {
     const reservation = await reserve(db, store, staged).catch(async (error) => {
       // Contents that nothing needs any more may take up the quota.
       if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED') || (await collectExpired(db, store)) === 0) throw error
@@ -43,9 +44,13 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, optio
 }
 
 /** Returns `putBlob` for use in a transaction. A rollback undoes the reservation, but not the bytes: they are collected. */
-export function putBlobInTransaction({ contentsWritten, contentsToCollect }: TransactionContents): typeof putBlob {
+export function putBlobInTransaction({
+  contentsWritten,
+  contentsToCollect,
+  gate,
+}: TransactionContents): typeof putBlob {
   return (tx, store, input, options) =>
-    withStaged(store, input, options, async (staged, record) => {
+    withStaged(store, gate, input, options, async (staged, record) => {
       try {
         await tx.transaction(async (savepoint) => {
           await commitBytesAndInsert(savepoint, store, staged, await reserve(savepoint, store, staged), record)
@@ -61,6 +66,7 @@ export function putBlobInTransaction({ contentsWritten, contentsToCollect }: Tra
 /** Stages the bytes and runs `insert` with their record. If a step fails, discards the bytes and gives the source up. */
 async function withStaged(
   store: BlobStore,
+  gate: StagingGate,
   source: BlobSource,
   options: Options,
   insert: (staged: Staged, record: NewRecord) => Promise<void>,
@@ -68,11 +74,13 @@ async function withStaged(
   const staging = new Staging(source, options)
   store.puts.add(staging)
   try {
+    await gate.enter(staging)
     return await stageAndInsert(store, source, options, staging, insert)
   } catch (error) {
     source.destroy?.()
     throw error
   } finally {
+    gate.leave(staging)
     store.puts.delete(staging)
     staging.end()
   }
@@ -94,7 +102,6 @@ async function stageAndInsert(
     expiresAt: options.expiresAt ?? null,
   }
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
-  staging.check()
   const staged = await store.bytes.stage(staging.chunks(), { maxBytes: store.maxBlobSize })
   try {
     staging.check()

@@ -9,6 +9,13 @@ interface StagingOptions {
   idleTimeoutMillis?: number | undefined
 }
 
+interface WaitOptions {
+  /** Returns the time from which `idleTimeoutMillis` count, if it is after the beginning of the wait. */
+  since?: () => number
+  /** Makes the error for a wait of so many milliseconds. */
+  timeout: (millis: number) => StorageError
+}
+
 /** A put until its bytes are staged. Everything that it waits for has a bound, and `stop` ends the wait. */
 export class Staging {
   /** Resolves when the put has ended in any way. */
@@ -58,7 +65,7 @@ export class Staging {
     let done: boolean | undefined = false
     try {
       for (;;) {
-        const next = await this.#wait(chunks.next())
+        const next = await this.wait(chunks.next(), { timeout })
         done = next.done
         if (next.done) return
         yield next.value
@@ -68,14 +75,21 @@ export class Staging {
     }
   }
 
-  /** Waits for a promise, for `idleTimeoutMillis` at most, or until the put is stopped. */
-  async #wait<T>(awaited: Promise<T>): Promise<T> {
+  /** Waits for a promise until the put is stopped, and stops the put itself after `idleTimeoutMillis`. */
+  async wait<T>(awaited: Promise<T>, { since, timeout }: WaitOptions): Promise<T> {
     this.check()
     let timer: NodeJS.Timeout | undefined
+    const watch = (millis: number) => {
+      timer = setTimeout(() => {
+        const left = since ? since() + this.#idleMillis - performance.now() : 0
+        if (left > 0) watch(left)
+        else this.stop(timeout(this.#idleMillis))
+      }, millis)
+    }
     try {
       return await new Promise<T>((resolve, reject) => {
         this.#interrupt = reject
-        timer = setTimeout(() => this.stop(this.#timeout()), this.#idleMillis)
+        watch(this.#idleMillis)
         awaited.then(resolve, reject)
       })
     } finally {
@@ -86,11 +100,11 @@ export class Staging {
 
   readonly #abort = () =>
     this.stop(new StorageError('ABORTED', 'The put was aborted by its signal', { cause: this.#signal?.reason }))
+}
 
-  #timeout(): StorageError {
-    const message = `The source of the put has given nothing for ${this.#idleMillis} ms (idleTimeoutMillis): nothing is stored`
-    return new StorageError('TIMEOUT', message)
-  }
+function timeout(millis: number): StorageError {
+  const message = `The source of the put has given nothing for ${millis} ms (idleTimeoutMillis): nothing is stored`
+  return new StorageError('TIMEOUT', message)
 }
 
 /** Stops puts because the storage is being closed. */

@@ -1,6 +1,7 @@
 import type { Db } from '../../database/db.ts'
 import type { BytesBackend } from '../bytes/backend.ts'
 import type { Staging } from './staging.ts'
+import type { StagingGate } from './staging-gate.ts'
 
 /** The steps at which a test can interrupt a change of blobs. Each is named after what comes next. */
 export const BLOB_STEPS = [
@@ -38,6 +39,8 @@ export interface BlobStore {
   readonly cleanupAfterDays: number | undefined
   /** The puts under way, transactions included. */
   readonly puts: Set<Staging>
+  /** Admits puts outside of transactions. */
+  readonly gate: StagingGate
   /** Returns the current time. */
   now(): Date
   /** Runs before each step, for tests. If it throws, the step fails with its error. */
@@ -50,4 +53,6 @@ export interface TransactionContents {
   readonly contentsWritten: Set<string>
   /** Contents to collect after the transaction has ended. */
   readonly contentsToCollect: Set<string>
+  /** Admits the puts of the transaction. */
+  readonly gate: StagingGate
 }
