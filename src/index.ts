@@ -61,9 +61,11 @@ export {
   type EventInput,
   type Events,
   eventInputSchema,
+  type FollowEventsOptions,
   type ListEventsOptions,
   type PruneEventsOptions,
 } from './repositories/events.ts'
+export type { EventsPage } from './repositories/events-page.ts'
 export type { Kv } from './repositories/kv/kv.ts'
 export {
   type KvEntry,

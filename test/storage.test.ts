@@ -20,6 +20,7 @@ const calls: ((storage: Storage) => Promise<unknown>)[] = [
   (storage) => storage.sessions.create(),
   (storage) => storage.messages.append('id', user('x')),
   (storage) => storage.messages.iterate('id').next(),
+  (storage) => storage.events.follow().next(),
   (storage) => storage.kv.get('key'),
   (storage) => storage.kv.getMany(['key']),
   (storage) => storage.kv.set('key', 1),

@@ -1,20 +1,27 @@
-import { eq, inArray, lt, sql } from 'drizzle-orm'
+import { eq, inArray, lt, lte, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
-import { pagedQuery } from '../database/paging/list-query.ts'
-import { type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
+import { cursorOf, pagedQuery } from '../database/paging/list-query.ts'
+import { DEFAULT_LIMIT, type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
+import { SettledEvents } from '../database/settled-events.ts'
 import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Given, Json } from '../schema/values.ts'
-import { idSchema, instantSchema, parseInput, rejectDuplicateIds, textSchema } from '../validation/input.ts'
+import { rule } from '../validation/fast-path.ts'
+import { idSchema, instantSchema, isInteger, parseInput, rejectDuplicateIds, textSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
+import type { EventsPage } from './events-page.ts'
+import { followPages } from './follow-events.ts'
 import { orderedId } from './ordered-id.ts'
 
 /** Something that happened in a session or run. Stored once and never changed. */
 export interface AgentEvent<Payload = Json> {
-  /** The position in the log. Rises with every append of one process, with gaps. */
+  /**
+   * The position in the log. Rises with every append of one process, with gaps. On PostgreSQL an event may become visible
+   * after events with greater seqs, when its transaction commits: `follow` waits for it.
+   */
   seq: number
   /** Unique in the whole log. */
   id: string
@@ -56,24 +63,44 @@ const appendSchema = z
   .array(eventInputSchema)
   .max(MAX_APPEND)
   .superRefine((events, context) => rejectDuplicateIds(events, context, 'event'))
-const listOptionsSchema = z.strictObject({
+const filtersSchema = z.strictObject({
   sessionId: idSchema.optional(),
   runId: idSchema.optional(),
   type: typeSchema.optional(),
-  order: z.enum(['asc', 'desc']).optional(),
   ...pageSchema.shape,
+})
+const listOptionsSchema = z.strictObject({ ...filtersSchema.shape, order: z.enum(['asc', 'desc']).optional() })
+const DEFAULT_POLL_MILLIS = 200
+const MAX_POLL_MILLIS = 10_000
+const followOptionsSchema = z.strictObject({
+  ...filtersSchema.shape,
+  pollMillis: rule<number>(
+    isInteger(1, MAX_POLL_MILLIS),
+    `must be a whole number of milliseconds from 1 to ${MAX_POLL_MILLIS}`,
+  ).optional(),
+  signal: rule<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
 })
 const pruneOptionsSchema = z.strictObject({ before: instantSchema })
 
-export interface ListEventsOptions extends PageOptions {
+interface EventFilters extends PageOptions {
   /** Only events of this session. Default: all sessions, and events without a session. */
   sessionId?: string | undefined
   /** Only events of this run. Default: all runs, and events without a run. */
   runId?: string | undefined
   /** Only events of this type. Default: all types. */
   type?: string | undefined
+}
+
+export interface ListEventsOptions extends EventFilters {
   /** Default 'asc': oldest first. */
   order?: Order | undefined
+}
+
+export interface FollowEventsOptions extends EventFilters {
+  /** How long to wait after a page that is not full, in milliseconds: 1 to 10,000. Default 200. */
+  pollMillis?: number | undefined
+  /** Ends the following when it is aborted. Default: none. */
+  signal?: AbortSignal | undefined
 }
 
 export interface PruneEventsOptions {
@@ -100,7 +127,9 @@ const eventQuery = {
   orderBy: [{ name: 'seq', kind: 'integer', column: ({ events }: Tables) => events.seq }],
 } as const
 
-const listAll = pagedQuery({ ...eventQuery, filters: {} })
+const upToSeq = ({ events }: Tables, through: number) => lte(events.seq, through)
+
+const listAll = pagedQuery({ ...eventQuery, filters: { through: upToSeq } })
 const listByRun = listBy('runId')
 const listBySession = listBy('sessionId')
 const listByType = listBy('type')
@@ -113,6 +142,7 @@ function listBy(column: 'runId' | 'sessionId' | 'type') {
     filters: {
       sessionId: ({ events }, sessionId: string) => notIndexable(eq(events.sessionId, sessionId)),
       type: ({ events }, type: string) => notIndexable(eq(events.type, type)),
+      through: upToSeq,
     },
   })
 }
@@ -133,11 +163,13 @@ const deleteBatchBefore = statement(({ orm, tables: { events: e } }, arg: { befo
 export class Events {
   readonly #db: Db
   readonly #context: RepositoryContext
+  readonly #settled: SettledEvents
 
   /** @internal */
   constructor(db: Db, context: RepositoryContext) {
     this.#db = db
     this.#context = context
+    this.#settled = new SettledEvents(db)
   }
 
   /**
@@ -186,11 +218,45 @@ export class Events {
    */
   list<Payload = Json>(options?: ListEventsOptions): Promise<Page<AgentEvent<Payload>>>
   async list(options: ListEventsOptions = {}): Promise<Page<AgentEvent>> {
-    const { runId, sessionId, type, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
-    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type }, page, order)
-    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type }, page, order)
-    if (type !== undefined) return listByType(this.#db, { partition: type }, page, order)
-    return listAll(this.#db, {}, page, order)
+    return this.#page(parseInput(listOptionsSchema, options, 'options'))
+  }
+
+  /**
+   * Yields the events that match all given filters, and then those that are appended, in pages, oldest first. Each page has
+   * at least one event, and a `nextCursor` that a later call continues from. No event is missed or yielded twice, in
+   * whatever order transactions commit: an event is yielded once no event can precede it any more. So on PostgreSQL a
+   * transaction that has appended holds back the events after it until it ends. Ends when the signal is aborted, or within
+   * `pollMillis` after the storage is closed. Do not use inside a transaction.
+   *
+   * @typeParam Payload The expected type of each payload. It is not checked.
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.events.append([{ type: 'run.started', runId: 'r1' }, { type: 'run.ended', runId: 'r1' }])
+   * pages: for await (const { items, nextCursor } of storage.events.follow({ runId: 'r1' }))
+   *   for (const { type } of items) if (type === 'run.ended') break pages // keep nextCursor to continue later
+   * ```
+   */
+  follow<Payload = Json>(options?: FollowEventsOptions): AsyncGenerator<EventsPage<AgentEvent<Payload>>, void, void>
+  async *follow(options: FollowEventsOptions = {}): AsyncGenerator<EventsPage<AgentEvent>, void, void> {
+    const parsed = parseInput(followOptionsSchema, options, 'options')
+    const { cursor, signal, pollMillis = DEFAULT_POLL_MILLIS, limit = DEFAULT_LIMIT, ...filters } = parsed
+    yield* followPages<AgentEvent>(
+      {
+        page: (after, through) => this.#page({ ...filters, limit, cursor: after }, through),
+        cursorOf: (event) => cursorOf(eventQuery, event),
+        settled: this.#settled,
+      },
+      { cursor, limit, signal, pollMillis },
+    )
+  }
+
+  #page({ runId, sessionId, type, order = 'asc', ...page }: ListEventsOptions, through?: number) {
+    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type, through }, page, order)
+    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type, through }, page, order)
+    if (type !== undefined) return listByType(this.#db, { partition: type, through }, page, order)
+    return listAll(this.#db, { through }, page, order)
   }
 
   /**

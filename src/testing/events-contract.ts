@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentEvent, EventInput, ListEventsOptions } from '../repositories/events.ts'
-import { allPages, badCursors, type Cases, eachInput, invalid, shown, times } from './contract.ts'
+import type { EventsPage } from '../repositories/events-page.ts'
+import { allPages, badCursors, type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
+
+/** Returns the first `count` events that are yielded. */
+async function followed(pages: AsyncIterable<EventsPage<AgentEvent>>, count: number): Promise<AgentEvent[]> {
+  const seen: AgentEvent[] = []
+  for await (const { items } of pages) {
+    seen.push(...items)
+    if (seen.length >= count) break
+  }
+  return seen
+}
 
 /** The cases of `storage.events`. */
 export const eventCases: Cases = {
@@ -78,6 +90,80 @@ export const eventCases: Cases = {
     assert.deepEqual([...items, ...before.items], all.slice(-20).reverse())
   },
 
+  async 'follow() yields the events that are there, then those that are appended'({ storage: { events }, name }) {
+    const event = (i: number): EventInput => ({ type: name(`${i % 2}`), sessionId: name(), runId: name(`${i % 3}`) })
+    const before = await events.append(times(12, event))
+    const filters = { sessionId: name(), runId: name('0') }
+    const fits = ({ runId }: AgentEvent) => runId === filters.runId
+    const follower = events.follow({ ...filters, limit: 3, pollMillis: 5 })
+    const first = await follower.next()
+    assert.ok(first.value)
+    assert.deepEqual(first.value.items, before.filter(fits).slice(0, 3))
+    assert.deepEqual((await follower.next()).value?.items, before.filter(fits).slice(3))
+    const next = follower.next()
+    const later = await events.append(times(2, event))
+    assert.deepEqual((await next).value?.items, later.filter(fits))
+    await follower.return()
+    const all = [...before, ...later]
+    const cursor: string = first.value.nextCursor
+    for (const limit of [1, 2, 1000]) {
+      const again = events.follow({ ...filters, limit, cursor })
+      assert.deepEqual(await followed(again, 2), all.filter(fits).slice(3))
+      const { items } = await events.list({ ...filters, cursor }) // the same cursors
+      assert.deepEqual(items, all.filter(fits).slice(3))
+    }
+    assert.deepEqual(await followed(events.follow({ type: name('1') }), 7), [
+      ...before.filter(({ type }) => type === name('1')),
+      ...later.filter(({ type }) => type === name('1')),
+    ])
+  },
+
+  async 'follow() misses no event of transactions that commit in any order'({ storage, name }) {
+    const { events } = storage
+    const sessionId = name()
+    const [writers, each] = [4, 15]
+    const write = async (writer: number) => {
+      for (let n = 0; n < each; n++) {
+        await storage.transaction(async (tx) => {
+          await tx.events.append({ type: 'a', sessionId, id: name(`${writer}-${n}`) })
+          await sleep((writer * 7 + n * 5) % 12)
+        })
+      }
+    }
+    const following = followed(events.follow({ sessionId, limit: 7, pollMillis: 1 }), writers * each)
+    await Promise.all(times(writers, write))
+    assert.deepEqual(await following, (await events.list({ sessionId, limit: 1000 })).items)
+  },
+
+  async 'follow() ends when the signal is aborted, before, at or between its pages'({ storage: { events }, name }) {
+    const sessionId = name()
+    await events.append({ type: 'a', sessionId })
+    for (const pages of [0, 1, 2]) {
+      const aborting = new AbortController()
+      const { signal } = aborting
+      if (pages === 0) aborting.abort()
+      let seen = 0
+      for await (const { items } of events.follow({ sessionId, signal, pollMillis: 10_000 })) {
+        assert.equal(items.length, 1)
+        seen++
+        if (pages === 1) aborting.abort()
+        else setTimeout(() => aborting.abort(), 20)
+      }
+      assert.equal(seen, Math.min(pages, 1))
+    }
+  },
+
+  async 'follow() ends when the storage is closed'({ storage, name }) {
+    const sessionId = name()
+    await storage.events.append({ type: 'a', sessionId })
+    const follower = storage.events.follow({ sessionId, pollMillis: 5 })
+    assert.equal((await follower.next()).value?.items.length, 1)
+    const next = follower.next()
+    await storage.close()
+    assert.deepEqual(await next, { done: true, value: undefined })
+    await refused(storage.events.follow().next(), 'CLOSED')
+  },
+
   async 'prune() removes the events before an instant and no others'({ storage: { events }, name, clock }) {
     const at = (seconds: number) => clock.after(seconds)
     const old = times(1500, (i) => ({ type: 'old', sessionId: name(), occurredAt: at(-1e9 - i) }))
@@ -117,14 +203,19 @@ export const eventCases: Cases = {
     assert.deepEqual(await events.list({ sessionId: name() }), { items: [] })
   },
 
-  async 'list() and prune() reject options that are not valid'({ storage: { events } }) {
+  async 'list(), follow() and prune() reject options that are not valid'({ storage: { events } }) {
     await invalid(events.list({ order: 'up' as 'asc' }), 'options.order')
     await invalid(events.list({ sessionId: '' }), 'options.sessionId')
     await invalid(events.list({ type: '' }), 'options.type')
     await invalid(events.prune({} as { before: Date }), 'options.before')
+    await invalid(events.follow({ runId: '' }).next(), 'options.runId')
+    await invalid(events.follow({ limit: 0 }).next(), 'options.limit')
+    await invalid(events.follow({ pollMillis: 0 }).next(), 'options.pollMillis')
+    await invalid(events.follow({ signal: {} as AbortSignal }).next(), 'options.signal')
   },
 
-  async 'list() rejects cursors that it did not return'({ storage: { events } }) {
+  async 'list() and follow() reject cursors that they did not return'({ storage: { events } }) {
     await badCursors((cursor) => events.list({ cursor }))
+    await badCursors((cursor) => events.follow({ cursor }).next())
   },
 }

@@ -52,6 +52,11 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
     twoPages((cursor) => events.list({ sessionId: 'session-7', limit: 2, cursor })),
   'events.list of a run': ({ events }) =>
     twoPages((cursor) => events.list({ sessionId: 'session-7', runId: 'run-7', order: 'desc', limit: 2, cursor })),
+  'events.follow': async ({ events }) => {
+    let pages = 0
+    for await (const _ of events.follow({ limit: 100 })) if (++pages === 2) return
+  },
+  'events.follow of a run': ({ events }) => events.follow({ runId: 'run-7', sessionId: 'session-7', limit: 2 }).next(),
   'queues.push': ({ queues }) => queues.push('session-7', 'steer', { id: 'new' }),
   'queues.takeAll': ({ queues }) => queues.takeAll('session-8', 'steer'),
   'queues.list': ({ queues }) => queues.list('session-9', 'steer'),

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage } from 'holdfast'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { times } from '../../src/testing/contract.ts'
+import { signal, times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { type PgBouncer, startPgBouncer } from '../setup/pgbouncer.ts'
 import { quiet } from '../setup/silent.ts'
@@ -44,6 +45,25 @@ describe('openStorage() behind PgBouncer in transaction mode', () => {
       expect(await ended(pooler.url, maxConnections, 6)).toBe(12 * 6 * 4)
     },
   )
+
+  test('opens a storage whose follower waits for the transactions of others', async () => {
+    const database = { type: 'postgres', url: pooler.url, maxConnections: 3, options: { prepare: false } } as const
+    await using storage = await openStorage({ database }, quiet)
+    const { events } = storage
+    const [appended, mayCommit] = [signal(), signal()]
+    const slow = storage.transaction(async (tx) => {
+      await tx.events.append({ type: 'slow' })
+      appended.reach()
+      await mayCommit.reached
+    })
+    await appended.reached
+    await events.append({ type: 'fast' })
+    const next = events.follow({ pollMillis: 5 }).next()
+    expect(await Promise.race([next, sleep(100)])).toBeUndefined()
+    mayCommit.reach()
+    await slow
+    expect((await next).value?.items.map(({ type }) => type)).toEqual(['slow', 'fast'])
+  })
 
   test('rejects prepare: true and names the remedy', async () => {
     const opening = openStorage({ database: { type: 'postgres', url: pooler.url } }, quiet)

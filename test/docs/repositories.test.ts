@@ -139,6 +139,7 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
     'memories.list': () => () => memories.list({ tags: ['a', 'b'] }),
     'events.append': (runId) => () => events.append([1, 2, 3].map((payload) => ({ type: 'a', runId, payload }))),
     'events.list': (runId) => () => events.list({ runId, type: 'a' }),
+    'events.follow': (runId) => after(events.append({ type: 'a', runId }), () => events.follow({ runId }).next()),
     'events.prune': () => () => events.prune({ before: new Date(0) }),
     'prompts.save': (name) => () => prompts.save({ name, content: 'x' }),
     'prompts.get': (name) => prompt(name, () => prompts.get(name)),

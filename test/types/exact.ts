@@ -3,6 +3,7 @@ import type {
   ApprovalResponseInput,
   ByteRange,
   EventInput,
+  FollowEventsOptions,
   ForkOptions,
   InMemoryBlobStoreConfig,
   InMemoryCacheConfig,
@@ -58,6 +59,7 @@ interface Inputs {
   ApprovalResponseInput: ApprovalResponseInput
   ByteRange: ByteRange
   EventInput: EventInput
+  FollowEventsOptions: FollowEventsOptions
   ForkOptions: ForkOptions
   KvSetOptions: KvSetOptions
   ListAllowedToolsOptions: ListAllowedToolsOptions

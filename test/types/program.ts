@@ -69,6 +69,7 @@ async function calls(of: Storage | StorageTransaction) {
     corrected: await memories.update(memory.id, { metadata: { source: 'system' } }),
     forgotten: await memories.delete(memory.id),
     log: await events.list({ sessionId: id, order: 'desc' }),
+    followed: events.follow({ sessionId: id, limit: 10 }),
     pruned: await events.prune({ before: new Date(0) }),
     prompts: await prompts.list(),
     greeting: await prompts.get('greeting'),
