@@ -74,10 +74,18 @@ const countIfQueuedBefore = statement(({ orm, tables }, arg: QueueKey & { id: st
     })
 })
 
-/** Locks the queue and restarts its positions, before all its items are removed. */
-const restartPositions = statement(({ orm, tables }, arg: QueueKey) =>
-  orm.update(tables.queues).set({ lastPosition: 0, gaps: 0 }).where(isQueue(tables, arg)),
-)
+/** The greatest position that an emptied queue continues from. It leaves room, as positions have 32 bits. */
+const MAX_KEPT_POSITION = 2 ** 30
+
+/**
+ * Locks the queue and counts all its positions as gaps, before all its items are removed. The positions go on from there: a
+ * walk over the pages of the queue would pass over items whose positions start from 1 again.
+ */
+const countAllAsGaps = statement(({ orm, tables }, arg: QueueKey) => {
+  const { lastPosition } = tables.queues
+  const last = sql`case when ${lastPosition} > ${sql.raw(String(MAX_KEPT_POSITION))} then 0 else ${lastPosition} end`
+  return orm.update(tables.queues).set({ lastPosition: last, gaps: last }).where(isQueue(tables, arg))
+})
 
 const deleteItems = statement(({ orm, tables }, arg: QueueKey) => {
   const { queueItems: i } = tables
@@ -184,7 +192,7 @@ export class Queues {
   takeAll<Item extends { id: string } = QueueItem>(sessionId: string, queue: string): Promise<Item[]>
   async takeAll(sessionId: string, queue: string): Promise<QueueItem[]> {
     const queueKey = parseQueueKey(sessionId, queue)
-    const [, taken] = await batch(this.#db, [restartPositions.with(queueKey), deleteItems.with(queueKey)])
+    const [, taken] = await batch(this.#db, [countAllAsGaps.with(queueKey), deleteItems.with(queueKey)])
     return taken.sort((a, b) => a.position - b.position).map(({ item }) => item)
   }
 

@@ -53,6 +53,19 @@ export const queueCases: Cases = {
     assert.equal(await push('i'), 1)
   },
 
+  async 'list() goes on to items that are pushed after a takeAll()'({ storage: { queues }, name }) {
+    const push = (from: number, to: number) =>
+      Promise.all(times(to - from, (i) => queues.push(name(), 'q', { id: `${from + i}` })))
+    await push(0, 10)
+    const { nextCursor } = await queues.list(name(), 'q', { limit: 9 })
+    for (const empty of [queues.takeAll.bind(queues), queues.clear.bind(queues)]) {
+      await empty(name(), 'q')
+      await push(10, 22)
+      const rest = await queues.list(name(), 'q', { cursor: nextCursor })
+      assert.equal(rest.items.length, 12)
+    }
+  },
+
   async 'remove() removes one item, clear() all of them'({ storage: { queues }, name }) {
     for (const id of ['a', 'b', 'c']) await queues.push(name(), 'q', { id })
     await queues.push(name(), 'other', { id: 'b' })

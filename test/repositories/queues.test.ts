@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import type { QueueItem, Queues, Storage } from 'holdfast'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { freshDatabase } from '../database/dialects.ts'
 import { rounds } from '../setup/rounds.ts'
 import { eachDatabase } from './databases.ts'
 import { timesAsLong, watchedDatabase } from './plans.ts'
@@ -56,6 +57,19 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     expect(await timesAsLong(pushTo('long'), pushTo('short'))).toBeLessThan(1.3)
     expect(await queues.push('s', 'long', { id: 'last' })).toEqual({ position: many + 1 })
   }, 120_000)
+
+  it('takeAll() restarts the positions of a queue before they exceed 32 bits', async () => {
+    const database = await freshDatabase(dialect)
+    await using storage = await database.open({ maintenance: false })
+    const { queues } = storage
+    await queues.push('s', 'q', { id: 'a' })
+    await database.query(`update queues set last_position = ${2 ** 31 - 2}, gaps = ${2 ** 31 - 3}`)
+    expect(await queues.push('s', 'q', { id: 'b' })).toEqual({ position: 2 })
+    expect(await queues.takeAll('s', 'q')).toHaveLength(2)
+    for (const position of [1, 2, 3]) {
+      expect(await queues.push('s', 'q', { id: `${position}` })).toEqual({ position })
+    }
+  })
 })
 
 eachDatabase((open) => {
