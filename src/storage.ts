@@ -17,6 +17,7 @@ import type { Problem } from './errors.ts'
 import { databaseStats, probe } from './health.ts'
 import { consoleLogger, type Logger, warnOnce } from './logger.ts'
 import { Maintenance } from './maintenance/scheduler.ts'
+import { countOpened } from './open-twice.ts'
 import type { RepositoryContext } from './repositories/context.ts'
 import { openRepositories } from './repositories/repositories.ts'
 import type { Storage, StorageOptions, StorageTransaction } from './storage-types.ts'
@@ -117,9 +118,11 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   )
   if (periodic && !isReadonly(resolved)) maintenance.start()
 
+  const uncount = countOpened(resolved, logger)
   let masked: ResolvedConfig | undefined
   const close = async () => {
     database.checkOutside() // before anything is stopped
+    uncount()
     const stopped = maintenance.stop()
     await database.close({
       timeoutMillis: closeTimeoutMillis,

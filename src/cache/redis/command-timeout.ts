@@ -10,7 +10,8 @@ interface Waiting {
 
 /**
  * Rejects promises that take longer than one fixed timeout. They come due in the order in which they were added, so one
- * timer serves all: a timer per promise costs a tenth of Redis' answer time.
+ * timer serves all: a timer per promise costs a tenth of Redis' answer time. The timer keeps the process alive while a
+ * promise is waiting, and only then: the sockets of Redis never do.
  */
 export class CommandTimeout {
   readonly #millis: number
@@ -36,8 +37,12 @@ export class CommandTimeout {
   race<T>(result: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { due: performance.now() + this.#millis, isOver: false, reject, next: undefined }
-      if (this.#first && this.#last) this.#last.next = waiting
-      else this.#first = waiting
+      if (this.#first && this.#last) {
+        this.#last.next = waiting
+      } else {
+        this.#first = waiting
+        this.#timer?.ref()
+      }
       this.#last = waiting
       this.#timer ??= this.#wait(this.#millis)
       result.then(
@@ -65,11 +70,12 @@ export class CommandTimeout {
       this.#first.next = undefined // or settled entries would keep newer ones alive
       this.#first = next
     }
+    if (this.#first === undefined) this.#timer?.unref()
   }
 
   #wait(millis: number): NodeJS.Timeout {
     // Wait one more turn: if this process was suspended, the answers have arrived and are read before setImmediate.
-    return setTimeout(() => setImmediate(() => this.#expire()), millis).unref()
+    return setTimeout(() => setImmediate(() => this.#expire()), millis)
   }
 
   #expire(): void {

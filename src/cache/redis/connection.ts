@@ -56,6 +56,7 @@ export async function createClient(config: ResolvedRedisCache): Promise<RedisEnd
       enableAutoPipelining: true,
       clusterRetryStrategy: () => null,
     })
+    cluster.on('+node', unrefWhenConnected)
     return {
       client: withScripts(cluster),
       name: 'The Redis cluster',
@@ -73,6 +74,7 @@ export async function createClient(config: ResolvedRedisCache): Promise<RedisEnd
     tls: tls ?? address.tls,
     retryStrategy: () => null,
   })
+  unrefWhenConnected(redis)
   const name = address.name ? `The Redis master ${address.name}` : `Redis at ${address.host}:${address.port}`
   return {
     client: withScripts(redis),
@@ -82,6 +84,11 @@ export async function createClient(config: ResolvedRedisCache): Promise<RedisEnd
     cork: corkUntilNextTick(redis),
     nodes: () => [redis],
   }
+}
+
+/** Lets a program that forgets to close its storage end. While a command is waiting, its timeout keeps the process alive. */
+function unrefWhenConnected(redis: Redis): void {
+  redis.on('connect', () => redis.stream.unref())
 }
 
 async function loadIoredis() {

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
@@ -195,7 +194,7 @@ export class RedisCacheStore implements CacheStore {
     if (this.#client.status !== 'end') {
       const end = new Promise<void>((resolve) => this.#client.once('end', () => resolve()))
       this.#client.disconnect()
-      await Promise.race([end, sleep(DISCONNECT_MILLIS, undefined, { ref: false })])
+      await new CommandTimeout(DISCONNECT_MILLIS).race(end).catch(() => {})
     }
     this.#commandTimeout.stop()
     this.#patientTimeout.stop()

@@ -98,6 +98,7 @@ export class PostgresConnection {
         })
         const connection = new PostgresConnection(postgres, address, socket, config, events)
         await connection.#startSession()
+        socket.unref() // an idle connection does not keep the process alive
         return connection
       } catch (error) {
         socket.destroy()
@@ -147,7 +148,7 @@ export class PostgresConnection {
 
   async #send(sql: string, params: readonly unknown[]) {
     if (this.#isClosed) throw connectionLost(undefined, this.#address)
-    if (this.load++ === 0) this.#startSilenceTimer()
+    if (this.load++ === 0) this.#onBusy()
     try {
       const prepare = params.length > 0 && this.#shouldPrepare(sql)
       return await onlyOnce(this.#client.unsafe(sql, params.map(driverValue), { prepare }).values())
@@ -157,11 +158,21 @@ export class PostgresConnection {
       if (meaning.code === 'CONNECTION_LOST') this.#onClosed()
       throw meaning
     } finally {
-      if (--this.load === 0) clearTimeout(this.#silenceTimer)
+      if (--this.load === 0) this.#onAnswered()
       else this.#silenceTimer?.refresh()
       this.lastUsed = performance.now()
       if (this.idle) this.#events.idle(this)
     }
+  }
+
+  #onBusy(): void {
+    this.#socket.ref()
+    this.#startSilenceTimer()
+  }
+
+  #onAnswered(): void {
+    this.#socket.unref()
+    clearTimeout(this.#silenceTimer)
   }
 
   /** Starts the timer that notices a server that is frozen or out of reach: nothing else would end the queries. */
