@@ -124,6 +124,12 @@ export interface StorageErrorDetails {
   TRANSACTION_MISUSE: DatabaseErrorDetails
   DATABASE_FAILED: DatabaseErrorDetails & FileErrorDetails
   READ_ONLY: DatabaseErrorDetails & FileErrorDetails
+  PRIVILEGE_MISSING: DatabaseErrorDetails & {
+    /** The kind and the name of the object, such as `table kv`. Not given if PostgreSQL's messages are not in English. */
+    object?: string
+    /** What the statement needs on the object, such as `INSERT`. At least one is missing. */
+    privileges?: readonly string[]
+  }
   DISK_FULL: DatabaseErrorDetails & FileErrorDetails
   BLOB_TOO_LARGE: {
     /** The configured `maxBlobSize`, in bytes. */

@@ -59,6 +59,7 @@ const LOST_MEMORIES = 'Memories in an in-memory database are lost when the proce
  * @throws {CONFIG_INVALID} when the configuration is not valid; the error names every problem
  * @throws {DRIVER_MISSING} when the package of the configured database or cache is not installed
  * @throws {CONNECTION_FAILED} when a database, Redis or directory cannot be used as configured
+ * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not read the tables, or not migrate
  * @throws {MIGRATION_PENDING} when `migrate` is false and the schema is not up to date
  * @throws {MIGRATION_FAILED} when a migration failed; all migrations are rolled back
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has migrated the database

@@ -75,6 +75,8 @@ export interface MigrationJournal {
   readonly sharedTable: string
   /** Returns SQL that selects one row with a column per table: true if the table exists. */
   existence(tables: readonly string[]): string
+  /** Rejects if the tables may be there, but are hidden from this user. */
+  checkVisible?(): Promise<void>
   /** Creates the journal if it does not exist, with the columns that drizzle-kit gives it. */
   create(execute: Execute): Promise<void>
   /** Runs a query outside of a transaction. */

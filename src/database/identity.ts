@@ -52,7 +52,7 @@ export async function databaseIdentity(db: Db): Promise<string> {
   return (await claimProperty(db, ID, value)) ?? value
 }
 
-/** Ignores READ_ONLY: for a write that a read-only database can do without. */
+/** Ignores the refusal of a write that a database does without, if it is read-only or the user may only read. */
 export function ignoreReadOnly(error: unknown): void {
-  if (!isStorageError(error, 'READ_ONLY')) throw error
+  if (!isStorageError(error, 'READ_ONLY') && !isStorageError(error, 'PRIVILEGE_MISSING')) throw error
 }

@@ -8,6 +8,7 @@ import type { Row } from './query.ts'
  * processes may do so at once, and drizzle-kit's `migrate` too: both write the same journal. Safe to repeat.
  *
  * @throws {MIGRATION_PENDING} when `apply` is false and a migration is missing
+ * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not read the journal, or not migrate
  * @throws {MIGRATION_FAILED} when a migration fails; nothing was changed
  * @throws {SCHEMA_TOO_NEW} when a newer version of Holdfast has migrated the database
  * @throws {SCHEMA_DIVERGED} when the journal is not the beginning of this version's history, or its tables are missing
@@ -20,6 +21,7 @@ export async function migrate(
   const { journal } = driver
   const { applied, isShared } = await historyOf(journal, journal.read, known)
   const pending = pendingAfter(applied, known)
+  if (applied.length === 0) await journal.checkVisible?.()
   if (pending.length > 0 && !apply) throw migrationPending(pending.length, known.length)
   if (pending.length === 0 && !(isShared && apply)) return
   await journal.exclusively(async (execute) => {
@@ -32,8 +34,8 @@ export async function migrate(
         for (const sql of migration.sql) await execute(sql)
         await execute(insertInto(journal.table, { hash: migration.hash, at: migration.folderMillis }))
       } catch (cause) {
-        // It may work the next time: a table was in use, or the connection was lost.
-        if (cause instanceof StorageError && cause.retryable) throw cause
+        // It may work the next time: a table was in use, or the connection was lost. A missing privilege says enough.
+        if (cause instanceof StorageError && (cause.retryable || cause.code === 'PRIVILEGE_MISSING')) throw cause
         throw new StorageError('MIGRATION_FAILED', `Migration ${known.indexOf(migration)} failed; all were undone`, {
           cause,
         })

@@ -39,6 +39,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   TRANSACTION_MISUSE: database,
   DATABASE_FAILED: { ...database, ...file },
   READ_ONLY: { ...database, ...file },
+  PRIVILEGE_MISSING: { object: false, privileges: false, ...database },
   DISK_FULL: { ...database, ...file },
   BLOB_TOO_LARGE: { maxBytes: true },
   BLOB_QUOTA_EXCEEDED: { size: true, maxTotalSize: true },

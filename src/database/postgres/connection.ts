@@ -153,7 +153,7 @@ export class PostgresConnection {
       const prepare = params.length > 0 && this.#shouldPrepare(sql)
       return await onlyOnce(this.#client.unsafe(sql, params.map(driverValue), { prepare }).values())
     } catch (error) {
-      const meaning = postgresError(error, this.#address)
+      const meaning = postgresError(error, this.#address, sql)
       // The socket's event may come later. Until then no caller should get this connection.
       if (meaning.code === 'CONNECTION_LOST') this.#onClosed()
       throw meaning

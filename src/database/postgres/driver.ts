@@ -5,6 +5,7 @@ import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { wasRolledBack } from './errors.ts'
 import { PostgresPool } from './pool.ts'
+import { schemaHidden } from './privileges.ts'
 
 /** The journal's name without a schema: the search path finds it, as it finds our tables. */
 const JOURNAL = '"holdfast_migrations"'
@@ -95,7 +96,8 @@ class PostgresDriver implements Driver {
     return {
       table: JOURNAL,
       sharedTable: `${quote(schema ?? 'drizzle')}."__drizzle_migrations"`,
-      existence: (tables) => `select ${tables.map((table) => `to_regclass('${table}') is not null`).join()}`,
+      existence: (tables) => `select ${tables.map(existsVisibly).join()}`,
+      checkVisible: () => this.#checkVisible(),
       create: async (execute) => {
         // CREATE SCHEMA IF NOT EXISTS would require the privilege to create one even if the schema exists.
         const exists = `select 1 from pg_namespace where nspname = '${schema?.replaceAll("'", "''")}'`
@@ -122,6 +124,19 @@ class PostgresDriver implements Driver {
         await transaction.commit()
       },
     }
+  }
+
+  /**
+   * Checks that the user may use the schemas of its search path: PostgreSQL passes over the others without a word.
+   *
+   * @throws {PRIVILEGE_MISSING} when the user lacks USAGE on one of the schemas
+   */
+  async #checkVisible(): Promise<void> {
+    const sql = `select n.nspname, current_user::text from unnest(string_to_array(current_setting('search_path'), ',')) as entry (name)
+      join pg_namespace n on n.nspname = replace(btrim(entry.name, ' "'), '$user', current_user)
+      where not has_schema_privilege(n.oid, 'USAGE')`
+    const [hidden] = await this.run({ sql, params: [], writes: false })
+    if (hidden !== undefined) throw schemaHidden(String(hidden[0]), String(hidden[1]))
   }
 
   #migrationLockHeld(cause: unknown): StorageError {
@@ -172,6 +187,18 @@ async function pipelineTransaction(
 async function runInTransaction(connection: PostgresConnection, query: Query): Promise<readonly Row[]> {
   const [rows = []] = await pipelineTransaction(connection, [query])
   return rows
+}
+
+/**
+ * Returns SQL that is true if this user may read a table. The name of a schema that the user may not use would make
+ * to_regclass fail.
+ */
+function existsVisibly(table: string): string {
+  const literal = `'${table.replaceAll("'", "''")}'`
+  if (!table.includes('.')) return `to_regclass(${literal}) is not null`
+  return `exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where format('"%s"."%s"', replace(n.nspname, '"', '""'), c.relname) = ${literal}
+    and has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT'))`
 }
 
 /** Removes the schema "public", which drizzle-kit writes into foreign keys: the search path decides where the tables lie. */

@@ -5,6 +5,7 @@ import {
   isStorageError,
   StorageError,
 } from '../../errors.ts'
+import { privilegeMissing } from './privileges.ts'
 
 export function connectionLost(cause?: unknown, address?: DatabaseAddress): StorageError {
   const message = 'The connection to PostgreSQL was lost: a write in flight may or may not have been committed'
@@ -68,7 +69,6 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
       'A prepared statement does not exist any more: behind a pooler in transaction mode set options.prepare to false',
     retryable: true,
   },
-  '42501': { code: 'READ_ONLY', message: 'The PostgreSQL user lacks the privilege for this' },
   '3F000': {
     code: 'CONNECTION_FAILED',
     message: 'The search_path of the PostgreSQL role leads to no schema: create the schema, or set options.schema',
@@ -142,11 +142,20 @@ const LOST = new Set([
   'ETIMEDOUT',
 ])
 
-/** Returns the StorageError for an error of postgres.js or of a socket. It contains no parameter values. */
-export function postgresError(error: unknown, address?: DatabaseAddress): StorageError {
+/** The SQLSTATE of a missing privilege. */
+const INSUFFICIENT_PRIVILEGE = '42501'
+
+/**
+ * Returns the StorageError for an error of postgres.js or of a socket. `sql` is the statement that failed. The error
+ * contains no parameter values.
+ */
+export function postgresError(error: unknown, address?: DatabaseAddress, sql = ''): StorageError {
   if (error instanceof StorageError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (LOST.has(code) || code.startsWith('08')) return connectionLost(withoutValues(error), address)
+  if (error instanceof Error && code === INSUFFICIENT_PRIVILEGE) {
+    return privilegeMissing(error.message, sql, { cause: withoutValues(error), ...(address && { address }) })
+  }
   const meaning = MEANINGS[code] ?? MEANINGS[code.slice(0, 2)]
   const details = { ...factsOf(error, code), ...(address && { address }) }
   const options = { cause: withoutValues(error), details, retryable: meaning?.retryable ?? false }
@@ -179,6 +188,8 @@ function refusal(error: unknown, reason: string): StorageError {
   const meaning = postgresError(error)
   if (isAboutTls(reason)) return withoutTls(meaning)
   if (meaning.code === 'CONNECTION_FAILED') return meaning
+  const database = /^permission denied for database (.+)$/.exec(reason)?.[1]
+  if (database !== undefined) return mayNotConnect(database, meaning.cause)
   const refused = /unsupported startup parameter: (\w+)/.exec(reason)?.[1]
   if (refused !== undefined) return refusedParameter(refused, meaning.cause)
   const { code, cause } = meaning
@@ -200,6 +211,11 @@ function withoutTls({ cause, details }: StorageError): StorageError {
     cause,
     details: 'postgresCode' in details ? details : {},
   })
+}
+
+function mayNotConnect(database: string, cause: unknown): StorageError {
+  const message = `The PostgreSQL user may not connect to the database: GRANT CONNECT ON DATABASE ${database} to it`
+  return new StorageError('CONNECTION_FAILED', message, { cause, details: { postgresCode: INSUFFICIENT_PRIVILEGE } })
 }
 
 /** Our options by the startup parameter that carries them. PgBouncer refuses the parameters unless it is told to ignore them. */
