@@ -74,6 +74,7 @@ export interface StorageErrorDetails {
   CONNECTION_LOST: Pick<DatabaseErrorDetails, 'address'>
   TIMEOUT: DatabaseErrorDetails
   ABORTED: NoDetails
+  CACHE_UNAVAILABLE: NoDetails
   CLOSED: NoDetails
   MIGRATION_PENDING: {
     /** How many migrations are pending. */

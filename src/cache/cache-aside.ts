@@ -154,7 +154,10 @@ export class CacheAside {
 
   /**
    * Announces a write to rows, before its commit: a reader that finds the mark neither hits nor fills the key. Returns
-   * undefined if the store is not shared: then nobody outlives the writer. Never rejects.
+   * undefined if the store is not shared: then nobody outlives the writer.
+   *
+   * @throws {CACHE_UNAVAILABLE} when the store is strict and cannot be told: at once if nothing was announced, else by
+   * rejecting, and then the rows must be invalidated
    */
   announce(table: string, ids: readonly string[]): Promise<void> | undefined {
     return this.#cache.announce?.(ids.map((id) => this.#key(table, id)))

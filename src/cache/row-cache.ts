@@ -32,6 +32,8 @@ export interface RowCache {
   /**
    * Runs a write and invalidates `rows` before it resolves (in a transaction: after the commit). A failure with an
    * unknown outcome counts as a change.
+   *
+   * @throws {CACHE_UNAVAILABLE} when the cache is strict and cannot be told of the write; nothing was written
    */
   write<T>(rows: readonly RowKey[], work: Write<T>): Promise<T>
   /**
@@ -72,13 +74,10 @@ export class StorageRowCache implements RowCache {
   write<T>(rows: readonly RowKey[], work: Write<T>): Promise<T> {
     return this.#database.whileOpen(async () => {
       this.#knownSessions?.delete(rows.join()) // it may be deleted, and created again
-      const announcing = this.#announce(rows)
-      await announcing
-      const result = await this.#attempt(
-        rows,
-        () => work(this.#ungated),
-        () => announcing !== undefined,
-      )
+      const result = await this.#attempt(rows, async (announce) => {
+        await announce()
+        return work(this.#ungated)
+      })
       await this.#invalidate(rows)
       return result
     })
@@ -88,19 +87,17 @@ export class StorageRowCache implements RowCache {
     return this.#database.whileOpen(async () => {
       const known = this.#knownSessions
       const name = rows.join()
-      // A session that this process has appended to before exists, and an append leaves what is cached of it as it is.
-      const announcing = known?.has(name) ? undefined : this.#announce(rows)
-      await announcing
-      const result = await this.#attempt(
-        rows,
-        () => work(this.#ungated),
-        () => announcing !== undefined,
-      )
+      let announced = false
+      const result = await this.#attempt(rows, async (announce) => {
+        // A session that this process has appended to before exists, and an append leaves what is cached of it as it is.
+        if (!known?.has(name)) announced = await announce()
+        return work(this.#ungated)
+      })
       const { created, incarnation } = outcomeOf(result)
       // The process that created this row may have died before invalidating its cached absence. Invalidate once on its
       // behalf: this runs after its commit, so any earlier reader has lost its lease and any later one sees the row.
       const isUnknown = known !== undefined && incarnation !== undefined && known.get(name) !== incarnation
-      if (created || isUnknown || announcing) await this.#invalidate(rows)
+      if (created || isUnknown || announced) await this.#invalidate(rows)
       if (incarnation !== undefined) known?.set(name, incarnation)
       return result
     })
@@ -108,44 +105,42 @@ export class StorageRowCache implements RowCache {
 
   /**
    * Runs a transaction whose repositories use `cache`, and invalidates the rows they touched after the commit. `work`
-   * calls `announce` at the end of the transaction's body, before the commit.
+   * calls `announce` at the end of the transaction's body, before the commit, and fails if `announce` does.
    */
-  transaction<T>(work: (cache: RowCache, announce: () => Promise<void>) => Promise<T>): Promise<T> {
+  transaction<T>(work: (cache: RowCache, announce: () => Promise<unknown>) => Promise<T>): Promise<T> {
     const inside = new TransactionRowCache()
-    let announcing: Promise<unknown> | undefined
-    let hasEnded = false
-    const announce = async () => {
-      if (hasEnded) return // a body that went on when its time was up: nobody would withdraw the marks
-      announcing = this.#announce(inside.touched)
-      await announcing
-    }
-    const run = async () => {
-      try {
-        return await work(inside, announce)
-      } finally {
-        hasEnded = true
-      }
-    }
     return this.#database.whileOpen(async () => {
-      const result = await this.#attempt(inside.touched, run, () => announcing !== undefined)
+      const result = await this.#attempt(inside.touched, (announce) => work(inside, announce))
       await this.#invalidate(inside.touched)
       return result
     })
   }
 
-  /** Runs a write. If it fails, invalidates the rows that it may have changed, or that were announced. */
-  async #attempt<T>(rows: readonly RowKey[], work: () => Promise<T>, announced: () => boolean): Promise<T> {
+  /**
+   * Runs a write, which calls `announce` before it commits: true means that the rows must be invalidated. If the write
+   * fails, invalidates the rows that it may have changed, or that were announced, even if the announcement failed.
+   */
+  async #attempt<T>(rows: readonly RowKey[], work: (announce: () => Promise<boolean>) => Promise<T>): Promise<T> {
+    let announcing: Promise<unknown> | undefined
+    let hasFailed = false
+    const announce = async () => {
+      if (hasFailed) return false // a body that went on when its time was up: nobody would withdraw the marks
+      announcing = this.#announce(rows)
+      await announcing
+      return announcing !== undefined
+    }
     try {
-      return await work()
+      return await work(announce)
     } catch (error) {
-      if (announced() || needsInvalidation(error)) await this.#invalidate(rows)
+      hasFailed = true
+      if (announcing !== undefined || needsInvalidation(error)) await this.#invalidate(rows)
       throw error
     }
   }
 
   /**
    * Announces a write, or returns undefined if the store needs no announcement. Announced rows must be invalidated however
-   * the write ends, even if it ends before the promise resolves.
+   * the write ends, even if it ends before the promise resolves. If the call itself throws, nothing was announced.
    */
   #announce(rows: readonly RowKey[]): Promise<unknown> | undefined {
     const announcements = byTable(rows).map(([table, ids]) => this.#aside.announce(table, ids))

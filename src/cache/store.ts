@@ -39,7 +39,7 @@ export function isOver(instant: number, now: () => number): boolean {
 
 /**
  * Holds entries for the cache-aside protocol and for the program's own values. A store may evict any entry at any time,
- * and fails open: only `ping` rejects. A TTL is in milliseconds; `Infinity` means none, which only a store that bounds
+ * and fails open: only `ping` and `announce` reject. A TTL is in milliseconds; `Infinity` means none, which only a store that bounds
  * its size may be given.
  */
 export interface CacheStore {
@@ -72,14 +72,17 @@ export interface CacheStore {
 
   /**
    * Announces writes to the rows of the keys: until `remove`, every reader goes to the database and fills nothing, also
-   * if this process dies. A store without it is not shared between processes. Never rejects: if the store cannot be
-   * told, this process does not read the keys again until they are removed.
+   * if this process dies. A store without it is not shared between processes. If the store cannot be told, this process
+   * does not read the keys again until they are removed.
+   *
+   * @throws {CACHE_UNAVAILABLE} when the store cannot be told and wants the write to fail. A call that throws at once has
+   * announced nothing. `remove` follows one that rejects.
    */
   announce?(keys: readonly string[]): Promise<void>
 
   /**
-   * Removes the entries of the keys, values and leases alike, and ends a write that was announced. Returns the number of keys that had an entry. If the
-   * removal fails, this process does not read the keys again until they are removed.
+   * Removes the entries of the keys, values and leases alike, and ends a write that was announced. Returns the number of
+   * keys that had an entry. If the removal fails, this process does not read the keys again until they are removed.
    */
   remove(keys: readonly string[]): MaybePromise<number>
 

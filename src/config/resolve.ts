@@ -71,7 +71,7 @@ function resolveCache(cache: ValidCache): ResolvedCache {
     return { type: 'in-memory', maxEntries, maxBytes, maxValueBytes: Math.min(maxValueBytes, maxBytes), ttlSeconds }
   }
   const { maxConnections, connectionTimeoutMillis } = cache
-  const { keyPrefix, ttlSeconds, commandTimeoutMillis, maxValueBytes, tls } = cache.options
+  const { keyPrefix, ttlSeconds, commandTimeoutMillis, maxValueBytes, consistency, tls } = cache.options
   return {
     type: 'redis',
     connection: redisConnection(cache),
@@ -82,6 +82,7 @@ function resolveCache(cache: ValidCache): ResolvedCache {
     keyPrefix,
     ttlSeconds,
     maxValueBytes,
+    consistency,
   }
 }
 

@@ -34,7 +34,7 @@ export interface ResolvedInMemoryCache extends Filled<InMemoryCacheOptions, 'max
 
 export interface ResolvedRedisCache
   extends Filled<RedisCacheConfig, 'maxConnections' | 'connectionTimeoutMillis'>,
-    Filled<RedisCacheOptions, 'keyPrefix' | 'ttlSeconds' | 'commandTimeoutMillis' | 'maxValueBytes'> {
+    Filled<RedisCacheOptions, 'keyPrefix' | 'ttlSeconds' | 'commandTimeoutMillis' | 'maxValueBytes' | 'consistency'> {
   type: 'redis'
   connection: RedisAddress
   /** Undefined: as the url says, else no TLS. */

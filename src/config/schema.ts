@@ -78,6 +78,12 @@ const redisCache = z
           .default(250)
           .describe('Longest wait for an answer, in milliseconds. After it, the database answers. Default 250.'),
         maxValueBytes,
+        consistency: z
+          .enum(['available', 'strict'])
+          .default('available')
+          .describe(
+            'strict: while Redis is away, a write to cached rows fails with CACHE_UNAVAILABLE. available: it is done. Default available.',
+          ),
         tls: z
           .union([z.boolean(), tls])
           .optional()

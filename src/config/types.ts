@@ -85,6 +85,8 @@ export interface RedisCacheOptions {
   commandTimeoutMillis?: number | undefined
   /** A serialised value with more bytes is not cached. Default 1 MiB. */
   maxValueBytes?: number | undefined
+  /** strict: while Redis is away, a write to cached rows fails with CACHE_UNAVAILABLE. available: it is done. Default available. */
+  consistency?: 'available' | 'strict' | undefined
   /** TLS: true, or its options. Default: as the url says, else no TLS. */
   tls?: boolean | TlsOptions | undefined
   /** Nodes through which the client finds a Redis Cluster. Instead of url and host. */

@@ -44,7 +44,7 @@ export interface ValidRedisCache
 export interface ValidRedisCacheOptions
   extends Filled<
     RedisCacheOptions,
-    'keyPrefix' | 'ttlSeconds' | 'commandTimeoutMillis' | 'maxValueBytes',
+    'keyPrefix' | 'ttlSeconds' | 'commandTimeoutMillis' | 'maxValueBytes' | 'consistency',
     'cluster' | 'sentinels'
   > {
   /** Nodes through which the client finds a Redis Cluster. */

@@ -28,6 +28,7 @@ const redis = {
   keyPrefix: 'holdfast:',
   ttlSeconds: 3600,
   maxValueBytes: 2 ** 20,
+  consistency: 'available',
 } as const
 const sqlite = { type: 'sqlite', synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 } as const
 const postgres = {

@@ -26,6 +26,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   CONNECTION_LOST: { address: false },
   TIMEOUT: database,
   ABORTED: {},
+  CACHE_UNAVAILABLE: {},
   CLOSED: {},
   MIGRATION_PENDING: { pending: true },
   MIGRATION_FAILED: {},

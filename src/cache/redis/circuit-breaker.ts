@@ -26,6 +26,8 @@ export interface CircuitBreakerOptions {
   onChange?: (state: 'closed' | 'open', cause: unknown) => void
   /** Number of dirty keys to remember. If there are more, recovery removes every key of the server. Default 10,000. */
   maxDirtyKeys?: number
+  /** Longest interval between two probes, in milliseconds. Default 30,000. */
+  maxDelayMillis?: number
 }
 
 /**
@@ -41,6 +43,7 @@ export class CircuitBreaker {
   readonly #server: GuardedServer
   readonly #onChange: (state: 'closed' | 'open', cause: unknown) => void
   readonly #maxDirtyKeys: number
+  readonly #maxDelayMillis: number
   /** Dirty keys. If there are more than `maxDirtyKeys`, every key counts as dirty, and no further one is added. */
   readonly #dirty = new Set<string>()
   #state: BreakerState = 'open'
@@ -57,11 +60,16 @@ export class CircuitBreaker {
   /** Starts open; {@link recover} closes it. */
   constructor(
     server: GuardedServer,
-    { onChange = () => {}, maxDirtyKeys = MAX_DIRTY_KEYS }: CircuitBreakerOptions = {},
+    {
+      onChange = () => {},
+      maxDirtyKeys = MAX_DIRTY_KEYS,
+      maxDelayMillis = LAST_DELAY_MILLIS,
+    }: CircuitBreakerOptions = {},
   ) {
     this.#server = server
     this.#onChange = onChange
     this.#maxDirtyKeys = maxDirtyKeys
+    this.#maxDelayMillis = maxDelayMillis
   }
 
   get state(): BreakerState {
@@ -106,16 +114,21 @@ export class CircuitBreaker {
     }
   }
 
-  /** Announces writes to the keys. If the server cannot be told, marks the keys as dirty. Never rejects. */
-  async announce(keys: readonly string[]): Promise<void> {
+  /**
+   * Announces writes to the keys. If the server cannot be told, marks the keys as dirty and returns the reason. Never
+   * rejects.
+   */
+  async announce(keys: readonly string[]): Promise<unknown> {
     if (this.#state === 'open') {
       this.#remember(keys)
-      return
+      return new Error('The circuit breaker is open')
     }
     try {
       await this.#server.announce(keys)
+      return undefined
     } catch (error) {
       this.#failedToTell(keys, error)
+      return error
     }
   }
 
@@ -183,7 +196,7 @@ export class CircuitBreaker {
     if (this.#stopped || this.#timer || this.#recovery) return
     const delay = this.#dirty.size > 0 ? FIRST_DELAY_MILLIS : this.#delay
     this.#timer = setTimeout(() => this.recover(), delay).unref()
-    this.#delay = Math.min(this.#delay * 2, LAST_DELAY_MILLIS)
+    this.#delay = Math.min(this.#delay * 2, this.#maxDelayMillis)
   }
 
   #unschedule(): void {

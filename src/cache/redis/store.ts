@@ -13,6 +13,8 @@ import { isReplica, runOf, ServerWatch } from './server-watch.ts'
 const UNLINK_AT_ONCE = 500
 const SCAN_AT_ONCE = 1000
 const LAST_TRY_MILLIS = 1000
+/** Longest interval between two probes while writes are refused. */
+const STRICT_PROBE_MILLIS = 1000
 /** How long to wait for the client's `end` event, which ioredis may never emit. */
 const DISCONNECT_MILLIS = 500
 
@@ -27,8 +29,8 @@ export interface RedisCacheStoreOptions {
 }
 
 /**
- * A cache store in Redis, behind a circuit breaker: no call but `ping` fails, and none waits beyond the command
- * timeout.
+ * A cache store in Redis, behind a circuit breaker: no call but `ping`, and `announce` of a strict cache, fails, and none
+ * waits beyond the command timeout.
  */
 export class RedisCacheStore implements CacheStore {
   readonly type = 'redis'
@@ -93,13 +95,21 @@ export class RedisCacheStore implements CacheStore {
       removeAll: () => this.#unlinkAll(),
       checkPace: async () => void (await this.#send(() => this.#client.ping())),
     }
-    this.#breaker = new CircuitBreaker(server, { maxDirtyKeys, onChange: (state, cause) => this.#report(state, cause) })
+    this.#breaker = new CircuitBreaker(server, {
+      maxDirtyKeys,
+      maxDelayMillis: this.#isStrict ? STRICT_PROBE_MILLIS : undefined,
+      onChange: (state, cause) => this.#report(state, cause),
+    })
     this.#watch = new ServerWatch({
       info: async (section) => (this.#isWatched() ? this.#send(() => this.#client.info(section)) : undefined),
       run: () => this.#run,
       onChange: (cause) => this.#breaker.trip(cause),
     })
     this.#listen(endpoint)
+  }
+
+  get #isStrict(): boolean {
+    return this.#config.consistency === 'strict'
   }
 
   get #client(): RedisClient {
@@ -147,8 +157,16 @@ export class RedisCacheStore implements CacheStore {
   }
 
   announce(keys: readonly string[]): Promise<void> {
+    if (this.#isStrict && this.#breaker.state === 'open') throw this.#unavailable(this.#lastError)
     this.#marks.begin(keys)
-    return this.#breaker.announce(keys)
+    return this.#breaker.announce(keys).then((failure) => {
+      if (this.#isStrict && failure !== undefined) throw this.#unavailable(failure)
+    })
+  }
+
+  #unavailable(cause: unknown): StorageError {
+    const message = `${this.#endpoint.name} cannot be told of a write to cached rows: nothing was written, as cache.options.consistency is 'strict'`
+    return new StorageError('CACHE_UNAVAILABLE', message, { cause, retryable: true })
   }
 
   remove(keys: readonly string[]): Promise<number> {
@@ -308,7 +326,10 @@ export class RedisCacheStore implements CacheStore {
   #report(state: 'closed' | 'open', cause: unknown): void {
     if (state === 'open') {
       const reason = cause instanceof Error ? cause.message : String(cause)
-      this.#logger?.warn(`${this.#endpoint.name} is out of reach: reads go to the database`, { reason })
+      const effect = this.#isStrict
+        ? 'reads go to the database, and writes to cached rows fail'
+        : 'reads go to the database'
+      this.#logger?.warn(`${this.#endpoint.name} is out of reach: ${effect}`, { reason })
     } else if (this.#reportedOpen) {
       this.#logger?.info(`${this.#endpoint.name} is back: reads go through the cache`)
     }
