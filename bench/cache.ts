@@ -7,15 +7,29 @@ import type { Way, Ways } from './harness.ts'
 import type { Lab } from './lab.ts'
 import { rawSqlite } from './raw-sqlite.ts'
 import { comparison, type Result, type Row } from './row.ts'
+import { UnmarkedStore } from './unmarked.ts'
 
 const SESSION = { id: 'session', title: 'Reports', ownerId: 'ada', metadata: { topic: 'totals', tags: ['a', 'b'] } }
 const COMMAND_TIMEOUT = 250
+/** The rows that writes are spread over. All are cached before each sample. */
+const KEYS = Array.from({ length: 100 }, (_, i) => `key ${i}`)
 
-/** Hits of `sessions.get`, against the minimum: fetching the same row as JSON and parsing it. */
+/**
+ * Hits of `sessions.get`, against the minimum: fetching the same row as JSON and parsing it. Writes to cached rows,
+ * against the same writes without marks.
+ */
 export const cacheRows: Row[] = [
   comparison({ name: 'memory cache, hit', target: { atMost: 1.3 }, open: memoryHit }),
   comparison({ name: 'Redis cache, hit', target: { atMost: 1 / 0.9 }, open: redisHit }),
   comparison({ name: 'Redis cache, hit, 64 in flight', target: { atMost: 1 / 0.9 }, inFlight: 64, open: redisHit }),
+  ...[1, 16].map((inFlight) =>
+    comparison({
+      name: `Redis cache, kv.set, ${inFlight} in flight`,
+      target: { atMost: 1.1 },
+      inFlight,
+      open: markedWrite,
+    }),
+  ),
   // No target: SQLite runs in this process, and Redis does not.
   comparison({ name: 'Redis cache, hit, instead of SQLite', target: {}, open: redisBeforeSqlite }),
   comparison({ name: 'Redis frozen, get, breaker open', target: { atMost: 1.1 }, open: frozen }),
@@ -62,6 +76,27 @@ async function redisHit(lab: Lab): Promise<Ways> {
       await storage.close()
       await bento?.disconnect()
       redis.disconnect()
+      await server.stop()
+    },
+  }
+}
+
+async function markedWrite(lab: Lab): Promise<Ways> {
+  const server = await startRedis()
+  const ours = await lab.open({
+    cache: { type: 'redis', url: server.url },
+    database: { type: 'postgres', url: await lab.postgresUrl() },
+  })
+  const unmarked = await lab.open(
+    { database: { type: 'postgres', url: await lab.postgresUrl() } },
+    { cacheStore: new UnmarkedStore(new Redis(server.url, { enableAutoPipelining: true })) },
+  )
+  return {
+    ours: await setter(ours),
+    baseline: await setter(unmarked),
+    close: async () => {
+      await ours.close()
+      await unmarked.close()
       await server.stop()
     },
   }
@@ -139,6 +174,14 @@ function withDates(session: Session): Session {
 
 function getter(storage: Storage): Way {
   return { call: () => storage.sessions.get(SESSION.id) }
+}
+
+/** Writes to rows that are cached before each sample. */
+async function setter({ kv }: Storage): Promise<Way> {
+  const tidy = async () => void (await Promise.all(KEYS.map((key) => kv.get(key))))
+  await Promise.all(KEYS.map((key) => kv.set(key, 0)))
+  await tidy()
+  return { call: (i) => kv.set(KEYS[i % KEYS.length] ?? '', i), tidy }
 }
 
 function p99(millis: number[]): number {

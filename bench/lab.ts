@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { openStorage, Storage, StorageConfig } from 'holdfast'
+import type { openStorage, Storage, StorageConfig, StorageOptions } from 'holdfast'
 import postgres from 'postgres'
 import { startPostgres } from '../test/setup/servers.ts'
 import { quiet } from '../test/setup/silent.ts'
@@ -59,8 +59,8 @@ export class Lab {
   }
 
   /** Opens the storage under measurement, without maintenance and logging. */
-  open(config: StorageConfig): Promise<Storage> {
-    return this.options.subject.openStorage(config, quiet)
+  open(config: StorageConfig, options: StorageOptions = {}): Promise<Storage> {
+    return this.options.subject.openStorage(config, { ...quiet, ...options })
   }
 
   async close(): Promise<void> {
