@@ -245,7 +245,6 @@ describe('CacheAside on Redis', () => {
       processes.flatMap((aside) => Array.from({ length: 1000 }, () => aside.read('rows', 'a', table.load))),
     )
     const loads = processes.map((aside) => aside.stats().loads)
-    expect(Math.min(...loads)).toBe(1)
     expect(Math.max(...loads)).toBeLessThanOrEqual(2)
     expect(processes.map((aside) => aside.stats().fills).reduce((a, b) => a + b)).toBe(1)
   })
