@@ -124,6 +124,10 @@ export interface StorageErrorDetails {
   }
   TRANSACTION_MISUSE: DatabaseErrorDetails
   DATABASE_FAILED: DatabaseErrorDetails & FileErrorDetails
+  DATABASE_MOVED: {
+    /** The absolute path of the SQLite file. */
+    file: string
+  }
   READ_ONLY: DatabaseErrorDetails & FileErrorDetails
   PRIVILEGE_MISSING: DatabaseErrorDetails & {
     /** The kind and the name of the object, such as `table kv`. Not given if PostgreSQL's messages are not in English. */

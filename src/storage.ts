@@ -11,7 +11,7 @@ import type { ResolvedConfig } from './config/resolved.ts'
 import { maskSecrets } from './config/secrets.ts'
 import type { StorageConfig, StorageConfigFile } from './config/types.ts'
 import { DatabaseClock } from './database/clock.ts'
-import type { Db } from './database/db.ts'
+import type { Db, Driver } from './database/db.ts'
 import { openDatabase } from './database/open.ts'
 import type { Problem } from './errors.ts'
 import { databaseStats, probe } from './health.ts'
@@ -108,11 +108,13 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     onMemoryCreated: resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES) : () => {},
   }
   const repositories = openRepositories(database, context)
+  const { driver } = database
   const maintenance = new Maintenance(
     [
       { name: 'expired-sessions', run: () => repositories.sessions.sweepExpired() },
       { name: 'expired-keys', run: () => repositories.kv.sweepExpired() },
       ...blobs.steps,
+      ...(driver.checkFile ? [{ name: 'database-file', run: () => checkFile(driver) }] : []),
       ...(clock ? [{ name: 'clock', run: () => clock.synchronize().then(() => 0) }] : []),
     ],
     logger,
@@ -174,7 +176,10 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       const select = { sql: 'select 1', params: [], writes: false }
       const layers = {
         cache: await probe(cacheStore.type, () => cacheStore.ping()),
-        database: await probe(resolved.database.type, async () => database.run(select)),
+        database: await probe(resolved.database.type, async () => {
+          await database.driver.checkFile?.()
+          return database.run(select)
+        }),
         blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
       }
       return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }
@@ -276,6 +281,11 @@ function warnOfSlowTransaction(logger: Logger, millis: number): void {
   logger.warn(
     `A transaction has been open for ${millis} ms: others wait for its locks. Do nothing slow in a transaction`,
   )
+}
+
+async function checkFile(driver: Driver): Promise<number> {
+  await driver.checkFile?.()
+  return 0
 }
 
 interface Closable {

@@ -47,6 +47,12 @@ export interface Driver extends Pick<Executor, 'batch'> {
   readonly journal: MigrationJournal
   /** Returns a number that changes after each commit of another process on SQLite. Always 0 on PostgreSQL, which has none. */
   dataVersion(): number
+  /**
+   * Checks that the path still leads to the open SQLite file. If not, every call fails until it does again.
+   *
+   * @throws {DATABASE_MOVED} when the file was deleted, renamed or replaced
+   */
+  checkFile?(): Promise<void>
   /** Returns the time of the server. Only a database that several machines share has one. */
   serverTime?(): Promise<Date | undefined>
   /** Returns the size of the database in bytes. */

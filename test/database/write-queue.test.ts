@@ -251,3 +251,15 @@ test('batch() is at least 1.5 times as fast with 64 calls in flight as a transac
   console.log(`64 writes in flight: ${faster.toFixed(1)} times the throughput of a transaction each`)
   expect(faster).toBeGreaterThan(1.5)
 })
+
+test('begin() leaves the file to other processes for a moment after a transaction of more than 100 ms', async () => {
+  const { file, driver } = await openTable()
+  const other = beside(file, { timeout: 0 }) // fails at once if the file is locked
+  const first = await driver.begin()
+  await sleep(150)
+  await first.commit()
+  const next = driver.begin()
+  await sleep(1)
+  other.exec('BEGIN IMMEDIATE; COMMIT')
+  await (await next).commit()
+})

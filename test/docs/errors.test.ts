@@ -39,6 +39,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   INVALID_STATE: { executionId: false, status: false, hash: false, ...database },
   TRANSACTION_MISUSE: database,
   DATABASE_FAILED: { ...database, ...file },
+  DATABASE_MOVED: { file: true },
   READ_ONLY: { ...database, ...file },
   PRIVILEGE_MISSING: { object: false, privileges: false, ...database },
   DISK_FULL: { ...database, ...file },

@@ -3,7 +3,15 @@ import type Postgres from 'postgres'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
 import type { DatabaseAddress, StorageError } from '../../errors.ts'
 import type { Query, Row } from '../query.ts'
-import { connectionFailed, connectionLost, noAnswer, notUtf8, postgresError, tlsRefused } from './errors.ts'
+import {
+  connectionFailed,
+  connectionLost,
+  isReadOnlyServer,
+  noAnswer,
+  notUtf8,
+  postgresError,
+  tlsRefused,
+} from './errors.ts'
 import { loadPostgres, onlyOnce, onlySocket } from './internals.ts'
 import { clientOptions, driverValue } from './options.ts'
 import { addressesOf, closed, connect, connected } from './socket.ts'
@@ -12,6 +20,8 @@ import { addressesOf, closed, connect, connected } from './socket.ts'
 export interface ConnectionEvents {
   /** Reports that every query is answered and no transaction owns the connection. */
   idle(connection: PostgresConnection): void
+  /** Reports that the server has refused a write because it is read-only. */
+  readOnly(): void
   /** Reports, once, that the socket is closed, by either side. */
   closed(connection: PostgresConnection): void
   /** Returns true if the server still works on the queries in flight. Called after a while of silence. */
@@ -156,6 +166,7 @@ export class PostgresConnection {
       const meaning = postgresError(error, this.#address, sql)
       // The socket's event may come later. Until then no caller should get this connection.
       if (meaning.code === 'CONNECTION_LOST') this.#onClosed()
+      if (isReadOnlyServer(meaning)) this.#events.readOnly()
       throw meaning
     } finally {
       if (--this.load === 0) this.#onAnswered()

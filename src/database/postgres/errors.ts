@@ -48,7 +48,12 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     code: 'INVALID_STATE',
     message: 'The row refers to a row that does not exist, or another row refers to it',
   },
-  '25006': { code: 'READ_ONLY', message: 'The PostgreSQL server is read-only: connect to the primary' },
+  '25006': {
+    code: 'READ_ONLY',
+    message:
+      'The PostgreSQL server is read-only; nothing was done. The connections are replaced: after a failover, the next call reaches the primary if host or url lead to it',
+    retryable: true,
+  },
   '25P02': {
     code: 'TRANSACTION_MISUSE',
     message: 'An earlier statement of this transaction failed: it can only roll back',
@@ -161,6 +166,11 @@ export function postgresError(error: unknown, address?: DatabaseAddress, sql = '
   const options = { cause: withoutValues(error), details, retryable: meaning?.retryable ?? false }
   if (meaning) return new StorageError(meaning.code, meaning.message, options)
   return new StorageError('DATABASE_FAILED', `PostgreSQL refused the statement (${code || 'no code'})`, options)
+}
+
+/** Returns true if the server accepts no writes, as a primary that a failover has demoted. */
+export function isReadOnlyServer(error: StorageError): boolean {
+  return isStorageError(error, 'READ_ONLY') && error.details.postgresCode === '25006'
 }
 
 /** Returns true if PostgreSQL rolled everything back in favour of another transaction: a deadlock or serialization failure. */

@@ -13,7 +13,12 @@ const POOLER_ANSWER_MILLIS = 1000
 /** How long an answer may take on its way from a server that has finished its work. */
 const ANSWER_ON_ITS_WAY_MILLIS = 200
 /** The events of a connection outside of the pool, which runs one query and is closed. */
-const UNWATCHED: ConnectionEvents = { idle: () => {}, closed: () => {}, isWorking: async () => false }
+const UNWATCHED: ConnectionEvents = {
+  idle: () => {},
+  readOnly: () => {},
+  closed: () => {},
+  isWorking: async () => false,
+}
 
 interface Waiter {
   take: (connection: PostgresConnection) => void
@@ -24,7 +29,8 @@ interface Waiter {
 /**
  * At most `maxConnections` connections, each either owned by a transaction or shared by pipelined statements. A caller waits
  * up to `connectionTimeoutMillis` for a free connection, in order of arrival; meanwhile a server that refuses or starts is
- * tried again. After a connection is lost, all connections opened so far are retired: idle ones now, busy ones when done.
+ * tried again. After a connection is lost, or has turned read-only, all connections opened so far are retired: idle ones
+ * now, busy ones when done.
  */
 export class PostgresPool {
   readonly #config: ResolvedPostgres
@@ -200,6 +206,7 @@ export class PostgresPool {
   #connect(): Promise<PostgresConnection> {
     const events = {
       idle: (connection: PostgresConnection) => this.#onIdle(connection),
+      readOnly: () => this.#retireAll(),
       closed: (connection: PostgresConnection) => this.#onClosed(connection),
       isWorking: (connection: PostgresConnection) => this.#isWorking(connection),
     }
@@ -235,9 +242,13 @@ export class PostgresPool {
     this.#connections.delete(lost)
     if (!lost.retired) {
       // What closed one connection has probably broken the others. The next statements must not be lost on them.
-      for (const connection of this.#connections) this.#retire(connection)
+      this.#retireAll()
     }
     this.#serveWaiters()
+  }
+
+  #retireAll(): void {
+    for (const connection of this.#connections) this.#retire(connection)
   }
 
   /** Takes a connection out of use. It counts towards `maxConnections` until its socket is closed. */

@@ -9,6 +9,13 @@ const GROUP_SIZE = 256
 /** How long successive single writes may keep the event loop from turning. One commit may take longer. */
 const MAX_HOLD_MILLIS = 4
 
+/** A transaction that holds the file for longer is followed by a rest, or other processes would hardly ever get the file. */
+const LONG_HOLD_MILLIS = 100
+/** Longer than any pause between two attempts in whenUnlocked(), so that each process that waits tries in it. */
+const REST_MILLIS = 30
+/** The longest pause between two attempts is up to half longer or shorter. */
+const LONGEST_PAUSE_MILLIS = 16
+
 interface Write extends Waiting {
   run: () => unknown
   /** True if `run` is one statement, which SQLite undoes itself if it fails. */
@@ -38,6 +45,8 @@ export class WriteQueue {
   #lastWasSingle = false
   /** When a commit last waited for a turn of the event loop. */
   #yieldedAt = 0
+  /** When the rest after a long transaction ends. */
+  #restUntil = 0
 
   /** `durable` means that a commit costs an fsync, which is worth sharing. */
   constructor(
@@ -98,7 +107,7 @@ export class WriteQueue {
 
   async #repeat<T>(attempt: () => T): Promise<T> {
     const deadline = performance.now() + this.#busyTimeoutMillis
-    for (let wait = 1; ; wait = Math.min(wait * 2, 16)) {
+    for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_PAUSE_MILLIS)) {
       await sleep(wait * (0.5 + Math.random()))
       try {
         return attempt()
@@ -121,8 +130,11 @@ export class WriteQueue {
    * of a single write it starts on nextTick instead: a program that awaits each write would pay a turn per write.
    */
   #schedule(): void {
+    const restMillis = this.#restUntil - performance.now()
     if (!this.#durable) {
       void this.#serve()
+    } else if (restMillis > 0) {
+      setTimeout(() => void this.#serve(), restMillis)
     } else if (this.#lastWasSingle && performance.now() - this.#yieldedAt < MAX_HOLD_MILLIS) {
       process.nextTick(() => this.#serve())
     } else {
@@ -139,9 +151,12 @@ export class WriteQueue {
     if (head !== undefined && 'granted' in head) {
       this.#waiting.shift()
       this.#waitLimit.held()
+      const heldSince = performance.now()
       head.granted()
       await head.released
       this.#waitLimit.released()
+      const now = performance.now()
+      if (now - heldSince > LONG_HOLD_MILLIS) this.#restUntil = now + REST_MILLIS
     } else {
       const group = this.#takeGroup()
       this.#lastWasSingle = group.length === 1

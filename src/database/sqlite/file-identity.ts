@@ -1,0 +1,41 @@
+import { statSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { StorageError } from '../../errors.ts'
+
+/**
+ * Knows which file a connection has opened. SQLite goes on writing to a file that has been deleted, and acknowledges what
+ * nobody will ever read.
+ */
+export class FileIdentity {
+  readonly #file: string
+  readonly #device: bigint
+  readonly #inode: bigint
+
+  private constructor(file: string, device: bigint, inode: bigint) {
+    this.#file = file
+    this.#device = device
+    this.#inode = inode
+  }
+
+  /** Reads the identity of a file that has just been opened. */
+  static of(file: string): FileIdentity {
+    const { dev, ino } = statSync(file, { bigint: true })
+    return new FileIdentity(file, dev, ino)
+  }
+
+  /** Returns the error DATABASE_MOVED if the path leads to another file, or to none. */
+  async moved(): Promise<StorageError | undefined> {
+    try {
+      const { dev, ino } = await stat(this.#file, { bigint: true })
+      return dev === this.#device && ino === this.#inode ? undefined : this.#error('replaced')
+    } catch (error) {
+      const isGone = error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+      return isGone ? this.#error('deleted or renamed') : undefined // what cannot be seen may still be there
+    }
+  }
+
+  #error(what: string): StorageError {
+    const message = `The SQLite file ${this.#file} was ${what} while it was open: the last writes are not in it. Open the storage again`
+    return new StorageError('DATABASE_MOVED', message, { details: { file: this.#file } })
+  }
+}
