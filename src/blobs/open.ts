@@ -87,7 +87,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     maxTotalSize,
     cleanupAfterDays: cleanupAfterDays === 'never' ? undefined : cleanupAfterDays,
     puts: new Set(),
-    gate: new StagingGate(PUTS_AT_ONCE),
+    gate: new StagingGate({ puts: PUTS_AT_ONCE, maxBlobSize, maxTotalSize }),
     now,
     onStep,
   }
@@ -102,7 +102,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     steps: maintenanceSteps(root, unused),
     stats: () => (unused() ? root.whileOpen(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
-      const transaction = transactionContents()
+      const transaction = transactionContents(store)
       const hasOwnDatabase = recordsDatabase !== undefined
       const { savepoint: enter } = transactionBlobs({ ...root, transaction }, { hasOwnDatabase })
       try {
@@ -156,7 +156,7 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
     blobs: new Blobs(context),
     async savepoint(tx, body) {
       // A gate of its own: the puts of the outer transaction wait for the end of the savepoint.
-      const transaction = transactionContents(outer)
+      const transaction = transactionContents(context.store, outer)
       const inside = (db: Db) =>
         body(transactionBlobs({ ...context, db, transaction, whileOpen: (work) => work() }, { hasOwnDatabase }))
       try {
@@ -171,11 +171,12 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   }
 }
 
-function transactionContents(outer?: TransactionContents): TransactionContents {
+function transactionContents(limits: BlobStore, outer?: TransactionContents): TransactionContents {
+  const { maxBlobSize, maxTotalSize } = limits
   return {
     contentsWritten: new Set(),
     contentsToCollect: outer?.contentsToCollect ?? new Set(),
-    gate: new StagingGate(PUTS_AT_ONCE_IN_TRANSACTION),
+    gate: new StagingGate({ puts: PUTS_AT_ONCE_IN_TRANSACTION, maxBlobSize, maxTotalSize }),
   }
 }
 

@@ -24,7 +24,7 @@ type Options = z.output<typeof putBlobOptionsSchema>
  * and inserts the record. If a step fails, the put or the collector ends the reservation.
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
-  return withStaged(store, store.gate, input, options, async (staged, record) => {
+  return withStaged(db, store, store.gate, input, options, async (staged, record) => {
     const reservation = await reserve(db, store, staged).catch(async (error) => {
       // Contents that nothing needs any more may take up the quota.
       if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED') || (await collectExpired(db, store)) === 0) throw error
@@ -50,7 +50,7 @@ export function putBlobInTransaction({
   gate,
 }: TransactionContents): typeof putBlob {
   return (tx, store, input, options) =>
-    withStaged(store, gate, input, options, async (staged, record) => {
+    withStaged(tx, store, gate, input, options, async (staged, record) => {
       try {
         await tx.transaction(async (savepoint) => {
           await commitBytesAndInsert(savepoint, store, staged, await reserve(savepoint, store, staged), record)
@@ -65,6 +65,7 @@ export function putBlobInTransaction({
 
 /** Stages the bytes and runs `insert` with their record. If a step fails, discards the bytes and gives the source up. */
 async function withStaged(
+  db: Db,
   store: BlobStore,
   gate: StagingGate,
   source: BlobSource,
@@ -75,7 +76,7 @@ async function withStaged(
   store.puts.add(staging)
   try {
     await gate.enter(staging)
-    return await stageAndInsert(store, source, options, staging, insert)
+    return await stageAndInsert(store, source, options, staging, gate.chunks(db, staging), insert)
   } catch (error) {
     source.destroy?.()
     throw error
@@ -91,6 +92,7 @@ async function stageAndInsert(
   { size = 0, name, mimeType }: BlobSource,
   options: Options,
   staging: Staging,
+  chunks: AsyncIterable<Uint8Array>,
   insert: (staged: Staged, record: NewRecord) => Promise<void>,
 ): Promise<BlobRecord> {
   const described = {
@@ -102,7 +104,7 @@ async function stageAndInsert(
     expiresAt: options.expiresAt ?? null,
   }
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
-  const staged = await store.bytes.stage(staging.chunks(), { maxBytes: store.maxBlobSize })
+  const staged = await store.bytes.stage(chunks, { maxBytes: store.maxBlobSize })
   try {
     staging.check()
     const type = options.mimeType ?? mimeType ?? (await guessMimeType(staged.head, described.name ?? undefined))

@@ -18,6 +18,8 @@ interface WaitOptions {
 
 /** A put until its bytes are staged. Everything that it waits for has a bound, and `stop` ends the wait. */
 export class Staging {
+  /** How many bytes the put has staged. */
+  bytes = 0
   /** Resolves when the put has ended in any way. */
   readonly ended: Promise<void>
   readonly #source: BlobSource
