@@ -16,6 +16,7 @@ import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-da
 import { stopAll } from './protocol/staging.ts'
 import { PUTS_AT_ONCE, PUTS_AT_ONCE_IN_TRANSACTION, StagingGate } from './protocol/staging-gate.ts'
 import type { BlobStore, TransactionContents } from './protocol/store.ts'
+import { straySweep } from './protocol/strays.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
 import { checkOwnRecords, checkStoreIdentity } from './store-identity.ts'
 import type { BlobStats } from './types.ts'
@@ -188,6 +189,7 @@ function maintenanceSteps({ db, store, whileOpen }: BlobContext, unused: () => b
   return [
     step('unused-blobs', async () => (await cleanUp(db, store, {})).removed),
     step('unneeded-bytes', () => collectExpired(db, store)),
+    step('stray-bytes', straySweep(db, store)),
     step('staged-bytes', () => store.bytes.sweepStaged(new Date(store.now().getTime() - STALE_MILLIS))),
   ]
 }

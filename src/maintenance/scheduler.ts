@@ -67,6 +67,7 @@ export class Maintenance {
       const report: MaintenanceReport = { step: name, removed: 0, millis: 0 }
       try {
         report.removed = await run()
+        if (report.removed > 0) this.#logger.info(`The maintenance step ${name} removed ${report.removed}`)
       } catch (error) {
         report.error = error instanceof Error ? error : new Error(String(error))
         const message = `The maintenance step ${name} failed and will be tried again in the next round`

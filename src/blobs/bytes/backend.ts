@@ -68,6 +68,12 @@ export interface BytesBackend {
   path(hash: string): string | undefined
   /** Fails if the backend cannot be used now. */
   ping(): Promise<void>
+  /**
+   * Returns when the bytes of the object were staged, or undefined if it does not exist. If the backend has this method,
+   * maintenance removes objects without a record that are more than a day old. Leave it out if other databases keep
+   * their objects in the same place.
+   */
+  storedAt?(hash: string): Promise<Date | undefined>
   /** Releases connections and timers. `storage.close()` calls it last, if the backend has it. */
   close?(): Promise<void>
 }
@@ -82,7 +88,7 @@ const METHODS = {
   sweepStaged: true,
   path: true,
   ping: true,
-} as const satisfies Record<Exclude<keyof BytesBackend, 'type' | 'close'>, true>
+} as const satisfies Record<Exclude<keyof BytesBackend, 'type' | 'storedAt' | 'close'>, true>
 
 export const bytesBackendSchema = backendSchema<BytesBackend>(METHODS)
 

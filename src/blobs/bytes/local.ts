@@ -172,6 +172,12 @@ export class LocalBytes implements BytesBackend {
     return this.#step('read.open', () => this.#find(hash, sizeOfFile))
   }
 
+  async storedAt(hash: string): Promise<Date | undefined> {
+    return this.#step('read.open', async () => {
+      return (await this.#hasShard(hash)) ? (await lstatIfExists(this.path(hash)))?.mtime : undefined
+    })
+  }
+
   async remove(hash: string): Promise<boolean> {
     checkHash(hash)
     const unlink = async (path: string) => (await unlinkIfExists(path)) || undefined

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { BlobRecord, Storage } from 'holdfast'
+import { expect, it } from 'vitest'
+import type { BlobLayer } from '../../src/blobs/open.ts'
+import { signal } from '../../src/testing/contract.ts'
+import { runScript } from '../setup/processes.ts'
+import { list, sha256 } from './fixture.ts'
+import { openLayer } from './layer.ts'
+import { eachStore, SHARED } from './stores.ts'
+
+const DAY = 86_400_000
+const later = () => new Date(Date.now() + 2 * DAY)
+
+eachStore(SHARED, (open, configure) => {
+  it('maintenance removes the bytes of a process that was killed inside a transaction, a day later', async () => {
+    await using storage = await open()
+    const kept = await storage.blobs.put(randomBytes(1000))
+    const before = await storage.blobs.stats()
+    const script = runScript('test/blobs/programs/abandon.ts', [JSON.stringify(await configure())])
+    await script.next()
+    await script.kill()
+    expect(objectsOf(storage)).toHaveLength(4)
+    expect(await removedStrays(storage)).toBe(0) // they are too young
+    expect(objectsOf(storage)).toHaveLength(4)
+    const messages: string[] = []
+    const logger = { info: (message: string) => void messages.push(message), warn() {}, error() {} }
+    await using tomorrow = await open({ now: later, logger })
+    expect(await removedStrays(tomorrow)).toBe(3)
+    expect(messages).toEqual(['The maintenance step stray-bytes removed 3'])
+    expect(objectsOf(storage)).toEqual([kept.hash])
+    expect(await storage.blobs.stats()).toEqual(before)
+    expect(await storage.blobs.verify()).toMatchObject({ ok: true })
+    await storage.blobs.delete(kept.id)
+  })
+
+  it('maintenance keeps bytes that are put again between its look at the rows and the removal', async () => {
+    const data = randomBytes(1000)
+    const putter = await openLayer(await configure())
+    const record: { put?: BlobRecord } = {}
+    const sweeper = await openLayer(await configure(), {
+      now: later,
+      async onStep(step) {
+        if (step === 'collect.lock') record.put ??= await putter.blobs.put(data)
+      },
+    })
+    makeStray(putter, data)
+    expect(await runStep(sweeper)).toBe(0)
+    expect((await putter.blobs.bytes(String(record.put?.id))).equals(data)).toBe(true)
+    await putter.blobs.delete(String(record.put?.id))
+    await Promise.all([putter.close(), sweeper.close()])
+  })
+
+  it('a naive removal of bytes without a row loses bytes that are put again meanwhile', async () => {
+    const data = randomBytes(1000)
+    const { blobs, bytes, close } = await openLayer(await configure())
+    makeStray({ bytes }, data)
+    const strays = (await list(bytes)).filter(({ hash }) => hash === sha256(data))
+    const { id } = await blobs.put(data) // after the look at the rows
+    for (const { hash } of strays) await bytes.remove(hash)
+    await expect(blobs.bytes(id)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
+    await blobs.delete(id)
+    await close()
+  })
+
+  it('maintenance keeps old bytes that a transaction has put and not yet committed', async () => {
+    const data = randomBytes(1000)
+    await using storage = await open()
+    await using tomorrow = await open({ now: later })
+    const [{ reached: put, reach: hasPut }, { reached: ending, reach: end }] = [signal(), signal()]
+    const transaction = storage.transaction(async (tx) => {
+      const { id } = await tx.blobs.put(data)
+      const path = String(await tx.blobs.path(id))
+      utimesSync(path, 0, 0)
+      hasPut()
+      await ending
+      return id
+    })
+    await put
+    const sweeping = removedStrays(tomorrow)
+    await new Promise((resolve) => setTimeout(resolve, 100)) // the sweep waits for the lock of the transaction
+    end()
+    const id = await transaction
+    expect(await sweeping).toBe(0)
+    expect((await storage.blobs.bytes(id)).equals(data)).toBe(true)
+    await storage.blobs.delete(id)
+  })
+
+  it('maintenance walks over more objects than one round looks at', async () => {
+    const layer = await openLayer(await configure(), { now: later })
+    for (let i = 0; i < 5200; i++) makeStray(layer, Buffer.from(`${i}`))
+    const first = await runStep(layer)
+    expect(first).toBeLessThan(5200)
+    expect(first + (await runStep(layer))).toBe(5200)
+    makeStray(layer, Buffer.from('next walk'))
+    expect(await runStep(layer)).toBe(0) // the next walk begins an hour later
+    await layer.bytes.remove(sha256(Buffer.from('next walk')))
+    await layer.close()
+  }, 120_000)
+})
+
+/** Stores bytes without a row, as if long ago. */
+function makeStray({ bytes }: Pick<BlobLayer, 'bytes'>, data: Buffer): void {
+  const path = String(bytes.path(sha256(data)))
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, data)
+  utimesSync(path, 0, 0)
+}
+
+async function runStep({ steps }: Pick<BlobLayer, 'steps'>): Promise<number> {
+  return (await steps.find(({ name }) => name === 'stray-bytes')?.run()) ?? -1
+}
+
+async function removedStrays(storage: Storage): Promise<number | undefined> {
+  const report = (await storage.maintain()).find(({ step }) => step === 'stray-bytes')
+  if (report?.error) throw report.error
+  return report?.removed
+}
+
+function objectsOf({ config: { blobStore } }: Storage): string[] {
+  if (blobStore.type !== 'local') throw new Error('unreachable')
+  const entries = readdirSync(join(blobStore.storePath, 'objects'), { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map(({ name }) => name)
+}
