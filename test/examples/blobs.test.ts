@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import { openStorage, type Storage } from 'holdfast'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileServer } from '../../examples/blobs/server.ts'
 import { freshDirectory } from '../setup/databases.ts'
+import { runScript } from '../setup/processes.ts'
 
 let storage: Storage
 let server: Server
@@ -70,4 +72,43 @@ test('the server rejects bad requests, and stores nothing of an upload that brea
   await new Promise((resolve) => setTimeout(resolve, 50))
   expect(await storage.blobs.stats()).toMatchObject({ count: 0, bytes: 0 })
   expect(await storage.blobs.verify()).toMatchObject({ ok: true })
+})
+
+test('the server answers 400 to a path that cannot be decoded, and goes on', async () => {
+  for (const path of ['%', '%ff', 'a%2']) {
+    expect((await fetch(`${url}/${path}`)).status).toBe(400)
+    expect((await put(new Uint8Array(1), path)).status).toBe(400)
+  }
+  expect((await fetch(`${url}//`)).status).toBe(400)
+  expect((await fetch(`${url}/`, { method: 'DELETE' })).status).toBe(405)
+  expect((await put(new Uint8Array(1))).status).toBe(201)
+  expect(await storage.blobs.stats()).toMatchObject({ count: 1 })
+})
+
+test('the server never lets a browser run what was stored', async () => {
+  const page = Uint8Array.from(Buffer.from('<script>alert(document.domain)</script>'))
+  const stored = await put(page, encodeURIComponent('evil "ü\r\n\'.html'))
+  const { uri } = (await stored.json()) as { uri: string } // as the example answers
+  const served = await fetch(`${url}/${uri}`)
+  expect(served.headers.get('content-type')).toBe('text/html')
+  expect(served.headers.get('content-disposition')).toBe("attachment; filename*=UTF-8''evil%20%22%C3%BC%0D%0A%27.html")
+  expect(served.headers.get('content-security-policy')).toBe("sandbox; default-src 'none'")
+  expect(served.headers.get('x-content-type-options')).toBe('nosniff')
+})
+
+test.each(['SIGTERM', 'SIGINT'] as const)('the program ends by itself at %s, after the downloads', async (signal) => {
+  const file = join(freshDirectory(), 'agent.yml')
+  writeFileSync(file, 'storage: { database: { type: sqlite, path: a.db }, blobStore: { type: local } }')
+  const program = runScript('examples/blobs/server.ts', [file], { env: { PORT: '0' } })
+  let address: string | undefined
+  for (let tries = 0; address === undefined && tries < 600; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    address = /http:\S+/.exec(program.output)?.[0]
+  }
+  const stored = await fetch(`${address}a.bin`, { method: 'PUT', body: new Uint8Array(4_000_000) })
+  const { uri } = (await stored.json()) as { uri: string } // as the example answers
+  const download = await fetch(`${address}${uri}`)
+  const ended = program.kill(signal)
+  expect((await download.arrayBuffer()).byteLength).toBe(4_000_000)
+  expect(await ended).toEqual({ code: 0, signal: null })
 })
