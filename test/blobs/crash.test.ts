@@ -5,7 +5,7 @@ import type { BlobRecord } from 'holdfast'
 import { afterEach, expect, it } from 'vitest'
 import { runScript } from '../setup/processes.ts'
 import { rounds, soak } from '../setup/rounds.ts'
-import { sha256 } from './fixture.ts'
+import { sha256, writable } from './fixture.ts'
 import { eachStore, type Open, SHARED } from './stores.ts'
 
 const DAY = 86_400_000
@@ -123,7 +123,7 @@ async function expectIntact(open: Open, blobs: { id: string; hash: string; data:
 
 /** Creates damaged bytes, a stray file and an old staged file for `verify` to find. */
 function damage(path: string): void {
-  writeFileSync(path, 'changed')
+  writeFileSync(writable(path), 'changed')
   const store = join(path, '..', '..', '..')
   const hash = sha256(randomBytes(8))
   writeFileSync(join(store, 'objects', hash.slice(0, 2), hash), 'stray')

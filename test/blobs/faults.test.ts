@@ -8,7 +8,7 @@ import { readBytes } from '../../src/blobs/read.ts'
 import type { StorageErrorCode } from '../../src/errors.ts'
 import { runScript } from '../setup/processes.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
-import { list, NO_LIMIT, openDescriptors, openStore, put, sha256, source } from './fixture.ts'
+import { list, NO_LIMIT, openDescriptors, openStore, put, sha256, source, writable } from './fixture.ts'
 
 const meanings: [errno: string, code: StorageErrorCode][] = [
   ['ENOSPC', 'DISK_FULL'],
@@ -36,7 +36,7 @@ describe('a system error', () => {
 
   const quarantine = async (bytes: LocalBytes) => {
     const { hash } = await put(bytes, data)
-    truncateSync(bytes.path(hash), 1)
+    truncateSync(writable(bytes.path(hash)), 1)
     await bytes.quarantine(hash).finally(() => put(bytes, data))
   }
 

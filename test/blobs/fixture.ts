@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { chmodSync, readdirSync } from 'node:fs'
 import type { BytesBackend, Content } from '../../src/blobs/bytes/backend.ts'
 import { LocalBytes, type StepHook } from '../../src/blobs/bytes/local.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
@@ -31,6 +31,12 @@ export async function list(bytes: BytesBackend): Promise<Content[]> {
   const contents: Content[] = []
   for await (const content of bytes.list()) contents.push(content)
   return contents
+}
+
+/** Makes an object writable for its owner, so that a test can damage it. Returns its path. */
+export function writable(path: string): string {
+  chmodSync(path, 0o600)
+  return path
 }
 
 export const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')

@@ -11,7 +11,7 @@ import { collect, list, NO_LIMIT, openDescriptors, openStore, put, sha256, sourc
 const HOUR = 3_600_000
 
 describe('layout', () => {
-  it('an object is at objects/<2 hex>/<64 hex>, with files 0600 and directories 0700 whatever the umask', async () => {
+  it('an object is at objects/<2 hex>/<64 hex>, with files 0400 and directories 0700 whatever the umask', async () => {
     const storePath = join(temporaryDirectory('blobs'), 'not', 'there', 'yet')
     const umask = process.umask(0)
     try {
@@ -25,7 +25,7 @@ describe('layout', () => {
         entries
           .filter((entry) => entry.isFile() === files)
           .map((entry) => (lstatSync(join(entry.parentPath, entry.name)).mode & 0o777).toString(8))
-      expect(modes(true)).toEqual(['600', '600'])
+      expect(modes(true)).toEqual(['400', '400'])
       expect(new Set(modes(false))).toEqual(new Set(['700']))
       for (let path = storePath; path.endsWith('yet') || path.endsWith('there'); path = dirname(path)) {
         expect(lstatSync(path).mode & 0o777).toBe(0o700)

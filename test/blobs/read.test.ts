@@ -11,7 +11,7 @@ import { readBytes, readStream } from '../../src/blobs/read.ts'
 import { type ByteRange, rangeSchema } from '../../src/blobs/types.ts'
 import { parseInput } from '../../src/validation/input.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
-import { collect, openDescriptors, openStore, put, sha256 } from './fixture.ts'
+import { collect, openDescriptors, openStore, put, sha256, writable } from './fixture.ts'
 
 const CHUNK = 128 * 1024
 
@@ -100,7 +100,7 @@ describe('damage', () => {
         const content = await put(bytes, data)
         const descriptors = openDescriptors()
 
-        inflict(bytes.path(content.hash), data)
+        inflict(writable(bytes.path(content.hash)), data)
         await expect(readBytes(bytes, content)).rejects.toMatchObject({ code })
         const aside = readdirSync(join(storePath, 'quarantine'))
         expect(aside).toHaveLength(code === 'BLOB_CORRUPTED' ? 1 : 0)
@@ -108,7 +108,7 @@ describe('damage', () => {
         expect(await put(bytes, data)).toEqual(content)
         expect(sha256(await readBytes(bytes, content))).toBe(content.hash)
 
-        inflict(bytes.path(content.hash), data)
+        inflict(writable(bytes.path(content.hash)), data)
         const { received, error } = await drain(bytes, content)
         expect(error).toMatchObject({ code })
         expect(received).toBeLessThan(size)
@@ -122,7 +122,7 @@ describe('damage', () => {
   it('readBytes() rejects changed bytes of the same length, which a read without a hash returns', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('right'))
-    writeFileSync(bytes.path(content.hash), 'wrong')
+    writeFileSync(writable(bytes.path(content.hash)), 'wrong')
     expect(readFileSync(bytes.path(content.hash), 'utf8')).toBe('wrong')
     await expect(readBytes(bytes, content)).rejects.toMatchObject({ code: 'BLOB_CORRUPTED' })
   })
@@ -132,7 +132,7 @@ describe('damage', () => {
     const content = await put(bytes, randomBytes(20 * CHUNK))
     const chunks = (await readStream(bytes, content))[Symbol.asyncIterator]()
     await chunks.next()
-    truncateSync(bytes.path(content.hash), 10 * CHUNK)
+    truncateSync(writable(bytes.path(content.hash)), 10 * CHUNK)
     const rest = async () => {
       while (!(await chunks.next()).done);
     }
@@ -142,7 +142,7 @@ describe('damage', () => {
   it('readStream() rejects a range when the file has another length', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, randomBytes(1000))
-    truncateSync(bytes.path(content.hash), 999)
+    truncateSync(writable(bytes.path(content.hash)), 999)
     await expect(collect(await readStream(bytes, content, { end: 10 }))).rejects.toMatchObject({
       code: 'BLOB_CORRUPTED',
     })
@@ -172,7 +172,7 @@ describe('damage', () => {
       if (step === 'aside.rename') await put(healer, data)
     }, storePath)
     const content = await put(bytes, data)
-    writeFileSync(bytes.path(content.hash), 'damaged')
+    writeFileSync(writable(bytes.path(content.hash)), 'damaged')
     expect(await bytes.quarantine(content.hash)).toBe(false)
     expect(await readBytes(bytes, content)).toEqual(data)
     expect(readdirSync(join(storePath, 'quarantine'))).toEqual([])

@@ -128,6 +128,24 @@ describe('blobSource() rejects with INVALID_INPUT', () => {
   ])('%o', (input) => rejected(input))
 
   it.each([
+    ['Uint8Array', (bytes: Uint8Array) => bytes],
+    ['ArrayBuffer', (_: Uint8Array, buffer: ArrayBuffer) => buffer],
+    ['chunk of a generator', (bytes: Uint8Array) => source(bytes)],
+  ])('a %s whose buffer was transferred', async (_, inputOf) => {
+    const bytes = new Uint8Array(10)
+    const input = inputOf(bytes, bytes.buffer)
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    await expect(readInput(input)).rejects.toMatchObject(invalid('input'))
+  })
+
+  it('a Uint8Array whose buffer is transferred while the put waits', async () => {
+    const bytes = new Uint8Array(10)
+    const { source } = await blobSource(bytes)
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    await expect(collect(source)).rejects.toMatchObject(invalid('input'))
+  })
+
+  it.each([
     'a',
     'ab',
     'abc',
@@ -246,6 +264,15 @@ describe('parseDataUri()', () => {
     ['data:text/plain,a,b', 'a,b', 'text/plain'],
   ])('parses %s', (uri, text, mimeType) => {
     expect(parseDataUri(uri)).toEqual({ bytes: Buffer.from(text), mimeType })
+  })
+
+  it.each([
+    ['http://a/,x', ['expected data:']],
+    ['data:image/svg+xml;utf8,<svg', ['";charset=utf-8", not ";utf8"', 'the character at index 24']],
+    ['data:image/svg+xml,<svg', ['the character at index 19 must be percent-encoded']],
+    ['data:text,x', ['its type must be']],
+  ])('says which rule %s breaks', (uri, rules) => {
+    for (const rule of rules) expect(() => parseDataUri(uri)).toThrow(rule)
   })
 
   it('returns the bytes of any URI, base64 or percent-encoded', () => {

@@ -14,7 +14,7 @@ import { eq } from 'drizzle-orm'
 import type { BlobRecord, BlobVerification, Storage } from 'holdfast'
 import { describe, expect, it } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
-import { sha256 } from './fixture.ts'
+import { sha256, writable } from './fixture.ts'
 import { openLayer } from './layer.ts'
 import { eachStore, SHARED } from './stores.ts'
 
@@ -24,8 +24,8 @@ const found = ({ steps }: BlobVerification) =>
   Object.fromEntries(steps.filter((step) => step.found > 0).map((step) => [step.step, step.items]))
 
 const damages: Record<string, (path: string) => void> = {
-  truncated: (path) => truncateSync(path, 10),
-  changed: (path) => writeFileSync(path, randomBytes(1000)),
+  truncated: (path) => truncateSync(writable(path), 10),
+  changed: (path) => writeFileSync(writable(path), randomBytes(1000)),
   removed: (path) => rmSync(path),
   'replaced by a link': (path) => {
     const secret = join(freshDirectory(), 'secret')

@@ -66,7 +66,7 @@ const SHARDS = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padS
 /**
  * Stores objects as files `objects/<2 hex>/<64 hex>`, staged bytes in `tmp/`, and damaged objects in `quarantine/`. An
  * object about to leave its place is in `aside/` for a moment, where every method still finds it.
- * Directories have mode 0700 and files 0600. Symbolic links below `objects/` are never followed: for every method, a link
+ * Directories have mode 0700 and files 0400. Symbolic links below `objects/` are never followed: for every method, a link
  * in place of an object or a shard does not exist.
  */
 export class LocalBytes implements BytesBackend {
@@ -101,7 +101,8 @@ export class LocalBytes implements BytesBackend {
 
   async stage(source: AsyncIterable<Uint8Array>, { maxBytes }: { maxBytes: number }): Promise<Staged> {
     const path = join(this.#tmp, randomUUID())
-    const file = await this.#step('stage.create', () => open(path, 'wx', 0o600))
+    // 0400: only this handle can write, so nobody can write through what `path` returns.
+    const file = await this.#step('stage.create', () => open(path, 'wx', 0o400))
     const writer = new HashingWriter((bytes) => this.#step('stage.write', () => writeAll(file, bytes)))
     try {
       let size = 0

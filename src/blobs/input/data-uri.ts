@@ -23,22 +23,27 @@ export function decodeBase64(text: string, field: 'base64' | 'dataUri'): Buffer 
  */
 export function parseDataUri(uri: string): { bytes: Buffer; mimeType: string } {
   const comma = uri.indexOf(',')
+  if (!/^data:/i.test(uri) || comma < 0) throw malformed(['expected data:[<type>][;base64],<data>'])
   const data = uri.slice(comma + 1)
-  if (!/^data:/i.test(uri) || comma < 0 || /[^\w.~!$&'()*+,;=:@/?%-]|%(?![0-9a-f]{2})/i.test(data)) {
-    throw malformed('expected data:[<type>][;base64],<percent-encoded data>')
-  }
   const head = uri.slice('data:'.length, comma)
   const base64 = /;base64$/i.test(head)
   const type = base64 ? head.slice(0, -';base64'.length) : head
   const mimeType = type === '' ? 'text/plain;charset=US-ASCII' : type.startsWith(';') ? `text/plain${type}` : type
+  const problems: string[] = []
   if (!isMimeType(mimeType)) {
-    throw malformed('its type must be "type/subtype", with parameters or without')
+    problems.push('its type must be "type/subtype", with parameters "name=value" (";charset=utf-8", not ";utf8")')
   }
+  const invalid = data.search(/[^\w.~!$&'()*+,;=:@/?%-]|%(?![0-9a-f]{2})/i)
+  if (invalid >= 0) {
+    problems.push(`the character at index ${comma + 1 + invalid} must be percent-encoded (encodeURIComponent)`)
+  }
+  if (problems.length > 0) throw malformed(problems)
   const raw = data.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
   return { bytes: base64 ? decodeBase64(raw, 'dataUri') : Buffer.from(raw, 'latin1'), mimeType }
 }
 
-const malformed = (rule: string) => invalidInput([{ path: 'input.dataUri', message: `is malformed: ${rule}` }])
+const malformed = (rules: string[]) =>
+  invalidInput([{ path: 'input.dataUri', message: `is malformed: ${rules.join('; ')}` }])
 
 /** Returns bytes as a base64 data URI. Drops the type's parameters if a data URI cannot hold them unquoted. */
 export function toDataUri(bytes: Buffer, mimeType: string): string {

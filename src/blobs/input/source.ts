@@ -42,7 +42,7 @@ export interface BlobSource {
  */
 export async function blobSource(input: unknown): Promise<BlobSource> {
   if (types.isUint8Array(input)) return fromBytes(input)
-  if (types.isArrayBuffer(input)) return fromBytes(new Uint8Array(input))
+  if (types.isArrayBuffer(input)) return fromBytes(viewOf(input))
   if (input instanceof Blob) return fromBlob(input)
   if (typeof input === 'object' && input !== null) {
     if (isAsyncIterable(input)) return fromIterable(input)
@@ -59,10 +59,26 @@ export async function blobSource(input: unknown): Promise<BlobSource> {
 }
 
 function fromBytes(bytes: Uint8Array): BlobSource {
+  viewOf(bytes.buffer)
   async function* source() {
+    viewOf(bytes.buffer)
     yield bytes
   }
   return { source: source(), size: bytes.length }
+}
+
+/**
+ * Returns all bytes of a buffer.
+ *
+ * @throws {INVALID_INPUT} when the buffer was transferred, to a worker for example: the bytes of it have length 0 since.
+ */
+function viewOf(buffer: ArrayBufferLike): Uint8Array {
+  try {
+    return new Uint8Array(buffer)
+  } catch (cause) {
+    const message = 'must be bytes whose buffer was not transferred: put a copy, or put before the transfer'
+    throw invalidInput([{ path: 'input', message }], cause)
+  }
 }
 
 function fromBlob(blob: Blob): BlobSource {
@@ -148,6 +164,7 @@ async function* validChunks(source: AsyncIterable<unknown>): AsyncGenerator<Uint
       if (!types.isUint8Array(chunk)) {
         throw invalidInput([{ path: 'input', message: `must yield bytes (Uint8Array), not ${typeof chunk}` }])
       }
+      if (chunk.length === 0) viewOf(chunk.buffer)
       yield chunk
     }
   } catch (cause) {
