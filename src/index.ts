@@ -105,13 +105,17 @@ export {
   type Prompts,
   promptInputSchema,
 } from './repositories/prompts.ts'
+export type { Queues } from './repositories/queues/queues.ts'
 export {
   type ListQueueOptions,
   type QueueItem,
   type QueueItemInput,
-  type Queues,
+  type QueueLeaseOptions,
   queueItemSchema,
-} from './repositories/queues.ts'
+  type ReceiptResult,
+  type TakenItem,
+  type TakeQueueOptions,
+} from './repositories/queues/types.ts'
 export type { Repositories } from './repositories/repositories.ts'
 export type { Sessions } from './repositories/sessions/sessions.ts'
 export {

@@ -102,6 +102,15 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nUPDATE `queues` SET `gaps` = `last_position` - (SELECT count(*) FROM `queue_items` WHERE `queue_items`.`session_id` = `queues`.`session_id` AND `queue_items`.`queue` = `queues`.`name`);\n",
       ],
     },
+    {
+      folderMillis: 1795815157840,
+      hash: '9a916f627ce5495b9f6f3f79be1894d201f1af211a7537b49c9cd9b2bd97370e',
+      sql: [
+        "ALTER TABLE `queue_items` ADD `lease` text;",
+        "\nALTER TABLE `queue_items` ADD `leased_until` integer;",
+        "\nALTER TABLE `queue_items` ADD `attempts` integer DEFAULT 0 NOT NULL;",
+      ],
+    },
   ],
   postgres: [
     {
@@ -204,6 +213,15 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nALTER TABLE \"queues\" SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);",
         "\nALTER TABLE \"lists\" SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);",
         "\nALTER TABLE \"blob_usage\" SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);\n",
+      ],
+    },
+    {
+      folderMillis: 1795815165836,
+      hash: 'ce446e131b1f77064a8243c66782d664378f8e99e7154c4997222a81d1b25d44',
+      sql: [
+        "ALTER TABLE \"queue_items\" ADD COLUMN \"lease\" text COLLATE \"C\";",
+        "\nALTER TABLE \"queue_items\" ADD COLUMN \"leased_until\" timestamp (3) with time zone;",
+        "\nALTER TABLE \"queue_items\" ADD COLUMN \"attempts\" integer DEFAULT 0 NOT NULL;",
       ],
     },
   ],

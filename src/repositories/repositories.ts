@@ -7,7 +7,7 @@ import { Lists } from './lists.ts'
 import { Memories } from './memories/memories.ts'
 import { Messages } from './messages/messages.ts'
 import { Prompts } from './prompts.ts'
-import { Queues } from './queues.ts'
+import { Queues } from './queues/queues.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { ToolExecutions } from './tool-executions.ts'
 import { ToolPreferences } from './tool-preferences.ts'
@@ -55,7 +55,7 @@ export function openRepositories(db: Db, context: RepositoryContext): Repositori
     messages: new Messages(db, context),
     kv: new Kv(db, context),
     lists: new Lists(db),
-    queues: new Queues(db),
+    queues: new Queues(db, context),
     memories: new Memories(db, context),
     events: new Events(db, context),
     prompts: new Prompts(db, context),

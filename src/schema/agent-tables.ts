@@ -88,6 +88,7 @@ export function defineAgentTables(c: Columns) {
     (t) => [c.primaryKey({ columns: [t.sessionId, t.name] })],
   )
 
+  /** An item with `leasedUntil` is leased until then. It stays at its position until its taker acknowledges it. */
   const queueItems = c.table(
     'queue_items',
     {
@@ -96,6 +97,9 @@ export function defineAgentTables(c: Columns) {
       position: c.integer('position').notNull(),
       id: c.text('id').notNull(),
       item: c.json('item').$type<QueueItem>().notNull(),
+      lease: c.text('lease'),
+      leasedUntil: c.instant('leased_until'),
+      attempts: c.integer('attempts').notNull().default(0),
     },
     (t) => [
       c.primaryKey({ columns: [t.sessionId, t.queue, t.position] }),

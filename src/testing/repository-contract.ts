@@ -10,6 +10,7 @@ import { memoryCases } from './memories-contract.ts'
 import { messageChangeCases } from './message-changes-contract.ts'
 import { messageCases } from './messages-contract.ts'
 import { promptCases } from './prompts-contract.ts'
+import { queueLeaseCases } from './queue-leases-contract.ts'
 import { queueCases } from './queues-contract.ts'
 import { sessionCases } from './sessions-contract.ts'
 import { toolExecutionCases, toolExecutionIdCases } from './tool-executions-contract.ts'
@@ -38,7 +39,7 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
     messages: { ...messageCases, ...messageChangeCases },
     kv: kvCases,
     lists: listCases,
-    queues: queueCases,
+    queues: { ...queueCases, ...queueLeaseCases },
     memories: memoryCases,
     events: eventCases,
     prompts: promptCases,

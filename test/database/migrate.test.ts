@@ -131,6 +131,24 @@ describe.each(dialects)('openStorage() on %s', (dialect) => {
     expect(await queues.takeAll('s', 'q')).toEqual([{ id: 'a' }, { id: 'b' }, { id: 'c' }])
   })
 
+  test('leases the items that are queued in an older database', async () => {
+    const database = await freshDatabase(dialect)
+    await database.stockMigrate(olderFolder(dialect, 5))
+    await database.query("insert into queues (session_id, name, last_position, gaps) values ('s', 'q', 7, 5)")
+    await database.query(`insert into queue_items (session_id, queue, position, id, item)
+      values ('s', 'q', 2, 'a', '{"id":"a"}'), ('s', 'q', 6, 'b', '{"id":"b"}')`)
+    await using storage = await database.open()
+    const { queues } = storage
+    const [a, b] = await queues.take('s', 'q', { leaseSeconds: 60, limit: 10 })
+    expect([a, b]).toMatchObject([
+      { item: { id: 'a' }, attempt: 1 },
+      { item: { id: 'b' }, attempt: 1 },
+    ])
+    expect(await queues.ack([String(a?.receipt)])).toEqual({ held: [a?.receipt], lost: [] })
+    expect(await queues.push('s', 'q', { id: 'c' })).toEqual({ position: 2 })
+    expect(await queues.takeAll('s', 'q')).toEqual([{ id: 'b' }, { id: 'c' }])
+  })
+
   test('accepts a database that drizzle-kit migrate has migrated, and the reverse', { timeout }, async () => {
     const drizzleKit = ({ location }: TestDatabase) =>
       run(process.execPath, ['node_modules/drizzle-kit/bin.cjs', 'migrate'], {

@@ -62,6 +62,17 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
   'queues.list': ({ queues }) => queues.list('session-9', 'steer'),
   'queues.remove': ({ queues }) => queues.remove('session-10', 'steer', 'item'),
   'queues.clear': ({ queues }) => queues.clear('session-12', 'steer'),
+  'queues.take, ack, release and extend': async ({ queues }) => {
+    const ways = [
+      (receipts: string[]) => queues.ack(receipts),
+      (receipts: string[]) => queues.release(receipts),
+      (receipts: string[]) => queues.extend(receipts, { leaseSeconds: 60 }),
+    ]
+    for (const [i, call] of ways.entries()) {
+      const taken = await queues.take(`session-${13 + i}`, 'steer', { leaseSeconds: 60, limit: 10 })
+      expect(await call(taken.map(({ receipt }) => receipt))).toMatchObject({ held: [taken[0]?.receipt] })
+    }
+  },
   'memories.get': async ({ memories }) => {
     const { items } = await memories.list({ limit: 1 })
     for (const { id } of items) await memories.get(id)

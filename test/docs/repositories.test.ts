@@ -82,6 +82,11 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
   const key = (name: string, call: Call) => after(kv.set(name, 1), call)
   const list = (name: string, call: Call) => after(lists.append(name, 1, 2), call)
   const queue = (name: string, call: Call) => after(queues.push(name, 'q', { id: 'a' }), call)
+  const leased = async (name: string, call: (receipts: string[]) => Promise<unknown>) => {
+    await queues.push(name, 'q', { id: 'a' })
+    const taken = await queues.take(name, 'q', { leaseSeconds: 60 })
+    return () => call(taken.map(({ receipt }) => receipt))
+  }
   const prompt = (name: string, call: Call) => after(prompts.save({ name, content: 'x' }), call)
   const memory = async (call: (id: string) => Promise<unknown>) => {
     const { id } = await memories.create({ content: 'x', tags: ['a'] })
@@ -129,6 +134,10 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
     'lists.keys': () => () => lists.keys(),
     'queues.push': (name) => () => queues.push(name, 'q', { id: 'a' }),
     'queues.takeAll': (name) => queue(name, () => queues.takeAll(name, 'q')),
+    'queues.take': (name) => queue(name, () => queues.take(name, 'q', { leaseSeconds: 60 })),
+    'queues.ack': (name) => leased(name, (receipts) => queues.ack(receipts)),
+    'queues.release': (name) => leased(name, (receipts) => queues.release(receipts)),
+    'queues.extend': (name) => leased(name, (receipts) => queues.extend(receipts, { leaseSeconds: 60 })),
     'queues.list': (name) => queue(name, () => queues.list(name, 'q')),
     'queues.remove': (name) => queue(name, () => queues.remove(name, 'q', 'a')),
     'queues.clear': (name) => queue(name, () => queues.clear(name, 'q')),

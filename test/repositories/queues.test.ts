@@ -1,43 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
-import type { QueueItem, Queues, Storage } from 'holdfast'
+import type { Storage } from 'holdfast'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { freshDatabase } from '../database/dialects.ts'
 import { rounds } from '../setup/rounds.ts'
 import { eachDatabase } from './databases.ts'
 import { timesAsLong, watchedDatabase } from './plans.ts'
-
-type Step = { do: 'push' | 'remove'; id: string; n: number } | { do: 'takeAll' | 'clear' }
-
-const id = fc.constantFrom('a', 'b', 'c', 'd')
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('push'), id, n: fc.nat(9) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('remove'), id, n: fc.constant(0) }) },
-  fc.record({ do: fc.constantFrom('takeAll', 'clear') }),
-)
-
-/** Takes a step on the queue and on its model, and compares the results. Returns the new model. */
-async function take(each: Step, queues: Queues, session: string, model: QueueItem[]): Promise<QueueItem[]> {
-  switch (each.do) {
-    case 'push': {
-      const { position } = await queues.push(session, 'q', { id: each.id, n: each.n })
-      const known = model.findIndex(({ id }) => id === each.id)
-      expect(position).toBe(1 + (known < 0 ? model.length : known))
-      return known < 0 ? [...model, { id: each.id, n: each.n }] : model
-    }
-    case 'remove': {
-      const left = model.filter(({ id }) => id !== each.id)
-      expect(await queues.remove(session, 'q', each.id)).toBe(left.length < model.length)
-      return left
-    }
-    case 'takeAll':
-      expect(await queues.takeAll(session, 'q')).toEqual(model)
-      return []
-    case 'clear':
-      expect(await queues.clear(session, 'q')).toBe(model.length)
-      return []
-  }
-}
+import { ModelledQueue, step } from './queue-model.ts'
 
 describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
   it('push() to a queue of many items takes as long as to an empty queue', async () => {
@@ -73,24 +42,20 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
 })
 
 eachDatabase((open) => {
+  const clock = { millis: Date.now() }
   let storage: Storage
   let run = 0
   beforeAll(async () => {
-    storage = await open()
+    storage = await open({ now: () => new Date(clock.millis) })
   })
   afterAll(() => storage.close())
 
-  it('push(), remove(), takeAll() and clear() behave like an array in any sequence', () =>
+  it('all calls behave like an array of items with leases in any sequence', () =>
     fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
-        const { queues } = storage
-        const session = `model ${run++}`
-        let model: QueueItem[] = []
-        for (const each of steps) {
-          model = await take(each, queues, session, model)
-          expect((await queues.list(session, 'q')).items).toEqual(model)
-        }
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+        const queue = new ModelledQueue(storage.queues, `model ${run++}`, clock)
+        for (const each of steps) await queue.take(each)
       }),
-      { numRuns: rounds(40, 1000) },
+      { numRuns: rounds(60, 2000) },
     ))
 })

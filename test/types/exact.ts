@@ -42,6 +42,7 @@ import type {
   StorageConfig,
   StorageConfigFile,
   StorageOptions,
+  TakeQueueOptions,
   TlsOptions,
   ToolExecutionInput,
   ToolPreferencesInput,
@@ -82,6 +83,7 @@ interface Inputs {
   SessionInput: SessionInput
   SessionPatch: SessionPatch
   StorageConfig: StorageConfig
+  TakeQueueOptions: TakeQueueOptions
   TlsOptions: TlsOptions
   LocalBlobStoreConfig: LocalBlobStoreConfig
   InMemoryBlobStoreConfig: InMemoryBlobStoreConfig
@@ -115,6 +117,7 @@ export async function inline(storage: Storage, { cursor, prefix, sessionId, limi
   await sessions.list({ ownerId: sessionId, limit, cursor })
   await sessions.update('id', { title: prefix }, { ifVersion: limit })
   await queues.list('id', 'steer', { limit, cursor })
+  await queues.take('id', 'steer', { limit, leaseSeconds: 60 })
   await kv.keys({ prefix, limit, cursor })
   await kv.entries({ prefix, limit, cursor })
   await kv.setIfAbsent('key', 1, { ttlSeconds: limit })

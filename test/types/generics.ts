@@ -11,6 +11,7 @@ import type {
   QueueItem,
   Session,
   Storage,
+  TakenItem,
   ToolExecution,
   Workspace,
 } from 'holdfast'
@@ -44,6 +45,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
   const range = await lists.range<Todo>('key', 0, 10)
   const first = await lists.update('key', (items: Todo[]) => ({ items: items.slice(1), result: items.at(0) }))
   const taken = await queues.takeAll<Todo & { id: string }>('id', 'steer')
+  const leased = (await queues.take<Todo & { id: string }>('id', 'steer', { leaseSeconds: 60 })).at(0)
 
   const session = await sessions.get<Profile>('id')
   const created = await sessions.create<Profile>({ metadata: profile })
@@ -71,6 +73,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
     Same<typeof range, Todo[]>,
     Same<typeof first, Todo | undefined>,
     Same<typeof taken, (Todo & { id: string })[]>,
+    Same<typeof leased, TakenItem<Todo & { id: string }> | undefined>,
     Same<typeof session, Session<Profile> | undefined>,
     Same<typeof created.metadata, Profile>,
     Same<typeof merged, Session<Profile>>,
@@ -86,6 +89,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
     Same<typeof workspace, Workspace<Profile> | undefined>,
     Same<typeof blob.metadata, Profile>,
   ] = [
+    true,
     true,
     true,
     true,

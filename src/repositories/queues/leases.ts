@@ -1,0 +1,210 @@
+import { randomUUID } from 'node:crypto'
+import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
+import * as z from 'zod'
+import type { Db } from '../../database/db.ts'
+import { batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
+import type { Tables } from '../../schema/tables.ts'
+import { idSchema, MAX_INTEGER, positionSchema } from '../../validation/input.ts'
+import { isInQueue, isQueue, lockQueue, type QueueKey } from './statements.ts'
+import type { ReceiptResult, TakenItem, TakeQueueOptions } from './types.ts'
+
+/** The content of a receipt: the item's place, and the lease that the item must have. */
+interface Receipt extends QueueKey {
+  position: number
+  /** Unguessable, and another for each take, so that a receipt ends with its lease and cannot be made up. */
+  lease: string
+}
+
+const selectFirst = statement(({ orm, tables }, arg: QueueKey) => {
+  const { queueItems: i } = tables
+  return orm
+    .select({ leasedUntil: i.leasedUntil })
+    .from(i)
+    .where(isInQueue(tables, arg))
+    .orderBy(asc(i.position))
+    .limit(1)
+})
+
+type Lease = QueueKey & { limit: number; now: Date; lease: string; leasedUntil: Date }
+
+/** Leases the first items, up to the first item that is leased. Needs the lock, to see what others have leased. */
+const leaseItems = statement(({ orm, tables }, arg: Lease) => {
+  const { queueItems: i } = tables
+  const front = orm
+    .$with('front')
+    .as(
+      orm
+        .select({ position: i.position, leasedUntil: i.leasedUntil })
+        .from(i)
+        .where(isInQueue(tables, arg))
+        .orderBy(asc(i.position))
+        .limit(arg.limit),
+    )
+  const positions = orm.select({ position: front.position }).from(front)
+  const firstLeased = orm
+    .select({ position: sql`min(${front.position})` })
+    .from(front)
+    .where(gt(front.leasedUntil, arg.now))
+  return orm
+    .with(front)
+    .update(i)
+    .set({ lease: arg.lease, leasedUntil: arg.leasedUntil, attempts: sql`${i.attempts} + 1` })
+    .where(
+      and(
+        isInQueue(tables, arg),
+        inArray(i.position, positions),
+        sql`${i.position} < coalesce((${firstLeased}), ${sql.raw(`${MAX_INTEGER}`)})`,
+      ),
+    )
+    .returning({ position: i.position, item: i.item, attempt: i.attempts })
+})
+
+/** Counts the positions of the items as gaps, before the items are removed. Needs the lock. */
+const countHeldAsGaps = rowsStatement(({ orm, tables }, rows: Receipt[]) => {
+  const { queues: q, queueItems: i } = tables
+  const held = orm.select({ count: sql`count(*)` }).from(i).where(isHeld(tables, rows))
+  return orm
+    .update(q)
+    .set({ gaps: sql`${q.gaps} + (${held})` })
+    .where(isQueue(tables, firstOf(rows)))
+})
+
+const deleteHeld = rowsStatement(({ orm, tables }, rows: Receipt[]) =>
+  orm.delete(tables.queueItems).where(isHeld(tables, rows)).returning(receiptColumns(tables)),
+)
+
+/** The lease stays in its column, for the result. It is void without a time. */
+const releaseHeld = rowsStatement(({ orm, tables }, rows: Receipt[]) =>
+  orm
+    .update(tables.queueItems)
+    .set({ leasedUntil: null })
+    .where(isHeld(tables, rows))
+    .returning(receiptColumns(tables)),
+)
+
+const extendHeld = rowsStatement(({ orm, tables }, rows: (Receipt & { leasedUntil: Date })[]) =>
+  orm
+    .update(tables.queueItems)
+    .set({ leasedUntil: firstOf(rows).leasedUntil })
+    .where(isHeld(tables, rows))
+    .returning(receiptColumns(tables)),
+)
+
+/** Makes the condition that an item has the lease of its receipt. All rows are of one queue and one lease. */
+function isHeld(tables: Tables, rows: Receipt[]) {
+  const { queueItems: i } = tables
+  const positions = rows.map(({ position }) => position)
+  const first = firstOf(rows)
+  return and(
+    isInQueue(tables, first),
+    inArray(i.position, positions),
+    eq(i.lease, first.lease),
+    isNotNull(i.leasedUntil),
+  )
+}
+
+function receiptColumns({ queueItems: i }: Tables) {
+  return { sessionId: i.sessionId, queue: i.queue, position: i.position, lease: i.lease }
+}
+
+function firstOf<T>(rows: readonly T[]): T {
+  return rows[0] as T // a statement has at least one row
+}
+
+/** Leases the first items of a queue, up to the first item that is leased. */
+export async function takeItems(
+  db: Db,
+  key: QueueKey,
+  { limit = 1, leaseSeconds }: TakeQueueOptions,
+  now: Date,
+): Promise<TakenItem[]> {
+  // A look before the lock: a taker that polls writes nothing while there is nothing to take.
+  const first = await selectFirst.first(db, key)
+  if (first === undefined || (first.leasedUntil !== null && first.leasedUntil > now)) return []
+  const lease = randomUUID()
+  const [, taken] = await batch(db, [
+    lockQueue.with(key),
+    leaseItems.with({ ...key, limit, now, lease, leasedUntil: secondsAfter(now, leaseSeconds) }),
+  ])
+  return taken
+    .sort((a, b) => a.position - b.position)
+    .map(({ position, item, attempt }) => ({ item, receipt: textOf({ ...key, position, lease }), attempt }))
+}
+
+/** Removes the items of receipts. */
+export function ackItems(db: Db, receipts: readonly Receipt[]): Promise<ReceiptResult> {
+  return changeHeld(db, receipts, (rows) => [...countHeldAsGaps.with(rows), ...deleteHeld.with(rows)])
+}
+
+/** Ends the leases of receipts. */
+export function releaseItems(db: Db, receipts: readonly Receipt[]): Promise<ReceiptResult> {
+  return changeHeld(db, receipts, (rows) => releaseHeld.with(rows))
+}
+
+/** Lets the leases of receipts end `leaseSeconds` from now. */
+export function extendItems(
+  db: Db,
+  receipts: readonly Receipt[],
+  leaseSeconds: number,
+  now: Date,
+): Promise<ReceiptResult> {
+  const leasedUntil = secondsAfter(now, leaseSeconds)
+  return changeHeld(db, receipts, (rows) => extendHeld.with(rows.map((row) => ({ ...row, leasedUntil }))))
+}
+
+/** Runs the calls for the receipts of each lease, in one batch, and tells which items they found. */
+async function changeHeld(
+  db: Db,
+  receipts: readonly Receipt[],
+  callsFor: (receipts: Receipt[]) => Call<Receipt | object>[],
+): Promise<ReceiptResult> {
+  const leases = new Map<string, Map<string, Receipt>>()
+  for (const receipt of receipts) {
+    const { sessionId, queue, lease } = receipt
+    const key = JSON.stringify([sessionId, queue, lease])
+    const ofLease = leases.get(key) ?? new Map<string, Receipt>()
+    leases.set(key, ofLease.set(textOf(receipt), receipt)) // a receipt that is given twice counts once
+  }
+  // Every caller locks the queues in the same order, so that no two callers wait for each other.
+  const calls = [...leases]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([, ofLease]) => {
+      const rows = [...ofLease.values()]
+      return [lockQueue.with(firstOf(rows)), ...callsFor(rows)]
+    })
+  const found = calls.length === 0 ? [] : (await batch(db, calls)).flat()
+  const held = new Set(found.map((row) => textOf(row as Receipt))) // only statements that return receipts return rows
+  const texts = receipts.map(textOf)
+  return { held: texts.filter((text) => held.has(text)), lost: texts.filter((text) => !held.has(text)) }
+}
+
+const contentSchema = z.tuple([idSchema, idSchema, positionSchema, idSchema])
+
+const receiptSchema = z.unknown().transform((text, context): Receipt => {
+  const receipt = typeof text === 'string' ? parse(text) : undefined
+  if (receipt !== undefined && textOf(receipt) === text) return receipt
+  context.addIssue({ code: 'custom', message: 'must be a receipt that queues.take() returned' })
+  return z.NEVER
+})
+
+/** Checks up to 1000 receipts, and takes them apart. */
+export const receiptsSchema = z.array(receiptSchema).max(1000)
+
+function textOf({ sessionId, queue, position, lease }: Receipt): string {
+  return Buffer.from(JSON.stringify([sessionId, queue, position, lease])).toString('base64url')
+}
+
+function parse(text: string): Receipt | undefined {
+  try {
+    const content = contentSchema.safeParse(JSON.parse(Buffer.from(text, 'base64url').toString())).data
+    if (content === undefined) return undefined
+    const [sessionId, queue, position, lease] = content
+    return { sessionId, queue, position, lease }
+  } catch {
+    return undefined // not JSON
+  }
+}
+
+function secondsAfter(now: Date, seconds: number): Date {
+  return new Date(now.getTime() + seconds * 1000)
+}

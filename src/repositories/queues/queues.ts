@@ -1,0 +1,246 @@
+import type { Db } from '../../database/db.ts'
+import { mapPage, type Page, pageSchema } from '../../database/paging/page.ts'
+import { batch } from '../../database/statement.ts'
+import { StorageError } from '../../errors.ts'
+import { idSchema, parseInput } from '../../validation/input.ts'
+import type { RepositoryContext } from '../context.ts'
+import { ackItems, extendItems, receiptsSchema, releaseItems, takeItems } from './leases.ts'
+import {
+  countAllAsGaps,
+  countGap,
+  countIfQueuedBefore,
+  deleteItem,
+  deleteItems,
+  insertItem,
+  listItems,
+  lockQueue,
+  type QueueKey,
+  takePosition,
+} from './statements.ts'
+import {
+  type ListQueueOptions,
+  leaseOptionsSchema,
+  type QueueItem,
+  type QueueItemInput,
+  type QueueLeaseOptions,
+  queueItemSchema,
+  type ReceiptResult,
+  type TakenItem,
+  type TakeQueueOptions,
+  takeOptionsSchema,
+} from './types.ts'
+
+/**
+ * Named queues of a session, such as 'steer' and 'followUp': first in, first out. Any number of processes may push and
+ * take. The session need not exist. `takeAll()` removes what it returns. `take()` leases items until they are
+ * acknowledged, so that an item comes back if its taker dies.
+ */
+export class Queues {
+  readonly #db: Db
+  readonly #context: RepositoryContext
+
+  /** @internal */
+  constructor(db: Db, context: RepositoryContext) {
+    this.#db = db
+    this.#context = context
+  }
+
+  /**
+   * Appends an item to the end of a queue, and returns its place in the queue, from 1. If an item with this id is
+   * queued already, that item keeps its content and its place, so the call is safe to repeat until the item is taken.
+   * One round trip.
+   *
+   * @throws {INVALID_INPUT} when an id or the queue's name is not valid, or the item is not JSON.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1', text: 'A window seat, please.' }) // { position: 1 }
+   * ```
+   */
+  async push(sessionId: string, queue: string, item: QueueItemInput): Promise<{ position: number }> {
+    const queueKey = parseQueueKey(sessionId, queue)
+    const checked = parseInput(queueItemSchema, item, 'item')
+    const itemKey = { ...queueKey, id: checked.id }
+    const [[taken], , [queued]] = await batch(this.#db, [
+      takePosition.with(queueKey),
+      insertItem.with({ ...itemKey, item: checked }),
+      countIfQueuedBefore.with(itemKey),
+    ])
+    if (taken === undefined) throw new StorageError('DATABASE_FAILED', 'The queue gave no position')
+    return { position: queued?.place ?? taken.lastPosition - taken.gaps }
+  }
+
+  /**
+   * Removes all items of a queue and returns them in their order, atomically: each item is taken once, even by
+   * concurrent callers. Items that others have leased are removed too, and their receipts are lost. One round trip. Not
+   * safe to repeat: the items of a call whose answer is lost are gone, so take them in the transaction that stores them.
+   *
+   * @typeParam Item The expected type of each item. It is not checked.
+   * @throws {INVALID_INPUT} when the session's id or the queue's name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1', text: 'A window seat, please.' })
+   * await storage.transaction(async (tx) => {
+   *   const items = await tx.queues.takeAll('chat', 'steer')
+   *   await tx.messages.append('chat', items.map(({ id, text }) => ({ id, role: 'user', content: String(text) })))
+   * })
+   * ```
+   */
+  takeAll<Item extends { id: string } = QueueItem>(sessionId: string, queue: string): Promise<Item[]>
+  async takeAll(sessionId: string, queue: string): Promise<QueueItem[]> {
+    const queueKey = parseQueueKey(sessionId, queue)
+    const [, taken] = await batch(this.#db, [countAllAsGaps.with(queueKey), deleteItems.with(queueKey)])
+    return taken.sort((a, b) => a.position - b.position).map(({ item }) => item)
+  }
+
+  /**
+   * Leases the first items of a queue and returns them in their order, each with a receipt. The items stay in the queue.
+   * Call `ack()` when an item is done. An item that is not acknowledged within `leaseSeconds` can be taken again, in its
+   * place, so every item is done at least once. The items end before the first item that is leased: no item is taken
+   * while an item before it is being worked on, and one taker at a time works on a queue. Two round trips, or one if
+   * there is nothing to take. Safe to repeat: the items of a call whose answer is lost come back after their lease.
+   *
+   * @typeParam Item The expected type of each item. It is not checked.
+   * @throws {INVALID_INPUT} when the session's id, the queue's name or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1', text: 'A window seat, please.' })
+   * for (const { item, receipt } of await storage.queues.take('chat', 'steer', { leaseSeconds: 60 })) {
+   *   await storage.messages.append('chat', { id: item.id, role: 'user', content: String(item.text) })
+   *   await storage.queues.ack([receipt])
+   * }
+   * ```
+   */
+  take<Item extends { id: string } = QueueItem>(
+    sessionId: string,
+    queue: string,
+    options: TakeQueueOptions,
+  ): Promise<TakenItem<Item>[]>
+  async take(sessionId: string, queue: string, options: TakeQueueOptions): Promise<TakenItem[]> {
+    const queueKey = parseQueueKey(sessionId, queue)
+    return takeItems(this.#db, queueKey, parseInput(takeOptionsSchema, options, 'options'), this.#context.now())
+  }
+
+  /**
+   * Removes items that were taken, given up to 1000 receipts of any queues. Returns the receipts that were still held,
+   * whose items are removed, and the receipts that were lost. A receipt is held until its item is taken again, even if
+   * the lease has ended. One round trip. Safe to repeat: a receipt that was acknowledged is then among the lost.
+   *
+   * @throws {INVALID_INPUT} when a receipt is not valid or there are more than 1000. Nothing is removed.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * const taken = await storage.queues.take('chat', 'steer', { leaseSeconds: 60, limit: 10 })
+   * const { lost } = await storage.queues.ack(taken.map(({ receipt }) => receipt))
+   * console.log(lost) // []
+   * ```
+   */
+  async ack(receipts: readonly string[]): Promise<ReceiptResult> {
+    return ackItems(this.#db, parseInput(receiptsSchema, receipts, 'receipts'))
+  }
+
+  /**
+   * Ends the leases of up to 1000 receipts, so that their items can be taken again at once, in their place. Returns the
+   * receipts that were still held, and those that were lost. One round trip. Safe to repeat: a receipt that was released
+   * is then among the lost.
+   *
+   * @throws {INVALID_INPUT} when a receipt is not valid or there are more than 1000. Nothing is released.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * const taken = await storage.queues.take('chat', 'steer', { leaseSeconds: 60 })
+   * await storage.queues.release(taken.map(({ receipt }) => receipt))
+   * ```
+   */
+  async release(receipts: readonly string[]): Promise<ReceiptResult> {
+    return releaseItems(this.#db, parseInput(receiptsSchema, receipts, 'receipts'))
+  }
+
+  /**
+   * Lets the leases of up to 1000 receipts end `leaseSeconds` from now, for work that takes longer. Returns the receipts
+   * that were still held, and those that were lost. One round trip. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when a receipt or an option is not valid or there are more than 1000 receipts.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * const taken = await storage.queues.take('chat', 'steer', { leaseSeconds: 60 })
+   * await storage.queues.extend(taken.map(({ receipt }) => receipt), { leaseSeconds: 600 })
+   * ```
+   */
+  async extend(receipts: readonly string[], options: QueueLeaseOptions): Promise<ReceiptResult> {
+    const parsed = parseInput(receiptsSchema, receipts, 'receipts')
+    const { leaseSeconds } = parseInput(leaseOptionsSchema, options, 'options')
+    return extendItems(this.#db, parsed, leaseSeconds, this.#context.now())
+  }
+
+  /**
+   * Returns a page of the items of a queue, in their order, without taking them.
+   *
+   * @typeParam Item The expected type of each item. It is not checked.
+   * @throws {INVALID_INPUT} when the session's id, the queue's name or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * console.log(await storage.queues.list('chat', 'steer')) // { items: [ { id: 's1' } ] }
+   * ```
+   */
+  list<Item extends { id: string } = QueueItem>(
+    sessionId: string,
+    queue: string,
+    options?: ListQueueOptions,
+  ): Promise<Page<Item>>
+  async list(sessionId: string, queue: string, options: ListQueueOptions = {}): Promise<Page<QueueItem>> {
+    const queueKey = parseQueueKey(sessionId, queue)
+    const page = parseInput(pageSchema, options, 'options')
+    return mapPage(await listItems(this.#db, queueKey, page, 'asc'), ({ item }) => item)
+  }
+
+  /**
+   * Removes one item of a queue. Returns true if it was queued. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when an id or the queue's name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * console.log(await storage.queues.remove('chat', 'steer', 's1')) // true
+   * ```
+   */
+  async remove(sessionId: string, queue: string, id: string): Promise<boolean> {
+    const queueKey = parseQueueKey(sessionId, queue)
+    parseInput(idSchema, id, 'id')
+    const itemKey = { ...queueKey, id }
+    const [, , removed] = await batch(this.#db, [
+      lockQueue.with(queueKey),
+      countGap.with(itemKey),
+      deleteItem.with(itemKey),
+    ])
+    return removed.length > 0
+  }
+
+  /**
+   * Removes all items of a queue. Returns the number removed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the session's id or the queue's name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * console.log(await storage.queues.clear('chat', 'steer')) // 1
+   * ```
+   */
+  async clear(sessionId: string, queue: string): Promise<number> {
+    return (await this.takeAll(sessionId, queue)).length
+  }
+}
+
+function parseQueueKey(sessionId: string, queue: string): QueueKey {
+  return { sessionId: parseInput(idSchema, sessionId, 'sessionId'), queue: parseInput(idSchema, queue, 'queue') }
+}

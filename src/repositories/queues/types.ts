@@ -1,0 +1,65 @@
+import * as z from 'zod'
+import type { PageOptions } from '../../database/paging/page.ts'
+import type { QueueItem } from '../../schema/values.ts'
+import { rule } from '../../validation/fast-path.ts'
+import { idSchema, limitSchema } from '../../validation/input.ts'
+import { jsonObjectWith } from '../../validation/json.ts'
+
+export type { QueueItem }
+
+/** What can be pushed: an object literal, or a value of an interface, with an `id`. */
+export type QueueItemInput = { id: string } | ({ id: string } & Record<string, unknown>)
+
+/** Checks a queue item: any JSON object with an `id` of 1 to 255 bytes. */
+export const queueItemSchema = jsonObjectWith<QueueItem>(z.object({ id: idSchema }))
+
+/** Options of `queues.list()`. */
+export type ListQueueOptions = PageOptions
+
+/** Options of `queues.extend()`. */
+export interface QueueLeaseOptions {
+  /** How long nobody else gets the items, in seconds from now: more than 0, at most 86,400 (a day). */
+  leaseSeconds: number
+}
+
+/** Options of `queues.take()`. */
+export interface TakeQueueOptions extends QueueLeaseOptions {
+  /** Maximum number of items: 1 to 1000. Default 1. */
+  limit?: number | undefined
+}
+
+/** An item that `queues.take()` has leased. The item stays in the queue until it is acknowledged. */
+export interface TakenItem<Item = QueueItem> {
+  item: Item
+  /** Names the item and its lease for `ack()`, `release()` and `extend()`. Opaque text. Each take gives another. */
+  receipt: string
+  /** Counts how often the item was taken, from 1. A greater number means that takers have failed or were too slow. */
+  attempt: number
+}
+
+/** What a call did with each of its receipts. */
+export interface ReceiptResult {
+  /** The receipts whose items were still theirs: the call was done for them. */
+  held: string[]
+  /**
+   * The other receipts, for which nothing was done: the item was released, acknowledged or removed before, or its lease
+   * had ended and it was taken again.
+   */
+  lost: string[]
+}
+
+const MAX_LEASE_SECONDS = 86_400
+
+const leaseSecondsSchema = rule<number>(
+  (seconds) => typeof seconds === 'number' && seconds > 0 && seconds <= MAX_LEASE_SECONDS,
+  `must be a number of seconds: more than 0, at most ${MAX_LEASE_SECONDS}`,
+)
+
+export const leaseOptionsSchema = z.strictObject({
+  leaseSeconds: leaseSecondsSchema,
+}) satisfies z.ZodType<QueueLeaseOptions>
+
+export const takeOptionsSchema = z.strictObject({
+  leaseSeconds: leaseSecondsSchema,
+  limit: limitSchema.optional(),
+}) satisfies z.ZodType<TakeQueueOptions>
