@@ -70,9 +70,8 @@ async function think(
 async function takeSteering({ storage, sessionId }: Agent): Promise<boolean> {
   return storage.transaction(async (tx) => {
     const items = await tx.queues.takeAll(sessionId, 'steer')
-    const messages = items.map(({ id, text }) => ({ id, role: 'user', content: String(text) }))
-    await tx.messages.append(sessionId, messages)
-    return messages.length > 0
+    for (const { id, text } of items) await tx.messages.append(sessionId, { id, role: 'user', content: String(text) })
+    return items.length > 0
   })
 }
 

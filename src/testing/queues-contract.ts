@@ -109,6 +109,22 @@ export const queueCases: Cases = {
     }
   },
 
+  async 'takeAll() and messages.append() move any number of items in one transaction'({ storage, name }) {
+    const ids = times(1001, (i) => `${i}`)
+    await storage.transaction(async (tx) => {
+      for (const id of ids) await tx.queues.push(name(), 'q', { id, text: `text ${id}` })
+    })
+    await storage.transaction(async (tx) => {
+      for (const { id, text } of await tx.queues.takeAll(name(), 'q')) {
+        await tx.messages.append(name(), { id, role: 'user', content: String(text) })
+      }
+    })
+    const moved: string[] = []
+    for await (const { id } of storage.messages.iterate(name())) moved.push(id)
+    assert.deepEqual(moved, ids)
+    assert.deepEqual(await storage.queues.list(name(), 'q'), { items: [] })
+  },
+
   ...eachInput<[item: unknown, path: string]>(
     [
       [{}, 'item.id'],

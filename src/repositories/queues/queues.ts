@@ -82,8 +82,8 @@ export class Queues {
    * ```ts
    * await storage.queues.push('chat', 'steer', { id: 's1', text: 'A window seat, please.' })
    * await storage.transaction(async (tx) => {
-   *   const items = await tx.queues.takeAll('chat', 'steer')
-   *   await tx.messages.append('chat', items.map(({ id, text }) => ({ id, role: 'user', content: String(text) })))
+   *   for (const { id, text } of await tx.queues.takeAll('chat', 'steer'))
+   *     await tx.messages.append('chat', { id, role: 'user', content: String(text) })
    * })
    * ```
    */
