@@ -14,6 +14,7 @@ interface Contender {
   appendEvent(i: number): unknown
   eventsOfRun(i: number): unknown
   pushAndTake(i: number): unknown
+  pushTakeAndAck(i: number): unknown
   startAndComplete(i: number): unknown
   memoriesByTag(): unknown
 }
@@ -23,6 +24,7 @@ export const agentRows: Row[] = [
   hot('events.append', 'appendEvent', 1.25),
   hot('events.list, a page of a run', 'eventsOfRun', 1.25),
   hot('queues.push and takeAll', 'pushAndTake', 1.25),
+  hot('queues.push, take and ack', 'pushTakeAndAck', 1.25),
   hot('toolExecutions.start and complete', 'startAndComplete', 1.25),
   hot('memories.list by a tag', 'memoriesByTag', 1.25),
   ...growing('SQLite', async (lab) => ({ type: 'sqlite', path: lab.file() })),
@@ -114,6 +116,11 @@ function contenderOf({ events, queues, toolExecutions, memories }: Storage): Con
       await queues.push('s', 'steer', { id: `${i}`, text: 'x' })
       return queues.takeAll('s', 'steer')
     },
+    async pushTakeAndAck(i) {
+      await queues.push('s', 'followUp', { id: `${i}`, text: 'x' })
+      const taken = await queues.take('s', 'followUp', { leaseSeconds: 60 })
+      return queues.ack(taken.map(({ receipt }) => receipt))
+    },
     async startAndComplete(i) {
       const identity = { runId: 'r', turnId: 't', modelStepId: 's', toolCallId: `${i}` }
       await toolExecutions.start({ executionId: `e${i}`, identity, toolName: 'search', input: payload })
@@ -140,6 +147,19 @@ function rawAgent(db: BetterSqlite3.Database): Contender {
   )
   const rewind = db.prepare('UPDATE queues SET last_position = 0 WHERE session_id = ? AND name = ?')
   const takeItems = db.prepare('DELETE FROM queue_items WHERE session_id = ? AND queue = ? RETURNING position, item')
+  const firstItem = db.prepare(
+    'SELECT leased_until FROM queue_items WHERE session_id = ? AND queue = ? ORDER BY position LIMIT 1',
+  )
+  const leaseItem = db.prepare(
+    `UPDATE queue_items SET lease = ?, leased_until = ?, attempts = attempts + 1
+     WHERE session_id = ? AND queue = ? AND position =
+       (SELECT position FROM queue_items WHERE session_id = ? AND queue = ? ORDER BY position LIMIT 1)
+     RETURNING position, item, attempts`,
+  )
+  const countGap = db.prepare('UPDATE queues SET gaps = gaps + 1 WHERE session_id = ? AND name = ?')
+  const deleteLeased = db.prepare(
+    'DELETE FROM queue_items WHERE session_id = ? AND queue = ? AND position = ? AND lease = ? RETURNING position',
+  )
   const start = db.prepare(
     `INSERT INTO tool_executions (id, run_id, turn_id, model_step_id, tool_call_id, tool_name, input, status, started_at)
      VALUES (?, 'r', 't', 's', ?, 'search', ?, 'running', ?) ON CONFLICT DO NOTHING RETURNING *`,
@@ -153,9 +173,13 @@ function rawAgent(db: BetterSqlite3.Database): Contender {
      FROM memory_tags t JOIN memories m ON m.id = t.memory_id
      WHERE t.tag = ? ORDER BY t.created_at DESC, t.memory_id DESC LIMIT ?`,
   )
-  const push = db.transaction((id: string, item: object) => {
-    const { last_position } = extend.all('s', 'steer')[0] as { last_position: number } // an upsert returns its row
-    return insertItem.all('s', 'steer', last_position, id, JSON.stringify(item))
+  const push = db.transaction((queue: string, id: string, item: object) => {
+    const { last_position } = extend.all('s', queue)[0] as { last_position: number } // an upsert returns its row
+    return insertItem.all('s', queue, last_position, id, JSON.stringify(item))
+  })
+  const ack = db.transaction((queue: string, position: number, lease: string) => {
+    countGap.run('s', queue)
+    return deleteLeased.all('s', queue, position, lease)
   })
   const take = db.transaction(() => {
     rewind.run('s', 'steer')
@@ -166,8 +190,18 @@ function rawAgent(db: BetterSqlite3.Database): Contender {
       insertEvent.all(randomUUID(), 'tool', 's', runId(i), JSON.stringify(payload), Date.now()).map(parsed),
     eventsOfRun: (i) => runEvents.all(runId(i), PAGE + 1).map(parsed),
     pushAndTake(i) {
-      push.immediate(`${i}`, { id: `${i}`, text: 'x' })
+      push.immediate('steer', `${i}`, { id: `${i}`, text: 'x' })
       return take.immediate().map(({ item }) => JSON.parse(item))
+    },
+    pushTakeAndAck(i) {
+      const queue = ['s', 'followUp']
+      push.immediate('followUp', `${i}`, { id: `${i}`, text: 'x' })
+      firstItem.all(...queue)
+      const lease = randomUUID()
+      const [taken] = leaseItem.all(lease, Date.now() + 60_000, ...queue, ...queue)
+      const { position, item } = taken as { position: number; item: string } // as selected
+      JSON.parse(item)
+      return ack.immediate('followUp', position, lease)
     },
     startAndComplete(i) {
       start.all(`e${i}`, `${i}`, JSON.stringify(payload), Date.now()).map(parsed)
