@@ -1,6 +1,7 @@
 import { inArray } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, rowsStatement } from '../../database/statement.ts'
+import { StorageError } from '../../errors.ts'
 import type { Content } from '../bytes/backend.ts'
 import { collectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
@@ -9,6 +10,8 @@ import { STALE_MILLIS } from './verify-steps.ts'
 /** How many objects one round looks at. */
 const OBJECTS_A_ROUND = 5000
 const SLICE_SIZE = 512
+/** More strays than these, and than a tenth of the objects of a round, are not what killed processes leave behind. */
+const FEW_STRAYS = 100
 /** Between two walks over a store. */
 const PAUSE_MILLIS = 3_600_000
 
@@ -30,6 +33,9 @@ const selectContents = rowsStatement(({ orm, tables: { blobContent: c } }, rows:
  *
  * A look at the rows alone proves nothing: the row of a running transaction is not visible yet, and a put may store the
  * same content right after the look. `collectContent` looks again, under the usage lock.
+ *
+ * The step fails with INVALID_STATE, and removes nothing of the round, if many objects have no row: the database may be an
+ * older backup, and a newer one be restored later.
  */
 export function straySweep(db: Db, store: BlobStore): () => Promise<number> {
   let objects: AsyncIterator<Content> | undefined
@@ -37,21 +43,28 @@ export function straySweep(db: Db, store: BlobStore): () => Promise<number> {
   return async () => {
     const now = store.now().getTime()
     if (store.bytes.storedAt === undefined || (objects === undefined && now < nextWalk)) return 0
-    let removed = 0
-    for (let looked = 0; looked < OBJECTS_A_ROUND; looked += SLICE_SIZE) {
+    const strays: string[] = []
+    let looked = 0
+    for (let walking = true; walking && looked < OBJECTS_A_ROUND; ) {
       objects ??= store.bytes.list()[Symbol.asyncIterator]()
       const slice = await take(objects, SLICE_SIZE)
-      if (slice.length < SLICE_SIZE) {
-        objects = undefined
-        nextWalk = now + PAUSE_MILLIS
-      }
-      for (const hash of await withoutRow(db, slice)) {
-        if ((await isOld(store, hash)) && (await collectContent(db, store, hash))) removed += 1
-      }
-      if (objects === undefined) break
+      looked += slice.length
+      walking = slice.length === SLICE_SIZE
+      strays.push(...(await oldWithoutRow(db, store, slice)))
+      if (walking) continue
+      objects = undefined
+      nextWalk = now + PAUSE_MILLIS
     }
+    if (strays.length > Math.max(FEW_STRAYS, looked / 10)) throw manyStrays(strays.length, looked)
+    let removed = 0
+    for (const hash of strays) if (await collectContent(db, store, hash)) removed += 1
     return removed
   }
+}
+
+function manyStrays(strays: number, looked: number): StorageError {
+  const message = `Of ${looked} objects in the blob store, ${strays} have no record: the database may be an older backup. Nothing was removed. If they are not needed, verify({ repair: true }) removes them`
+  return new StorageError('INVALID_STATE', message)
 }
 
 async function isOld({ bytes, now }: BlobStore, hash: string): Promise<boolean> {
@@ -69,7 +82,10 @@ async function take<T>(items: AsyncIterator<T>, count: number): Promise<T[]> {
   return taken
 }
 
-async function withoutRow(db: Db, contents: Content[]): Promise<string[]> {
+/** Returns the hashes of the contents that have no row and are older than any put may take. */
+async function oldWithoutRow(db: Db, store: BlobStore, contents: Content[]): Promise<string[]> {
   const known = new Set((await batch(db, selectContents.with(contents))).flat().map(({ hash }) => hash))
-  return contents.map(({ hash }) => hash).filter((hash) => !known.has(hash))
+  const old: string[] = []
+  for (const { hash } of contents) if (!known.has(hash) && (await isOld(store, hash))) old.push(hash)
+  return old
 }
