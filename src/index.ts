@@ -1,5 +1,5 @@
 export type { Blobs } from './blobs/blobs.ts'
-export type { BytesBackend, Content, Staged } from './blobs/bytes/backend.ts'
+export type { BytesBackend, Content, SetAside, Staged } from './blobs/bytes/backend.ts'
 export type { BlobInput } from './blobs/input/source.ts'
 export {
   type BlobCleanup,

@@ -64,7 +64,8 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
   }
 }
 
-type Results<Calls> = { -readonly [K in keyof Calls]: Calls[K] extends Call<infer R> ? R[] : never }
+/** The rows of each call. */
+export type Results<Calls> = { -readonly [K in keyof Calls]: Calls[K] extends Call<infer R> ? R[] : never }
 
 /** Runs calls as one atomic batch, in one round trip on PostgreSQL. Returns the rows of each call, in the order of the calls. */
 export async function batch<const Calls extends readonly Call<unknown>[]>(

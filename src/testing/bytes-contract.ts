@@ -238,6 +238,38 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.equal((await read(bytes, content)).toString(), 'sound')
     },
 
+    'setAside(), if there is one, leaves the object readable until drop(), and a later put in place': async (bytes) => {
+      const data = Buffer.from('about to go')
+      const content = await put(bytes, [data])
+      const aside = await bytes.setAside?.(content.hash)
+      if (aside === undefined) return
+      assert.equal((await read(bytes, content)).toString(), 'about to go')
+      assert.equal(await bytes.size(content.hash), data.length)
+      await put(bytes, [data])
+      await aside.drop()
+      await aside.drop()
+      assert.equal((await read(bytes, content)).toString(), 'about to go')
+      await (await bytes.setAside?.(content.hash))?.drop()
+      assert.equal(await bytes.size(content.hash), undefined)
+      assert.equal(await bytes.setAside?.(content.hash), undefined)
+    },
+
+    'setAside(), if there is one, takes nothing away if putBack() follows': async (bytes) => {
+      const data = Buffer.from('back again')
+      const content = await put(bytes, [data])
+      for (const meanwhile of [async () => {}, () => put(bytes, [data])]) {
+        const aside = await bytes.setAside?.(content.hash)
+        await meanwhile()
+        await aside?.putBack()
+        await aside?.putBack()
+        assert.equal((await read(bytes, content)).toString(), 'back again')
+        const found = (await list(bytes)).filter(({ hash }) => hash === content.hash)
+        assert.deepEqual(found, [{ hash: content.hash, size: data.length }])
+      }
+      assert.equal(await bytes.remove(content.hash), true)
+      assert.equal(await bytes.size(content.hash), undefined)
+    },
+
     'sweepStaged() leaves objects and younger staged contents alone': async (bytes) => {
       const content = await put(bytes, [Buffer.from('object')])
       const staged = await bytes.stage(from([Buffer.from('under way')]), NO_LIMIT)

@@ -13,32 +13,28 @@ const later = () => new Date(Date.now() + 2 * DAY)
 
 type Message = { acknowledged?: BlobRecord; deleting?: string }
 
+const COLLECT = ['collect.unlink', 'aside.rename', 'collect.commit', 'aside.unlink']
 /** The steps of each operation. `npm test` leaves out steps on PostgreSQL whose code does not depend on the database. */
 const STEPS: Record<string, string[]> = {
   put: [
     ...['stage.create', 'stage.write', 'stage.sync', 'put.reserve', 'put.commit', 'commit.open', 'commit.rename'],
     ...['commit.sync', 'put.insert', 'put.acknowledge'],
   ],
-  delete: ['delete.remove', 'collect.lock', 'collect.unlink', 'remove.unlink', 'collect.commit'],
-  cleanup: [
-    ...['cleanup.select', 'cleanup.remove', 'cleanup.decide', 'collect.lock', 'collect.unlink', 'remove.unlink'],
-    'collect.commit',
-  ],
+  delete: ['delete.remove', 'collect.lock', ...COLLECT],
+  cleanup: ['cleanup.select', 'cleanup.remove', 'cleanup.decide', 'collect.lock', ...COLLECT],
   verify: [
-    ...[
-      'verify.staged',
-      'sweep.unlink',
-      'verify.damaged',
-      'quarantine.read',
-      'aside.rename',
-      'quarantine.check',
-      'quarantine.rename',
-    ],
-    ...['verify.missing'],
-    ...['verify.unreferenced', 'verify.strays', 'collect.unlink', 'remove.unlink', 'collect.commit', 'verify.usage'],
+    ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.check', 'quarantine.rename'],
+    ...['verify.missing', 'verify.unreferenced', 'verify.strays', ...COLLECT, 'verify.usage'],
   ],
 }
-const TRANSACTIONAL = ['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.commit']
+const TRANSACTIONAL = [
+  'put.commit',
+  'put.insert',
+  'put.acknowledge',
+  'collect.unlink',
+  'collect.commit',
+  'aside.unlink',
+]
 
 function stepsOf(store: string, operation: string): string[] {
   const steps = STEPS[operation] ?? []
@@ -49,8 +45,8 @@ function stepsOf(store: string, operation: string): string[] {
 }
 /** Steps whose code a delete runs as well. */
 const REPEATED: Record<string, string[]> = {
-  cleanup: ['collect.lock', 'collect.unlink', 'remove.unlink'],
-  verify: ['collect.unlink', 'remove.unlink', 'verify.missing', 'verify.unreferenced', 'verify.strays'],
+  cleanup: ['collect.lock', 'collect.unlink', 'aside.rename'],
+  verify: ['collect.unlink', 'aside.rename', 'verify.missing', 'verify.unreferenced', 'verify.strays'],
 }
 
 eachStore(SHARED, (open, configure, name) => {

@@ -60,7 +60,7 @@ eachStore(SHARED, (_, configure) => {
   it('maintenance removes the bytes that delete() could not remove', async () => {
     let failing = true
     const onFileStep = (step: string) => {
-      if (failing && step === 'remove.unlink') throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      if (failing && step === 'aside.rename') throw Object.assign(new Error('EIO'), { code: 'EIO' })
     }
     const { blobs, steps, close } = await openLayer(await configure(), { onFileStep })
     const before = await blobs.stats()

@@ -57,6 +57,8 @@ describe('a system error', () => {
     'remove.unlink': async (bytes) => bytes.remove((await put(bytes, data)).hash),
     'quarantine.read': async (bytes) => bytes.quarantine((await put(bytes, data)).hash),
     'aside.rename': quarantine,
+    'aside.link': async (bytes) => (await bytes.setAside((await put(bytes, data)).hash))?.putBack(),
+    'aside.unlink': async (bytes) => (await bytes.setAside((await put(bytes, data)).hash))?.drop(),
     'quarantine.check': quarantine,
     'quarantine.rename': quarantine,
     'sweep.unlink': (bytes) => bytes.sweepStaged(new Date()),

@@ -3,7 +3,7 @@ import { openBlobs } from '../../src/blobs/open.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { openDatabase } from '../../src/database/open.ts'
 
-type Hooks = Pick<Parameters<typeof openBlobs>[0], 'onStep' | 'onFileStep'> & { now?: () => Date }
+type Hooks = Pick<Parameters<typeof openBlobs>[0], 'onStep' | 'onFileStep' | 'bytes'> & { now?: () => Date }
 
 /** Opens the blob layer without a storage, with hooks before each step. */
 export async function openLayer(config: StorageConfig, { now = () => new Date(), ...hooks }: Hooks = {}) {

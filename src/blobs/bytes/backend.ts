@@ -25,6 +25,14 @@ export interface Staged extends Content {
   discard(): Promise<void>
 }
 
+/** An object that was taken out of its place. */
+export interface SetAside {
+  /** Removes the object for good. An object that was put in its place since stays. Safe to repeat. */
+  drop(): Promise<void>
+  /** Puts the object back, unless another was put in its place since. Safe to repeat. */
+  putBack(): Promise<void>
+}
+
 /**
  * Stores the bytes of blobs as objects, by their hash. Knows nothing about ids, names or quotas: the caller decides when
  * an object may be created or removed. `bytesContract` of `holdfast/testing` holds this contract as tests.
@@ -58,6 +66,12 @@ export interface BytesBackend {
   size(hash: string): Promise<number | undefined>
   /** Removes the object. Returns true if it existed. Safe to repeat. */
   remove(hash: string): Promise<boolean>
+  /**
+   * Takes an object out of its place, where a put may then store the content anew. `open`, `size` and `remove` still find
+   * it. Returns undefined if the object does not exist. Optional: without this method the collector calls `remove` before
+   * its commit, and cannot undo it. Then a frozen instance keeps its lock until it goes on or its connection ends.
+   */
+  setAside?(hash: string): Promise<SetAside | undefined>
   /** Yields every object, in no order. May miss objects that are created or removed meanwhile. */
   list(): AsyncIterable<Content>
   /** Moves the object to quarantine if its bytes do not match its hash. Returns true if the object was moved. */
@@ -88,7 +102,7 @@ const METHODS = {
   sweepStaged: true,
   path: true,
   ping: true,
-} as const satisfies Record<Exclude<keyof BytesBackend, 'type' | 'storedAt' | 'close'>, true>
+} as const satisfies Record<Exclude<keyof BytesBackend, 'type' | 'setAside' | 'storedAt' | 'close'>, true>
 
 export const bytesBackendSchema = backendSchema<BytesBackend>(METHODS)
 

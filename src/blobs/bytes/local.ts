@@ -11,6 +11,7 @@ import {
   type Content,
   checkHash,
   isHash,
+  type SetAside,
   type Staged,
   stagedBytesGone,
 } from './backend.ts'
@@ -43,8 +44,10 @@ export const LOCAL_STEPS = [
   'read.open',
   'read.chunk',
   'remove.unlink',
-  'quarantine.read',
   'aside.rename',
+  'aside.link',
+  'aside.unlink',
+  'quarantine.read',
   'quarantine.check',
   'quarantine.rename',
   'sweep.unlink',
@@ -174,15 +177,24 @@ export class LocalBytes implements BytesBackend {
   }
 
   async storedAt(hash: string): Promise<Date | undefined> {
-    return this.#step('read.open', async () => {
-      return (await this.#hasShard(hash)) ? (await lstatIfExists(this.path(hash)))?.mtime : undefined
-    })
+    checkHash(hash)
+    return this.#step('read.open', () => this.#find(hash, async (path) => (await lstatIfExists(path))?.mtime))
   }
 
   async remove(hash: string): Promise<boolean> {
     checkHash(hash)
     const unlink = async (path: string) => (await unlinkIfExists(path)) || undefined
     return (await this.#step('remove.unlink', () => this.#find(hash, unlink))) ?? false
+  }
+
+  async setAside(hash: string): Promise<SetAside | undefined> {
+    checkHash(hash)
+    const aside = await this.#step('aside.rename', () => this.#moveAside(hash))
+    if (aside === undefined) return undefined
+    return {
+      drop: () => this.#step('aside.unlink', async () => void (await unlinkIfExists(aside))),
+      putBack: () => this.#step('aside.link', () => this.#putBack(aside)),
+    }
   }
 
   async *list(): AsyncGenerator<Content> {

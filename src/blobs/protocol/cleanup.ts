@@ -108,7 +108,11 @@ function usedBefore(olderThan: Date, now: Date): Date {
 
 async function removeExpired(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {
   await store.onStep?.('cleanup.remove')
-  const removed = await removeRecord(db, { ...rule, id, reservation: randomUUID(), reservedUntil: store.now() })
+  const removed = await removeRecord(
+    db,
+    { ...rule, id, reservation: randomUUID(), reservedUntil: store.now() },
+    'brief',
+  )
   if (removed) await collectContent(db, store, removed.hash)
   return removed !== undefined
 }
@@ -127,7 +131,7 @@ async function removeUnnamed(db: Db, store: BlobStore, unnamed: readonly Removab
       await store.onStep?.('cleanup.remove')
       const reservation = randomUUID()
       const reservedUntil = new Date(store.now().getTime() + HOUR_MILLIS)
-      const record = await removeRecord(db, { ...rule, id, reservation, reservedUntil })
+      const record = await removeRecord(db, { ...rule, id, reservation, reservedUntil }, 'brief')
       if (record) removals.set(id, { record, reservation: { id: reservation, hash: record.hash } })
     }
     await store.onStep?.('cleanup.decide')
@@ -148,6 +152,6 @@ async function removeUnnamed(db: Db, store: BlobStore, unnamed: readonly Removab
 
 async function putBack(db: Db, removals: Awaited<ReturnType<typeof removeUnnamed>>, id: string): Promise<void> {
   const removal = removals.get(id)
-  if (removal) await insertRecord(db, removal.reservation, removal.record)
+  if (removal) await insertRecord(db, removal.reservation, removal.record, 'brief')
   removals.delete(id)
 }

@@ -1,8 +1,9 @@
 import { and, eq, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { batch, statement } from '../../database/statement.ts'
+import { statement } from '../../database/statement.ts'
+import type { SetAside } from '../bytes/backend.ts'
 import type { BlobStore } from './store.ts'
-import { lockUsage, subtractUsage } from './usage.ts'
+import { lockedBatch, subtractUsage } from './usage.ts'
 
 type Store = Pick<BlobStore, 'bytes' | 'now' | 'onStep'>
 
@@ -31,28 +32,39 @@ const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { has
  * Removes a content, with its bytes, if no record and no reservation needs it. Returns true if a row or bytes were
  * removed. Safe to repeat.
  *
- * The bytes are removed inside the transaction, which holds the usage lock. A put of the same content has then either
+ * The bytes are taken aside inside the transaction, which holds the usage lock. A put of the same content has then either
  * reserved it, and the reservation is seen here; or it reserves it after this commit, and moves its bytes into place
  * after that. Bytes without a row belong to a put that was rolled back: a put in a running transaction would hold the
- * usage lock. If the commit fails, a row stays without bytes and without records: nothing reads it, and the next
- * collection or put repairs it.
+ * usage lock.
+ *
+ * Only the commit shows that the lock was held to the end. If this process is frozen, or the connection is lost, the server
+ * gives the lock away, and what is aside may be what a later put has stored: then the bytes go back. They can be read
+ * all the time. A backend that cannot take bytes aside removes them inside the transaction, which the server lets idle.
  */
 export async function collectContent(db: Db, store: Store, hash: string): Promise<boolean> {
   await store.onStep?.('collect.lock')
-  return db.transaction(async (tx) => {
-    const [, , [removed], [kept]] = await batch(tx, [
-      lockUsage.with({}),
-      endExpiredReservations.with({ hash, now: store.now() }),
-      removeUnneededContent.with({ hash }),
-      selectContent.with({ hash }),
-    ])
-    if (kept) return false
-    await store.onStep?.('collect.unlink')
-    const unlinked = await store.bytes.remove(hash)
-    if (removed) await subtractUsage.all(tx, removed)
-    await store.onStep?.('collect.commit')
-    return unlinked || removed !== undefined
-  })
+  const taken: { aside?: SetAside | undefined } = {}
+  const collected = await db
+    .transaction(async (tx) => {
+      const [, [removed], [kept]] = await lockedBatch(tx, store.bytes.setAside ? 'brief' : 'lasting', [
+        endExpiredReservations.with({ hash, now: store.now() }),
+        removeUnneededContent.with({ hash }),
+        selectContent.with({ hash }),
+      ])
+      if (kept) return false
+      await store.onStep?.('collect.unlink')
+      taken.aside = await store.bytes.setAside?.(hash)
+      const gone = store.bytes.setAside ? taken.aside !== undefined : await store.bytes.remove(hash)
+      if (removed) await subtractUsage.all(tx, removed)
+      await store.onStep?.('collect.commit')
+      return gone || removed !== undefined
+    })
+    .catch(async (error: unknown) => {
+      await taken.aside?.putBack().catch(() => {}) // the bytes can be read where they are
+      throw error
+    })
+  await taken.aside?.drop()
+  return collected
 }
 
 const selectExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { now: Date; after: string }) =>

@@ -13,6 +13,7 @@ import { expireReservation, insertRecord, type NewRecord, type Reservation, rese
 import { Staging } from './staging.ts'
 import type { StagingGate } from './staging-gate.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
+import type { LockUse } from './usage.ts'
 
 /** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
 const RESERVATION_MILLIS = 3_600_000
@@ -25,13 +26,13 @@ type Options = z.output<typeof putBlobOptionsSchema>
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
   return withStaged(db, store, store.gate, input, options, async (staged, record) => {
-    const reservation = await reserve(db, store, staged).catch(async (error) => {
+    const reservation = await reserve(db, store, staged, 'brief').catch(async (error) => {
       // Contents that nothing needs any more may take up the quota.
       if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED') || (await collectExpired(db, store)) === 0) throw error
-      return reserve(db, store, staged)
+      return reserve(db, store, staged, 'brief')
     })
     try {
-      await commitBytesAndInsert(db, store, staged, reservation, record)
+      await commitBytesAndInsert(db, store, staged, reservation, record, 'brief')
     } catch (error) {
       // If this fails as well, the reservation expires by itself. If the record was inserted after all, its content stays.
       await expireReservation(db, reservation, store.now())
@@ -53,7 +54,8 @@ export function putBlobInTransaction({
     withStaged(tx, store, gate, input, options, async (staged, record) => {
       try {
         await tx.transaction(async (savepoint) => {
-          await commitBytesAndInsert(savepoint, store, staged, await reserve(savepoint, store, staged), record)
+          const reservation = await reserve(savepoint, store, staged, 'lasting')
+          await commitBytesAndInsert(savepoint, store, staged, reservation, record, 'lasting')
         })
       } catch (error) {
         contentsToCollect.add(staged.hash)
@@ -118,12 +120,12 @@ async function stageAndInsert(
   }
 }
 
-async function reserve(db: Db, store: BlobStore, { hash, size }: Staged): Promise<Reservation> {
+async function reserve(db: Db, store: BlobStore, { hash, size }: Staged, lock: LockUse): Promise<Reservation> {
   await store.onStep?.('put.reserve')
   const { maxTotalSize } = store
   const reservation = { id: randomUUID(), hash }
   const expiresAt = new Date(store.now().getTime() + RESERVATION_MILLIS)
-  if (await reserveContent(db, reservation, { size, expiresAt, maxTotalSize })) return reservation
+  if (await reserveContent(db, reservation, { size, expiresAt, maxTotalSize }, lock)) return reservation
   throw new StorageError(
     'BLOB_QUOTA_EXCEEDED',
     `The blob of ${size} bytes does not fit into the ${maxTotalSize} bytes that maxTotalSize allows`,
@@ -137,11 +139,12 @@ async function commitBytesAndInsert(
   staged: Staged,
   reservation: Reservation,
   record: NewRecord,
+  lock: LockUse,
 ): Promise<void> {
   await store.onStep?.('put.commit')
   await staged.commit() // even if the content is live: its bytes may be damaged, or about to be collected
   await store.onStep?.('put.insert')
-  if (await insertRecord(db, reservation, record)) return
+  if (await insertRecord(db, reservation, record, lock)) return
   throw new StorageError('TIMEOUT', 'The put took so long that its reservation expired: put the blob again', {
     retryable: true,
   })

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { and, eq, exists, lte, notExists, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { type Builder, batch, statement } from '../../database/statement.ts'
+import { type Builder, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { collectContent } from './collect.ts'
 import { findRecord } from './records.ts'
 import type { NewRecord } from './reserve.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
-import { lockUsage, USAGE_ROWS } from './usage.ts'
+import { type LockUse, lockedBatch, USAGE_ROWS } from './usage.ts'
 
 /** After every instant that can be stored. */
 const LATEST = new Date('9999-12-31T23:59:59.999Z')
@@ -76,9 +76,8 @@ const deleteRecord = statement((db, arg: Removal) =>
  * removed record, or undefined if nothing was removed. Locks the blob row first, as an append that mentions it does:
  * either we see the mention or the append finds no blob.
  */
-export async function removeRecord(db: Db, removal: Removal): Promise<RemovedRecord | undefined> {
-  const [, , , , [removed]] = await batch(db, [
-    lockUsage.with({}),
+export async function removeRecord(db: Db, removal: Removal, lock: LockUse): Promise<RemovedRecord | undefined> {
+  const [, , , [removed]] = await lockedBatch(db, lock, [
     lockRecord.with({ id: removal.id }),
     insertReservation.with(removal),
     uncountRecord.with(removal),
@@ -103,7 +102,8 @@ export async function deleteBlob(
   const existing = await findRecord(db, id, now)
   await store.onStep?.('delete.remove')
   const rule = { force, usedBefore: LATEST, expiredBy: now }
-  const removed = await removeRecord(db, { ...rule, id, reservation: randomUUID(), reservedUntil: now })
+  const lock = transaction ? 'lasting' : 'brief'
+  const removed = await removeRecord(db, { ...rule, id, reservation: randomUUID(), reservedUntil: now }, lock)
   if (removed === undefined) {
     if (await findRecord(db, id, now)) throw inUse(id)
     return false

@@ -1,9 +1,9 @@
 import { and, eq, exists, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { type Builder, batch, statement } from '../../database/statement.ts'
+import { type Builder, statement } from '../../database/statement.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import type { Content } from '../bytes/backend.ts'
-import { contentCounters, lockUsage, USAGE_ROWS, usageOfContent } from './usage.ts'
+import { contentCounters, type LockUse, lockedBatch, USAGE_ROWS, usageOfContent } from './usage.ts'
 
 /** A row of `blob_leases`: until it expires, the collector leaves the content alone. */
 export interface Reservation {
@@ -91,10 +91,10 @@ export async function reserveContent(
   db: Db,
   { id, hash }: Reservation,
   { size, expiresAt, maxTotalSize }: ReserveOptions,
+  lock: LockUse,
 ): Promise<boolean> {
   const content = { hash, size }
-  const [, , , reserved] = await batch(db, [
-    lockUsage.with({}),
+  const [, , reserved] = await lockedBatch(db, lock, [
     addUsageIfNew.with(content),
     insertContentIfFits.with({ ...content, maxTotalSize }),
     insertReservation.with({ id, hash, expiresAt }),
@@ -150,9 +150,13 @@ const endReservation = statement(({ orm, tables: { blobLeases: l } }, arg: { res
  * Makes the reserved content live, inserts its record and ends the reservation, in one round trip. Returns false if the
  * collector has removed the expired reservation.
  */
-export async function insertRecord(db: Db, reservation: Reservation, record: NewRecord): Promise<boolean> {
-  const [, , inserted] = await batch(db, [
-    lockUsage.with({}),
+export async function insertRecord(
+  db: Db,
+  reservation: Reservation,
+  record: NewRecord,
+  lock: LockUse,
+): Promise<boolean> {
+  const [, inserted] = await lockedBatch(db, lock, [
     markLive.with(reservation),
     insertReservedRecord.with({ ...record, reservation: reservation.id }),
     countReservedRecord.with({ reservation: reservation.id }),

@@ -1,21 +1,61 @@
-import { eq, inArray, sql } from 'drizzle-orm'
+import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { statement } from '../../database/statement.ts'
+import { isLockTimeout, limitedTo } from '../../database/lock-limits.ts'
+import { batch, type Call, type Results, statement } from '../../database/statement.ts'
+import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 
 /** The ids of the rows of `blob_usage`: size of all contents, number of contents, number of records. A migration inserts them. */
 export const USAGE_ROWS = { bytes: 1, contents: 2, records: 3 } as const
 
+/** How long a change of blobs waits for another one, on PostgreSQL. Longer than a frozen holder may keep the lock. */
+const WAIT_MILLIS = 10_000
+/** How long our own transactions may hold the lock and do nothing: they are frozen, or their machine sleeps. */
+const IDLE_MILLIS = 5000
+
+const lockUsage = (idleMillis?: number) =>
+  statement((db, _: object) => {
+    const { blobUsage: u } = db.tables
+    const limits = limitedTo(db, { waitMillis: WAIT_MILLIS, idleMillis })
+    return db.orm
+      .update(u)
+      .set({ used: sql`${u.used}` })
+      .where(and(eq(u.id, USAGE_ROWS.bytes), limits))
+  })
+
+const LOCKS = {
+  /** For a transaction that does nothing but this change: the server ends it if the program is frozen. */
+  brief: lockUsage(IDLE_MILLIS),
+  /** For a transaction that the program may keep open. */
+  lasting: lockUsage(),
+}
+
+/** How long the lock may be held. */
+export type LockUse = keyof typeof LOCKS
+
 /**
- * Locks the usage row until the transaction ends. All writers of contents, reservations, records or counters take this
- * lock first, so they are serialised and cannot deadlock.
+ * Runs calls as one batch under the lock of the usage row, which is held until the transaction ends. All writers of
+ * contents, reservations, records or counters take this lock first, so they are serialised and cannot deadlock.
+ *
+ * @throws {TIMEOUT} when another transaction holds the lock, or a row of these blobs, for too long
  */
-export const lockUsage = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
-  orm
-    .update(u)
-    .set({ used: sql`${u.used}` })
-    .where(eq(u.id, USAGE_ROWS.bytes)),
-)
+export async function lockedBatch<const Calls extends readonly Call<unknown>[]>(
+  db: Db,
+  use: LockUse,
+  calls: Calls,
+): Promise<Results<Calls>> {
+  try {
+    const [, ...results] = await batch<readonly Call<unknown>[]>(db, [LOCKS[use].with({}), ...calls])
+    return results as Results<Calls> // without that of the lock, they are the results of `calls`
+  } catch (error) {
+    throw isLockTimeout(error) ? lockHeld(error) : error
+  }
+}
+
+function lockHeld(cause: unknown): StorageError {
+  const message = `Another transaction held a lock on the blobs (the row of blob_usage, or the blob itself) for ${WAIT_MILLIS} ms; nothing was done. It may belong to an instance that is frozen, or to a transaction that does something slow after it changed a blob`
+  return new StorageError('TIMEOUT', message, { cause, retryable: true })
+}
 
 /** Returns what a content adds to each of the two content counters: its size, or 1. */
 export const usageOfContent = ({ blobUsage: u }: Tables, size: number) =>

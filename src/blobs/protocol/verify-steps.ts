@@ -7,7 +7,7 @@ import type { Content } from '../bytes/backend.ts'
 import type { VerifyStep } from '../types.ts'
 import { collectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
-import { changeRecordCount, lockUsage, readUsage, setUsage, subtractUsage, USAGE_ROWS } from './usage.ts'
+import { changeRecordCount, lockedBatch, readUsage, setUsage, subtractUsage, USAGE_ROWS } from './usage.ts'
 
 /**
  * A check of one kind of problem. Yields once for each item that it has checked: the item's name if it is wrong (and,
@@ -65,7 +65,7 @@ async function* strays(db: Db, store: BlobStore, repair: boolean): AsyncGenerato
 /** Finds counters that differ from the number and size of the rows. */
 async function* usage(db: Db, _: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   const { stored, counted } = await db.transaction(async (tx) => {
-    await lockUsage.all(tx, {})
+    await lockedBatch(tx, 'brief', [])
     const stored = await readUsage(tx)
     const [contents] = await countContents.all(tx, {})
     const [records] = await countAllRecords.all(tx, {})
@@ -101,7 +101,7 @@ async function isIntact({ hash }: Content, chunks: AsyncIterable<Uint8Array>): P
  */
 function confirmLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promise<boolean> {
   return db.transaction(async (tx) => {
-    const [, [content]] = await batch(tx, [lockUsage.with({}), selectLiveUnreserved.with({ hash, now: store.now() })])
+    const [[content]] = await lockedBatch(tx, 'brief', [selectLiveUnreserved.with({ hash, now: store.now() })])
     if (!content || (await store.bytes.size(hash)) !== undefined) return false
     if (!repair) return true
     const [removed] = await batch(tx, [
@@ -117,7 +117,7 @@ function confirmLost(db: Db, store: BlobStore, hash: string, repair: boolean): P
 /** Checks again, under the usage lock, that the bytes have no row: a running transaction may have put them. */
 function confirmStray(db: Db, store: BlobStore, hash: string): Promise<boolean> {
   return db.transaction(async (tx) => {
-    const [, [content]] = await batch(tx, [lockUsage.with({}), selectContent.with({ hash })])
+    const [[content]] = await lockedBatch(tx, 'brief', [selectContent.with({ hash })])
     return !content && (await store.bytes.size(hash)) !== undefined
   })
 }

@@ -6,6 +6,7 @@ import type { Query, Row } from '../query.ts'
 import {
   connectionFailed,
   connectionLost,
+  endsConnection,
   isReadOnlyServer,
   noAnswer,
   notUtf8,
@@ -165,7 +166,7 @@ export class PostgresConnection {
     } catch (error) {
       const meaning = postgresError(error, this.#address, sql)
       // The socket's event may come later. Until then no caller should get this connection.
-      if (meaning.code === 'CONNECTION_LOST') this.#onClosed()
+      if (endsConnection(meaning)) this.#onClosed()
       if (isReadOnlyServer(meaning)) this.#events.readOnly()
       throw meaning
     } finally {

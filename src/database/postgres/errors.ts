@@ -68,6 +68,12 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     message: 'PostgreSQL rolled the transaction back in favour of another: run it again',
     retryable: true,
   },
+  '25P03': {
+    code: 'TIMEOUT',
+    message:
+      'PostgreSQL ended a transaction that had been idle for too long (idle_in_transaction_session_timeout): it was rolled back, run it again',
+    retryable: true,
+  },
   '26000': {
     code: 'DATABASE_FAILED',
     message:
@@ -171,6 +177,12 @@ export function postgresError(error: unknown, address?: DatabaseAddress, sql = '
 /** Returns true if the server accepts no writes, as a primary that a failover has demoted. */
 export function isReadOnlyServer(error: StorageError): boolean {
   return isStorageError(error, 'READ_ONLY') && error.details.postgresCode === '25006'
+}
+
+/** Returns true if the error has ended the connection. */
+export function endsConnection(error: StorageError): boolean {
+  if (error.code === 'CONNECTION_LOST') return true
+  return isStorageError(error, 'TIMEOUT') && error.details.postgresCode === '25P03'
 }
 
 /** Returns true if PostgreSQL rolled everything back in favour of another transaction: a deadlock or serialization failure. */
