@@ -92,12 +92,12 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   } = options
   checkBackends(resolved, options)
   const layers = await openLayers(resolved, { ...options, migrate, logger })
-  const { database, cacheStore, cacheAside, blobs, now, clock } = layers
+  const { database, cacheStore, cacheAside, notices, blobs, now, clock } = layers
   if (blobs.bytes.type !== 'in-memory' && options.bytes && resolved.database.type === 'in-memory') {
     logger.warn(LOST_RECORDS)
   }
 
-  const rowCache = new StorageRowCache(cacheAside, database, { isShared: isShared(cacheStore) })
+  const rowCache = new StorageRowCache(cacheAside, database, { isShared: isShared(cacheStore), notices })
   const userCache = new UserCache(cacheStore, {
     ...cacheLimits(cacheStore, resolved.cache),
     check: () => database.checkOpen(),
@@ -126,7 +126,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   const close = async () => {
     database.checkOutside() // before anything is stopped
     uncount()
-    const stopped = maintenance.stop()
+    const stopped = Promise.all([maintenance.stop(), notices?.close()])
     await database.close({
       timeoutMillis: closeTimeoutMillis,
       onUnfinished: () => {
@@ -161,7 +161,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
               (tx) =>
                 enter(tx, async (inside) => {
                   const result = await body(openTransaction(tx, { ...context, cache }, inside))
-                  await announce()
+                  await announce(tx)
                   return result
                 }),
               limits,
@@ -236,6 +236,10 @@ function checkBackends({ cache, blobStore }: ResolvedConfig, { bytes, cacheStore
   if (cacheStore && cache.type !== 'in-memory') {
     problems.push({ path: 'options.cacheStore', message: contradiction('cache', cache.type) })
   }
+  if (cacheStore && isShared(cacheStore) && cache.type === 'in-memory' && cache.invalidation !== undefined) {
+    const message = `is shared by all instances, which cache.options.invalidation "${cache.invalidation}" would not help: leave one of the two out`
+    problems.push({ path: 'options.cacheStore', message })
+  }
   if (problems.length > 0) throw invalidInput(problems)
 }
 
@@ -255,8 +259,8 @@ async function openLayers(config: ResolvedConfig, options: StorageOptions & { mi
     const millis = () => now().getTime()
     const cacheStore = options.cacheStore ?? (await open(openCacheStore(config.cache, { logger, now: millis })))
     const blobs = await open(openBlobs({ database, config, now, bytes, adopt }))
-    const cacheAside = await openCacheAside(cacheStore, config, database, logger, millis)
-    return { database, cacheStore, cacheAside, blobs, now, clock }
+    const cache = await openCacheAside(cacheStore, config, database, logger, millis)
+    return { database, cacheStore, ...cache, blobs, now, clock }
   } catch (error) {
     for (const layer of opened.reverse()) await layer.close()
     throw error

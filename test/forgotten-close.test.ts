@@ -20,6 +20,10 @@ const configurations: [name: string, configure: () => Promise<StorageConfig>][] 
   ['SQLite', async () => ({ database: sqlite() })],
   ['SQLite, Redis and local blobs', async () => ({ database: sqlite(), cache: redis(), blobStore: local() })],
   ['PostgreSQL', async () => ({ database: await postgres() })],
+  [
+    'PostgreSQL with notices',
+    async () => ({ database: await postgres(), cache: { type: 'in-memory', options: { invalidation: 'notify' } } }),
+  ],
   ['PostgreSQL and Redis', async () => ({ database: await postgres(), cache: redis() })],
   [
     'PostgreSQL, Redis and local blobs',

@@ -110,6 +110,23 @@ describe('a cache store that a program has written', () => {
     expect((await storage.health()).cache).toMatchObject({ ok: true, type: 'map' })
   })
 
+  it('is not opened beside notices between caches of one process each, if it is shared', async () => {
+    const config: StorageConfig = {
+      database: { type: 'postgres', url: await freshPostgres() },
+      cache: { type: 'in-memory', options: { invalidation: 'notify' } },
+    }
+    const opening = openStorage(config, { ...quiet, cacheStore: new MapCacheStore() })
+    await expect(opening).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      details: {
+        problems: [{ path: 'options.cacheStore', message: expect.stringContaining('cache.options.invalidation') }],
+      },
+    })
+    const storage = await open(config, { cacheStore: new MapCacheStore({ type: 'in-memory' }) })
+    await storage.kv.set('key', 1)
+    expect(await storage.kv.get('key')).toBe(1)
+  })
+
   it('is bounded by the configured limits', async () => {
     const cache = { type: 'in-memory', options: { maxValueBytes: 10, ttlSeconds: 60 } } as const
     const storage = await open({ ...sqlite(), cache }, { cacheStore: new MapCacheStore() })

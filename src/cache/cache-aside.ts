@@ -22,10 +22,12 @@ export interface CacheAsideOptions {
   /** A row whose entry has more bytes is not cached. Default 1 MiB. */
   maxValueBytes?: number
   /**
-   * Returns a number that changes when another process commits. It is part of every key, so entries from before such a
-   * commit are not found again. For an in-memory store over a database that other processes write.
+   * Returns a number that changes when another process commits. It is part of every key of the table, so entries from
+   * before such a commit are not found again. For an in-memory store over a database that other processes write.
    */
-  dataVersion?: () => number
+  dataVersion?: (table: string) => number
+  /** Returns false while commits of other processes may go unnoticed: then reads bypass the cache. Default always true. */
+  isCurrent?: () => boolean
   /** Returns milliseconds since the epoch, which decide what has expired. Default `Date.now`. */
   now?: () => number
 }
@@ -63,7 +65,8 @@ export class CacheAside {
   readonly #namespace: string
   readonly #ttlMillis: number
   readonly #maxValueBytes: number
-  readonly #dataVersion: (() => number) | undefined
+  readonly #dataVersion: ((table: string) => number) | undefined
+  readonly #isCurrent: () => boolean
   readonly #now: () => number
   readonly #singleFlight = new SingleFlight<Loaded<object | undefined>>()
   readonly #stats = { hits: 0, negativeHits: 0, misses: 0, bypasses: 0, loads: 0, fills: 0, rejectedFills: 0 }
@@ -74,6 +77,7 @@ export class CacheAside {
     this.#ttlMillis = options.ttlMillis ?? Number.POSITIVE_INFINITY
     this.#maxValueBytes = options.maxValueBytes ?? 1_048_576
     this.#dataVersion = options.dataVersion
+    this.#isCurrent = options.isCurrent ?? (() => true)
     this.#now = options.now ?? Date.now
   }
 
@@ -85,7 +89,7 @@ export class CacheAside {
   read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): MaybePromise<T | undefined> {
     const key = this.#key(table, id)
     // 1. Look the key up. A hit costs one round trip; the in-memory store answers without a promise.
-    const held = this.#cache.lookup(key)
+    const held = this.#isCurrent() ? this.#cache.lookup(key) : BYPASS
     return held instanceof Promise
       ? held.then((entry) => this.#answer(key, entry, load))
       : this.#answer(key, held, load)
@@ -177,7 +181,7 @@ export class CacheAside {
   }
 
   #key(table: string, id: string): string {
-    return `${this.#namespace}${this.#dataVersion?.() ?? ''}:${table}:${id}`
+    return `${this.#namespace}${this.#dataVersion?.(table) ?? ''}:${table}:${id}`
   }
 
   /** Returns the TTL in milliseconds. The jitter only shortens it, and no entry outlives its row. */

@@ -5,6 +5,7 @@ import { schemaHash } from '../database/migrate.ts'
 import type { Logger } from '../logger.ts'
 import { CacheAside } from './cache-aside.ts'
 import { MemoryCacheStore } from './memory.ts'
+import { Notices } from './notices.ts'
 import { ENCODING } from './row-codec.ts'
 import { type CacheStore, isShared } from './store.ts'
 
@@ -31,29 +32,45 @@ const SHARED_TTL_MILLIS = 3_600_000
 
 /**
  * Returns the cache-aside protocol over a store, with the namespace, TTL and version check that store and database
- * require.
+ * require, and the notices of other instances if they are configured.
+ *
+ * @throws {CONNECTION_FAILED} when notices are configured and do not arrive
  */
 export async function openCacheAside(
   store: CacheStore,
-  { cache: config, database: { type } }: ResolvedConfig,
+  { cache: config, database: databaseConfig }: ResolvedConfig,
   database: Database,
   logger: Logger,
   now: () => number,
-): Promise<CacheAside> {
+): Promise<{ cacheAside: CacheAside; notices?: Notices }> {
   const options = { ...cacheLimits(store, config), now }
   if (isShared(store)) {
     // Other databases, and other versions of these tables, may share the store.
     const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:${ENCODING}:`
-    return new CacheAside(store, { ...options, namespace })
+    return { cacheAside: new CacheAside(store, { ...options, namespace }) }
   }
   // SQLite's data_version changes when another process has written the file.
-  if (type === 'sqlite') return new CacheAside(store, { ...options, dataVersion: () => database.driver.dataVersion() })
-  if (type === 'in-memory') return new CacheAside(store, options)
+  if (databaseConfig.type === 'sqlite') {
+    return { cacheAside: new CacheAside(store, { ...options, dataVersion: () => database.driver.dataVersion() }) }
+  }
+  if (databaseConfig.type === 'in-memory') return { cacheAside: new CacheAside(store, options) }
   const ttlMillis = options.ttlMillis ?? UNNOTICED_WRITES_TTL_MILLIS
+  if (config.type === 'in-memory' && config.invalidation === 'notify') {
+    let cacheAside: CacheAside | undefined
+    const { listenUrl } = config
+    const notices = await Notices.open(database, {
+      config: listenUrl === undefined ? databaseConfig : { ...databaseConfig, connection: { url: listenUrl } },
+      logger,
+      invalidate: (table, ids) => void cacheAside?.invalidate(table, ids), // until there is one, nothing is cached
+    })
+    const dataVersion = (table: string) => notices.version(table)
+    cacheAside = new CacheAside(store, { ...options, ttlMillis, dataVersion, isCurrent: () => notices.isCurrent })
+    return { cacheAside, notices }
+  }
   const message =
-    'An in-memory cache does not see the writes of other instances: if this PostgreSQL has several, configure Redis'
+    "An in-memory cache does not see the writes of other instances: if this PostgreSQL has several, configure Redis, or cache.options.invalidation: 'notify'"
   logger.warn(message, { ttlMillis })
-  return new CacheAside(store, { ...options, ttlMillis })
+  return { cacheAside: new CacheAside(store, { ...options, ttlMillis }) }
 }
 
 /** Returns the size limit and the TTL of a value in this store, as they are configured. */

@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache'
+import { AccompaniedDb } from '../database/accompanied-db.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import { StorageError } from '../errors.ts'
 import type { CacheAside } from './cache-aside.ts'
+import type { Notices } from './notices.ts'
 import type { MaybePromise } from './store.ts'
 
 /** The cache key of a row. */
@@ -52,15 +54,24 @@ export class StorageRowCache implements RowCache {
   readonly #database: Database
   /** Calls that were admitted before `close()` may still read and write. */
   readonly #ungated: Database
-  /** By its rows, the incarnation of a session whose cached absence this process has removed from the shared cache. */
+  /** By its rows, the incarnation of a session whose cached absence this process has removed from the caches of all. */
   readonly #knownSessions: LRUCache<string, string> | undefined
+  readonly #notices: Notices | undefined
 
-  /** `isShared` says that other processes read and fill the same cache. */
-  constructor(aside: CacheAside, database: Database, { isShared }: { isShared: boolean }) {
+  /**
+   * `isShared` says that other processes read and fill the same cache. With `notices` they have caches of their own, which
+   * each write tells of its rows.
+   */
+  constructor(
+    aside: CacheAside,
+    database: Database,
+    { isShared, notices }: { isShared: boolean; notices?: Notices | undefined },
+  ) {
     this.#aside = aside
     this.#database = database
     this.#ungated = database.ungated()
-    if (isShared) this.#knownSessions = new LRUCache({ max: MAX_KNOWN_SESSIONS })
+    this.#notices = notices
+    if (isShared || notices) this.#knownSessions = new LRUCache({ max: MAX_KNOWN_SESSIONS })
   }
 
   read<T extends object>(table: string, id: string, load: Load<T>): MaybePromise<T | undefined> {
@@ -76,7 +87,7 @@ export class StorageRowCache implements RowCache {
       this.#knownSessions?.delete(rows.join()) // it may be deleted, and created again
       const result = await this.#attempt(rows, async (announce) => {
         await announce()
-        return work(this.#ungated)
+        return work(this.#telling(rows))
       })
       await this.#invalidate(rows)
       return result
@@ -87,17 +98,21 @@ export class StorageRowCache implements RowCache {
     return this.#database.whileOpen(async () => {
       const known = this.#knownSessions
       const name = rows.join()
+      const isKnown = known?.has(name) === true
       let announced = false
       const result = await this.#attempt(rows, async (announce) => {
         // A session that this process has appended to before exists, and an append leaves what is cached of it as it is.
-        if (!known?.has(name)) announced = await announce()
-        return work(this.#ungated)
+        if (isKnown) return work(this.#ungated)
+        announced = await announce()
+        return work(this.#telling(rows))
       })
       const { created, incarnation } = outcomeOf(result)
       // The process that created this row may have died before invalidating its cached absence. Invalidate once on its
       // behalf: this runs after its commit, so any earlier reader has lost its lease and any later one sees the row.
       const isUnknown = known !== undefined && incarnation !== undefined && known.get(name) !== incarnation
       if (created || isUnknown || announced) await this.#invalidate(rows)
+      // It was deleted since, and created again by this write or by another process.
+      if (isKnown && (created || isUnknown)) await this.#tell(this.#ungated, rows)
       if (incarnation !== undefined) known?.set(name, incarnation)
       return result
     })
@@ -105,12 +120,17 @@ export class StorageRowCache implements RowCache {
 
   /**
    * Runs a transaction whose repositories use `cache`, and invalidates the rows they touched after the commit. `work`
-   * calls `announce` at the end of the transaction's body, before the commit, and fails if `announce` does.
+   * calls `announce` at the end of the body of the transaction `tx`, before the commit, and fails if `announce` does.
    */
-  transaction<T>(work: (cache: RowCache, announce: () => Promise<unknown>) => Promise<T>): Promise<T> {
+  transaction<T>(work: (cache: RowCache, announce: (tx: Db) => Promise<void>) => Promise<T>): Promise<T> {
     const inside = new TransactionRowCache()
     return this.#database.whileOpen(async () => {
-      const result = await this.#attempt(inside.touched, (announce) => work(inside, announce))
+      const result = await this.#attempt(inside.touched, (announce) =>
+        work(inside, async (tx) => {
+          await announce()
+          await this.#tell(tx, inside.touched)
+        }),
+      )
       await this.#invalidate(inside.touched)
       return result
     })
@@ -145,6 +165,16 @@ export class StorageRowCache implements RowCache {
   #announce(rows: readonly RowKey[]): Promise<unknown> | undefined {
     const announcements = byTable(rows).map(([table, ids]) => this.#aside.announce(table, ids))
     return announcements.some((announcement) => announcement !== undefined) ? Promise.all(announcements) : undefined
+  }
+
+  /** Returns the handle of a write that changes `rows`. With it, the other instances are told. */
+  #telling(rows: readonly RowKey[]): Db {
+    return this.#notices ? new AccompaniedDb(this.#ungated, this.#notices.statement(byTable(rows))) : this.#ungated
+  }
+
+  /** Tells the other instances that `rows` have changed: when `db` commits, if `db` is a transaction. */
+  async #tell(db: Db, rows: readonly RowKey[]): Promise<void> {
+    if (this.#notices && rows.length > 0) await db.run(this.#notices.statement(byTable(rows)))
   }
 
   async #invalidate(rows: readonly RowKey[]): Promise<void> {

@@ -67,8 +67,8 @@ function plainPath(path: string): string {
 
 function resolveCache(cache: ValidCache): ResolvedCache {
   if (cache.type === 'in-memory') {
-    const { maxEntries, maxBytes, maxValueBytes, ttlSeconds } = cache.options
-    return { type: 'in-memory', maxEntries, maxBytes, maxValueBytes: Math.min(maxValueBytes, maxBytes), ttlSeconds }
+    const { maxValueBytes, ...options } = cache.options
+    return { type: 'in-memory', ...options, maxValueBytes: Math.min(maxValueBytes, options.maxBytes) }
   }
   const { maxConnections, connectionTimeoutMillis } = cache
   const { keyPrefix, ttlSeconds, commandTimeoutMillis, maxValueBytes, consistency, tls } = cache.options

@@ -24,7 +24,9 @@ export type ResolvedBlobStore = ResolvedInMemoryBlobStore | ResolvedLocalBlobSto
 /** The fields `K` of `T` with their documentation, each with a value. */
 type Filled<T, K extends keyof T> = { [P in K]-?: NonNullable<T[P]> }
 
-export interface ResolvedInMemoryCache extends Filled<InMemoryCacheOptions, 'maxEntries' | 'maxBytes'> {
+export interface ResolvedInMemoryCache
+  extends Filled<InMemoryCacheOptions, 'maxEntries' | 'maxBytes'>,
+    Pick<InMemoryCacheOptions, 'invalidation' | 'listenUrl'> {
   type: 'in-memory'
   /** A serialised value with more bytes is not cached. At most maxBytes. */
   maxValueBytes: number

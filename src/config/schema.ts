@@ -23,25 +23,45 @@ const maxValueBytes = integer()
   .default(1_048_576)
   .describe('A serialised value with more bytes is not cached. Default 1 MiB.')
 
-const inMemoryCache = z.strictObject({
-  type: z.literal('in-memory'),
-  ...ignoredPoolFields,
-  options: z
-    .strictObject({
-      maxEntries: integer()
-        .default(10_000)
-        .describe('How many entries are kept. The least recently used entry is evicted first. Default 10,000.'),
-      maxBytes: integer()
-        .default(67_108_864)
-        .describe('How many bytes keys and serialised values take together. Default 64 MiB.'),
-      maxValueBytes,
-      ttlSeconds: duration
-        .optional()
-        .describe('Time to live of an entry, in seconds. Default 5 in front of PostgreSQL, else none.'),
-    })
-    .prefault({})
-    .describe('Limits of the cache.'),
-})
+const postgresUrl = url('postgres://user:password@host:5432/database', 'postgres', 'postgresql')
+
+const inMemoryCache = z
+  .strictObject({
+    type: z.literal('in-memory'),
+    ...ignoredPoolFields,
+    options: z
+      .strictObject({
+        maxEntries: integer()
+          .default(10_000)
+          .describe('How many entries are kept. The least recently used entry is evicted first. Default 10,000.'),
+        maxBytes: integer()
+          .default(67_108_864)
+          .describe('How many bytes keys and serialised values take together. Default 64 MiB.'),
+        maxValueBytes,
+        ttlSeconds: duration
+          .optional()
+          .describe('Time to live of an entry, in seconds. Default 5 in front of PostgreSQL, else none.'),
+        invalidation: z
+          .enum(['notify'])
+          .optional()
+          .describe(
+            'notify: the instances on one PostgreSQL tell each other of their writes, with NOTIFY. Default: they do not.',
+          ),
+        listenUrl: postgresUrl
+          .optional()
+          .describe(
+            'Address of the same database for LISTEN, past a pooler in transaction mode. Beside invalidation. Default: as the database.',
+          ),
+      })
+      .prefault({})
+      .describe('Limits of the cache.'),
+  })
+  .superRefine(({ options }, ctx) => {
+    // Optional chaining: options may have the wrong type, which is reported already.
+    if (options?.invalidation !== undefined) return
+    const message = 'has no effect without options.invalidation: notify; add that, or remove listenUrl'
+    rejectFields(ctx, { 'options.listenUrl': options?.listenUrl }, message)
+  }, runAlways)
 
 const redisCache = z
   .strictObject({
@@ -151,8 +171,6 @@ const sqliteDatabase = z.strictObject({
     .describe('Options of SQLite.'),
 })
 
-const postgresUrl = url('postgres://user:password@host:5432/database', 'postgres', 'postgresql')
-
 const postgresDatabase = z
   .strictObject({
     type: z.literal('postgres'),
@@ -260,7 +278,11 @@ export const storageSchema = z
     blobStore: blobStore.optional().describe('Keeps the bytes of blobs. Default: in memory.'),
     blob: blobStore.optional().describe('Another name for blobStore.'),
   })
-  .superRefine(({ blobStore, blob }, ctx) => {
+  .superRefine(({ cache, database, blobStore, blob }, ctx) => {
+    if (cache?.type === 'in-memory' && database?.type !== 'postgres') {
+      const message = 'needs a database of type postgres: an in-memory cache sees every write of any other; remove it'
+      rejectFields(ctx, { 'cache.options.invalidation': cache.options?.invalidation }, message)
+    }
     if (blobStore !== undefined) rejectFields(ctx, { blob }, 'is another name for blobStore; remove one of the two')
   }, runAlways)
   .transform(({ cache, database, blobStore, blob }) => ({

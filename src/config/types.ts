@@ -49,6 +49,10 @@ export interface InMemoryCacheOptions {
   maxValueBytes?: number | undefined
   /** Time to live of an entry, in seconds. Default 5 in front of PostgreSQL, else none. */
   ttlSeconds?: number | undefined
+  /** notify: the instances on one PostgreSQL tell each other of their writes, with NOTIFY. Default: they do not. */
+  invalidation?: 'notify' | undefined
+  /** Address of the same database for LISTEN, past a pooler in transaction mode. Beside invalidation. Default: as the database. */
+  listenUrl?: string | undefined
 }
 
 /** A cache in Redis. Its address is a url, or a host, or options.cluster, or options.sentinels. */

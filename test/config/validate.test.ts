@@ -50,6 +50,25 @@ describe('validateConfig()', () => {
     ])
   })
 
+  test('refuses notices without PostgreSQL or beside Redis, and a listenUrl without notices', () => {
+    const options = { invalidation: 'notify' }
+    const noPostgres = [
+      'cache.options.invalidation: needs a database of type postgres: an in-memory cache sees every write of any other; remove it',
+    ]
+    expect(problemsOf({ cache: { type: 'in-memory', options }, database: { type: 'sqlite' } })).toEqual(noPostgres)
+    expect(problemsOf({ cache: { type: 'in-memory', options } })).toEqual(noPostgres)
+    const [besideRedis] = problemsOf({ cache: { type: 'redis', options }, database: pg })
+    expect(besideRedis).toContain('cache.options.invalidation: unknown key')
+    const alone = { listenUrl: 'postgres://h/d' }
+    expect(problemsOf({ cache: { type: 'in-memory', options: alone }, database: pg })).toEqual([
+      'cache.options.listenUrl: has no effect without options.invalidation: notify; add that, or remove listenUrl',
+    ])
+    const other = { invalidation: 'publish', ...alone }
+    const [unknown] = problemsOf({ cache: { type: 'in-memory', options: other }, database: pg })
+    expect(unknown).toContain('cache.options.invalidation: ')
+    validateConfig({ cache: { type: 'in-memory', options: { ...options, ...alone } }, database: pg })
+  })
+
   test.each([
     ['in place of a layer', { databse: {} }, 'databse: ', '"database"'],
     [

@@ -9,25 +9,30 @@ export interface Link {
   readonly roundTrips: number
   /** Passes on nothing from now on, and keeps the connections open. */
   freeze(): void
+  /** Passes on everything over new connections. Those that were frozen stay open and silent. */
+  thaw(): void
 }
 
 /** Starts a proxy that delays what the server sends, so that everything a client sends without waiting comes first. */
 export async function startLink(serverPort: number, { delayMillis = 0 } = {}): Promise<Link> {
   let roundTrips = 0
   let frozen = false
+  let thaws = 0
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connect({ port: serverPort, host: '127.0.0.1', allowHalfOpen: true })
     let serverSpokeLast = true
+    const openedAfter = thaws
+    const isSilent = () => frozen || openedAfter !== thaws
     client.on('data', (chunk) => {
-      if (frozen) return
+      if (isSilent()) return
       if (serverSpokeLast) roundTrips += 1
       serverSpokeLast = false
       upstream.write(chunk)
     })
     upstream.on('data', (chunk) => {
       setTimeout(() => {
-        if (frozen) return
+        if (isSilent()) return
         serverSpokeLast = true
         client.write(chunk)
       }, delayMillis)
@@ -38,7 +43,7 @@ export async function startLink(serverPort: number, { delayMillis = 0 } = {}): P
     ] as const) {
       sockets.add(socket)
       socket.on('error', () => {})
-      socket.on('end', () => frozen || setTimeout(() => other.end(), delayMillis))
+      socket.on('end', () => isSilent() || setTimeout(() => other.end(), delayMillis))
       socket.on('close', () => sockets.delete(socket))
     }
   })
@@ -57,6 +62,10 @@ export async function startLink(serverPort: number, { delayMillis = 0 } = {}): P
     },
     freeze() {
       frozen = true
+    },
+    thaw() {
+      frozen = false
+      thaws++
     },
   }
 }

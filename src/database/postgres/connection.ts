@@ -27,6 +27,8 @@ export interface ConnectionEvents {
   closed(connection: PostgresConnection): void
   /** Returns true if the server still works on the queries in flight. Called after a while of silence. */
   isWorking(connection: PostgresConnection): Promise<boolean>
+  /** Receives a notice of a channel that the connection listens to. */
+  notified?(channel: string, payload: string): void
 }
 
 /** Maximum number of statements that a connection prepares on the server: the fixed ones, and room for shapes that vary. */
@@ -72,6 +74,7 @@ export class PostgresConnection {
       host: address.host,
       port: address.port,
       onclose: () => this.#onClosed(),
+      onnotify: events.notified,
       ...onlySocket(socket, address.host, closed),
     }
     this.#client = 'url' in config.connection ? postgres(config.connection.url, options) : postgres(options)

@@ -1,6 +1,7 @@
 // Everything that Holdfast uses of postgres.js beyond its types: three fields of Query (`retried`, `cancelled`, `reject`),
 // the option `socket`, and `host` of that socket. If a release renamed a field, statements would be repeated in silence.
-// So the driver is tried out once when it is loaded, on a server of canned answers.
+// So the driver is tried out once when it is loaded, on a server of canned answers. The option `onnotify` of the listener
+// is not in the types either; the listener tries it out when it opens.
 
 import { once } from 'node:events'
 import { Duplex } from 'node:stream'
