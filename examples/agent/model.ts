@@ -8,7 +8,7 @@ import type { Reply } from './agent.ts'
  * seat that the user asked for, to mail the ticket for that seat, and to tell the user.
  */
 export async function scriptedModel(conversation: readonly Message[]): Promise<Reply> {
-  await sleep(100)
+  await sleep(400) // as long as the demo's user needs on a slow machine to say something meanwhile
   const place = conversation.some(({ role, content }) => role === 'user' && /window/i.test(String(content)))
     ? 'window'
     : 'aisle'
