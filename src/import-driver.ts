@@ -43,7 +43,11 @@ function faultOf(name: string, reason: string, code: string): string | undefined
   if (reason.includes('built against the legacy Node.js native addon API')) {
     return `does not run on Deno in this version: run "deno add npm:${name}@13", or run the program with Node`
   }
-  if (reason.includes('bindings file') || /_NOT_FOUND.*\.node'/s.test(`${code} ${reason}`)) {
+  if (/_NOT_FOUND.*better_sqlite3\.node'/s.test(`${code} ${reason}`)) {
+    // Version 13 brings its binaries along, and compiles none.
+    return `is installed without a binary for ${process.platform}-${process.arch}: delete node_modules/${name} and ${install}, or run "npm install ${name}@12", which compiles one`
+  }
+  if (reason.includes('bindings file')) {
     return `is installed but was not compiled: ${rebuild}, and allow its install script if the package manager blocks it`
   }
   const [, built, required] = /NODE_MODULE_VERSION (\d+)[\s\S]*NODE_MODULE_VERSION (\d+)/.exec(reason) ?? []

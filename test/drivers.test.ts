@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, expect, it } from 'vitest'
@@ -72,11 +72,14 @@ class Project {
 }
 
 const SQLITE_PACKAGE = 'better-sqlite3'
+/** What is compiled. Version 13 looks here too, before it takes the binary that it brings along. */
 const BINARY = 'better-sqlite3/build/Release/better_sqlite3.node'
-const binary = readFileSync(join(root, 'node_modules', BINARY))
+const WITHOUT_BINARY = /^\/(?:build|deps|prebuilds)/
+const bringsBinary = existsSync(join(root, 'node_modules', SQLITE_PACKAGE, 'prebuilds'))
 
 /** Returns the binary as if it were compiled for Node 18: it says so in its name for Node, and in a number beside it. */
 function forAnotherNode(): Buffer {
+  const binary = readFileSync(join(root, 'node_modules', BINARY))
   const patched = Buffer.from(
     binary.toString('latin1').replaceAll(`_register_module_v${process.versions.modules}`, '_register_module_v108'),
     'latin1',
@@ -108,32 +111,31 @@ it.each([
   expect(await new Project(name).failure(config)).toBe(message)
 })
 
-it('openStorage() says what to run if better-sqlite3 was not compiled', async () => {
-  const project = new Project(SQLITE_PACKAGE).copy(SQLITE_PACKAGE, /^\/(?:build|deps)/)
-  const message = 'The package "better-sqlite3" is installed but was not compiled: run "npm rebuild better-sqlite3"'
+it('openStorage() says what to run if better-sqlite3 has no binary', async () => {
+  const project = new Project(SQLITE_PACKAGE).copy(SQLITE_PACKAGE, WITHOUT_BINARY)
+  const message = bringsBinary
+    ? `The package "better-sqlite3" is installed without a binary for ${process.platform}-${process.arch}: delete node_modules/better-sqlite3 and run "npm install better-sqlite3"`
+    : 'The package "better-sqlite3" is installed but was not compiled: run "npm rebuild better-sqlite3"'
   for (const config of ['', SQLITE]) expect(await project.failure(config)).toContain(message)
 })
 
 it('openStorage() says what to run if the binary of better-sqlite3 is damaged', async () => {
-  const project = new Project(SQLITE_PACKAGE)
-    .copy(SQLITE_PACKAGE, /^\/(?:build|deps)/)
-    .write(BINARY, binary.subarray(0, 100))
+  const project = new Project(SQLITE_PACKAGE).copy(SQLITE_PACKAGE, WITHOUT_BINARY).write(BINARY, 'damaged')
   const message = /its binary is damaged: delete node_modules\/better-sqlite3 and run "npm install better-sqlite3"$/
   for (const config of ['', SQLITE]) expect(await project.failure(config)).toMatch(message)
 })
 
-it.runIf(process.platform === 'linux')(
+// The binary of version 13 serves every Node.
+it.runIf(process.platform === 'linux' && !bringsBinary)(
   'openStorage() says what to run if better-sqlite3 was compiled for another Node',
   async () => {
-    const project = new Project(SQLITE_PACKAGE)
-      .copy(SQLITE_PACKAGE, /^\/(?:build|deps)/)
-      .write(BINARY, forAnotherNode())
+    const project = new Project(SQLITE_PACKAGE).copy(SQLITE_PACKAGE, WITHOUT_BINARY).write(BINARY, forAnotherNode())
     const message = `was compiled for another version of Node (NODE_MODULE_VERSION 108, this Node needs ${process.versions.modules}): run "npm rebuild better-sqlite3"`
     for (const config of ['', SQLITE]) expect(await project.failure(config)).toContain(message)
   },
 )
 
-it('openStorage() says what to run if a package of better-sqlite3 is missing', async () => {
+it.runIf(!bringsBinary)('openStorage() says what to run if a package of better-sqlite3 is missing', async () => {
   const project = new Project(SQLITE_PACKAGE, 'bindings').copy(SQLITE_PACKAGE)
   expect(await project.failure('')).toMatch(/is not installed completely: .* "npm install better-sqlite3"$/)
 })

@@ -7,11 +7,26 @@ import { Database } from '../../src/database/database.ts'
 import type { Driver } from '../../src/database/db.ts'
 import { times } from '../../src/testing/contract.ts'
 import { freshDirectory } from '../setup/databases.ts'
+import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
 import { outcomes, read, sqliteDriver, write } from './drivers.ts'
 import { smallDisk } from './small-disk.ts'
 
 const mebibyte = 2 ** 20
+
+// better-sqlite3 12 on Node 24: the destructor of a collected statement asserts that JavaScript is running.
+const { version } = JSON.parse(readFileSync('node_modules/better-sqlite3/package.json', 'utf8'))
+const abortsOnCollection = Number.parseInt(process.versions.node, 10) >= 24 && version.startsWith('12.')
+
+describe.runIf(abortsOnCollection)('statements and connections that are no longer used', () => {
+  test('end no process, while dropped ones do', async () => {
+    const drop = (who: string) => runScript('test/database/programs/drop-statements.ts', [who])
+    expect(await drop('ours').finished()).toEqual(['ended'])
+    const ends: unknown[] = []
+    while (ends.length < 10 && !ends.includes('SIGABRT')) ends.push((await drop('naive').exit).signal)
+    expect(ends).toContain('SIGABRT')
+  })
+})
 
 describe('openSqlite()', () => {
   const failures: [string, (path: string) => void, string, RegExp][] = [

@@ -25,7 +25,7 @@ export interface RedisEndpoint {
 }
 
 /** package.json names the same range. */
-const SUPPORTED_VERSIONS = '^6'
+const SUPPORTED_VERSIONS = '^5.3 || ^6'
 
 /** No offline queue, no resending and no reconnecting: the circuit breaker alone decides when to reconnect. */
 const CLIENT_OPTIONS = { lazyConnect: true, enableOfflineQueue: false, scripts: SCRIPTS }
@@ -93,7 +93,7 @@ function unrefWhenConnected(redis: Redis): void {
 
 async function loadIoredis() {
   const driver = await import('ioredis')
-  // Version 4 has no export of this name.
+  // Version 4 and 5.0 have no export of this name.
   if (typeof driver.Redis !== 'function') throw unsupportedDriver('ioredis', SUPPORTED_VERSIONS, '6')
   return driver
 }

@@ -1,5 +1,6 @@
 import type BetterSqlite3 from 'better-sqlite3'
 import type { Query, Row } from '../query.ts'
+import { keepFromCollector } from './load.ts'
 
 /** Maximum number of prepared statements of a connection: the fixed ones, and room for shapes that vary. */
 const PREPARED_STATEMENTS = 500
@@ -12,6 +13,7 @@ export class SqliteConnection {
 
   constructor(db: BetterSqlite3.Database) {
     this.#db = db
+    keepFromCollector(this)
   }
 
   /** The absolute path of the file. Undefined for a database in memory. */
@@ -38,8 +40,9 @@ export class SqliteConnection {
     if (statement.reader) statement.raw(true)
     // Evict in insertion order: tracking use (LRU) would cost every call more than an occasional re-prepare.
     if (this.#prepared.size >= PREPARED_STATEMENTS) {
-      for (const oldest of this.#prepared.keys()) {
+      for (const [oldest, evicted] of this.#prepared) {
         this.#prepared.delete(oldest)
+        keepFromCollector(evicted)
         break
       }
     }

@@ -36,8 +36,8 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
       await mkdir(dirname(file), { recursive: true })
       opened = open()
     }
-    const identity = FileIdentity.of(file)
     const writer = new SqliteConnection(opened)
+    const identity = FileIdentity.of(file)
     const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true })
     const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; ${FLUSH}`
     await queue.whenUnlocked(() => writer.exec(`${forWriting} PRAGMA foreign_keys = ON`))
