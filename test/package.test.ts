@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -56,7 +57,11 @@ function published(prefix: string): string[] {
 
 /** Installs dependencies for the consumer. */
 function link(...names: string[]): void {
-  for (const name of names) symlinkSync(join(root, 'node_modules', name), join(consumer, 'node_modules', name))
+  for (const name of names) {
+    const path = join(consumer, 'node_modules', name)
+    rmSync(path, { force: true })
+    symlinkSync(join(root, 'node_modules', name), path)
+  }
 }
 
 /** Runs a program of the consumer and returns its output. The program finds only what is installed for the consumer. */
@@ -207,4 +212,24 @@ it('openStorage() needs only SQLite if nothing is configured', async () => {
     console.log(JSON.stringify(await storage.kv.get('a')))
     await storage.close()`
   expect(await output(program)).toBe('{"b":1}')
+})
+
+it('the package runs in CommonJS and in several worker threads on one file', async () => {
+  link('better-sqlite3', 'bindings', 'file-uri-to-path')
+  const worker = `
+    const { openStorage } = require('holdfast')
+    const { threadId } = require('node:worker_threads')
+    async function main() {
+      const storage = await openStorage({ database: { type: 'sqlite', path: 'threads.db' } })
+      await storage.kv.set('thread ' + threadId, { b: threadId })
+      console.log(JSON.stringify(await storage.kv.get('thread ' + threadId)))
+      await storage.close()
+    }
+    main()`
+  writeFileSync(join(consumer, 'worker.cjs'), worker)
+  const program = `
+    import { Worker } from 'node:worker_threads'
+    for (let i = 0; i < 2; i++) new Worker(new URL('worker.cjs', import.meta.url))
+    await import('./worker.cjs')`
+  expect((await output(program)).split('\n').toSorted()).toEqual(['{"b":0}', '{"b":1}', '{"b":2}'])
 })
