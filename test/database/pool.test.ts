@@ -82,7 +82,7 @@ test('the pool opens connections on demand and closes them after idleTimeoutMill
   expect(await keeping.backends()).toBe(1)
   for (const { driver, backends } of [closing, keeping]) {
     await Promise.all(times(20, () => driver.run(read('select pg_sleep(0.01)'))))
-    expect(await backends()).toBe(5)
+    await expect.poll(backends).toBe(5) // the calls may be done before the last connection is open
   }
   await expect.poll(closing.backends, { timeout: 5000 }).toBe(0)
   expect(await closing.driver.run(read('select 1'))).toEqual([[1]])

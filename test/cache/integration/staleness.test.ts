@@ -61,7 +61,7 @@ describe('three processes on PostgreSQL and Redis', () => {
   }
 
   it('never read a row that an acknowledged write has replaced, while naive variants do', {
-    timeout: soak ? 3_600_000 : 90_000,
+    timeout: soak ? 3_600_000 : 300_000,
   }, async () => {
     // After 250 ms without an answer Redis counts as down, and other processes may read stale rows until the writer has
     // recovered, as documented. A long timeout, so that a busy machine is not taken for an outage.
