@@ -34,6 +34,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     await queues.push('s', 'q', { id: 'a' })
     await database.query(`update queues set last_position = ${2 ** 31 - 2}, gaps = ${2 ** 31 - 3}`)
     expect(await queues.push('s', 'q', { id: 'b' })).toEqual({ position: 2 })
+    expect(await queues.take('s', 'q', { leaseSeconds: 1, limit: 2 })).toHaveLength(2) // also the last position of all
     expect(await queues.takeAll('s', 'q')).toHaveLength(2)
     for (const position of [1, 2, 3]) {
       expect(await queues.push('s', 'q', { id: `${position}` })).toEqual({ position })

@@ -222,7 +222,8 @@ export class LocalBytes implements BytesBackend {
     const aside = await this.#step('aside.rename', () => this.#moveAside(hash))
     if (aside === undefined) return false
     if ((await this.#step('quarantine.check', () => hashOfFile(aside))) === hash) {
-      await this.#putBack(aside) // a put had replaced it with sound bytes before it was moved
+      // A put had replaced it with sound bytes before it was moved.
+      await this.#step('aside.link', () => this.#putBack(aside))
       return false
     }
     const quarantined = join(this.#quarantine, basename(aside))

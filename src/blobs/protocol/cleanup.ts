@@ -3,6 +3,7 @@ import { and, eq, lte, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { statement } from '../../database/statement.ts'
+import { StorageError } from '../../errors.ts'
 import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
 import { findNamed } from './named.ts'
@@ -15,7 +16,7 @@ import type { BlobStore } from './store.ts'
 const PAGE_SIZE = 1000
 const HOUR_MILLIS = 3_600_000
 const DAY_MILLIS = 86_400_000
-/** Before every instant that can be stored. */
+/** The earliest instant that can be stored. */
 const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 
 type CleanupQuery = RemovalRule & { at: Date; after: string; limit: number }
@@ -80,7 +81,7 @@ export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOpt
 
 /** Yields the records that a query selects, page by page. */
 async function* pagesOf(query: typeof unusedRecords, db: Db, store: BlobStore, rule: RemovalRule) {
-  for (let from = { at: new Date(0), after: '' }; ; ) {
+  for (let from = { at: EARLIEST, after: '' }; ; ) {
     await store.onStep?.('cleanup.select')
     const records = await query.all(db, { ...rule, ...from, limit: PAGE_SIZE })
     const last = records.at(-1)
@@ -117,6 +118,9 @@ async function removeExpired(db: Db, store: BlobStore, id: string, rule: Removal
   return removed !== undefined
 }
 
+/** Records that were removed, by their ids. A reservation of each keeps its content. */
+type Removals = Map<string, { record: RemovedRecord; reservation: Reservation }>
+
 /**
  * Removes records that a search has not found named, unless they were used since. Returns the ids of those removed.
  *
@@ -124,8 +128,13 @@ async function removeExpired(db: Db, store: BlobStore, id: string, rule: Removal
  * So the texts are searched again after the removals were committed, and the records that are named now come back. Until
  * then reservations keep their contents. No lock has to stop the writers of all tables for the time of a search.
  */
-async function removeUnnamed(db: Db, store: BlobStore, unnamed: readonly Removable[], rule: RemovalRule) {
-  const removals = new Map<string, { record: RemovedRecord; reservation: Reservation }>()
+async function removeUnnamed(
+  db: Db,
+  store: BlobStore,
+  unnamed: readonly Removable[],
+  rule: RemovalRule,
+): Promise<Removals> {
+  const removals: Removals = new Map()
   try {
     for (const { id } of unnamed) {
       await store.onStep?.('cleanup.remove')
@@ -150,8 +159,11 @@ async function removeUnnamed(db: Db, store: BlobStore, unnamed: readonly Removab
   return removals
 }
 
-async function putBack(db: Db, removals: Awaited<ReturnType<typeof removeUnnamed>>, id: string): Promise<void> {
+async function putBack(db: Db, removals: Removals, id: string): Promise<void> {
   const removal = removals.get(id)
-  if (removal) await insertRecord(db, removal.reservation, removal.record, 'brief')
+  if (removal && !(await insertRecord(db, removal.reservation, removal.record, 'brief'))) {
+    const message = `The blob ${id} is named and could not be put back: the search of all texts took more than an hour`
+    throw new StorageError('TIMEOUT', message)
+  }
   removals.delete(id)
 }

@@ -53,7 +53,7 @@ const leaseItems = statement(({ orm, tables }, arg: Lease) => {
       and(
         isInQueue(tables, arg),
         inArray(i.position, positions),
-        sql`${i.position} < coalesce((${firstLeased}), ${sql.raw(`${MAX_INTEGER}`)})`,
+        sql`${i.position} < coalesce((${firstLeased}), ${sql.raw(`${MAX_INTEGER + 1}`)})`,
       ),
     )
     .returning({ position: i.position, item: i.item, attempt: i.attempts })
