@@ -23,7 +23,7 @@ function registry(): Map<string, Opened> {
 }
 
 /**
- * Counts a storage as open. Warns, once per process and configuration, if another one is open on the same configuration:
+ * Counts a storage as open. Warns, once until all of them are closed, if another one is open on the same configuration:
  * each has connections and a cache of its own. Returns the function that ends the count. A database in memory is not
  * counted, because two of them have nothing in common.
  */
@@ -38,7 +38,7 @@ export function countOpened(config: ResolvedConfig, logger: Logger): () => void 
   }
   let isOpen = true
   return () => {
-    if (isOpen) opened.count--
+    if (isOpen && --opened.count === 0) registry().delete(key)
     isOpen = false
   }
 }

@@ -11,7 +11,7 @@ import type { ResolvedConfig } from './config/resolved.ts'
 import { maskSecrets } from './config/secrets.ts'
 import type { StorageConfig, StorageConfigFile } from './config/types.ts'
 import { DatabaseClock } from './database/clock.ts'
-import type { Db, Driver } from './database/db.ts'
+import type { Db } from './database/db.ts'
 import { openDatabase } from './database/open.ts'
 import type { Problem } from './errors.ts'
 import { databaseStats, probe } from './health.ts'
@@ -22,7 +22,7 @@ import type { RepositoryContext } from './repositories/context.ts'
 import { openRepositories } from './repositories/repositories.ts'
 import type { Storage, StorageOptions, StorageTransaction } from './storage-types.ts'
 import { rule } from './validation/fast-path.ts'
-import { checkFunction, invalidInput, isInteger, MAX_INTEGER, parseInput } from './validation/input.ts'
+import { checkFunction, invalidInput, millisSchema, parseInput } from './validation/input.ts'
 
 const isLogger = (value: unknown) =>
   ['info', 'warn', 'error'].every((level) => typeof Reflect.get(Object(value), level) === 'function')
@@ -30,7 +30,6 @@ const isLogger = (value: unknown) =>
 const isFunction = (value: unknown) => typeof value === 'function'
 
 const booleanSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
-const millisSchema = rule<number>(isInteger(1, MAX_INTEGER), 'must be a whole number of milliseconds, 1 or more')
 const optionsSchema = z.strictObject({
   baseDir: rule<string>((value) => typeof value === 'string', 'must be a string').optional(),
   migrate: booleanSchema.optional(),
@@ -108,13 +107,13 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     onMemoryCreated: resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES) : () => {},
   }
   const repositories = openRepositories(database, context)
-  const { driver } = database
+  const checkFile = database.driver.checkFile?.bind(database.driver)
   const maintenance = new Maintenance(
     [
       { name: 'expired-sessions', run: () => repositories.sessions.sweepExpired() },
       { name: 'expired-keys', run: () => repositories.kv.sweepExpired() },
       ...blobs.steps,
-      ...(driver.checkFile ? [{ name: 'database-file', run: () => checkFile(driver) }] : []),
+      ...(checkFile ? [{ name: 'database-file', run: () => checkFile().then(() => 0) }] : []),
       ...(clock ? [{ name: 'clock', run: () => clock.synchronize().then(() => 0) }] : []),
     ],
     logger,
@@ -177,7 +176,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       const layers = {
         cache: await probe(cacheStore.type, () => cacheStore.ping()),
         database: await probe(resolved.database.type, async () => {
-          await database.driver.checkFile?.()
+          await checkFile?.()
           return database.run(select)
         }),
         blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
@@ -285,11 +284,6 @@ function warnOfSlowTransaction(logger: Logger, millis: number): void {
   logger.warn(
     `A transaction has been open for ${millis} ms: others wait for its locks. Do nothing slow in a transaction`,
   )
-}
-
-async function checkFile(driver: Driver): Promise<number> {
-  await driver.checkFile?.()
-  return 0
 }
 
 interface Closable {

@@ -1,8 +1,7 @@
 import * as z from 'zod'
 import { type PageOptions, pageSchema } from '../database/paging/page.ts'
 import type { Given, JsonObject } from '../schema/values.ts'
-import { rule } from '../validation/fast-path.ts'
-import { idSchema, instantSchema, isInteger, MAX_INTEGER, textSchema } from '../validation/input.ts'
+import { idSchema, instantSchema, millisSchema, signalSchema, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 import { mimeTypeSchema } from './input/mime.ts'
 
@@ -56,11 +55,8 @@ export const putBlobOptionsSchema = z.strictObject({
   source: idSchema.optional(),
   metadata: jsonObjectSchema.optional(),
   expiresAt: instantSchema.nullable().optional(),
-  signal: rule<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
-  idleTimeoutMillis: rule<number>(
-    isInteger(1, MAX_INTEGER),
-    'must be a whole number of milliseconds, 1 or more',
-  ).optional(),
+  signal: signalSchema.optional(),
+  idleTimeoutMillis: millisSchema.optional(),
 }) satisfies z.ZodType<PutBlobOptions>
 
 /** The bytes from `start` to `end`: both are included and count from 0, as in `fs.createReadStream` and HTTP ranges. */

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { and, eq, type SQL, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import { type PgColumn, type PgTable, getTableConfig as postgresConfig } from 'drizzle-orm/pg-core'
 import { type SQLiteTable, getTableConfig as sqliteConfig } from 'drizzle-orm/sqlite-core'
 import type { Db, Dialect } from './db.ts'
@@ -24,7 +24,7 @@ const scans = new Map<PgTable, TextScan>()
 
 /**
  * Yields the texts of all rows of a table, in batches: one text for each row, in which its text and JSON columns stand
- * one after the other. `leaveOut` names columns that are not read. Other work goes on between two batches, so a row that
+ * one after the other. `leaveOut` names columns that are not read, always the same for a table. Other work goes on between two batches, so a row that
  * changes meanwhile may be missed if its primary key changes, and only then.
  */
 export async function* textsOf(db: Db, table: PgTable, leaveOut: readonly PgColumn[] = []): AsyncGenerator<string[]> {
@@ -48,13 +48,12 @@ export async function* textsOf(db: Db, table: PgTable, leaveOut: readonly PgColu
 function compile(dialect: Dialect, table: PgTable, leaveOut: readonly PgColumn[]): TextScan {
   const { key, columns } = columnsOf(dialect, table)
   const searched = columns.filter((column) => isText(column) && !leaveOut.includes(column))
-  const join = (parts: SQL[], separator: SQL) => sql.join(parts, separator)
-  const text = join(
+  const text = sql.join(
     searched.map((column) => sql`coalesce(cast(${column} as text), '')`),
     sql` || ' ' || `,
   )
   // SQLite knows the length of a text without reading it if no cast hides the column.
-  const bytes = join(
+  const bytes = sql.join(
     searched.map((column) => {
       return sql`coalesce(octet_length(${dialect === 'postgres' ? sql`cast(${column} as text)` : column}), 0)`
     }),

@@ -18,7 +18,7 @@ export class TransactionDeadline {
   }
 
   /** Resolves to what `body` does, or rejects when the transaction is ended from outside. */
-  async race<T>(body: Promise<T>): Promise<T> {
+  race<T>(body: Promise<T>): Promise<T> {
     return Promise.race([body, this.#expired])
   }
 

@@ -9,7 +9,15 @@ import { type Builder, batch, rowsStatement, statement } from '../database/state
 import type { Tables } from '../schema/tables.ts'
 import type { Given, Json } from '../schema/values.ts'
 import { rule } from '../validation/fast-path.ts'
-import { idSchema, instantSchema, isInteger, parseInput, rejectDuplicateIds, textSchema } from '../validation/input.ts'
+import {
+  idSchema,
+  instantSchema,
+  isInteger,
+  parseInput,
+  rejectDuplicateIds,
+  signalSchema,
+  textSchema,
+} from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import type { EventsPage } from './events-page.ts'
@@ -78,7 +86,7 @@ const followOptionsSchema = z.strictObject({
     isInteger(1, MAX_POLL_MILLIS),
     `must be a whole number of milliseconds from 1 to ${MAX_POLL_MILLIS}`,
   ).optional(),
-  signal: rule<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal').optional(),
+  signal: signalSchema.optional(),
 })
 const pruneOptionsSchema = z.strictObject({ before: instantSchema })
 

@@ -57,11 +57,21 @@ export const versionSchema = columnInteger(1)
 /** A position in a conversation or a list, or a bound of positions. */
 export const positionSchema = columnInteger(0)
 
+/** Makes a schema of a duration in seconds: more than 0, at most `max`. */
+export function secondsSchema(max: number) {
+  return rule<number>(
+    (seconds) => typeof seconds === 'number' && seconds > 0 && seconds <= max,
+    `must be a number of seconds: more than 0, at most ${max}`,
+  )
+}
+
 /** A time to live in seconds: more than 0, at most a hundred years. */
-export const ttlSecondsSchema = rule<number>(
-  (seconds) => typeof seconds === 'number' && seconds > 0 && seconds <= MAX_TTL_SECONDS,
-  `must be a number of seconds: more than 0, at most ${MAX_TTL_SECONDS}`,
-)
+export const ttlSecondsSchema = secondsSchema(MAX_TTL_SECONDS)
+
+/** A duration in milliseconds. */
+export const millisSchema = rule<number>(isInteger(1, MAX_INTEGER), 'must be a whole number of milliseconds, 1 or more')
+
+export const signalSchema = rule<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
 
 function columnInteger(min: number) {
   const integer = rule<number>(isInteger(min, Number.MAX_SAFE_INTEGER), `must be an integer of at least ${min}`)

@@ -4,6 +4,7 @@ import { openStorage, type StorageOptions } from 'holdfast'
 import { describe, expect, it } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
+import { writable } from './fixture.ts'
 
 const text = (content: string) => Buffer.from(content)
 
@@ -219,7 +220,7 @@ it('openStorage() finishes a first meeting that a crash has cut off', async () =
 
 describe.each<[string, (path: string) => void]>([
   ['missing', (path) => rmSync(path)],
-  ['damaged', (path) => writeFileSync(path, 'changed')],
+  ['damaged', (path) => writeFileSync(writable(path), 'changed')],
 ])('verify() with repair, when all bytes are %s,', (what, damage) => {
   it('refuses to remove more than a tenth of the records, unless it is forced', async () => {
     const { storePath, open } = place()

@@ -97,7 +97,7 @@ eachStore(SHARED, (open, configure) => {
       const other = await openLayer(config)
       const data = randomBytes(1000)
       const record = await other.blobs.put(data)
-      writeFileSync(String(other.bytes.path(record.hash)), randomBytes(1000))
+      writeFileSync(writable(String(other.bytes.path(record.hash))), randomBytes(1000))
       const layer = await openLayer(config, {
         async onFileStep(step) {
           if (step === 'aside.rename') await other.blobs.put(data)

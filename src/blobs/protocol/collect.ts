@@ -24,7 +24,7 @@ const removeUnneededContent = statement(
   },
 )
 
-const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
+export const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
   orm.select({ hash: c.hash }).from(c).where(eq(c.hash, arg.hash)),
 )
 

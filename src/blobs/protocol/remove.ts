@@ -99,7 +99,6 @@ export async function deleteBlob(
   transaction?: TransactionContents,
 ): Promise<boolean> {
   const now = store.now()
-  const existing = await findRecord(db, id, now)
   await store.onStep?.('delete.remove')
   const rule = { force, usedBefore: LATEST, expiredBy: now }
   const lock = transaction ? 'lasting' : 'brief'
@@ -111,7 +110,7 @@ export async function deleteBlob(
   if (transaction) transaction.contentsToCollect.add(removed.hash)
   // If this fails, maintenance collects the content: the record, which was to be deleted, is gone.
   else await collectContent(db, store, removed.hash).catch(() => {})
-  return existing !== undefined
+  return removed.expiresAt === null || removed.expiresAt > now // an expired blob was absent already
 }
 
 function inUse(id: string): StorageError {

@@ -5,7 +5,7 @@ import { batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Content } from '../bytes/backend.ts'
 import type { VerifyStep } from '../types.ts'
-import { collectContent } from './collect.ts'
+import { collectContent, selectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
 import { changeRecordCount, lockedBatch, readUsage, setUsage, subtractUsage, USAGE_ROWS } from './usage.ts'
 
@@ -158,10 +158,6 @@ async function* allContents(select: typeof selectLive, db: Db, now: Date): Async
     after = last.hash
   }
 }
-
-const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
-  orm.select({ size: c.size }).from(c).where(eq(c.hash, arg.hash)),
-)
 
 /** Selects a live content that no put has reserved. */
 const selectLiveUnreserved = statement(

@@ -22,7 +22,7 @@ export interface ConnectionEvents {
   /** Reports that every query is answered and no transaction owns the connection. */
   idle(connection: PostgresConnection): void
   /** Reports that the server has refused a write because it is read-only. */
-  readOnly(): void
+  readOnly?(): void
   /** Reports, once, that the socket is closed, by either side. */
   closed(connection: PostgresConnection): void
   /** Returns true if the server still works on the queries in flight. Called after a while of silence. */
@@ -170,7 +170,7 @@ export class PostgresConnection {
       const meaning = postgresError(error, this.#address, sql)
       // The socket's event may come later. Until then no caller should get this connection.
       if (endsConnection(meaning)) this.#onClosed()
-      if (isReadOnlyServer(meaning)) this.#events.readOnly()
+      if (isReadOnlyServer(meaning)) this.#events.readOnly?.()
       throw meaning
     } finally {
       if (--this.load === 0) this.#onAnswered()
@@ -226,9 +226,9 @@ export class PostgresConnection {
     void this.#client.end({ timeout: 0 }) // rejects the queries that were not sent yet
   }
 
-  /** Closes the connection after the queries in flight are answered, or after `connectionTimeoutMillis`. */
-  async close(): Promise<void> {
-    await this.#client.end({ timeout: this.#config.connectionTimeoutMillis / 1000 })
+  /** Closes the connection after the queries in flight are answered, or after `timeoutMillis`. */
+  async close(timeoutMillis = this.#config.connectionTimeoutMillis): Promise<void> {
+    await this.#client.end({ timeout: timeoutMillis / 1000 })
     this.#socket.destroy()
   }
 }

@@ -99,10 +99,11 @@ class PostgresDriver implements Driver {
       existence: (tables) => `select ${tables.map(existsVisibly).join()}`,
       checkVisible: () => this.#checkVisible(),
       create: async (execute) => {
-        // CREATE SCHEMA IF NOT EXISTS would require the privilege to create one even if the schema exists.
-        const exists = `select 1 from pg_namespace where nspname = '${schema?.replaceAll("'", "''")}'`
-        if (schema !== undefined && (await execute(exists)).length === 0)
-          await execute(`CREATE SCHEMA ${quote(schema)}`)
+        if (schema !== undefined) {
+          // CREATE SCHEMA IF NOT EXISTS would require the privilege to create one even if the schema exists.
+          const found = await execute(`select 1 from pg_namespace where nspname = ${literal(schema)}`)
+          if (found.length === 0) await execute(`CREATE SCHEMA ${quote(schema)}`)
+        }
         await execute(
           `CREATE TABLE IF NOT EXISTS ${JOURNAL} (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)`,
         )
@@ -194,10 +195,9 @@ async function runInTransaction(connection: PostgresConnection, query: Query): P
  * to_regclass fail.
  */
 function existsVisibly(table: string): string {
-  const literal = `'${table.replaceAll("'", "''")}'`
-  if (!table.includes('.')) return `to_regclass(${literal}) is not null`
+  if (!table.includes('.')) return `to_regclass(${literal(table)}) is not null`
   return `exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where format('"%s"."%s"', replace(n.nspname, '"', '""'), c.relname) = ${literal}
+    where format('"%s"."%s"', replace(n.nspname, '"', '""'), c.relname) = ${literal(table)}
     and has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT'))`
 }
 
@@ -210,6 +210,10 @@ function rolledBack(): StorageError {
   const message =
     'A statement of this transaction failed and its error was ignored: PostgreSQL rolled the transaction back'
   return new StorageError('TRANSACTION_MISUSE', message)
+}
+
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
 }
 
 function quote(identifier: string): string {

@@ -90,16 +90,12 @@ export class PostgresListener {
     const connection = this.#connection
     this.#connection = undefined
     this.#current = NEVER
-    if (connection === undefined) return
-    const timer = setTimeout(() => connection.abandon(), CLOSE_MILLIS)
-    await connection.close()
-    clearTimeout(timer)
+    await connection?.close(CLOSE_MILLIS)
   }
 
   async #connect(): Promise<void> {
     const events: ConnectionEvents = {
       idle: () => {},
-      readOnly: () => {},
       closed: (connection) => this.#onClosed(connection),
       isWorking: async () => false,
       notified: (channel, payload) => this.#onNotified(channel, payload),

@@ -13,12 +13,7 @@ const POOLER_ANSWER_MILLIS = 1000
 /** How long an answer may take on its way from a server that has finished its work. */
 const ANSWER_ON_ITS_WAY_MILLIS = 200
 /** The events of a connection outside of the pool, which runs one query and is closed. */
-const UNWATCHED: ConnectionEvents = {
-  idle: () => {},
-  readOnly: () => {},
-  closed: () => {},
-  isWorking: async () => false,
-}
+const UNWATCHED: ConnectionEvents = { idle: () => {}, closed: () => {}, isWorking: async () => false }
 
 interface Waiter {
   take: (connection: PostgresConnection) => void

@@ -1,8 +1,7 @@
 import * as z from 'zod'
 import type { PageOptions } from '../../database/paging/page.ts'
 import type { QueueItem } from '../../schema/values.ts'
-import { rule } from '../../validation/fast-path.ts'
-import { idSchema, limitSchema } from '../../validation/input.ts'
+import { idSchema, limitSchema, secondsSchema } from '../../validation/input.ts'
 import { jsonObjectWith } from '../../validation/json.ts'
 
 export type { QueueItem }
@@ -50,16 +49,11 @@ export interface ReceiptResult {
 
 const MAX_LEASE_SECONDS = 86_400
 
-const leaseSecondsSchema = rule<number>(
-  (seconds) => typeof seconds === 'number' && seconds > 0 && seconds <= MAX_LEASE_SECONDS,
-  `must be a number of seconds: more than 0, at most ${MAX_LEASE_SECONDS}`,
-)
-
 export const leaseOptionsSchema = z.strictObject({
-  leaseSeconds: leaseSecondsSchema,
+  leaseSeconds: secondsSchema(MAX_LEASE_SECONDS),
 }) satisfies z.ZodType<QueueLeaseOptions>
 
 export const takeOptionsSchema = z.strictObject({
-  leaseSeconds: leaseSecondsSchema,
+  ...leaseOptionsSchema.shape,
   limit: limitSchema.optional(),
 }) satisfies z.ZodType<TakeQueueOptions>

@@ -12,7 +12,7 @@ import { quiet } from '../../setup/silent.ts'
 const program = 'test/cache/integration/programs/die-unannounced.ts'
 
 describe('with Redis in front of PostgreSQL,', () => {
-  let config: { database: object; cache: object }
+  let config: { database: object; cache: { type: string; url: string; options: object } }
   const open = () => openStorage(config as object, quiet)
   beforeAll(async () => {
     const keyPrefix = `${randomUUID()}:`
@@ -86,8 +86,8 @@ describe('with Redis in front of PostgreSQL,', () => {
     const redis = new URL(inject('redisUrl'))
     const link = await startLink(Number(redis.port), { delayMillis: 400 })
     redis.port = String(link.port)
-    const cache = { ...config.cache, url: redis.href }
-    Object.assign(cache, { options: { ...Reflect.get(cache, 'options'), commandTimeoutMillis: 2000 } })
+    const options = { ...config.cache.options, commandTimeoutMillis: 2000 }
+    const cache = { ...config.cache, url: redis.href, options }
     await using storage = await openStorage({ ...config, cache } as object, quiet)
     const late = storage.transaction((tx) => tx.kv.set('marked', 1), { timeoutMillis: 200 })
     await expect(late).rejects.toMatchObject({ code: 'TIMEOUT' })

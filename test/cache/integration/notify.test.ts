@@ -44,10 +44,16 @@ async function noticesOn(url: string): Promise<unknown[]> {
   return notices
 }
 
-/** Opens a storage on a link that can freeze its listener. */
-async function openBehindLink(url: string): Promise<{ storage: Storage; link: Link }> {
+/** Starts a link to the database. Returns it with the address through it. */
+async function linkTo(url: string): Promise<{ link: Link; listenUrl: string }> {
   const link = await startLink(Number(new URL(inject('postgresUrl')).port))
   const { href: listenUrl } = Object.assign(new URL(url), { hostname: '127.0.0.1', port: String(link.port) })
+  return { link, listenUrl }
+}
+
+/** Opens a storage on a link that can freeze its listener. */
+async function openBehindLink(url: string): Promise<{ storage: Storage; link: Link }> {
+  const { link, listenUrl } = await linkTo(url)
   return { storage: await open(notifying(url, { listenUrl })), link }
 }
 
@@ -258,8 +264,7 @@ describe('while notices are lost', () => {
   test('close() ends although the listener is frozen, and although it is about to connect', async () => {
     const url = await freshPostgres()
     for (const millis of [0, 6000]) {
-      const link = await startLink(Number(new URL(inject('postgresUrl')).port))
-      const { href: listenUrl } = Object.assign(new URL(url), { hostname: '127.0.0.1', port: String(link.port) })
+      const { link, listenUrl } = await linkTo(url)
       const storage = await openStorage(notifying(url, { listenUrl }), quiet)
       link.freeze()
       await sleep(millis)
