@@ -41,7 +41,7 @@ function importsOf({ file, text }: Source): string[] {
 }
 
 /**
- * Returns the folder of `src/` that a file is in: `database` for a driver, `storage.ts` for `src/storage.ts` itself.
+ * Returns the folder of `src/` that a file is in: `database` for a driver, `index.ts` for `src/index.ts` itself.
  */
 function folderOf(file: string): string {
   return file.split('/')[1] ?? ''

@@ -43,7 +43,6 @@ export {
   type StorageErrorDetails,
   type StorageErrorOptions,
 } from './errors.ts'
-export type { DatabaseStats, LayerHealth } from './health.ts'
 export type { Logger } from './logger.ts'
 export type { MaintenanceReport } from './maintenance/scheduler.ts'
 export {
@@ -165,7 +164,8 @@ export type {
   MessageRole,
   MetadataPatch,
 } from './schema/values.ts'
-export { openStorage, openStorageFromFile } from './storage.ts'
+export type { DatabaseStats, LayerHealth } from './storage/health.ts'
+export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type {
   Storage,
   StorageHealth,
@@ -173,4 +173,4 @@ export type {
   StorageStats,
   StorageTransaction,
   TransactionOptions,
-} from './storage-types.ts'
+} from './storage/types.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Storage } from '../storage-types.ts'
+import type { Storage } from '../storage/types.ts'
 import { type Cases, eachInput, type Fixture } from './contract.ts'
 
 const DAY = 86_400

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Workspace } from '../repositories/workspaces.ts'
-import type { Storage } from '../storage-types.ts'
+import type { Storage } from '../storage/types.ts'
 import { allPages, badCursors, type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
 
 /** The cases of `storage.workspaces`. */

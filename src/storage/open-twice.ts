@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { ResolvedConfig } from './config/resolved.ts'
-import type { Logger } from './logger.ts'
+import type { ResolvedConfig } from '../config/resolved.ts'
+import type { Logger } from '../logger.ts'
 
 const MESSAGE =
   'This process has opened a second storage on the same configuration: share one, and after a hot reload take the one from before (docs/runtimes.md)'

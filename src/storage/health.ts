@@ -1,5 +1,5 @@
 import { count } from 'drizzle-orm'
-import type { Database } from './database/database.ts'
+import type { Database } from '../database/database.ts'
 
 export interface LayerHealth {
   /** True if the layer answered. */
