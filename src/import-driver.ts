@@ -1,3 +1,4 @@
+import { isError } from './caught.ts'
 import { StorageError } from './errors.ts'
 
 const loaded = new Map<string, unknown>()
@@ -27,7 +28,7 @@ export function unsupportedDriver(name: string, supported: string, install: stri
 
 /** Returns the DRIVER_MISSING error that says what to run. Returns an error that has nothing to do with installing as it is. */
 function remedyFor(name: string, cause: unknown): unknown {
-  const reason = cause instanceof Error ? cause.message : ''
+  const reason = isError(cause) ? cause.message : ''
   const fault = faultOf(name, reason, String(Reflect.get(Object(cause), 'code')))
   if (fault === undefined || cause instanceof StorageError) return cause
   return new StorageError('DRIVER_MISSING', `The package "${name}" ${fault}`, { cause, details: { package: name } })

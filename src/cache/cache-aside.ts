@@ -90,9 +90,9 @@ export class CacheAside {
     const key = this.#key(table, id)
     // 1. Look the key up. A hit costs one round trip; the in-memory store answers without a promise.
     const held = this.#isCurrent() ? this.#cache.lookup(key) : BYPASS
-    return held instanceof Promise
-      ? held.then((entry) => this.#answer(key, entry, load))
-      : this.#answer(key, held, load)
+    if (typeof held === 'string' || held === null) return this.#answer(key, held, load)
+    // A store of the program's own may return a promise of another realm, or of another class.
+    return Promise.resolve(held).then((entry) => this.#answer(key, entry, load))
   }
 
   #answer<T extends object>(

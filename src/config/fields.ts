@@ -78,7 +78,7 @@ export const schemaName = text
   .refine((name) => !name.startsWith('pg_'), 'starts with pg_, which PostgreSQL keeps for itself; choose another name')
 
 /** Lets the check of a whole section run even if one of its fields is wrong, so that every problem is reported at once. */
-export const runAlways = { when: ({ value }: { value: unknown }) => value instanceof Object }
+export const runAlways = { when: ({ value }: { value: unknown }) => typeof value === 'object' && value !== null }
 
 /** Reports each of `fields` that has a value. A key may be a path, such as `options.tls`. */
 export function rejectFields(ctx: z.core.$RefinementCtx, fields: Record<string, unknown>, message: string) {

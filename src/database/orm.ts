@@ -9,7 +9,7 @@ import {
   SQLiteSession,
 } from 'drizzle-orm/sqlite-core'
 import type { Dialect, Executor, Orm, RowsHKT } from './db.ts'
-import { type CompiledQuery, compileQuery, type SelectedField } from './query.ts'
+import { type CompiledQuery, compileQuery, decodeAll, type SelectedField } from './query.ts'
 
 /**
  * Makes drizzle's query builder for an executor. Drizzle builds the SQL, and the executor runs the SQL, so that SQLite's
@@ -45,7 +45,7 @@ function compile(query: DrizzleQuery, fields: unknown, metadata: Metadata): Comp
 
 async function execute(executor: Executor, compiled: CompiledQuery, args: Record<string, unknown> = {}) {
   const rows = await executor.run({ sql: compiled.sql, writes: compiled.writes, params: compiled.encode(args) })
-  return rows.map((row) => compiled.decode(row))
+  return decodeAll(rows, compiled.decode)
 }
 
 function transactionsAreOurs(): never {

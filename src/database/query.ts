@@ -49,6 +49,16 @@ export function compileQuery(query: DrizzleQuery, fields: SelectedField[] | unde
   }
 }
 
+/**
+ * Returns the decoded rows in an array of this realm. `rows.map` would make an array of the driver's realm, which under
+ * Jest is another one: there the array equals no array of a test.
+ */
+export function decodeAll<R>(rows: readonly Row[], decode: (row: Row) => R): R[] {
+  const decoded: R[] = []
+  for (const row of rows) decoded.push(decode(row))
+  return decoded
+}
+
 function encoderOf(param: unknown): (args: Arguments) => unknown {
   if (is(param, Placeholder)) return argument(param.name)
   if (is(param, Param) && is(param.value, Placeholder)) {

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { Db, Dialect } from './db.ts'
 import { compiledBy } from './orm.ts'
-import type { CompiledQuery, Query, Row } from './query.ts'
+import { type CompiledQuery, decodeAll, type Query, type Row } from './query.ts'
 
 /** A statement with its arguments, for `batch`. */
 export interface Call<R> {
@@ -50,7 +50,7 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
     async all(db, args) {
       const query = compile(db)
       const rows = await db.run(queryOf(query, args))
-      return rows.map((row) => decode(query, row))
+      return decodeAll(rows, (row) => decode(query, row))
     },
     async first(db, args) {
       const query = compile(db)
@@ -74,7 +74,7 @@ export async function batch<const Calls extends readonly Call<unknown>[]>(
 ): Promise<Results<Calls>> {
   const results = await db.batch(calls.map((call) => call.query(db)))
   // The cast holds because each call decodes its own rows.
-  return results.map((rows, i) => rows.map((row) => calls[i]?.decode(db, row))) as Results<Calls>
+  return calls.map((call, i) => decodeAll(results[i] ?? [], (row) => call.decode(db, row))) as Results<Calls>
 }
 
 /** Makes an object whose every property is the placeholder of that name. */

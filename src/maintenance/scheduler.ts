@@ -1,3 +1,4 @@
+import { isError } from '../caught.ts'
 import type { Logger } from '../logger.ts'
 
 /** A periodic cleanup step. Running it twice, or on several instances at once, is harmless. */
@@ -69,7 +70,7 @@ export class Maintenance {
         report.removed = await run()
         if (report.removed > 0) this.#logger.info(`The maintenance step ${name} removed ${report.removed}`)
       } catch (error) {
-        report.error = error instanceof Error ? error : new Error(String(error))
+        report.error = isError(error) ? error : new Error(String(error))
         const message = `The maintenance step ${name} failed and will be tried again in the next round`
         if (!this.#stopping) this.#logger.error(message, { error })
       }

@@ -1,4 +1,5 @@
 import { count } from 'drizzle-orm'
+import { messageOf } from '../caught.ts'
 import type { Database } from '../database/database.ts'
 
 export interface LayerHealth {
@@ -34,7 +35,7 @@ export async function probe(type: string, ask: () => Promise<unknown>): Promise<
     await Promise.race([ask(), silence])
     return layer(true)
   } catch (error) {
-    return { ...layer(false), error: error instanceof Error ? error.message : String(error) }
+    return { ...layer(false), error: messageOf(error) }
   } finally {
     clearTimeout(timer)
   }

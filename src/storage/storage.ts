@@ -254,7 +254,7 @@ async function openLayers(config: ResolvedConfig, options: StorageOptions & { mi
   try {
     const database = await open(openDatabase(config.database, { migrate }))
     const clock = given ? undefined : await DatabaseClock.open(database, logger)
-    const now = given ?? clock?.now ?? (() => new Date())
+    const now = ownDates(given) ?? clock?.now ?? (() => new Date())
     const millis = () => now().getTime()
     const cacheStore = options.cacheStore ?? (await open(openCacheStore(config.cache, { logger, now: millis })))
     const blobs = await open(openBlobs({ database, config, now, bytes, adopt }))
@@ -264,6 +264,11 @@ async function openLayers(config: ResolvedConfig, options: StorageOptions & { mi
     for (const layer of opened.reverse()) await layer.close()
     throw error
   }
+}
+
+/** Returns the clock with Dates of this realm: the layers below recognise no others. */
+function ownDates(now: (() => Date) | undefined): (() => Date) | undefined {
+  return now && (() => new Date(now()))
 }
 
 /** Binds every repository and the blobs to the transaction `tx`. */

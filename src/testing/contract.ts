@@ -93,6 +93,11 @@ export async function refused(call: Promise<unknown>, code: StorageErrorCode): P
   await assert.rejects(call, { name: 'StorageError', code })
 }
 
+/** Asserts that the call is rejected with this very error. assert.rejects() recognises no error of another realm. */
+export async function failsWith(call: Promise<unknown>, expected: Error): Promise<void> {
+  await assert.rejects(call, (error) => error === expected)
+}
+
 /** Asserts that the call is rejected as INVALID_INPUT with a problem at `path`. `input` names the input in a failure. */
 export async function invalid(call: Promise<unknown>, path: string, input = path): Promise<void> {
   const isRefusal = (error: unknown) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Repositories } from '../repositories/repositories.ts'
 import { toolExecutionId } from '../repositories/tool-executions.ts'
-import type { Cases } from './contract.ts'
+import { type Cases, failsWith } from './contract.ts'
 
 /** All repositories together: in transactions, and with the session that their rows belong to. */
 export const crossRepositoryCases: Cases = {
@@ -21,7 +21,7 @@ export const crossRepositoryCases: Cases = {
       for (const [what, content] of Object.entries(inside)) assert.notDeepEqual(content, before[what], what)
       throw boom
     })
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     assert.deepEqual(await contents(storage, name()), before)
   },
 

@@ -7,6 +7,7 @@ import {
   byBytes,
   type Cases,
   eachInput,
+  failsWith,
   invalid,
   shown,
   signal,
@@ -80,8 +81,8 @@ export const listCases: Cases = {
       items.push(3)
       throw failure
     })
-    await assert.rejects(failing, failure)
-    await assert.rejects(
+    await failsWith(failing, failure)
+    await failsWith(
       lists.update(name('new'), () => Promise.reject(failure)),
       failure,
     )

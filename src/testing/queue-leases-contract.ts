@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
 import type { Queues } from '../repositories/queues/queues.ts'
 import type { TakenItem } from '../repositories/queues/types.ts'
-import { type Cases, eachInput, invalid, shown, signal, times } from './contract.ts'
+import { type Cases, eachInput, failsWith, invalid, shown, signal, times } from './contract.ts'
 
 const minute = { leaseSeconds: 60 }
 const all = { ...minute, limit: 1000 }
@@ -160,7 +160,7 @@ export const queueLeaseCases: Cases = {
       assert.deepEqual((await tx.queues.ack(receiptsOf(inside))).lost, [])
       throw boom
     })
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     const taken = await queues.take(name(), 'q', all)
     assert.deepEqual(itemsOf(taken), [{ id: 'a' }, { id: 'b' }])
     assert.equal(taken[0]?.attempt, 1)
@@ -170,7 +170,7 @@ export const queueLeaseCases: Cases = {
         if ((await tx.queues.ack(receiptsOf(taken))).lost.length > 0) throw boom
       })
     await store()
-    await assert.rejects(store(), boom)
+    await failsWith(store(), boom)
     assert.deepEqual(await queues.list(name(), 'q'), { items: [] })
     assert.equal((await storage.messages.list(name())).items.length, 1)
   },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { StorageTransaction } from '../storage/types.ts'
-import { type Cases, eachInput, invalid, refused, shown, signal, times } from './contract.ts'
+import { type Cases, eachInput, failsWith, invalid, refused, shown, signal, times } from './contract.ts'
 
 const boom = new Error('of the program')
 
@@ -34,7 +34,7 @@ export const transactionCases: Cases = {
       await tx.lists.append(name(), 1)
       throw boom
     })
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     for (const id of [name(), name('fork')]) assert.equal(await storage.sessions.get(id), undefined)
     assert.equal((await storage.messages.get(name('old'), 'm'))?.content, 'kept')
     assert.equal(await storage.kv.get(name()), undefined)
@@ -83,7 +83,7 @@ export const transactionCases: Cases = {
     ])
     await new Promise(setImmediate)
     go.reach()
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     await outside
     assert.equal(await storage.kv.get(name('outside')), 1)
     assert.equal((await storage.messages.list(name('outside'))).items.length, 1)
@@ -110,7 +110,7 @@ export const transactionCases: Cases = {
     ])
     await new Promise(setImmediate)
     go.reach()
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     assert.deepEqual(await outside, ['before', 'before', undefined, []])
   },
 
@@ -123,7 +123,7 @@ export const transactionCases: Cases = {
         await nested.transaction((deeper) => deeper.kv.set(name('deeper'), 1))
         throw boom
       })
-      await assert.rejects(failing, boom)
+      await failsWith(failing, boom)
       assert.equal(await tx.kv.get(name('outer')), 1)
       assert.equal(await tx.transaction(async (nested) => (await nested.kv.set(name('kept'), 1)).version), 1)
     })
@@ -138,7 +138,7 @@ export const transactionCases: Cases = {
       assert.equal(await tx.kv.get(name()), 1)
       throw boom
     })
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     assert.equal(await storage.kv.get(name()), undefined)
   },
 
@@ -213,7 +213,7 @@ export const transactionCases: Cases = {
       rolledBack = tx
       throw boom
     })
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     for (const tx of [ended, rolledBack, nestedEnded]) {
       assert.ok(tx)
       await refused(tx.kv.get(name()), 'TRANSACTION_MISUSE')
@@ -250,7 +250,7 @@ export const transactionCases: Cases = {
       throw boom
     })
     const others = times(5, (i) => storage.transaction((tx) => tx.kv.set(name(`other${i}`), 1)))
-    await assert.rejects(failing, boom)
+    await failsWith(failing, boom)
     await Promise.all([...begun, ...others])
     assert.equal(await storage.kv.get(name('rolled back')), undefined)
     assert.equal((await storage.kv.keys({ prefix: name('other') })).items.length, 5)

@@ -1,4 +1,4 @@
-import type * as z from 'zod'
+import * as z from 'zod'
 import { type Problem, StorageError } from '../errors.ts'
 import { fastCheck, rule, withFastCheck } from './fast-path.ts'
 
@@ -41,9 +41,11 @@ export const keySchema = boundedText(MAX_KEY_BYTES)
 export const prefixSchema = textSchema({ max: MAX_KEY_BYTES })
 
 /** A Date in the years 1 to 9999, the range of both databases. */
-export const instantSchema = rule<Date>(
-  (date) => date instanceof Date && date.getTime() >= EARLIEST && date.getTime() <= LATEST,
-  'must be a Date in the years 1 to 9999',
+export const instantSchema = withFastCheck(
+  (date) => date instanceof Date && isInRange(date.getTime()),
+  z
+    .custom<Date>((date) => isInRange(timeOf(date)), 'must be a Date in the years 1 to 9999')
+    .transform((date) => new Date(date)), // a Date of another realm is no instance of the Date that the layers below know
 )
 
 /** Maximum number of items of a page: 1 to 1000. */
@@ -72,6 +74,19 @@ export const ttlSecondsSchema = secondsSchema(MAX_TTL_SECONDS)
 export const millisSchema = rule<number>(isInteger(1, MAX_INTEGER), 'must be a whole number of milliseconds, 1 or more')
 
 export const signalSchema = rule<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
+
+function isInRange(time: number): boolean {
+  return time >= EARLIEST && time <= LATEST
+}
+
+/** Returns the time of a Date of any realm, and NaN for anything else. */
+function timeOf(date: unknown): number {
+  try {
+    return Date.prototype.getTime.call(date)
+  } catch {
+    return Number.NaN
+  }
+}
 
 function columnInteger(min: number) {
   const integer = rule<number>(isInteger(min, Number.MAX_SAFE_INTEGER), `must be an integer of at least ${min}`)

@@ -1,3 +1,4 @@
+import { codeOf, isError } from '../../caught.ts'
 import { type CodeWith, type FileErrorDetails, StorageError } from '../../errors.ts'
 
 const NO_PERMISSION = [
@@ -22,15 +23,15 @@ const MEANINGS: Record<string, readonly [code: CodeWith<FileErrorDetails>, messa
 
 /** Returns true if the error is a system error with one of these codes. */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+  return codes.includes(codeOf(error) ?? '')
 }
 
 /** Returns the StorageError for an error in a step on a file. A StorageError is returned unchanged. */
 export function fileError(error: unknown, step: string): StorageError {
   if (error instanceof StorageError) return error
-  const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+  const errno = codeOf(error) ?? 'unknown'
   const [code, message] = MEANINGS[errno] ?? ['DATABASE_FAILED', 'The blob store could not use a file']
-  const file = error instanceof Error && 'path' in error ? String(error.path) : undefined
+  const file = isError(error) && 'path' in error ? String(error.path) : undefined
   const place = file === undefined ? step : `${step} of ${file}`
   return new StorageError(code, `${message} (${errno} at ${place})`, {
     cause: error,

@@ -1,8 +1,9 @@
+import { isError } from '../../caught.ts'
 import { StorageError } from '../../errors.ts'
 
 /** Returns true if the error is an error reply: the server is up and answered. */
 export function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError'
+  return isError(error) && error.name === 'ReplyError'
 }
 
 /** Error replies that may pass by themselves. */

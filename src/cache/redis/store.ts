@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { messageOf } from '../../caught.ts'
 import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import type { Logger } from '../../logger.ts'
@@ -325,7 +326,7 @@ export class RedisCacheStore implements CacheStore {
 
   #report(state: 'closed' | 'open', cause: unknown): void {
     if (state === 'open') {
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const reason = messageOf(cause)
       const effect = this.#isStrict
         ? 'reads go to the database, and writes to cached rows fail'
         : 'reads go to the database'

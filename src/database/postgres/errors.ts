@@ -1,3 +1,4 @@
+import { codeOf, isError, messageOf } from '../../caught.ts'
 import {
   type CodeWith,
   type DatabaseAddress,
@@ -162,9 +163,9 @@ const INSUFFICIENT_PRIVILEGE = '42501'
  */
 export function postgresError(error: unknown, address?: DatabaseAddress, sql = ''): StorageError {
   if (error instanceof StorageError) return error
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = codeOf(error) ?? ''
   if (LOST.has(code) || code.startsWith('08')) return connectionLost(withoutValues(error), address)
-  if (error instanceof Error && code === INSUFFICIENT_PRIVILEGE) {
+  if (isError(error) && code === INSUFFICIENT_PRIVILEGE) {
     return privilegeMissing(error.message, sql, { cause: withoutValues(error), ...(address && { address }) })
   }
   const meaning = MEANINGS[code] ?? MEANINGS[code.slice(0, 2)]
@@ -195,7 +196,7 @@ export function wasRolledBack(error: unknown): boolean {
  * message, which has seen no values yet.
  */
 export function connectionFailed(error: unknown, address: DatabaseAddress): StorageError {
-  const reason = error instanceof Error ? error.message : String(error)
+  const reason = messageOf(error)
   const { message, cause, details, retryable } = refusal(error, reason)
   const known = Object.entries(address).filter(([, value]) => value !== undefined)
   const place = known.map(([name, value]) => `${name} ${value}`).join(', ')
@@ -216,7 +217,7 @@ function refusal(error: unknown, reason: string): StorageError {
   if (refused !== undefined) return refusedParameter(refused, meaning.cause)
   const { code, cause } = meaning
   const details = 'postgresCode' in meaning.details ? meaning.details : {}
-  const retryable = code === 'CONNECTION_LOST' || (error instanceof Error && 'syscall' in error)
+  const retryable = code === 'CONNECTION_LOST' || (isError(error) && 'syscall' in error)
   const message = `The connection to PostgreSQL could not be opened: ${reason}`
   return new StorageError('CONNECTION_FAILED', message, { cause, details, retryable })
 }
@@ -254,7 +255,7 @@ function refusedParameter(parameter: string, cause: unknown): StorageError {
 
 function factsOf(error: unknown, code: string): DatabaseErrorDetails {
   const facts: DatabaseErrorDetails = { postgresCode: code }
-  if (error instanceof Error) {
+  if (isError(error)) {
     if ('constraint_name' in error) facts.constraint = String(error.constraint_name)
     if ('table_name' in error) facts.table = String(error.table_name)
   }
@@ -263,7 +264,7 @@ function factsOf(error: unknown, code: string): DatabaseErrorDetails {
 
 /** Returns the driver's error without user data: postgres.js adds the parameters to an error, PostgreSQL quotes the row. */
 function withoutValues(error: unknown): unknown {
-  if (error instanceof Error) {
+  if (isError(error)) {
     const bare = new Error(
       'code' in error && /^[0-9A-Z]{5}$/.test(String(error.code)) ? `SQLSTATE ${error.code}` : error.message,
     )

@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type Postgres from 'postgres'
+import { codeOf } from '../../caught.ts'
 import { importDriver, unsupportedDriver } from '../../import-driver.ts'
 
 /** The versions that have these fields; package.json names the same range. */
@@ -92,10 +93,6 @@ export async function checkPostgres(postgres: typeof Postgres): Promise<void> {
     server.destroy()
     void client.end({ timeout: 0 })
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
 /** SQLSTATE of a statement whose plan is out of date. */

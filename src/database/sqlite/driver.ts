@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
+import { messageOf } from '../../caught.ts'
 import type { ResolvedConfig } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
@@ -73,8 +74,7 @@ export async function openMemory(): Promise<Driver> {
 function openError(error: unknown, file: string): unknown {
   const meaning = sqliteError(error, file)
   if (meaning instanceof StorageError) return meaning
-  const reason = error instanceof Error ? error.message : String(error)
-  return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${reason}`, {
+  return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${messageOf(error)}`, {
     cause: error,
     details: { file },
   })

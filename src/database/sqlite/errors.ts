@@ -1,14 +1,15 @@
+import { codeOf } from '../../caught.ts'
 import { type CodeWith, type DatabaseErrorDetails, StorageError } from '../../errors.ts'
 
 /** Returns the code of an error of better-sqlite3. Its class cannot be compared to, because the module is loaded lazily. */
-function codeOf(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : undefined
+function sqliteCodeOf(error: unknown): string | undefined {
+  const code = codeOf(error)
+  return code?.startsWith('SQLITE_') ? code : undefined
 }
 
 /** Returns true if another connection holds the lock. The statement had no effect and may be run again. */
 export function isBusy(error: unknown): boolean {
-  const code = codeOf(error)
+  const code = sqliteCodeOf(error)
   return code !== undefined && (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED'))
 }
 
@@ -42,7 +43,7 @@ const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseError
 
 /** Returns the StorageError for an error of better-sqlite3. Names the file. Returns any other error as it is. */
 export function sqliteError(error: unknown, file?: string): unknown {
-  const code = codeOf(error)
+  const code = sqliteCodeOf(error)
   if (code === undefined) return error
   const details: DatabaseErrorDetails = file === undefined ? { sqliteCode: code } : { sqliteCode: code, file }
   const options = { cause: error, details }

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { codeOf } from '../../caught.ts'
 import { StorageError } from '../../errors.ts'
 
 /**
@@ -29,7 +30,7 @@ export class FileIdentity {
       const { dev, ino } = await stat(this.#file, { bigint: true })
       return dev === this.#device && ino === this.#inode ? undefined : this.#error('replaced')
     } catch (error) {
-      const isGone = error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+      const isGone = ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')
       return isGone ? this.#error('deleted or renamed') : undefined // what cannot be seen may still be there
     }
   }
