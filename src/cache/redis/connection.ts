@@ -2,7 +2,7 @@ import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { RedisAddress, ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
 import { importDriver, unsupportedDriver } from '../../import-driver.ts'
-import { SCRIPTS, type Scripts } from './scripts.ts'
+import { SCRIPTS, SCRIPTS_OF_ONE_KEY, type Scripts } from './scripts.ts'
 
 /** The part of ioredis that the cache uses. `Redis` and `Cluster` both have it. */
 export type RedisClient = Pick<
@@ -28,7 +28,7 @@ export interface RedisEndpoint {
 const SUPPORTED_VERSIONS = '^5.3 || ^6'
 
 /** No offline queue, no resending and no reconnecting: the circuit breaker alone decides when to reconnect. */
-const CLIENT_OPTIONS = { lazyConnect: true, enableOfflineQueue: false, scripts: SCRIPTS }
+const CLIENT_OPTIONS = { lazyConnect: true, enableOfflineQueue: false }
 
 /**
  * Creates a client, without connecting it.
@@ -52,6 +52,7 @@ export async function createClient(config: ResolvedRedisCache): Promise<RedisEnd
     const redisOptions = { ...options, username, password, socketTimeout: 4 * commandTimeoutMillis }
     const cluster = new Cluster(startupNodes, {
       ...CLIENT_OPTIONS,
+      scripts: SCRIPTS_OF_ONE_KEY,
       redisOptions,
       enableAutoPipelining: true,
       clusterRetryStrategy: () => null,
@@ -69,6 +70,7 @@ export async function createClient(config: ResolvedRedisCache): Promise<RedisEnd
   const address = addressOf(connection, connectionTimeoutMillis)
   const redis = new Redis({
     ...CLIENT_OPTIONS,
+    scripts: SCRIPTS,
     ...options,
     ...address,
     tls: tls ?? address.tls,

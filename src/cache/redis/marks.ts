@@ -21,14 +21,16 @@ export class Marks {
     this.#timer ??= setInterval(() => this.#renew([...this.#writes.keys()]), MARK_MILLIS / 3).unref()
   }
 
-  /** Notes that a write to each key has ended, if one had begun. */
-  end(keys: readonly string[]): void {
+  /** Notes that a write to each key has ended, if one had begun. Returns true if a write to each had. */
+  end(keys: readonly string[]): boolean {
+    const allHad = keys.every((key) => this.#writes.has(key))
     for (const key of keys) {
       const left = (this.#writes.get(key) ?? 0) - 1
       if (left > 0) this.#writes.set(key, left)
       else this.#writes.delete(key)
     }
     if (this.#writes.size === 0) this.stop()
+    return allHad
   }
 
   /** Returns true if a write to the key is under way. */

@@ -35,3 +35,9 @@ export function refusal(error: unknown, server: string, database: number): Stora
 export function isDemotion(error: unknown): boolean {
   return isReply(error) && /^(READONLY|MASTERDOWN)/.test(error.message)
 }
+
+/** Returns the error of a write that a strict cache could not be told of. */
+export function unavailable(name: string, cause: unknown): StorageError {
+  const message = `${name} cannot be told of a write to cached rows: nothing was written, as cache.options.consistency is 'strict'`
+  return new StorageError('CACHE_UNAVAILABLE', message, { cause, retryable: true })
+}

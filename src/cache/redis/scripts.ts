@@ -1,14 +1,22 @@
-/** Lua that sets `marks` to the marks of other writers on the key that have not expired. */
+/** Lua that reads a key: `held` is its entry, and `marks` are the marks of other writers in it that have not expired. */
 const LIVING_MARKS = `
-      local time = redis.call('TIME')
-      local now = time[1] * 1000 + math.floor(time[2] / 1000)
-      local held = redis.call('GET', KEYS[1])
-      local isMarked = held and string.sub(held, 1, 1) == 'M'
-      local marks = ''
-      if isMarked then
-        for writer, due in string.gmatch(held, '([^M,:]+):(%d+),') do
-          if writer ~= ARGV[1] and tonumber(due) > now then marks = marks .. writer .. ':' .. due .. ',' end
+        local held = redis.call('GET', key)
+        local isMarked = held and string.sub(held, 1, 1) == 'M'
+        local marks = ''
+        if isMarked then
+          for writer, due in string.gmatch(held, '([^M,:]+):(%d+),') do
+            if writer ~= ARGV[1] and tonumber(due) > now() then marks = marks .. writer .. ':' .. due .. ',' end
+          end
+        end`
+
+const NOW = `
+      local clock
+      local function now()
+        if not clock then
+          local time = redis.call('TIME')
+          clock = time[1] * 1000 + math.floor(time[2] / 1000)
         end
+        return clock
       end`
 
 /**
@@ -16,23 +24,26 @@ const LIVING_MARKS = `
  */
 export const SCRIPTS = {
   announce: {
-    numberOfKeys: 1,
-    lua: `${LIVING_MARKS}
-      local due = string.format('%.0f', now + tonumber(ARGV[2]))
-      redis.call('SET', KEYS[1], 'M' .. marks .. ARGV[1] .. ':' .. due .. ',', 'PX', ARGV[2])
-      return 1`,
+    lua: `${NOW}
+      local mine = string.format('%s:%.0f,', ARGV[1], now() + tonumber(ARGV[2]))
+      for _, key in ipairs(KEYS) do${LIVING_MARKS}
+        redis.call('SET', key, 'M' .. marks .. mine, 'PX', ARGV[2])
+      end`,
   },
   withdraw: {
-    numberOfKeys: 1,
-    lua: `${LIVING_MARKS}
-      if not held then return 0 end
-      if isMarked and ARGV[2] == '1' then return 0 end
-      if marks == '' then
-        redis.call('UNLINK', KEYS[1])
-        return isMarked and 0 or 1
+    lua: `${NOW}
+      local removed = 0
+      for i, key in ipairs(KEYS) do${LIVING_MARKS}
+        if isMarked and ARGV[i + 1] == '1' then
+          -- It stays.
+        elseif marks ~= '' then
+          redis.call('SET', key, 'M' .. marks, 'KEEPTTL')
+        elseif held then
+          redis.call('UNLINK', key)
+          if not isMarked then removed = removed + 1 end
+        end
       end
-      redis.call('SET', KEYS[1], 'M' .. marks, 'KEEPTTL')
-      return 0`,
+      return removed`,
   },
   claim: {
     numberOfKeys: 1,
@@ -51,11 +62,22 @@ export const SCRIPTS = {
   },
 }
 
+/** The scripts for a cluster, where ioredis takes the first argument for the key that leads to the node. */
+export const SCRIPTS_OF_ONE_KEY = Object.fromEntries(
+  Object.entries(SCRIPTS).map(([name, { lua }]) => [name, { numberOfKeys: 1, lua }]),
+)
+
+type Arguments = readonly (string | number)[]
+
+/** Before the keys of the first two comes their number, except in a cluster. */
 export interface Scripts {
-  /** Puts the mark of a writer in the place of the entry, beside the marks of other writers. */
-  announce(key: string, writer: string, ttlMillis: number): Promise<number>
-  /** Removes the entry, or the mark of the writer. With `keep` the mark stays. Returns 1 if there was an entry. */
-  withdraw(key: string, writer: string, keep: 0 | 1): Promise<number>
+  /** Puts the mark of a writer in the place of each entry, beside the marks of other writers. */
+  announce(...keysThenWriterThenMillis: Arguments): Promise<null>
+  /**
+   * Removes each entry, or the mark of the writer. After the writer comes a flag for each key: 1 if its mark stays. Returns
+   * the number of entries removed.
+   */
+  withdraw(...keysThenWriterThenFlags: Arguments): Promise<number>
   claim(key: string, lease: string, ttlMillis: number): Promise<string>
   fill(key: string, lease: string, entry: string, ttlMillis: number): Promise<number>
 }

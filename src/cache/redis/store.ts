@@ -7,11 +7,12 @@ import { BYPASS, type CacheEntry, type CacheStore, type CacheStoreStats, LEASE }
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
 import { CommandTimeout } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
+import { Gathered } from './gathered.ts'
 import { MARK_MILLIS, Marks } from './marks.ts'
-import { isDemotion, isReply, refusal } from './refusal.ts'
+import { isDemotion, isReply, refusal, unavailable } from './refusal.ts'
 import { isReplica, runOf, ServerWatch } from './server-watch.ts'
 
-const UNLINK_AT_ONCE = 500
+const KEYS_AT_ONCE = 500
 const SCAN_AT_ONCE = 1000
 const LAST_TRY_MILLIS = 1000
 /** Longest interval between two probes while writes are refused. */
@@ -47,6 +48,9 @@ export class RedisCacheStore implements CacheStore {
   /** Names this process in the marks that it leaves on keys. */
   readonly #writer = randomUUID()
   readonly #marks = new Marks((keys) => void this.#announce(keys).catch(() => {}))
+  readonly #announcements = new Gathered((keys) => this.#breaker.announce(keys))
+  /** Removals of announced keys. */
+  readonly #removals = new Gathered((keys) => this.#breaker.remove(keys))
   /**
    * The run id of the server. It is part of every key: a server restarted from an old snapshot, or a replica promoted
    * without the last removals, would otherwise answer with stale rows.
@@ -158,21 +162,19 @@ export class RedisCacheStore implements CacheStore {
   }
 
   announce(keys: readonly string[]): Promise<void> {
-    if (this.#isStrict && this.#breaker.state === 'open') throw this.#unavailable(this.#lastError)
+    if (this.#isStrict && this.#breaker.state === 'open') throw unavailable(this.#endpoint.name, this.#lastError)
     this.#marks.begin(keys)
-    return this.#breaker.announce(keys).then((failure) => {
-      if (this.#isStrict && failure !== undefined) throw this.#unavailable(failure)
+    return this.#announcements.add(keys).then((failure) => {
+      if (this.#isStrict && failure !== undefined) throw unavailable(this.#endpoint.name, failure)
     })
   }
 
-  #unavailable(cause: unknown): StorageError {
-    const message = `${this.#endpoint.name} cannot be told of a write to cached rows: nothing was written, as cache.options.consistency is 'strict'`
-    return new StorageError('CACHE_UNAVAILABLE', message, { cause, retryable: true })
-  }
-
-  remove(keys: readonly string[]): Promise<number> {
-    this.#marks.end(keys)
-    return this.#breaker.remove(keys)
+  async remove(keys: readonly string[]): Promise<number> {
+    const wereAnnounced = this.#marks.end(keys)
+    this.#announcements.flush() // a mark that follows its removal would stay
+    if (!wereAnnounced) return this.#breaker.remove(keys)
+    await this.#removals.add(keys)
+    return 0 // an announced key has no entry
   }
 
   async ping(): Promise<void> {
@@ -244,6 +246,12 @@ export class RedisCacheStore implements CacheStore {
     return `${this.#config.keyPrefix}${this.#run}:${key}`
   }
 
+  /** Returns the first arguments of a script of several keys. */
+  #keysOf(keys: readonly string[]): (string | number)[] {
+    const names = keys.map((key) => this.#at(key))
+    return this.#endpoint.isCluster ? names : [names.length, ...names]
+  }
+
   async #reach(): Promise<void> {
     if (this.#client.status !== 'ready') await this.#connect()
     const { database, isCluster, name, client } = this.#endpoint
@@ -264,8 +272,8 @@ export class RedisCacheStore implements CacheStore {
       // Sent by themselves first: a refusal within a script does not name the command.
       await ask(() => client.unlink(this.#at('probe')))
       await ask(() => client.time())
-      await ask(() => client.announce(this.#at('probe'), this.#writer, MARK_MILLIS))
-      await ask(() => client.withdraw(this.#at('probe'), this.#writer, 0))
+      await ask(() => client.announce(...this.#keysOf(['probe']), this.#writer, MARK_MILLIS))
+      await ask(() => client.withdraw(...this.#keysOf(['probe']), this.#writer, 0))
       for (const node of this.#endpoint.nodes()) await ask(() => node.scan('0', 'COUNT', 1))
     } catch (error) {
       // No answer: the host may be gone. Drop the connection, or the next probe would wait on it again.
@@ -290,23 +298,28 @@ export class RedisCacheStore implements CacheStore {
   }
 
   async #announce(keys: readonly string[]): Promise<void> {
-    const announce = (key: string) => this.#client.announce(this.#at(key), this.#writer, MARK_MILLIS)
-    await Promise.all(keys.map((key) => this.#send(() => announce(key))))
+    const mark = [this.#writer, MARK_MILLIS]
+    await this.#inParts(keys, (part) => this.#client.announce(...this.#keysOf(part), ...mark))
   }
 
   async #withdraw(keys: readonly string[], timeout = this.#commandTimeout): Promise<number> {
-    const withdraw = (key: string) => this.#client.withdraw(this.#at(key), this.#writer, this.#marks.has(key) ? 1 : 0)
-    const removed = await Promise.all(keys.map((key) => this.#send(() => withdraw(key), timeout)))
-    return removed.reduce((sum, count) => sum + count, 0)
+    const withdraw = (part: readonly string[]) => {
+      const stays = part.map((key) => (this.#marks.has(key) ? 1 : 0))
+      return this.#client.withdraw(...this.#keysOf(part), this.#writer, ...stays)
+    }
+    return (await this.#inParts(keys, withdraw, timeout)).reduce((sum, count) => sum + count, 0)
   }
 
-  async #unlink(keys: readonly string[]): Promise<void> {
-    const size = this.#endpoint.isCluster ? 1 : UNLINK_AT_ONCE
-    const unlinks: Promise<number>[] = []
-    for (let i = 0; i < keys.length; i += size) {
-      unlinks.push(this.#send(() => this.#client.unlink(...keys.slice(i, i + size)), this.#patientTimeout))
-    }
-    await Promise.all(unlinks)
+  /** Sends a command for each part of the keys: in a cluster a part is one key, as the keys of a command share a slot. */
+  #inParts<T>(
+    keys: readonly string[],
+    command: (part: readonly string[]) => Promise<T>,
+    timeout = this.#commandTimeout,
+  ): Promise<T[]> {
+    const size = this.#endpoint.isCluster ? 1 : KEYS_AT_ONCE
+    const sent: Promise<T>[] = []
+    for (let i = 0; i < keys.length; i += size) sent.push(this.#send(() => command(keys.slice(i, i + size)), timeout))
+    return Promise.all(sent)
   }
 
   /**
@@ -318,7 +331,7 @@ export class RedisCacheStore implements CacheStore {
       let cursor = '0'
       do {
         const [next, keys] = await this.#patientTimeout.race(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
-        await this.#unlink(keys)
+        await this.#inParts(keys, (part) => this.#client.unlink(...part), this.#patientTimeout)
         cursor = next
       } while (cursor !== '0')
     }
