@@ -7,7 +7,7 @@ import { onOneInstance } from '../maintenance/lease.ts'
 import type { MaintenanceStep } from '../maintenance/scheduler.ts'
 import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
-import type { StepHook } from './bytes/local.ts'
+import { LocalBytes, type StepHook } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
 import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
@@ -147,7 +147,7 @@ async function openRecords(
 
 async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<BytesBackend> {
   if (config.type === 'in-memory') return new MemoryBytes()
-  return (await import('./bytes/local.ts')).LocalBytes.open({ storePath: config.storePath, onStep })
+  return LocalBytes.open({ storePath: config.storePath, onStep })
 }
 
 /** Returns the blobs of a transaction. With `hasOwnDatabase`, the database of the records joins it on first use. */

@@ -38,7 +38,7 @@ export class Notices {
    * @throws {CONNECTION_FAILED} when the listener cannot connect, or hears nothing
    */
   static async open(database: Database, { config, logger, invalidate }: NoticesOptions): Promise<Notices> {
-    const { PostgresListener } = await import('../database/postgres/listener.ts') // much code: loaded only if it is used
+    const { PostgresListener } = await import('../database/postgres/driver.ts') // loaded already: the database is PostgreSQL
     const versions = new Versions()
     const listener = await PostgresListener.open(config, {
       channel: `holdfast_${await databaseIdentity(database)}`,

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { LineCounter, parseDocument } from 'yaml'
 import * as z from 'zod'
 import { parseInput } from '../validation/input.ts'
 import { withAbsolutePaths } from './resolve.ts'
@@ -60,6 +59,7 @@ async function readYaml(file: string): Promise<unknown> {
     const message = `cannot be read (${cause.code}); expected a YAML or JSON file`
     throw configError([{ path: 'file', message }], file)
   })
+  const { LineCounter, parseDocument } = await import('yaml') // loaded only by programs that read a file
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, merge: true })
   if (document.errors.length > 0) {

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { toDotPath } from 'zod/v4/core'
 import { type Problem, StorageError } from '../errors.ts'
 import { rootSchema, storageSchema } from './schema.ts'
 import { hintFor, nearest } from './suggestions.ts'
@@ -56,7 +57,7 @@ export function check(input: unknown): Checked {
 }
 
 /** Writes a path as text, such as `cache.options.cluster[0].port`. */
-export const dotPath = (path: PropertyKey[]) => z.core.toDotPath(path) || 'storage'
+export const dotPath = (path: PropertyKey[]) => toDotPath(path) || 'storage'
 
 function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): Problem[] {
   const path = [...parent, ...issue.path]

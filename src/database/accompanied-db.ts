@@ -1,9 +1,9 @@
-import type { Db, Dialect, Orm } from './db.ts'
-import { ormFor } from './orm.ts'
+import type { Db, Dialect, DialectKit, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 
 /** A handle whose every write, batch with a write and transaction also runs one further statement, which commits with it. */
 export class AccompaniedDb implements Db {
+  readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly #db: Db
@@ -11,6 +11,7 @@ export class AccompaniedDb implements Db {
   #orm: Orm | undefined
 
   constructor(db: Db, further: Query) {
+    this.kit = db.kit
     this.dialect = db.dialect
     this.tables = db.tables
     this.#db = db
@@ -18,7 +19,7 @@ export class AccompaniedDb implements Db {
   }
 
   get orm(): Orm {
-    this.#orm ??= ormFor(this.dialect, this)
+    this.#orm ??= this.kit.ormFor(this)
     return this.#orm
   }
 

@@ -1,22 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { StorageError } from '../errors.ts'
-import * as postgres from '../schema/postgres.ts'
-import * as sqlite from '../schema/sqlite.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { Db, Dialect, Driver, DriverTransaction, Orm } from './db.ts'
-import { ormFor } from './orm.ts'
+import type { Db, Dialect, DialectKit, Driver, DriverTransaction, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 import { TransactionDeadline } from './transaction-deadline.ts'
-
-const TABLES: Record<Dialect, Tables> = {
-  postgres,
-  sqlite: sqlite as unknown as Tables, // the dialect seam: see schema/sqlite.ts
-}
-
-/** Returns the tables of a dialect, under PostgreSQL's types. */
-export function tablesOf(dialect: Dialect): Tables {
-  return TABLES[dialect]
-}
 
 /** How long close() waits for calls in flight. */
 const CLOSE_MILLIS = 30_000
@@ -36,6 +23,7 @@ export interface CloseOptions {
 
 /** The database outside of transactions: every statement commits by itself. */
 export class Database implements Db {
+  readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Tables
   readonly driver: Driver
@@ -49,11 +37,12 @@ export class Database implements Db {
   constructor(driver: Driver) {
     this.driver = driver
     this.dialect = driver.dialect
-    this.tables = tablesOf(driver.dialect)
+    this.kit = driver.kit
+    this.tables = driver.kit.tables
   }
 
   get orm(): Orm {
-    this.#orm ??= ormFor(this.dialect, this)
+    this.#orm ??= this.kit.ormFor(this)
     return this.#orm
   }
 
@@ -182,6 +171,7 @@ export class Database implements Db {
 
 /** A transaction, or a savepoint in one. */
 class Transaction implements Db {
+  readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Tables
   /** The handle whose transaction() created this one. */
@@ -197,6 +187,7 @@ class Transaction implements Db {
   #lastSavepoint: Promise<unknown> = Promise.resolve()
 
   constructor(parentHandle: Db, connection: DriverTransaction, parent?: Transaction) {
+    this.kit = parentHandle.kit
     this.dialect = parentHandle.dialect
     this.tables = parentHandle.tables
     this.#parentHandle = parentHandle
@@ -206,7 +197,7 @@ class Transaction implements Db {
   }
 
   get orm(): Orm {
-    this.#orm ??= ormFor(this.dialect, this)
+    this.#orm ??= this.kit.ormFor(this)
     return this.#orm
   }
 

@@ -1,4 +1,4 @@
-import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
+import type { PgColumn, PgDatabase, PgQueryResultHKT, PgTable } from 'drizzle-orm/pg-core'
 import type { Tables } from '../schema/tables.ts'
 import type { Query, Row } from './query.ts'
 
@@ -9,11 +9,27 @@ export interface RowsHKT extends PgQueryResultHKT {
   type: this['row'][]
 }
 
-/** The part of drizzle's query builder that behaves alike in both dialects. SQLite's builder is cast to it in orm.ts. */
+/** The part of drizzle's query builder that behaves alike in both dialects. SQLite's builder is cast to it in sqlite/kit.ts. */
 export type Orm = Pick<
   PgDatabase<RowsHKT, Record<string, never>>,
   'select' | 'selectDistinct' | 'insert' | 'update' | 'delete' | 'with' | '$with'
 >
+
+/**
+ * What drizzle makes for one dialect, under PostgreSQL's types. It is loaded with the driver of the dialect: a program on
+ * SQLite never loads the half of drizzle that is for PostgreSQL.
+ */
+export interface DialectKit {
+  readonly dialect: Dialect
+  readonly tables: Tables
+  /** Makes drizzle's query builder for an executor. */
+  ormFor(executor: Executor): Orm
+  /** Returns the columns of a table, and its primary key if that has several columns. */
+  configOf(table: PgTable): {
+    readonly columns: readonly PgColumn[]
+    readonly primaryKeys: readonly { readonly columns: readonly PgColumn[] }[]
+  }
+}
 
 /** Runs queries, on the database or in one transaction. */
 export interface Executor {
@@ -30,6 +46,7 @@ export interface Executor {
  * whose shape varies use `orm`.
  */
 export interface Db extends Executor {
+  readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Tables
   readonly orm: Orm
@@ -40,6 +57,7 @@ export interface Db extends Executor {
 /** The seam that SQLite and PostgreSQL implement. Every error is a StorageError. */
 export interface Driver extends Pick<Executor, 'batch'> {
   readonly dialect: Dialect
+  readonly kit: DialectKit
   /** Runs a query. Returns or throws at once if it waits for nothing: a promise costs a tenth of a short read. */
   run(query: Query): readonly Row[] | Promise<readonly Row[]>
   /** Waits for a connection, then opens a transaction that owns the connection until its end. */

@@ -25,7 +25,7 @@ export async function joinTransaction<T>(outer: Db, body: (tx: Db) => Promise<T>
     })
     return opened
   }
-  const result = body(new LazyDb(outer, begin)).finally(() => {
+  const result = body(new LazyDb(outer.kit, begin)).finally(() => {
     ended = true
   })
   try {

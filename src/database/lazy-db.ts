@@ -1,23 +1,24 @@
-import type { Db, Dialect, Orm } from './db.ts'
-import { ormFor } from './orm.ts'
+import type { Db, Dialect, DialectKit, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 
 /** A handle on a database or transaction that is opened on first use. */
 export class LazyDb implements Db {
+  readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly #open: () => Promise<Db>
   #orm: Orm | undefined
 
   /** `open` is called at every use and has to open only once. */
-  constructor({ dialect, tables }: Pick<Db, 'dialect' | 'tables'>, open: () => Promise<Db>) {
-    this.dialect = dialect
-    this.tables = tables
+  constructor(kit: DialectKit, open: () => Promise<Db>) {
+    this.kit = kit
+    this.dialect = kit.dialect
+    this.tables = kit.tables
     this.#open = open
   }
 
   get orm(): Orm {
-    this.#orm ??= ormFor(this.dialect, this)
+    this.#orm ??= this.kit.ormFor(this)
     return this.#orm
   }
 

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { Database } from './database.ts'
-import type { Driver } from './db.ts'
+import type { DialectKit, Driver } from './db.ts'
 import { migrate, neverMigrated } from './migrate.ts'
-import { openMemory, openSqlite } from './sqlite/driver.ts'
 
 /**
  * Opens the configured database and brings its schema up to date; with `migrate` false only checks it. Fails as the drivers
@@ -26,15 +25,29 @@ export async function openDatabase(
   return new Database(driver)
 }
 
+/** Opens the driver. Its dialect's half of the code, drizzle's included, is loaded only by programs that use it. */
 async function openDriver(config: ResolvedConfig['database'], create: boolean): Promise<Driver> {
   switch (config.type) {
     case 'in-memory':
-      return openMemory()
+      return (await loadSqlite()).openMemory()
     case 'sqlite':
       // Opening the file would create it.
       if (!create && !config.readonly && !existsSync(config.file)) throw neverMigrated('sqlite')
-      return openSqlite(config)
+      return (await loadSqlite()).openSqlite(config)
     case 'postgres':
-      return (await import('./postgres/driver.ts')).openPostgres(config) // much code: loaded only if it is used
+      return (await import('./postgres/driver.ts')).openPostgres(config)
   }
+}
+
+/** Returns the kit of SQLite for a database that is opened later. */
+export async function sqliteKit(): Promise<DialectKit> {
+  return (await loadSqlite()).sqliteKit
+}
+
+let sqlite: typeof import('./sqlite/driver.ts') | undefined
+
+/** Loads the driver once: a repeated import() takes longer than SQLite takes to open a file. */
+async function loadSqlite() {
+  sqlite ??= await import('./sqlite/driver.ts')
+  return sqlite
 }

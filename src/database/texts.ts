@@ -1,8 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { and, eq, sql } from 'drizzle-orm'
-import { type PgColumn, type PgTable, getTableConfig as postgresConfig } from 'drizzle-orm/pg-core'
-import { type SQLiteTable, getTableConfig as sqliteConfig } from 'drizzle-orm/sqlite-core'
-import type { Db, Dialect } from './db.ts'
+import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import type { Db, DialectKit } from './db.ts'
 import { keyset } from './paging/keyset.ts'
 import { type Statement, statement } from './statement.ts'
 
@@ -30,7 +29,7 @@ const scans = new Map<PgTable, TextScan>()
 export async function* textsOf(db: Db, table: PgTable, leaveOut: readonly PgColumn[] = []): AsyncGenerator<string[]> {
   let scan = scans.get(table)
   if (scan === undefined) {
-    scan = compile(db.dialect, table, leaveOut)
+    scan = compile(db.kit, table, leaveOut)
     scans.set(table, scan)
   }
   const { first, next, one } = scan
@@ -45,8 +44,10 @@ export async function* textsOf(db: Db, table: PgTable, leaveOut: readonly PgColu
   }
 }
 
-function compile(dialect: Dialect, table: PgTable, leaveOut: readonly PgColumn[]): TextScan {
-  const { key, columns } = columnsOf(dialect, table)
+function compile({ dialect, configOf }: DialectKit, table: PgTable, leaveOut: readonly PgColumn[]): TextScan {
+  const { columns, primaryKeys } = configOf(table)
+  const [composite] = primaryKeys
+  const key = composite?.columns ?? columns.filter(({ primary }) => primary)
   const searched = columns.filter((column) => isText(column) && !leaveOut.includes(column))
   const text = sql.join(
     searched.map((column) => sql`coalesce(cast(${column} as text), '')`),
@@ -82,16 +83,6 @@ function compile(dialect: Dialect, table: PgTable, leaveOut: readonly PgColumn[]
       .where(and(...key.map((column, i) => eq(column, arg[`k${i}`])))),
   )
   return { first: batchOf(false), next: batchOf(true), one }
-}
-
-function columnsOf(dialect: Dialect, table: PgTable): { key: readonly PgColumn[]; columns: readonly PgColumn[] } {
-  // The dialect seam: SQLite's tables have PostgreSQL's types, and their own configuration.
-  const { columns, primaryKeys } =
-    dialect === 'postgres'
-      ? postgresConfig(table)
-      : (sqliteConfig(table as unknown as SQLiteTable) as unknown as ReturnType<typeof postgresConfig>)
-  const [composite] = primaryKeys
-  return { key: composite?.columns ?? columns.filter(({ primary }) => primary), columns }
 }
 
 const isText = (column: PgColumn) => /^(?:text|json)\b/.test(column.getSQLType())

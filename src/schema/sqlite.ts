@@ -1,6 +1,7 @@
 import type { PgColumn, PgTableWithColumns, TableConfig } from 'drizzle-orm/pg-core'
 import type { SQLiteColumn, SQLiteTableWithColumns } from 'drizzle-orm/sqlite-core'
-import { type Columns, sqliteColumns } from './columns.ts'
+import type { Columns } from './columns.ts'
+import { sqliteColumns } from './sqlite-columns.ts'
 import { defineSchema, type Tables } from './tables.ts'
 
 /** The SQLite table with the same definition as a PostgreSQL table: same names, data and nullability. */

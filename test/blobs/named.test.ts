@@ -24,7 +24,7 @@ eachStore(MAIN_RECORDS, (_, configure) => {
   it('findNamed() reads every column of text and JSON, except for our own books', async () => {
     const { database, close } = await openLayer(await configure())
     const searched: string[] = []
-    const watched = new LazyDb(database, async () => watching(database, searched))
+    const watched = new LazyDb(database.kit, async () => watching(database, searched))
     await findNamed([watched], [newBlobId()])
     const expected = Object.values(database.tables).flatMap((table) => {
       const columns = Object.values(getTableColumns(table))

@@ -55,6 +55,7 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
 function recording(driver: Driver, sent: Query[]): Driver {
   return {
     dialect: driver.dialect,
+    kit: driver.kit,
     journal: driver.journal,
     run: (query) => {
       sent.push(query)

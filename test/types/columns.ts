@@ -1,6 +1,7 @@
-import type { pgColumns, sqliteColumns } from '../../src/schema/columns.ts'
+import type { pgColumns } from '../../src/schema/columns.ts'
 import type * as postgres from '../../src/schema/postgres.ts'
 import type * as sqlite from '../../src/schema/sqlite.ts'
+import type { sqliteColumns } from '../../src/schema/sqlite-columns.ts'
 import type { Same } from './same.ts'
 
 // Checked by tsc: the column types of the two dialects, and the tables made of them, must agree.

@@ -1,4 +1,3 @@
-import mime from 'mime'
 import * as z from 'zod'
 
 const TOKEN = "[\\w!#$&'*+.^`|~-]+"
@@ -29,8 +28,9 @@ export const mimeTypeSchema = z.string().refine(isMimeType, 'must be "type/subty
  * are valid or safe.
  */
 export async function guessMimeType(head: Uint8Array, name?: string): Promise<string> {
+  // Loaded only by programs that store a blob without its type.
+  const [{ default: mime }, { fileTypeFromBuffer }] = await Promise.all([import('mime'), import('file-type/core')])
   const named = mime.getType(name ?? '') ?? undefined
-  const { fileTypeFromBuffer } = await import('file-type/core') // loaded only by programs that store a blob
   const detected = (await fileTypeFromBuffer(head))?.mime
   if (detected && named && CONTAINERS[detected]?.test(named)) return named
   if (!detected && named && BYTES.test(named) && isText(head)) return 'text/plain'

@@ -1,10 +1,10 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResolvedDatabase } from '../../config/resolved.ts'
-import { type Database, tablesOf } from '../../database/database.ts'
-import type { Db } from '../../database/db.ts'
+import type { Database } from '../../database/database.ts'
+import type { Db, DialectKit } from '../../database/db.ts'
 import { LazyDb } from '../../database/lazy-db.ts'
-import { openDatabase } from '../../database/open.ts'
+import { openDatabase, sqliteKit } from '../../database/open.ts'
 import type { BytesBackend } from '../bytes/backend.ts'
 
 /** The file in a store that holds the records, if the main database is in memory. */
@@ -29,12 +29,12 @@ export async function openRecordsDatabase(
   storePath: string | undefined,
 ): Promise<RecordsDatabase | undefined> {
   if ((database.type === 'in-memory') === (bytes.type === 'in-memory')) return undefined
-  if (bytes.type === 'in-memory') return inMemory()
+  if (bytes.type === 'in-memory') return inMemory(await sqliteKit())
   return storePath === undefined ? undefined : inStore(storePath)
 }
 
 /** Opens the database on first use: a program on PostgreSQL that stores no blobs does not need SQLite installed. */
-function inMemory(): RecordsDatabase {
+function inMemory(kit: DialectKit): RecordsDatabase {
   let opened: Promise<Database> | undefined
   const open = () => {
     opened ??= openDatabase({ type: 'in-memory' }, { migrate: true }).catch((error: unknown) => {
@@ -44,7 +44,7 @@ function inMemory(): RecordsDatabase {
     return opened
   }
   return {
-    db: new LazyDb({ dialect: 'sqlite', tables: tablesOf('sqlite') }, open),
+    db: new LazyDb(kit, open),
     get unused() {
       return opened === undefined
     },

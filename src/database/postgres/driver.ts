@@ -4,8 +4,11 @@ import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { wasRolledBack } from './errors.ts'
+import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
+
+export { PostgresListener } from './listener.ts' // a chunk of its own would be one more file to load
 
 /** The journal's name without a schema: the search path finds it, as it finds our tables. */
 const JOURNAL = '"holdfast_migrations"'
@@ -32,6 +35,7 @@ export async function openPostgres(config: ResolvedPostgres): Promise<Driver> {
 
 class PostgresDriver implements Driver {
   readonly dialect = 'postgres'
+  readonly kit = postgresKit
   readonly #pool: PostgresPool
   readonly #schema: string | undefined
   readonly #migrationLockTimeoutMillis: number

@@ -10,8 +10,11 @@ import type { Query, Row } from '../query.ts'
 import { SqliteConnection } from './connection.ts'
 import { sqliteError } from './errors.ts'
 import { FileIdentity } from './file-identity.ts'
+import { sqliteKit } from './kit.ts'
 import { loadBetterSqlite3 } from './load.ts'
 import { WriteQueue } from './write-queue.ts'
+
+export { sqliteKit } // a chunk of its own would be one more file to load
 
 type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
 
@@ -82,6 +85,7 @@ function openError(error: unknown, file: string): unknown {
 
 class SqliteDriver implements Driver {
   readonly dialect = 'sqlite'
+  readonly kit = sqliteKit
   readonly #writer: SqliteConnection
   readonly #queue: WriteQueue
   readonly #openReader: (() => SqliteConnection) | undefined

@@ -1,0 +1,33 @@
+import {
+  customType,
+  foreignKey,
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/sqlite-core'
+import type { Json } from './values.ts'
+
+const json = customType<{ data: Json; driverData: string }>({
+  dataType: () => 'text',
+  toDriver: (value) => JSON.stringify(value),
+  fromDriver: (text) => JSON.parse(text) as Json, // JSON.parse is typed any; what it returns is Json
+})
+
+/** The vocabulary of columns.ts in its SQLite form. A type test keeps the two in step. */
+export const sqliteColumns = {
+  table: sqliteTable,
+  index,
+  uniqueIndex,
+  primaryKey,
+  foreignKey,
+  text: (name: string) => text(name),
+  integer: (name: string) => integer(name),
+  long: (name: string) => integer(name),
+  boolean: (name: string) => integer(name, { mode: 'boolean' }),
+  instant: (name: string) => integer(name, { mode: 'timestamp_ms' }),
+  json: (name: string) => json(name),
+  sequence: (name: string) => integer(name).primaryKey({ autoIncrement: true }),
+}
