@@ -7,11 +7,13 @@ import { openingRows } from './opening.ts'
 import { postgresRows } from './postgres.ts'
 import type { Row } from './row.ts'
 import { sqliteRows } from './sqlite.ts'
+import { startRows } from './start.ts'
 
 /** All rows, in the order of the table. */
 export const rows: readonly Row[] = [
   ...sqliteRows,
   ...openingRows,
+  ...startRows,
   ...postgresRows,
   ...growthRows,
   ...iterationRows,
