@@ -1,13 +1,27 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { build, type Format } from 'esbuild'
-import { expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { freshDirectory, freshPostgres } from './setup/databases.ts'
+import { unpackInto } from './setup/packed.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const DRIVERS = ['better-sqlite3', 'postgres', 'ioredis']
+
+/** A directory in which the packed package is installed with its dependencies, and without the drivers and drizzle. */
+let sources = ''
+
+beforeAll(async () => {
+  sources = freshDirectory()
+  const installed = join(sources, 'node_modules/holdfast')
+  await unpackInto(installed)
+  const { dependencies } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'))
+  for (const name of Object.keys(dependencies)) {
+    symlinkSync(join(root, 'node_modules', name), join(sources, 'node_modules', name))
+  }
+})
 
 /** Bundles a program with Holdfast and runs the bundle in a directory that has only the drivers. Returns its output. */
 async function bundled(format: Format, program: string, banner = ''): Promise<string> {
@@ -18,14 +32,13 @@ async function bundled(format: Format, program: string, banner = ''): Promise<st
   }
   const outfile = join(directory, format === 'esm' ? 'program.mjs' : 'program.cjs')
   await build({
-    stdin: { contents: program, resolveDir: root, loader: 'ts' },
+    stdin: { contents: program, resolveDir: sources, loader: 'ts' },
     bundle: true,
     platform: 'node',
     format,
     outfile,
     external: DRIVERS,
     banner: { js: banner },
-    tsconfigRaw: { compilerOptions: { paths: { holdfast: [join(root, 'src/index.ts')] } } },
     logLevel: 'silent',
   })
   writeFileSync(join(directory, 'agent.yml'), 'storage: { database: { type: sqlite, path: ./data/agent.db } }')
@@ -76,3 +89,16 @@ it.each<[Format]>([['esm'], ['cjs']])(
     expect(await bundled(format, program)).toBe('{"b":1}')
   },
 )
+
+it('holdfast/config can be bundled for a browser', async () => {
+  const { errors, outputFiles } = await build({
+    stdin: { contents: "export { validateConfig } from 'holdfast/config'", resolveDir: sources },
+    bundle: true,
+    platform: 'browser',
+    format: 'esm',
+    write: false,
+    logLevel: 'silent',
+  })
+  expect(errors).toEqual([])
+  expect(outputFiles[0]?.text).not.toMatch(/from "(?:node:|drizzle)/)
+})
