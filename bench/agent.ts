@@ -134,31 +134,33 @@ function contenderOf({ events, queues, toolExecutions, memories }: Storage): Con
 function rawAgent(db: BetterSqlite3.Database): Contender {
   const insertEvent = db.prepare(
     `INSERT INTO events (id, type, session_id, run_id, payload, occurred_at) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING *`,
+     ON CONFLICT (id, owner_id) DO UPDATE SET id = excluded.id RETURNING *`,
   )
   const runEvents = db.prepare('SELECT * FROM events WHERE run_id = ? ORDER BY seq LIMIT ?')
   const extend = db.prepare(
     `INSERT INTO queues (session_id, name, last_position) VALUES (?, ?, 1)
-     ON CONFLICT (session_id, name) DO UPDATE SET last_position = last_position + 1 RETURNING last_position`,
+     ON CONFLICT (session_id, owner_id, name) DO UPDATE SET last_position = last_position + 1 RETURNING last_position`,
   )
   const insertItem = db.prepare(
     `INSERT INTO queue_items (session_id, queue, position, id, item) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT (session_id, queue, id) DO UPDATE SET id = excluded.id RETURNING position`,
+     ON CONFLICT (session_id, owner_id, queue, id) DO UPDATE SET id = excluded.id RETURNING position`,
   )
-  const rewind = db.prepare('UPDATE queues SET last_position = 0 WHERE session_id = ? AND name = ?')
-  const takeItems = db.prepare('DELETE FROM queue_items WHERE session_id = ? AND queue = ? RETURNING position, item')
+  const rewind = db.prepare("UPDATE queues SET last_position = 0 WHERE session_id = ? AND owner_id = '' AND name = ?")
+  const takeItems = db.prepare(
+    "DELETE FROM queue_items WHERE session_id = ? AND owner_id = '' AND queue = ? RETURNING position, item",
+  )
   const firstItem = db.prepare(
-    'SELECT leased_until FROM queue_items WHERE session_id = ? AND queue = ? ORDER BY position LIMIT 1',
+    "SELECT leased_until FROM queue_items WHERE session_id = ? AND owner_id = '' AND queue = ? ORDER BY position LIMIT 1",
   )
   const leaseItem = db.prepare(
     `UPDATE queue_items SET lease = ?, leased_until = ?, attempts = attempts + 1
-     WHERE session_id = ? AND queue = ? AND position =
-       (SELECT position FROM queue_items WHERE session_id = ? AND queue = ? ORDER BY position LIMIT 1)
+     WHERE session_id = ? AND owner_id = '' AND queue = ? AND position =
+       (SELECT position FROM queue_items WHERE session_id = ? AND owner_id = '' AND queue = ? ORDER BY position LIMIT 1)
      RETURNING position, item, attempts`,
   )
-  const countGap = db.prepare('UPDATE queues SET gaps = gaps + 1 WHERE session_id = ? AND name = ?')
+  const countGap = db.prepare("UPDATE queues SET gaps = gaps + 1 WHERE session_id = ? AND owner_id = '' AND name = ?")
   const deleteLeased = db.prepare(
-    'DELETE FROM queue_items WHERE session_id = ? AND queue = ? AND position = ? AND lease = ? RETURNING position',
+    "DELETE FROM queue_items WHERE session_id = ? AND owner_id = '' AND queue = ? AND position = ? AND lease = ? RETURNING position",
   )
   const start = db.prepare(
     `INSERT INTO tool_executions (id, run_id, turn_id, model_step_id, tool_call_id, tool_name, input, status, started_at)
@@ -166,7 +168,7 @@ function rawAgent(db: BetterSqlite3.Database): Contender {
   )
   const complete = db.prepare(
     `UPDATE tool_executions SET status = 'completed', output = ?, finished_at = ?
-     WHERE id = ? AND status = 'running' RETURNING *`,
+     WHERE id = ? AND owner_id = '' AND status = 'running' RETURNING *`,
   )
   const byTag = db.prepare(
     `SELECT m.*, (SELECT group_concat(tag, char(31) ORDER BY position) FROM memory_tags WHERE memory_id = m.id) AS tags

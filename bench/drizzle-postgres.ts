@@ -7,7 +7,8 @@ import type postgres from 'postgres'
 
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3 })
 const sessions = pgTable('sessions', {
-  id: text('id').primaryKey(),
+  id: text('id').notNull(),
+  ownerId: text('owner_id').notNull().default(''),
   metadata: json('metadata').notNull(),
   version: integer('version').notNull(),
   createdAt: instant('created_at').notNull(),
@@ -18,6 +19,7 @@ const sessions = pgTable('sessions', {
 })
 const messages = pgTable('messages', {
   sessionId: text('session_id').notNull(),
+  ownerId: text('owner_id').notNull().default(''),
   seq: integer('seq').notNull(),
   id: text('id').notNull(),
   role: text('role').notNull(),
@@ -38,12 +40,12 @@ export function drizzlePostgres(client: postgres.Sql) {
     db
       .select()
       .from(messages)
-      .where(and(eq(messages.sessionId, sessionId), eq(messages.id, id)))
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.ownerId, ''), eq(messages.id, id)))
   const page = (sessionId: string, after: number, limit: number) =>
     db
       .select()
       .from(messages)
-      .where(and(eq(messages.sessionId, sessionId), gt(messages.seq, after)))
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.ownerId, ''), gt(messages.seq, after)))
       .orderBy(asc(messages.seq))
       .limit(limit)
   const nextSeq = (orm: Orm, sessionId: string, now: Date) =>
@@ -60,7 +62,7 @@ export function drizzlePostgres(client: postgres.Sql) {
         lastActiveAt: now,
       })
       .onConflictDoUpdate({
-        target: sessions.id,
+        target: [sessions.id, sessions.ownerId],
         set: {
           lastSeq: sql`${sessions.lastSeq} + 1`,
           messageCount: sql`${sessions.messageCount} + 1`,

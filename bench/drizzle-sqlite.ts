@@ -6,7 +6,8 @@ import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { MessageInput } from 'holdfast'
 
 const sessions = sqliteTable('sessions', {
-  id: text('id').primaryKey(),
+  id: text('id').notNull(),
+  ownerId: text('owner_id').notNull().default(''),
   metadata: text('metadata', { mode: 'json' }).notNull(),
   version: integer('version').notNull(),
   createdAt: integer('created_at', { mode: 'timestamp_ms' }).notNull(),
@@ -17,6 +18,7 @@ const sessions = sqliteTable('sessions', {
 })
 const messages = sqliteTable('messages', {
   sessionId: text('session_id').notNull(),
+  ownerId: text('owner_id').notNull().default(''),
   seq: integer('seq').notNull(),
   id: text('id').notNull(),
   role: text('role').notNull(),
@@ -36,12 +38,12 @@ export function drizzleSqlite(client: BetterSqlite3.Database) {
     db
       .select()
       .from(messages)
-      .where(and(eq(messages.sessionId, sessionId), eq(messages.id, id)))
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.ownerId, ''), eq(messages.id, id)))
   const page = (sessionId: string, after: number, limit: number) =>
     db
       .select()
       .from(messages)
-      .where(and(eq(messages.sessionId, sessionId), gt(messages.seq, after)))
+      .where(and(eq(messages.sessionId, sessionId), eq(messages.ownerId, ''), gt(messages.seq, after)))
       .orderBy(asc(messages.seq))
       .limit(limit)
   const nextSeq = (sessionId: string, now: Date) =>
@@ -58,7 +60,7 @@ export function drizzleSqlite(client: BetterSqlite3.Database) {
         lastActiveAt: now,
       })
       .onConflictDoUpdate({
-        target: sessions.id,
+        target: [sessions.id, sessions.ownerId],
         set: {
           lastSeq: sql`${sessions.lastSeq} + 1`,
           messageCount: sql`${sessions.messageCount} + 1`,

@@ -9,23 +9,23 @@ export function rawPostgres(sql: postgres.Sql) {
       const now = new Date()
       const [message] = await sql<Message[]>`
         SELECT session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"
-        FROM messages WHERE session_id = ${sessionId} AND id = ${id}
-          AND EXISTS (SELECT 1 FROM sessions WHERE id = ${sessionId} AND (expires_at IS NULL OR expires_at > ${now}))`
+        FROM messages WHERE session_id = ${sessionId} AND owner_id = '' AND id = ${id}
+          AND EXISTS (SELECT 1 FROM sessions WHERE id = ${sessionId} AND owner_id = '' AND (expires_at IS NULL OR expires_at > ${now}))`
       return message
     },
     async session(id: string): Promise<Session | undefined> {
       const [session] = await sql<Session[]>`
         SELECT id, title, owner_id AS "ownerId", metadata, version, parent_id AS "parentId",
           created_at AS "createdAt", updated_at AS "updatedAt", expires_at AS "expiresAt"
-        FROM sessions WHERE id = ${id} AND (expires_at IS NULL OR expires_at > ${new Date()})`
+        FROM sessions WHERE id = ${id} AND owner_id = '' AND (expires_at IS NULL OR expires_at > ${new Date()})`
       return session
     },
     async page(sessionId: string, after: number, limit: number): Promise<{ items: Message[]; more: boolean }> {
       const now = new Date()
       const items: Message[] = await sql<Message[]>`
         SELECT session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"
-        FROM messages WHERE session_id = ${sessionId} AND seq > ${after}
-          AND EXISTS (SELECT 1 FROM sessions WHERE id = ${sessionId} AND (expires_at IS NULL OR expires_at > ${now}))
+        FROM messages WHERE session_id = ${sessionId} AND owner_id = '' AND seq > ${after}
+          AND EXISTS (SELECT 1 FROM sessions WHERE id = ${sessionId} AND owner_id = '' AND (expires_at IS NULL OR expires_at > ${now}))
         ORDER BY seq LIMIT ${limit + 1}`
       if (items.length <= limit) return { items, more: false }
       items.pop()
@@ -38,16 +38,16 @@ export function rawPostgres(sql: postgres.Sql) {
         tx`INSERT INTO sessions
              (id, metadata, version, created_at, updated_at, last_seq, message_count, last_active_at)
            VALUES (${sessionId}, '{}', 1, ${now}, ${now}, 0, 0, ${now})
-           ON CONFLICT (id) DO UPDATE SET last_seq = sessions.last_seq`,
+           ON CONFLICT (id, owner_id) DO UPDATE SET last_seq = sessions.last_seq`,
         tx<Message[]>`
            WITH inserted AS (
              INSERT INTO messages (session_id, seq, id, role, content, metadata, created_at)
              SELECT id, last_seq + 1, ${id}, ${role}, ${json(content)}::json, ${json(metadata)}::json, ${now}
-             FROM sessions WHERE id = ${sessionId} AND (expires_at IS NULL OR expires_at > ${now})
-             ON CONFLICT (session_id, id) DO NOTHING RETURNING *
+             FROM sessions WHERE id = ${sessionId} AND owner_id = '' AND (expires_at IS NULL OR expires_at > ${now})
+             ON CONFLICT (session_id, owner_id, id) DO NOTHING RETURNING *
            ), counted AS (
              UPDATE sessions SET last_seq = last_seq + 1, message_count = message_count + 1, last_active_at = ${now}
-             WHERE id = ${sessionId} AND EXISTS (SELECT 1 FROM inserted)
+             WHERE id = ${sessionId} AND owner_id = '' AND EXISTS (SELECT 1 FROM inserted)
            )
            SELECT session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"
            FROM inserted`,

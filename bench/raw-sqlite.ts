@@ -3,24 +3,25 @@ import type BetterSqlite3 from 'better-sqlite3'
 import type { Message, MessageInput, Session } from 'holdfast'
 
 const COLUMNS = 'session_id, seq, id, role, content, metadata, created_at'
-const LIVING = 'EXISTS (SELECT 1 FROM sessions WHERE id = ? AND (expires_at IS NULL OR expires_at > ?))'
+const LIVING =
+  "EXISTS (SELECT 1 FROM sessions WHERE id = ? AND owner_id = '' AND (expires_at IS NULL OR expires_at > ?))"
 
 /** Returns the baseline: the same calls with the same guarantees, by hand over better-sqlite3. */
 export function rawSqlite(db: BetterSqlite3.Database) {
   const messageById = db.prepare<[string, string, string, number], MessageRow>(
-    `SELECT ${COLUMNS} FROM messages WHERE session_id = ? AND id = ? AND ${LIVING}`,
+    `SELECT ${COLUMNS} FROM messages WHERE session_id = ? AND owner_id = '' AND id = ? AND ${LIVING}`,
   )
   const messagesAfter = db.prepare<[string, number, string, number, number], MessageRow>(
-    `SELECT ${COLUMNS} FROM messages WHERE session_id = ? AND seq > ? AND ${LIVING} ORDER BY seq LIMIT ?`,
+    `SELECT ${COLUMNS} FROM messages WHERE session_id = ? AND owner_id = '' AND seq > ? AND ${LIVING} ORDER BY seq LIMIT ?`,
   )
   const sessionById = db.prepare<[string, number], SessionRow>(
     `SELECT id, title, owner_id, metadata, version, parent_id, created_at, updated_at, expires_at FROM sessions
-     WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)`,
+     WHERE id = ? AND owner_id = '' AND (expires_at IS NULL OR expires_at > ?)`,
   )
   const nextSeq = db.prepare<[string, number, number, number], { last_seq: number }>(
     `INSERT INTO sessions (id, metadata, version, created_at, updated_at, last_seq, message_count, last_active_at)
      VALUES (?, '{}', 1, ?, ?, 1, 1, ?)
-     ON CONFLICT (id) DO UPDATE
+     ON CONFLICT (id, owner_id) DO UPDATE
        SET last_seq = last_seq + 1, message_count = message_count + 1, last_active_at = excluded.last_active_at
        WHERE expires_at IS NULL OR expires_at > excluded.created_at
      RETURNING last_seq`,
@@ -87,7 +88,7 @@ function messageOf(row: MessageRow): Message {
 interface SessionRow {
   id: string
   title: string | null
-  owner_id: string | null
+  owner_id: string
   metadata: string
   version: number
   parent_id: string | null

@@ -4,6 +4,7 @@ import { cacheRows } from './cache.ts'
 import { growthRows } from './growth.ts'
 import { iterationRows } from './iteration.ts'
 import { openingRows } from './opening.ts'
+import { ownerRows } from './owners.ts'
 import { postgresRows } from './postgres.ts'
 import type { Row } from './row.ts'
 import { sqliteRows } from './sqlite.ts'
@@ -18,6 +19,7 @@ export const rows: readonly Row[] = [
   ...growthRows,
   ...iterationRows,
   ...agentRows,
+  ...ownerRows,
   ...cacheRows,
   ...blobRows,
 ]

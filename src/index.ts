@@ -45,16 +45,17 @@ export {
 } from './errors.ts'
 export type { Logger } from './logger.ts'
 export type { MaintenanceReport } from './maintenance/scheduler.ts'
+export type { Approvals } from './repositories/approvals/approvals.ts'
 export {
   type Approval,
   type ApprovalInput,
   type ApprovalResponse,
   type ApprovalResponseInput,
-  type Approvals,
   approvalInputSchema,
   approvalResponseSchema,
+  type ListApprovalsOptions,
   type ListPendingOptions,
-} from './repositories/approvals.ts'
+} from './repositories/approvals/types.ts'
 export {
   type AgentEvent,
   type EventInput,
@@ -107,9 +108,11 @@ export {
 export type { Queues } from './repositories/queues/queues.ts'
 export {
   type ListQueueOptions,
+  type ListQueuesOptions,
   type QueueItem,
   type QueueItemInput,
   type QueueLeaseOptions,
+  type QueueSummary,
   queueItemSchema,
   type ReceiptResult,
   type TakenItem,
@@ -128,15 +131,16 @@ export {
   sessionPatchSchema,
   type UpdateSessionOptions,
 } from './repositories/sessions/types.ts'
+export { toolExecutionId } from './repositories/tool-executions/execution-id.ts'
+export type { ToolExecutions } from './repositories/tool-executions/tool-executions.ts'
 export {
+  type ListToolExecutionsOptions,
   type ToolExecution,
   type ToolExecutionIdentity,
   type ToolExecutionInput,
   type ToolExecutionStatus,
-  type ToolExecutions,
-  toolExecutionId,
   toolExecutionInputSchema,
-} from './repositories/tool-executions.ts'
+} from './repositories/tool-executions/types.ts'
 export {
   type ListAllowedToolsOptions,
   type ToolPreferenceSet,
@@ -167,9 +171,14 @@ export type {
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type {
+  EraseOptions,
+  Erasure,
+  ScopedBlobs,
+  ScopeOptions,
   Storage,
   StorageHealth,
   StorageOptions,
+  StorageScope,
   StorageStats,
   StorageTransaction,
   TransactionOptions,

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, expect, it } from 'vitest'
 import { freshDirectory } from './setup/databases.ts'
+import { unpackInto } from './setup/packed.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const run = promisify(execFile)
@@ -11,19 +12,12 @@ const SQLITE = '{ database: { type: "sqlite", path: "a.db" } }'
 const POSTGRES = '{ database: { type: "postgres", url: "postgres://u@localhost/d" } }'
 const REDIS = '{ cache: { type: "redis", host: "localhost" } }'
 
-/** Holdfast as it is published, compiled once. */
+/** Holdfast as it is published, unpacked once. */
 let compiled = ''
 
 beforeAll(async () => {
   compiled = freshDirectory()
-  const outDir = join(compiled, 'dist')
-  await run(
-    process.execPath,
-    [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--outDir', outDir],
-    { cwd: root },
-  )
-  cpSync(join(root, 'package.json'), join(compiled, 'package.json'))
-  cpSync(join(root, 'migrations'), join(compiled, 'migrations'), { recursive: true })
+  await unpackInto(compiled)
 })
 
 /** A new project with Holdfast and all packages except `left`. */

@@ -1,15 +1,16 @@
 import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import type { Db } from '../database/db.ts'
+import { NOBODY } from '../database/owner.ts'
 import type { Page } from '../database/paging/page.ts'
 import type { JsonObject } from '../schema/values.ts'
 import { parseInput } from '../validation/input.ts'
-import { type BlobContext, rejectInTransaction } from './context.ts'
+import { type BlobContext, recordsOf, rejectInPart } from './context.ts'
 import { toDataUri } from './input/data-uri.ts'
 import { type BlobInput, blobSource } from './input/source.ts'
 import { cleanUp } from './protocol/cleanup.ts'
 import { putBlob, putBlobInTransaction } from './protocol/put.ts'
-import { findRecord, listRecords, useExistingRecord, useRecord } from './protocol/records.ts'
+import { countUsage, findRecord, listRecords, useExistingRecord, useRecord } from './protocol/records.ts'
 import { deleteBlob } from './protocol/remove.ts'
 import type { BlobStore } from './protocol/store.ts'
 import { readUsage } from './protocol/usage.ts'
@@ -40,13 +41,14 @@ import {
  * take a reference: `blob:<id>`, or the id alone.
  */
 export class Blobs {
-  readonly #db: Db
+  /** The records that the calls work with. The protocol itself takes the handle of the context, which has no owner. */
+  readonly #records: Db
   readonly #store: BlobStore
   readonly #context: BlobContext
 
   /** @internal */
   constructor(context: BlobContext) {
-    this.#db = context.db
+    this.#records = recordsOf(context)
     this.#store = context.store
     this.#context = context
   }
@@ -78,9 +80,9 @@ export class Blobs {
     return this.#context.whileOpen(async () => {
       const given = parseInput(putBlobOptionsSchema, options, 'options') // before the input is opened
       const source = await blobSource(input)
-      const { transaction } = this.#context
+      const { db, owner: ownerId = NOBODY, transaction } = this.#context
       const put = transaction ? putBlobInTransaction(transaction) : putBlob
-      return put(this.#db, this.#store, source, given)
+      return put(db, this.#store, source, { ...given, ownerId })
     })
   }
 
@@ -98,7 +100,7 @@ export class Blobs {
    */
   get<Metadata extends object = JsonObject>(reference: string): Promise<BlobRecord<Metadata> | undefined>
   get(reference: string): Promise<BlobRecord | undefined> {
-    return this.#context.whileOpen(async () => useRecord(this.#db, parseReference(reference), this.#store.now()))
+    return this.#context.whileOpen(async () => useRecord(this.#records, parseReference(reference), this.#store.now()))
   }
 
   /**
@@ -246,7 +248,7 @@ export class Blobs {
    */
   exists(reference: string): Promise<boolean> {
     return this.#context.whileOpen(async () => {
-      return (await findRecord(this.#db, parseReference(reference), this.#store.now())) !== undefined
+      return (await findRecord(this.#records, parseReference(reference), this.#store.now())) !== undefined
     })
   }
 
@@ -266,7 +268,8 @@ export class Blobs {
     return this.#context.whileOpen(async () => {
       const id = parseReference(reference)
       const { force = false } = parseInput(deleteOptionsSchema, options, 'options')
-      return deleteBlob(this.#db, this.#store, { id, force }, this.#context.transaction)
+      const { db, owner: ownerId = null, transaction } = this.#context
+      return deleteBlob(db, this.#store, { id, ownerId, force }, transaction)
     })
   }
 
@@ -285,13 +288,14 @@ export class Blobs {
   list<Metadata extends object = JsonObject>(options?: ListBlobsOptions): Promise<Page<BlobRecord<Metadata>>>
   list(options: ListBlobsOptions = {}): Promise<Page<BlobRecord>> {
     return this.#context.whileOpen(async () => {
-      const { source, ...page } = parseInput(listOptionsSchema, options, 'options')
-      return listRecords(this.#db, source, this.#store.now(), page)
+      const { source, ownerId, ...page } = parseInput(listOptionsSchema, options, 'options')
+      return listRecords(this.#records, { source, ownerId }, this.#store.now(), page)
     })
   }
 
   /**
-   * Returns the number and size of all blobs. Takes the same time however many there are.
+   * Returns the number and size of all blobs. Takes the same time however many there are. A scope counts its owner's
+   * blobs, one by one.
    *
    * @example
    * ```ts
@@ -301,7 +305,8 @@ export class Blobs {
    */
   stats(): Promise<BlobStats> {
     return this.#context.whileOpen(async () => {
-      const { records: count, contents, bytes } = await readUsage(this.#db)
+      const isScope = this.#context.owner !== undefined
+      const { records: count, contents, bytes } = await (isScope ? countUsage : readUsage)(this.#records)
       return { count, contents, bytes, maxTotalSize: this.#store.maxTotalSize }
     })
   }
@@ -312,6 +317,7 @@ export class Blobs {
    * minute. Safe to repeat.
    *
    * @throws {TRANSACTION_MISUSE} when called in a transaction.
+   * @throws {INVALID_STATE} when called on a scope: all owners' blobs are concerned.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -321,8 +327,8 @@ export class Blobs {
    */
   cleanup(options: CleanupBlobsOptions = {}): Promise<BlobCleanup> {
     return this.#context.whileOpen(async () => {
-      rejectInTransaction(this.#context, 'cleanup')
-      return cleanUp(this.#db, this.#store, parseInput(cleanupOptionsSchema, options, 'options'))
+      rejectInPart(this.#context, 'cleanup')
+      return cleanUp(this.#context.db, this.#store, parseInput(cleanupOptionsSchema, options, 'options'))
     })
   }
 
@@ -330,7 +336,8 @@ export class Blobs {
    * Compares all records with all bytes, and reads every byte. With `repair`, removes leftovers, moves damaged bytes to
    * quarantine, and removes records whose bytes are lost. May run while the store is in use. Safe to repeat.
    *
-   * @throws {INVALID_STATE} when more than a tenth of the contents is lost, and `repair` is set without `force`.
+   * @throws {INVALID_STATE} when more than a tenth of the contents is lost, and `repair` is set without `force`, or when
+   *   called on a scope: all owners' blobs are concerned.
    * @throws {TRANSACTION_MISUSE} when called in a transaction.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
@@ -341,12 +348,12 @@ export class Blobs {
    */
   verify(options: VerifyOptions = {}): Promise<BlobVerification> {
     return this.#context.whileOpen(async () => {
-      rejectInTransaction(this.#context, 'verify')
-      return verifyBlobs(this.#db, this.#store, parseInput(verifyOptionsSchema, options, 'options'))
+      rejectInPart(this.#context, 'verify')
+      return verifyBlobs(this.#context.db, this.#store, parseInput(verifyOptionsSchema, options, 'options'))
     })
   }
 
   #getExisting(reference: string): Promise<BlobRecord> {
-    return useExistingRecord(this.#db, parseReference(reference), this.#store.now())
+    return useExistingRecord(this.#records, parseReference(reference), this.#store.now())
   }
 }

@@ -12,6 +12,7 @@ import { MemoryBytes } from './bytes/memory.ts'
 import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
 import { collectContent, collectExpired } from './protocol/collect.ts'
+import { eraseBlobs } from './protocol/erase.ts'
 import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-database.ts'
 import { stopAll } from './protocol/staging.ts'
 import { PUTS_AT_ONCE, PUTS_AT_ONCE_IN_TRANSACTION, StagingGate } from './protocol/staging-gate.ts'
@@ -24,15 +25,28 @@ import type { BlobStats } from './types.ts'
 /** The blobs of a transaction. */
 export interface TransactionBlobs {
   readonly blobs: Blobs
-  /** Runs `body` with the blobs of `tx`, which is the transaction or a savepoint in it. */
+  /** Returns the blobs of one owner. */
+  scoped(owner: string): Blobs
+  /**
+   * Runs `body` with the blobs of `tx`, which is the transaction or a savepoint in it: a handle without an owner, also in a
+   * scope, whose blobs are `inside.scoped(owner)`.
+   */
   savepoint<T>(tx: Db, body: (inside: TransactionBlobs) => Promise<T>): Promise<T>
 }
 
 /** An open blob store, as the storage wires it. */
 export interface BlobLayer {
   readonly blobs: Blobs
+  /** Returns the blobs of one owner. */
+  scoped(owner: string): Blobs
   readonly bytes: BytesBackend
   readonly steps: readonly MaintenanceStep[]
+  /** Counts the blobs of an owner. Like `stats`, opens nothing. */
+  count(owner: string): Promise<number>
+  /** Removes up to `limit` blobs of an owner. Returns how many; if fewer, none is left. See `eraseBlobs`. */
+  erase(owner: string, limit: number): Promise<number>
+  /** Runs `body`, and overwrites what it deletes of records in a database of their own. See `Driver.overwriting`. */
+  overwriting(body: () => Promise<void>): Promise<boolean>
   /** Returns the blob statistics. Does not open the records database, which is opened on first use. */
   stats(): Promise<BlobStats>
   /**
@@ -99,6 +113,10 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const unused = () => recordsDatabase?.unused ?? false
   return {
     blobs,
+    scoped: (owner) => new Blobs({ ...root, owner }),
+    count: async (owner) => (unused() ? 0 : (await new Blobs({ ...root, owner }).stats()).count),
+    overwriting: (body) => recordsDatabase?.overwriting?.(body) ?? body().then(() => true),
+    erase: (owner, limit) => root.whileOpen(async () => (unused() ? 0 : eraseBlobs(db, store, owner, limit))),
     bytes,
     steps: maintenanceSteps(root, unused),
     stats: () => (unused() ? root.whileOpen(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
@@ -155,7 +173,9 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   const { transaction: outer } = context
   return {
     blobs: new Blobs(context),
+    scoped: (owner) => new Blobs({ ...context, owner }),
     async savepoint(tx, body) {
+      if (tx.owner !== undefined) throw new TypeError('The blobs of a transaction need its handle without an owner')
       // A gate of its own: the puts of the outer transaction wait for the end of the savepoint.
       const transaction = transactionContents(context.store, outer)
       const inside = (db: Db) =>

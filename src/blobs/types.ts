@@ -9,6 +9,8 @@ import { mimeTypeSchema } from './input/mime.ts'
 export interface BlobRecord<Metadata extends object = JsonObject> {
   /** 32 random hexadecimal digits. */
   id: string
+  /** Whose blob it is. The empty string if it is nobody's. */
+  ownerId: string
   /** `blob:<id>`, the reference that messages mention. */
   uri: string
   /** The SHA-256 of the bytes: 64 hexadecimal digits. */
@@ -83,10 +85,13 @@ export const deleteOptionsSchema = z.strictObject({
 export interface ListBlobsOptions extends PageOptions {
   /** Only blobs with this source. Default: all blobs. */
   source?: string | undefined
+  /** Only blobs of this owner: 1 to 255 bytes. Default: everybody's. A scope lists those of its owner in any case. */
+  ownerId?: string | undefined
 }
 
 export const listOptionsSchema = z.strictObject({
   source: idSchema.optional(),
+  ownerId: idSchema.optional(),
   ...pageSchema.shape,
 }) satisfies z.ZodType<ListBlobsOptions>
 

@@ -9,6 +9,8 @@ export interface UserCacheOptions {
   ttlMillis?: number
   /** A value whose JSON has more bytes is not stored. Default 1 MiB. */
   maxValueBytes?: number
+  /** Whose values they are. Another owner's are absent. Default: nobody's. */
+  owner?: string
   /** Called first by every method. Throws if the storage is closed. */
   check?: () => void
 }
@@ -35,16 +37,19 @@ export class UserCache {
   readonly #ttlMillis: number
   readonly #maxValueBytes: number
   readonly #check: () => void
+  /** A prefix that no key of a row has, and the owner. A key has no NUL, so no two owners share one. */
+  readonly #prefix: string
 
   /** @internal */
   constructor(
     cache: CacheStore,
-    { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576, check = () => {} }: UserCacheOptions = {},
+    { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576, owner, check = () => {} }: UserCacheOptions = {},
   ) {
     this.#cache = cache
     this.#ttlMillis = ttlMillis
     this.#maxValueBytes = maxValueBytes
     this.#check = check
+    this.#prefix = owner === undefined ? 'own:' : `own:${owner}\0`
   }
 
   /**
@@ -63,7 +68,7 @@ export class UserCache {
   get<Value = Json>(key: string): Promise<Value | undefined>
   async get(key: string): Promise<Json | undefined> {
     this.#check()
-    const name = cacheKey(key)
+    const name = this.#nameOf(key)
     const value = valueIn(await this.#cache.lookup(name))
     if (value === UNREADABLE) await this.#cache.remove([name])
     return value === UNREADABLE ? undefined : value
@@ -86,11 +91,11 @@ export class UserCache {
   getMany<Value = Json>(keys: readonly string[]): Promise<Map<string, Value>>
   async getMany(keys: readonly string[]): Promise<Map<string, Json>> {
     this.#check()
-    const entries = await this.#cache.lookupMany(parseInput(keysSchema, keys, 'keys').map(cacheKey))
+    const entries = await this.#cache.lookupMany(parseInput(keysSchema, keys, 'keys').map((key) => this.#nameOf(key)))
     const values = new Map<string, Json>()
     for (const [i, key] of keys.entries()) {
       const value = valueIn(entries[i])
-      if (value === UNREADABLE) await this.#cache.remove([cacheKey(key)])
+      if (value === UNREADABLE) await this.#cache.remove([this.#nameOf(key)])
       else if (value !== undefined) values.set(key, value)
     }
     return values
@@ -115,7 +120,7 @@ export class UserCache {
     const ttlMillis = ttlSeconds === undefined ? this.#ttlMillis : Math.ceil(ttlSeconds * 1000)
     const entry = VALUE + JSON.stringify(parseInput(jsonSchema, value, 'value'))
     if (Buffer.byteLength(entry) > this.#maxValueBytes) await this.delete(key)
-    else await this.#cache.put(cacheKey(key), entry, ttlMillis)
+    else await this.#cache.put(this.#nameOf(key), entry, ttlMillis)
   }
 
   /**
@@ -132,13 +137,12 @@ export class UserCache {
    */
   async delete(key: string): Promise<boolean> {
     this.#check()
-    return (await this.#cache.remove([cacheKey(key)])) > 0
+    return (await this.#cache.remove([this.#nameOf(key)])) > 0
   }
-}
 
-/** Returns the store's key, with a prefix that no key of a row has. */
-function cacheKey(key: string): string {
-  return `own:${parseInput(keySchema, key, 'key')}`
+  #nameOf(key: string): string {
+    return this.#prefix + parseInput(keySchema, key, 'key')
+  }
 }
 
 /** What an entry holds that `set` did not write. */

@@ -6,6 +6,7 @@ export class AccompaniedDb implements Db {
   readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Db['tables']
+  readonly owner: Db['owner']
   readonly #db: Db
   readonly #further: Query
   #orm: Orm | undefined
@@ -14,6 +15,7 @@ export class AccompaniedDb implements Db {
     this.kit = db.kit
     this.dialect = db.dialect
     this.tables = db.tables
+    this.owner = db.owner
     this.#db = db
     this.#further = further
   }

@@ -26,6 +26,7 @@ export class Database implements Db {
   readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Tables
+  readonly owner = undefined
   readonly driver: Driver
   #orm: Orm | undefined
   #closing: Promise<void> | undefined
@@ -174,6 +175,7 @@ class Transaction implements Db {
   readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Tables
+  readonly owner = undefined
   /** The handle whose transaction() created this one. */
   readonly #parentHandle: Db
   /** The enclosing transaction: the parent of a savepoint, or a transaction of another Storage whose callback opened this one. */

@@ -50,6 +50,8 @@ export interface Db extends Executor {
   readonly dialect: Dialect
   readonly tables: Tables
   readonly orm: Orm
+  /** Whose rows the handle works with: those of one owner, or everybody's if undefined. See owner.ts. */
+  readonly owner: string | undefined
   /** Runs `body` in a transaction, or in a savepoint if the handle is a transaction. Rolls back if `body` rejects. */
   transaction<T>(body: (tx: Db) => Promise<T>): Promise<T>
 }
@@ -73,6 +75,11 @@ export interface Driver extends Pick<Executor, 'batch'> {
   checkFile?(): Promise<void>
   /** Returns the time of the server. Only a database that several machines share has one. */
   serverTime?(): Promise<Date | undefined>
+  /**
+   * Runs `body`, and overwrites with zeros what it deletes. Then removes what the write-ahead log has of it. Returns false if
+   * others were reading all the time, so that the log still has it. Only SQLite keeps deleted data in its files.
+   */
+  overwriting?(body: () => Promise<void>): Promise<boolean>
   /** Returns the size of the database in bytes. */
   size(): Promise<number>
   close(): Promise<void>

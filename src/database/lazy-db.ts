@@ -6,6 +6,7 @@ export class LazyDb implements Db {
   readonly kit: DialectKit
   readonly dialect: Dialect
   readonly tables: Db['tables']
+  readonly owner = undefined
   readonly #open: () => Promise<Db>
   #orm: Orm | undefined
 

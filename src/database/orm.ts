@@ -30,7 +30,11 @@ export function compile(query: DrizzleQuery, fields: unknown, metadata: Metadata
 }
 
 export async function execute(executor: Executor, compiled: CompiledQuery, args: Record<string, unknown> = {}) {
-  const rows = await executor.run({ sql: compiled.sql, writes: compiled.writes, params: compiled.encode(args) })
+  const rows = await executor.run({
+    sql: compiled.sql,
+    writes: compiled.writes,
+    params: compiled.encode(args, undefined),
+  })
   return decodeAll(rows, compiled.decode)
 }
 

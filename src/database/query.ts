@@ -20,11 +20,15 @@ export interface SelectedField {
 /** Values by placeholder name. "3.id" is the id of row 3 if a query takes rows; "tags.0" is an item of a list. */
 type Arguments = Readonly<Record<string, unknown>>
 
+/** The placeholder for the owner of the handle that a statement runs on. It is no argument of the statement. */
+export const OWNER = 'owner of the handle'
+
 /** A query that lacks only its arguments: the SQL is built, and the encoders and the decoder are chosen. */
 export interface CompiledQuery {
   readonly sql: string
   readonly writes: boolean
-  encode(args: Arguments): unknown[]
+  /** Returns the values of the parameters. `owner` is the value of the placeholder OWNER. */
+  encode(args: Arguments, owner: string | undefined): unknown[]
   decode(row: Row): Record<string, unknown>
 }
 
@@ -36,7 +40,7 @@ export function compileQuery(query: DrizzleQuery, fields: SelectedField[] | unde
   return {
     sql: query.sql,
     writes,
-    encode: (args) => encoders.map((encode) => encode(args)),
+    encode: (args, owner) => encoders.map((encode) => encode(args, owner)),
     decode: (row) => {
       const record = { ...blank } // all properties at once: V8 reallocates an object that grows
       for (let i = 0; i < columns.length; i++) {
@@ -59,20 +63,23 @@ export function decodeAll<R>(rows: readonly Row[], decode: (row: Row) => R): R[]
   return decoded
 }
 
-function encoderOf(param: unknown): (args: Arguments) => unknown {
+type Encoder = (args: Arguments, owner: string | undefined) => unknown
+
+function encoderOf(param: unknown): Encoder {
   if (is(param, Placeholder)) return argument(param.name)
   if (is(param, Param) && is(param.value, Placeholder)) {
     const given = argument(param.value.name)
     if (param.encoder.mapToDriverValue === Column.prototype.mapToDriverValue) return given
-    return (args) => {
-      const value = given(args)
+    return (args, owner) => {
+      const value = given(args, owner)
       return value === null ? null : param.encoder.mapToDriverValue(value)
     }
   }
   return () => param
 }
 
-function argument(name: string): (args: Arguments) => unknown {
+function argument(name: string): Encoder {
+  if (name === OWNER) return (_, owner) => owner
   const [row, property] = name.split('.')
   return (args) => {
     const value = property === undefined ? args[name] : (args[row as string] as Arguments)[property] // split has a first

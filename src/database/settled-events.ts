@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from './db.ts'
 import type { Query } from './query.ts'
 
+/** The seqs of all owners, even for the handle of one: the log has one sequence, and no one's events are returned. */
 const GREATEST_SEQ = query('select max(seq) from events')
 
 /**

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { Db, Dialect } from './db.ts'
 import { compiledBy } from './orm.ts'
-import { type CompiledQuery, decodeAll, type Query, type Row } from './query.ts'
+import { type CompiledQuery, decodeAll, OWNER, type Query, type Row } from './query.ts'
 
 /** A statement with its arguments, for `batch`. */
 export interface Call<R> {
@@ -17,8 +17,8 @@ export interface Statement<Args, R> {
   with(args: Args): Call<R>
 }
 
-/** The part of a handle that builds queries. */
-export type Builder = Pick<Db, 'dialect' | 'orm' | 'tables'>
+/** The part of a handle that builds queries. In a statement, `owner` is a placeholder if the handle has an owner. */
+export type Builder = Pick<Db, 'dialect' | 'orm' | 'tables' | 'owner'>
 
 /** A drizzle query that is complete. */
 export interface Built<R> extends PromiseLike<R[]> {
@@ -26,22 +26,27 @@ export interface Built<R> extends PromiseLike<R[]> {
 }
 
 /**
- * Makes a statement that is compiled on first use: building a query with drizzle costs 65 to 130 us, more than SQLite
+ * Makes a statement that is compiled on first use, once for handles with an owner and once for those without: building a query with drizzle costs 65 to 130 us, more than SQLite
  * takes to answer. In `build`, `arg.name` is a placeholder for the later argument of that name. The placeholder has the
  * argument's type, so it may be passed to drizzle but not inspected. A JSON column takes its argument through `values` or
  * `set`, which know the column.
  */
 export function statement<Args extends object, R>(build: (db: Builder, arg: Args) => Built<R>): Statement<Args, R> {
-  const compiled: Partial<Record<Dialect, CompiledQuery>> = {}
+  const unowned: Partial<Record<Dialect, CompiledQuery>> = {}
+  const owned: Partial<Record<Dialect, CompiledQuery>> = {}
   const compile = (db: Db): CompiledQuery => {
-    const query = compiled[db.dialect] ?? compiledBy(build(db, placeholders<Args>()).prepare(''))
-    compiled[db.dialect] = query
+    const compiled = db.owner === undefined ? unowned : owned
+    let query = compiled[db.dialect]
+    if (query === undefined) {
+      query = compiledBy(build(builderOf(db), placeholders<Args>()).prepare(''))
+      compiled[db.dialect] = query
+    }
     return query
   }
-  const queryOf = (query: CompiledQuery, args: Args): Query => ({
+  const queryOf = (query: CompiledQuery, db: Db, args: Args): Query => ({
     sql: query.sql,
     writes: query.writes,
-    params: query.encode(args as Record<string, unknown>), // an object or array whose keys are the placeholders' names
+    params: query.encode(args as Record<string, unknown>, db.owner), // an object or array whose keys are the placeholders' names
   })
   // The cast holds because the builder's type says what its rows decode to.
   const decode = (query: CompiledQuery, row: Row) => query.decode(row) as R
@@ -49,16 +54,16 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
   return {
     async all(db, args) {
       const query = compile(db)
-      const rows = await db.run(queryOf(query, args))
+      const rows = await db.run(queryOf(query, db, args))
       return decodeAll(rows, (row) => decode(query, row))
     },
     async first(db, args) {
       const query = compile(db)
-      const [row] = await db.run(queryOf(query, args))
+      const [row] = await db.run(queryOf(query, db, args))
       return row === undefined ? undefined : decode(query, row)
     },
     with: (args) => ({
-      query: (db) => queryOf(compile(db), args),
+      query: (db) => queryOf(compile(db), db, args),
       decode: (db, row) => decode(compile(db), row),
     }),
   }
@@ -75,6 +80,17 @@ export async function batch<const Calls extends readonly Call<unknown>[]>(
   const results = await db.batch(calls.map((call) => call.query(db)))
   // The cast holds because each call decodes its own rows.
   return calls.map((call, i) => decodeAll(results[i] ?? [], (row) => call.decode(db, row))) as Results<Calls>
+}
+
+/** Returns the part of a handle that builds queries, with a placeholder for its owner. */
+function builderOf({ dialect, orm, tables, owner }: Db): Builder {
+  // Typed as the owner; see `statement`. NOBODY, the empty id, is an owner as well.
+  return {
+    dialect,
+    orm,
+    tables,
+    owner: owner === undefined ? undefined : (sql.placeholder(OWNER) as unknown as string),
+  }
 }
 
 /** Makes an object whose every property is the placeholder of that name. */

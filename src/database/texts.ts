@@ -3,6 +3,7 @@ import { and, eq, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { Db, DialectKit } from './db.ts'
 import { keyset } from './paging/keyset.ts'
+import { columnsOf } from './primary-key.ts'
 import { type Statement, statement } from './statement.ts'
 
 /** How many rows one statement reads. */
@@ -44,10 +45,9 @@ export async function* textsOf(db: Db, table: PgTable, leaveOut: readonly PgColu
   }
 }
 
-function compile({ dialect, configOf }: DialectKit, table: PgTable, leaveOut: readonly PgColumn[]): TextScan {
-  const { columns, primaryKeys } = configOf(table)
-  const [composite] = primaryKeys
-  const key = composite?.columns ?? columns.filter(({ primary }) => primary)
+function compile(kit: DialectKit, table: PgTable, leaveOut: readonly PgColumn[]): TextScan {
+  const { dialect } = kit
+  const { key, columns } = columnsOf(kit, table)
   const searched = columns.filter((column) => isText(column) && !leaveOut.includes(column))
   const text = sql.join(
     searched.map((column) => sql`coalesce(cast(${column} as text), '')`),

@@ -1,6 +1,7 @@
-import { eq, inArray, lt, lte, sql } from 'drizzle-orm'
+import { and, eq, inArray, lt, lte, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { isVisible, ofOwner, ownerOfSession } from '../database/owner.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
 import { cursorOf, pagedQuery } from '../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
@@ -31,8 +32,10 @@ export interface AgentEvent<Payload = Json> {
    * after events with greater seqs, when its transaction commits: `follow` waits for it.
    */
   seq: number
-  /** Unique in the whole log. */
+  /** Unique among the events of one owner. */
   id: string
+  /** Whose event it is: the owner of its session or of the scope. '' if nobody owns it. */
+  ownerId: string
   type: string
   sessionId: string | null
   runId: string | null
@@ -75,6 +78,7 @@ const filtersSchema = z.strictObject({
   sessionId: idSchema.optional(),
   runId: idSchema.optional(),
   type: typeSchema.optional(),
+  ownerId: idSchema.optional(),
   ...pageSchema.shape,
 })
 const listOptionsSchema = z.strictObject({ ...filtersSchema.shape, order: z.enum(['asc', 'desc']).optional() })
@@ -97,6 +101,8 @@ interface EventFilters extends PageOptions {
   runId?: string | undefined
   /** Only events of this type. Default: all types. */
   type?: string | undefined
+  /** Only events of this owner. Default: everybody's. In a scope, all events have its owner. */
+  ownerId?: string | undefined
 }
 
 export interface ListEventsOptions extends EventFilters {
@@ -117,27 +123,33 @@ export interface PruneEventsOptions {
 }
 
 /** Inserts events and returns them. If an id is taken, the stored event is left as it is and returned. */
-const insertEvents = rowsStatement(({ orm, tables: { events } }, rows: Omit<AgentEvent, 'seq'>[]) =>
-  orm
+const insertEvents = rowsStatement((db: Builder, rows: Omit<AgentEvent, 'seq' | 'ownerId'>[]) => {
+  const { events } = db.tables
+  return db.orm
     .insert(events)
     .values(
       rows.map(({ id, type, sessionId, runId, payload, occurredAt }) => {
-        return { id, type, sessionId, runId, payload, occurredAt }
+        const ownerId = ownerOfSession(db, sessionId as string) // SQL compares null with nothing: nobody owns the event
+        return { id, ownerId, type, sessionId, runId, payload, occurredAt }
       }),
     )
-    .onConflictDoUpdate({ target: events.id, set: { id: sql`excluded.id` } })
-    .returning(),
-)
+    .onConflictDoUpdate({ target: [events.id, events.ownerId], set: { id: sql`excluded.id` } })
+    .returning()
+})
 
 const eventQuery = {
   name: 'events',
   select: ({ orm, tables }: Builder) => orm.select().from(tables.events),
+  visible: (db: Builder) => isVisible(db, db.tables.events),
   orderBy: [{ name: 'seq', kind: 'integer', column: ({ events }: Tables) => events.seq }],
 } as const
 
-const upToSeq = ({ events }: Tables, through: number) => lte(events.seq, through)
+const commonFilters = {
+  ownerId: ({ events }: Tables, ownerId: string) => ofOwner(events, ownerId),
+  through: ({ events }: Tables, through: number) => lte(events.seq, through),
+}
 
-const listAll = pagedQuery({ ...eventQuery, filters: { through: upToSeq } })
+const listAll = pagedQuery({ ...eventQuery, filters: commonFilters })
 const listByRun = listBy('runId')
 const listBySession = listBy('sessionId')
 const listByType = listBy('type')
@@ -150,7 +162,7 @@ function listBy(column: 'runId' | 'sessionId' | 'type') {
     filters: {
       sessionId: ({ events }, sessionId: string) => notIndexable(eq(events.sessionId, sessionId)),
       type: ({ events }, type: string) => notIndexable(eq(events.type, type)),
-      through: upToSeq,
+      ...commonFilters,
     },
   })
 }
@@ -158,12 +170,19 @@ function listBy(column: 'runId' | 'sessionId' | 'type') {
 /** How many events one statement removes. */
 const PRUNE_BATCH_SIZE = 1000
 
-const deleteBatchBefore = statement(({ orm, tables: { events: e } }, arg: { before: Date }) => {
+const deleteBatchBefore = statement((db: Builder, arg: { before: Date }) => {
+  const { events: e } = db.tables
+  const visible = isVisible(db, e)
   // The order, and a limit that the planner sees, make PostgreSQL take the index instead of the first rows it finds.
-  const old = orm.select({ seq: e.seq }).from(e).where(lt(e.occurredAt, arg.before)).orderBy(e.occurredAt)
-  return orm
+  const old = db.orm
+    .select({ seq: e.seq })
+    .from(e)
+    .where(and(visible, lt(e.occurredAt, arg.before)))
+    .orderBy(e.occurredAt)
+    .limit(PRUNE_BATCH_SIZE)
+  return db.orm
     .delete(e)
-    .where(inArray(e.seq, old.limit(PRUNE_BATCH_SIZE)))
+    .where(and(visible, inArray(e.seq, old)))
     .returning({ seq: e.seq })
 })
 
@@ -260,11 +279,12 @@ export class Events {
     )
   }
 
-  #page({ runId, sessionId, type, order = 'asc', ...page }: ListEventsOptions, through?: number) {
-    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type, through }, page, order)
-    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type, through }, page, order)
-    if (type !== undefined) return listByType(this.#db, { partition: type, through }, page, order)
-    return listAll(this.#db, { through }, page, order)
+  #page({ runId, sessionId, type, ownerId, order = 'asc', ...page }: ListEventsOptions, through?: number) {
+    const common = { ownerId, through }
+    if (runId !== undefined) return listByRun(this.#db, { partition: runId, sessionId, type, ...common }, page, order)
+    if (sessionId !== undefined) return listBySession(this.#db, { partition: sessionId, type, ...common }, page, order)
+    if (type !== undefined) return listByType(this.#db, { partition: type, ...common }, page, order)
+    return listAll(this.#db, common, page, order)
   }
 
   /**

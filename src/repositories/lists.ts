@@ -1,10 +1,11 @@
 import { and, asc, eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { ownerOfNames } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import { mapPage, type Page, type PageOptions } from '../database/paging/page.ts'
 import { prefixFilters, prefixPageSchema, prefixRange } from '../database/paging/prefix-range.ts'
-import { batch, rowsStatement, statement } from '../database/statement.ts'
+import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
 import type { Given, Json } from '../schema/values.ts'
 import {
   checkFunction,
@@ -33,54 +34,72 @@ export interface ListUpdate<Result, Item = Json> {
   result: Result
 }
 
+const isOwn = (db: Builder) => eq(db.tables.lists.ownerId, ownerOfNames(db))
+
+const isList = (db: Builder, key: string) => and(isOwn(db), eq(db.tables.lists.key, key))
+
+function isItemOf(db: Builder, key: string) {
+  const { listItems: i } = db.tables
+  return and(eq(i.ownerId, ownerOfNames(db)), eq(i.key, key))
+}
+
 /** Adds `count` to the length of a list, creating the list if needed. Locks the list until the transaction ends. */
-const extendList = statement(({ orm, tables: { lists } }, arg: { key: string; count: number }) =>
-  orm
+const extendList = statement((db, arg: { key: string; count: number }) => {
+  const { lists } = db.tables
+  return db.orm
     .insert(lists)
-    .values({ key: arg.key, length: arg.count })
-    .onConflictDoUpdate({ target: lists.key, set: { length: sql`${lists.length} + excluded.length` } })
-    .returning({ length: lists.length }),
-)
+    .values({ ownerId: ownerOfNames(db), key: arg.key, length: arg.count })
+    .onConflictDoUpdate({
+      target: [lists.ownerId, lists.key],
+      set: { length: sql`${lists.length} + excluded.length` },
+    })
+    .returning({ length: lists.length })
+})
 
 /** position = length - fromEnd. The length already includes the new items; `fromEnd` is 1 for the last item. */
-const insertItems = rowsStatement(
-  ({ orm, tables: { lists, listItems } }, rows: { key: string; fromEnd: number; value: Json }[]) =>
-    orm.insert(listItems).values(
-      rows.map(({ key, fromEnd, value }) => ({
-        key,
-        position: sql`(select ${lists.length} from ${lists} where ${eq(lists.key, key)}) - cast(${fromEnd} as integer)`,
-        value,
-      })),
-    ),
-)
+const insertItems = rowsStatement((db, rows: { key: string; fromEnd: number; value: Json }[]) => {
+  const { lists, listItems } = db.tables
+  return db.orm.insert(listItems).values(
+    rows.map(({ key, fromEnd, value }) => ({
+      ownerId: ownerOfNames(db),
+      key,
+      position: sql`(select ${lists.length} from ${lists} where ${isList(db, key)}) - cast(${fromEnd} as integer)`,
+      value,
+    })),
+  )
+})
 
-const selectLength = statement(({ orm, tables: { lists } }, arg: { key: string }) =>
-  orm.select({ length: lists.length }).from(lists).where(eq(lists.key, arg.key)),
-)
+const selectLength = statement((db, arg: { key: string }) => {
+  const { lists } = db.tables
+  return db.orm.select({ length: lists.length }).from(lists).where(isList(db, arg.key))
+})
 
-const selectItems = statement(({ orm, tables: { listItems: i } }, arg: { key: string; start: number; end: number }) =>
-  orm
+const selectItems = statement((db, arg: { key: string; start: number; end: number }) => {
+  const { listItems: i } = db.tables
+  return db.orm
     .select({ value: i.value })
     .from(i)
-    .where(and(eq(i.key, arg.key), gte(i.position, arg.start), lt(i.position, arg.end)))
-    .orderBy(asc(i.position)),
+    .where(and(isItemOf(db, arg.key), gte(i.position, arg.start), lt(i.position, arg.end)))
+    .orderBy(asc(i.position))
+})
+
+const deleteItems = statement((db, arg: { key: string }) =>
+  db.orm.delete(db.tables.listItems).where(isItemOf(db, arg.key)),
 )
 
-const deleteItems = statement(({ orm, tables: { listItems: i } }, arg: { key: string }) =>
-  orm.delete(i).where(eq(i.key, arg.key)),
+const emptyList = statement((db, arg: { key: string }) =>
+  db.orm.update(db.tables.lists).set({ length: 0 }).where(isList(db, arg.key)),
 )
 
-const emptyList = statement(({ orm, tables: { lists } }, arg: { key: string }) =>
-  orm.update(lists).set({ length: 0 }).where(eq(lists.key, arg.key)),
-)
-
-const deleteList = statement(({ orm, tables: { lists } }, arg: { key: string }) =>
-  orm.delete(lists).where(eq(lists.key, arg.key)).returning({ key: lists.key }),
-)
+const deleteList = statement((db, arg: { key: string }) => {
+  const { lists } = db.tables
+  return db.orm.delete(lists).where(isList(db, arg.key)).returning({ key: lists.key })
+})
 
 const listKeys = pagedQuery({
   name: 'lists',
-  select: ({ orm, tables }) => orm.select().from(tables.lists),
+  select: ({ orm, tables: { lists } }) => orm.select({ key: lists.key }).from(lists),
+  visible: isOwn,
   filters: prefixFilters(({ lists }) => lists.key),
   orderBy: [{ name: 'key', kind: 'text', column: ({ lists }) => lists.key }],
 })

@@ -1,10 +1,12 @@
-import { eq, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { ownerOfNames } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { prefixFilters, prefixPageSchema, prefixRange } from '../database/paging/prefix-range.ts'
-import { statement } from '../database/statement.ts'
+import { type Builder, statement } from '../database/statement.ts'
+import type { Tables } from '../schema/tables.ts'
 import type { Given, Json, JsonObject } from '../schema/values.ts'
 import { keySchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema, jsonSchema } from '../validation/json.ts'
@@ -53,29 +55,47 @@ interface PromptWrite {
   now: Date
 }
 
-const upsertPrompt = statement(
-  ({ orm, tables: { prompts: p } }, { name, content, description, metadata, now }: PromptWrite) =>
-    orm
-      .insert(p)
-      .values({ name, content, description, metadata, version: 1, createdAt: now, updatedAt: now })
-      .onConflictDoUpdate({
-        target: p.name,
-        set: { content, description, metadata, version: sql`${p.version} + 1`, updatedAt: now },
-      })
-      .returning(),
+/** Lists the columns of a `Prompt`. */
+const promptColumns = ({ prompts: p }: Tables) => ({
+  name: p.name,
+  content: p.content,
+  description: p.description,
+  metadata: p.metadata,
+  version: p.version,
+  createdAt: p.createdAt,
+  updatedAt: p.updatedAt,
+})
+
+const isOwn = (db: Builder) => eq(db.tables.prompts.ownerId, ownerOfNames(db))
+
+const isPrompt = (db: Builder, name: string) => and(isOwn(db), eq(db.tables.prompts.name, name))
+
+const upsertPrompt = statement((db, { name, content, description, metadata, now }: PromptWrite) => {
+  const { prompts: p } = db.tables
+  const row = { ownerId: ownerOfNames(db), name, content, description, metadata }
+  return db.orm
+    .insert(p)
+    .values({ ...row, version: 1, createdAt: now, updatedAt: now })
+    .onConflictDoUpdate({
+      target: [p.ownerId, p.name],
+      set: { content, description, metadata, version: sql`${p.version} + 1`, updatedAt: now },
+    })
+    .returning(promptColumns(db.tables))
+})
+
+const selectPrompt = statement((db, arg: { name: string }) =>
+  db.orm.select(promptColumns(db.tables)).from(db.tables.prompts).where(isPrompt(db, arg.name)),
 )
 
-const selectPrompt = statement(({ orm, tables: { prompts } }, arg: { name: string }) =>
-  orm.select().from(prompts).where(eq(prompts.name, arg.name)),
-)
-
-const deletePrompt = statement(({ orm, tables: { prompts } }, arg: { name: string }) =>
-  orm.delete(prompts).where(eq(prompts.name, arg.name)).returning({ name: prompts.name }),
-)
+const deletePrompt = statement((db, arg: { name: string }) => {
+  const { prompts } = db.tables
+  return db.orm.delete(prompts).where(isPrompt(db, arg.name)).returning({ name: prompts.name })
+})
 
 const listPrompts = pagedQuery({
   name: 'prompts',
-  select: ({ orm, tables }) => orm.select().from(tables.prompts),
+  select: ({ orm, tables }) => orm.select(promptColumns(tables)).from(tables.prompts),
+  visible: isOwn,
   filters: prefixFilters(({ prompts }) => prompts.name),
   orderBy: [{ name: 'name', kind: 'text', column: ({ prompts }) => prompts.name }],
 })

@@ -1,5 +1,7 @@
+import { OwnedRowCache } from '../cache/owned-row-cache.ts'
 import type { Db } from '../database/db.ts'
-import { Approvals } from './approvals.ts'
+import { OwnedDb } from '../database/owned-db.ts'
+import { Approvals } from './approvals/approvals.ts'
 import type { RepositoryContext } from './context.ts'
 import { Events } from './events.ts'
 import { Kv } from './kv/kv.ts'
@@ -9,12 +11,12 @@ import { Messages } from './messages/messages.ts'
 import { Prompts } from './prompts.ts'
 import { Queues } from './queues/queues.ts'
 import { Sessions } from './sessions/sessions.ts'
-import { ToolExecutions } from './tool-executions.ts'
+import { ToolExecutions } from './tool-executions/tool-executions.ts'
 import { ToolPreferences } from './tool-preferences.ts'
 import { ToolState } from './tool-state.ts'
 import { Workspaces } from './workspaces.ts'
 
-/** All repositories over one database handle: that of the storage, or that of a transaction. */
+/** All repositories over one database handle: that of the storage, of a scope, or of a transaction. */
 export interface Repositories {
   /** Conversations, without their messages. */
   readonly sessions: Sessions
@@ -45,11 +47,17 @@ export interface Repositories {
 }
 
 /**
- * Opens every repository over one database handle.
+ * Opens every repository over one database handle: for one owner, or without an owner for everybody. `db` is a handle
+ * without an owner, and the context's cache is one as well.
  *
  * @internal
  */
-export function openRepositories(db: Db, context: RepositoryContext): Repositories {
+export function openRepositories(db: Db, context: RepositoryContext, owner?: string): Repositories {
+  if (owner === undefined) return repositoriesOn(db, context)
+  return repositoriesOn(new OwnedDb(db, owner), { ...context, cache: new OwnedRowCache(context.cache, owner) })
+}
+
+function repositoriesOn(db: Db, context: RepositoryContext): Repositories {
   return {
     sessions: new Sessions(db, context),
     messages: new Messages(db, context),

@@ -1,13 +1,14 @@
-import { and, eq, inArray } from 'drizzle-orm'
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { NOBODY, ownerOfNames, ownerOfSession } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import { mapPage, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { statement } from '../database/statement.ts'
+import { type Builder, statement } from '../database/statement.ts'
 import type { ToolPreferenceSet } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
 import type { RepositoryContext } from './context.ts'
-import { GLOBAL_SCOPE, scopeOf } from './scope.ts'
+import { GLOBAL_SCOPE, homeOfScope, scopeOf } from './scope.ts'
 
 export type { ToolPreferenceSet }
 
@@ -36,30 +37,44 @@ interface AllowedTool {
   tool: string
 }
 
-const insertAllowedTool = statement(({ orm, tables }, { scope, tool, createdAt }: AllowedTool & { createdAt: Date }) =>
-  orm.insert(tables.allowedTools).values({ scope, tool, createdAt }).onConflictDoNothing(),
+const insertAllowedTool = statement((db: Builder, { scope, tool, createdAt }: AllowedTool & { createdAt: Date }) =>
+  db.orm
+    .insert(db.tables.allowedTools)
+    .values({ ownerId: ownerOfSession(db, scope), scope, tool, createdAt })
+    .onConflictDoNothing(),
 )
 
-const deleteAllowedTool = statement(({ orm, tables: { allowedTools: a } }, arg: AllowedTool) =>
-  orm
+const deleteAllowedTool = statement((db: Builder, arg: AllowedTool) => {
+  const { allowedTools: a } = db.tables
+  return db.orm
     .delete(a)
-    .where(and(eq(a.scope, arg.scope), eq(a.tool, arg.tool)))
-    .returning({ tool: a.tool }),
-)
+    .where(and(isOfScope(db, arg.scope), eq(a.tool, arg.tool)))
+    .returning({ tool: a.tool })
+})
 
-const selectAllowedTool = statement(({ orm, tables: { allowedTools: a } }, arg: AllowedTool) =>
-  orm
+const selectAllowedTool = statement((db: Builder, arg: AllowedTool) => {
+  const { allowedTools: a } = db.tables
+  const owner = ownerOfSession(db, arg.scope)
+  // A handle without an owner allows a tool everywhere as nobody, also in the sessions that have an owner.
+  const isOfOwner = db.owner === undefined ? sql`${a.ownerId} in (${owner}, ${NOBODY})` : eq(a.ownerId, owner)
+  return db.orm
     .select({ scope: a.scope })
     .from(a)
-    .where(and(inArray(a.scope, [arg.scope, GLOBAL_SCOPE]), eq(a.tool, arg.tool))),
-)
+    .where(and(isOfOwner, inArray(a.scope, [arg.scope, GLOBAL_SCOPE]), eq(a.tool, arg.tool)))
+})
 
 const listAllowedTools = pagedQuery({
   name: 'allowedTools',
   select: ({ orm, tables: { allowedTools: a } }) => orm.select({ tool: a.tool }).from(a),
-  filters: { scope: ({ allowedTools }, scope: string) => eq(allowedTools.scope, scope) },
+  visible: () => undefined, // the filter by scope has the owner
+  filters: { scope: (_, scope: string, db) => isOfScope(db, scope) },
   orderBy: [{ name: 'tool', kind: 'text', column: ({ allowedTools }) => allowedTools.tool }],
 })
+
+function isOfScope(db: Builder, scope: string): SQL {
+  const { allowedTools: a } = db.tables
+  return and(eq(a.ownerId, ownerOfSession(db, scope)), eq(a.scope, scope)) as SQL // undefined only if no condition is given
+}
 
 interface PreferencesWrite {
   scope: string
@@ -67,20 +82,31 @@ interface PreferencesWrite {
   updatedAt: Date
 }
 
-const upsertPreferences = statement(({ orm, tables }, { scope, preferences, updatedAt }: PreferencesWrite) =>
-  orm
-    .insert(tables.toolPreferences)
-    .values({ scope, preferences, updatedAt })
-    .onConflictDoUpdate({ target: tables.toolPreferences.scope, set: { preferences, updatedAt } }),
-)
+/** Needs a handle whose owner is that of the session. */
+const upsertPreferences = statement((db: Builder, { scope, preferences, updatedAt }: PreferencesWrite) => {
+  const { toolPreferences: p } = db.tables
+  return db.orm
+    .insert(p)
+    .values({ ownerId: ownerOfNames(db), scope, preferences, updatedAt })
+    .onConflictDoUpdate({ target: [p.ownerId, p.scope], set: { preferences, updatedAt } })
+})
 
-const selectPreferences = statement(({ orm, tables: { toolPreferences: p } }, arg: { scope: string }) =>
-  orm.select().from(p).where(eq(p.scope, arg.scope)),
-)
+const selectPreferences = statement((db: Builder, arg: { scope: string }) => {
+  const { toolPreferences: p } = db.tables
+  return db.orm
+    .select()
+    .from(p)
+    .where(and(eq(p.ownerId, ownerOfSession(db, arg.scope)), eq(p.scope, arg.scope)))
+})
 
-const deletePreferences = statement(({ orm, tables: { toolPreferences: p } }, arg: { scope: string }) =>
-  orm.delete(p).where(eq(p.scope, arg.scope)).returning({ scope: p.scope }),
-)
+/** Needs a handle whose owner is that of the session. */
+const deletePreferences = statement((db: Builder, arg: { scope: string }) => {
+  const { toolPreferences: p } = db.tables
+  return db.orm
+    .delete(p)
+    .where(and(eq(p.ownerId, ownerOfNames(db)), eq(p.scope, arg.scope)))
+    .returning({ scope: p.scope })
+})
 
 /** Tool preferences: the tools that are allowed, and a set of preferences, for a session or everywhere. */
 export class ToolPreferences {
@@ -126,7 +152,8 @@ export class ToolPreferences {
 
   /**
    * Returns true if the tool is allowed in the session or everywhere. Without a session, returns true only if the tool is
-   * allowed everywhere. Takes one query.
+   * allowed everywhere. Takes one query. Outside of a scope, the tools that the session's owner has allowed everywhere count
+   * as well.
    *
    * @throws {INVALID_INPUT} when the tool or the session id is not valid.
    *
@@ -193,7 +220,8 @@ export class ToolPreferences {
     const { autoApproved = [], disabled = [] } = parseInput(toolPreferencesInputSchema, preferences, 'preferences')
     const set = { autoApproved, disabled }
     const row = { scope, preferences: set, updatedAt: this.#context.now() }
-    await this.#context.cache.write([['toolPreferences', scope]], (db = this.#db) => upsertPreferences.all(db, row))
+    const home = await homeOfScope(this.#db, this.#context, scope)
+    await home.cache.write([['toolPreferences', scope]], (db = home.db) => upsertPreferences.all(db, row))
     return set
   }
 
@@ -211,8 +239,9 @@ export class ToolPreferences {
    */
   async deletePreferences(sessionId?: string): Promise<boolean> {
     const scope = scopeOf(sessionId)
+    const home = await homeOfScope(this.#db, this.#context, scope)
     const rows = [['toolPreferences', scope]] as const
-    const deleted = await this.#context.cache.write(rows, (db = this.#db) => deletePreferences.first(db, { scope }))
+    const deleted = await home.cache.write(rows, (db = home.db) => deletePreferences.first(db, { scope }))
     return deleted !== undefined
   }
 }

@@ -1,10 +1,12 @@
 import { and, eq } from 'drizzle-orm'
 import type { RowKey } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
+import { ownerOfNames } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import { mapPage, type Page, type PageOptions } from '../database/paging/page.ts'
 import { prefixFilters, prefixPageSchema, prefixRange } from '../database/paging/prefix-range.ts'
-import { statement } from '../database/statement.ts'
+import { type Builder, statement } from '../database/statement.ts'
+import type { Tables } from '../schema/tables.ts'
 import type { Given, Json } from '../schema/values.ts'
 import { idSchema, keySchema, parseInput } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
@@ -29,31 +31,43 @@ interface EntryKey {
   key: string
 }
 
-const upsertEntry = statement(({ orm, tables: { toolState: s } }, { tool, key, value, updatedAt }: ToolStateEntry) =>
-  orm
+/** Lists the columns of a `ToolStateEntry`. */
+const entryColumns = ({ toolState: s }: Tables) => ({
+  tool: s.tool,
+  key: s.key,
+  value: s.value,
+  updatedAt: s.updatedAt,
+})
+
+const isOwn = (db: Builder) => eq(db.tables.toolState.ownerId, ownerOfNames(db))
+
+function isEntry(db: Builder, { tool, key }: EntryKey) {
+  const { toolState: s } = db.tables
+  return and(isOwn(db), eq(s.tool, tool), eq(s.key, key))
+}
+
+const upsertEntry = statement((db, { tool, key, value, updatedAt }: ToolStateEntry) => {
+  const { toolState: s } = db.tables
+  return db.orm
     .insert(s)
-    .values({ tool, key, value, updatedAt })
-    .onConflictDoUpdate({ target: [s.tool, s.key], set: { value, updatedAt } })
-    .returning(),
+    .values({ ownerId: ownerOfNames(db), tool, key, value, updatedAt })
+    .onConflictDoUpdate({ target: [s.ownerId, s.tool, s.key], set: { value, updatedAt } })
+    .returning(entryColumns(db.tables))
+})
+
+const selectEntry = statement((db, arg: EntryKey) =>
+  db.orm.select(entryColumns(db.tables)).from(db.tables.toolState).where(isEntry(db, arg)),
 )
 
-const selectEntry = statement(({ orm, tables: { toolState: s } }, arg: EntryKey) =>
-  orm
-    .select()
-    .from(s)
-    .where(and(eq(s.tool, arg.tool), eq(s.key, arg.key))),
-)
-
-const deleteEntry = statement(({ orm, tables: { toolState: s } }, arg: EntryKey) =>
-  orm
-    .delete(s)
-    .where(and(eq(s.tool, arg.tool), eq(s.key, arg.key)))
-    .returning({ key: s.key }),
-)
+const deleteEntry = statement((db, arg: EntryKey) => {
+  const { toolState: s } = db.tables
+  return db.orm.delete(s).where(isEntry(db, arg)).returning({ key: s.key })
+})
 
 const listKeys = pagedQuery({
   name: 'toolState',
   select: ({ orm, tables: { toolState: s } }) => orm.select({ key: s.key }).from(s),
+  visible: isOwn,
   filters: {
     tool: ({ toolState }, tool: string) => eq(toolState.tool, tool),
     ...prefixFilters(({ toolState }) => toolState.key),

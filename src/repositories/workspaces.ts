@@ -1,10 +1,12 @@
 import { and, eq, ne, notExists, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../database/db.ts'
+import { ownerOfNames } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
 import { type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { batch, statement } from '../database/statement.ts'
+import { type Builder, batch, statement } from '../database/statement.ts'
 import { StorageError } from '../errors.ts'
+import type { Tables } from '../schema/tables.ts'
 import type { Given, JsonObject } from '../schema/values.ts'
 import { idSchema, keySchema, parseInput, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
@@ -46,52 +48,70 @@ export interface ListWorkspacesOptions extends PageOptions {}
 
 type WorkspaceWrite = Required<Pick<Workspace, 'id' | 'path' | 'name' | 'metadata'>> & { now: Date }
 
-function newWorkspace({ id, path, name, metadata, now }: WorkspaceWrite) {
-  return { id, path, name, metadata, isCurrent: false, createdAt: now, updatedAt: now }
+/** Lists the columns of a `Workspace`. */
+const workspaceColumns = ({ workspaces: w }: Tables) => ({
+  id: w.id,
+  path: w.path,
+  name: w.name,
+  metadata: w.metadata,
+  isCurrent: w.isCurrent,
+  createdAt: w.createdAt,
+  updatedAt: w.updatedAt,
+})
+
+const isOwn = (db: Builder) => eq(db.tables.workspaces.ownerId, ownerOfNames(db))
+
+const isWorkspace = (db: Builder, id: string) => and(isOwn(db), eq(db.tables.workspaces.id, id))
+
+const isCurrent = (db: Builder) => and(isOwn(db), sql`${db.tables.workspaces.isCurrent}`)
+
+function newWorkspace(db: Builder, { id, path, name, metadata, now }: WorkspaceWrite) {
+  return { ownerId: ownerOfNames(db), id, path, name, metadata, isCurrent: false, createdAt: now, updatedAt: now }
 }
 
-const upsertByPath = statement(({ orm, tables: { workspaces: w } }, arg: WorkspaceWrite) =>
-  orm
+const upsertByPath = statement((db, arg: WorkspaceWrite) => {
+  const { workspaces: w } = db.tables
+  return db.orm
     .insert(w)
-    .values(newWorkspace(arg))
-    .onConflictDoUpdate({ target: w.path, set: { name: arg.name, metadata: arg.metadata, updatedAt: arg.now } })
-    .returning(),
-)
+    .values(newWorkspace(db, arg))
+    .onConflictDoUpdate({
+      target: [w.ownerId, w.path],
+      set: { name: arg.name, metadata: arg.metadata, updatedAt: arg.now },
+    })
+    .returning(workspaceColumns(db.tables))
+})
 
-const insertWorkspace = statement(({ orm, tables: { workspaces } }, arg: WorkspaceWrite) =>
-  orm.insert(workspaces).values(newWorkspace(arg)).onConflictDoNothing(),
+const insertWorkspace = statement((db, arg: WorkspaceWrite) =>
+  db.orm.insert(db.tables.workspaces).values(newWorkspace(db, arg)).onConflictDoNothing(),
 )
 
 /** Updates a workspace and returns it. Returns no row if another workspace has the path. */
-const updateUnlessPathTaken = statement(
-  ({ orm, tables: { workspaces: w } }, { id, path, name, metadata, now }: WorkspaceWrite) =>
-    orm
-      .update(w)
-      .set({ path, name, metadata, updatedAt: now })
-      .where(
-        and(
-          eq(w.id, id),
-          notExists(
-            orm
-              .select({ id: w.id })
-              .from(w)
-              .where(and(eq(w.path, path), ne(w.id, id))),
-          ),
-        ),
-      )
-      .returning(),
+const updateUnlessPathTaken = statement((db, { id, path, name, metadata, now }: WorkspaceWrite) => {
+  const { workspaces: w } = db.tables
+  const other = db.orm
+    .select({ id: w.id })
+    .from(w)
+    .where(and(isOwn(db), eq(w.path, path), ne(w.id, id)))
+  return db.orm
+    .update(w)
+    .set({ path, name, metadata, updatedAt: now })
+    .where(and(isWorkspace(db, id), notExists(other)))
+    .returning(workspaceColumns(db.tables))
+})
+
+const selectById = statement((db, arg: { id: string }) =>
+  db.orm.select(workspaceColumns(db.tables)).from(db.tables.workspaces).where(isWorkspace(db, arg.id)),
 )
 
-const selectById = statement(({ orm, tables: { workspaces } }, arg: { id: string }) =>
-  orm.select().from(workspaces).where(eq(workspaces.id, arg.id)),
+const selectByPath = statement((db, arg: { path: string }) =>
+  db.orm
+    .select(workspaceColumns(db.tables))
+    .from(db.tables.workspaces)
+    .where(and(isOwn(db), eq(db.tables.workspaces.path, arg.path))),
 )
 
-const selectByPath = statement(({ orm, tables: { workspaces } }, arg: { path: string }) =>
-  orm.select().from(workspaces).where(eq(workspaces.path, arg.path)),
-)
-
-const selectCurrent = statement(({ orm, tables: { workspaces } }, _: object) =>
-  orm.select().from(workspaces).where(sql`${workspaces.isCurrent}`),
+const selectCurrent = statement((db, _: object) =>
+  db.orm.select(workspaceColumns(db.tables)).from(db.tables.workspaces).where(isCurrent(db)),
 )
 
 /** Locks a row of its own until the transaction ends: two concurrent callers would otherwise each miss what the other sets. */
@@ -103,24 +123,31 @@ const lockCurrent = statement(({ orm, tables: { properties: p } }, arg: { now: s
 )
 
 /** Makes every other workspace not current. Changes nothing if workspace `id` does not exist. */
-const clearOthers = statement(({ orm, tables: { workspaces: w } }, arg: { id: string }) =>
-  orm
+const clearOthers = statement((db, arg: { id: string }) => {
+  const { workspaces: w } = db.tables
+  return db.orm
     .update(w)
     .set({ isCurrent: false })
-    .where(and(sql`${w.isCurrent}`, ne(w.id, arg.id), sql`exists (select 1 from ${w} where ${w.id} = ${arg.id})`)),
+    .where(and(isCurrent(db), ne(w.id, arg.id), sql`exists (select 1 from ${w} where ${isWorkspace(db, arg.id)})`))
+})
+
+const setCurrent = statement((db, arg: { id: string }) =>
+  db.orm
+    .update(db.tables.workspaces)
+    .set({ isCurrent: true })
+    .where(isWorkspace(db, arg.id))
+    .returning(workspaceColumns(db.tables)),
 )
 
-const setCurrent = statement(({ orm, tables: { workspaces: w } }, arg: { id: string }) =>
-  orm.update(w).set({ isCurrent: true }).where(eq(w.id, arg.id)).returning(),
-)
-
-const clearCurrent = statement(({ orm, tables: { workspaces: w } }, _: object) =>
-  orm.update(w).set({ isCurrent: false }).where(sql`${w.isCurrent}`).returning({ id: w.id }),
-)
+const clearCurrent = statement((db, _: object) => {
+  const { workspaces: w } = db.tables
+  return db.orm.update(w).set({ isCurrent: false }).where(isCurrent(db)).returning({ id: w.id })
+})
 
 const listWorkspaces = pagedQuery({
   name: 'workspaces',
-  select: ({ orm, tables }) => orm.select().from(tables.workspaces),
+  select: ({ orm, tables }) => orm.select(workspaceColumns(tables)).from(tables.workspaces),
+  visible: isOwn,
   filters: {},
   orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ workspaces }) => workspaces.createdAt },

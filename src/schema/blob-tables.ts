@@ -1,5 +1,6 @@
 import type { Columns } from './columns.ts'
 import type { ConversationTables } from './conversation-tables.ts'
+import { hasOwner } from './has-owner.ts'
 import type { JsonObject } from './values.ts'
 
 /** Defines the tables of blobs. Records are apart from contents: many records may share a content, without a reference count. */
@@ -26,6 +27,7 @@ export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTabl
     'blobs',
     {
       id: c.text('id').primaryKey(),
+      ownerId: c.owner(),
       hash: c.text('hash').notNull(),
       name: c.text('name'),
       mimeType: c.text('mime_type').notNull(),
@@ -42,24 +44,32 @@ export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTabl
       c.index('blobs_source').on(t.source, t.createdAt, t.id),
       c.index('blobs_last_used').on(t.lastUsedAt),
       c.index('blobs_expiry').on(t.expiresAt),
+      c.index('blobs_owner_created').on(t.ownerId, t.createdAt, t.id).where(hasOwner(t)),
+      c.index('blobs_owner_source').on(t.ownerId, t.source, t.createdAt, t.id).where(hasOwner(t)),
     ],
   )
 
-  /** Which message mentions which blob. Written by the transaction that writes the message. */
+  /** Which message mentions which blob. Written by the transaction that writes the message, whose owner it has. */
   const blobRefs = c.table(
     'blob_refs',
     {
       blobId: c.text('blob_id').notNull(),
       sessionId: c.text('session_id').notNull(),
+      ownerId: c.owner(),
       messageId: c.text('message_id').notNull(),
     },
     (t) => [
-      c.primaryKey({ columns: [t.sessionId, t.messageId, t.blobId] }),
+      c.primaryKey({ columns: [t.sessionId, t.ownerId, t.messageId, t.blobId] }),
       c.index('blob_refs_blob').on(t.blobId),
       c.foreignKey({ columns: [t.blobId], foreignColumns: [blobs.id] }).onDelete('cascade'),
       c
-        .foreignKey({ columns: [t.sessionId, t.messageId], foreignColumns: [messages.sessionId, messages.id] })
-        .onDelete('cascade'),
+        .foreignKey({
+          name: 'blob_refs_message_fk',
+          columns: [t.sessionId, t.ownerId, t.messageId],
+          foreignColumns: [messages.sessionId, messages.ownerId, messages.id],
+        })
+        .onDelete('cascade')
+        .onUpdate('cascade'),
     ],
   )
 

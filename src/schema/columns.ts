@@ -35,6 +35,8 @@ export const pgColumns = {
   boolean: (name: string) => boolean(name),
   instant: (name: string) => timestamp(name, { withTimezone: true, precision: 3 }),
   json: (name: string) => json(name),
+  /** Whose row it is. The empty string is nobody: a primary key allows no null. */
+  owner: () => text('owner_id').notNull().default(''),
   /** A primary key that the database increments. */
   sequence: (name: string) => bigint(name, { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
 }

@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm'
 import type { Columns } from './columns.ts'
+import { hasOwner } from './has-owner.ts'
 import type { Json, JsonObject, MessageContent, MessageRole } from './values.ts'
 
 /**
@@ -10,9 +11,9 @@ export function defineConversationTables(c: Columns) {
   const sessions = c.table(
     'sessions',
     {
-      id: c.text('id').primaryKey(),
+      id: c.text('id').notNull(),
+      ownerId: c.owner(),
       title: c.text('title'),
-      ownerId: c.text('owner_id'),
       metadata: c.json('metadata').$type<JsonObject>().notNull(),
       version: c.integer('version').notNull(),
       parentId: c.text('parent_id'),
@@ -24,10 +25,11 @@ export function defineConversationTables(c: Columns) {
       lastActiveAt: c.instant('last_active_at').notNull(),
     },
     (t) => [
-      c.index('sessions_activity').on(t.lastActiveAt, t.id),
-      c.index('sessions_owner_activity').on(t.ownerId, t.lastActiveAt, t.id),
-      c.index('sessions_created').on(t.createdAt, t.id),
-      c.index('sessions_owner_created').on(t.ownerId, t.createdAt, t.id),
+      c.primaryKey({ columns: [t.id, t.ownerId] }),
+      c.index('sessions_activity').on(t.lastActiveAt, t.id, t.ownerId),
+      c.index('sessions_owner_activity').on(t.ownerId, t.lastActiveAt, t.id).where(hasOwner(t)),
+      c.index('sessions_created').on(t.createdAt, t.id, t.ownerId),
+      c.index('sessions_owner_created').on(t.ownerId, t.createdAt, t.id).where(hasOwner(t)),
       c.index('sessions_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`),
     ],
   )
@@ -36,6 +38,7 @@ export function defineConversationTables(c: Columns) {
     'messages',
     {
       sessionId: c.text('session_id').notNull(),
+      ownerId: c.owner(),
       seq: c.integer('seq').notNull(),
       id: c.text('id').notNull(),
       role: c.text('role').$type<MessageRole>().notNull(),
@@ -44,42 +47,55 @@ export function defineConversationTables(c: Columns) {
       createdAt: c.instant('created_at').notNull(),
     },
     (t) => [
-      c.primaryKey({ columns: [t.sessionId, t.seq] }),
-      c.uniqueIndex('messages_id').on(t.sessionId, t.id),
-      c.foreignKey({ columns: [t.sessionId], foreignColumns: [sessions.id] }).onDelete('cascade'),
+      c.primaryKey({ columns: [t.sessionId, t.ownerId, t.seq] }),
+      c.uniqueIndex('messages_id').on(t.sessionId, t.ownerId, t.id),
+      c
+        .foreignKey({ columns: [t.sessionId, t.ownerId], foreignColumns: [sessions.id, sessions.ownerId] })
+        .onDelete('cascade')
+        .onUpdate('cascade'),
     ],
   )
 
   const kv = c.table(
     'kv',
     {
-      key: c.text('key').primaryKey(),
+      ownerId: c.owner(),
+      key: c.text('key').notNull(),
       value: c.json('value').$type<Json>(),
       version: c.integer('version').notNull(),
       createdAt: c.instant('created_at').notNull(),
       updatedAt: c.instant('updated_at').notNull(),
       expiresAt: c.instant('expires_at'),
     },
-    (t) => [c.index('kv_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`)],
+    (t) => [
+      c.primaryKey({ columns: [t.ownerId, t.key] }),
+      c.index('kv_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`),
+    ],
   )
 
   /** The length of each list. Writers lock this row. */
-  const lists = c.table('lists', {
-    key: c.text('key').primaryKey(),
-    length: c.integer('length').notNull(),
-  })
+  const lists = c.table(
+    'lists',
+    {
+      ownerId: c.owner(),
+      key: c.text('key').notNull(),
+      length: c.integer('length').notNull(),
+    },
+    (t) => [c.primaryKey({ columns: [t.ownerId, t.key] })],
+  )
 
   /** The items of lists. Positions run from 0 without gaps. */
   const listItems = c.table(
     'list_items',
     {
+      ownerId: c.owner(),
       key: c.text('key').notNull(),
       position: c.integer('position').notNull(),
       value: c.json('value').$type<Json>(),
     },
     (t) => [
-      c.primaryKey({ columns: [t.key, t.position] }),
-      c.foreignKey({ columns: [t.key], foreignColumns: [lists.key] }).onDelete('cascade'),
+      c.primaryKey({ columns: [t.ownerId, t.key, t.position] }),
+      c.foreignKey({ columns: [t.ownerId, t.key], foreignColumns: [lists.ownerId, lists.key] }).onDelete('cascade'),
     ],
   )
 

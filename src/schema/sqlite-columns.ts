@@ -29,5 +29,6 @@ export const sqliteColumns = {
   boolean: (name: string) => integer(name, { mode: 'boolean' }),
   instant: (name: string) => integer(name, { mode: 'timestamp_ms' }),
   json: (name: string) => json(name),
+  owner: () => text('owner_id').notNull().default(''),
   sequence: (name: string) => integer(name).primaryKey({ autoIncrement: true }),
 }

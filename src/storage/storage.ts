@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { bytesBackendSchema } from '../blobs/bytes/backend.ts'
-import { openBlobs, type TransactionBlobs } from '../blobs/open.ts'
+import { openBlobs } from '../blobs/open.ts'
 import { cacheLimits, openCacheAside, openCacheStore } from '../cache/open.ts'
 import { StorageRowCache } from '../cache/row-cache.ts'
 import { cacheStoreSchema, isShared } from '../cache/store.ts'
@@ -11,7 +11,6 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { maskSecrets } from '../config/secrets.ts'
 import type { StorageConfig, StorageConfigFile } from '../config/types.ts'
 import { DatabaseClock } from '../database/clock.ts'
-import type { Db } from '../database/db.ts'
 import { openDatabase } from '../database/open.ts'
 import type { Problem } from '../errors.ts'
 import { consoleLogger, type Logger, warnOnce } from '../logger.ts'
@@ -19,10 +18,13 @@ import { Maintenance } from '../maintenance/scheduler.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { rule } from '../validation/fast-path.ts'
-import { checkFunction, invalidInput, millisSchema, parseInput } from '../validation/input.ts'
+import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
+import { eraseOwner } from './erase.ts'
 import { databaseStats, probe } from './health.ts'
 import { countOpened } from './open-twice.ts'
-import type { Storage, StorageOptions, StorageTransaction } from './types.ts'
+import { openScope } from './scope.ts'
+import { runTransaction } from './transaction.ts'
+import type { Storage, StorageOptions } from './types.ts'
 
 const isLogger = (value: unknown) =>
   ['info', 'warn', 'error'].every((level) => typeof Reflect.get(Object(value), level) === 'function')
@@ -42,8 +44,6 @@ const optionsSchema = z.strictObject({
   slowTransactionMillis: millisSchema.optional(),
   adoptBlobStore: booleanSchema.optional(),
 })
-
-const transactionOptionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
 
 const UNFINISHED =
   'The storage was closed with calls in flight: transactions and puts of blobs that had not ended are given up'
@@ -97,16 +97,19 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   }
 
   const rowCache = new StorageRowCache(cacheAside, database, { isShared: isShared(cacheStore), notices })
-  const userCache = new UserCache(cacheStore, {
-    ...cacheLimits(cacheStore, resolved.cache),
-    check: () => database.checkOpen(),
-  })
+  const openUserCache = (owner?: string) =>
+    new UserCache(cacheStore, {
+      ...cacheLimits(cacheStore, resolved.cache),
+      ...(owner !== undefined && { owner }),
+      check: () => database.checkOpen(),
+    })
   const context: RepositoryContext = {
     now,
     cache: rowCache,
     onMemoryCreated: resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES) : () => {},
   }
   const repositories = openRepositories(database, context)
+  const scopeLayers = { database, rowCache, blobs, context, logger, slowTransactionMillis, openUserCache }
   const checkFile = database.driver.checkFile?.bind(database.driver)
   const maintenance = new Maintenance(
     [
@@ -143,34 +146,11 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       masked ??= maskSecrets(resolved)
       return masked
     },
-    cache: userCache,
+    cache: openUserCache(),
     blobs: blobs.blobs,
-    async transaction(body, transactionOptions = {}) {
-      checkFunction(body, 'body')
-      const limits = parseInput(transactionOptionsSchema, transactionOptions, 'options')
-      const warning = setTimeout(
-        () => warnOfSlowTransaction(logger, slowTransactionMillis),
-        slowTransactionMillis,
-      ).unref()
-      try {
-        // The blobs are outermost: bytes are removed after the cache was invalidated.
-        return await blobs.transaction((enter) =>
-          rowCache.transaction((cache, announce) =>
-            database.transaction(
-              (tx) =>
-                enter(tx, async (inside) => {
-                  const result = await body(openTransaction(tx, { ...context, cache }, inside))
-                  await announce(tx)
-                  return result
-                }),
-              limits,
-            ),
-          ),
-        )
-      } finally {
-        clearTimeout(warning)
-      }
-    },
+    scope: (options) => openScope(scopeLayers, options),
+    erase: async (owner, eraseOptions = {}) => eraseOwner({ database, blobs, rowCache, now }, owner, eraseOptions),
+    transaction: (body, transactionOptions = {}) => runTransaction(scopeLayers, undefined, body, transactionOptions),
     async health() {
       const select = { sql: 'select 1', params: [], writes: false }
       const layers = {
@@ -269,26 +249,6 @@ async function openLayers(config: ResolvedConfig, options: StorageOptions & { mi
 /** Returns the clock with Dates of this realm: the layers below recognise no others. */
 function ownDates(now: (() => Date) | undefined): (() => Date) | undefined {
   return now && (() => new Date(now()))
-}
-
-/** Binds every repository and the blobs to the transaction `tx`. */
-function openTransaction(tx: Db, context: RepositoryContext, blobs: TransactionBlobs): StorageTransaction {
-  return {
-    ...openRepositories(tx, context),
-    blobs: blobs.blobs,
-    async transaction(body) {
-      checkFunction(body, 'body')
-      return tx.transaction((savepoint) =>
-        blobs.savepoint(savepoint, (inside) => body(openTransaction(savepoint, context, inside))),
-      )
-    },
-  }
-}
-
-function warnOfSlowTransaction(logger: Logger, millis: number): void {
-  logger.warn(
-    `A transaction has been open for ${millis} ms: others wait for its locks. Do nothing slow in a transaction`,
-  )
 }
 
 interface Closable {

@@ -54,6 +54,66 @@ export interface TransactionOptions {
   timeoutMillis?: number | undefined
 }
 
+export interface ScopeOptions {
+  /** Whose data the scope works with: 1 to 255 bytes, such as the id of a user or of a customer. */
+  ownerId: string
+}
+
+/** Options of `storage.erase()`. */
+export interface EraseOptions {
+  /** Counts, and removes nothing. Default false. */
+  dryRun?: boolean | undefined
+  /** Ends the erasure between two transactions. Then the call rejects with ABORTED. */
+  signal?: AbortSignal | undefined
+  /** Called after each transaction with the number of rows that it has removed from a table. */
+  onProgress?: ((removed: { table: string; rows: number }) => void) | undefined
+}
+
+/** What `storage.erase()` has removed, or would remove. */
+export interface Erasure {
+  /** Number of rows by table, without the tables that have none. The blobs are `rows.blobs`. */
+  rows: Record<string, number>
+  /** The sum of `rows`. */
+  total: number
+  /**
+   * False if the write-ahead log of SQLite may still hold erased text, since other processes were reading all the time:
+   * erase again later. True otherwise.
+   */
+  logEmptied: boolean
+}
+
+/** The blobs of a scope. What concerns the store of all owners is on the storage alone. */
+export type ScopedBlobs = Omit<Blobs, 'cleanup' | 'verify'>
+
+/**
+ * The storage as one owner sees it. What others own is absent: it is not listed, counted, changed or removed, and takes no
+ * id, key or name away. What a scope creates is its owner's.
+ */
+export interface StorageScope extends Repositories {
+  readonly ownerId: string
+  /** A cache for the program's own values of this owner. */
+  readonly cache: UserCache
+  /** The owner's files and other bytes. `maxTotalSize` counts those of all owners. */
+  readonly blobs: ScopedBlobs
+  /**
+   * Like `transaction` of the storage, over the rows and blobs of this owner.
+   *
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time, or `timeoutMillis` has passed; nothing was done
+   * @throws {CONNECTION_LOST} when the connection was lost; it is unknown whether a commit under way was done
+   * @throws {DATABASE_FAILED} when the database rejected a statement
+   * @throws {INVALID_INPUT} when `body` is not a function
+   *
+   * @example
+   * ```ts
+   * const ada = storage.scope({ ownerId: 'ada' })
+   * await ada.transaction((tx) => tx.kv.set('theme', 'dark'))
+   * ```
+   */
+  transaction<T>(body: (tx: StorageTransaction) => Promise<T>, options?: TransactionOptions): Promise<T>
+}
+
 /** What the callback of a transaction receives: every repository and the blobs, bound to the transaction. */
 export interface StorageTransaction extends Repositories {
   readonly blobs: Blobs
@@ -102,6 +162,41 @@ export interface Storage extends Repositories, AsyncDisposable {
   readonly cache: UserCache
   /** Files and other bytes. */
   readonly blobs: Blobs
+  /**
+   * Returns the storage as one owner sees it: the same repositories, blobs, cache and transactions, over what this owner
+   * has. Costs nothing and needs no closing, so a server makes one for each request. The storage itself sees what everybody
+   * has, and what it writes without an owner is nobody's.
+   *
+   * @throws {INVALID_INPUT} when `ownerId` is not valid
+   *
+   * @example
+   * ```ts
+   * const ada = storage.scope({ ownerId: 'ada' })
+   * await ada.memories.create({ content: 'Prefers trains to planes.' })
+   * console.log((await storage.scope({ ownerId: 'bob' }).memories.list()).items) // []
+   * ```
+   */
+  scope(options: ScopeOptions): StorageScope
+  /**
+   * Removes everything that an owner has: rows of every table, blobs, cached rows. Returns how much there was when the call
+   * began. Removes up to 1000 rows in a transaction; others can work meanwhile. On SQLite what is removed is overwritten in
+   * the file. Backups are out of reach. Safe to repeat: a call that was interrupted goes on with what is left.
+   *
+   * @throws {INVALID_STATE} when the owner still has rows after ten rounds, since somebody goes on writing them
+   * @throws {ABORTED} when `signal` is aborted; what was removed until then stays removed
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   * @throws {INVALID_INPUT} when an option is not valid, or `ownerId` is empty
+   *
+   * @example
+   * ```ts
+   * await storage.scope({ ownerId: 'ada' }).kv.set('theme', 'dark')
+   * console.log(await storage.erase({ ownerId: 'ada' })) // { rows: { kv: 1 }, total: 1, logEmptied: true }
+   * ```
+   */
+  erase(owner: ScopeOptions, options?: EraseOptions): Promise<Erasure>
   /**
    * Runs `body` in one transaction over the repositories and blobs of `tx`, and rolls everything back if `body` throws.
    * Inside `body` use only `tx`: the storage itself would wait for its own transaction, and rejects with

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ApprovalInput, ApprovalResponseInput } from '../repositories/approvals.ts'
+import type { Approval, ApprovalInput, ApprovalResponseInput } from '../repositories/approvals/types.ts'
 import { allPages, badCursors, type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
 
 /** The cases of `storage.approvals`. */
@@ -8,7 +8,8 @@ export const approvalCases: Cases = {
     const request = { tool: 'delete', input: { '2': 1, '1': null } }
     const requested = await approvals.request({ id: name(), sessionId: name('s'), type: 'tool', request })
     const [sessionId, createdAt] = [name('s'), clock.now()]
-    assert.deepEqual(requested, { id: name(), sessionId, type: 'tool', request, createdAt, response: null })
+    const ids = { id: name(), ownerId: '', sessionId }
+    assert.deepEqual(requested, { ...ids, type: 'tool', request, createdAt, response: null })
     assert.deepEqual(await approvals.get(name()), requested)
     const plain = await approvals.request({ type: 'tool' })
     assert.deepEqual([plain.sessionId, plain.request], [null, null])
@@ -85,6 +86,48 @@ export const approvalCases: Cases = {
     assert.deepEqual(await approvals.listPending({ sessionId: name() }), { items: [] })
   },
 
+  async 'list() returns the approvals that match, the newest first'({ storage: { approvals }, name, clock }) {
+    const all: Approval[] = []
+    clock.advance(1e6) // so that these approvals are newer than those of other cases
+    for (let i = 0; i < 14; i++) {
+      if (i % 5 === 0) clock.advance(1)
+      const sessionId = i % 3 === 2 ? null : name(`${i % 3}`)
+      const { id } = await approvals.request({ id: name(`${10 + i}`), type: 'tool', sessionId, request: i })
+      if (i % 2 === 1) await approvals.respond({ id, decision: 'approved', data: i })
+      all.unshift((await approvals.get(id)) as Approval) // it was just stored
+    }
+    assert.deepEqual((await approvals.list({ limit: 14 })).items, all)
+    for (const sessionId of [undefined, name('0'), name('1'), name('absent')]) {
+      for (const status of [undefined, 'pending', 'responded'] as const) {
+        const fits = (approval: Approval) =>
+          (sessionId === undefined || approval.sessionId === sessionId) &&
+          (status === undefined || (approval.response === null) === (status === 'pending'))
+        const listed: Approval[] = []
+        for (let cursor: string | undefined; ; ) {
+          const page = await approvals.list({ sessionId, status, limit: 3, cursor })
+          listed.push(...page.items.filter((approval) => all.some(({ id }) => id === approval.id)))
+          cursor = page.nextCursor
+          if (cursor === undefined || listed.length >= all.filter(fits).length) break
+        }
+        assert.deepEqual(listed, all.filter(fits), shown({ sessionId, status }))
+      }
+    }
+    assert.deepEqual(await approvals.list({ ownerId: name() }), { items: [] })
+  },
+
+  async 'delete() removes an approval with its response'({ storage: { approvals }, name }) {
+    for (const text of ['pending', 'responded', 'other']) await approvals.request({ id: name(text), type: 'tool' })
+    await approvals.respond({ id: name('responded'), decision: 'denied' })
+    for (const text of ['pending', 'responded']) {
+      assert.equal(await approvals.delete(name(text)), true)
+      assert.equal(await approvals.delete(name(text)), false)
+      assert.equal(await approvals.get(name(text)), undefined)
+    }
+    await refused(approvals.respond({ id: name('responded'), decision: 'approved' }), 'NOT_FOUND')
+    assert.equal((await approvals.request({ id: name('responded'), type: 'again' })).response, null)
+    assert.equal((await approvals.get(name('other')))?.id, name('other'))
+  },
+
   async 'getState() does not fall back to the global state when a session has none'({ storage: { approvals }, name }) {
     await approvals.deleteState()
     assert.equal(await approvals.getState(), undefined)
@@ -138,7 +181,15 @@ export const approvalCases: Cases = {
     await invalid(approvals.getState(''), 'sessionId')
   },
 
-  async 'listPending() rejects cursors that it did not return'({ storage: { approvals } }) {
+  async 'list() and delete() reject what is not valid'({ storage: { approvals } }) {
+    await invalid(approvals.list({ status: 'open' as 'pending' }), 'options.status')
+    await invalid(approvals.list({ sessionId: '' }), 'options.sessionId')
+    await invalid(approvals.list({ ownerId: '' }), 'options.ownerId')
+    await invalid(approvals.delete(''), 'id')
+  },
+
+  async 'list() and listPending() reject cursors that they did not return'({ storage: { approvals } }) {
+    await badCursors((cursor) => approvals.list({ cursor }))
     await badCursors((cursor) => approvals.listPending({ cursor }))
   },
 }

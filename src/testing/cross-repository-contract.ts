@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Repositories } from '../repositories/repositories.ts'
-import { toolExecutionId } from '../repositories/tool-executions.ts'
+import { toolExecutionId } from '../repositories/tool-executions/execution-id.ts'
 import { type Cases, failsWith } from './contract.ts'
 
 /** All repositories together: in transactions, and with the session that their rows belong to. */

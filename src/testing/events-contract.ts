@@ -21,7 +21,7 @@ export const eventCases: Cases = {
     const first = await events.append({ type: 'run.started', sessionId: name(), runId: name('run'), payload })
     const [sessionId, runId, occurredAt] = [name(), name('run'), clock.now()]
     const { seq, id } = first
-    assert.deepEqual(first, { seq, id, type: 'run.started', sessionId, runId, payload, occurredAt })
+    assert.deepEqual(first, { seq, id, ownerId: '', type: 'run.started', sessionId, runId, payload, occurredAt })
     assert.equal(JSON.stringify(first.payload), JSON.stringify(payload))
     const early = new Date('0099-01-01T00:00:00.001Z')
     const inputs = times(75, (i): EventInput => ({ type: `${i}`, sessionId: name(), occurredAt: early }))
@@ -84,6 +84,9 @@ export const eventCases: Cases = {
           assert.deepEqual(newest, all.filter(fits).reverse())
         }
       }
+    }
+    for (const of of [{}, { sessionId: name('1') }, { runId: name('1') }, { type: name('a') }]) {
+      assert.deepEqual(await events.list({ ...of, ownerId: name() }), { items: [] })
     }
     const { items, nextCursor } = await events.list({ order: 'desc', limit: 10 })
     const before = await events.list({ order: 'desc', limit: 10, cursor: nextCursor })

@@ -13,7 +13,8 @@ export const memoryCases: Cases = {
       metadata: { ...metadata, dropped: undefined },
     })
     const [createdAt, updatedAt] = [clock.now(), clock.now()]
-    assert.deepEqual(created, { id: created.id, content: ' Likes\n☕ ', tags, metadata, createdAt, updatedAt })
+    const { id } = created
+    assert.deepEqual(created, { id, ownerId: '', content: ' Likes\n☕ ', tags, metadata, createdAt, updatedAt })
     assert.deepEqual(Object.keys(created.metadata), ['z', 'pinned', 'a', 'source'])
     assert.deepEqual(await memories.get(created.id), created)
     const plain = await memories.create({ content: 'x' })
@@ -66,6 +67,7 @@ export const memoryCases: Cases = {
     await invalid(memories.list({ match: 'some' as 'any' }), 'options.match')
     await invalid(memories.list({ tags: [''] }), 'options.tags.0')
     await invalid(memories.list({ limit: 1001 }), 'options.limit')
+    await invalid(memories.list({ ownerId: '' }), 'options.ownerId')
     for (const tags of [[], ['a'], ['a', 'b']]) await badCursors((cursor) => memories.list({ tags, cursor }))
   },
 
@@ -124,6 +126,7 @@ export const memoryCases: Cases = {
       assert.deepEqual(items, kept.filter(fits(options)).slice(0, 3))
     }
     assert.deepEqual(await memories.list({ tags: [], limit: 5 }), newest)
+    for (const tags of [[], [own]]) assert.deepEqual(await memories.list({ tags, ownerId: name() }), { items: [] })
   },
 
   async 'update() changes what is given and leaves the rest'({ storage: { memories }, name, clock }) {

@@ -18,7 +18,7 @@ export const messageCases: Cases = {
     assert.match(messageId, /^[0-9a-f-]{36}$/)
     assert.deepEqual(rest, { sessionId: id, seq: 1, role: 'user', content: 'hello', metadata: {}, createdAt: now })
     assert.deepEqual(await messages.get(id, messageId), first)
-    const session = { title: null, ownerId: null, metadata: {}, version: 1, parentId: null, expiresAt: null }
+    const session = { title: null, ownerId: '', metadata: {}, version: 1, parentId: null, expiresAt: null }
     assert.deepEqual(await sessions.get(id), { id, ...session, createdAt: now, updatedAt: now })
   },
 

@@ -78,6 +78,69 @@ export const queueCases: Cases = {
     assert.deepEqual((await queues.list(name(), 'other')).items, [{ id: 'b' }])
   },
 
+  async 'listQueues() returns the queues that there are, with their lengths'({ storage: { queues }, name }) {
+    const push = (session: string, queue: string, ids: string[]) =>
+      Promise.all(ids.map((id) => queues.push(name(session), queue, { id })))
+    await push('1', 'b', ['a', 'b', 'c', 'd'])
+    await push('1', 'a', ['a', 'a', 'b'])
+    await push('10', 'a', ['a'])
+    await queues.remove(name('1'), 'b', 'b')
+    const [taken] = await queues.take(name('1'), 'b', { leaseSeconds: 60 })
+    await queues.ack([taken?.receipt ?? ''])
+    await queues.take(name('1'), 'b', { leaseSeconds: 60 })
+    await queues.clear(name('10'), 'a')
+    const lengths = async (session: string) => {
+      const listed = await allPages((page) => queues.listQueues({ sessionId: name(session), ...page }), 1)
+      return listed.map(({ queue, length }) => [queue, length])
+    }
+    const [first] = (await queues.listQueues({ sessionId: name('1') })).items
+    assert.deepEqual(first, { sessionId: name('1'), ownerId: '', queue: 'a', length: 2 })
+    assert.deepEqual(await lengths('1'), [
+      ['a', 2],
+      ['b', 2],
+    ])
+    assert.deepEqual(await lengths('10'), [['a', 0]])
+    assert.deepEqual(await lengths('absent'), [])
+    const all = await allPages((page) => queues.listQueues(page), 1000)
+    const own = all.filter(({ sessionId }) => sessionId.startsWith(name()))
+    assert.deepEqual(
+      own.map(({ sessionId, queue }) => [sessionId, queue]),
+      [
+        [name('1'), 'a'],
+        [name('1'), 'b'],
+        [name('10'), 'a'],
+      ],
+    )
+    assert.deepEqual(await queues.listQueues({ ownerId: name() }), { items: [] })
+  },
+
+  async 'delete() removes a queue with its items'({ storage: { queues }, name }) {
+    const push = async (queue: string, id: string) => (await queues.push(name(), queue, { id })).position
+    for (const id of ['a', 'b']) await push('q', id)
+    await push('other', 'a')
+    const [taken] = await queues.take(name(), 'q', { leaseSeconds: 60 })
+    const receipts = [taken?.receipt ?? '']
+    assert.equal(await queues.delete(name(), 'q'), true)
+    assert.equal(await queues.delete(name(), 'q'), false)
+    assert.deepEqual(await queues.list(name(), 'q'), { items: [] })
+    assert.equal((await queues.listQueues({ sessionId: name() })).items.length, 1)
+    assert.equal(await push('q', 'a'), 1)
+    assert.deepEqual(await queues.ack(receipts), { held: [], lost: receipts })
+    assert.deepEqual(await queues.takeAll(name(), 'q'), [{ id: 'a' }])
+    assert.deepEqual(await queues.takeAll(name(), 'other'), [{ id: 'a' }])
+  },
+
+  async 'delete() and push() leave no item behind when they run at once'({ storage: { queues }, name }) {
+    await Promise.all(
+      times(30, (i) => (i % 3 === 2 ? queues.delete(name(), 'q') : queues.push(name(), 'q', { id: `${i}` }))),
+    )
+    const { items } = await queues.list(name(), 'q')
+    const [queue] = (await queues.listQueues({ sessionId: name() })).items
+    assert.equal(queue?.length ?? 0, items.length)
+    await queues.delete(name(), 'q')
+    assert.deepEqual(await queues.takeAll(name(), 'q'), [])
+  },
+
   async 'takeAll() delivers every item once with 8 takers and 8 pushers'({ storage: { queues }, name }) {
     const each = 40
     let pushing = 8
@@ -149,10 +212,14 @@ export const queueCases: Cases = {
     await invalid(queues.takeAll(name(), 'q\0'), 'queue')
     await invalid(queues.list(name(), ''), 'queue')
     await invalid(queues.clear('', 'q'), 'sessionId')
+    await invalid(queues.delete(name(), ''), 'queue')
+    await invalid(queues.listQueues({ sessionId: '' }), 'options.sessionId')
+    await invalid(queues.listQueues({ ownerId: '' }), 'options.ownerId')
     await invalid(queues.remove(name(), 'q', ''), 'id')
   },
 
-  async 'list() rejects cursors that it did not return'({ storage: { queues }, name }) {
+  async 'list() and listQueues() reject cursors that they did not return'({ storage: { queues }, name }) {
     await badCursors((cursor) => queues.list(name(), 'q', { cursor }))
+    await badCursors((cursor) => queues.listQueues({ cursor }))
   },
 }

@@ -8,7 +8,7 @@ export const sessionCases: Cases = {
     const { id, ...rest } = session
     assert.match(id, /^[0-9a-f-]{36}$/)
     const now = clock.now()
-    const unset = { title: null, ownerId: null, parentId: null, expiresAt: null }
+    const unset = { title: null, ownerId: '', parentId: null, expiresAt: null }
     assert.deepEqual(rest, { ...unset, metadata: {}, version: 1, createdAt: now, updatedAt: now })
     assert.notEqual((await sessions.create()).id, id)
   },
@@ -50,7 +50,7 @@ export const sessionCases: Cases = {
     assert.deepEqual(updated, { ...created, title: 'new', version: 2, updatedAt: clock.now() })
     const expiresAt = clock.after(60)
     const emptied = await sessions.update(id, { title: null, ownerId: null, metadata: {}, expiresAt })
-    assert.deepEqual(emptied, { ...updated, title: null, ownerId: null, metadata: {}, expiresAt, version: 3 })
+    assert.deepEqual(emptied, { ...updated, title: null, ownerId: '', metadata: {}, expiresAt, version: 3 })
     assert.deepEqual(await sessions.update(id, { expiresAt: null }), { ...emptied, expiresAt: null, version: 4 })
     assert.equal((await sessions.update(id, {})).version, 5)
     assert.equal((await sessions.get(id))?.version, 5)

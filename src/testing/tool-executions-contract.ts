@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
-import {
-  type ToolExecution,
-  type ToolExecutionIdentity,
-  type ToolExecutions,
-  toolExecutionId,
-} from '../repositories/tool-executions.ts'
-import { type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
+import { toolExecutionId } from '../repositories/tool-executions/execution-id.ts'
+import type { ToolExecutions } from '../repositories/tool-executions/tool-executions.ts'
+import type { ToolExecution, ToolExecutionIdentity } from '../repositories/tool-executions/types.ts'
+import { badCursors, type Cases, eachInput, invalid, refused, shown, times } from './contract.ts'
 
 const OUTPUT = { b: [1, { y: null, x: 2 }], a: '\u0000' }
 const REORDERED_OUTPUT = { a: '\u0000', b: [1, { x: 2, y: null }] }
+
+const RUNNING = { status: 'running', output: null, error: null }
 
 type Finish = (executions: ToolExecutions, id: string) => Promise<ToolExecution>
 
@@ -47,7 +46,7 @@ export const toolExecutionCases: Cases = {
     const input = { '2': 1, '1': '\u0000' }
     const { status, record } = await toolExecutions.start({ identity, toolName: 'search', input })
     const executionId = toolExecutionId(identity)
-    const running = { executionId, identity, toolName: 'search', input, status: 'running', output: null, error: null }
+    const running = { ...{ executionId, ownerId: '', identity, toolName: 'search', input }, ...RUNNING }
     assert.deepEqual([status, record], ['started', { ...running, startedAt: clock.now(), finishedAt: null }])
     assert.deepEqual(await toolExecutions.get(executionId), record)
     clock.advance(5)
@@ -170,8 +169,64 @@ export const toolExecutionCases: Cases = {
     assert.deepEqual(await toolExecutions.get(record.executionId), record)
   },
 
-  async 'get() rejects an empty id'({ storage: { toolExecutions } }) {
+  async 'list() returns the executions that match, the newest first'({ storage: { toolExecutions }, name, clock }) {
+    const all: ToolExecution[] = []
+    clock.advance(1e6) // so that these executions are newer than those of other cases
+    for (let i = 0; i < 14; i++) {
+      if (i % 5 === 0) clock.advance(1)
+      const identity = { ...identityOf(name(`${i % 3}`)), toolCallId: `${i}` }
+      const executionId = name(`${10 + i}`)
+      await toolExecutions.start({ executionId, identity, toolName: 't', input: i })
+      await endOneOfFourWays(toolExecutions, executionId, i)
+      all.unshift((await toolExecutions.get(executionId)) as ToolExecution) // it was just stored
+    }
+    assert.deepEqual((await toolExecutions.list({ limit: 14 })).items, all)
+    for (const runId of [undefined, name('0'), name('absent')]) {
+      for (const status of [undefined, 'running', 'completed', 'failed', 'cancelled'] as const) {
+        const fits = ({ identity, ...execution }: ToolExecution) =>
+          (runId === undefined || identity.runId === runId) && (status === undefined || execution.status === status)
+        const expected = all.filter(fits)
+        const listed: ToolExecution[] = []
+        for (let cursor: string | undefined; ; ) {
+          const page = await toolExecutions.list({ runId, status, limit: 2, cursor })
+          listed.push(...page.items.filter(({ executionId }) => all.some((own) => own.executionId === executionId)))
+          cursor = page.nextCursor
+          if (cursor === undefined || listed.length >= expected.length) break
+        }
+        assert.deepEqual(listed, expected, shown({ runId, status }))
+      }
+    }
+    for (const of of [{}, { runId: name('0') }]) {
+      assert.deepEqual(await toolExecutions.list({ ...of, ownerId: name() }), { items: [] })
+    }
+  },
+
+  async 'delete() removes an execution, which may then be started again'({ storage: { toolExecutions }, name }) {
+    const start = (text: string) =>
+      toolExecutions.start({ executionId: name(text), identity: identityOf(name()), toolName: 't' })
+    for (const text of ['running', 'failed', 'other']) await start(text)
+    await toolExecutions.fail(name('failed'))
+    for (const text of ['running', 'failed']) {
+      assert.equal(await toolExecutions.delete(name(text)), true)
+      assert.equal(await toolExecutions.delete(name(text)), false)
+      assert.equal(await toolExecutions.get(name(text)), undefined)
+      await refused(toolExecutions.complete(name(text)), 'NOT_FOUND')
+      assert.equal((await start(text)).status, 'started')
+    }
+    assert.equal((await start('other')).status, 'existing')
+  },
+
+  async 'get(), list() and delete() reject what is not valid'({ storage: { toolExecutions } }) {
     await invalid(toolExecutions.get(''), 'executionId')
+    await invalid(toolExecutions.delete(''), 'executionId')
+    await invalid(toolExecutions.list({ status: 'done' as 'completed' }), 'options.status')
+    await invalid(toolExecutions.list({ runId: '' }), 'options.runId')
+    await invalid(toolExecutions.list({ ownerId: '' }), 'options.ownerId')
+  },
+
+  async 'list() rejects cursors that it did not return'({ storage: { toolExecutions }, name }) {
+    await badCursors((cursor) => toolExecutions.list({ cursor }))
+    await badCursors((cursor) => toolExecutions.list({ runId: name(), cursor }))
   },
 }
 
@@ -199,4 +254,10 @@ export const toolExecutionIdCases: Cases = {
 
 function identityOf(runId: string): ToolExecutionIdentity {
   return { runId, turnId: 't', modelStepId: 's', toolCallId: 'c' }
+}
+
+async function endOneOfFourWays(toolExecutions: ToolExecutions, executionId: string, i: number) {
+  if (i % 4 === 1) await toolExecutions.complete(executionId, i)
+  if (i % 4 === 2) await toolExecutions.fail(executionId, i)
+  if (i % 4 === 3) await toolExecutions.cancel(executionId, i)
 }

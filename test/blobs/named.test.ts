@@ -100,7 +100,7 @@ eachStore(SHARED, (open, configure) => {
     await storage.kv.set('named late', id)
     const now = inFortyDays()
     const rule = { force: false, usedBefore: now, expiredBy: now }
-    const removal = { ...rule, id, reservation: newBlobId(), reservedUntil: now }
+    const removal = { ...rule, id, ownerId: null, reservation: newBlobId(), reservedUntil: now }
     const removed = await removeRecord(database, removal, 'brief')
     await collectContent(database, { bytes, now: () => now }, String(removed?.hash))
     expect(await storage.kv.get('named late')).toBe(id)

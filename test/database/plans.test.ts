@@ -10,6 +10,7 @@ import { openRepositories, type Repositories } from '../../src/repositories/repo
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { planFaults } from './plan-faults.ts'
 import { calls, fill } from './planned-calls.ts'
+import { recording } from './recording.ts'
 
 const open = {
   sqlite: () => ({ type: 'sqlite' as const, path: join(freshDirectory(), 'test.db') }),
@@ -50,35 +51,3 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
     expect(await planFaults(driver, { sql, params, writes: false })).not.toEqual([])
   })
 })
-
-/** Returns a driver that records its queries in `sent`. */
-function recording(driver: Driver, sent: Query[]): Driver {
-  return {
-    dialect: driver.dialect,
-    kit: driver.kit,
-    journal: driver.journal,
-    run: (query) => {
-      sent.push(query)
-      return driver.run(query)
-    },
-    batch: (queries) => {
-      sent.push(...queries)
-      return driver.batch(queries)
-    },
-    begin: async () => {
-      const transaction = await driver.begin()
-      return {
-        run: (query) => {
-          sent.push(query)
-          return transaction.run(query)
-        },
-        commit: () => transaction.commit(),
-        rollback: () => transaction.rollback(),
-        abandon: () => transaction.abandon(),
-      }
-    },
-    dataVersion: () => driver.dataVersion(),
-    size: () => driver.size(),
-    close: () => driver.close(),
-  }
-}

@@ -71,7 +71,7 @@ test('an append with drizzle alone takes at least four round trips', async () =>
           lastActiveAt: now,
         })
         .onConflictDoUpdate({
-          target: sessions.id,
+          target: [sessions.id, sessions.ownerId],
           set: { lastSeq: sql`${sessions.lastSeq} + 1`, messageCount: sql`${sessions.messageCount} + 1` },
         })
         .returning({ lastSeq: sessions.lastSeq })

@@ -81,7 +81,7 @@ describe.each(dialects)('on %s', (_, openDialect) => {
     for (const pinned of [true, false]) {
       const memory = { id: `${pinned}`, pinned, metadata: { b: [1, null, 'ü'], a: {} }, createdAt: now }
       const stored = await insertMemory.first(db, memory)
-      expect(stored).toEqual({ ...memory, content: 'text', source: null, updatedAt: now })
+      expect(stored).toEqual({ ...memory, ownerId: '', content: 'text', source: null, updatedAt: now })
       expect(Object.keys(stored?.metadata ?? {})).toEqual(['b', 'a'])
     }
     for (const used of [0, 2 ** 40, Number.MAX_SAFE_INTEGER]) {

@@ -32,6 +32,7 @@ export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase
     dialect: database.dialect,
     tables: database.tables,
     orm: database.orm,
+    owner: database.owner,
     run(query) {
       seen.push(query)
       return database.run(query)

@@ -23,18 +23,20 @@ import type { Same } from './same.ts'
 
 type Flat<T> = { [K in keyof T]: T[K] }
 type Row<T extends keyof Tables> = Flat<Tables[T]['$inferSelect']>
+/** A row without its owner, which is that of the session, or of the scope that looked it up. */
+type Named<T extends keyof Tables> = Flat<Omit<Row<T>, 'ownerId'>>
 
 type Execution = Row<'toolExecutions'>
 type Question = Row<'approvals'>
 
 export const whole: {
   events: Same<Flat<AgentEvent>, Row<'events'>>
-  kv: Same<Flat<KvEntry>, Row<'kv'>>
-  messages: Same<Flat<Message>, Row<'messages'>>
-  prompts: Same<Flat<Prompt>, Row<'prompts'>>
+  kv: Same<Flat<KvEntry>, Named<'kv'>>
+  messages: Same<Flat<Message>, Named<'messages'>>
+  prompts: Same<Flat<Prompt>, Named<'prompts'>>
   sessions: Same<Flat<SessionSummary>, Row<'sessions'>>
-  toolState: Same<Flat<ToolStateEntry>, Row<'toolState'>>
-  workspaces: Same<Flat<Workspace>, Row<'workspaces'>>
+  toolState: Same<Flat<ToolStateEntry>, Named<'toolState'>>
+  workspaces: Same<Flat<Workspace>, Named<'workspaces'>>
 } = { events: true, kv: true, messages: true, prompts: true, sessions: true, toolState: true, workspaces: true }
 
 export const parts: {

@@ -111,7 +111,7 @@ async function removeExpired(db: Db, store: BlobStore, id: string, rule: Removal
   await store.onStep?.('cleanup.remove')
   const removed = await removeRecord(
     db,
-    { ...rule, id, reservation: randomUUID(), reservedUntil: store.now() },
+    { ...rule, id, ownerId: null, reservation: randomUUID(), reservedUntil: store.now() },
     'brief',
   )
   if (removed) await collectContent(db, store, removed.hash)
@@ -140,7 +140,7 @@ async function removeUnnamed(
       await store.onStep?.('cleanup.remove')
       const reservation = randomUUID()
       const reservedUntil = new Date(store.now().getTime() + HOUR_MILLIS)
-      const record = await removeRecord(db, { ...rule, id, reservation, reservedUntil }, 'brief')
+      const record = await removeRecord(db, { ...rule, id, ownerId: null, reservation, reservedUntil }, 'brief')
       if (record) removals.set(id, { record, reservation: { id: reservation, hash: record.hash } })
     }
     await store.onStep?.('cleanup.decide')

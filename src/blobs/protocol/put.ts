@@ -18,18 +18,20 @@ import type { LockUse } from './usage.ts'
 /** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
 const RESERVATION_MILLIS = 3_600_000
 
-type Options = z.output<typeof putBlobOptionsSchema>
+type Options = z.output<typeof putBlobOptionsSchema> & { ownerId: string }
 
 /**
  * Stores bytes and their record in two commits: stages the bytes, reserves their content, moves the bytes into place,
- * and inserts the record. If a step fails, the put or the collector ends the reservation.
+ * and inserts the record. If a step fails, the put or the collector ends the reservation. `db` has no owner: contents are
+ * everybody's.
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
   return withStaged(db, store, store.gate, input, options, async (staged, record) => {
-    const reservation = await reserve(db, store, staged, 'brief').catch(async (error) => {
+    const { ownerId } = options
+    const reservation = await reserve(db, store, staged, ownerId, 'brief').catch(async (error) => {
       // Contents that nothing needs any more may take up the quota.
       if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED') || (await collectExpired(db, store)) === 0) throw error
-      return reserve(db, store, staged, 'brief')
+      return reserve(db, store, staged, ownerId, 'brief')
     })
     try {
       await commitBytesAndInsert(db, store, staged, reservation, record, 'brief')
@@ -54,7 +56,7 @@ export function putBlobInTransaction({
     withStaged(tx, store, gate, input, options, async (staged, record) => {
       try {
         await tx.transaction(async (savepoint) => {
-          const reservation = await reserve(savepoint, store, staged, 'lasting')
+          const reservation = await reserve(savepoint, store, staged, options.ownerId, 'lasting')
           await commitBytesAndInsert(savepoint, store, staged, reservation, record, 'lasting')
         })
       } catch (error) {
@@ -99,6 +101,7 @@ async function stageAndInsert(
 ): Promise<BlobRecord> {
   const described = {
     id: newBlobId(),
+    ownerId: options.ownerId,
     name: options.name ?? (name === undefined ? null : parseInput(blobNameSchema, name, 'input.name')),
     source: options.source ?? null,
     metadata: options.metadata ?? {},
@@ -120,12 +123,18 @@ async function stageAndInsert(
   }
 }
 
-async function reserve(db: Db, store: BlobStore, { hash, size }: Staged, lock: LockUse): Promise<Reservation> {
+async function reserve(
+  db: Db,
+  store: BlobStore,
+  { hash, size }: Staged,
+  ownerId: string,
+  lock: LockUse,
+): Promise<Reservation> {
   await store.onStep?.('put.reserve')
   const { maxTotalSize } = store
   const reservation = { id: randomUUID(), hash }
   const expiresAt = new Date(store.now().getTime() + RESERVATION_MILLIS)
-  if (await reserveContent(db, reservation, { size, expiresAt, maxTotalSize }, lock)) return reservation
+  if (await reserveContent(db, reservation, { size, ownerId, expiresAt, maxTotalSize }, lock)) return reservation
   throw new StorageError(
     'BLOB_QUOTA_EXCEEDED',
     `The blob of ${size} bytes does not fit into the ${maxTotalSize} bytes that maxTotalSize allows`,

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ResolvedDatabase } from '../../config/resolved.ts'
 import type { Database } from '../../database/database.ts'
-import type { Db, DialectKit } from '../../database/db.ts'
+import type { Db, DialectKit, Driver } from '../../database/db.ts'
 import { LazyDb } from '../../database/lazy-db.ts'
 import { openDatabase, sqliteKit } from '../../database/open.ts'
 import type { BytesBackend } from '../bytes/backend.ts'
@@ -15,6 +15,8 @@ export interface RecordsDatabase {
   readonly db: Db
   /** True if the database was never opened, so it holds no record. */
   readonly unused: boolean
+  /** Set if the database is a file. */
+  readonly overwriting?: Driver['overwriting']
   close(): Promise<void>
 }
 
@@ -57,5 +59,5 @@ async function inStore(storePath: string): Promise<RecordsDatabase> {
   await (await open(file, 'a', 0o600)).close() // created here, because SQLite would make it readable for everybody
   const settings = { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 } as const
   const db = await openDatabase({ type: 'sqlite', file, ...settings }, { migrate: true })
-  return { db, unused: false, close: () => db.close() }
+  return { db, unused: false, overwriting: db.driver.overwriting?.bind(db.driver), close: () => db.close() }
 }

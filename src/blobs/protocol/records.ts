@@ -2,19 +2,22 @@ import { and, eq, lt, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { ignoreReadOnly } from '../../database/identity.ts'
+import { isOwn, isVisible, ofOwner } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import type { Page, PageOptions } from '../../database/paging/page.ts'
-import { batch, statement } from '../../database/statement.ts'
+import { type Builder, batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { blobUri } from '../reference.ts'
 import type { BlobRecord } from '../types.ts'
+import type { Usage } from './usage.ts'
 
 /** A read updates the last use at most once in this time, so a record may have been used so much later than it says. */
 export const USE_MILLIS = 3_600_000
 
 const blobRecordColumns = ({ blobs: b, blobContent: c }: Tables) => ({
   id: b.id,
+  ownerId: b.ownerId,
   uri: sql`${b.id}`.mapWith((id: string) => blobUri(id)),
   hash: b.hash,
   size: c.size,
@@ -34,20 +37,25 @@ const selectRecords = ({ orm, tables }: Pick<Db, 'orm' | 'tables'>) => {
 
 const selectRecord = statement((db, arg: { id: string; now: Date }) => {
   const { blobs: b } = db.tables
-  return selectRecords(db).where(and(eq(b.id, arg.id), notExpired(b, arg.now)))
+  return selectRecords(db).where(and(eq(b.id, arg.id), isOwn(db, b), notExpired(b, arg.now)))
 })
 
-const updateLastUsed = statement(({ orm, tables: { blobs: b } }, arg: { id: string; now: Date }) =>
-  orm
+const updateLastUsed = statement((db, arg: { id: string; now: Date }) => {
+  const { blobs: b } = db.tables
+  return db.orm
     .update(b)
     .set({ lastUsedAt: arg.now })
-    .where(and(eq(b.id, arg.id), lt(b.lastUsedAt, arg.now))),
-)
+    .where(and(eq(b.id, arg.id), isOwn(db, b), lt(b.lastUsedAt, arg.now)))
+})
 
 const recordsPage = {
   name: 'blobs',
   select: selectRecords,
-  filters: { now: (tables: Tables, now: Date) => notExpired(tables.blobs, now) },
+  visible: (db: Builder) => isVisible(db, db.tables.blobs),
+  filters: {
+    now: ({ blobs }: Tables, now: Date) => notExpired(blobs, now),
+    ownerId: ({ blobs }: Tables, ownerId: string) => ofOwner(blobs, ownerId),
+  },
   orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ blobs }: Tables) => blobs.createdAt },
     { name: 'id', kind: 'text', column: ({ blobs }: Tables) => blobs.id },
@@ -93,11 +101,35 @@ export async function useExistingRecord(db: Db, id: string, now: Date): Promise<
 /** Returns a page of records, newest first. */
 export function listRecords(
   db: Db,
-  source: string | undefined,
+  { source, ownerId }: { source?: string | undefined; ownerId?: string | undefined },
   now: Date,
   page: PageOptions,
 ): Promise<Page<BlobRecord>> {
   return source === undefined
-    ? listAll(db, { now }, page, 'desc')
-    : listBySource(db, { now, partition: source }, page, 'desc')
+    ? listAll(db, { now, ownerId }, page, 'desc')
+    : listBySource(db, { now, ownerId, partition: source }, page, 'desc')
+}
+
+/** Counts the records that a handle may see, and the contents that they share among themselves. */
+const countRecords = statement((db, _: object) => {
+  const { blobs: b, blobContent: c } = db.tables
+  const contents = db.orm
+    .select({ records: sql`count(*)`.as('records'), size: sql`max(${c.size})`.as('size') })
+    .from(b)
+    .innerJoin(c, eq(c.hash, b.hash))
+    .where(isVisible(db, b))
+    .groupBy(b.hash)
+    .as('contents')
+  return db.orm
+    .select({
+      records: sql`coalesce(sum(${contents.records}), 0)`.mapWith(Number),
+      contents: sql`count(*)`.mapWith(Number),
+      bytes: sql`coalesce(sum(${contents.size}), 0)`.mapWith(Number),
+    })
+    .from(contents)
+})
+
+/** Returns the usage of the owner of a handle, counted: contents that others share count as if they were not shared. */
+export async function countUsage(owned: Db): Promise<Usage> {
+  return (await countRecords.first(owned, {})) ?? { records: 0, contents: 0, bytes: 0 }
 }

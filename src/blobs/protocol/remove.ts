@@ -10,7 +10,7 @@ import type { BlobStore, TransactionContents } from './store.ts'
 import { type LockUse, lockedBatch, USAGE_ROWS } from './usage.ts'
 
 /** After every instant that can be stored. */
-const LATEST = new Date('9999-12-31T23:59:59.999Z')
+export const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 /** Which records may be removed: those that were not used and are not mentioned, and those that have expired. */
 export interface RemovalRule {
@@ -24,6 +24,8 @@ export interface RemovalRule {
 
 type Removal = RemovalRule & {
   id: string
+  /** Removes a record of this owner only. Null removes anybody's. */
+  ownerId: string | null
   /** The reservation of the record's content that is left behind. When it has expired, the collector looks at the content. */
   reservation: string
   reservedUntil: Date
@@ -31,21 +33,26 @@ type Removal = RemovalRule & {
 
 export type RemovedRecord = NewRecord & { hash: string }
 
-/** Returns the condition that a rule lets a record be removed. */
+/** Returns the condition that a rule lets a record be removed. A mention by anybody's message counts. */
 export function removableBy({ orm, tables: { blobs: b, blobRefs: r } }: Builder, rule: RemovalRule): SQL | undefined {
   const mentions = orm.select({ id: r.blobId }).from(r).where(eq(r.blobId, b.id))
   const unmentioned = sql`case when ${rule.force} then true else ${notExists(mentions)} end`
   return or(lte(b.expiresAt, rule.expiredBy), and(lte(b.lastUsedAt, rule.usedBefore), unmentioned))
 }
 
-const matchesRemovalRule = (db: Builder, arg: Removal) => and(eq(db.tables.blobs.id, arg.id), removableBy(db, arg))
+/** Returns the condition that a record has the id, and the owner if one is given. */
+const isTarget = ({ tables: { blobs: b } }: Builder, { id, ownerId }: Pick<Removal, 'id' | 'ownerId'>) =>
+  and(eq(b.id, id), eq(b.ownerId, sql`coalesce(${ownerId}, ${b.ownerId})`))
 
-const lockRecord = statement(({ orm, tables: { blobs: b } }, arg: { id: string }) =>
-  orm
+const matchesRemovalRule = (db: Builder, arg: Removal) => and(isTarget(db, arg), removableBy(db, arg))
+
+const lockRecord = statement((db, arg: Pick<Removal, 'id' | 'ownerId'>) => {
+  const { blobs: b } = db.tables
+  return db.orm
     .update(b)
     .set({ lastUsedAt: sql`${b.lastUsedAt}` })
-    .where(eq(b.id, arg.id)),
-)
+    .where(isTarget(db, arg))
+})
 
 const insertReservation = statement((db, arg: Removal) => {
   const { blobLeases: l, blobs: b } = db.tables
@@ -74,11 +81,11 @@ const deleteRecord = statement((db, arg: Removal) =>
 /**
  * Removes a record, in one round trip, if the rule allows it, and leaves a reservation of its content. Returns the
  * removed record, or undefined if nothing was removed. Locks the blob row first, as an append that mentions it does:
- * either we see the mention or the append finds no blob.
+ * either we see the mention or the append finds no blob. The handle has no owner, because a mention by anybody counts.
  */
 export async function removeRecord(db: Db, removal: Removal, lock: LockUse): Promise<RemovedRecord | undefined> {
   const [, , , [removed]] = await lockedBatch(db, lock, [
-    lockRecord.with({ id: removal.id }),
+    lockRecord.with(removal),
     insertReservation.with(removal),
     uncountRecord.with(removal),
     deleteRecord.with(removal),
@@ -87,24 +94,26 @@ export async function removeRecord(db: Db, removal: Removal, lock: LockUse): Pro
 }
 
 /**
- * Removes a blob, and its bytes if no other record shares them: at once, or after the end of the transaction. Returns
- * true if the blob existed.
+ * Removes a blob, of one owner or of anybody, and its bytes if no other record shares them: at once, or after the end of
+ * the transaction. Returns true if the blob existed.
  *
  * @throws {BLOB_IN_USE} when a message mentions the blob and `force` is false.
  */
 export async function deleteBlob(
   db: Db,
   store: BlobStore,
-  { id, force }: { id: string; force: boolean },
+  { id, ownerId, force }: Pick<Removal, 'id' | 'ownerId' | 'force'>,
   transaction?: TransactionContents,
 ): Promise<boolean> {
   const now = store.now()
   await store.onStep?.('delete.remove')
   const rule = { force, usedBefore: LATEST, expiredBy: now }
   const lock = transaction ? 'lasting' : 'brief'
-  const removed = await removeRecord(db, { ...rule, id, reservation: randomUUID(), reservedUntil: now }, lock)
+  const target = { id, ownerId, reservation: randomUUID(), reservedUntil: now }
+  const removed = await removeRecord(db, { ...rule, ...target }, lock)
   if (removed === undefined) {
-    if (await findRecord(db, id, now)) throw inUse(id)
+    const record = await findRecord(db, id, now)
+    if (record && (ownerId ?? record.ownerId) === record.ownerId) throw inUse(id)
     return false
   }
   if (transaction) transaction.contentsToCollect.add(removed.hash)

@@ -1,5 +1,6 @@
-import { and, eq, exists, lte, notExists, sql } from 'drizzle-orm'
+import { and, eq, exists, lte, notExists, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
+import { NOBODY } from '../../database/owner.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import type { Content } from '../bytes/backend.ts'
@@ -14,6 +15,8 @@ export interface Reservation {
 interface ReserveOptions {
   /** The size of the content, in bytes. */
   size: number
+  /** For whose record the content is reserved. */
+  ownerId: string
   expiresAt: Date
   maxTotalSize: number
 }
@@ -21,6 +24,7 @@ interface ReserveOptions {
 /** A record before it is inserted. */
 export interface NewRecord {
   id: string
+  ownerId: string
   name: string | null
   mimeType: string
   source: string | null
@@ -65,23 +69,45 @@ const insertContentIfFits = statement((db, arg: Content & { maxTotalSize: number
     .onConflictDoNothing()
 })
 
-/** Inserts the reservation if its content has a row. */
-const insertReservation = statement(
-  ({ orm, tables: { blobLeases: l, blobContent: c } }, arg: Reservation & { expiresAt: Date }) =>
-    orm
-      .insert(l)
-      .select(
-        orm
-          .select({
-            id: sql`${arg.id}`.as('id'),
-            hash: c.hash,
-            expiresAt: sql`${sql.param(arg.expiresAt, l.expiresAt)}`.as('expires_at'),
-          })
-          .from(c)
-          .where(eq(c.hash, arg.hash)),
-      )
-      .returning({ id: l.id }),
-)
+type NewReservation = Reservation & { ownerId: string; expiresAt: Date; maxTotalSize: number }
+
+/**
+ * Returns the condition that a content fits for an owner: it is the owner's already, or new, or would fit if it were new.
+ * Otherwise a full store would tell an owner which bytes others have. Nobody's puts may know.
+ */
+function fitsFor({ orm, tables }: Builder, { hash, ownerId, maxTotalSize }: NewReservation): SQL | undefined {
+  const { blobContent: c, blobs: b, blobLeases: l, blobUsage: u } = tables
+  const records = orm.select({ id: b.id }).from(b).where(eq(b.hash, hash))
+  const ownRecords = orm
+    .select({ id: b.id })
+    .from(b)
+    .where(and(eq(b.hash, hash), eq(b.ownerId, ownerId)))
+  const reservations = orm.select({ id: l.id }).from(l).where(eq(l.hash, hash))
+  const room = orm
+    .select({ id: u.id })
+    .from(u)
+    .where(and(eq(u.id, USAGE_ROWS.bytes), sql`${u.used} + ${c.size} <= ${maxTotalSize}`))
+  const isNobodys = sql`${ownerId} = ${sql.raw(`'${NOBODY}'`)}`
+  return or(isNobodys, exists(room), exists(ownRecords), and(notExists(records), notExists(reservations)))
+}
+
+/** Inserts the reservation if its content has a row, and fits for the owner. */
+const insertReservation = statement((db, arg: NewReservation) => {
+  const { blobLeases: l, blobContent: c } = db.tables
+  return db.orm
+    .insert(l)
+    .select(
+      db.orm
+        .select({
+          id: sql`${arg.id}`.as('id'),
+          hash: c.hash,
+          expiresAt: sql`${sql.param(arg.expiresAt, l.expiresAt)}`.as('expires_at'),
+        })
+        .from(c)
+        .where(and(eq(c.hash, arg.hash), fitsFor(db, arg))),
+    )
+    .returning({ id: l.id })
+})
 
 /**
  * Makes sure that a content has a row and is counted, and reserves it, in one round trip. Returns false if the content
@@ -90,14 +116,14 @@ const insertReservation = statement(
 export async function reserveContent(
   db: Db,
   { id, hash }: Reservation,
-  { size, expiresAt, maxTotalSize }: ReserveOptions,
+  { size, ownerId, expiresAt, maxTotalSize }: ReserveOptions,
   lock: LockUse,
 ): Promise<boolean> {
   const content = { hash, size }
   const [, , reserved] = await lockedBatch(db, lock, [
     addUsageIfNew.with(content),
     insertContentIfFits.with({ ...content, maxTotalSize }),
-    insertReservation.with({ id, hash, expiresAt }),
+    insertReservation.with({ id, hash, ownerId, expiresAt, maxTotalSize }),
     subtractUsageIfNew.with(content), // the content still has no row: it did not fit
   ])
   return reserved.length > 0
@@ -119,6 +145,7 @@ const insertReservedRecord = statement(
         orm
           .select({
             id: sql`${arg.id}`.as('id'),
+            ownerId: sql`${arg.ownerId}`.as('owner_id'),
             hash: l.hash,
             name: sql`${sql.param(arg.name, b.name)}`.as('name'),
             mimeType: sql`${arg.mimeType}`.as('mime_type'),

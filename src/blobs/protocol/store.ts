@@ -16,6 +16,7 @@ export const BLOB_STEPS = [
   'cleanup.select',
   'cleanup.remove',
   'cleanup.decide',
+  'erase.remove',
   'verify.staged',
   'verify.unreferenced',
   'verify.strays',

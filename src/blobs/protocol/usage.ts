@@ -8,6 +8,9 @@ import type { Tables } from '../../schema/tables.ts'
 /** The ids of the rows of `blob_usage`: size of all contents, number of contents, number of records. A migration inserts them. */
 export const USAGE_ROWS = { bytes: 1, contents: 2, records: 3 } as const
 
+/** The values of the counters, or of a count. */
+export type Usage = Record<keyof typeof USAGE_ROWS, number>
+
 /** How long a change of blobs waits for another one, on PostgreSQL. Longer than a frozen holder may keep the lock. */
 const WAIT_MILLIS = 10_000
 /** How long our own transactions may hold the lock and do nothing: they are frozen, or their machine sleeps. */
@@ -69,7 +72,7 @@ const selectUsage = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
 )
 
 /** Returns the counters. */
-export async function readUsage(db: Db): Promise<Record<keyof typeof USAGE_ROWS, number>> {
+export async function readUsage(db: Db): Promise<Usage> {
   const used = new Map((await selectUsage.all(db, {})).map((row) => [row.id, row.used]))
   const counter = (id: number) => used.get(id) ?? 0
   return {

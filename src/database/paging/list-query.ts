@@ -14,10 +14,12 @@ interface ListQuery<Filters extends object, Item extends object> {
   /** Part of every cursor, so that a cursor of another list is refused. */
   name: string
   select(db: Builder): Selectable<Item>
+  /** The condition of the rows that the handle may see: see `isVisible` and `ownerOfNames`. */
+  visible: (db: Builder) => SQL | undefined
   /** The first column of the index, if all items of a list have one value in it. The value is passed with the filters. */
   partition?: (tables: Tables) => PgColumn
   /** The condition of each filter. A value may be a list, for an IN. */
-  filters: { [K in keyof Filters]-?: (tables: Tables, value: NonNullable<Filters[K]>) => SQL }
+  filters: { [K in keyof Filters]-?: (tables: Tables, value: NonNullable<Filters[K]>, db: Builder) => SQL }
   /**
    * The columns that the list is ordered by, most significant first. The last one makes the order unique. `name` is the
    * item's property whose value goes into the cursor.
@@ -72,7 +74,7 @@ const CURSOR = 'cursor_'
 
 /** Compiles the query. `names` are the given filters, each with its placeholder, or placeholders if its value is a list. */
 function compile<Filters extends object, Item extends object>(
-  { select, partition, filters, orderBy }: ListQuery<Filters, Item>,
+  { select, visible, partition, filters, orderBy }: ListQuery<Filters, Item>,
   names: (readonly [filter: keyof Filters, placeholders: string | string[]])[],
   order: Order,
   hasCursor: boolean,
@@ -80,7 +82,7 @@ function compile<Filters extends object, Item extends object>(
   return statement((db, arg: Record<string, unknown>) => {
     const conditions = names.map(([filter, name]) => {
       const placeholder = Array.isArray(name) ? name.map((item) => arg[item]) : arg[name]
-      return filters[filter](db.tables, placeholder as NonNullable<Filters[typeof filter]>) // typed as the value
+      return filters[filter](db.tables, placeholder as NonNullable<Filters[typeof filter]>, db) // typed as the value
     })
     const page = keyset(db.dialect, {
       columns: orderBy.map(({ column }) => column(db.tables)),
@@ -89,7 +91,7 @@ function compile<Filters extends object, Item extends object>(
       partition: partition && { column: partition(db.tables), value: arg.partition },
     })
     return select(db)
-      .where(and(...conditions, page.condition))
+      .where(and(visible(db), ...conditions, page.condition))
       .orderBy(...page.orderBy)
       .limit(arg.limit as number)
   })

@@ -77,6 +77,12 @@ export class SqliteConnection {
     return this.#dataVersion.get() as number // a pragma of one integer
   }
 
+  /** Moves the write-ahead log into the file and empties it. Returns false if another connection is using the log. */
+  emptyLog(): boolean {
+    const [{ busy = 1 } = {}] = this.#db.pragma('wal_checkpoint(TRUNCATE)') as { busy?: number }[] // one row of integers
+    return busy === 0
+  }
+
   close(): void {
     this.#db.close()
   }

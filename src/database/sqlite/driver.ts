@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type BetterSqlite3 from 'better-sqlite3'
 import { messageOf } from '../../caught.ts'
 import type { ResolvedConfig } from '../../config/resolved.ts'
@@ -44,7 +45,7 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
     const identity = FileIdentity.of(file)
     const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true })
     const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; ${FLUSH}`
-    await queue.whenUnlocked(() => writer.exec(`${forWriting} PRAGMA foreign_keys = ON`))
+    await queue.whenUnlocked(() => writer.exec(`${forWriting} ${OVERWRITE_IN_PAGES} PRAGMA foreign_keys = ON`))
     const reader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }))
     return new SqliteDriver(writer, queue, { openReader: reader, identity })
   } catch (error) {
@@ -59,8 +60,16 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
  */
 const FLUSH = 'PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;'
 
+/**
+ * Overwrites what is deleted in pages that are written anyway. Otherwise moved rows leave copies in the free space of pages,
+ * which a later erasure does not find.
+ */
+const OVERWRITE_IN_PAGES = 'PRAGMA secure_delete = FAST;'
+
 /** How long a call waits for a transaction that holds the one connection of a database in memory. */
 const MEMORY_WAIT_MILLIS = 5000
+/** How long to wait for readers before the log is left as it is. */
+const EMPTY_LOG_MILLIS = 2000
 
 /**
  * Opens a database in memory, on one connection.
@@ -93,6 +102,8 @@ class SqliteDriver implements Driver {
   /** Set while the path does not lead to the open file. */
   #moved: StorageError | undefined
   #reader: SqliteConnection | undefined
+  /** How many calls of `overwriting` are under way. */
+  #overwriters = 0
   #closed = false
 
   /** `:memory:` has one connection and so no reader: its reads wait for open transactions. */
@@ -234,6 +245,37 @@ class SqliteDriver implements Driver {
   dataVersion(): number {
     // On the writer, whose own commits do not change the number.
     return this.#writer.dataVersion()
+  }
+
+  async overwriting(body: () => Promise<void>): Promise<boolean> {
+    this.#overwriters += 1
+    await this.#onWriter((writer) => writer.exec('PRAGMA secure_delete = ON'))
+    try {
+      await body()
+    } finally {
+      this.#overwriters -= 1
+      if (this.#overwriters === 0) await this.#onWriter((writer) => writer.exec(OVERWRITE_IN_PAGES))
+    }
+    return this.#emptyLog()
+  }
+
+  /** Moves the log into the file and empties it. Tries again while others read or write, for two seconds. */
+  async #emptyLog(): Promise<boolean> {
+    for (const until = performance.now() + EMPTY_LOG_MILLIS; ; await sleep(50)) {
+      const isEmpty = await this.#onWriter((writer) => writer.emptyLog())
+      if (isEmpty || performance.now() > until) return isEmpty
+    }
+  }
+
+  /** Runs `work` on the writer while no transaction holds it. */
+  async #onWriter<T>(work: (writer: SqliteConnection) => T): Promise<T> {
+    this.#check()
+    const release = await this.#queue.acquire()
+    try {
+      return work(this.#writer)
+    } finally {
+      release()
+    }
   }
 
   async size(): Promise<number> {

@@ -1,16 +1,26 @@
-import { and, eq, inArray, lte, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { notExpired, sweepableBefore } from '../../database/expiry.ts'
-import { pagedQuery } from '../../database/paging/list-query.ts'
+import { sweepableBefore } from '../../database/expiry.ts'
 import { mapPage, type Page } from '../../database/paging/page.ts'
-import { prefixFilters, prefixPageSchema, prefixRange } from '../../database/paging/prefix-range.ts'
-import { batch, rowsStatement, statement } from '../../database/statement.ts'
+import { prefixPageSchema, prefixRange } from '../../database/paging/prefix-range.ts'
+import { batch } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, Json } from '../../schema/values.ts'
 import { keySchema, parseInput } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
+import {
+  deleteEntry,
+  deleteExpiredBatch,
+  type EntryWrite,
+  EXPIRED_BATCH_SIZE,
+  insertEntryIfAbsent,
+  listEntries,
+  selectEntries,
+  selectEntry,
+  updateEntryIfVersion,
+  upsertEntry,
+} from './statements.ts'
 import {
   type KvEntry,
   type KvSetOptions,
@@ -21,102 +31,6 @@ import {
 
 const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
 const keysSchema = z.array(keySchema).max(1000)
-
-const selectEntry = statement(({ orm, tables: { kv } }, arg: { key: string; now: Date }) =>
-  orm
-    .select()
-    .from(kv)
-    .where(and(eq(kv.key, arg.key), notExpired(kv, arg.now))),
-)
-
-const selectEntries = rowsStatement(({ orm, tables: { kv } }, rows: { key: string; now: Date }[]) =>
-  orm
-    .select()
-    .from(kv)
-    .where(
-      and(
-        inArray(
-          kv.key,
-          rows.map(({ key }) => key),
-        ),
-        rows[0] && notExpired(kv, rows[0].now),
-      ),
-    ),
-)
-
-interface EntryWrite {
-  key: string
-  value: Json
-  now: Date
-  expiresAt: Date | null
-}
-
-/** Replaces an expired entry as if there were none: its version and its creation time start again. */
-const upsertEntry = statement(({ orm, tables: { kv } }, arg: EntryWrite) => {
-  const ifExpired = (restarted: SQL, kept: SQL) =>
-    sql`case when ${notExpired(kv, arg.now)} then ${kept} else ${restarted} end`
-  return orm
-    .insert(kv)
-    .values(firstVersion(arg))
-    .onConflictDoUpdate({
-      target: kv.key,
-      set: {
-        value: arg.value,
-        version: ifExpired(sql`1`, sql`${kv.version} + 1`),
-        createdAt: ifExpired(sql`excluded.created_at`, sql`${kv.createdAt}`),
-        updatedAt: arg.now,
-        expiresAt: arg.expiresAt,
-      },
-    })
-    .returning()
-})
-
-const updateEntryIfVersion = statement(({ orm, tables: { kv } }, arg: EntryWrite & { ifVersion: number }) =>
-  orm
-    .update(kv)
-    .set({ value: arg.value, version: sql`${kv.version} + 1`, updatedAt: arg.now, expiresAt: arg.expiresAt })
-    .where(and(eq(kv.key, arg.key), eq(kv.version, arg.ifVersion), notExpired(kv, arg.now)))
-    .returning(),
-)
-
-const insertEntryIfAbsent = statement(({ orm, tables: { kv } }, arg: EntryWrite) =>
-  orm
-    .insert(kv)
-    .values(firstVersion(arg))
-    .onConflictDoUpdate({ target: kv.key, set: firstVersion(arg), setWhere: lte(kv.expiresAt, arg.now) })
-    .returning(),
-)
-
-function firstVersion({ key, value, now, expiresAt }: EntryWrite) {
-  return { key, value, version: 1, createdAt: now, updatedAt: now, expiresAt }
-}
-
-const deleteEntry = statement(({ orm, tables: { kv } }, arg: { key: string }) =>
-  orm.delete(kv).where(eq(kv.key, arg.key)).returning({ expiresAt: kv.expiresAt }),
-)
-
-const deleteExpiredBatch = statement(({ orm, tables: { kv } }, arg: { now: Date }) => {
-  const isExpired = lte(kv.expiresAt, arg.now)
-  // The order, and a limit that the planner knows, make PostgreSQL take the index instead of the first rows it finds.
-  const keys = orm.select({ key: kv.key }).from(kv).where(isExpired).orderBy(kv.expiresAt).limit(EXPIRED_BATCH_SIZE)
-  return orm
-    .delete(kv)
-    .where(and(isExpired, inArray(kv.key, keys)))
-    .returning({ key: kv.key })
-})
-
-const listEntries = pagedQuery({
-  name: 'kv',
-  select: ({ orm, tables }) => orm.select().from(tables.kv),
-  filters: {
-    now: ({ kv }, now: Date) => notExpired(kv, now),
-    ...prefixFilters(({ kv }) => kv.key),
-  },
-  orderBy: [{ name: 'key', kind: 'text', column: ({ kv }) => kv.key }],
-})
-
-/** How many expired entries one statement removes. */
-const EXPIRED_BATCH_SIZE = 1000
 
 /** The program's own values by key: any JSON, with an optional time to live. */
 export class Kv {

@@ -1,9 +1,10 @@
 import { and, count, eq, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
+import { isVisible, ofOwner } from '../../database/owner.ts'
 import { notIndexable } from '../../database/paging/keyset.ts'
 import { cursorOf, pagedQuery } from '../../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Page, type PageOptions } from '../../database/paging/page.ts'
-import { statement } from '../../database/statement.ts'
+import { type Builder, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import type { MemorySource } from '../../schema/values.ts'
 import type { Memory } from './types.ts'
@@ -12,16 +13,21 @@ import type { Memory } from './types.ts'
 const TAG_SEPARATOR = '\u001f'
 
 /** Lists the columns of a `Memory`, with its tags in the order they were given. */
-export const memoryColumns = ({ memories: m, memoryTags: t }: Tables) => ({
-  id: m.id,
-  content: m.content,
-  tags: sql`(
-    select coalesce(string_agg(${t.tag}, ${TAG_SEPARATOR} order by ${t.position}), '') from ${t} where ${t.memoryId} = ${m.id}
+export function memoryColumns(db: Builder) {
+  const { memories: m, memoryTags: t } = db.tables
+  const isItsTag = and(eq(t.memoryId, m.id), isVisible(db, t))
+  return {
+    id: m.id,
+    ownerId: m.ownerId,
+    content: m.content,
+    tags: sql`(
+    select coalesce(string_agg(${t.tag}, ${TAG_SEPARATOR} order by ${t.position}), '') from ${t} where ${isItsTag}
   )`.mapWith((tags: string) => (tags === '' ? [] : tags.split(TAG_SEPARATOR))),
-  metadata: m.metadata,
-  createdAt: m.createdAt,
-  updatedAt: m.updatedAt,
-})
+    metadata: m.metadata,
+    createdAt: m.createdAt,
+    updatedAt: m.updatedAt,
+  }
+}
 
 const filters = {
   source: ({ memories }: Tables, source: MemorySource) => eq(memories.source, source),
@@ -32,8 +38,9 @@ const name = 'memories'
 
 const listAll = pagedQuery({
   name,
-  select: ({ orm, tables }) => orm.select(memoryColumns(tables)).from(tables.memories),
-  filters,
+  select: (db) => db.orm.select(memoryColumns(db)).from(db.tables.memories),
+  visible: (db) => isVisible(db, db.tables.memories),
+  filters: { ...filters, ownerId: ({ memories }: Tables, ownerId: string) => ofOwner(memories, ownerId) },
   orderBy: [
     { name: 'createdAt', kind: 'instant', column: ({ memories }) => memories.createdAt },
     { name: 'id', kind: 'text', column: ({ memories }) => memories.id },
@@ -48,26 +55,41 @@ const newestFirst = [
 /** Walks the index of one tag, which has the order of the list, so other memories cost nothing. */
 const listByTag = pagedQuery({
   name,
-  select: ({ orm, tables }) => {
-    const { memories: m, memoryTags: t } = tables
-    return orm.select(memoryColumns(tables)).from(t).innerJoin(m, eq(m.id, t.memoryId))
+  select(db) {
+    const { memories: m, memoryTags: t } = db.tables
+    return db.orm
+      .select(memoryColumns(db))
+      .from(t)
+      .innerJoin(m, and(eq(m.id, t.memoryId), isVisible(db, m)))
   },
+  visible: (db) => isVisible(db, db.tables.memoryTags),
   partition: ({ memoryTags }) => memoryTags.tag,
-  filters: { ...filters, otherTags: (tables, tags: string[]) => notIndexable(hasAllTags(tables, tags)) },
+  filters: {
+    ...filters,
+    ownerId: ({ memoryTags }: Tables, ownerId: string) => ofOwner(memoryTags, ownerId),
+    otherTags: (_: Tables, tags: string[], db: Builder) => notIndexable(hasAllTags(db, tags)),
+  },
   orderBy: newestFirst,
 })
 
-function hasAllTags({ memories: m, memoryTags: t }: Tables, tags: string[]): SQL {
+function hasAllTags(db: Builder, tags: string[]): SQL {
+  const { memories: m, memoryTags: t } = db.tables
   const conditions = tags.map(
-    (tag) => sql`exists (select 1 from ${t} where ${and(eq(t.memoryId, m.id), eq(t.tag, tag))})`,
+    (tag) => sql`exists (select 1 from ${t} where ${and(eq(t.memoryId, m.id), eq(t.tag, tag), isVisible(db, t))})`,
   )
   return sql.join(conditions, sql` and `)
 }
 
-const countUses = statement(({ orm, tables: { memoryTags: t } }, arg: { tag: string; limit: number }) => {
+const countUses = statement((db: Builder, arg: { tag: string; limit: number }) => {
+  const { memoryTags: t } = db.tables
   // Ordered, so that PostgreSQL takes the index instead of the first rows it finds.
-  const some = orm.select({ tag: t.tag }).from(t).where(eq(t.tag, arg.tag)).orderBy(t.createdAt).limit(arg.limit)
-  return orm.select({ uses: count() }).from(some.as('some'))
+  const some = db.orm
+    .select({ tag: t.tag })
+    .from(t)
+    .where(and(eq(t.tag, arg.tag), isVisible(db, t)))
+    .orderBy(t.createdAt)
+    .limit(arg.limit)
+  return db.orm.select({ uses: count() }).from(some.as('some'))
 })
 
 /** The uses of a tag are counted up to this number. */
@@ -88,6 +110,7 @@ interface Filters {
   match: 'any' | 'all'
   source: MemorySource | undefined
   pinned: boolean | undefined
+  ownerId: string | undefined
 }
 
 /** Returns a page of the memories that match all filters, the newest first. */

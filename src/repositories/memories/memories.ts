@@ -1,8 +1,9 @@
-import { eq } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { isVisible, ownerOfNames } from '../../database/owner.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
-import { batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
+import { type Builder, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MemorySource } from '../../schema/values.ts'
 import { idSchema, parseInput } from '../../validation/input.ts'
@@ -27,10 +28,11 @@ const listOptionsSchema = z.strictObject({
   match: z.enum(['any', 'all']).optional(),
   source: sourceSchema.optional(),
   pinned: z.boolean().optional(),
+  ownerId: idSchema.optional(),
   ...pageSchema.shape,
 })
 
-type MemoryRow = Omit<Memory, 'tags'>
+type MemoryRow = Omit<Memory, 'tags' | 'ownerId'>
 
 /** The columns that a list filters by. Every write copies them out of the metadata, which is the truth. */
 interface FilterColumns {
@@ -43,45 +45,59 @@ function filterColumnsOf(metadata: JsonObject): FilterColumns {
   return { source, pinned }
 }
 
-const insertMemory = statement(({ orm, tables }, arg: MemoryRow & FilterColumns) => {
+const insertMemory = statement((db: Builder, arg: MemoryRow & FilterColumns) => {
   const { id, content, metadata, source, pinned, createdAt, updatedAt } = arg
-  return orm.insert(tables.memories).values({ id, content, metadata, source, pinned, createdAt, updatedAt })
+  const ownerId = ownerOfNames(db)
+  return db.orm
+    .insert(db.tables.memories)
+    .values({ id, ownerId, content, metadata, source, pinned, createdAt, updatedAt })
 })
 
+/** Copies the owner from the memory: a handle without an owner may tag anybody's memory. */
 const insertTags = rowsStatement(
-  ({ orm, tables }, rows: { memoryId: string; tag: string; position: number; createdAt: Date }[]) =>
-    orm
-      .insert(tables.memoryTags)
-      .values(rows.map(({ memoryId, tag, position, createdAt }) => ({ memoryId, tag, position, createdAt }))),
+  (db: Builder, rows: { memoryId: string; tag: string; position: number; createdAt: Date }[]) => {
+    const { memories: m, memoryTags } = db.tables
+    return db.orm.insert(memoryTags).values(
+      rows.map(({ memoryId, tag, position, createdAt }) => {
+        const ownerId = db.owner ?? sql`(select ${m.ownerId} from ${m} where ${eq(m.id, memoryId)})`
+        return { memoryId, ownerId, tag, position, createdAt }
+      }),
+    )
+  },
 )
 
-const deleteTags = statement(({ orm, tables: { memoryTags: t } }, arg: { id: string }) =>
-  orm.delete(t).where(eq(t.memoryId, arg.id)),
+const deleteTags = statement((db: Builder, arg: { id: string }) => {
+  const { memoryTags: t } = db.tables
+  return db.orm.delete(t).where(and(eq(t.memoryId, arg.id), isVisible(db, t)))
+})
+
+const selectMemory = statement((db: Builder, arg: { id: string }) =>
+  db.orm.select(memoryColumns(db)).from(db.tables.memories).where(isMemory(db, arg.id)),
 )
 
-const selectMemory = statement(({ orm, tables }, arg: { id: string }) =>
-  orm.select(memoryColumns(tables)).from(tables.memories).where(eq(tables.memories.id, arg.id)),
-)
-
-const lockMemory = statement(({ orm, tables: { memories: m } }, arg: { id: string; updatedAt: Date }) =>
-  orm.update(m).set({ updatedAt: arg.updatedAt }).where(eq(m.id, arg.id)).returning({
+const lockMemory = statement((db: Builder, arg: { id: string; updatedAt: Date }) => {
+  const { memories: m } = db.tables
+  return db.orm.update(m).set({ updatedAt: arg.updatedAt }).where(isMemory(db, arg.id)).returning({
     content: m.content,
     metadata: m.metadata,
     createdAt: m.createdAt,
-  }),
+  })
+})
+
+const updateMemory = statement((db: Builder, arg: Pick<MemoryRow, 'id' | 'content' | 'metadata'> & FilterColumns) =>
+  db.orm
+    .update(db.tables.memories)
+    .set({ content: arg.content, metadata: arg.metadata, source: arg.source, pinned: arg.pinned })
+    .where(isMemory(db, arg.id)),
 )
 
-const updateRow = statement(
-  ({ orm, tables: { memories: m } }, arg: Pick<MemoryRow, 'id' | 'content' | 'metadata'> & FilterColumns) =>
-    orm
-      .update(m)
-      .set({ content: arg.content, metadata: arg.metadata, source: arg.source, pinned: arg.pinned })
-      .where(eq(m.id, arg.id)),
+const deleteMemory = statement((db: Builder, arg: { id: string }) =>
+  db.orm.delete(db.tables.memories).where(isMemory(db, arg.id)).returning({ id: db.tables.memories.id }),
 )
 
-const deleteMemory = statement(({ orm, tables: { memories } }, arg: { id: string }) =>
-  orm.delete(memories).where(eq(memories.id, arg.id)).returning({ id: memories.id }),
-)
+function isMemory(db: Builder, id: string) {
+  return and(eq(db.tables.memories.id, id), isVisible(db, db.tables.memories))
+}
 
 /** What an agent remembers beyond a conversation. */
 export class Memories {
@@ -159,7 +175,7 @@ export class Memories {
       const merged = mergeJson(locked.metadata, metadata)
       const write = { id, content: content ?? locked.content, metadata: merged, ...filterColumnsOf(merged) }
       const tagCalls = tags ? [deleteTags.with({ id }), ...insertTagCalls({ ...locked, id }, tags)] : []
-      return writeAndRead(tx, id, [updateRow.with(write), ...tagCalls])
+      return writeAndRead(tx, id, [updateMemory.with(write), ...tagCalls])
     })
     if (updated === undefined) throw new StorageError('NOT_FOUND', 'There is no such memory', { details: { id } })
     return updated
@@ -196,8 +212,9 @@ export class Memories {
    */
   list<Metadata extends object = JsonObject>(options?: ListMemoriesOptions): Promise<Page<Memory<Metadata>>>
   async list(options: ListMemoriesOptions = {}): Promise<Page<Memory>> {
-    const { tags = [], match = 'any', source, pinned, ...page } = parseInput(listOptionsSchema, options, 'options')
-    return listMemories(this.#db, { tags, match, source, pinned }, page)
+    const { limit, cursor, ...given } = parseInput(listOptionsSchema, options, 'options')
+    const { tags = [], match = 'any', source, pinned, ownerId } = given
+    return listMemories(this.#db, { tags, match, source, pinned, ownerId }, { limit, cursor })
   }
 }
 

@@ -8,6 +8,8 @@ import { jsonObjectWith } from '../../validation/json.ts'
 export interface Memory<Metadata extends object = JsonObject> {
   /** Rises with the time of creation. */
   id: string
+  /** The owner of the scope it was created in. '' if nobody owns it. */
+  ownerId: string
   content: string
   /** In the order they were given. */
   tags: string[]
@@ -73,4 +75,6 @@ export interface ListMemoriesOptions extends PageOptions {
   source?: MemorySource | undefined
   /** True: only pinned memories. False: only memories that are not pinned. Default: both. */
   pinned?: boolean | undefined
+  /** Only memories of this owner. Default: everybody's. In a scope, all memories have its owner. */
+  ownerId?: string | undefined
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { and, eq, inArray, sql } from 'drizzle-orm'
+import { and, inArray, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
+import { ownerOfId, ownerOfSession } from '../../database/owner.ts'
 import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
@@ -10,6 +11,7 @@ import { jsonCopy } from '../../validation/json.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { messageColumns } from './columns.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
@@ -23,12 +25,14 @@ interface SeqAllocation extends Activity {
  * Allocates the seqs of `count` messages and adds them to the session's counter, creating the session if needed.
  * Returns the last seq. Locks the session's row, so appends to one session run one after the other.
  */
-const allocateSeqs = statement(({ orm, tables: { sessions: s } }, arg: SeqAllocation) => {
+const allocateSeqs = statement((db, arg: SeqAllocation) => {
+  const { sessions: s } = db.tables
   const count = sql`cast(${arg.count} as integer)`
-  return orm
+  return db.orm
     .insert(s)
     .values({
       id: arg.sessionId,
+      ownerId: ownerOfSession(db, arg.sessionId, notExpired(s, arg.now)),
       metadata: arg.metadata,
       version: 1,
       createdAt: arg.now,
@@ -38,7 +42,7 @@ const allocateSeqs = statement(({ orm, tables: { sessions: s } }, arg: SeqAlloca
       lastActiveAt: arg.now,
     })
     .onConflictDoUpdate({
-      target: s.id,
+      target: [s.id, s.ownerId],
       set: {
         lastSeq: sql`${s.lastSeq} + ${count}`,
         messageCount: sql`${s.messageCount} + ${count}`,
@@ -53,19 +57,21 @@ const allocateSeqs = statement(({ orm, tables: { sessions: s } }, arg: SeqAlloca
  * seq = session.last_seq + fromLast. The session's last_seq already includes the new messages. For an expired session
  * the subquery is null and the insert fails.
  */
-const insertMessages = rowsStatement(({ orm, tables }, rows: NewMessage[]) =>
-  orm.insert(tables.messages).values(
+const insertMessages = rowsStatement((db, rows: NewMessage[]) => {
+  const { messages, sessions: s } = db.tables
+  return db.orm.insert(messages).values(
     rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
       sessionId,
-      seq: sql`(select ${tables.sessions.lastSeq} from ${tables.sessions} where ${isUnexpiredSession(tables, sessionId, now)}) + cast(${fromLast} as integer)`,
+      ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
+      seq: sql`(select ${s.lastSeq} from ${s} where ${isUnexpiredSession(db, sessionId, now)}) + cast(${fromLast} as integer)`,
       id,
       role,
       content,
       metadata,
       createdAt,
     })),
-  ),
-)
+  )
+})
 
 /** Maximum number of messages in one append. */
 export const MAX_APPEND = 1000
@@ -149,7 +155,7 @@ async function insertAll(db: Db, sessionId: string, rows: readonly NewMessage[],
 async function selectMessages(db: Db, sessionId: string, ids: string[], now: Date): Promise<Message[]> {
   const { messages: m } = db.tables
   return db.orm
-    .select()
+    .select(messageColumns(db.tables))
     .from(m)
-    .where(and(eq(m.sessionId, sessionId), inArray(m.id, ids), inUnexpiredSession(db.tables, sessionId, now)))
+    .where(and(inUnexpiredSession(db, m, sessionId, now), inArray(m.id, ids)))
 }

@@ -1,7 +1,8 @@
-import { and, asc, eq, getTableColumns, gt, lte, sql } from 'drizzle-orm'
+import { and, asc, gt, lte, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { messageColumns } from './columns.ts'
 import type { Message } from './types.ts'
 
 /**
@@ -29,7 +30,7 @@ interface BatchStart {
 /** The database cuts a batch off, since the size of a message is not known before it is read. */
 const selectBatch = statement((db: Builder, { sessionId, after, now, limit }: BatchStart) => {
   const { messages: m } = db.tables
-  const isNext = and(eq(m.sessionId, sessionId), gt(m.seq, after))
+  const isNext = and(inUnexpiredSession(db, m, sessionId, now), gt(m.seq, after))
   const bytes = bytesOf(db)
   const sized = db.orm
     .select({ seq: m.seq, bytesBefore: sql`sum(${bytes}) over (order by ${m.seq}) - ${bytes}`.as('bytes_before') })
@@ -40,9 +41,9 @@ const selectBatch = statement((db: Builder, { sessionId, after, now, limit }: Ba
     .as('sized')
   const last = sql`(select max(${sized.seq}) from ${sized} where ${sized.bytesBefore} < ${sql.raw(String(BATCH_BYTES))})`
   return db.orm
-    .select({ ...getTableColumns(m), bytes: bytes.mapWith(Number) })
+    .select({ ...messageColumns(db.tables), bytes: bytes.mapWith(Number) })
     .from(m)
-    .where(and(isNext, lte(m.seq, last), inUnexpiredSession(db.tables, sessionId, now)))
+    .where(and(isNext, lte(m.seq, last)))
     .orderBy(asc(m.seq))
     .limit(limit)
 })

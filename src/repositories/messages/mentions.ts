@@ -1,52 +1,81 @@
-import { and, eq, notExists, sql } from 'drizzle-orm'
+import { and, eq, notExists, type SQL, sql } from 'drizzle-orm'
 import { findReferences } from '../../blobs/reference.ts'
-import { type Call, statement } from '../../database/statement.ts'
+import { notExpired } from '../../database/expiry.ts'
+import { isOwn, ownerOfId } from '../../database/owner.ts'
+import { type Builder, type Call, statement } from '../../database/statement.ts'
 import type { Message } from './types.ts'
 
-/** A blob that a message mentions as `blob:<id>`. A mentioned blob is not cleaned up. */
-interface Mention {
-  blobId: string
+/** A message that a session names, at a time. */
+interface MessageAt {
   sessionId: string
   messageId: string
+  now: Date
 }
 
-/** Records the use of a blob and locks its row: a concurrent removal comes first, or sees the mention. */
-const touchBlob = statement(({ orm, tables: { blobs: b } }, arg: { blobId: string; now: Date }) =>
-  orm.update(b).set({ lastUsedAt: arg.now }).where(eq(b.id, arg.blobId)),
-)
+/** A blob that a message mentions as `blob:<id>`. A mentioned blob is not cleaned up. */
+interface Mention extends MessageAt {
+  blobId: string
+}
 
-/** Records a mention if both the blob and the message exist. */
-const insertMention = statement(({ orm, tables: { blobs: b, blobRefs: r, messages: m } }, arg: Mention) => {
-  const mention = orm
-    .select({ blobId: b.id, sessionId: m.sessionId, messageId: m.id })
+/** Returns the owner of the session that an id names, and so of its messages: no message has it if the id names none. */
+function ownerOfMessages(db: Builder, { sessionId, now }: MessageAt): SQL | string {
+  const { sessions } = db.tables
+  return ownerOfId(db, sessions, sessionId, notExpired(sessions, now))
+}
+
+/**
+ * Records the use of a blob and locks its row: a concurrent removal comes first, or sees the mention. In a scope another
+ * owner's blob does not exist, and its id is a text like any other.
+ */
+const touchBlob = statement((db, arg: { blobId: string; now: Date }) => {
+  const { blobs: b } = db.tables
+  return db.orm
+    .update(b)
+    .set({ lastUsedAt: arg.now })
+    .where(and(eq(b.id, arg.blobId), isOwn(db, b)))
+})
+
+/** Records a mention if both the blob and the message exist. It belongs to the owner of the message. */
+const insertMention = statement((db, arg: Mention) => {
+  const { blobs: b, blobRefs: r, messages: m } = db.tables
+  const isMessage = and(
+    eq(m.sessionId, arg.sessionId),
+    eq(m.ownerId, ownerOfMessages(db, arg)),
+    eq(m.id, arg.messageId),
+  )
+  const mention = db.orm
+    .select({ blobId: b.id, sessionId: m.sessionId, ownerId: m.ownerId, messageId: m.id })
     .from(b)
-    .innerJoin(m, and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.messageId)))
-    .where(eq(b.id, arg.blobId))
-  return orm.insert(r).select(mention).onConflictDoNothing()
+    .innerJoin(m, isMessage)
+    .where(and(eq(b.id, arg.blobId), isOwn(db, b)))
+  return db.orm.insert(r).select(mention).onConflictDoNothing()
 })
 
 /**
  * Removes the mentions that no longer occur in a message. JSON escapes no character of `blob:<id>`, so the columns can
  * be searched as text.
  */
-const deleteStaleMentions = statement(
-  ({ orm, tables: { blobRefs: r, messages: m } }, arg: { sessionId: string; messageId: string }) => {
-    const mention = sql`'%blob:' || ${r.blobId} || '%'`
-    const text = sql`coalesce(cast(${m.content} as text), '') || ' ' || cast(${m.metadata} as text)`
-    const messageWithMention = orm
-      .select({ id: m.id })
-      .from(m)
-      .where(and(eq(m.sessionId, r.sessionId), eq(m.id, r.messageId), sql`${text} like ${mention}`))
-    return orm
-      .delete(r)
-      .where(and(eq(r.sessionId, arg.sessionId), eq(r.messageId, arg.messageId), notExists(messageWithMention)))
-  },
-)
+const deleteStaleMentions = statement((db, arg: MessageAt) => {
+  const { blobRefs: r, messages: m } = db.tables
+  const mention = sql`'%blob:' || ${r.blobId} || '%'`
+  const text = sql`coalesce(cast(${m.content} as text), '') || ' ' || cast(${m.metadata} as text)`
+  const isMessage = and(eq(m.sessionId, r.sessionId), eq(m.ownerId, r.ownerId), eq(m.id, r.messageId))
+  const messageWithMention = db.orm
+    .select({ id: m.id })
+    .from(m)
+    .where(and(isMessage, sql`${text} like ${mention}`))
+  const isOfMessage = and(
+    eq(r.sessionId, arg.sessionId),
+    eq(r.ownerId, ownerOfMessages(db, arg)),
+    eq(r.messageId, arg.messageId),
+  )
+  return db.orm.delete(r).where(and(isOfMessage, notExists(messageWithMention)))
+})
 
 /** Returns the calls that record what new messages mention. They belong after the insert, in the same batch. */
 export function mentionsOfNew(messages: readonly Omit<Message, 'seq'>[], now: Date): Call<never>[] {
   const mentions: Mention[] = []
-  for (const message of messages) mentions.push(...mentionsIn(message, [message.content, message.metadata]))
+  for (const message of messages) mentions.push(...mentionsIn(message, [message.content, message.metadata], now))
   return recordCalls(mentions, now)
 }
 
@@ -60,11 +89,18 @@ export function mentionsOfChanged(
   now: Date,
 ): Call<never>[] {
   const { sessionId, id: messageId } = message
-  return [...recordCalls(mentionsIn(message, values), now), deleteStaleMentions.with({ sessionId, messageId })]
+  return [
+    ...recordCalls(mentionsIn(message, values, now), now),
+    deleteStaleMentions.with({ sessionId, messageId, now }),
+  ]
 }
 
-function mentionsIn({ sessionId, id }: Pick<Message, 'sessionId' | 'id'>, values: readonly unknown[]): Mention[] {
-  return Array.from(findReferences(values), (blobId) => ({ blobId, sessionId, messageId: id }))
+function mentionsIn(
+  { sessionId, id: messageId }: Pick<Message, 'sessionId' | 'id'>,
+  values: readonly unknown[],
+  now: Date,
+): Mention[] {
+  return Array.from(findReferences(values), (blobId) => ({ blobId, sessionId, messageId, now }))
 }
 
 function recordCalls(mentions: readonly Mention[], now: Date): Call<never>[] {

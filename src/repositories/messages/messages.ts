@@ -17,6 +17,7 @@ import type { RepositoryContext } from '../context.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { appendMessages, MAX_APPEND } from './append.ts'
+import { messageColumns } from './columns.ts'
 import { iterateMessages } from './iterate.ts'
 import { popMessage, truncateMessages } from './removal.ts'
 import {
@@ -45,12 +46,12 @@ const listOptionsSchema = z.strictObject({
 const iterateOptionsSchema = z.strictObject({ batchSize: limitSchema.optional() })
 const truncateOptionsSchema = z.strictObject({ afterSeq: positionSchema })
 
-const selectMessage = statement(({ orm, tables }, arg: { sessionId: string; id: string; now: Date }) => {
-  const { messages: m } = tables
-  return orm
-    .select()
+const selectMessage = statement((db, arg: { sessionId: string; id: string; now: Date }) => {
+  const { messages: m } = db.tables
+  return db.orm
+    .select(messageColumns(db.tables))
     .from(m)
-    .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inUnexpiredSession(tables, arg.sessionId, arg.now)))
+    .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), eq(m.id, arg.id)))
 })
 
 /** The messages between two seqs, both exclusive. */
@@ -65,19 +66,12 @@ const selectRange = {
 }
 
 function rangeStatement(order: Order) {
-  return statement(({ orm, tables }, arg: { sessionId: string; now: Date; limit: number } & SeqRange) => {
-    const { messages: m } = tables
-    return orm
-      .select()
+  return statement((db, arg: { sessionId: string; now: Date; limit: number } & SeqRange) => {
+    const { messages: m } = db.tables
+    return db.orm
+      .select(messageColumns(db.tables))
       .from(m)
-      .where(
-        and(
-          eq(m.sessionId, arg.sessionId),
-          gt(m.seq, arg.after),
-          lt(m.seq, arg.before),
-          inUnexpiredSession(tables, arg.sessionId, arg.now),
-        ),
-      )
+      .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), gt(m.seq, arg.after), lt(m.seq, arg.before)))
       .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))
       .limit(arg.limit)
   })

@@ -1,10 +1,10 @@
 import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { batch, statement } from '../../database/statement.ts'
-import type { Tables } from '../../schema/tables.ts'
+import { type Builder, batch, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { messageColumns } from './columns.ts'
 import type { Message } from './types.ts'
 
 interface Target {
@@ -13,48 +13,50 @@ interface Target {
 }
 
 // Without the upper bound PostgreSQL expects a third of all messages to match.
-const isAfterSeq = ({ messages: m }: Tables, arg: Target & { afterSeq: number }) =>
-  and(eq(m.sessionId, arg.sessionId), gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER))
+function isAfterSeq(db: Builder, arg: Target & { afterSeq: number }) {
+  const { messages: m } = db.tables
+  return and(inUnexpiredSession(db, m, arg.sessionId, arg.now), gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER))
+}
 
-const lockSession = statement(({ orm, tables }, arg: Target & Activity) =>
-  orm
-    .update(tables.sessions)
-    .set({ lastActiveAt: laterOf(tables.sessions.lastActiveAt, arg) })
-    .where(isUnexpiredSession(tables, arg.sessionId, arg.now))
-    .returning({ messageCount: tables.sessions.messageCount }),
-)
-
-/** Subtracts the messages after a seq from the session's counter, before they are deleted. */
-const subtractFromCount = statement(({ orm, tables }, arg: Target & { afterSeq: number }) => {
-  const { messages: m, sessions: s } = tables
-  return orm
+const lockSession = statement((db, arg: Target & Activity) => {
+  const { sessions: s } = db.tables
+  return db.orm
     .update(s)
-    .set({ messageCount: sql`${s.messageCount} - (select count(*) from ${m} where ${isAfterSeq(tables, arg)})` })
-    .where(isUnexpiredSession(tables, arg.sessionId, arg.now))
+    .set({ lastActiveAt: laterOf(s.lastActiveAt, arg) })
+    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
     .returning({ messageCount: s.messageCount })
 })
 
-const deleteAfterSeq = statement(({ orm, tables }, arg: Target & { afterSeq: number }) =>
-  orm.delete(tables.messages).where(and(isAfterSeq(tables, arg), inUnexpiredSession(tables, arg.sessionId, arg.now))),
-)
-
-const deleteNewest = statement(({ orm, tables }, arg: Target) => {
-  const { messages: m } = tables
-  const newestSeq: SQL = sql`(select max(${m.seq}) from ${m} where ${eq(m.sessionId, arg.sessionId)})`
-  return orm
-    .delete(m)
-    .where(
-      and(eq(m.sessionId, arg.sessionId), eq(m.seq, newestSeq), inUnexpiredSession(tables, arg.sessionId, arg.now)),
-    )
-    .returning()
+/** Subtracts the messages after a seq from the session's counter, before they are deleted. */
+const subtractFromCount = statement((db, arg: Target & { afterSeq: number }) => {
+  const { messages: m, sessions: s } = db.tables
+  return db.orm
+    .update(s)
+    .set({ messageCount: sql`${s.messageCount} - (select count(*) from ${m} where ${isAfterSeq(db, arg)})` })
+    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
+    .returning({ messageCount: s.messageCount })
 })
 
-const decrementCount = statement(({ orm, tables }, arg: Target) => {
-  const { sessions: s } = tables
-  return orm
+const deleteAfterSeq = statement((db, arg: Target & { afterSeq: number }) =>
+  db.orm.delete(db.tables.messages).where(isAfterSeq(db, arg)),
+)
+
+const deleteNewest = statement((db, arg: Target) => {
+  const { messages: m } = db.tables
+  const isOfSession = inUnexpiredSession(db, m, arg.sessionId, arg.now)
+  const newestSeq: SQL = sql`(select max(${m.seq}) from ${m} where ${isOfSession})`
+  return db.orm
+    .delete(m)
+    .where(and(isOfSession, eq(m.seq, newestSeq)))
+    .returning(messageColumns(db.tables))
+})
+
+const decrementCount = statement((db, arg: Target) => {
+  const { sessions: s } = db.tables
+  return db.orm
     .update(s)
     .set({ messageCount: sql`${s.messageCount} - 1` })
-    .where(and(isUnexpiredSession(tables, arg.sessionId, arg.now), gt(s.messageCount, 0)))
+    .where(and(isUnexpiredSession(db, arg.sessionId, arg.now), gt(s.messageCount, 0)))
 })
 
 /** Removes the newest message and returns it, if there is one. Locks the session's row first, as an append does. */

@@ -2,6 +2,7 @@ import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, type Statement, statement } from '../../database/statement.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { messageColumns } from './columns.ts'
 import { mentionsOfChanged } from './mentions.ts'
 import type { Message } from './types.ts'
 
@@ -14,13 +15,13 @@ const statements = new Map<string, Statement<Target & Patch, Message>>()
 function updateStatement(fields: readonly (keyof Patch)[]): Statement<Target & Patch, Message> {
   const compiled = statements.get(fields.join())
   if (compiled) return compiled
-  const update = statement<Target & Patch, Message>(({ orm, tables }, arg) => {
-    const { messages: m } = tables
-    return orm
+  const update = statement<Target & Patch, Message>((db, arg) => {
+    const { messages: m } = db.tables
+    return db.orm
       .update(m)
       .set({ id: arg.id, ...Object.fromEntries(fields.map((field) => [field, arg[field]])) }) // the id in case of no fields
-      .where(and(eq(m.sessionId, arg.sessionId), eq(m.id, arg.id), inUnexpiredSession(tables, arg.sessionId, arg.now)))
-      .returning()
+      .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), eq(m.id, arg.id)))
+      .returning(messageColumns(db.tables))
   })
   statements.set(fields.join(), update)
   return update

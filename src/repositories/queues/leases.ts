@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
+import { type Builder, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { idSchema, MAX_INTEGER, positionSchema } from '../../validation/input.ts'
 import { isInQueue, isQueue, lockQueue, type QueueKey } from './statements.ts'
@@ -15,12 +15,12 @@ interface Receipt extends QueueKey {
   lease: string
 }
 
-const selectFirst = statement(({ orm, tables }, arg: QueueKey) => {
-  const { queueItems: i } = tables
-  return orm
+const selectFirst = statement((db: Builder, arg: QueueKey) => {
+  const { queueItems: i } = db.tables
+  return db.orm
     .select({ leasedUntil: i.leasedUntil })
     .from(i)
-    .where(isInQueue(tables, arg))
+    .where(isInQueue(db, arg))
     .orderBy(asc(i.position))
     .limit(1)
 })
@@ -28,30 +28,30 @@ const selectFirst = statement(({ orm, tables }, arg: QueueKey) => {
 type Lease = QueueKey & { limit: number; now: Date; lease: string; leasedUntil: Date }
 
 /** Leases the first items, up to the first item that is leased. Needs the lock, to see what others have leased. */
-const leaseItems = statement(({ orm, tables }, arg: Lease) => {
-  const { queueItems: i } = tables
-  const front = orm
+const leaseItems = statement((db: Builder, arg: Lease) => {
+  const { queueItems: i } = db.tables
+  const front = db.orm
     .$with('front')
     .as(
-      orm
+      db.orm
         .select({ position: i.position, leasedUntil: i.leasedUntil })
         .from(i)
-        .where(isInQueue(tables, arg))
+        .where(isInQueue(db, arg))
         .orderBy(asc(i.position))
         .limit(arg.limit),
     )
-  const positions = orm.select({ position: front.position }).from(front)
-  const firstLeased = orm
+  const positions = db.orm.select({ position: front.position }).from(front)
+  const firstLeased = db.orm
     .select({ position: sql`min(${front.position})` })
     .from(front)
     .where(gt(front.leasedUntil, arg.now))
-  return orm
+  return db.orm
     .with(front)
     .update(i)
     .set({ lease: arg.lease, leasedUntil: arg.leasedUntil, attempts: sql`${i.attempts} + 1` })
     .where(
       and(
-        isInQueue(tables, arg),
+        isInQueue(db, arg),
         inArray(i.position, positions),
         sql`${i.position} < coalesce((${firstLeased}), ${sql.raw(`${MAX_INTEGER + 1}`)})`,
       ),
@@ -60,47 +60,42 @@ const leaseItems = statement(({ orm, tables }, arg: Lease) => {
 })
 
 /** Counts the positions of the items as gaps, before the items are removed. Needs the lock. */
-const countHeldAsGaps = rowsStatement(({ orm, tables }, rows: Receipt[]) => {
-  const { queues: q, queueItems: i } = tables
-  const held = orm.select({ count: sql`count(*)` }).from(i).where(isHeld(tables, rows))
-  return orm
+const countHeldAsGaps = rowsStatement((db: Builder, rows: Receipt[]) => {
+  const { queues: q, queueItems: i } = db.tables
+  const held = db.orm.select({ count: sql`count(*)` }).from(i).where(isHeld(db, rows))
+  return db.orm
     .update(q)
     .set({ gaps: sql`${q.gaps} + (${held})` })
-    .where(isQueue(tables, firstOf(rows)))
+    .where(isQueue(db, firstOf(rows)))
 })
 
-const deleteHeld = rowsStatement(({ orm, tables }, rows: Receipt[]) =>
-  orm.delete(tables.queueItems).where(isHeld(tables, rows)).returning(receiptColumns(tables)),
+const deleteHeld = rowsStatement((db: Builder, rows: Receipt[]) =>
+  db.orm.delete(db.tables.queueItems).where(isHeld(db, rows)).returning(receiptColumns(db.tables)),
 )
 
 /** The lease stays in its column, for the result. It is void without a time. */
-const releaseHeld = rowsStatement(({ orm, tables }, rows: Receipt[]) =>
-  orm
-    .update(tables.queueItems)
+const releaseHeld = rowsStatement((db: Builder, rows: Receipt[]) =>
+  db.orm
+    .update(db.tables.queueItems)
     .set({ leasedUntil: null })
-    .where(isHeld(tables, rows))
-    .returning(receiptColumns(tables)),
+    .where(isHeld(db, rows))
+    .returning(receiptColumns(db.tables)),
 )
 
-const extendHeld = rowsStatement(({ orm, tables }, rows: (Receipt & { leasedUntil: Date })[]) =>
-  orm
-    .update(tables.queueItems)
+const extendHeld = rowsStatement((db: Builder, rows: (Receipt & { leasedUntil: Date })[]) =>
+  db.orm
+    .update(db.tables.queueItems)
     .set({ leasedUntil: firstOf(rows).leasedUntil })
-    .where(isHeld(tables, rows))
-    .returning(receiptColumns(tables)),
+    .where(isHeld(db, rows))
+    .returning(receiptColumns(db.tables)),
 )
 
 /** Makes the condition that an item has the lease of its receipt. All rows are of one queue and one lease. */
-function isHeld(tables: Tables, rows: Receipt[]) {
-  const { queueItems: i } = tables
+function isHeld(db: Builder, rows: Receipt[]) {
+  const { queueItems: i } = db.tables
   const positions = rows.map(({ position }) => position)
   const first = firstOf(rows)
-  return and(
-    isInQueue(tables, first),
-    inArray(i.position, positions),
-    eq(i.lease, first.lease),
-    isNotNull(i.leasedUntil),
-  )
+  return and(isInQueue(db, first), inArray(i.position, positions), eq(i.lease, first.lease), isNotNull(i.leasedUntil))
 }
 
 function receiptColumns({ queueItems: i }: Tables) {

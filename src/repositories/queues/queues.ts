@@ -11,18 +11,23 @@ import {
   countIfQueuedBefore,
   deleteItem,
   deleteItems,
+  deleteQueue,
   insertItem,
   listItems,
+  listQueues,
   lockQueue,
   type QueueKey,
   takePosition,
 } from './statements.ts'
 import {
   type ListQueueOptions,
+  type ListQueuesOptions,
   leaseOptionsSchema,
+  listQueuesOptionsSchema,
   type QueueItem,
   type QueueItemInput,
   type QueueLeaseOptions,
+  type QueueSummary,
   queueItemSchema,
   type ReceiptResult,
   type TakenItem,
@@ -226,7 +231,8 @@ export class Queues {
   }
 
   /**
-   * Removes all items of a queue. Returns the number removed. Safe to repeat.
+   * Removes all items of a queue. Returns the number removed. The positions of the queue go on, so a walk over its pages
+   * goes on to items that are pushed later. Safe to repeat.
    *
    * @throws {INVALID_INPUT} when the session's id or the queue's name is not valid.
    *
@@ -238,6 +244,41 @@ export class Queues {
    */
   async clear(sessionId: string, queue: string): Promise<number> {
     return (await this.takeAll(sessionId, queue)).length
+  }
+
+  /**
+   * Returns a page of the queues that match all given filters, in the order of their sessions' ids and their names. A queue
+   * exists from its first `push()` until it or its session is deleted, even if it is empty or its session never existed.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * const { items } = await storage.queues.listQueues({ sessionId: 'chat' })
+   * console.log(items) // [ { sessionId: 'chat', ownerId: '', queue: 'steer', length: 1 } ]
+   * ```
+   */
+  async listQueues(options: ListQueuesOptions = {}): Promise<Page<QueueSummary>> {
+    const { sessionId, ownerId, ...page } = parseInput(listQueuesOptionsSchema, options, 'options')
+    return listQueues(this.#db, { sessionId, ownerId }, page, 'asc')
+  }
+
+  /**
+   * Removes a queue with its items. Returns true if the queue existed. Receipts of its items are lost. Unlike `clear()`, it
+   * leaves nothing: the next `push()` makes another queue, whose positions start from 1, so a walk over the pages of the
+   * deleted queue may pass over items of the new one. Call `clear()` if the queue is still in use. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the session's id or the queue's name is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.queues.push('chat', 'steer', { id: 's1' })
+   * console.log(await storage.queues.delete('chat', 'steer')) // true
+   * ```
+   */
+  async delete(sessionId: string, queue: string): Promise<boolean> {
+    return (await deleteQueue.first(this.#db, parseQueueKey(sessionId, queue))) !== undefined
   }
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { PageOptions } from '../../database/paging/page.ts'
+import { type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import type { QueueItem } from '../../schema/values.ts'
 import { idSchema, limitSchema, secondsSchema } from '../../validation/input.ts'
 import { jsonObjectWith } from '../../validation/json.ts'
@@ -14,6 +14,31 @@ export const queueItemSchema = jsonObjectWith<QueueItem>(z.object({ id: idSchema
 
 /** Options of `queues.list()`. */
 export type ListQueueOptions = PageOptions
+
+/** A queue, as `queues.listQueues()` returns it. */
+export interface QueueSummary {
+  /** The session need not exist. */
+  sessionId: string
+  /** Whose queue it is: the owner of its session or of the scope. '' if nobody owns it. */
+  ownerId: string
+  queue: string
+  /** The number of its items, with those that are leased. */
+  length: number
+}
+
+export const listQueuesOptionsSchema = z.strictObject({
+  sessionId: idSchema.optional(),
+  ownerId: idSchema.optional(),
+  ...pageSchema.shape,
+})
+
+/** Options of `queues.listQueues()`. A queue must match all of them. */
+export interface ListQueuesOptions extends PageOptions {
+  /** Only queues of this session. Default: all sessions. */
+  sessionId?: string | undefined
+  /** Only queues of this owner. Default: everybody's. In a scope, all queues have its owner. */
+  ownerId?: string | undefined
+}
 
 /** Options of `queues.extend()`. */
 export interface QueueLeaseOptions {

@@ -1,30 +1,31 @@
 import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
+import { NOBODY } from '../../database/owner.ts'
 import { batch, statement } from '../../database/statement.ts'
 import type { SessionSummary } from './types.ts'
 import { isUnexpiredSession } from './unexpired.ts'
 
 /** Locks the original, so that none of its messages and blob mentions is removed while they are copied. */
-const lockOriginal = statement(({ orm, tables }, arg: { id: string; now: Date }) => {
-  const { sessions: s } = tables
-  return orm
+const lockOriginal = statement((db, arg: { id: string; now: Date }) => {
+  const { sessions: s } = db.tables
+  return db.orm
     .update(s)
     .set({ lastSeq: sql`${s.lastSeq}` })
-    .where(isUnexpiredSession(tables, arg.id, arg.now))
+    .where(isUnexpiredSession(db, arg.id, arg.now))
     .returning({ id: s.id })
 })
 
 const copySession = statement(
   (
-    { orm, tables: { sessions: s } },
+    { orm, tables: { sessions: s }, owner = NOBODY },
     arg: { id: string; newId: string; title: string | null; keepTitle: boolean; now: Date },
   ) =>
     orm.insert(s).select(
       orm
         .select({
           id: sql`${arg.newId}`.as('id'),
-          title: sql`case when ${arg.keepTitle} then ${s.title} else ${arg.title} end`.as('title'),
           ownerId: s.ownerId,
+          title: sql`case when ${arg.keepTitle} then ${s.title} else ${arg.title} end`.as('title'),
           metadata: s.metadata,
           version: sql`1`.as('version'),
           parentId: s.id,
@@ -36,16 +37,17 @@ const copySession = statement(
           lastActiveAt: sql`${arg.now}`.as('last_active_at'),
         })
         .from(s)
-        .where(eq(s.id, arg.id)),
+        .where(and(eq(s.id, arg.id), eq(s.ownerId, owner))),
     ),
 )
 
 const copyMessages = statement(
-  ({ orm, tables: { messages: m } }, arg: { id: string; newId: string; throughSeq: number }) =>
+  ({ orm, tables: { messages: m }, owner = NOBODY }, arg: { id: string; newId: string; throughSeq: number }) =>
     orm.insert(m).select(
       orm
         .select({
           sessionId: sql`${arg.newId}`.as('session_id'),
+          ownerId: m.ownerId,
           seq: m.seq,
           id: m.id,
           role: m.role,
@@ -54,29 +56,30 @@ const copyMessages = statement(
           createdAt: m.createdAt,
         })
         .from(m)
-        .where(and(eq(m.sessionId, arg.id), lte(m.seq, arg.throughSeq))),
+        .where(and(eq(m.sessionId, arg.id), eq(m.ownerId, owner), lte(m.seq, arg.throughSeq))),
     ),
 )
 
 /** Copies the blob mentions of the messages that were copied. */
-const copyMentions = statement(({ orm, tables: { blobRefs: r, messages: m } }, arg: { id: string; newId: string }) =>
-  orm.insert(r).select(
-    orm
-      .select({ blobId: r.blobId, sessionId: m.sessionId, messageId: r.messageId })
-      .from(r)
-      .innerJoin(m, and(eq(m.sessionId, arg.newId), eq(m.id, r.messageId)))
-      .where(eq(r.sessionId, arg.id)),
-  ),
+const copyMentions = statement(
+  ({ orm, tables: { blobRefs: r, messages: m }, owner = NOBODY }, arg: { id: string; newId: string }) =>
+    orm.insert(r).select(
+      orm
+        .select({ blobId: r.blobId, sessionId: m.sessionId, ownerId: m.ownerId, messageId: r.messageId })
+        .from(r)
+        .innerJoin(m, and(eq(m.sessionId, arg.newId), eq(m.ownerId, owner), eq(m.id, r.messageId)))
+        .where(and(eq(r.sessionId, arg.id), eq(r.ownerId, owner))),
+    ),
 )
 
 /** Sets the counters of the copy from its messages. */
-const setCounters = statement(({ orm, tables: { messages, sessions } }, arg: { newId: string }) => {
-  const ofMessages = (aggregate: SQL) =>
-    sql`(select ${aggregate} from ${messages} where ${messages.sessionId} = ${arg.newId})`
+const setCounters = statement(({ orm, tables: { messages, sessions }, owner = NOBODY }, arg: { newId: string }) => {
+  const isCopied = and(eq(messages.sessionId, arg.newId), eq(messages.ownerId, owner))
+  const ofMessages = (aggregate: SQL) => sql`(select ${aggregate} from ${messages} where ${isCopied})`
   return orm
     .update(sessions)
     .set({ lastSeq: ofMessages(sql`coalesce(max(${messages.seq}), 0)`), messageCount: ofMessages(sql`count(*)`) })
-    .where(eq(sessions.id, arg.newId))
+    .where(and(eq(sessions.id, arg.newId), eq(sessions.ownerId, owner)))
     .returning()
 })
 
@@ -90,7 +93,7 @@ interface Fork {
 }
 
 /**
- * Copies a session, its messages and their blob mentions, in one transaction. Returns undefined if there is no such
+ * Copies a session of the handle's owner, its messages and their blob mentions, in one transaction. Returns undefined if there is no such
  * session.
  */
 export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork): Promise<SessionSummary | undefined> {

@@ -1,14 +1,17 @@
-import { and, eq, lte } from 'drizzle-orm'
+import { and, eq, lte, type SQL, type SQLWrapper } from 'drizzle-orm'
 import type { RowKey } from '../../cache/row-cache.ts'
 import type { Db } from '../../database/db.ts'
-import { batch, statement } from '../../database/statement.ts'
+import { OwnedDb } from '../../database/owned-db.ts'
+import { NOBODY, ownerOfNames } from '../../database/owner.ts'
+import { type Builder, batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
+import { hasOwner } from '../../schema/has-owner.ts'
 import type { Tables } from '../../schema/tables.ts'
 
 /**
  * The tables whose rows belong to a session although no foreign key says so, each with the column of the session's id.
  */
-const OWNED_TABLES = [
+export const TABLES_OF_SESSION = [
   ({ events }: Tables) => [events, events.sessionId] as const,
   ({ queues }: Tables) => [queues, queues.sessionId] as const,
   ({ approvals }: Tables) => [approvals, approvals.sessionId] as const,
@@ -30,57 +33,74 @@ export function incarnationOf({ id, createdAt }: { id: string; createdAt: Date }
   return `${createdAt.getTime()} ${id}`
 }
 
-const deleteOwnedRows = OWNED_TABLES.map((ownedTable) =>
-  statement(({ orm, tables }, arg: { id: string }) => {
-    const [table, sessionId] = ownedTable(tables)
-    return orm.delete(table).where(eq(sessionId, arg.id))
-  }),
-)
+const deleteRows = { ofSomebody: deletions(hasOwner), ofNobody: deletions(() => undefined) }
 
-const deleteSession = statement(({ orm, tables: { sessions } }, arg: { id: string }) =>
-  orm.delete(sessions).where(eq(sessions.id, arg.id)).returning({ expiresAt: sessions.expiresAt }),
-)
+/**
+ * Makes the statements that delete the rows of a session. `further` lets the database use the indexes of owners: many owners
+ * may have a session of this id.
+ */
+function deletions(further: (table: { ownerId: SQLWrapper }) => SQL | undefined) {
+  return TABLES_OF_SESSION.map((tableOf) =>
+    statement((db, arg: { id: string }) => {
+      const [table, sessionId] = tableOf(db.tables)
+      return db.orm.delete(table).where(and(eq(sessionId, arg.id), eq(table.ownerId, ownerOfNames(db)), further(table)))
+    }),
+  )
+}
 
-const deleteSessionIfExpired = statement(({ orm, tables: { sessions } }, arg: { id: string; now: Date }) =>
-  orm
+function deletionsOfSession({ owner }: Db, id: string) {
+  const statements = owner === NOBODY ? deleteRows.ofNobody : deleteRows.ofSomebody
+  return statements.map((each) => each.with({ id }))
+}
+
+const deleteSession = statement((db, arg: { id: string }) => {
+  const { sessions } = db.tables
+  return db.orm.delete(sessions).where(isSession(db, arg.id)).returning({ expiresAt: sessions.expiresAt })
+})
+
+const deleteSessionIfExpired = statement((db, arg: { id: string; now: Date }) => {
+  const { sessions } = db.tables
+  return db.orm
     .delete(sessions)
-    .where(and(eq(sessions.id, arg.id), lte(sessions.expiresAt, arg.now)))
-    .returning({ id: sessions.id }),
-)
+    .where(and(isSession(db, arg.id), lte(sessions.expiresAt, arg.now)))
+    .returning({ id: sessions.id })
+})
 
-const selectExpiredIds = statement(({ orm, tables: { sessions } }, arg: { now: Date; limit: number }) =>
+/** Removals run on the handle of an owner, so that no id can lead to the rows of another. */
+function isSession(db: Builder, id: string): SQL {
+  return and(eq(db.tables.sessions.id, id), eq(db.tables.sessions.ownerId, ownerOfNames(db))) as SQL // given two conditions
+}
+
+const selectExpired = statement(({ orm, tables: { sessions } }, arg: { now: Date; limit: number }) =>
   orm
-    .select({ id: sessions.id })
+    .select({ id: sessions.id, ownerId: sessions.ownerId })
     .from(sessions)
     .where(lte(sessions.expiresAt, arg.now))
     .orderBy(sessions.expiresAt) // so that PostgreSQL takes the index instead of the first rows it finds
     .limit(arg.limit),
 )
 
-/** How many ids of expired sessions are read at a time. */
+/** How many expired sessions are read at a time. */
 const EXPIRED_BATCH_SIZE = 100
 
 /**
- * Removes a session and everything that belongs to it, in one transaction. Returns the session's expiry, or undefined
- * if there was no such session.
+ * Removes a session of the handle's owner and everything that belongs to it, in one transaction. Returns the session's
+ * expiry, or undefined if there was no such session.
  */
 export async function removeSession(db: Db, id: string): Promise<{ expiresAt: Date | null } | undefined> {
-  const [[removed]] = await batch(db, [
-    deleteSession.with({ id }),
-    ...deleteOwnedRows.map((deleteRows) => deleteRows.with({ id })),
-  ])
+  const [[removed]] = await batch(db, [deleteSession.with({ id }), ...deletionsOfSession(db, id)])
   return removed
 }
 
-/** Removes a session and everything that belongs to it if the session has expired. Returns true if it had. */
+/**
+ * Removes a session of the handle's owner and everything that belongs to it if the session has expired. Returns true if it
+ * had.
+ */
 export function removeIfExpired(db: Db, id: string, now: Date): Promise<boolean> {
   return db.transaction(async (tx) => {
     const removed = await deleteSessionIfExpired.first(tx, { id, now })
     if (removed !== undefined) {
-      await batch(
-        tx,
-        deleteOwnedRows.map((deleteRows) => deleteRows.with({ id })),
-      )
+      await batch(tx, deletionsOfSession(tx, id))
     }
     return removed !== undefined
   })
@@ -99,7 +119,8 @@ export async function retryWithoutExpired<T>(
     return await write()
   } catch (error) {
     if (!isWriteConflict(error)) throw error
-    await removeIfExpired(db, id, now)
+    // Without an owner, only the session of nobody is in the way.
+    await removeIfExpired(db.owner === undefined ? new OwnedDb(db, NOBODY) : db, id, now)
     return write()
   }
 }
@@ -112,11 +133,11 @@ export function isWriteConflict(error: unknown): boolean {
   return error instanceof StorageError && ['ALREADY_EXISTS', 'DATABASE_FAILED'].includes(error.code)
 }
 
-/** Yields the ids of expired sessions, in batches. The caller removes each session before it asks for the next id. */
-export async function* expiredSessionIds(db: Db, now: Date): AsyncGenerator<string> {
+/** Yields expired sessions of all owners, in batches. The caller removes each session before it asks for the next. */
+export async function* expiredSessions(db: Db, now: Date): AsyncGenerator<{ id: string; ownerId: string }> {
   for (;;) {
-    const expired = await selectExpiredIds.all(db, { now, limit: EXPIRED_BATCH_SIZE })
-    for (const { id } of expired) yield id
+    const expired = await selectExpired.all(db, { now, limit: EXPIRED_BATCH_SIZE })
+    yield* expired
     if (expired.length < EXPIRED_BATCH_SIZE) return
   }
 }

@@ -1,18 +1,29 @@
 import { randomUUID } from 'node:crypto'
 import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
+import { ownedKeys } from '../../cache/owned-row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
+import { NOBODY } from '../../database/owner.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, JsonObject, MetadataPatch } from '../../schema/values.ts'
-import { idSchema, MAX_INTEGER, parseInput, positionSchema, versionSchema } from '../../validation/input.ts'
+import {
+  idSchema,
+  invalidInput,
+  MAX_INTEGER,
+  parseInput,
+  positionSchema,
+  versionSchema,
+} from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { forkSession } from './fork.ts'
+import { giveSession } from './giving.ts'
+import { homeOf, homeOfOwner } from './home.ts'
 import {
   cachedRowsOf,
-  expiredSessionIds,
+  expiredSessions,
   incarnationOf,
   removeIfExpired,
   removeSession,
@@ -67,7 +78,7 @@ export class Sessions {
   /**
    * Creates a session. Safe to repeat with an `id`: the repeat fails with ALREADY_EXISTS.
    *
-   * @throws {ALREADY_EXISTS} when there is a session with this id.
+   * @throws {ALREADY_EXISTS} when the owner has a session with this id.
    * @throws {INVALID_INPUT} when a field is not valid.
    *
    * @example
@@ -81,20 +92,22 @@ export class Sessions {
     const {
       id = randomUUID(),
       title = null,
-      ownerId = null,
+      ownerId: givenOwner,
       metadata = {},
       expiresAt = null,
     } = parseInput(sessionInputSchema, input, 'session')
     const now = this.#context.now()
-    const row = { id, title, ownerId, metadata, version: 1, createdAt: now, updatedAt: now, expiresAt }
+    const ownerId = this.#ownerOfNew(givenOwner, 'session.ownerId') ?? this.#db.owner ?? NOBODY
+    const { db: home, cache } = homeOfOwner(this.#db, this.#context.cache, ownerId)
+    const row = { id, ownerId, title, metadata, version: 1, createdAt: now, updatedAt: now, expiresAt }
     const insert = async (db: Db) => {
       const inserted = await insertSession.first(db, row)
       if (inserted === undefined) throw alreadyExists(id)
       return inserted
     }
-    const create = (db = this.#db) => retryWithoutExpired(db, { id, now }, () => insert(db))
+    const create = (db = home) => retryWithoutExpired(db, { id, now }, () => insert(db))
     const outcomeOf = (session: Session) => ({ created: true, incarnation: incarnationOf(session) })
-    return this.#context.cache.writeIfNew(cachedRowsOf(id), create, outcomeOf)
+    return cache.writeIfNew(cachedRowsOf(id), create, outcomeOf)
   }
 
   /**
@@ -118,13 +131,14 @@ export class Sessions {
   }
 
   /**
-   * Changes the given fields of a session: null empties a field, undefined leaves it. Safe to repeat without
-   * `ifVersion`, though each call raises the version.
+   * Changes the given fields of a session: null empties a field, undefined leaves it. A change of the owner takes
+   * everything that belongs to the session along. Safe to repeat without `ifVersion`, though each call raises the version.
    *
    * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such session.
    * @throws {VERSION_CONFLICT} when the session is not at version `ifVersion`.
-   * @throws {INVALID_INPUT} when a field or an option is not valid.
+   * @throws {ALREADY_EXISTS} when the new owner has a session, queue or state with this id.
+   * @throws {INVALID_INPUT} when a field or an option is not valid, or a scope is asked to change the owner.
    *
    * @example
    * ```ts
@@ -139,25 +153,43 @@ export class Sessions {
   ): Promise<Session<Metadata>>
   async update(id: string, patch: SessionPatch, options: UpdateSessionOptions = {}): Promise<Session> {
     parseInput(idSchema, id, 'id')
-    const values = parseInput(sessionPatchSchema, patch, 'patch')
+    const { ownerId: givenOwner, ...values } = parseInput(sessionPatchSchema, patch, 'patch')
     const { ifVersion } = parseInput(updateOptionsSchema, options, 'options')
-    const { tables } = this.#db
-    const { sessions } = tables
+    const newOwner = this.#ownerOfNew(givenOwner, 'patch.ownerId')
+    const { sessions } = this.#db.tables
     const now = this.#context.now()
-    const update = async (db = this.#db) =>
+    const home = await homeOf(this.#db, this.#context, id)
+    const update = async (db = home.db) =>
       db.orm
         .update(sessions)
         .set({ ...values, version: sql`${sessions.version} + 1`, updatedAt: now })
         .where(
-          and(
-            isUnexpiredSession(tables, id, now),
-            ifVersion === undefined ? undefined : eq(sessions.version, ifVersion),
-          ),
+          and(isUnexpiredSession(db, id, now), ifVersion === undefined ? undefined : eq(sessions.version, ifVersion)),
         )
-        .returning(sessionColumns(tables))
-    const [updated] = await this.#context.cache.write([['sessions', id]], update)
+        .returning(sessionColumns(db.tables))
+    const isGiven = newOwner !== undefined && newOwner !== home.db.owner
+    const [updated] = isGiven
+      ? await this.#give(id, home.db.owner ?? NOBODY, newOwner, update)
+      : await home.cache.write([['sessions', id]], update)
     if (updated === undefined) throw await this.#notUpdated(id, ifVersion)
-    return updated
+    return isGiven ? { ...updated, ownerId: newOwner } : updated
+  }
+
+  /** Updates a session and gives it to another owner, in one transaction. */
+  #give(id: string, from: string, to: string, update: (db: Db) => Promise<Session[]>): Promise<Session[]> {
+    const rows = [from, to].flatMap((owner) => ownedKeys(owner, cachedRowsOf(id)))
+    return this.#context.cache.write(rows, (db = this.#db) => giveSession(db, { id, from, to }, update))
+  }
+
+  /**
+   * Returns the owner that a session is to have, or undefined if none is given.
+   *
+   * @throws {INVALID_INPUT} when a scope is to give a session to somebody else
+   */
+  #ownerOfNew(given: string | null | undefined, path: string): string | undefined {
+    const { owner } = this.#db
+    if (given === undefined || owner === undefined || given === owner) return given === null ? NOBODY : given
+    throw invalidInput([{ path, message: `must be the owner of the scope, ${JSON.stringify(owner)}, or left out` }])
   }
 
   async #notUpdated(id: string, ifVersion: number | undefined): Promise<StorageError> {
@@ -187,7 +219,8 @@ export class Sessions {
    */
   async delete(id: string): Promise<boolean> {
     parseInput(idSchema, id, 'id')
-    const removed = await this.#context.cache.write(cachedRowsOf(id), (db = this.#db) => removeSession(db, id))
+    const home = await homeOf(this.#db, this.#context, id)
+    const removed = await home.cache.write(cachedRowsOf(id), (db = home.db) => removeSession(db, id))
     return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.#context.now())
   }
 
@@ -213,12 +246,13 @@ export class Sessions {
   async mergeMetadata(id: string, patch: object): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const checked = parseInput(jsonObjectSchema, patch, 'patch')
-    const merge = (db = this.#db) =>
+    const home = await homeOf(this.#db, this.#context, id)
+    const merge = (db = home.db) =>
       db.transaction(async (tx) => {
         const locked = await lockAndRaiseVersion.first(tx, { id, now: this.#context.now() })
         return locked && updateMetadata.first(tx, { id, metadata: mergeJson(locked.metadata, checked) })
       })
-    const merged = await this.#context.cache.write([['sessions', id]], merge)
+    const merged = await home.cache.write([['sessions', id]], merge)
     if (merged === undefined) throw notFound(id)
     return merged
   }
@@ -286,8 +320,9 @@ export class Sessions {
     const parsed = parseInput(forkOptionsSchema, options, 'options')
     const { id: newId = randomUUID(), title, throughSeq = MAX_INTEGER } = parsed
     const now = this.#context.now()
+    const home = await homeOf(this.#db, this.#context, id)
     const fork = (db: Db) => forkSession(db, { id, newId, title, throughSeq, now })
-    const copy = await this.#context.cache.write(cachedRowsOf(newId), (db = this.#db) =>
+    const copy = await home.cache.write(cachedRowsOf(newId), (db = home.db) =>
       retryWithoutExpired(db, { id: newId, now }, () => fork(db)),
     )
     if (copy === undefined) throw notFound(id)
@@ -303,9 +338,10 @@ export class Sessions {
   async sweepExpired(): Promise<number> {
     const now = sweepableBefore(this.#context.now())
     let removed = 0
-    for await (const id of expiredSessionIds(this.#db, now)) {
-      const remove = (db = this.#db) => removeIfExpired(db, id, now)
-      if (await this.#context.cache.write(cachedRowsOf(id), remove)) removed++
+    for await (const { id, ownerId } of expiredSessions(this.#db, now)) {
+      const home = homeOfOwner(this.#db, this.#context.cache, ownerId)
+      const remove = (db = home.db) => removeIfExpired(db, id, now)
+      if (await home.cache.write(cachedRowsOf(id), remove)) removed++
     }
     return removed
   }

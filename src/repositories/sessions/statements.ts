@@ -1,5 +1,6 @@
-import { eq, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import { notExpired } from '../../database/expiry.ts'
+import { isNamed, isVisible, ofOwner } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
@@ -23,13 +24,13 @@ export const sessionColumns = ({ sessions: s }: Tables) => ({
 type NewSession = Omit<Session, 'parentId'>
 
 export const insertSession = statement(
-  ({ orm, tables }, { id, title, ownerId, metadata, version, createdAt, updatedAt, expiresAt }: NewSession) =>
+  ({ orm, tables }, { id, ownerId, title, metadata, version, createdAt, updatedAt, expiresAt }: NewSession) =>
     orm
       .insert(tables.sessions)
       .values({
         id,
-        title,
         ownerId,
+        title,
         metadata,
         version,
         parentId: null,
@@ -44,18 +45,18 @@ export const insertSession = statement(
       .returning(sessionColumns(tables)),
 )
 
-export const selectSession = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
-  orm
-    .select(sessionColumns(tables))
-    .from(tables.sessions)
-    .where(isUnexpiredSession(tables, arg.id, arg.now)),
+export const selectSession = statement((db, arg: { id: string; now: Date }) =>
+  db.orm
+    .select(sessionColumns(db.tables))
+    .from(db.tables.sessions)
+    .where(isUnexpiredSession(db, arg.id, arg.now)),
 )
 
-export const selectSummary = statement(({ orm, tables }, arg: { id: string; now: Date }) =>
-  orm
+export const selectSummary = statement((db, arg: { id: string; now: Date }) =>
+  db.orm
     .select()
-    .from(tables.sessions)
-    .where(isUnexpiredSession(tables, arg.id, arg.now)),
+    .from(db.tables.sessions)
+    .where(isUnexpiredSession(db, arg.id, arg.now)),
 )
 
 export const listSummaries = {
@@ -67,31 +68,33 @@ function summariesBy(name: string, column: 'lastActiveAt' | 'createdAt') {
   return pagedQuery({
     name,
     select: ({ orm, tables }) => orm.select().from(tables.sessions),
+    visible: (db) => isVisible(db, db.tables.sessions),
     filters: {
       now: ({ sessions }, now: Date) => notExpired(sessions, now),
-      ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
+      ownerId: ({ sessions }, ownerId: string) => ofOwner(sessions, ownerId),
     },
     orderBy: [
       { name: column, kind: 'instant', column: ({ sessions }) => sessions[column] },
       { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
+      { name: 'ownerId', kind: 'text', column: ({ sessions }) => sessions.ownerId },
     ],
   })
 }
 
 /** Raises the version, which locks the row until the transaction ends, and returns the metadata to merge into. */
-export const lockAndRaiseVersion = statement(({ orm, tables }, arg: { id: string; now: Date }) => {
-  const { sessions: s } = tables
-  return orm
+export const lockAndRaiseVersion = statement((db, arg: { id: string; now: Date }) => {
+  const { sessions: s } = db.tables
+  return db.orm
     .update(s)
     .set({ version: sql`${s.version} + 1`, updatedAt: arg.now })
-    .where(isUnexpiredSession(tables, arg.id, arg.now))
+    .where(isUnexpiredSession(db, arg.id, arg.now))
     .returning({ metadata: s.metadata })
 })
 
-export const updateMetadata = statement(({ orm, tables }, arg: { id: string; metadata: JsonObject }) =>
-  orm
-    .update(tables.sessions)
+export const updateMetadata = statement((db, arg: { id: string; metadata: JsonObject }) =>
+  db.orm
+    .update(db.tables.sessions)
     .set({ metadata: arg.metadata })
-    .where(eq(tables.sessions.id, arg.id))
-    .returning(sessionColumns(tables)),
+    .where(isNamed(db, db.tables.sessions, arg.id))
+    .returning(sessionColumns(db.tables)),
 )

@@ -8,7 +8,8 @@ import { jsonObjectSchema } from '../../validation/json.ts'
 export interface Session<Metadata extends object = JsonObject> {
   id: string
   title: string | null
-  ownerId: string | null
+  /** Whose session it is. The empty string if it is nobody's. */
+  ownerId: string
   metadata: Metadata
   /** Counts the changes of the session's own fields, from 1. Messages do not change it. */
   version: number
@@ -50,7 +51,7 @@ export interface SessionInput<Metadata extends object = JsonObject> {
   id?: string | undefined
   /** Up to 1000 characters. Default null. */
   title?: string | null | undefined
-  /** 1 to 255 bytes. Default null. */
+  /** Whose session it is. 1 to 255 bytes. Default: nobody's, and in a scope the owner of the scope. */
   ownerId?: string | null | undefined
   /** A JSON object. Default `{}`. */
   metadata?: Given<Metadata, JsonObject, object> | undefined

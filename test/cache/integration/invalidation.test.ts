@@ -204,6 +204,7 @@ const others = [
   ...['toolPreferences.allow', 'toolPreferences.disallow', 'toolPreferences.isAllowed', 'toolPreferences.listAllowed'],
   'toolPreferences.getPreferences',
   ...['approvals.request', 'approvals.get', 'approvals.respond', 'approvals.listPending', 'approvals.getState'],
+  ...['approvals.list', 'approvals.delete'],
 ]
 
 it('every call of the cached repositories is listed here', async () => {

@@ -1,137 +1,30 @@
-import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import { and, eq } from 'drizzle-orm'
-import * as z from 'zod'
-import type { Db } from '../database/db.ts'
-import { statement } from '../database/statement.ts'
-import { StorageError } from '../errors.ts'
-import type { Tables } from '../schema/tables.ts'
-import type { Given, Json, ToolExecutionStatus } from '../schema/values.ts'
-import { idSchema, parseInput } from '../validation/input.ts'
-import { jsonCopy, jsonSchema } from '../validation/json.ts'
-import type { RepositoryContext } from './context.ts'
-
-export type { ToolExecutionStatus }
-
-/** Identifies a tool call: by its run, the turn of the run, the model step of the turn, and the call of the step. */
-export interface ToolExecutionIdentity {
-  runId: string
-  turnId: string
-  modelStepId: string
-  toolCallId: string
-}
-
-/** The record of a tool call. */
-export interface ToolExecution<Input = Json, Output = Json, Failure = Json> {
-  executionId: string
-  identity: ToolExecutionIdentity
-  toolName: string
-  input: Input
-  status: ToolExecutionStatus
-  /** The output given to `complete`, else null. */
-  output: Output
-  /** The error given to `fail`, or the reason given to `cancel`, else null. */
-  error: Failure
-  startedAt: Date
-  /** Null while the status is 'running'. */
-  finishedAt: Date | null
-}
-
-const identitySchema = z.strictObject({
-  runId: idSchema,
-  turnId: idSchema,
-  modelStepId: idSchema,
-  toolCallId: idSchema,
-})
-
-export const toolExecutionInputSchema = z.strictObject({
-  executionId: idSchema.optional(),
-  identity: identitySchema,
-  toolName: idSchema,
-  input: jsonSchema.optional(),
-})
-
-export interface ToolExecutionInput<Input = Json> {
-  /** 1 to 255 bytes. Default: `toolExecutionId(identity)`. */
-  executionId?: string | undefined
-  /** Four ids of 1 to 255 bytes. */
-  identity: ToolExecutionIdentity
-  /** 1 to 255 bytes. */
-  toolName: string
-  /** Any JSON. Default null. */
-  input?: Given<Input, Json, unknown> | undefined
-}
-
-/**
- * Returns the id that `start()` gives an execution if `executionId` is left out. The same identity has the same id in
- * every process.
- *
- * @throws {INVALID_INPUT} when one of the four ids is not valid.
- *
- * @example
- * ```ts
- * import { toolExecutionId } from 'holdfast'
- * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
- * const { record } = await storage.toolExecutions.start({ identity, toolName: 'search' })
- * console.log(record.executionId === toolExecutionId(identity)) // true
- * ```
- */
-export function toolExecutionId(identity: ToolExecutionIdentity): string {
-  return hashOf(parseInput(identitySchema, identity, 'identity'))
-}
-
-function hashOf({ runId, turnId, modelStepId, toolCallId }: ToolExecutionIdentity): string {
-  const unambiguous = JSON.stringify([runId, turnId, modelStepId, toolCallId])
-  return createHash('sha256').update(unambiguous).digest('hex')
-}
-
-type Row = ToolExecutionIdentity & Omit<ToolExecution, 'identity'>
-
-const toolExecutionColumns = ({ toolExecutions: e }: Tables) => ({
-  executionId: e.id,
-  runId: e.runId,
-  turnId: e.turnId,
-  modelStepId: e.modelStepId,
-  toolCallId: e.toolCallId,
-  toolName: e.toolName,
-  input: e.input,
-  status: e.status,
-  output: e.output,
-  error: e.error,
-  startedAt: e.startedAt,
-  finishedAt: e.finishedAt,
-})
-
-type NewExecution = Omit<Row, 'status' | 'output' | 'error' | 'finishedAt'>
-
-const insertExecution = statement(({ orm, tables }, arg: NewExecution) => {
-  const { executionId, runId, turnId, modelStepId, toolCallId, toolName, input, startedAt } = arg
-  return orm
-    .insert(tables.toolExecutions)
-    .values({ id: executionId, runId, turnId, modelStepId, toolCallId, toolName, input, status: 'running', startedAt })
-    .onConflictDoNothing()
-    .returning(toolExecutionColumns(tables))
-})
-
-const selectExecution = statement(({ orm, tables }, arg: { id: string }) =>
-  orm.select(toolExecutionColumns(tables)).from(tables.toolExecutions).where(eq(tables.toolExecutions.id, arg.id)),
-)
-
-/** How an execution ended. */
-interface Outcome {
-  status: ToolExecutionStatus
-  output: Json
-  error: Json
-}
-
-const finishIfRunning = statement(({ orm, tables }, arg: Outcome & { id: string; finishedAt: Date }) => {
-  const { toolExecutions: e } = tables
-  return orm
-    .update(e)
-    .set({ status: arg.status, output: arg.output, error: arg.error, finishedAt: arg.finishedAt })
-    .where(and(eq(e.id, arg.id), eq(e.status, 'running')))
-    .returning(toolExecutionColumns(tables))
-})
+import type { Db } from '../../database/db.ts'
+import { mapPage, type Page } from '../../database/paging/page.ts'
+import { StorageError } from '../../errors.ts'
+import type { Given, Json } from '../../schema/values.ts'
+import { idSchema, parseInput } from '../../validation/input.ts'
+import { jsonCopy, jsonSchema } from '../../validation/json.ts'
+import type { RepositoryContext } from '../context.ts'
+import { hashOf } from './execution-id.ts'
+import {
+  deleteExecution,
+  type ExecutionRow,
+  finishIfRunning,
+  insertExecution,
+  listExecutions,
+  listExecutionsOfRun,
+  type Outcome,
+  selectExecution,
+  selectStarted,
+} from './statements.ts'
+import {
+  type ListToolExecutionsOptions,
+  listOptionsSchema,
+  type ToolExecution,
+  type ToolExecutionInput,
+  toolExecutionInputSchema,
+} from './types.ts'
 
 /**
  * Tool executions: a record of each tool call. A record is running, then completed, failed or cancelled, and does not
@@ -174,7 +67,8 @@ export class ToolExecutions {
     const row = { executionId, ...identity, toolName, input, startedAt: this.#context.now() }
     const started = await insertExecution.first(this.#db, row)
     if (started !== undefined) return { status: 'started', record: recordOf(started) }
-    return { status: 'existing', record: await this.#getOrThrow(executionId) }
+    const existing = (await selectStarted.first(this.#db, { id: executionId })) ?? throwNotFound(executionId)
+    return { status: 'existing', record: recordOf(existing) }
   }
 
   /**
@@ -293,30 +187,73 @@ export class ToolExecutions {
     return row && recordOf(row)
   }
 
+  /**
+   * Returns a page of the executions that match all given filters, newest first. After a crash, `status: 'running'` finds
+   * what was under way. An index serves the running executions, those of a run, and all of them; a list by another status
+   * reads the executions it passes as well.
+   *
+   * @typeParam Input The expected type of the input. It is not checked.
+   * @typeParam Output The expected type of the output. It is not checked.
+   * @typeParam Failure The expected type of the record's `error`. It is not checked.
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+   * await storage.toolExecutions.start({ executionId: 'search-1', identity, toolName: 'search' })
+   * const { items } = await storage.toolExecutions.list({ status: 'running', runId: 'r1' })
+   * console.log(items.map(({ executionId }) => executionId)) // [ 'search-1' ]
+   * ```
+   */
+  list<Input = Json, Output = Json, Failure = Json>(
+    options?: ListToolExecutionsOptions,
+  ): Promise<Page<ToolExecution<Input, Output, Failure>>>
+  async list(options: ListToolExecutionsOptions = {}): Promise<Page<ToolExecution>> {
+    const { status, runId, ownerId, ...page } = parseInput(listOptionsSchema, options, 'options')
+    const filters = status === 'running' ? { running: true as const, ownerId } : { status, ownerId }
+    const rows =
+      runId === undefined
+        ? await listExecutions(this.#db, filters, page, 'desc')
+        : await listExecutionsOfRun(this.#db, { partition: runId, ...filters }, page, 'desc')
+    return mapPage(rows, recordOf)
+  }
+
+  /**
+   * Removes the record of an execution, even if it is running. Returns true if it existed. A `start()` with its id then
+   * returns 'started' again, so remove only what no process repeats any more. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * const identity = { runId: 'r1', turnId: 't1', modelStepId: 'm2', toolCallId: 'c1' }
+   * const { record } = await storage.toolExecutions.start({ identity, toolName: 'search' })
+   * console.log(await storage.toolExecutions.delete(record.executionId)) // true
+   * ```
+   */
+  async delete(executionId: string): Promise<boolean> {
+    const id = parseInput(idSchema, executionId, 'executionId')
+    return (await deleteExecution.first(this.#db, { id })) !== undefined
+  }
+
   async #finish(executionId: string, outcome: Outcome): Promise<ToolExecution> {
     const id = parseInput(idSchema, executionId, 'executionId')
     const finished = await finishIfRunning.first(this.#db, { id, ...outcome, finishedAt: this.#context.now() })
     if (finished !== undefined) return recordOf(finished)
-    const stored = await this.#getOrThrow(id)
+    const stored = recordOf((await selectExecution.first(this.#db, { id })) ?? throwNotFound(id))
     if (isSameOutcome(stored, outcome)) return stored
     const state = stored.status === outcome.status ? `${outcome.status} with another outcome` : stored.status
     throw new StorageError('INVALID_STATE', `The execution is already ${state}: it cannot become ${outcome.status}`, {
       details: { executionId: id, status: stored.status },
     })
   }
-
-  async #getOrThrow(executionId: string): Promise<ToolExecution> {
-    const row = await selectExecution.first(this.#db, { id: executionId })
-    if (row === undefined) {
-      throw new StorageError('NOT_FOUND', 'There is no such tool execution: start it first', {
-        details: { id: executionId },
-      })
-    }
-    return recordOf(row)
-  }
 }
 
-function recordOf({ runId, turnId, modelStepId, toolCallId, ...record }: Row): ToolExecution {
+function throwNotFound(id: string): never {
+  throw new StorageError('NOT_FOUND', 'There is no such tool execution: start it first', { details: { id } })
+}
+
+function recordOf({ runId, turnId, modelStepId, toolCallId, ...record }: ExecutionRow): ToolExecution {
   return { ...record, identity: { runId, turnId, modelStepId, toolCallId } }
 }
 

@@ -1,146 +1,37 @@
-import { and, eq, isNull } from 'drizzle-orm'
-import * as z from 'zod'
-import type { Db } from '../database/db.ts'
-import { pagedQuery } from '../database/paging/list-query.ts'
-import { mapPage, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
-import { statement } from '../database/statement.ts'
-import { StorageError } from '../errors.ts'
-import type { Tables } from '../schema/tables.ts'
-import type { ApprovalDecision, Given, Json } from '../schema/values.ts'
-import { idSchema, parseInput, textSchema } from '../validation/input.ts'
-import { jsonSchema } from '../validation/json.ts'
-import type { RepositoryContext } from './context.ts'
-import { orderedId } from './ordered-id.ts'
-import { scopeOf } from './scope.ts'
-
-/** The response to an approval request. */
-export interface ApprovalResponse<Data = Json> {
-  /** The id of the approval. */
-  id: string
-  /** Any text the program chooses, such as 'approved' or 'denied'. */
-  decision: ApprovalDecision
-  data: Data
-  respondedAt: Date
-}
-
-/** An approval request, with its response once there is one. */
-export interface Approval<Request = Json, Data = Json> {
-  id: string
-  sessionId: string | null
-  type: string
-  request: Request
-  createdAt: Date
-  /** Null while the approval is pending. */
-  response: ApprovalResponse<Data> | null
-}
-
-export const approvalInputSchema = z.strictObject({
-  id: idSchema.optional(),
-  sessionId: idSchema.nullable().optional(),
-  type: textSchema({ min: 1, max: 255 }),
-  request: jsonSchema.optional(),
-})
-
-export interface ApprovalInput<Request = Json> {
-  /** 1 to 255 bytes. Default: a new UUID. With an id the request is safe to repeat. */
-  id?: string | undefined
-  /** 1 to 255 bytes. Default null. The approval is removed with the session. */
-  sessionId?: string | null | undefined
-  /** The kind of thing to approve, such as 'tool'. 1 to 255 characters. */
-  type: string
-  /** What the person who decides needs to know: any JSON. Default null. */
-  request?: Given<Request, Json, unknown> | undefined
-}
-
-export const approvalResponseSchema = z.strictObject({
-  id: idSchema,
-  decision: textSchema({ min: 1, max: 100 }),
-  data: jsonSchema.optional(),
-})
-
-export interface ApprovalResponseInput<Data = Json> {
-  /** The id of the approval. */
-  id: string
-  /** 1 to 100 characters, such as 'approved' or 'denied'. */
-  decision: ApprovalDecision
-  /** Any JSON. Default null. */
-  data?: Given<Data, Json, unknown> | undefined
-}
-
-const listOptionsSchema = z.strictObject({
-  sessionId: idSchema.optional(),
-  ...pageSchema.shape,
-})
-
-export interface ListPendingOptions extends PageOptions {
-  /** Only approvals of this session. Default: all sessions, and approvals without a session. */
-  sessionId?: string | undefined
-}
-
-type Row = Omit<Approval, 'response'> & { decision: ApprovalDecision | null; data: Json; respondedAt: Date | null }
-
-const approvalColumns = ({ approvals: a }: Tables) => ({
-  id: a.id,
-  sessionId: a.sessionId,
-  type: a.type,
-  request: a.request,
-  createdAt: a.createdAt,
-  decision: a.decision,
-  data: a.response,
-  respondedAt: a.respondedAt,
-})
-
-const insertApproval = statement(
-  ({ orm, tables }, { id, sessionId, type, request, createdAt }: Omit<Approval, 'response'>) =>
-    orm
-      .insert(tables.approvals)
-      .values({ id, sessionId, type, request, createdAt })
-      .onConflictDoNothing()
-      .returning(approvalColumns(tables)),
-)
-
-const selectApproval = statement(({ orm, tables }, arg: { id: string }) =>
-  orm.select(approvalColumns(tables)).from(tables.approvals).where(eq(tables.approvals.id, arg.id)),
-)
-
-const respondIfPending = statement(({ orm, tables }, { id, decision, data, respondedAt }: ApprovalResponse) =>
-  orm
-    .update(tables.approvals)
-    .set({ decision, response: data, respondedAt })
-    .where(and(eq(tables.approvals.id, id), isNull(tables.approvals.respondedAt)))
-    .returning(approvalColumns(tables)),
-)
-
-const listPending = pagedQuery({
-  name: 'approvals',
-  select: ({ orm, tables }) => orm.select(approvalColumns(tables)).from(tables.approvals),
-  filters: {
-    pending: ({ approvals }, _: true) => isNull(approvals.respondedAt),
-    sessionId: ({ approvals }, sessionId: string) => eq(approvals.sessionId, sessionId),
-  },
-  orderBy: [
-    { name: 'createdAt', kind: 'instant', column: ({ approvals }) => approvals.createdAt },
-    { name: 'id', kind: 'text', column: ({ approvals }) => approvals.id },
-  ],
-})
-
-interface StateWrite {
-  scope: string
-  state: Json
-  updatedAt: Date
-}
-
-const upsertState = statement(({ orm, tables: { approvalStates: s } }, { scope, state, updatedAt }: StateWrite) =>
-  orm.insert(s).values({ scope, state, updatedAt }).onConflictDoUpdate({ target: s.scope, set: { state, updatedAt } }),
-)
-
-const selectState = statement(({ orm, tables: { approvalStates: s } }, arg: { scope: string }) =>
-  orm.select().from(s).where(eq(s.scope, arg.scope)),
-)
-
-const deleteState = statement(({ orm, tables: { approvalStates: s } }, arg: { scope: string }) =>
-  orm.delete(s).where(eq(s.scope, arg.scope)).returning({ scope: s.scope }),
-)
+import type { Db } from '../../database/db.ts'
+import { mapPage, type Page } from '../../database/paging/page.ts'
+import { StorageError } from '../../errors.ts'
+import type { Given, Json } from '../../schema/values.ts'
+import { idSchema, parseInput } from '../../validation/input.ts'
+import { jsonSchema } from '../../validation/json.ts'
+import type { RepositoryContext } from '../context.ts'
+import { orderedId } from '../ordered-id.ts'
+import { homeOfScope, scopeOf } from '../scope.ts'
+import {
+  type ApprovalRow,
+  deleteApproval,
+  deleteState,
+  insertApproval,
+  listApprovals,
+  listPendingApprovals,
+  respondIfPending,
+  selectApproval,
+  selectRequested,
+  selectState,
+  upsertState,
+} from './statements.ts'
+import {
+  type Approval,
+  type ApprovalInput,
+  type ApprovalResponse,
+  type ApprovalResponseInput,
+  approvalInputSchema,
+  approvalResponseSchema,
+  type ListApprovalsOptions,
+  type ListPendingOptions,
+  listOptionsSchema,
+  pendingOptionsSchema,
+} from './types.ts'
 
 /** Approvals: requests to a person and their responses. Also one state of the program's choice per session, and a global one. */
 export class Approvals {
@@ -173,7 +64,8 @@ export class Approvals {
     const input = parseInput(approvalInputSchema, request, 'request')
     const { id = orderedId(now), sessionId = null, type, request: question = null } = input
     const row = { id, sessionId, type, request: question, createdAt: now }
-    return approvalOf((await insertApproval.first(this.#db, row)) ?? (await this.#getOrThrow(id)))
+    const stored = (await insertApproval.first(this.#db, row)) ?? (await selectRequested.first(this.#db, row))
+    return approvalOf(stored ?? throwNotFound(id))
   }
 
   /**
@@ -220,7 +112,7 @@ export class Approvals {
   ): Promise<{ status: 'created' | 'replayed'; response: ApprovalResponse }> {
     const { id, decision, data = null } = parseInput(approvalResponseSchema, response, 'response')
     const responded = await respondIfPending.first(this.#db, { id, decision, data, respondedAt: this.#context.now() })
-    const row = responded ?? (await this.#getOrThrow(id))
+    const row = responded ?? (await selectApproval.first(this.#db, { id })) ?? throwNotFound(id)
     // The row has a response: this one, or the one that kept this one from being stored.
     return { status: responded ? 'created' : 'replayed', response: responseOf(row) as ApprovalResponse }
   }
@@ -240,8 +132,47 @@ export class Approvals {
    */
   listPending<Request = Json>(options?: ListPendingOptions): Promise<Page<Approval<Request>>>
   async listPending(options: ListPendingOptions = {}): Promise<Page<Approval>> {
-    const { sessionId, ...page } = parseInput(listOptionsSchema, options, 'options')
-    return mapPage(await listPending(this.#db, { pending: true, sessionId }, page, 'asc'), approvalOf)
+    const { sessionId, ...page } = parseInput(pendingOptionsSchema, options, 'options')
+    return mapPage(await listPendingApprovals(this.#db, { pending: true, sessionId }, page, 'asc'), approvalOf)
+  }
+
+  /**
+   * Returns a page of the approvals that match all given filters, newest first. A list by `status: 'responded'` reads the
+   * pending approvals it passes as well.
+   *
+   * @typeParam Request The expected type of the request. It is not checked.
+   * @typeParam Data The expected type of the response's data. It is not checked.
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * const { id } = await storage.approvals.request({ type: 'tool', sessionId: 'chat' })
+   * await storage.approvals.respond({ id, decision: 'approved' })
+   * const { items } = await storage.approvals.list({ sessionId: 'chat', status: 'responded' })
+   * console.log(items[0]?.response?.decision) // approved
+   * ```
+   */
+  list<Request = Json, Data = Json>(options?: ListApprovalsOptions): Promise<Page<Approval<Request, Data>>>
+  async list(options: ListApprovalsOptions = {}): Promise<Page<Approval>> {
+    const { status, sessionId, ownerId, ...page } = parseInput(listOptionsSchema, options, 'options')
+    const filters = { sessionId, ownerId, ...(status && { [status]: true as const }) }
+    return mapPage(await listApprovals(this.#db, filters, page, 'desc'), approvalOf)
+  }
+
+  /**
+   * Removes an approval and its response. Returns true if the approval existed. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when the id is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.approvals.request({ id: 'build', type: 'tool' })
+   * console.log(await storage.approvals.delete('build')) // true
+   * ```
+   */
+  async delete(id: string): Promise<boolean> {
+    parseInput(idSchema, id, 'id')
+    return (await deleteApproval.first(this.#db, { id })) !== undefined
   }
 
   /**
@@ -280,7 +211,8 @@ export class Approvals {
   async setState(state: unknown, sessionId?: string): Promise<void> {
     const scope = scopeOf(sessionId)
     const row = { scope, state: parseInput(jsonSchema, state, 'state'), updatedAt: this.#context.now() }
-    await this.#context.cache.write([['approvalStates', scope]], (db = this.#db) => upsertState.all(db, row))
+    const home = await homeOfScope(this.#db, this.#context, scope)
+    await home.cache.write([['approvalStates', scope]], (db = home.db) => upsertState.all(db, row))
   }
 
   /**
@@ -297,23 +229,22 @@ export class Approvals {
    */
   async deleteState(sessionId?: string): Promise<boolean> {
     const scope = scopeOf(sessionId)
+    const home = await homeOfScope(this.#db, this.#context, scope)
     const rows = [['approvalStates', scope]] as const
-    const deleted = await this.#context.cache.write(rows, (db = this.#db) => deleteState.first(db, { scope }))
+    const deleted = await home.cache.write(rows, (db = home.db) => deleteState.first(db, { scope }))
     return deleted !== undefined
   }
-
-  async #getOrThrow(id: string): Promise<Row> {
-    const row = await selectApproval.first(this.#db, { id })
-    if (row === undefined) throw new StorageError('NOT_FOUND', 'There is no such approval request', { details: { id } })
-    return row
-  }
 }
 
-function approvalOf(row: Row): Approval {
-  const { id, sessionId, type, request, createdAt } = row
-  return { id, sessionId, type, request, createdAt, response: responseOf(row) }
+function throwNotFound(id: string): never {
+  throw new StorageError('NOT_FOUND', 'There is no such approval request', { details: { id } })
 }
 
-function responseOf({ id, decision, data, respondedAt }: Row): ApprovalResponse | null {
+function approvalOf(row: ApprovalRow): Approval {
+  const { id, ownerId, sessionId, type, request, createdAt } = row
+  return { id, ownerId, sessionId, type, request, createdAt, response: responseOf(row) }
+}
+
+function responseOf({ id, decision, data, respondedAt }: ApprovalRow): ApprovalResponse | null {
   return decision === null || respondedAt === null ? null : { id, decision, data, respondedAt }
 }

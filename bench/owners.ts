@@ -1,0 +1,62 @@
+import type { Storage, StorageConfig, StorageScope } from 'holdfast'
+import type { Ways } from './harness.ts'
+import type { Lab } from './lab.ts'
+import { comparison, type Row } from './row.ts'
+import { conversation, messageId, SEEDED, SEEDED_MESSAGES, sampleMessage, scattered, seededMessages } from './sample.ts'
+
+type Handle = Pick<Storage & StorageScope, 'kv' | 'memories' | 'messages' | 'sessions'>
+
+const CALLS: Record<string, (handle: Handle, i: number) => Promise<unknown>> = {
+  'messages.get': ({ messages }, i) => messages.get(SEEDED, messageId(scattered(i, SEEDED_MESSAGES))),
+  'messages.latest': ({ messages }) => messages.latest(SEEDED, 20),
+  append: ({ messages }, i) => messages.append(conversation(i), sampleMessage(i)),
+  'kv.set': ({ kv }, i) => kv.set(`key ${i % 100}`, i),
+  'sessions.list': ({ sessions }) => sessions.list({ limit: 20, orderBy: 'createdAt' }),
+  'memories.list': ({ memories }) => memories.list({ limit: 20 }),
+}
+
+/** The calls of a scope, against the same calls of the storage itself. Both have the same rows. */
+export const ownerRows: Row[] = [
+  ...rowsOf('SQLite', (lab) => ({ database: { type: 'sqlite', path: lab.file() } })),
+  ...rowsOf('PostgreSQL', async (lab) => ({ database: { type: 'postgres', url: await lab.postgresUrl() } })),
+]
+
+function rowsOf(database: string, configOf: (lab: Lab) => StorageConfig | Promise<StorageConfig>): Row[] {
+  return Object.entries(CALLS).map(([name, call]) =>
+    comparison({
+      name: `${database}, in a scope, ${name}`,
+      target: { atMost: 1.05 },
+      open: async (lab): Promise<Ways> => {
+        const open = async () => lab.open(await configOf(lab))
+        const pair = await lab.once(
+          `${database} scope`,
+          async () => ({ ours: await open(), plain: await open() }),
+          close,
+        )
+        const scope = pair.ours.scope({ ownerId: 'ada' })
+        for (const handle of [scope, pair.plain]) await seed(handle)
+        return {
+          ours: { call: (i) => call(scope, i) },
+          baseline: { call: (i) => call(pair.plain, i) },
+          others: {},
+          close: async () => {}, // other rows share the storages
+        }
+      },
+    }),
+  )
+}
+
+async function close({ ours, plain }: { ours: Storage; plain: Storage }): Promise<void> {
+  await ours.close()
+  await plain.close()
+}
+
+/** Fills a storage, once. */
+async function seed({ memories, messages, sessions }: Handle): Promise<void> {
+  if ((await sessions.get(SEEDED)) !== undefined) return
+  await messages.append(SEEDED, seededMessages())
+  for (let i = 0; i < 100; i++) {
+    await sessions.create({ id: `session ${i}` })
+    await memories.create({ content: `memory ${i}` })
+  }
+}

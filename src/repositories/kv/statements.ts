@@ -1,0 +1,124 @@
+import { and, eq, inArray, lte, type SQL, sql } from 'drizzle-orm'
+import { notExpired } from '../../database/expiry.ts'
+import { ownerOfNames } from '../../database/owner.ts'
+import { pagedQuery } from '../../database/paging/list-query.ts'
+import { prefixFilters } from '../../database/paging/prefix-range.ts'
+import { type Builder, rowsStatement, statement } from '../../database/statement.ts'
+import type { Tables } from '../../schema/tables.ts'
+import type { Json } from '../../schema/values.ts'
+
+/** Lists the columns of a `KvEntry`. */
+const entryColumns = ({ kv }: Tables) => ({
+  key: kv.key,
+  value: kv.value,
+  version: kv.version,
+  createdAt: kv.createdAt,
+  updatedAt: kv.updatedAt,
+  expiresAt: kv.expiresAt,
+})
+
+const isOwn = (db: Builder) => eq(db.tables.kv.ownerId, ownerOfNames(db))
+
+const isEntry = (db: Builder, key: string) => and(isOwn(db), eq(db.tables.kv.key, key))
+
+export const selectEntry = statement((db, arg: { key: string; now: Date }) => {
+  const { kv } = db.tables
+  return db.orm
+    .select(entryColumns(db.tables))
+    .from(kv)
+    .where(and(isEntry(db, arg.key), notExpired(kv, arg.now)))
+})
+
+export const selectEntries = rowsStatement((db, rows: { key: string; now: Date }[]) => {
+  const { kv } = db.tables
+  const keys = rows.map(({ key }) => key)
+  return db.orm
+    .select(entryColumns(db.tables))
+    .from(kv)
+    .where(and(isOwn(db), inArray(kv.key, keys), rows[0] && notExpired(kv, rows[0].now)))
+})
+
+export interface EntryWrite {
+  key: string
+  value: Json
+  now: Date
+  expiresAt: Date | null
+}
+
+/** Replaces an expired entry as if there were none: its version and its creation time start again. */
+export const upsertEntry = statement((db, arg: EntryWrite) => {
+  const { kv } = db.tables
+  const ifExpired = (restarted: SQL, kept: SQL) =>
+    sql`case when ${notExpired(kv, arg.now)} then ${kept} else ${restarted} end`
+  return db.orm
+    .insert(kv)
+    .values(firstVersion(db, arg))
+    .onConflictDoUpdate({
+      target: [kv.ownerId, kv.key],
+      set: {
+        value: arg.value,
+        version: ifExpired(sql`1`, sql`${kv.version} + 1`),
+        createdAt: ifExpired(sql`excluded.created_at`, sql`${kv.createdAt}`),
+        updatedAt: arg.now,
+        expiresAt: arg.expiresAt,
+      },
+    })
+    .returning(entryColumns(db.tables))
+})
+
+export const updateEntryIfVersion = statement((db, arg: EntryWrite & { ifVersion: number }) => {
+  const { kv } = db.tables
+  return db.orm
+    .update(kv)
+    .set({ value: arg.value, version: sql`${kv.version} + 1`, updatedAt: arg.now, expiresAt: arg.expiresAt })
+    .where(and(isEntry(db, arg.key), eq(kv.version, arg.ifVersion), notExpired(kv, arg.now)))
+    .returning(entryColumns(db.tables))
+})
+
+export const insertEntryIfAbsent = statement((db, arg: EntryWrite) => {
+  const { kv } = db.tables
+  const { ownerId: _, ...set } = firstVersion(db, arg)
+  return db.orm
+    .insert(kv)
+    .values(firstVersion(db, arg))
+    .onConflictDoUpdate({ target: [kv.ownerId, kv.key], set, setWhere: lte(kv.expiresAt, arg.now) })
+    .returning(entryColumns(db.tables))
+})
+
+function firstVersion(db: Builder, { key, value, now, expiresAt }: EntryWrite) {
+  return { ownerId: ownerOfNames(db), key, value, version: 1, createdAt: now, updatedAt: now, expiresAt }
+}
+
+export const deleteEntry = statement((db, arg: { key: string }) =>
+  db.orm.delete(db.tables.kv).where(isEntry(db, arg.key)).returning({ expiresAt: db.tables.kv.expiresAt }),
+)
+
+/** Removes entries of all owners. */
+export const deleteExpiredBatch = statement(({ orm, tables: { kv } }, arg: { now: Date }) => {
+  const isExpired = lte(kv.expiresAt, arg.now)
+  // The order, and a limit that the planner knows, make PostgreSQL take the index instead of the first rows it finds.
+  const expired = orm
+    .select({ ownerId: kv.ownerId, key: kv.key })
+    .from(kv)
+    .where(isExpired)
+    .orderBy(kv.expiresAt)
+    .limit(EXPIRED_BATCH_SIZE)
+  return orm
+    .delete(kv)
+    .where(and(isExpired, sql`(${kv.ownerId}, ${kv.key}) in ${expired}`))
+    .returning({ key: kv.key })
+})
+
+export const listEntries = pagedQuery({
+  name: 'kv',
+  select: ({ orm, tables }) => orm.select(entryColumns(tables)).from(tables.kv),
+  visible: isOwn,
+  filters: {
+    now: ({ kv }, now: Date) => notExpired(kv, now),
+    ...prefixFilters(({ kv }) => kv.key),
+  },
+  orderBy: [{ name: 'key', kind: 'text', column: ({ kv }) => kv.key }],
+})
+
+/** How many expired entries one statement removes. */
+export const EXPIRED_BATCH_SIZE = 1000

@@ -1,0 +1,12 @@
+import type { Tables } from '../../schema/tables.ts'
+
+/** Lists the columns of a `Message`. Its owner is that of its session. */
+export const messageColumns = ({ messages: m }: Tables) => ({
+  sessionId: m.sessionId,
+  seq: m.seq,
+  id: m.id,
+  role: m.role,
+  content: m.content,
+  metadata: m.metadata,
+  createdAt: m.createdAt,
+})

@@ -1,0 +1,77 @@
+import * as z from 'zod'
+import type { BlobLayer, TransactionBlobs } from '../blobs/open.ts'
+import type { StorageRowCache } from '../cache/row-cache.ts'
+import type { Database } from '../database/database.ts'
+import type { Db } from '../database/db.ts'
+import type { Logger } from '../logger.ts'
+import type { RepositoryContext } from '../repositories/context.ts'
+import { openRepositories } from '../repositories/repositories.ts'
+import { checkFunction, millisSchema, parseInput } from '../validation/input.ts'
+import type { StorageTransaction, TransactionOptions } from './types.ts'
+
+const optionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
+
+/** What a transaction spans, and when it is slow. */
+export interface TransactionLayers {
+  database: Database
+  rowCache: StorageRowCache
+  blobs: BlobLayer
+  context: RepositoryContext
+  logger: Logger
+  slowTransactionMillis: number
+}
+
+/** Runs the callback of `storage.transaction()`, or of that of a scope if an owner is given. */
+export async function runTransaction<T>(
+  { database, rowCache, blobs, context, logger, slowTransactionMillis }: TransactionLayers,
+  owner: string | undefined,
+  body: (tx: StorageTransaction) => Promise<T>,
+  options: TransactionOptions,
+): Promise<T> {
+  checkFunction(body, 'body')
+  const limits = parseInput(optionsSchema, options, 'options')
+  const warning = setTimeout(() => warnOfSlowTransaction(logger, slowTransactionMillis), slowTransactionMillis).unref()
+  try {
+    // The blobs are outermost: bytes are removed after the cache was invalidated.
+    return await blobs.transaction((enter) =>
+      rowCache.transaction((cache, announce) =>
+        database.transaction(
+          (tx) =>
+            enter(tx, async (inside) => {
+              const result = await body(openTransaction(tx, { ...context, cache }, inside, owner))
+              await announce(tx)
+              return result
+            }),
+          limits,
+        ),
+      ),
+    )
+  } finally {
+    clearTimeout(warning)
+  }
+}
+
+/** Binds every repository and the blobs to the transaction `tx`. */
+function openTransaction(
+  tx: Db,
+  context: RepositoryContext,
+  blobs: TransactionBlobs,
+  owner: string | undefined,
+): StorageTransaction {
+  return {
+    ...openRepositories(tx, context, owner),
+    blobs: owner === undefined ? blobs.blobs : blobs.scoped(owner),
+    async transaction(body) {
+      checkFunction(body, 'body')
+      return tx.transaction((savepoint) =>
+        blobs.savepoint(savepoint, (inside) => body(openTransaction(savepoint, context, inside, owner))),
+      )
+    },
+  }
+}
+
+function warnOfSlowTransaction(logger: Logger, millis: number): void {
+  logger.warn(
+    `A transaction has been open for ${millis} ms: others wait for its locks. Do nothing slow in a transaction`,
+  )
+}

@@ -1,0 +1,161 @@
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { withoutCache } from '../../src/cache/row-cache.ts'
+import { resolveConfig } from '../../src/config/resolve.ts'
+import { Database } from '../../src/database/database.ts'
+import type { Driver } from '../../src/database/db.ts'
+import { openDatabase } from '../../src/database/open.ts'
+import type { Query } from '../../src/database/query.ts'
+import { openRepositories, type Repositories } from '../../src/repositories/repositories.ts'
+import { planFaults } from '../database/plan-faults.ts'
+import { recording } from '../database/recording.ts'
+import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+
+const OWNERS = 80
+const ROWS = 40
+
+type Call = (repositories: Repositories) => Promise<unknown>
+
+/** Calls whose cost must not grow with the rows of other owners. */
+const scoped: Record<string, Call> = {
+  'sessions.get': ({ sessions }) => sessions.get('session-1'),
+  'sessions.list': ({ sessions }) => twoPages((cursor) => sessions.list({ cursor, limit: 5 })),
+  'sessions.list by createdAt': ({ sessions }) =>
+    twoPages((cursor) => sessions.list({ cursor, limit: 5, orderBy: 'createdAt' })),
+  'sessions.update': ({ sessions }) => sessions.update('session-2', { title: 'new' }),
+  'sessions.fork': ({ sessions }) => sessions.fork('session-2', { id: 'fork' }),
+  'sessions.delete': ({ sessions }) => sessions.delete('session-3'),
+  'messages.append': ({ messages }) => messages.append('session-1', { role: 'user', content: 'x' }),
+  'messages.list': ({ messages }) => messages.list('session-1'),
+  'messages.get': ({ messages }) => messages.get('session-1', 'm'),
+  'messages.truncate': ({ messages }) => messages.truncate('session-4', { afterSeq: 0 }),
+  'kv.get': ({ kv }) => kv.get('key-1'),
+  'kv.set': ({ kv }) => kv.set('key-2', 1),
+  'kv.keys': ({ kv }) => twoPages((cursor) => kv.keys({ cursor, limit: 5 })),
+  'lists.append': ({ lists }) => lists.append('list', 1),
+  'queues.push': ({ queues }) => queues.push('session-1', 'q', { id: 'new' }),
+  'queues.takeAll': ({ queues }) => queues.takeAll('session-5', 'q'),
+  'queues.listQueues': ({ queues }) => twoPages((cursor) => queues.listQueues({ cursor, limit: 5 })),
+  'memories.list': ({ memories }) => twoPages((cursor) => memories.list({ cursor, limit: 5 })),
+  'memories.list of a source': ({ memories }) =>
+    twoPages((cursor) => memories.list({ cursor, limit: 5, source: 'user' })),
+  'memories.list of a tag': ({ memories }) => twoPages((cursor) => memories.list({ cursor, limit: 5, tags: ['tag'] })),
+  'events.list': ({ events }) => twoPages((cursor) => events.list({ cursor, limit: 5 })),
+  'events.list of a run': ({ events }) => twoPages((cursor) => events.list({ cursor, limit: 5, runId: 'run' })),
+  'events.list of a session': ({ events }) => events.list({ sessionId: 'session-1' }),
+  'events.list of a type': ({ events }) => twoPages((cursor) => events.list({ cursor, limit: 5, type: 'type' })),
+  'approvals.list': ({ approvals }) => twoPages((cursor) => approvals.list({ cursor, limit: 5 })),
+  'approvals.listPending': ({ approvals }) => twoPages((cursor) => approvals.listPending({ cursor, limit: 5 })),
+  'approvals.get': ({ approvals }) => approvals.get('approval-1'),
+  'toolExecutions.list': ({ toolExecutions }) => twoPages((cursor) => toolExecutions.list({ cursor, limit: 5 })),
+  'toolExecutions.complete': ({ toolExecutions }) => toolExecutions.complete('execution-1'),
+  'toolState.keys': ({ toolState }) => twoPages((cursor) => toolState.keys('tool', { cursor, limit: 5 })),
+  'prompts.list': ({ prompts }) => twoPages((cursor) => prompts.list({ cursor, limit: 5 })),
+  'workspaces.list': ({ workspaces }) => twoPages((cursor) => workspaces.list({ cursor, limit: 5 })),
+  'toolPreferences.isAllowed': ({ toolPreferences }) => toolPreferences.isAllowed('tool', 'session-1'),
+}
+
+/** The same for calls of the storage itself that came with owners. */
+const unscoped: Record<string, Call> = {
+  'approvals.list': ({ approvals }) => twoPages((cursor) => approvals.list({ cursor, limit: 5 })),
+  'approvals.list of a session': ({ approvals }) => approvals.list({ sessionId: 'session-1', limit: 5 }),
+  'approvals.list of an owner': ({ approvals }) =>
+    twoPages((cursor) => approvals.list({ ownerId: 'owner-7', cursor, limit: 5 })),
+  'toolExecutions.list': ({ toolExecutions }) => twoPages((cursor) => toolExecutions.list({ cursor, limit: 5 })),
+  'toolExecutions.list of a run': ({ toolExecutions }) => toolExecutions.list({ runId: 'run-7', limit: 5 }),
+  'toolExecutions.list, running': ({ toolExecutions }) =>
+    twoPages((cursor) => toolExecutions.list({ status: 'running', cursor, limit: 5 })),
+  'events.list of an owner': ({ events }) =>
+    twoPages((cursor) => events.list({ ownerId: 'owner-7', cursor, limit: 5 })),
+  'memories.list of an owner': ({ memories }) =>
+    twoPages((cursor) => memories.list({ ownerId: 'owner-7', cursor, limit: 5 })),
+  'queues.listQueues': ({ queues }) => twoPages((cursor) => queues.listQueues({ cursor, limit: 5 })),
+  'messages.append to the only session of an id': ({ messages }) =>
+    messages.append('only-7', { role: 'user', content: 'x' }),
+}
+
+async function twoPages(page: (cursor?: string) => Promise<{ nextCursor?: string }>): Promise<void> {
+  const { nextCursor } = await page()
+  expect(nextCursor).toBeDefined()
+  await page(nextCursor)
+}
+
+/** Gives an owner some rows of everything, under names that every owner has. */
+async function fill(of: Repositories, owner: number): Promise<void> {
+  const numbers = Array.from({ length: ROWS }, (_, i) => i)
+  await of.sessions.create({ id: `only-${owner}` })
+  await of.events.append(numbers.map((i) => ({ type: 'type', runId: 'run', sessionId: `session-${i % 10}` })))
+  for (let i = 0; i < 20; i++) await of.lists.append(i === 0 ? 'list' : `list-${i}`, ...numbers)
+  for (const i of numbers) {
+    await of.messages.append(`session-${i % 10}`, { id: i < 10 ? 'm' : `m${i}`, role: 'user', content: 'x' })
+    await of.kv.set(`key-${i}`, i)
+    await of.queues.push(`session-${i % 10}`, 'q', { id: `${i}` })
+    await of.memories.create({ content: 'x', tags: ['tag'], metadata: { source: 'user' } })
+    await of.approvals.request({ id: `approval-${i}`, type: 'tool', sessionId: `session-${i % 10}` })
+    const identity = { runId: `run-${owner}`, turnId: 't', modelStepId: 's', toolCallId: `${i}` }
+    await of.toolExecutions.start({ executionId: `execution-${i}`, identity, toolName: 't' })
+    await of.toolState.set('tool', `key-${i}`, i)
+    await of.prompts.save({ name: `prompt-${i}`, content: i })
+    await of.workspaces.save({ path: `/${i}` })
+    await of.toolPreferences.allow(`tool-${i}`, `session-${i % 10}`)
+    await of.toolPreferences.setPreferences({}, `session-${i}`)
+    await of.approvals.setState(i, `session-${i}`)
+  }
+}
+
+/** Every message mentions a blob. */
+const MENTIONS = [
+  "insert into blob_content (hash, size, state) values ('hash', 1, 'live')",
+  `insert into blobs (id, hash, mime_type, metadata, created_at, last_used_at)
+   select 'blob', 'hash', 'text/plain', '{}', created_at, created_at from messages limit 1`,
+  `insert into blob_refs (blob_id, session_id, owner_id, message_id)
+   select 'blob', session_id, owner_id, id from messages`,
+]
+
+const open = {
+  sqlite: () => ({
+    type: 'sqlite' as const,
+    path: join(freshDirectory(), 'test.db'),
+    options: { synchronous: 'normal' as const },
+  }),
+  postgres: async () => ({ type: 'postgres' as const, url: await freshPostgres() }),
+}
+
+describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
+  const sent: Query[] = []
+  let driver: Driver
+  let storage: Repositories
+  let scope: Repositories
+
+  beforeAll(async () => {
+    const { database: config } = resolveConfig({ database: await open[dialect]() })
+    driver = (await openDatabase(config, { migrate: true })).driver
+    const database = new Database(recording(driver, sent))
+    const context = { now: () => new Date(), cache: withoutCache, onMemoryCreated: () => {} }
+    const owners = Array.from({ length: OWNERS }, (_, i) => i)
+    await Promise.all(owners.map((i) => fill(openRepositories(database, context, `owner-${i}`), i)))
+    storage = openRepositories(database, context)
+    scope = openRepositories(database, context, 'owner-7')
+    for (const sql of MENTIONS) await driver.run({ sql, params: [], writes: true })
+    await driver.run({ sql: 'analyze', params: [], writes: true })
+    return () => database.close()
+  }, 120_000)
+
+  async function checkPlans(call: Call | undefined, repositories: Repositories) {
+    sent.length = 0
+    await call?.(repositories)
+    expect(sent).not.toEqual([])
+    for (const query of sent.slice()) {
+      if (/^(savepoint|release)/i.test(query.sql)) continue
+      expect(await planFaults(driver, query), query.sql).toEqual([])
+    }
+  }
+
+  test.each(Object.keys(scoped))('in a scope, %s finds and orders its rows by an index', async (name) => {
+    await checkPlans(scoped[name], scope)
+  })
+
+  test.each(Object.keys(unscoped))('%s finds and orders its rows by an index', async (name) => {
+    await checkPlans(unscoped[name], storage)
+  })
+})
