@@ -4,8 +4,8 @@ import { NOBODY } from '../database/owner.ts'
 import type { Load, RowCache, RowKey, Write, WriteOutcome } from './row-cache.ts'
 import type { MaybePromise } from './store.ts'
 
-/** The tables whose rows a handle without an owner finds by id, whoever owns them. */
-const FOUND_BY_ALL = new Set(['sessions', 'approvalStates', 'toolPreferences'])
+/** The tables whose rows are cached by the id of a session. A handle without an owner finds them, whoever owns them. */
+export const CACHED_BY_SESSION: readonly string[] = ['sessions', 'approvalStates', 'toolPreferences']
 
 /**
  * The row cache of one owner: its keys hold the owner. A write also invalidates what a handle without an owner has cached
@@ -42,7 +42,7 @@ export class OwnedRowCache implements RowCache {
 export function ownedKeys(owner: string, rows: readonly RowKey[]): RowKey[] {
   return rows.flatMap(([table, id]): RowKey[] => {
     const own = idOf(owner, id)
-    const ids = own !== id && FOUND_BY_ALL.has(table) ? [own, id] : [own]
+    const ids = own !== id && CACHED_BY_SESSION.includes(table) ? [own, id] : [own]
     return ids.map((each) => [table, each])
   })
 }

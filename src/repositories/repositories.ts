@@ -1,6 +1,4 @@
-import { OwnedRowCache } from '../cache/owned-row-cache.ts'
 import type { Db } from '../database/db.ts'
-import { OwnedDb } from '../database/owned-db.ts'
 import { Approvals } from './approvals/approvals.ts'
 import type { RepositoryContext } from './context.ts'
 import { Events } from './events.ts'
@@ -10,6 +8,7 @@ import { Memories } from './memories/memories.ts'
 import { Messages } from './messages/messages.ts'
 import { Prompts } from './prompts.ts'
 import { Queues } from './queues/queues.ts'
+import { homeOfOwner } from './sessions/home.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { ToolExecutions } from './tool-executions/tool-executions.ts'
 import { ToolPreferences } from './tool-preferences.ts'
@@ -54,7 +53,8 @@ export interface Repositories {
  */
 export function openRepositories(db: Db, context: RepositoryContext, owner?: string): Repositories {
   if (owner === undefined) return repositoriesOn(db, context)
-  return repositoriesOn(new OwnedDb(db, owner), { ...context, cache: new OwnedRowCache(context.cache, owner) })
+  const { db: owned, cache } = homeOfOwner(db, context.cache, owner)
+  return repositoriesOn(owned, { ...context, cache })
 }
 
 function repositoriesOn(db: Db, context: RepositoryContext): Repositories {

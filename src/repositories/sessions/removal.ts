@@ -1,4 +1,5 @@
 import { and, eq, lte, type SQL, type SQLWrapper } from 'drizzle-orm'
+import { CACHED_BY_SESSION } from '../../cache/owned-row-cache.ts'
 import type { RowKey } from '../../cache/row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
@@ -25,7 +26,7 @@ export const TABLES_OF_SESSION = [
  * invalidates them.
  */
 export function cachedRowsOf(id: string): RowKey[] {
-  return ['sessions', 'approvalStates', 'toolPreferences'].map((table) => [table, id])
+  return CACHED_BY_SESSION.map((table) => [table, id])
 }
 
 /** Returns a name that distinguishes the sessions that reuse one id, by their creation time. */
