@@ -108,9 +108,9 @@ export interface StorageErrorDetails {
     id?: string
     /** The key of the entry. */
     key?: string
-    /** The version that `ifVersion` named. */
+    /** The version that `ifVersion` named, or the seq that `expectLastSeq` named. */
     expected: number
-    /** The stored version. Undefined if nothing is stored. */
+    /** The stored version, or the seq of the newest message. Undefined if nothing is stored. */
     actual: number | undefined
   }
   INVALID_INPUT: { problems: readonly Problem[] }

@@ -87,6 +87,7 @@ export {
 } from './repositories/memories/types.ts'
 export type { Messages } from './repositories/messages/messages.ts'
 export {
+  type AroundOptions,
   type IterateMessagesOptions,
   type ListMessagesOptions,
   type Message,
@@ -94,8 +95,10 @@ export {
   type MessageInput,
   type MessagePartInput,
   type MessagePatch,
+  type MessagePut,
   messageInputSchema,
   messagePatchSchema,
+  type ReplaceMessagesOptions,
   type TruncateMessagesOptions,
 } from './repositories/messages/types.ts'
 export {

@@ -222,6 +222,13 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nCREATE INDEX `queues_owner` ON `queues` (`owner_id`,`session_id`,`name`) WHERE \"queues\".\"owner_id\" <> '';\n",
       ],
     },
+    {
+      folderMillis: 1795841260762,
+      hash: 'dbff638f398c8265fa09dec3b8cd31e7d177ff6b91a709b5f1d47c209a3ade24',
+      sql: [
+        "CREATE TABLE `session_operations` (\n\t`session_id` text NOT NULL,\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`id` text NOT NULL,\n\t`payload_hash` text NOT NULL,\n\t`created_at` integer NOT NULL,\n\tPRIMARY KEY(`session_id`, `owner_id`, `id`),\n\tFOREIGN KEY (`session_id`,`owner_id`) REFERENCES `sessions`(`id`,`owner_id`) ON UPDATE cascade ON DELETE cascade\n);\n",
+      ],
+    },
   ],
   postgres: [
     {
@@ -454,6 +461,14 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nCREATE UNIQUE INDEX \"workspaces_current\" ON \"workspaces\" USING btree (\"owner_id\") WHERE \"workspaces\".\"is_current\";",
         "\nCREATE INDEX \"workspaces_created\" ON \"workspaces\" USING btree (\"owner_id\",\"created_at\",\"id\");",
         "\nCREATE INDEX \"queues_owner\" ON \"queues\" USING btree (\"owner_id\",\"session_id\",\"name\") WHERE \"queues\".\"owner_id\" <> '';\n",
+      ],
+    },
+    {
+      folderMillis: 1795841262287,
+      hash: '3b89e54ab1662b5db93d5bde0f88c998b70c333c1ee9c81111aa01b826a29fd5',
+      sql: [
+        "CREATE TABLE \"session_operations\" (\n\t\"session_id\" text COLLATE \"C\" NOT NULL,\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"id\" text COLLATE \"C\" NOT NULL,\n\t\"payload_hash\" text COLLATE \"C\" NOT NULL,\n\t\"created_at\" timestamp (3) with time zone NOT NULL,\n\tCONSTRAINT \"session_operations_session_id_owner_id_id_pk\" PRIMARY KEY(\"session_id\",\"owner_id\",\"id\")\n);\n",
+        "\nALTER TABLE \"session_operations\" ADD CONSTRAINT \"session_operations_session_id_owner_id_sessions_id_owner_id_fk\" FOREIGN KEY (\"session_id\",\"owner_id\") REFERENCES \"public\".\"sessions\"(\"id\",\"owner_id\") ON DELETE cascade ON UPDATE cascade;",
       ],
     },
   ],

@@ -4,7 +4,7 @@ import { hasOwner } from './has-owner.ts'
 import type { Json, JsonObject, MessageContent, MessageRole } from './values.ts'
 
 /**
- * Defines the tables of sessions, messages, keys and lists. `sessions.get` does not return the columns that an append
+ * Defines the tables of sessions, messages, operations, keys and lists. `sessions.get` does not return the columns that an append
  * changes (lastSeq, messageCount, lastActiveAt), so that a running conversation stays cached.
  */
 export function defineConversationTables(c: Columns) {
@@ -56,6 +56,26 @@ export function defineConversationTables(c: Columns) {
     ],
   )
 
+  /** What was done once in a session, by ids that programs choose. */
+  const sessionOperations = c.table(
+    'session_operations',
+    {
+      sessionId: c.text('session_id').notNull(),
+      ownerId: c.owner(),
+      id: c.text('id').notNull(),
+      /** A hash of what the operation was to do. */
+      payloadHash: c.text('payload_hash').notNull(),
+      createdAt: c.instant('created_at').notNull(),
+    },
+    (t) => [
+      c.primaryKey({ columns: [t.sessionId, t.ownerId, t.id] }),
+      c
+        .foreignKey({ columns: [t.sessionId, t.ownerId], foreignColumns: [sessions.id, sessions.ownerId] })
+        .onDelete('cascade')
+        .onUpdate('cascade'),
+    ],
+  )
+
   const kv = c.table(
     'kv',
     {
@@ -99,7 +119,7 @@ export function defineConversationTables(c: Columns) {
     ],
   )
 
-  return { sessions, messages, kv, lists, listItems }
+  return { sessions, messages, sessionOperations, kv, lists, listItems }
 }
 
 export type ConversationTables = ReturnType<typeof defineConversationTables>

@@ -6,6 +6,7 @@ export const {
   properties,
   sessions,
   messages,
+  sessionOperations,
   kv,
   lists,
   listItems,

@@ -28,6 +28,7 @@ export const {
   properties,
   sessions,
   messages,
+  sessionOperations,
   kv,
   lists,
   listItems,

@@ -5,7 +5,9 @@ import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import type { Logger } from '../logger.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
+import { lockSession, recordOperation } from '../repositories/operations.ts'
 import { openRepositories } from '../repositories/repositories.ts'
+import { homeOfOwner } from '../repositories/sessions/home.ts'
 import { checkFunction, millisSchema, parseInput } from '../validation/input.ts'
 import type { StorageTransaction, TransactionOptions } from './types.ts'
 
@@ -58,8 +60,12 @@ function openTransaction(
   blobs: TransactionBlobs,
   owner: string | undefined,
 ): StorageTransaction {
+  const { db, cache } = owner === undefined ? { db: tx, cache: context.cache } : homeOfOwner(tx, context.cache, owner)
+  const owned = { ...context, cache }
   return {
     ...openRepositories(tx, context, owner),
+    lockSession: (id) => lockSession(db, owned, id),
+    once: (sessionId, operationId, payload = null) => recordOperation(db, owned, sessionId, operationId, payload),
     blobs: owner === undefined ? blobs.blobs : blobs.scoped(owner),
     async transaction(body) {
       checkFunction(body, 'body')

@@ -8,7 +8,9 @@ import { kvCases } from './kv-contract.ts'
 import { listCases } from './lists-contract.ts'
 import { memoryCases } from './memories-contract.ts'
 import { messageChangeCases } from './message-changes-contract.ts'
+import { messageReplacementCases } from './message-replacements-contract.ts'
 import { messageCases } from './messages-contract.ts'
+import { operationCases } from './operations-contract.ts'
 import { promptCases } from './prompts-contract.ts'
 import { queueLeaseCases } from './queue-leases-contract.ts'
 import { queueCases } from './queues-contract.ts'
@@ -36,7 +38,7 @@ import { workspaceCases } from './workspaces-contract.ts'
 export function repositoryContract(open: OpenStorage): ContractCase[] {
   return contractCases(open, {
     sessions: { ...sessionCases, ...forkCases },
-    messages: { ...messageCases, ...messageChangeCases },
+    messages: { ...messageCases, ...messageChangeCases, ...messageReplacementCases },
     kv: kvCases,
     lists: listCases,
     queues: { ...queueCases, ...queueLeaseCases },
@@ -49,6 +51,7 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
     'toolExecutionId()': toolExecutionIdCases,
     approvals: approvalCases,
     toolPreferences: toolPreferenceCases,
+    transactions: operationCases,
     storage: { ...expiryCases, ...transactionCases, ...crossRepositoryCases },
   })
 }

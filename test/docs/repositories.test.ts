@@ -2,6 +2,7 @@ import { openStorage, type Repositories, type Storage } from 'holdfast'
 import { expect, it } from 'vitest'
 import { startLink } from '../database/link.ts'
 import { freshPostgres } from '../setup/databases.ts'
+import { methodsOf } from '../setup/methods.ts'
 import { quiet } from '../setup/silent.ts'
 import { blocks, pageText, runProgram } from './pages.ts'
 
@@ -42,9 +43,10 @@ const documented = new Map(
 it('every call is there, and no other', async () => {
   await using storage = await openStorage({}, quiet)
   const calls = repositories.flatMap((repository) => {
-    const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(storage[repository]))
-    const internal = ['constructor', 'sweepExpired']
-    return methods.filter((method) => !internal.includes(method)).map((method) => `${repository}.${method}`)
+    const internal = ['sweepExpired']
+    return methodsOf(storage[repository])
+      .filter((method) => !internal.includes(method))
+      .map((method) => `${repository}.${method}`)
   })
   expect([...documented.keys()].toSorted()).toEqual(calls.toSorted())
 })
@@ -115,6 +117,11 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
     'messages.get': (name) => chat(name, () => messages.get(name, 'a')),
     'messages.iterate': (name) => chat(name, () => messages.iterate(name).next()),
     'messages.update': (name) => chat(name, () => messages.update(name, 'a', { content: 'y' })),
+    'messages.put': (name) => chat(name, () => messages.put(name, [message('a'), message('c')])),
+    'messages.replace': (name) => chat(name, () => messages.replace(name, { afterSeq: 1 }, [message('c')])),
+    'messages.delete': (name) => chat(name, () => messages.delete(name, ['a'])),
+    'messages.getMany': (name) => chat(name, () => messages.getMany(name, ['a', 'b'])),
+    'messages.around': (name) => chat(name, () => messages.around(name, 'a')),
     'messages.pop': (name) => chat(name, () => messages.pop(name)),
     'messages.truncate': (name) => chat(name, () => messages.truncate(name, { afterSeq: 1 })),
     'messages.clear': (name) => chat(name, () => messages.clear(name)),

@@ -42,7 +42,7 @@ test('every table has an owner, or a reason to have none', () => {
 const TABLES_OF_AN_OWNER = Object.keys(tables).filter((name) => !(name in WITHOUT_OWNER))
 
 type Handle = Pick<Storage, 'approvals' | 'events' | 'kv' | 'lists' | 'memories' | 'messages' | 'prompts' | 'queues'> &
-  Pick<Storage, 'sessions' | 'toolExecutions' | 'toolPreferences' | 'toolState' | 'workspaces'> & {
+  Pick<Storage, 'sessions' | 'toolExecutions' | 'transaction' | 'toolPreferences' | 'toolState' | 'workspaces'> & {
     blobs: Pick<Storage['blobs'], 'put'>
   }
 
@@ -52,6 +52,7 @@ async function fill(handle: Handle, mark: string) {
   await handle.blobs.put(Buffer.from(mark), { name: mark })
   await handle.messages.append('main', { id: 'm', role: 'user', content: `${mark} ${uri}` })
   await handle.sessions.update('main', { title: mark })
+  await handle.transaction((tx) => tx.once('main', 'operation', mark))
   await handle.kv.set('k', mark)
   await handle.lists.append('l', mark, mark)
   await handle.memories.create({ content: mark, tags: ['a', 'b'] })

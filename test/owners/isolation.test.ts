@@ -47,6 +47,16 @@ const calls: Record<string, Call> = {
   'messages.update': ({ messages }, { session, n }) => messages.update(session, `m${n % 4}`, { content: `new ${n}` }),
   'messages.pop': ({ messages }, { session }) => messages.pop(session),
   'messages.truncate': ({ messages }, { session, n }) => messages.truncate(session, { afterSeq: n % 3 }),
+  'messages.put': ({ messages }, { session, n }) =>
+    messages.put(session, [
+      { id: `m${n % 4}`, role: 'user', content: `put ${n}` },
+      { id: `p${n % 3}`, role: 'user', content: 'put' },
+    ]),
+  'messages.replace': ({ messages }, { session, n }) =>
+    messages.replace(session, { afterSeq: n % 3 }, [{ id: `m${n % 4}`, role: 'user', content: `instead ${n}` }]),
+  'messages.delete': ({ messages }, { session, n }) => messages.delete(session, [`m${n % 4}`, `p${n % 3}`]),
+  'messages.getMany': ({ messages }, { session, n }) => messages.getMany(session, [`m${n % 4}`, 'm0']),
+  'messages.around': ({ messages }, { session, n }) => messages.around(session, `m${n % 4}`, { before: 1, after: 1 }),
   'messages.iterate': async ({ messages }, { session }) => {
     const all = []
     for await (const message of messages.iterate(session)) all.push(message)

@@ -61,9 +61,12 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
   })
 
   test('a migration drops a table only after all tables that refer to it, since drizzle-kit cascades the rows', () => {
+    let before = ''
     for (const entry of entries) {
+      before += sqlOf(dialect, entry)
       const dropped = Array.from(sqlOf(dialect, entry).matchAll(/DROP TABLE [`"](\w+)[`"]/g), ([, name]) => name)
       for (const [child, parent] of REFERENCES) {
+        if (!new RegExp(`CREATE TABLE [\`"]${child}[\`"]`).test(before)) continue // it came later
         if (dropped.includes(parent)) expect(dropped.indexOf(child)).toBeLessThan(dropped.indexOf(parent))
         if (dropped.includes(parent)) expect(dropped).toContain(child)
       }

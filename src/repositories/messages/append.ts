@@ -25,7 +25,7 @@ interface SeqAllocation extends Activity {
  * Allocates the seqs of `count` messages and adds them to the session's counter, creating the session if needed.
  * Returns the last seq. Locks the session's row, so appends to one session run one after the other.
  */
-const allocateSeqs = statement((db, arg: SeqAllocation) => {
+export const allocateSeqs = statement((db, arg: SeqAllocation) => {
   const { sessions: s } = db.tables
   const count = sql`cast(${arg.count} as integer)`
   return db.orm
@@ -57,7 +57,7 @@ const allocateSeqs = statement((db, arg: SeqAllocation) => {
  * seq = session.last_seq + fromLast. The session's last_seq already includes the new messages. For an expired session
  * the subquery is null and the insert fails.
  */
-const insertMessages = rowsStatement((db, rows: NewMessage[]) => {
+export const insertMessages = rowsStatement((db, rows: NewMessage[]) => {
   const { messages, sessions: s } = db.tables
   return db.orm.insert(messages).values(
     rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
@@ -77,13 +77,13 @@ const insertMessages = rowsStatement((db, rows: NewMessage[]) => {
 export const MAX_APPEND = 1000
 
 /** `fromLast` is the distance to the last message of the append: 0 for the last message, -1 for the message before. */
-type NewMessage = Omit<Message, 'seq'> & { now: Date; fromLast: number }
+export type NewMessage = Omit<Message, 'seq'> & { now: Date; fromLast: number }
 
-/** What an append stored, or found stored. */
-export interface Appended {
+/** What a write stored, or found stored. */
+export interface Written {
   messages: Message[]
-  /** When the session was created. Undefined if some of the messages existed before this append. */
-  sessionCreatedAt?: Date
+  /** The session that the write found or created. Undefined if the write does not know. */
+  session?: { createdAt: Date; isNew: boolean }
 }
 
 /**
@@ -96,19 +96,9 @@ export async function appendMessages(
   sessionId: string,
   inputs: readonly z.output<typeof messageInputSchema>[],
   now: Date,
-): Promise<Appended> {
+): Promise<Written> {
   if (inputs.length === 0) return { messages: [] }
-  // Copied, so that the returned messages are what was stored, even if the caller changes its objects later.
-  const given = inputs.map(({ id = randomUUID(), role, content, metadata, createdAt = now }, i) => ({
-    sessionId,
-    id,
-    role,
-    content: jsonCopy(content),
-    metadata: metadata === undefined ? {} : jsonCopy(metadata),
-    createdAt: new Date(createdAt),
-    now,
-    fromLast: i + 1 - inputs.length,
-  }))
+  const given = newMessages(sessionId, inputs, now)
   try {
     return await insertAll(db, sessionId, given, now)
   } catch (error) {
@@ -118,11 +108,29 @@ export async function appendMessages(
   }
 }
 
+/** Returns the messages to store. They are copies, which stay as they are stored if the caller changes its objects later. */
+export function newMessages(
+  sessionId: string,
+  inputs: readonly z.output<typeof messageInputSchema>[],
+  now: Date,
+): NewMessage[] {
+  return inputs.map(({ id = randomUUID(), role, content, metadata, createdAt = now }, i) => ({
+    sessionId,
+    id,
+    role,
+    content: jsonCopy(content),
+    metadata: metadata === undefined ? {} : jsonCopy(metadata),
+    createdAt: new Date(createdAt),
+    now,
+    fromLast: i + 1 - inputs.length,
+  }))
+}
+
 /**
  * Appends those of the given messages that the session does not have, and returns all of them: existing messages as
  * they are stored. Tries again while a concurrent append stores some of them first.
  */
-async function appendMissing(db: Db, sessionId: string, given: readonly NewMessage[], now: Date): Promise<Appended> {
+async function appendMissing(db: Db, sessionId: string, given: readonly NewMessage[], now: Date): Promise<Written> {
   const ids = given.map(({ id }) => id)
   const known = new Map<string, Message>()
   for (let knownBefore = -1; ; ) {
@@ -142,14 +150,19 @@ async function appendMissing(db: Db, sessionId: string, given: readonly NewMessa
   }
 }
 
-async function insertAll(db: Db, sessionId: string, rows: readonly NewMessage[], now: Date): Promise<Appended> {
+async function insertAll(db: Db, sessionId: string, rows: readonly NewMessage[], now: Date): Promise<Written> {
   const allocate = allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: rows.length })
   const [[allocated]] = await batch(db, [allocate, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
   if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')
   const messages = rows.map(({ id, role, content, metadata, createdAt, fromLast }) => {
     return { sessionId, seq: allocated.lastSeq + fromLast, id, role, content, metadata, createdAt }
   })
-  return { messages, sessionCreatedAt: allocated.createdAt }
+  return { messages, session: sessionOf(allocated, rows.length) }
+}
+
+/** Returns the session that has allocated `count` seqs. It is new if these are its first. */
+export function sessionOf({ lastSeq, createdAt }: { lastSeq: number; createdAt: Date }, count: number) {
+  return { createdAt, isNew: lastSeq === count }
 }
 
 async function selectMessages(db: Db, sessionId: string, ids: string[], now: Date): Promise<Message[]> {

@@ -1,89 +1,50 @@
-import { and, asc, desc, eq, gt, lt } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database/paging/page.ts'
-import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
-import {
-  idSchema,
-  limitSchema,
-  MAX_INTEGER,
-  parseInput,
-  positionSchema,
-  rejectDuplicateIds,
-} from '../../validation/input.ts'
+import { idSchema, invalidInput, parseInput, positionSchema, rejectDuplicateIds } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
-import { inUnexpiredSession } from '../sessions/unexpired.ts'
-import { appendMessages, MAX_APPEND } from './append.ts'
-import { messageColumns } from './columns.ts'
-import { iterateMessages } from './iterate.ts'
-import { popMessage, truncateMessages } from './removal.ts'
+import { appendMessages, MAX_APPEND, type Written } from './append.ts'
+import { putMessages } from './put.ts'
+import { MessageReads } from './reads.ts'
+import { popMessage, removeMessages, truncateMessages } from './removal.ts'
+import { replaceMessages } from './replace.ts'
 import {
-  type IterateMessagesOptions,
-  type ListMessagesOptions,
   type Message,
   type MessageInput,
   type MessagePatch,
+  type MessagePut,
   messageInputSchema,
   messagePatchSchema,
+  putInputSchema,
+  type ReplaceMessagesOptions,
+  replaceOptionsSchema,
   type TruncateMessagesOptions,
 } from './types.ts'
 import { updateMessage } from './update.ts'
 
-const appendSchema = z
-  .array(messageInputSchema)
-  .max(MAX_APPEND)
-  .superRefine((messages, context) => rejectDuplicateIds(messages, context, 'message'))
-const listOptionsSchema = z.strictObject({
-  ...pageSchema.shape,
-  cursor: z.stringFormat('cursor', /^\d{1,10}$/).optional(), // the seq of the last message of the previous page
-  after: positionSchema.optional(),
-  before: positionSchema.optional(),
-  order: z.enum(['asc', 'desc']).optional(),
-})
-const iterateOptionsSchema = z.strictObject({ batchSize: limitSchema.optional() })
+const appendSchema = messagesOf(messageInputSchema)
+const putSchema = messagesOf(putInputSchema)
+const idsSchema = z.array(idSchema).max(MAX_APPEND)
 const truncateOptionsSchema = z.strictObject({ afterSeq: positionSchema })
 
-const selectMessage = statement((db, arg: { sessionId: string; id: string; now: Date }) => {
-  const { messages: m } = db.tables
-  return db.orm
-    .select(messageColumns(db.tables))
-    .from(m)
-    .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), eq(m.id, arg.id)))
-})
-
-/** The messages between two seqs, both exclusive. */
-interface SeqRange {
-  after: number
-  before: number
-}
-
-const selectRange = {
-  asc: rangeStatement('asc'),
-  desc: rangeStatement('desc'),
-}
-
-function rangeStatement(order: Order) {
-  return statement((db, arg: { sessionId: string; now: Date; limit: number } & SeqRange) => {
-    const { messages: m } = db.tables
-    return db.orm
-      .select(messageColumns(db.tables))
-      .from(m)
-      .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), gt(m.seq, arg.after), lt(m.seq, arg.before)))
-      .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))
-      .limit(arg.limit)
-  })
+/** Makes a schema of up to 1000 messages with different ids. */
+function messagesOf<T extends z.ZodType<{ id?: string }>>(message: T) {
+  return z
+    .array(message)
+    .max(MAX_APPEND)
+    .superRefine((messages, context) => rejectDuplicateIds(messages, context, 'message'))
 }
 
 /** The messages of sessions, in the order of their appends. */
-export class Messages {
+export class Messages extends MessageReads {
   readonly #db: Db
   readonly #context: RepositoryContext
 
   /** @internal */
   constructor(db: Db, context: RepositoryContext) {
+    super(db, context)
     this.#db = db
     this.#context = context
   }
@@ -116,126 +77,76 @@ export class Messages {
     const inputs = Array.isArray(input)
       ? parseInput(appendSchema, input, 'messages')
       : [parseInput(messageInputSchema, input, 'message')]
-    const { cache } = this.#context
-    const now = this.#context.now()
-    const { messages } = await cache.writeIfNew(
-      cachedRowsOf(sessionId),
-      (db = this.#db) => appendMessages(db, sessionId, inputs, now),
-      // An append does not change a cached session, but its cached absence from before its creation must be invalidated.
-      ({ messages, sessionCreatedAt: createdAt }) =>
-        createdAt === undefined
-          ? { created: true }
-          : {
-              created: messages.some(({ seq }) => seq === 1),
-              incarnation: incarnationOf({ id: sessionId, createdAt }),
-            },
-    )
+    const messages = await this.#write(sessionId, (db, now) => appendMessages(db, sessionId, inputs, now))
     if (Array.isArray(input)) return messages
     return messages[0] as Message // one row in, one message out
   }
 
   /**
-   * Returns a page of the messages of a session, the oldest first unless `order` is 'desc'.
+   * Stores up to 1000 messages by their ids, in one transaction: appends those that the session does not have, and replaces
+   * role, content and metadata of those that say something else. These keep their seq and their creation time. Creates the
+   * session if needed. Returns the messages as they are stored now. Known messages are compared in the database: of a long
+   * conversation only what is new or different is sent. Two round trips on PostgreSQL, one if nothing differs. Safe to
+   * repeat.
    *
-   * @typeParam Content The expected type of the content. It is not checked.
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when the session's id or an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
-   * const { items, nextCursor } = await storage.messages.list('chat', { order: 'desc', limit: 20 })
-   * console.log(items.length, nextCursor) // 1 undefined
-   * ```
-   */
-  list<Content = MessageContent, Metadata extends object = JsonObject>(
-    sessionId: string,
-    options?: ListMessagesOptions,
-  ): Promise<Page<Message<Content, Metadata>>>
-  async list(sessionId: string, options: ListMessagesOptions = {}): Promise<Page<Message>> {
-    parseInput(idSchema, sessionId, 'sessionId')
-    const {
-      limit = DEFAULT_LIMIT,
-      after = 0,
-      before = MAX_INTEGER,
-      cursor,
-      order = 'asc',
-    } = parseInput(listOptionsSchema, options, 'options')
-    const from = Math.min(Number(cursor ?? (order === 'asc' ? after : before)), MAX_INTEGER)
-    const range = order === 'asc' ? { after: Math.max(after, from), before } : { after, before: Math.min(before, from) }
-    const rows = await this.#selectRange(sessionId, order, { ...range, limit: limit + 1 })
-    const items = rows.slice(0, limit)
-    return rows.length > limit ? { items, nextCursor: String(items.at(-1)?.seq) } : { items }
-  }
-
-  /**
-   * Returns the newest `count` messages (1 to 1000) of a session, in the order of their appends.
-   *
-   * @typeParam Content The expected type of the content. It is not checked.
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when the session's id or `count` is not valid.
+   * @throws {INVALID_INPUT} when a message is not valid or has no id, or two messages have the same id.
    *
    * @example
    * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
-   * for (const { role, content } of await storage.messages.latest('chat', 20)) console.log(role, content)
+   * await storage.messages.put('chat', [{ id: 'm1', role: 'user', content: 'Helo' }])
+   * const stored = await storage.messages.put('chat', [
+   *   { id: 'm1', role: 'user', content: 'Hello' },
+   *   { id: 'm2', role: 'assistant', content: 'Hi!' },
+   * ])
+   * console.log(stored.map(({ seq, content }) => [seq, content])) // [[1, 'Hello'], [2, 'Hi!']]
    * ```
    */
-  latest<Content = MessageContent, Metadata extends object = JsonObject>(
+  put<Content = MessageContent, Metadata extends object = JsonObject>(
     sessionId: string,
-    count: number,
+    messages: readonly MessagePut<Content, Metadata>[],
   ): Promise<Message<Content, Metadata>[]>
-  async latest(sessionId: string, count: number): Promise<Message[]> {
+  async put(sessionId: string, messages: readonly MessagePut[]): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
-    const limit = parseInput(limitSchema, count, 'count')
-    return (await this.#selectRange(sessionId, 'desc', { after: 0, before: MAX_INTEGER, limit })).reverse()
+    const inputs = parseInput(putSchema, messages, 'messages')
+    return this.#write(sessionId, (db, now) => putMessages(db, sessionId, inputs, now))
   }
 
   /**
-   * Returns a message, or undefined if the session has no message of that id.
+   * Replaces the messages of a range by up to 1000 others, in one transaction, and returns these. Without `throughSeq` the
+   * range reaches to the newest message; the new messages get new seqs, and the session is created if needed. With
+   * `throughSeq` they take the last places of the range, so there can be no more of them than the range has places. With
+   * `expectLastSeq` no message is lost that was appended since the caller has read the session. One round trip. Safe to
+   * repeat if every message has an id: a repeat finds the messages stored and returns them.
    *
-   * @typeParam Content The expected type of the content. It is not checked.
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when an id is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.messages.append('chat', { id: 'm1', role: 'user', content: 'Hello' })
-   * console.log((await storage.messages.get('chat', 'm1'))?.content) // Hello
-   * ```
-   */
-  get<Content = MessageContent, Metadata extends object = JsonObject>(
-    sessionId: string,
-    id: string,
-  ): Promise<Message<Content, Metadata> | undefined>
-  async get(sessionId: string, id: string): Promise<Message | undefined> {
-    parseInput(idSchema, sessionId, 'sessionId')
-    parseInput(idSchema, id, 'id')
-    return await selectMessage.first(this.#db, { sessionId, id, now: this.#context.now() })
-  }
-
-  /**
-   * Yields every message of a session in order. Reads them in batches that end after 1 MiB of JSON, so memory stays
-   * bounded even if messages are large. Messages appended before the last batch is read are yielded as well.
-   *
-   * @typeParam Content The expected type of the content. It is not checked.
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when the session's id or an option is not valid.
+   * @throws {VERSION_CONFLICT} when the newest message does not have the seq `expectLastSeq`; nothing was changed.
+   * @throws {ALREADY_EXISTS} when a message outside of the range has the id of a new one.
+   * @throws {INVALID_INPUT} when an option or a message is not valid, or the messages do not fit into the range.
    *
    * @example
    * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
-   * for await (const { seq, role } of storage.messages.iterate('chat')) console.log(seq, role) // 1 user
+   * const { seq } = await storage.messages.append('chat', { role: 'user', content: 'A long story' })
+   * await storage.messages.append('chat', { role: 'user', content: 'And now?' })
+   * const summary = { id: 'summary-1', role: 'system', content: 'The user told a story.' }
+   * await storage.messages.replace('chat', { afterSeq: 0, throughSeq: seq }, [summary])
    * ```
    */
-  iterate<Content = MessageContent, Metadata extends object = JsonObject>(
+  replace<Content = MessageContent, Metadata extends object = JsonObject>(
     sessionId: string,
-    options?: IterateMessagesOptions,
-  ): AsyncGenerator<Message<Content, Metadata>, void, void>
-  async *iterate(sessionId: string, options: IterateMessagesOptions = {}): AsyncGenerator<Message, void, void> {
+    options: ReplaceMessagesOptions,
+    messages: readonly MessageInput<Content, Metadata>[],
+  ): Promise<Message<Content, Metadata>[]>
+  async replace(
+    sessionId: string,
+    options: ReplaceMessagesOptions,
+    messages: readonly MessageInput[],
+  ): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
-    const { batchSize } = parseInput(iterateOptionsSchema, options, 'options')
-    yield* iterateMessages(this.#db, sessionId, { batchSize, now: () => this.#context.now() })
+    const range = parseInput(replaceOptionsSchema, options, 'options')
+    const inputs = parseInput(appendSchema, messages, 'messages')
+    const places = (range.throughSeq ?? Number.POSITIVE_INFINITY) - range.afterSeq
+    if (inputs.length > places)
+      throw invalidInput([{ path: 'messages', message: `must be at most ${places}, the places of the range` }])
+    return this.#write(sessionId, (db, now) => replaceMessages(db, sessionId, range, inputs, now))
   }
 
   /**
@@ -290,6 +201,25 @@ export class Messages {
   }
 
   /**
+   * Removes up to 1000 messages by their ids, wherever they are. Returns the number removed. One round trip. Safe to
+   * repeat.
+   *
+   * @throws {INVALID_INPUT} when an id is not valid or there are more than 1000.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { id: 'm1', role: 'user', content: 'My password is ...' })
+   * console.log(await storage.messages.delete('chat', ['m1', 'm2'])) // 1
+   * ```
+   */
+  async delete(sessionId: string, ids: readonly string[]): Promise<number> {
+    parseInput(idSchema, sessionId, 'sessionId')
+    const given = new Set(parseInput(idsSchema, ids, 'ids'))
+    if (given.size === 0) return 0
+    return removeMessages(this.#db, sessionId, [...given], this.#context.now())
+  }
+
+  /**
    * Removes messages with a greater seq. Returns the number removed. Safe to repeat.
    *
    * @throws {INVALID_INPUT} when the session's id or `afterSeq` is not valid.
@@ -322,7 +252,18 @@ export class Messages {
     return this.truncate(sessionId, { afterSeq: 0 })
   }
 
-  #selectRange(sessionId: string, order: Order, range: SeqRange & { limit: number }): Promise<Message[]> {
-    return selectRange[order].all(this.#db, { sessionId, now: this.#context.now(), ...range })
+  /** Runs a write that may create the session. It does not change a cached session. */
+  async #write(sessionId: string, write: (db: Db, now: Date) => Promise<Written>): Promise<Message[]> {
+    const now = this.#context.now()
+    const { messages } = await this.#context.cache.writeIfNew(
+      cachedRowsOf(sessionId),
+      (db = this.#db) => write(db, now),
+      // The session's cached absence from before its creation must be invalidated.
+      ({ session }) =>
+        session === undefined
+          ? { created: true }
+          : { created: session.isNew, incarnation: incarnationOf({ id: sessionId, createdAt: session.createdAt }) },
+    )
+    return messages
   }
 }

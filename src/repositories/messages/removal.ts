@@ -1,6 +1,6 @@
-import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { type Builder, batch, statement } from '../../database/statement.ts'
+import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
@@ -12,13 +12,20 @@ interface Target {
   now: Date
 }
 
-// Without the upper bound PostgreSQL expects a third of all messages to match.
-function isAfterSeq(db: Builder, arg: Target & { afterSeq: number }) {
-  const { messages: m } = db.tables
-  return and(inUnexpiredSession(db, m, arg.sessionId, arg.now), gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER))
+/** Messages with a seq greater than the first bound, up to and including the second. */
+interface Range extends Target {
+  afterSeq: number
+  throughSeq: number
 }
 
-const lockSession = statement((db, arg: Target & Activity) => {
+// PostgreSQL expects a third of all messages to match a condition without an upper bound.
+function isInRange(db: Builder, arg: Range) {
+  const { messages: m } = db.tables
+  return and(inUnexpiredSession(db, m, arg.sessionId, arg.now), gt(m.seq, arg.afterSeq), lte(m.seq, arg.throughSeq))
+}
+
+/** Locks a session's row, as an append does. */
+export const lockSession = statement((db, arg: Target & Activity) => {
   const { sessions: s } = db.tables
   return db.orm
     .update(s)
@@ -27,18 +34,34 @@ const lockSession = statement((db, arg: Target & Activity) => {
     .returning({ messageCount: s.messageCount })
 })
 
-/** Subtracts the messages after a seq from the session's counter, before they are deleted. */
-const subtractFromCount = statement((db, arg: Target & { afterSeq: number }) => {
+/** Subtracts the messages of a range from the session's counter, before they are deleted. */
+export const subtractRange = statement((db, arg: Range) => subtraction(db, arg, isInRange(db, arg)))
+
+export const deleteRange = statement((db, arg: Range) => db.orm.delete(db.tables.messages).where(isInRange(db, arg)))
+
+function subtraction(db: Builder, { sessionId, now }: Target, areGone: SQL | undefined) {
   const { messages: m, sessions: s } = db.tables
   return db.orm
     .update(s)
-    .set({ messageCount: sql`${s.messageCount} - (select count(*) from ${m} where ${isAfterSeq(db, arg)})` })
-    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
+    .set({ messageCount: sql`${s.messageCount} - (select count(*) from ${m} where ${areGone})` })
+    .where(isUnexpiredSession(db, sessionId, now))
     .returning({ messageCount: s.messageCount })
+}
+
+function hasIds(db: Builder, rows: readonly (Target & { id: string })[]) {
+  const { messages: m } = db.tables
+  const [first] = rows as [Target & { id: string }] // a rows statement has a row
+  const ids = rows.map(({ id }) => id)
+  return and(inUnexpiredSession(db, m, first.sessionId, first.now), inArray(m.id, ids))
+}
+
+const subtractMessages = rowsStatement((db, rows: (Target & { id: string })[]) => {
+  const [first] = rows as [Target & { id: string }] // as above
+  return subtraction(db, first, hasIds(db, rows))
 })
 
-const deleteAfterSeq = statement((db, arg: Target & { afterSeq: number }) =>
-  db.orm.delete(db.tables.messages).where(isAfterSeq(db, arg)),
+const deleteMessages = rowsStatement((db, rows: (Target & { id: string })[]) =>
+  db.orm.delete(db.tables.messages).where(hasIds(db, rows)),
 )
 
 const deleteNewest = statement((db, arg: Target) => {
@@ -72,11 +95,22 @@ export async function popMessage(db: Db, sessionId: string, now: Date): Promise<
 
 /** Removes messages with a greater seq. Returns the number removed. */
 export async function truncateMessages(db: Db, sessionId: string, afterSeq: number, now: Date): Promise<number> {
-  const target = { sessionId, afterSeq, now }
+  const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
   const [[before], [after]] = await batch(db, [
-    lockSession.with({ ...target, ...activityAt(now) }),
-    subtractFromCount.with(target),
-    deleteAfterSeq.with(target),
+    lockSession.with({ ...range, ...activityAt(now) }),
+    subtractRange.with(range),
+    deleteRange.with(range),
   ])
   return before && after ? before.messageCount - after.messageCount : 0
+}
+
+/** Removes messages by their ids. Returns the number removed. */
+export async function removeMessages(db: Db, sessionId: string, ids: readonly string[], now: Date): Promise<number> {
+  const rows = ids.map((id) => ({ sessionId, id, now }))
+  const subtractions = subtractMessages.with(rows)
+  const deletions = deleteMessages.with(rows)
+  const lock = lockSession.with({ sessionId, ...activityAt(now) })
+  const results = await batch(db, [lock, ...subtractions.flatMap((each, i) => [each, ...deletions.slice(i, i + 1)])])
+  const counts = results.flat().map(({ messageCount }) => messageCount)
+  return (counts[0] ?? 0) - (counts.at(-1) ?? 0)
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import type { Order, PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject, MessageContent, MessagePartType, MessageRole } from '../../schema/values.ts'
-import { idSchema, instantSchema, textSchema } from '../../validation/input.ts'
+import { idSchema, instantSchema, positionSchema, textSchema } from '../../validation/input.ts'
 import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
 
 /** A stored message of a session. */
@@ -44,6 +44,14 @@ export interface MessageInput<Content = MessageContent, Metadata extends object 
   createdAt?: Date | undefined
 }
 
+export const putInputSchema = messageInputSchema.extend({ id: idSchema })
+
+/** A message to put: one with an id. */
+export type MessagePut<Content = MessageContent, Metadata extends object = JsonObject> = MessageInput<
+  Content,
+  Metadata
+> & { id: string }
+
 export const messagePatchSchema = messageInputSchema.omit({ id: true, createdAt: true }).partial()
 
 /** The fields to change. Undefined leaves a field as it is. */
@@ -71,4 +79,33 @@ export interface IterateMessagesOptions {
 export interface TruncateMessagesOptions {
   /** Messages with a greater seq are removed. */
   afterSeq: number
+}
+
+/** Options of `messages.around()`. */
+export interface AroundOptions {
+  /** Maximum number of messages before the message: 0 to 1000. Default 10. */
+  before?: number | undefined
+  /** Maximum number of messages after the message: 0 to 1000. Default 10. */
+  after?: number | undefined
+}
+
+export const replaceOptionsSchema = z
+  .strictObject({
+    afterSeq: positionSchema,
+    throughSeq: positionSchema.optional(),
+    expectLastSeq: positionSchema.optional(),
+  })
+  .refine(({ afterSeq, throughSeq = afterSeq }) => throughSeq >= afterSeq, {
+    path: ['throughSeq'],
+    message: 'must be at least afterSeq',
+  })
+
+/** Options of `messages.replace()`. */
+export interface ReplaceMessagesOptions {
+  /** Messages with a greater seq are replaced. 0 replaces from the first message. */
+  afterSeq: number
+  /** The seq of the last message to replace. Default: through the newest message. */
+  throughSeq?: number | undefined
+  /** Replaces only if the newest message has this seq; 0 if there is none. Default: whatever the newest message is. */
+  expectLastSeq?: number | undefined
 }

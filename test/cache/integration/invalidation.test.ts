@@ -1,5 +1,6 @@
 import type { Repositories, Storage } from 'holdfast'
 import { describe, expect, it } from 'vitest'
+import { methodsOf } from '../../setup/methods.ts'
 import { answers, cacheConfigs, open } from './storages.ts'
 
 const cachedReads: Record<string, (from: Repositories) => Promise<unknown>> = {
@@ -82,6 +83,12 @@ const changes: Change[] = [
     changes: scoped,
   },
   { name: 'messages.append()', act: (to) => to.messages.append('s', message), changes: ['session'] },
+  { name: 'messages.put()', act: (to) => to.messages.put('s', [{ ...message, id: 'm' }]), changes: ['session'] },
+  {
+    name: 'messages.replace()',
+    act: (to) => to.messages.replace('s', { afterSeq: 0 }, [message]),
+    changes: ['session'],
+  },
   {
     name: 'messages.append() when a session with this id has expired',
     arrange: withScoped,
@@ -198,7 +205,15 @@ const changes: Change[] = [
 const others = [
   ...['sessions.get', 'sessions.summary', 'sessions.list'],
   ...['messages.list', 'messages.latest', 'messages.get', 'messages.iterate'],
-  ...['messages.update', 'messages.pop', 'messages.truncate', 'messages.clear'],
+  ...[
+    'messages.getMany',
+    'messages.around',
+    'messages.delete',
+    'messages.update',
+    'messages.pop',
+    'messages.truncate',
+    'messages.clear',
+  ],
   ...['kv.get', 'kv.getEntry', 'kv.getMany', 'kv.keys', 'kv.entries'],
   ...['prompts.get', 'prompts.list', 'toolState.get', 'toolState.keys'],
   ...['toolPreferences.allow', 'toolPreferences.disallow', 'toolPreferences.isAllowed', 'toolPreferences.listAllowed'],
@@ -211,9 +226,7 @@ it('every call of the cached repositories is listed here', async () => {
   const { sessions, messages, kv, prompts, toolState, toolPreferences, approvals } = await open({})
   const repositories = { sessions, messages, kv, prompts, toolState, toolPreferences, approvals }
   const calls = Object.entries(repositories).flatMap(([name, repository]) =>
-    Object.getOwnPropertyNames(Object.getPrototypeOf(repository))
-      .filter((method) => method !== 'constructor')
-      .map((method) => `${name}.${method}`),
+    methodsOf(repository).map((method) => `${name}.${method}`),
   )
   const known = new Set([...others, ...changes.map(({ name }) => name.split('()')[0])])
   expect(calls.filter((call) => !known.has(call))).toEqual([])

@@ -1,0 +1,197 @@
+import { and, asc, gt, lte, sql } from 'drizzle-orm'
+import type * as z from 'zod'
+import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
+import { ownerOfId } from '../../database/owner.ts'
+import { batch, rowsStatement, statement } from '../../database/statement.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
+import { invalidInput, MAX_INTEGER } from '../../validation/input.ts'
+import { activityAt } from '../sessions/activity.ts'
+import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
+import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { allocateSeqs, insertMessages, type NewMessage, newMessages, sessionOf, type Written } from './append.ts'
+import { messageColumns } from './columns.ts'
+import { mentionsOfNew } from './mentions.ts'
+import { deleteRange, lockSession, subtractRange } from './removal.ts'
+import type { Message, messageInputSchema, ReplaceMessagesOptions } from './types.ts'
+
+interface Expectation {
+  sessionId: string
+  /** The seq of the newest message, or -1 for any. */
+  lastSeq: number
+  /** A seq that the session has given out already. */
+  throughSeq: number
+  now: Date
+}
+
+/**
+ * Fails, and so ends the batch, unless the newest message and the counter of the session are as expected. A statement of
+ * its own, after the lock: on PostgreSQL a statement that waits for a row does not see the messages of whom it waited for.
+ */
+const requireState = statement((db, arg: Expectation) => {
+  const { messages: m, sessions: s } = db.tables
+  const isOfSession = inUnexpiredSession(db, m, arg.sessionId, arg.now)
+  const newest = sql`(select coalesce(max(${m.seq}), 0) from ${m} where ${isOfSession})`
+  const lastSeq = sql`cast(${arg.lastSeq} as integer)`
+  const isExpected = sql`(${lastSeq} = -1 or ${newest} = ${lastSeq}) and ${s.lastSeq} >= ${arg.throughSeq}`
+  return db.orm
+    .update(s)
+    .set({ version: sql`case when ${isExpected} then ${s.version} end` })
+    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
+})
+
+const addToCount = statement((db, arg: { sessionId: string; count: number; now: Date }) => {
+  const { sessions: s } = db.tables
+  return db.orm
+    .update(s)
+    .set({ messageCount: sql`${s.messageCount} + cast(${arg.count} as integer)` })
+    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
+})
+
+/** Inserts messages at places of removed ones. Without the session there is no owner, and the insert fails. */
+const insertAt = rowsStatement((db, rows: (Message & { now: Date })[]) => {
+  const { messages, sessions: s } = db.tables
+  return db.orm.insert(messages).values(
+    rows.map(({ sessionId, seq, id, role, content, metadata, createdAt, now }) => ({
+      sessionId,
+      ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
+      seq,
+      id,
+      role,
+      content,
+      metadata,
+      createdAt,
+    })),
+  )
+})
+
+const selectRange = statement((db, arg: { sessionId: string; afterSeq: number; limit: number; now: Date }) => {
+  const { messages: m } = db.tables
+  const isOfSession = inUnexpiredSession(db, m, arg.sessionId, arg.now)
+  return db.orm
+    .select(messageColumns(db.tables))
+    .from(m)
+    .where(and(isOfSession, gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER)))
+    .orderBy(asc(m.seq))
+    .limit(arg.limit)
+})
+
+const selectNewestSeq = statement((db, arg: { sessionId: string; now: Date }) => {
+  const { messages: m } = db.tables
+  return db.orm
+    .select({ seq: sql<number>`coalesce(max(${m.seq}), 0)`.mapWith(Number) })
+    .from(m)
+    .where(inUnexpiredSession(db, m, arg.sessionId, arg.now))
+})
+
+const selectLastSeq = statement((db, arg: { sessionId: string; now: Date }) => {
+  const { sessions: s } = db.tables
+  return db.orm
+    .select({ lastSeq: s.lastSeq })
+    .from(s)
+    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
+})
+
+/** Replaces a range of messages in one atomic batch. No statement needs the result of another: one round trip. */
+export async function replaceMessages(
+  db: Db,
+  sessionId: string,
+  options: ReplaceMessagesOptions,
+  inputs: readonly z.output<typeof messageInputSchema>[],
+  now: Date,
+): Promise<Written> {
+  const given = newMessages(sessionId, inputs, now)
+  const write = () =>
+    options.throughSeq === undefined
+      ? replaceEnd(db, sessionId, options, given, now)
+      : replaceInside(db, sessionId, { ...options, throughSeq: options.throughSeq }, given, now)
+  try {
+    return await retryWithoutExpired(db, { id: sessionId, now }, write)
+  } catch (error) {
+    if (!isWriteConflict(error)) throw error
+    return { messages: await explain(db, sessionId, options, given, now, error) }
+  }
+}
+
+/** Replaces the messages after a seq. The new ones get new seqs. */
+async function replaceEnd(
+  db: Db,
+  sessionId: string,
+  { afterSeq, expectLastSeq }: ReplaceMessagesOptions,
+  given: readonly NewMessage[],
+  now: Date,
+): Promise<Written> {
+  const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
+  const results = await batch(db, [
+    given.length > 0
+      ? allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: given.length })
+      : lockSession.with({ sessionId, ...activityAt(now) }),
+    ...(expectLastSeq === undefined
+      ? []
+      : [requireState.with({ sessionId, lastSeq: expectLastSeq, throughSeq: 0, now })]),
+    subtractRange.with(range),
+    deleteRange.with(range),
+    ...insertMessages.with(given),
+    ...mentionsOfNew(given, now),
+  ])
+  if (given.length === 0) return { messages: [] }
+  const [allocated] = results[0] as { lastSeq: number; createdAt: Date }[] // the rows of the first statement
+  if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')
+  const messages = given.map(({ now: _, fromLast, ...message }) => ({ ...message, seq: allocated.lastSeq + fromLast }))
+  return { messages, session: sessionOf(allocated, given.length) }
+}
+
+/** Replaces messages that others follow. The new ones take the last places of the range. */
+async function replaceInside(
+  db: Db,
+  sessionId: string,
+  { afterSeq, throughSeq, expectLastSeq = -1 }: ReplaceMessagesOptions & { throughSeq: number },
+  given: readonly NewMessage[],
+  now: Date,
+): Promise<Written> {
+  const range = { sessionId, afterSeq, throughSeq, now }
+  const messages = given.map(({ now: _, fromLast, ...message }) => ({ ...message, seq: throughSeq + fromLast }))
+  await batch(db, [
+    lockSession.with({ sessionId, ...activityAt(now) }),
+    requireState.with({ sessionId, lastSeq: expectLastSeq, throughSeq, now }),
+    subtractRange.with(range),
+    deleteRange.with(range),
+    addToCount.with({ sessionId, count: given.length, now }),
+    ...insertAt.with(messages.map((message) => ({ ...message, now }))),
+    ...mentionsOfNew(given, now),
+  ])
+  return { messages }
+}
+
+/** Returns the messages if an earlier call has stored them just like that. Otherwise throws what is in the way. */
+async function explain(
+  db: Db,
+  sessionId: string,
+  { afterSeq, throughSeq, expectLastSeq }: ReplaceMessagesOptions,
+  given: readonly NewMessage[],
+  now: Date,
+  error: unknown,
+): Promise<Message[]> {
+  const [[newest], [session], after] = await batch(db, [
+    selectNewestSeq.with({ sessionId, now }),
+    selectLastSeq.with({ sessionId, now }),
+    selectRange.with({ sessionId, afterSeq, limit: given.length + 1, now }),
+  ])
+  const stored = throughSeq === undefined ? after : after.filter(({ seq }) => seq <= throughSeq)
+  if (stored.length === given.length && stored.every(({ id }, i) => id === given[i]?.id)) return stored
+  const actual = newest?.seq ?? 0
+  if (expectLastSeq !== undefined && actual !== expectLastSeq) {
+    const message = `The newest message has the seq ${actual}, not ${expectLastSeq}: read the session again`
+    throw new StorageError('VERSION_CONFLICT', message, { details: { id: sessionId, expected: expectLastSeq, actual } })
+  }
+  const lastSeq = session?.lastSeq ?? 0
+  if (throughSeq !== undefined && throughSeq > lastSeq) {
+    const message = `must be a seq of the session, which are at most ${lastSeq}`
+    throw invalidInput([{ path: 'options.throughSeq', message }])
+  }
+  if (isStorageError(error, 'ALREADY_EXISTS')) {
+    const message = 'A message that is not replaced has the id of a new one'
+    throw new StorageError('ALREADY_EXISTS', message, { cause: error })
+  }
+  throw error
+}
