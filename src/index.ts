@@ -68,6 +68,7 @@ export {
 export type { EventsPage } from './repositories/events-page.ts'
 export type { Kv } from './repositories/kv/kv.ts'
 export {
+  type ClearKeysOptions,
   type KvEntry,
   type KvSetOptions,
   kvSetOptionsSchema,

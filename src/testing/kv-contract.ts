@@ -123,6 +123,97 @@ export const kvCases: Cases = {
     assert.equal((await kv.getMany([])).size, 0)
   },
 
+  async 'setMany() writes each value as set() does'({ storage: { kv }, name, clock }) {
+    await kv.set(name('b'), 'old')
+    await kv.set(name('c'), 'expired', { ttlSeconds: 60 })
+    await kv.get(name('a'))
+    clock.advance(61)
+    const pairs = VALUES.map((value, i): [string, unknown] => [name(`v${i}`), value])
+    const values = new Map<string, unknown>([...pairs, [name('a'), 1], [name('b'), [2]], [name('c'), null]])
+    await kv.setMany(values, { ttlSeconds: 60 })
+    for (const [key, value] of values) assert.deepEqual(await kv.get(key), value)
+    const entries = await Promise.all(['a', 'b', 'c'].map((key) => kv.getEntry(name(key))))
+    const now = clock.now()
+    const expiresAt = clock.after(60)
+    assert.deepEqual(
+      entries.map((entry) => entry && [entry.version, entry.createdAt, entry.updatedAt, entry.expiresAt]),
+      [
+        [1, now, now, expiresAt],
+        [2, new Date(now.getTime() - 61_000), now, expiresAt],
+        [1, now, now, expiresAt],
+      ],
+    )
+    await kv.setMany([
+      [name('a'), 'first'],
+      [name('a'), 'last'],
+    ])
+    assert.deepEqual([await kv.get(name('a')), (await kv.getEntry(name('a')))?.expiresAt], ['last', null])
+    await kv.setMany([])
+  },
+
+  async 'setMany() rejects bad pairs, and writes none of them'({ storage: { kv }, name }) {
+    const pairs = (key: unknown, value: unknown) =>
+      [
+        [name(), 1],
+        [key, value],
+      ] as [string, unknown][]
+    await invalid(kv.setMany(pairs('', 1)), 'values.1.0')
+    await invalid(kv.setMany(pairs('k', new Date())), 'values.1.1')
+    await invalid(kv.setMany(times(1001, (i) => [`k${i}`, i])), 'values')
+    await invalid(kv.setMany(null as unknown as []), 'values')
+    await invalid(kv.setMany(pairs('k', 1), { ttlSeconds: 0 }), 'options.ttlSeconds')
+    assert.equal(await kv.has(name()), false)
+  },
+
+  async 'deleteMany() and clear() return the number of values removed'({ storage: { kv }, name, clock }) {
+    const keys = times(150, (i) => name(`k${i}`))
+    await kv.setMany(keys.map((key, i) => [key, i]))
+    await kv.set(name('expired'), 1, { ttlSeconds: 60 })
+    await kv.set(name('other'), 1)
+    clock.advance(61)
+    assert.equal(await kv.has(keys[0] ?? ''), true)
+    assert.equal(await kv.deleteMany([...keys.slice(0, 100), name('absent'), name('expired'), keys[0] ?? '']), 100)
+    assert.equal(await kv.deleteMany(keys.slice(0, 100)), 0)
+    assert.equal(await kv.deleteMany([]), 0)
+    assert.equal(await kv.has(keys[0] ?? ''), false)
+    assert.equal(await kv.clear({ prefix: name('k') }), 50)
+    assert.equal(await kv.clear({ prefix: name('k') }), 0)
+    assert.deepEqual((await kv.keys({ prefix: name() })).items, [name('other')])
+    await kv.setMany(times(1000, (i) => [name(`m${i}`), i]))
+    await kv.setMany(times(100, (i) => [name(`n${i}`), i]))
+    assert.equal(await kv.clear({ prefix: name() }), 1101)
+    await invalid(kv.deleteMany(times(1001, String)), 'keys')
+    await invalid(kv.deleteMany(['']), 'keys.0')
+    await invalid(kv.clear({ prefix: 5 } as object), 'options.prefix')
+  },
+
+  async 'setMany(), deleteMany() and delete() of the same keys at once do not block each other'({ storage, name }) {
+    const { kv } = storage
+    const keys = times(80, (i) => name(`${i}`))
+    const pairs = keys.map((key) => [key, 1] as const)
+    await Promise.all(
+      times(24, (i) => {
+        if (i % 3 === 0) return kv.setMany(i % 2 === 0 ? pairs : pairs.toReversed())
+        return i % 3 === 1 ? kv.deleteMany(keys.toReversed()) : kv.delete(keys[i] ?? '')
+      }),
+    )
+    await kv.setMany(pairs)
+    assert.equal((await kv.getMany(keys)).size, 80)
+  },
+
+  async 'keys() and entries() run backwards'({ storage: { kv }, name }) {
+    await kv.setMany(['a', 'b', 'c', 'd'].map((key) => [name(key), key]))
+    const options = { prefix: name(), order: 'desc' } as const
+    const keys = await allPages((page) => kv.keys({ ...options, ...page }), 3)
+    assert.deepEqual(keys, ['d', 'c', 'b', 'a'].map(name))
+    const entries = await allPages((page) => kv.entries({ ...options, ...page }), 3)
+    assert.deepEqual(
+      entries.map(({ value }) => value),
+      ['d', 'c', 'b', 'a'],
+    )
+    await invalid(kv.keys({ order: 'up' as 'asc' }), 'options.order')
+  },
+
   async 'delete() returns true if there was a value'({ storage: { kv }, name }) {
     await kv.set(name(), null)
     assert.equal(await kv.delete(name()), true)

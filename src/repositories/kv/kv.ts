@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { RowKey } from '../../cache/row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
 import { mapPage, type Page } from '../../database/paging/page.ts'
@@ -6,22 +7,26 @@ import { prefixPageSchema, prefixRange } from '../../database/paging/prefix-rang
 import { batch } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, Json } from '../../schema/values.ts'
-import { keySchema, parseInput } from '../../validation/input.ts'
+import { invalidInput, keySchema, parseInput } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import {
+  deleteEntries,
   deleteEntry,
   deleteExpiredBatch,
   type EntryWrite,
   EXPIRED_BATCH_SIZE,
   insertEntryIfAbsent,
   listEntries,
+  listKeys,
   selectEntries,
   selectEntry,
   updateEntryIfVersion,
+  upsertEntries,
   upsertEntry,
 } from './statements.ts'
 import {
+  type ClearKeysOptions,
   type KvEntry,
   type KvSetOptions,
   kvSetOptionsSchema,
@@ -29,8 +34,12 @@ import {
   type SetIfAbsentOptions,
 } from './types.ts'
 
+const MAX_KEYS = 1000
 const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
-const keysSchema = z.array(keySchema).max(1000)
+const keysSchema = z.array(keySchema).max(MAX_KEYS)
+const entriesSchema = z.array(z.tuple([keySchema, jsonSchema])).max(MAX_KEYS)
+const listOptionsSchema = prefixPageSchema.extend({ order: z.enum(['asc', 'desc']).optional() })
+const clearOptionsSchema = prefixPageSchema.pick({ prefix: true })
 
 /** The program's own values by key: any JSON, with an optional time to live. */
 export class Kv {
@@ -129,6 +138,41 @@ export class Kv {
   }
 
   /**
+   * Writes up to 1000 values, given as pairs of key and value, in one transaction and with the same time to live. Of two
+   * values of a key the last counts. One round trip. Safe to repeat, though each call raises the versions.
+   *
+   * @throws {INVALID_INPUT} when a key, a value or an option is not valid, or there are more than 1000 pairs.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.setMany(Object.entries({ a: 1, b: 2 }), { ttlSeconds: 3600 })
+   * console.log((await storage.kv.keys()).items) // [ 'a', 'b' ]
+   * ```
+   */
+  async setMany(
+    values: Iterable<readonly [key: string, value: unknown]>,
+    options: SetIfAbsentOptions = {},
+  ): Promise<void> {
+    const { ttlSeconds } = parseInput(setIfAbsentOptionsSchema, options, 'options')
+    if (typeof Object(values)[Symbol.iterator] !== 'function')
+      throw invalidInput([{ path: 'values', message: 'must be pairs of key and value, such as a Map' }])
+    const given = new Map(
+      parseInput(
+        entriesSchema,
+        Array.from(values, (pair) => [...pair]),
+        'values',
+      ),
+    )
+    const { now, expiresAt } = this.#times(ttlSeconds)
+    // Sorted, so that two calls lock their rows in one order and cannot deadlock.
+    const writes = [...given]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => ({ key, value, now, expiresAt }))
+    if (writes.length === 0) return
+    await this.#context.cache.write(rowsOf(given.keys()), (db = this.#db) => batch(db, upsertEntries.with(writes)))
+  }
+
+  /**
    * Writes a value if the key has none. Returns the value of the key afterwards, and whether this call wrote it. Safe
    * to repeat.
    *
@@ -166,6 +210,20 @@ export class Kv {
   }
 
   /**
+   * Returns true if the key has a value. Cached.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid.
+   *
+   * @example
+   * ```ts
+   * console.log(await storage.kv.has('theme')) // false
+   * ```
+   */
+  async has(key: string): Promise<boolean> {
+    return (await this.getEntry(key)) !== undefined
+  }
+
+  /**
    * Removes a value. Returns true if the key had one. Safe to repeat.
    *
    * @throws {INVALID_INPUT} when the key is not valid.
@@ -183,7 +241,51 @@ export class Kv {
   }
 
   /**
-   * Returns a page of the keys, in byte order.
+   * Removes the values of up to 1000 keys, in one transaction. Returns the number of keys that had one. One round trip. Safe
+   * to repeat.
+   *
+   * @throws {INVALID_INPUT} when a key is not valid or there are more than 1000.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('theme', 'dark')
+   * console.log(await storage.kv.deleteMany(['theme', 'language'])) // 1
+   * ```
+   */
+  async deleteMany(keys: readonly string[]): Promise<number> {
+    const given = new Set(parseInput(keysSchema, keys, 'keys'))
+    if (given.size === 0) return 0
+    const calls = deleteEntries.with([...given].sort().map((key) => ({ key })))
+    const removed = await this.#context.cache.write(rowsOf(given), (db = this.#db) => batch(db, calls))
+    const now = this.#context.now()
+    return removed.flat().filter(({ expiresAt }) => expiresAt === null || expiresAt > now).length
+  }
+
+  /**
+   * Removes all values, or those whose keys begin with `prefix`, up to 1000 in a transaction. Returns the number removed.
+   * Safe to repeat: a call that was interrupted goes on with what is left.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.kv.set('user:1:theme', 'dark')
+   * console.log(await storage.kv.clear({ prefix: 'user:1:' })) // 1
+   * ```
+   */
+  async clear(options: ClearKeysOptions = {}): Promise<number> {
+    const { prefix } = parseInput(clearOptionsSchema, options, 'options')
+    let removed = 0
+    for (let cursor: string | undefined; ; ) {
+      const { items, nextCursor } = await this.keys({ prefix, cursor, limit: MAX_KEYS })
+      removed += await this.deleteMany(items)
+      if (nextCursor === undefined) return removed
+      cursor = nextCursor
+    }
+  }
+
+  /**
+   * Returns a page of the keys, in byte order. Values are not read.
    *
    * @throws {INVALID_INPUT} when an option is not valid.
    *
@@ -194,7 +296,9 @@ export class Kv {
    * ```
    */
   async keys(options: ListKeysOptions = {}): Promise<Page<string>> {
-    return mapPage(await this.entries(options), ({ key }) => key)
+    const { prefix, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
+    const filters = { now: this.#context.now(), ...prefixRange(prefix) }
+    return mapPage(await listKeys(this.#db, filters, page, order), ({ key }) => key)
   }
 
   /**
@@ -212,8 +316,8 @@ export class Kv {
    */
   entries<Value = Json>(options?: ListKeysOptions): Promise<Page<KvEntry<Value>>>
   async entries(options: ListKeysOptions = {}): Promise<Page<KvEntry>> {
-    const { prefix, ...page } = parseInput(prefixPageSchema, options, 'options')
-    return listEntries(this.#db, { now: this.#context.now(), ...prefixRange(prefix) }, page, 'asc')
+    const { prefix, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
+    return listEntries(this.#db, { now: this.#context.now(), ...prefixRange(prefix) }, page, order)
   }
 
   /**
@@ -231,9 +335,16 @@ export class Kv {
   }
 
   #parseWrite(key: string, value: unknown, ttlSeconds: number | undefined): EntryWrite {
+    return {
+      key: parseInput(keySchema, key, 'key'),
+      value: parseInput(jsonSchema, value, 'value'),
+      ...this.#times(ttlSeconds),
+    }
+  }
+
+  #times(ttlSeconds: number | undefined): Pick<EntryWrite, 'now' | 'expiresAt'> {
     const now = this.#context.now()
-    const expiresAt = ttlSeconds === undefined ? null : new Date(now.getTime() + ttlSeconds * 1000)
-    return { key: parseInput(keySchema, key, 'key'), value: parseInput(jsonSchema, value, 'value'), now, expiresAt }
+    return { now, expiresAt: ttlSeconds === undefined ? null : new Date(now.getTime() + ttlSeconds * 1000) }
   }
 
   async #versionConflict(key: string, expected: number): Promise<StorageError> {
@@ -245,4 +356,9 @@ export class Kv {
         : `The entry is at version ${actual}, not ${expected}: read it again`
     return new StorageError('VERSION_CONFLICT', message, { details: { key, expected, actual } })
   }
+}
+
+/** Returns the cache keys of entries. */
+function rowsOf(keys: Iterable<string>): RowKey[] {
+  return Array.from(keys, (key) => ['kv', key])
 }

@@ -66,6 +66,26 @@ export const upsertEntry = statement((db, arg: EntryWrite) => {
     .returning(entryColumns(db.tables))
 })
 
+/** Writes entries of different keys. Like `upsertEntry`. */
+export const upsertEntries = rowsStatement((db, rows: EntryWrite[]) => {
+  const { kv } = db.tables
+  const isExpired = sql`${kv.expiresAt} <= excluded.updated_at`
+  return db.orm
+    .insert(kv)
+    .values(rows.map((row) => firstVersion(db, row)))
+    .onConflictDoUpdate({
+      target: [kv.ownerId, kv.key],
+      set: {
+        value: sql`excluded.value`,
+        version: sql`case when ${isExpired} then 1 else ${kv.version} + 1 end`,
+        createdAt: sql`case when ${isExpired} then excluded.created_at else ${kv.createdAt} end`,
+        updatedAt: sql`excluded.updated_at`,
+        expiresAt: sql`excluded.expires_at`,
+      },
+    })
+    .returning(entryColumns(db.tables))
+})
+
 export const updateEntryIfVersion = statement((db, arg: EntryWrite & { ifVersion: number }) => {
   const { kv } = db.tables
   return db.orm
@@ -93,6 +113,15 @@ export const deleteEntry = statement((db, arg: { key: string }) =>
   db.orm.delete(db.tables.kv).where(isEntry(db, arg.key)).returning({ expiresAt: db.tables.kv.expiresAt }),
 )
 
+export const deleteEntries = rowsStatement((db, rows: { key: string }[]) => {
+  const { kv } = db.tables
+  const keys = rows.map(({ key }) => key)
+  return db.orm
+    .delete(kv)
+    .where(and(isOwn(db), inArray(kv.key, keys)))
+    .returning({ expiresAt: kv.expiresAt })
+})
+
 /** Removes entries of all owners. */
 export const deleteExpiredBatch = statement(({ orm, tables: { kv } }, arg: { now: Date }) => {
   const isExpired = lte(kv.expiresAt, arg.now)
@@ -109,15 +138,26 @@ export const deleteExpiredBatch = statement(({ orm, tables: { kv } }, arg: { now
     .returning({ key: kv.key })
 })
 
+const inOrderOfKeys = {
+  visible: isOwn,
+  filters: {
+    now: ({ kv }: Tables, now: Date) => notExpired(kv, now),
+    ...prefixFilters(({ kv }) => kv.key),
+  },
+  orderBy: [{ name: 'key', kind: 'text', column: ({ kv }: Tables) => kv.key }],
+} as const
+
 export const listEntries = pagedQuery({
   name: 'kv',
   select: ({ orm, tables }) => orm.select(entryColumns(tables)).from(tables.kv),
-  visible: isOwn,
-  filters: {
-    now: ({ kv }, now: Date) => notExpired(kv, now),
-    ...prefixFilters(({ kv }) => kv.key),
-  },
-  orderBy: [{ name: 'key', kind: 'text', column: ({ kv }) => kv.key }],
+  ...inOrderOfKeys,
+})
+
+/** Does not read the values, which are most of the bytes. */
+export const listKeys = pagedQuery({
+  name: 'kv keys',
+  select: ({ orm, tables: { kv } }) => orm.select({ key: kv.key }).from(kv),
+  ...inOrderOfKeys,
 })
 
 /** How many expired entries one statement removes. */

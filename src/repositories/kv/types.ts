@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { PageOptions } from '../../database/paging/page.ts'
+import type { Order, PageOptions } from '../../database/paging/page.ts'
 import type { Json } from '../../schema/values.ts'
 import { ttlSecondsSchema, versionSchema } from '../../validation/input.ts'
 
@@ -34,6 +34,14 @@ export const kvSetOptionsSchema = z.strictObject({
 
 /** Options of `kv.keys()` and `kv.entries()`. */
 export interface ListKeysOptions extends PageOptions {
+  /** Only keys that begin with this text. Default: all keys. */
+  prefix?: string | undefined
+  /** By the bytes of the keys. Default 'asc'. */
+  order?: Order | undefined
+}
+
+/** Options of `kv.clear()`. */
+export interface ClearKeysOptions {
   /** Only keys that begin with this text. Default: all keys. */
   prefix?: string | undefined
 }

@@ -97,6 +97,19 @@ const changes: Change[] = [
     changes: ['session', ...scoped],
   },
   { name: 'kv.set()', act: (to) => to.kv.set('k', 1), changes: ['value', 'entry'] },
+  { name: 'kv.setMany()', act: (to) => to.kv.setMany([['k', 1]]), changes: ['value', 'entry'] },
+  {
+    name: 'kv.deleteMany()',
+    arrange: (storage) => storage.kv.set('k', 1),
+    act: (to) => to.kv.deleteMany(['k']),
+    changes: ['value', 'entry'],
+  },
+  {
+    name: 'kv.clear()',
+    arrange: (storage) => storage.kv.set('k', 1),
+    act: (to) => to.kv.clear(),
+    changes: ['value', 'entry'],
+  },
   {
     name: 'kv.set() of an existing key',
     arrange: (storage) => storage.kv.set('k', 1),
@@ -214,7 +227,7 @@ const others = [
     'messages.truncate',
     'messages.clear',
   ],
-  ...['kv.get', 'kv.getEntry', 'kv.getMany', 'kv.keys', 'kv.entries'],
+  ...['kv.get', 'kv.getEntry', 'kv.getMany', 'kv.has', 'kv.keys', 'kv.entries'],
   ...['prompts.get', 'prompts.list', 'toolState.get', 'toolState.keys'],
   ...['toolPreferences.allow', 'toolPreferences.disallow', 'toolPreferences.isAllowed', 'toolPreferences.listAllowed'],
   'toolPreferences.getPreferences',
