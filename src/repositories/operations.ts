@@ -1,44 +1,15 @@
-import { createHash } from 'node:crypto'
-import { and, eq, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import type { Db } from '../database/db.ts'
-import { notExpired } from '../database/expiry.ts'
-import { ownerOfId } from '../database/owner.ts'
 import { batch, statement } from '../database/statement.ts'
-import { StorageError } from '../errors.ts'
-import type { Json } from '../schema/values.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import type { RepositoryContext } from './context.ts'
 import { allocateSeqs } from './messages/append.ts'
 import { activityAt } from './sessions/activity.ts'
+import { insertOperation, operationOf, otherPayload, selectOperation } from './sessions/operation.ts'
 import { cachedRowsOf, retryWithoutExpired } from './sessions/removal.ts'
 import type { SessionSummary } from './sessions/types.ts'
-import { inUnexpiredSession, isUnexpiredSession } from './sessions/unexpired.ts'
-
-interface Operation {
-  sessionId: string
-  id: string
-  payloadHash: string
-  now: Date
-}
-
-const insertOperation = statement((db, { sessionId, id, payloadHash, now }: Operation) => {
-  const { sessionOperations: o, sessions: s } = db.tables
-  const ownerId = ownerOfId(db, s, sessionId, notExpired(s, now))
-  return db.orm
-    .insert(o)
-    .values({ sessionId, ownerId, id, payloadHash, createdAt: now })
-    .onConflictDoNothing()
-    .returning({ id: o.id })
-})
-
-const selectOperation = statement((db, arg: Operation) => {
-  const { sessionOperations: o } = db.tables
-  return db.orm
-    .select({ payloadHash: o.payloadHash })
-    .from(o)
-    .where(and(inUnexpiredSession(db, o, arg.sessionId, arg.now), eq(o.id, arg.id)))
-})
+import { isUnexpiredSession } from './sessions/unexpired.ts'
 
 const lockSummary = statement((db, arg: { id: string; now: Date }) => {
   const { sessions: s } = db.tables
@@ -62,9 +33,8 @@ export async function recordOperation(
 ): Promise<'first' | 'repeated'> {
   parseInput(idSchema, sessionId, 'sessionId')
   parseInput(idSchema, operationId, 'operationId')
-  const payloadHash = hashOf(parseInput(jsonSchema, payload, 'payload'))
   const now = clock()
-  const operation = { sessionId, id: operationId, payloadHash, now }
+  const operation = operationOf({ sessionId, now }, operationId, parseInput(jsonSchema, payload, 'payload'))
   const record = () =>
     batch(db, [
       allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: 0 }),
@@ -76,9 +46,7 @@ export async function recordOperation(
     () => retryWithoutExpired(db, { id: sessionId, now }, record),
     () => ({ created: true }),
   )
-  if (stored !== undefined && stored.payloadHash !== payloadHash) {
-    throw new StorageError('INVALID_STATE', 'An operation of this id was done with another payload')
-  }
+  if (stored !== undefined && stored.payloadHash !== operation.payloadHash) throw otherPayload()
   return inserted.length > 0 ? 'first' : 'repeated'
 }
 
@@ -90,13 +58,4 @@ export async function lockSession(
 ): Promise<SessionSummary | undefined> {
   parseInput(idSchema, sessionId, 'sessionId')
   return lockSummary.first(db, { id: sessionId, now: now() })
-}
-
-/** Hashes a JSON value. The order of an object's keys does not matter. */
-function hashOf(value: Json): string {
-  const sorted = (_: string, item: unknown) =>
-    typeof item === 'object' && item !== null && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : item
-  return createHash('sha256').update(JSON.stringify(value, sorted)).digest('hex')
 }

@@ -55,6 +55,63 @@ export const operationCases: Cases = {
     assert.equal(await once(), 'repeated')
   },
 
+  async 'messages.append() with an operationId appends once'({ storage: { sessions, messages, transaction }, name }) {
+    const items = times(3, (i) => ({ role: 'user', content: `${i}` }))
+    const append = (payload?: unknown) => messages.append(name(), items, { operationId: 'op', payload })
+    const outcomes = await Promise.all(times(6, () => append({ a: 1 })))
+    assert.deepEqual(outcomes.map(({ length }) => length).toSorted(), [0, 0, 0, 0, 0, 3])
+    assert.equal((await sessions.summary(name()))?.messageCount, 3)
+    await messages.clear(name())
+    assert.deepEqual(await append({ a: 1 }), [])
+    assert.equal((await sessions.summary(name()))?.messageCount, 0)
+    await refused(append({ a: 2 }), 'INVALID_STATE')
+    await refused(append(), 'INVALID_STATE')
+    assert.equal(await transaction((tx) => tx.once(name(), 'op', { a: 1 })), 'repeated')
+    const single = { role: 'user', content: 'x' } as unknown as []
+    await invalid(messages.append(name(), single, { operationId: 'op' }), 'message')
+    await invalid(messages.append(name(), [], { operationId: '' }), 'options.operationId')
+  },
+
+  async 'messages.append() with an operationId takes known messages for stored'({ storage: { messages }, name }) {
+    const message = { id: 'm', role: 'user', content: 'x' }
+    await messages.append(name(), message)
+    const appended = await messages.append(name(), [message, { ...message, id: 'n' }], { operationId: 'op' })
+    assert.deepEqual(
+      appended.map(({ id, seq }) => [id, seq]),
+      [
+        ['m', 1],
+        ['n', 2],
+      ],
+    )
+    assert.deepEqual(await messages.append(name(), [message], { operationId: 'another' }), appended.slice(0, 1))
+    assert.deepEqual(await messages.append(name(), [message], { operationId: 'another' }), [])
+    assert.deepEqual(await messages.append(name('new'), [], { operationId: 'op' }), [])
+    assert.equal((await messages.append(name('new'), [message]))[0]?.seq, 1)
+  },
+
+  async 'messages.replace() with an operationId replaces once'({ storage: { messages }, name }) {
+    await messages.append(name(), [
+      { id: 'a', role: 'user', content: 'a' },
+      { id: 'b', role: 'user', content: 'b' },
+    ])
+    const replace = (afterSeq: number, expectLastSeq: number, operationId: string) =>
+      messages.replace(name(), { afterSeq, expectLastSeq, operationId }, [{ role: 'user', content: operationId }])
+    const outcomes = await Promise.all(times(5, () => replace(1, 2, 'op')))
+    assert.deepEqual(outcomes.map(({ length }) => length).toSorted(), [0, 0, 0, 0, 1])
+    await refused(replace(1, 2, 'late'), 'VERSION_CONFLICT')
+    assert.equal((await replace(1, 3, 'late')).length, 1)
+    assert.deepEqual(
+      (await messages.list(name())).items.map(({ content }) => content),
+      ['a', 'late'],
+    )
+    const inside = { afterSeq: 0, throughSeq: 1, operationId: 'inside' }
+    assert.equal((await messages.replace(name(), inside, [])).length, 0)
+    await messages.replace(name(), inside, [{ role: 'user', content: 'never' }])
+    assert.equal((await messages.list(name())).items.length, 1)
+    await messages.replace(name('new'), { afterSeq: 0, operationId: 'op' }, [])
+    assert.deepEqual(await messages.replace(name('new'), { afterSeq: 0, operationId: 'op' }, []), [])
+  },
+
   async 'lockSession() lets nobody append until the transaction ends'({ storage, name }) {
     await storage.messages.append(name(), { role: 'user', content: '1' })
     const locked = signal()

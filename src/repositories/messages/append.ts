@@ -9,6 +9,7 @@ import { isStorageError, StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
+import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
@@ -96,15 +97,16 @@ export async function appendMessages(
   sessionId: string,
   inputs: readonly z.output<typeof messageInputSchema>[],
   now: Date,
+  operation?: Operation,
 ): Promise<Written> {
-  if (inputs.length === 0) return { messages: [] }
+  if (inputs.length === 0 && operation === undefined) return { messages: [] }
   const given = newMessages(sessionId, inputs, now)
   try {
-    return await insertAll(db, sessionId, given, now)
+    return await insertAll(db, sessionId, given, now, operation)
   } catch (error) {
     if (!isWriteConflict(error)) throw error
     // The conflict may be an expired session, which yields no seq. The conversation then starts again.
-    return retryWithoutExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now))
+    return retryWithoutExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now, operation))
   }
 }
 
@@ -130,7 +132,14 @@ export function newMessages(
  * Appends those of the given messages that the session does not have, and returns all of them: existing messages as
  * they are stored. Tries again while a concurrent append stores some of them first.
  */
-async function appendMissing(db: Db, sessionId: string, given: readonly NewMessage[], now: Date): Promise<Written> {
+async function appendMissing(
+  db: Db,
+  sessionId: string,
+  given: readonly NewMessage[],
+  now: Date,
+  operation?: Operation,
+): Promise<Written> {
+  if (operation !== undefined && (await wasDone(db, operation))) return { messages: [] }
   const ids = given.map(({ id }) => id)
   const known = new Map<string, Message>()
   for (let knownBefore = -1; ; ) {
@@ -138,11 +147,13 @@ async function appendMissing(db: Db, sessionId: string, given: readonly NewMessa
     const missing = given.filter(({ id }) => !known.has(id))
     const rest = missing.map((message, i) => ({ ...message, fromLast: i + 1 - missing.length }))
     try {
-      const { messages } = rest.length === 0 ? { messages: [] } : await insertAll(db, sessionId, rest, now)
+      const isStored = rest.length === 0 && operation === undefined
+      const { messages } = isStored ? { messages: [] } : await insertAll(db, sessionId, rest, now, operation)
       for (const message of messages) known.set(message.id, message)
       return { messages: ids.map((id) => known.get(id)).filter((message) => message !== undefined) }
     } catch (error) {
       const isTaken = isStorageError(error, 'ALREADY_EXISTS')
+      if (isTaken && operation !== undefined && (await wasDone(db, operation))) return { messages: [] }
       // No new row was found: the conflict is not about a message id.
       if (!isTaken || known.size === knownBefore) throw error
       knownBefore = known.size
@@ -150,9 +161,20 @@ async function appendMissing(db: Db, sessionId: string, given: readonly NewMessa
   }
 }
 
-async function insertAll(db: Db, sessionId: string, rows: readonly NewMessage[], now: Date): Promise<Written> {
+async function insertAll(
+  db: Db,
+  sessionId: string,
+  rows: readonly NewMessage[],
+  now: Date,
+  operation?: Operation,
+): Promise<Written> {
   const allocate = allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: rows.length })
-  const [[allocated]] = await batch(db, [allocate, ...insertMessages.with(rows), ...mentionsOfNew(rows, now)])
+  const [[allocated]] = await batch(db, [
+    allocate,
+    ...claimsOf(operation),
+    ...insertMessages.with(rows),
+    ...mentionsOfNew(rows, now),
+  ])
   if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')
   const messages = rows.map(({ id, role, content, metadata, createdAt, fromLast }) => {
     return { sessionId, seq: allocated.lastSeq + fromLast, id, role, content, metadata, createdAt }

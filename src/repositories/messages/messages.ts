@@ -4,6 +4,7 @@ import { StorageError } from '../../errors.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, invalidInput, parseInput, positionSchema, rejectDuplicateIds } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
+import { type Operation, type OperationOptions, operationOf, operationOptionsSchema } from '../sessions/operation.ts'
 import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
 import { appendMessages, MAX_APPEND, type Written } from './append.ts'
 import { putMessages } from './put.ts'
@@ -52,8 +53,10 @@ export class Messages extends MessageReads {
   /**
    * Appends one message, or up to 1000 messages in one transaction, and creates the session if needed. Returns the
    * stored messages. If the session already has a message of that id, the stored message is returned unchanged, so an
-   * append with ids is safe to repeat. Without ids a repeat appends the messages again. One round trip on PostgreSQL.
+   * append with ids is safe to repeat. Without ids a repeat appends the messages again, unless an `operationId` is given with
+   * a list of messages. One round trip on PostgreSQL.
    *
+   * @throws {INVALID_STATE} when the operation was done with another payload.
    * @throws {INVALID_INPUT} when a message is not valid or two messages of one append have the same id.
    *
    * @example
@@ -71,15 +74,25 @@ export class Messages extends MessageReads {
   append<Content = MessageContent, Metadata extends object = JsonObject>(
     sessionId: string,
     messages: readonly MessageInput<Content, Metadata>[],
+    options?: OperationOptions,
   ): Promise<Message<Content, Metadata>[]>
-  async append(sessionId: string, input: MessageInput | readonly MessageInput[]): Promise<Message | Message[]> {
+  async append(
+    sessionId: string,
+    input: MessageInput | readonly MessageInput[],
+    options: OperationOptions = {},
+  ): Promise<Message | Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
+    const given = parseInput(operationOptionsSchema, options, 'options')
     const inputs = Array.isArray(input)
       ? parseInput(appendSchema, input, 'messages')
       : [parseInput(messageInputSchema, input, 'message')]
-    const messages = await this.#write(sessionId, (db, now) => appendMessages(db, sessionId, inputs, now))
+    if (given.operationId !== undefined && !Array.isArray(input))
+      throw invalidInput([{ path: 'message', message: 'must be a list of messages if there is an operationId' }])
+    const messages = await this.#write(sessionId, given, (db, now, operation) =>
+      appendMessages(db, sessionId, inputs, now, operation),
+    )
     if (Array.isArray(input)) return messages
-    return messages[0] as Message // one row in, one message out
+    return messages[0] as Message // one row in, one message out: an operation takes a list
   }
 
   /**
@@ -108,7 +121,7 @@ export class Messages extends MessageReads {
   async put(sessionId: string, messages: readonly MessagePut[]): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const inputs = parseInput(putSchema, messages, 'messages')
-    return this.#write(sessionId, (db, now) => putMessages(db, sessionId, inputs, now))
+    return this.#write(sessionId, {}, (db, now) => putMessages(db, sessionId, inputs, now))
   }
 
   /**
@@ -116,10 +129,11 @@ export class Messages extends MessageReads {
    * range reaches to the newest message; the new messages get new seqs, and the session is created if needed. With
    * `throughSeq` they take the last places of the range, so there can be no more of them than the range has places. With
    * `expectLastSeq` no message is lost that was appended since the caller has read the session. One round trip. Safe to
-   * repeat if every message has an id: a repeat finds the messages stored and returns them.
+   * repeat if every message has an id, as a repeat finds the messages stored and returns them, or with an `operationId`.
    *
    * @throws {VERSION_CONFLICT} when the newest message does not have the seq `expectLastSeq`; nothing was changed.
    * @throws {ALREADY_EXISTS} when a message outside of the range has the id of a new one.
+   * @throws {INVALID_STATE} when the operation was done with another payload.
    * @throws {INVALID_INPUT} when an option or a message is not valid, or the messages do not fit into the range.
    *
    * @example
@@ -146,7 +160,9 @@ export class Messages extends MessageReads {
     const places = (range.throughSeq ?? Number.POSITIVE_INFINITY) - range.afterSeq
     if (inputs.length > places)
       throw invalidInput([{ path: 'messages', message: `must be at most ${places}, the places of the range` }])
-    return this.#write(sessionId, (db, now) => replaceMessages(db, sessionId, range, inputs, now))
+    return this.#write(sessionId, range, (db, now, operation) =>
+      replaceMessages(db, sessionId, range, inputs, now, operation),
+    )
   }
 
   /**
@@ -253,11 +269,16 @@ export class Messages extends MessageReads {
   }
 
   /** Runs a write that may create the session. It does not change a cached session. */
-  async #write(sessionId: string, write: (db: Db, now: Date) => Promise<Written>): Promise<Message[]> {
+  async #write(
+    sessionId: string,
+    { operationId, payload = null }: z.output<typeof operationOptionsSchema>,
+    write: (db: Db, now: Date, operation: Operation | undefined) => Promise<Written>,
+  ): Promise<Message[]> {
     const now = this.#context.now()
+    const operation = operationId === undefined ? undefined : operationOf({ sessionId, now }, operationId, payload)
     const { messages } = await this.#context.cache.writeIfNew(
       cachedRowsOf(sessionId),
-      (db = this.#db) => write(db, now),
+      (db = this.#db) => write(db, now, operation),
       // The session's cached absence from before its creation must be invalidated.
       ({ session }) =>
         session === undefined

@@ -7,6 +7,7 @@ import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { invalidInput, MAX_INTEGER } from '../../validation/input.ts'
 import { activityAt } from '../sessions/activity.ts'
+import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
 import { allocateSeqs, insertMessages, type NewMessage, newMessages, sessionOf, type Written } from './append.ts'
@@ -99,16 +100,19 @@ export async function replaceMessages(
   options: ReplaceMessagesOptions,
   inputs: readonly z.output<typeof messageInputSchema>[],
   now: Date,
+  operation: Operation | undefined,
 ): Promise<Written> {
   const given = newMessages(sessionId, inputs, now)
+  const { throughSeq } = options
   const write = () =>
-    options.throughSeq === undefined
-      ? replaceEnd(db, sessionId, options, given, now)
-      : replaceInside(db, sessionId, { ...options, throughSeq: options.throughSeq }, given, now)
+    throughSeq === undefined
+      ? replaceEnd(db, sessionId, options, given, now, operation)
+      : replaceInside(db, sessionId, { ...options, throughSeq }, given, now, operation)
   try {
     return await retryWithoutExpired(db, { id: sessionId, now }, write)
   } catch (error) {
     if (!isWriteConflict(error)) throw error
+    if (operation !== undefined && (await wasDone(db, operation))) return { messages: [] }
     return { messages: await explain(db, sessionId, options, given, now, error) }
   }
 }
@@ -120,12 +124,14 @@ async function replaceEnd(
   { afterSeq, expectLastSeq }: ReplaceMessagesOptions,
   given: readonly NewMessage[],
   now: Date,
+  operation: Operation | undefined,
 ): Promise<Written> {
   const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
   const results = await batch(db, [
-    given.length > 0
+    given.length > 0 || operation !== undefined
       ? allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: given.length })
       : lockSession.with({ sessionId, ...activityAt(now) }),
+    ...claimsOf(operation),
     ...(expectLastSeq === undefined
       ? []
       : [requireState.with({ sessionId, lastSeq: expectLastSeq, throughSeq: 0, now })]),
@@ -148,11 +154,13 @@ async function replaceInside(
   { afterSeq, throughSeq, expectLastSeq = -1 }: ReplaceMessagesOptions & { throughSeq: number },
   given: readonly NewMessage[],
   now: Date,
+  operation: Operation | undefined,
 ): Promise<Written> {
   const range = { sessionId, afterSeq, throughSeq, now }
   const messages = given.map(({ now: _, fromLast, ...message }) => ({ ...message, seq: throughSeq + fromLast }))
   await batch(db, [
     lockSession.with({ sessionId, ...activityAt(now) }),
+    ...claimsOf(operation),
     requireState.with({ sessionId, lastSeq: expectLastSeq, throughSeq, now }),
     subtractRange.with(range),
     deleteRange.with(range),

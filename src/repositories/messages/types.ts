@@ -3,6 +3,7 @@ import type { Order, PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject, MessageContent, MessagePartType, MessageRole } from '../../schema/values.ts'
 import { idSchema, instantSchema, positionSchema, textSchema } from '../../validation/input.ts'
 import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
+import { type OperationOptions, operationOptionsSchema } from '../sessions/operation.ts'
 
 /** A stored message of a session. */
 export interface Message<Content = MessageContent, Metadata extends object = JsonObject> {
@@ -89,8 +90,8 @@ export interface AroundOptions {
   after?: number | undefined
 }
 
-export const replaceOptionsSchema = z
-  .strictObject({
+export const replaceOptionsSchema = operationOptionsSchema
+  .extend({
     afterSeq: positionSchema,
     throughSeq: positionSchema.optional(),
     expectLastSeq: positionSchema.optional(),
@@ -101,7 +102,7 @@ export const replaceOptionsSchema = z
   })
 
 /** Options of `messages.replace()`. */
-export interface ReplaceMessagesOptions {
+export interface ReplaceMessagesOptions extends OperationOptions {
   /** Messages with a greater seq are replaced. 0 replaces from the first message. */
   afterSeq: number
   /** The seq of the last message to replace. Default: through the newest message. */

@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto'
+import { and, eq } from 'drizzle-orm'
+import * as z from 'zod'
+import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
+import { ownerOfId } from '../../database/owner.ts'
+import { rowsStatement, statement } from '../../database/statement.ts'
+import { StorageError } from '../../errors.ts'
+import type { Json } from '../../schema/values.ts'
+import { idSchema } from '../../validation/input.ts'
+import { jsonSchema } from '../../validation/json.ts'
+import { inUnexpiredSession } from './unexpired.ts'
+
+/** An operation of a session, which is done once. */
+export interface Operation {
+  sessionId: string
+  id: string
+  payloadHash: string
+  now: Date
+}
+
+/** Inserts nothing if the operation was done before. */
+export const insertOperation = statement((db, { sessionId, id, payloadHash, now }: Operation) => {
+  const { sessionOperations: o, sessions: s } = db.tables
+  const ownerId = ownerOfId(db, s, sessionId, notExpired(s, now))
+  return db.orm
+    .insert(o)
+    .values({ sessionId, ownerId, id, payloadHash, createdAt: now })
+    .onConflictDoNothing()
+    .returning({ id: o.id })
+})
+
+/** Fails, and so ends the batch, if the operation was done before. */
+const claimOperation = rowsStatement((db, rows: Operation[]) => {
+  const { sessionOperations: o, sessions: s } = db.tables
+  return db.orm.insert(o).values(
+    rows.map(({ sessionId, id, payloadHash, now }) => ({
+      sessionId,
+      ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
+      id,
+      payloadHash,
+      createdAt: now,
+    })),
+  )
+})
+
+/** Returns the calls that claim an operation, if one is given. They belong after the call that locks the session. */
+export function claimsOf(operation: Operation | undefined) {
+  return operation === undefined ? [] : claimOperation.with([operation])
+}
+
+/**
+ * Returns true if the operation was done before.
+ *
+ * @throws {INVALID_STATE} when it was done with another payload
+ */
+export async function wasDone(db: Db, operation: Operation): Promise<boolean> {
+  const stored = await selectOperation.first(db, operation)
+  if (stored !== undefined && stored.payloadHash !== operation.payloadHash) throw otherPayload()
+  return stored !== undefined
+}
+
+export const selectOperation = statement((db, arg: Operation) => {
+  const { sessionOperations: o } = db.tables
+  return db.orm
+    .select({ payloadHash: o.payloadHash })
+    .from(o)
+    .where(and(inUnexpiredSession(db, o, arg.sessionId, arg.now), eq(o.id, arg.id)))
+})
+
+/** Checks `OperationOptions`. A call with further options extends it. */
+export const operationOptionsSchema = z.strictObject({
+  operationId: idSchema.optional(),
+  payload: jsonSchema.optional(),
+})
+
+/** Options of a write that is done once. */
+export interface OperationOptions {
+  /**
+   * Names the operation in its session: 1 to 255 bytes. A call whose operation was done before does nothing and returns no
+   * messages, so it is safe to repeat. The record goes with the session. Default: the call is done each time.
+   */
+  operationId?: string | undefined
+  /** Any JSON that says what is to be done. Only a hash is kept. The same operation with another payload is refused. */
+  payload?: unknown
+}
+
+/** Makes an operation of a session. */
+export function operationOf(
+  { sessionId, now }: { sessionId: string; now: Date },
+  id: string,
+  payload: Json,
+): Operation {
+  return { sessionId, id, payloadHash: hashOf(payload), now }
+}
+
+/** Makes the error for an operation that was done with another payload. */
+export function otherPayload(): StorageError {
+  return new StorageError('INVALID_STATE', 'An operation of this id was done with another payload')
+}
+
+/** Hashes a JSON value. The order of an object's keys does not matter. */
+function hashOf(value: Json): string {
+  const sorted = (_: string, item: unknown) =>
+    typeof item === 'object' && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item
+  return createHash('sha256').update(JSON.stringify(value, sorted)).digest('hex')
+}
