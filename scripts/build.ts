@@ -30,7 +30,7 @@ const common = {
 /** What a program loads only if it asks for it, and what it installs itself. */
 const external = ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', 'mime']
 
-/** Takes what `testing/` needs from the rest out of the main entry, so that there is one copy of it. */
+/** Takes what `testing/` and `adapters/` need from the rest out of the main entry, so that there is one copy of it. */
 const throughMainEntry: Plugin = {
   name: 'through-main-entry',
   setup({ onResolve }) {
@@ -47,6 +47,13 @@ const { metafile } = await build({
   external,
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
+// Each adapter imports its own framework, if any, from the program's packages.
+const adapters = ['keyv', 'openai-agents']
+await build({
+  ...common,
+  entryPoints: Object.fromEntries(adapters.map((name) => [`adapters/${name}`, `src/adapters/${name}.ts`])),
+  plugins: [throughMainEntry],
+})
 await build({
   ...common,
   entryPoints: { 'schema/sqlite': 'src/schema/sqlite.ts', 'schema/postgres': 'src/schema/postgres.ts' },

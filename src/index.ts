@@ -123,7 +123,7 @@ export {
   type TakeQueueOptions,
 } from './repositories/queues/types.ts'
 export type { Repositories } from './repositories/repositories.ts'
-export type { OperationOptions } from './repositories/sessions/operation.ts'
+export type { OperationOptions } from './repositories/sessions/operation-options.ts'
 export type { Sessions } from './repositories/sessions/sessions.ts'
 export {
   type ForkOptions,

@@ -21,7 +21,7 @@ const lockSummary = statement((db, arg: { id: string; now: Date }) => {
 })
 
 /**
- * Records an operation of a session, and creates the session if needed. Its row stays locked, so of two transactions that
+ * Notes that an operation of a session is done, and creates the session if needed. Its row stays locked, so of two transactions that
  * do the same operation the second waits, and finds it done.
  */
 export async function recordOperation(

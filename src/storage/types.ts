@@ -137,7 +137,7 @@ export interface StorageTransaction extends Repositories {
    */
   lockSession(id: string): Promise<SessionSummary | undefined>
   /**
-   * Records that an operation of a session is done by this transaction, and creates the session if needed. Returns 'first',
+   * Notes that an operation of a session is done by this transaction, and creates the session if needed. Returns 'first',
    * or 'repeated' if an earlier transaction has done it: then do not do it again. Of two transactions at once the second
    * waits for the first. The record goes with its session. `payload` is any JSON that says what is to be done; only a hash
    * of it is kept. Default null.

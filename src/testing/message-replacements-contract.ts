@@ -181,6 +181,23 @@ export const messageReplacementCases: Cases = {
     assert.equal((await messages.replace(name('fresh'), { afterSeq: 0, expectLastSeq: 0 }, [user('x')]))[0]?.seq, 1)
   },
 
+  async 'replace() writes nothing into a session that is absent or has expired, in a scope as well'({
+    storage,
+    name,
+    clock,
+  }) {
+    for (const { sessions, messages } of [storage, storage.scope({ ownerId: name('ada') })]) {
+      await messages.append(name('gone'), [user('a'), user('b')])
+      await sessions.update(name('gone'), { expiresAt: clock.after(60) })
+      clock.advance(61)
+      for (const id of [name('gone'), name('absent')]) {
+        const inside = { afterSeq: 0, throughSeq: 2 }
+        await invalid(messages.replace(id, inside, [user('c')]), 'options.throughSeq')
+        assert.deepEqual(await messages.list(id), { items: [] })
+      }
+    }
+  },
+
   async 'replace() returns what is stored when it is repeated'({ storage: { messages }, name }) {
     const id = name()
     await messages.append(id, [user('a'), user('b'), user('c')])

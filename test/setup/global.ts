@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
+import { installAdapters } from '../../scripts/install-adapters.ts'
 import { startPostgres, startRedis } from './servers.ts'
 
 declare module 'vitest' {
@@ -12,6 +13,7 @@ declare module 'vitest' {
 
 /** Provides one PostgreSQL and one Redis for the whole run: those of TEST_POSTGRES_URL and TEST_REDIS_URL, or new ones. */
 export default async function startServers(project: TestProject): Promise<() => Promise<void>> {
+  installAdapters()
   const servers: { url: string; stop(): Promise<void> }[] = []
   const stop = async () => {
     await Promise.all(servers.map((server) => server.stop()))

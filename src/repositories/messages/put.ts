@@ -12,7 +12,7 @@ import { lockSession } from './removal.ts'
 import type { Message, putInputSchema } from './types.ts'
 
 /**
- * What a stored message says, to compare without moving it: on PostgreSQL a hash, which is shorter than most messages; on
+ * Makes the expression of what a stored message says, to compare without moving it: on PostgreSQL a hash, which is shorter than most messages; on
  * SQLite the text itself, which is in this process already.
  */
 function fingerprintOf({ dialect, tables: { messages: m } }: Builder): SQL<string> {

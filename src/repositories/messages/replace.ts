@@ -49,14 +49,14 @@ const addToCount = statement((db, arg: { sessionId: string; count: number; now: 
     .where(isUnexpiredSession(db, arg.sessionId, arg.now))
 })
 
-/** Inserts messages at places of removed ones. Without the session there is no owner, and the insert fails. */
+/** Inserts messages at places of removed ones. Without the session there is no seq, and the insert fails. */
 const insertAt = rowsStatement((db, rows: (Message & { now: Date })[]) => {
   const { messages, sessions: s } = db.tables
   return db.orm.insert(messages).values(
     rows.map(({ sessionId, seq, id, role, content, metadata, createdAt, now }) => ({
       sessionId,
       ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
-      seq,
+      seq: sql`(select cast(${seq} as integer) from ${s} where ${isUnexpiredSession(db, sessionId, now)})`,
       id,
       role,
       content,

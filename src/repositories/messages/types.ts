@@ -3,7 +3,7 @@ import type { Order, PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject, MessageContent, MessagePartType, MessageRole } from '../../schema/values.ts'
 import { idSchema, instantSchema, positionSchema, textSchema } from '../../validation/input.ts'
 import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
-import { type OperationOptions, operationOptionsSchema } from '../sessions/operation.ts'
+import { type OperationOptions, operationOptionsSchema } from '../sessions/operation-options.ts'
 
 /** A stored message of a session. */
 export interface Message<Content = MessageContent, Metadata extends object = JsonObject> {

@@ -1,14 +1,11 @@
 import { createHash } from 'node:crypto'
 import { and, eq } from 'drizzle-orm'
-import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { ownerOfId } from '../../database/owner.ts'
 import { rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Json } from '../../schema/values.ts'
-import { idSchema } from '../../validation/input.ts'
-import { jsonSchema } from '../../validation/json.ts'
 import { inUnexpiredSession } from './unexpired.ts'
 
 /** An operation of a session, which is done once. */
@@ -67,23 +64,6 @@ export const selectOperation = statement((db, arg: Operation) => {
     .from(o)
     .where(and(inUnexpiredSession(db, o, arg.sessionId, arg.now), eq(o.id, arg.id)))
 })
-
-/** Checks `OperationOptions`. A call with further options extends it. */
-export const operationOptionsSchema = z.strictObject({
-  operationId: idSchema.optional(),
-  payload: jsonSchema.optional(),
-})
-
-/** Options of a write that is done once. */
-export interface OperationOptions {
-  /**
-   * Names the operation in its session: 1 to 255 bytes. A call whose operation was done before does nothing and returns no
-   * messages, so it is safe to repeat. The record goes with the session. Default: the call is done each time.
-   */
-  operationId?: string | undefined
-  /** Any JSON that says what is to be done. Only a hash is kept. The same operation with another payload is refused. */
-  payload?: unknown
-}
 
 /** Makes an operation of a session. */
 export function operationOf(

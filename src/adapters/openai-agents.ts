@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type {
+  AgentInputItem,
+  SessionHistoryRewriteArgs,
+  SessionHistoryRewriteAwareSession,
+  SessionHistoryTransactionArgs,
+  SessionHistoryTransactionAwareSession,
+} from '@openai/agents-core'
+import { isStorageError, StorageError } from '../errors.ts'
+import type { Message, MessageInput } from '../repositories/messages/types.ts'
+import type { Storage, StorageScope } from '../storage/types.ts'
+import { encode, fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
+
+export { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
+
+/** Maximum number of messages of one call of the storage. */
+const MAX_MESSAGES = 1000
+/** How often a replaced suffix is read again because others have appended meanwhile. */
+const MAX_ATTEMPTS = 10
+
+/** Options of `HoldfastSession`. */
+export interface HoldfastSessionOptions {
+  /** The id of the session. Default: a random UUID. The session comes into being with its first item. */
+  sessionId?: string | undefined
+}
+
+/**
+ * A session of OpenAI's Agents SDK over a storage or a scope: the history of a conversation that survives the process. Each
+ * item is a message of the session, so that everything else of the storage works with it. History transactions are
+ * atomic, and done once however often they are repeated, by any process.
+ *
+ * @example
+ * ```ts
+ * import { HoldfastSession } from 'holdfast/openai-agents'
+ * const session = new HoldfastSession(storage, { sessionId: 'chat' })
+ * await session.addItems([{ role: 'user', content: 'Hello' }])
+ * console.log(await session.getItems()) // [ { role: 'user', content: 'Hello' } ]
+ * ```
+ */
+export class HoldfastSession implements SessionHistoryRewriteAwareSession, SessionHistoryTransactionAwareSession {
+  readonly #storage: Storage | StorageScope
+  readonly #id: string
+
+  constructor(storage: Storage | StorageScope, { sessionId = randomUUID() }: HoldfastSessionOptions = {}) {
+    this.#storage = storage
+    this.#id = sessionId
+  }
+
+  /** Returns the id of the session. */
+  async getSessionId(): Promise<string> {
+    return this.#id
+  }
+
+  /** Returns the items, or the newest `limit` of them, the oldest first. */
+  async getItems(limit?: number): Promise<AgentInputItem[]> {
+    return (await this.#latest(limit ?? Number.POSITIVE_INFINITY)).map(toOpenAIItem)
+  }
+
+  /** Appends items, all or none. Not safe to repeat: `applyHistoryTransaction` is. */
+  async addItems(items: AgentInputItem[]): Promise<void> {
+    await this.#append(items.map(fromOpenAIItem))
+  }
+
+  /** Removes the newest item and returns it, or undefined if there is none. */
+  async popItem(): Promise<AgentInputItem | undefined> {
+    const message = await this.#storage.messages.pop(this.#id)
+    return message && toOpenAIItem(message)
+  }
+
+  /** Removes the session with everything that belongs to it. Safe to repeat. */
+  async clearSession(): Promise<void> {
+    await this.#storage.sessions.delete(this.#id)
+  }
+
+  /** Replaces the whole history, such as by its summary. */
+  async replaceHistoryWithCompaction(items: AgentInputItem[]): Promise<void> {
+    const messages = items.map(fromOpenAIItem)
+    if (messages.length <= MAX_MESSAGES) {
+      await this.#storage.messages.replace(this.#id, { afterSeq: 0 }, messages)
+      return
+    }
+    await this.#storage.transaction(async (tx) => {
+      await tx.messages.clear(this.#id)
+      for (const part of partsOf(messages)) await tx.messages.append(this.#id, part)
+    })
+  }
+
+  /** Rewrites function calls in place: the first item of a call is replaced, and further items of it are removed. */
+  async applyHistoryMutations({ mutations }: SessionHistoryRewriteArgs): Promise<void> {
+    if (mutations.length === 0) return
+    const replacements = new Map(mutations.map(({ callId, replacement }) => [callId, replacement]))
+    await this.#storage.transaction(async (tx) => {
+      await tx.lockSession(this.#id)
+      const seen = new Set<string>()
+      const changed: (MessageInput & { id: string })[] = []
+      const removed: string[] = []
+      for await (const message of tx.messages.iterate(this.#id)) {
+        const item = toOpenAIItem(message)
+        if (item.type !== 'function_call') continue
+        const replacement = replacements.get(item.callId)
+        if (replacement === undefined) continue
+        if (seen.has(item.callId)) removed.push(message.id)
+        else changed.push({ ...fromOpenAIItem(replacement), id: message.id })
+        seen.add(item.callId)
+      }
+      for (const part of partsOf(changed)) await tx.messages.put(this.#id, part)
+      for (const part of partsOf(removed)) await tx.messages.delete(this.#id, part)
+    })
+  }
+
+  /**
+   * Changes the history once: a repeat of the operation does nothing, whichever process repeats it.
+   *
+   * @throws {INVALID_STATE} when the history does not end with the expected suffix, or the operation was done with another
+   *   transaction; nothing was changed
+   * @throws {INVALID_INPUT} when an item cannot be stored
+   */
+  async applyHistoryTransaction({ operationId, transaction }: SessionHistoryTransactionArgs): Promise<void> {
+    const operation = { operationId, payload: encode(transaction) }
+    if (transaction.type === 'append_items') {
+      await this.#append(transaction.items.map(fromOpenAIItem), operation)
+      return
+    }
+    const { expectedSuffix, replacement } = transaction
+    const messages = replacement.map(fromOpenAIItem)
+    for (let attempt = 1; ; attempt++) {
+      const suffix = await this.#latest(Math.max(expectedSuffix.length, 1))
+      const last = suffix.at(-1)?.seq ?? 0
+      const isExpected =
+        expectedSuffix.length === 0 || isDeepStrictEqual(suffix.map(toOpenAIItem).map(encode), encode(expectedSuffix))
+      if (!isExpected) return this.#refuseUnlessDone(operation)
+      const afterSeq = expectedSuffix.length === 0 ? last : (suffix[0]?.seq ?? 1) - 1
+      try {
+        await this.#storage.messages.replace(this.#id, { afterSeq, expectLastSeq: last, ...operation }, messages)
+        return
+      } catch (error) {
+        if (!isStorageError(error, 'VERSION_CONFLICT') || attempt === MAX_ATTEMPTS) throw error
+      }
+    }
+  }
+
+  /** Appends messages in one transaction. */
+  async #append(messages: MessageInput[], operation: { operationId?: string; payload?: unknown } = {}): Promise<void> {
+    if (messages.length <= MAX_MESSAGES) {
+      await this.#storage.messages.append(this.#id, messages, operation)
+      return
+    }
+    const { operationId, payload } = operation
+    await this.#storage.transaction(async (tx) => {
+      if (operationId !== undefined && (await tx.once(this.#id, operationId, payload)) === 'repeated') return
+      for (const part of partsOf(messages)) await tx.messages.append(this.#id, part)
+    })
+  }
+
+  /** Returns the newest `count` messages, the oldest first. */
+  async #latest(count: number): Promise<Message[]> {
+    const { messages } = this.#storage
+    if (count <= MAX_MESSAGES) return count < 1 ? [] : messages.latest(this.#id, Math.floor(count))
+    const pages: Message[][] = []
+    for (let cursor: string | undefined, left = count; left > 0; ) {
+      const page = await messages.list(this.#id, { order: 'desc', limit: Math.min(left, MAX_MESSAGES), cursor })
+      pages.push(page.items)
+      left -= page.items.length
+      cursor = page.nextCursor
+      if (cursor === undefined) break
+    }
+    return pages.flat().reverse()
+  }
+
+  async #refuseUnlessDone({ operationId, payload }: { operationId: string; payload: unknown }): Promise<void> {
+    const message = 'The history does not end with the expected suffix: read it again'
+    // Throws out of the transaction, so that nothing is noted.
+    await this.#storage.transaction(async (tx) => {
+      if ((await tx.once(this.#id, operationId, payload)) === 'repeated') return
+      throw new StorageError('INVALID_STATE', message)
+    })
+  }
+}
+
+/** Yields parts of a list that are short enough for one call. */
+function* partsOf<T>(list: readonly T[]): Generator<T[], void> {
+  for (let start = 0; start < list.length; start += MAX_MESSAGES) yield list.slice(start, start + MAX_MESSAGES)
+}
