@@ -56,6 +56,19 @@ export {
   type ListApprovalsOptions,
   type ListPendingOptions,
 } from './repositories/approvals/types.ts'
+export type { Checkpoints } from './repositories/checkpoints/checkpoints.ts'
+export type {
+  Checkpoint,
+  CheckpointInput,
+  CheckpointKey,
+  CheckpointTask,
+  CheckpointThread,
+  CheckpointWrite,
+  CheckpointWriteInput,
+  ListCheckpointsOptions,
+  PruneCheckpointsOptions,
+  TypedBytes,
+} from './repositories/checkpoints/types.ts'
 export {
   type AgentEvent,
   type EventInput,

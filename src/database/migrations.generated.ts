@@ -229,6 +229,15 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "CREATE TABLE `session_operations` (\n\t`session_id` text NOT NULL,\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`id` text NOT NULL,\n\t`payload_hash` text NOT NULL,\n\t`created_at` integer NOT NULL,\n\tPRIMARY KEY(`session_id`, `owner_id`, `id`),\n\tFOREIGN KEY (`session_id`,`owner_id`) REFERENCES `sessions`(`id`,`owner_id`) ON UPDATE cascade ON DELETE cascade\n);\n",
       ],
     },
+    {
+      folderMillis: 1795844368066,
+      hash: '8e71acf17dcbd3eab553e5943772016040897a2b7ae42226d0304a83cf7b1505',
+      sql: [
+        "CREATE TABLE `checkpoint_values` (\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`thread_id` text NOT NULL,\n\t`namespace` text NOT NULL,\n\t`channel` text NOT NULL,\n\t`version` text NOT NULL,\n\t`type` text NOT NULL,\n\t`data` blob NOT NULL,\n\tPRIMARY KEY(`owner_id`, `thread_id`, `namespace`, `channel`, `version`)\n);\n",
+        "\nCREATE TABLE `checkpoint_writes` (\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`thread_id` text NOT NULL,\n\t`namespace` text NOT NULL,\n\t`checkpoint_id` text NOT NULL,\n\t`task_id` text NOT NULL,\n\t`index` integer NOT NULL,\n\t`task_path` text NOT NULL,\n\t`channel` text NOT NULL,\n\t`type` text NOT NULL,\n\t`data` blob NOT NULL,\n\tPRIMARY KEY(`owner_id`, `thread_id`, `namespace`, `checkpoint_id`, `task_id`, `index`)\n);\n",
+        "\nCREATE TABLE `checkpoints` (\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`thread_id` text NOT NULL,\n\t`namespace` text NOT NULL,\n\t`id` text NOT NULL,\n\t`parent_id` text,\n\t`metadata` text NOT NULL,\n\t`versions` text NOT NULL,\n\t`ancestors` integer NOT NULL,\n\t`created_at` integer NOT NULL,\n\t`type` text NOT NULL,\n\t`data` blob NOT NULL,\n\tPRIMARY KEY(`owner_id`, `thread_id`, `namespace`, `id`)\n);\n",
+      ],
+    },
   ],
   postgres: [
     {
@@ -469,6 +478,15 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
       sql: [
         "CREATE TABLE \"session_operations\" (\n\t\"session_id\" text COLLATE \"C\" NOT NULL,\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"id\" text COLLATE \"C\" NOT NULL,\n\t\"payload_hash\" text COLLATE \"C\" NOT NULL,\n\t\"created_at\" timestamp (3) with time zone NOT NULL,\n\tCONSTRAINT \"session_operations_session_id_owner_id_id_pk\" PRIMARY KEY(\"session_id\",\"owner_id\",\"id\")\n);\n",
         "\nALTER TABLE \"session_operations\" ADD CONSTRAINT \"session_operations_session_id_owner_id_sessions_id_owner_id_fk\" FOREIGN KEY (\"session_id\",\"owner_id\") REFERENCES \"public\".\"sessions\"(\"id\",\"owner_id\") ON DELETE cascade ON UPDATE cascade;",
+      ],
+    },
+    {
+      folderMillis: 1795844374668,
+      hash: '1d818454457404f9d3d6412830fd623b1cef934d7ff7e108b39b837804ba014e',
+      sql: [
+        "CREATE TABLE \"checkpoint_values\" (\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"thread_id\" text COLLATE \"C\" NOT NULL,\n\t\"namespace\" text COLLATE \"C\" NOT NULL,\n\t\"channel\" text COLLATE \"C\" NOT NULL,\n\t\"version\" text COLLATE \"C\" NOT NULL,\n\t\"type\" text COLLATE \"C\" NOT NULL,\n\t\"data\" \"bytea\" NOT NULL,\n\tCONSTRAINT \"checkpoint_values_pk\" PRIMARY KEY(\"owner_id\",\"thread_id\",\"namespace\",\"channel\",\"version\")\n);\n",
+        "\nCREATE TABLE \"checkpoint_writes\" (\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"thread_id\" text COLLATE \"C\" NOT NULL,\n\t\"namespace\" text COLLATE \"C\" NOT NULL,\n\t\"checkpoint_id\" text COLLATE \"C\" NOT NULL,\n\t\"task_id\" text COLLATE \"C\" NOT NULL,\n\t\"index\" integer NOT NULL,\n\t\"task_path\" text COLLATE \"C\" NOT NULL,\n\t\"channel\" text COLLATE \"C\" NOT NULL,\n\t\"type\" text COLLATE \"C\" NOT NULL,\n\t\"data\" \"bytea\" NOT NULL,\n\tCONSTRAINT \"checkpoint_writes_pk\" PRIMARY KEY(\"owner_id\",\"thread_id\",\"namespace\",\"checkpoint_id\",\"task_id\",\"index\")\n);\n",
+        "\nCREATE TABLE \"checkpoints\" (\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"thread_id\" text COLLATE \"C\" NOT NULL,\n\t\"namespace\" text COLLATE \"C\" NOT NULL,\n\t\"id\" text COLLATE \"C\" NOT NULL,\n\t\"parent_id\" text COLLATE \"C\",\n\t\"metadata\" json NOT NULL,\n\t\"versions\" json NOT NULL,\n\t\"ancestors\" integer NOT NULL,\n\t\"created_at\" timestamp (3) with time zone NOT NULL,\n\t\"type\" text COLLATE \"C\" NOT NULL,\n\t\"data\" \"bytea\" NOT NULL,\n\tCONSTRAINT \"checkpoints_owner_id_thread_id_namespace_id_pk\" PRIMARY KEY(\"owner_id\",\"thread_id\",\"namespace\",\"id\")\n);\n",
       ],
     },
   ],

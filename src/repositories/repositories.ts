@@ -1,5 +1,6 @@
 import type { Db } from '../database/db.ts'
 import { Approvals } from './approvals/approvals.ts'
+import { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { RepositoryContext } from './context.ts'
 import { Events } from './events.ts'
 import { Kv } from './kv/kv.ts'
@@ -43,6 +44,8 @@ export interface Repositories {
   readonly approvals: Approvals
   /** Which tools may run without asking, and which are never offered. */
   readonly toolPreferences: ToolPreferences
+  /** Snapshots of runs, so that a run goes on after an interruption. */
+  readonly checkpoints: Checkpoints
 }
 
 /**
@@ -72,5 +75,6 @@ function repositoriesOn(db: Db, context: RepositoryContext): Repositories {
     toolExecutions: new ToolExecutions(db, context),
     approvals: new Approvals(db, context),
     toolPreferences: new ToolPreferences(db, context),
+    checkpoints: new Checkpoints(db, context),
   }
 }

@@ -10,6 +10,7 @@ import {
   timestamp,
   uniqueIndex,
 } from 'drizzle-orm/pg-core'
+import { bytesOf } from './bytes-of.ts'
 import type { Json } from './values.ts'
 
 // SQLite orders text by bytes, as COLLATE "C" does: prefix ranges and keyset cursors then mean the same in both dialects.
@@ -20,6 +21,13 @@ const text = customType<{ data: string; driverData: string }>({ dataType: () => 
 const json = customType<{ data: Json; driverData: unknown }>({
   dataType: () => 'json',
   toDriver: (value) => JSON.stringify(value),
+})
+
+// Hex text in both directions, as all other values of PostgreSQL are text on the wire.
+const bytes = customType<{ data: Uint8Array; driverData: string }>({
+  dataType: () => 'bytea',
+  toDriver: ({ buffer, byteOffset, byteLength }) => `\\x${Buffer.from(buffer, byteOffset, byteLength).toString('hex')}`,
+  fromDriver: (hex) => bytesOf(Buffer.from(hex.slice(2), 'hex')),
 })
 
 /** The vocabulary in which tables are defined, in its PostgreSQL form. sqlite-columns.ts has its SQLite form. */
@@ -35,6 +43,7 @@ export const pgColumns = {
   boolean: (name: string) => boolean(name),
   instant: (name: string) => timestamp(name, { withTimezone: true, precision: 3 }),
   json: (name: string) => json(name),
+  bytes: (name: string) => bytes(name),
   /** Whose row it is. The empty string is nobody: a primary key allows no null. */
   owner: () => text('owner_id').notNull().default(''),
   /** A primary key that the database increments. */

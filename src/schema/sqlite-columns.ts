@@ -8,12 +8,18 @@ import {
   text,
   uniqueIndex,
 } from 'drizzle-orm/sqlite-core'
+import { bytesOf } from './bytes-of.ts'
 import type { Json } from './values.ts'
 
 const json = customType<{ data: Json; driverData: string }>({
   dataType: () => 'text',
   toDriver: (value) => JSON.stringify(value),
   fromDriver: (text) => JSON.parse(text) as Json, // JSON.parse is typed any; what it returns is Json
+})
+
+const bytes = customType<{ data: Uint8Array; driverData: Uint8Array }>({
+  dataType: () => 'blob',
+  fromDriver: bytesOf,
 })
 
 /** The vocabulary of columns.ts in its SQLite form. A type test keeps the two in step. */
@@ -29,6 +35,7 @@ export const sqliteColumns = {
   boolean: (name: string) => integer(name, { mode: 'boolean' }),
   instant: (name: string) => integer(name, { mode: 'timestamp_ms' }),
   json: (name: string) => json(name),
+  bytes: (name: string) => bytes(name),
   owner: () => text('owner_id').notNull().default(''),
   sequence: (name: string) => integer(name).primaryKey({ autoIncrement: true }),
 }

@@ -1,5 +1,6 @@
 import { defineAgentTables } from './agent-tables.ts'
 import { defineBlobTables } from './blob-tables.ts'
+import { defineCheckpointTables } from './checkpoint-tables.ts'
 import type { Columns } from './columns.ts'
 import { defineConversationTables } from './conversation-tables.ts'
 import { defineSystemTables } from './system-tables.ts'
@@ -7,7 +8,13 @@ import { defineSystemTables } from './system-tables.ts'
 /** Defines every table once. Called with the vocabulary of each dialect; the types are those of PostgreSQL. */
 export function defineSchema(c: Columns) {
   const conversation = defineConversationTables(c)
-  return { ...defineSystemTables(c), ...conversation, ...defineAgentTables(c), ...defineBlobTables(c, conversation) }
+  return {
+    ...defineSystemTables(c),
+    ...conversation,
+    ...defineAgentTables(c),
+    ...defineCheckpointTables(c),
+    ...defineBlobTables(c, conversation),
+  }
 }
 
 export type Tables = ReturnType<typeof defineSchema>

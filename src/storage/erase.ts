@@ -43,6 +43,9 @@ const TABLES = [
   'lists',
   'workspaces',
   'allowedTools',
+  'checkpoints',
+  'checkpointWrites',
+  'checkpointValues',
 ] as const satisfies (keyof Tables)[]
 
 /** Tables whose rows are cached, each with the id of the cached row. */

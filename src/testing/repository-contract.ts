@@ -1,4 +1,5 @@
 import { approvalCases } from './approvals-contract.ts'
+import { checkpointCases } from './checkpoints-contract.ts'
 import { type ContractCase, contractCases, type OpenStorage } from './contract.ts'
 import { crossRepositoryCases } from './cross-repository-contract.ts'
 import { eventCases } from './events-contract.ts'
@@ -51,6 +52,7 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
     'toolExecutionId()': toolExecutionIdCases,
     approvals: approvalCases,
     toolPreferences: toolPreferenceCases,
+    checkpoints: checkpointCases,
     transactions: operationCases,
     storage: { ...expiryCases, ...transactionCases, ...crossRepositoryCases },
   })

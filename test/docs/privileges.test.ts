@@ -194,7 +194,8 @@ async function errorsOfEverything(storage: Storage): Promise<StorageError[]> {
 
 function everything(storage: Storage, id: string): (() => Promise<unknown>)[] {
   const { sessions, messages, kv, lists, queues, memories, events, prompts, workspaces } = storage
-  const { toolState, toolExecutions, approvals, toolPreferences, blobs } = storage
+  const { toolState, toolExecutions, approvals, toolPreferences, checkpoints, blobs } = storage
+  const snapshot = { type: 'text', data: new Uint8Array([1]) }
   const identity = { runId: id, turnId: 'turn', modelStepId: 'step', toolCallId: 'call' }
   let memory = id
   let blob = `blob:${id.replaceAll('-', '')}`
@@ -253,6 +254,11 @@ function everything(storage: Storage, id: string): (() => Promise<unknown>)[] {
     () => toolPreferences.disallow('tool', id),
     () => toolPreferences.setPreferences({ disabled: ['tool'] }, id),
     () => toolPreferences.deletePreferences(id),
+    () => checkpoints.put({ threadId: id, ...snapshot, versions: { a: '1' }, values: { a: snapshot } }),
+    () => checkpoints.putWrites({ threadId: id, id, taskId: 'task' }, [{ channel: 'a', ...snapshot }]),
+    () => checkpoints.latest({ threadId: id }),
+    () => checkpoints.prune(id, { keepLast: 1 }),
+    () => checkpoints.deleteThread(id),
     () => sessions.delete(id),
     () => blobs.get(blob),
     () => blobs.delete(blob, { force: true }),

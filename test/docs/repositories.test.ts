@@ -22,6 +22,7 @@ const repositories = [
   'toolExecutions',
   'approvals',
   'toolPreferences',
+  'checkpoints',
 ] as const satisfies (keyof Repositories)[]
 
 it('the examples run one after the other and print what they say', async () => {
@@ -73,7 +74,7 @@ type Call = () => Promise<unknown>
 /** Each call on something that is there and was not read before, under a new name each time. */
 function callsOf(storage: Storage): Record<string, (name: string) => Call | Promise<Call>> {
   const { sessions, messages, kv, lists, queues, memories, events, prompts, workspaces } = storage
-  const { toolState, toolExecutions, approvals, toolPreferences } = storage
+  const { toolState, toolExecutions, approvals, toolPreferences, checkpoints } = storage
   const message = (id: string) => ({ id, role: 'user', content: 'x' })
   const identity = { runId: 'r', turnId: 't', modelStepId: 's', toolCallId: 'c' }
   const after = async (made: Promise<unknown>, call: Call) => {
@@ -102,7 +103,19 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
   const scope = (name: string, call: Call) =>
     after(Promise.all([approvals.setState(1, name), toolPreferences.setPreferences({}, name)]), call)
   const allowed = (name: string, call: Call) => after(toolPreferences.allow('t', name), call)
+  const snapshot = { id: '1', type: 'text', data: new Uint8Array([1]), versions: { a: '1' } }
+  const values = { a: { type: 'text', data: new Uint8Array([2]) } }
+  const put = (threadId: string) => checkpoints.put({ threadId, ...snapshot, values })
+  const thread = (threadId: string, call: Call) => after(put(threadId), call)
+  const writes = [{ channel: 'a', type: 'text', data: new Uint8Array([3]) }]
   return {
+    'checkpoints.put': (name) => () => put(name),
+    'checkpoints.latest': (threadId) => thread(threadId, () => checkpoints.latest({ threadId })),
+    'checkpoints.get': (threadId) => thread(threadId, () => checkpoints.get({ threadId, id: '1' })),
+    'checkpoints.list': (threadId) => thread(threadId, () => checkpoints.list({ threadId, metadata: { a: 1 } })),
+    'checkpoints.putWrites': (threadId) => () => checkpoints.putWrites({ threadId, id: '1', taskId: 't' }, writes),
+    'checkpoints.deleteThread': (name) => thread(name, () => checkpoints.deleteThread(name)),
+    'checkpoints.prune': (name) => thread(name, () => checkpoints.prune(name, { keepLast: 1 })),
     'sessions.create': (id) => () => sessions.create({ id }),
     'sessions.get': (name) => chat(name, () => sessions.get(name)),
     'sessions.update': (name) => chat(name, () => sessions.update(name, { title: 'x' })),

@@ -42,7 +42,10 @@ test('every table has an owner, or a reason to have none', () => {
 const TABLES_OF_AN_OWNER = Object.keys(tables).filter((name) => !(name in WITHOUT_OWNER))
 
 type Handle = Pick<Storage, 'approvals' | 'events' | 'kv' | 'lists' | 'memories' | 'messages' | 'prompts' | 'queues'> &
-  Pick<Storage, 'sessions' | 'toolExecutions' | 'transaction' | 'toolPreferences' | 'toolState' | 'workspaces'> & {
+  Pick<
+    Storage,
+    'sessions' | 'toolExecutions' | 'transaction' | 'toolPreferences' | 'toolState' | 'workspaces' | 'checkpoints'
+  > & {
     blobs: Pick<Storage['blobs'], 'put'>
   }
 
@@ -68,6 +71,9 @@ async function fill(handle: Handle, mark: string) {
   await handle.approvals.request({ id: 'a', type: 't', request: mark })
   await handle.approvals.setState(mark)
   await handle.approvals.setState(mark, 'main')
+  const bytes = { type: 'text', data: Buffer.from(mark) }
+  await handle.checkpoints.put({ threadId: 'main', id: '1', ...bytes, versions: { a: '1' }, values: { a: bytes } })
+  await handle.checkpoints.putWrites({ threadId: 'main', id: '1', taskId: 'x' }, [{ channel: 'a', ...bytes }])
   await handle.toolPreferences.setPreferences({ disabled: ['x'] })
   await handle.toolPreferences.allow('x', 'main')
 }
@@ -88,6 +94,7 @@ async function contentsOf(handle: Handle) {
     (await handle.toolExecutions.list()).items.map(({ input }) => input),
     await handle.approvals.getState(),
     await handle.approvals.getState('main'),
+    (await handle.checkpoints.list()).items.map(({ writes }) => writes.length),
     await handle.toolPreferences.getPreferences(),
     await handle.toolPreferences.isAllowed('x', 'main'),
   ]

@@ -111,6 +111,19 @@ const calls: Record<string, Call> = {
   'events.list, of a type': async ({ events }) =>
     (await events.list({ type: 't1', runId: 'run' })).items.map((event) => without(event, 'seq')),
   'events.prune': ({ events }) => events.prune({ before: new Date(0) }),
+  'checkpoints.put': ({ checkpoints }, { key, n }) => {
+    const data = Buffer.from(`${n}`)
+    const values = { a: { type: 'text', data } }
+    return checkpoints.put({ threadId: key, id: `${n % 4}`, type: 'text', data, versions: { a: `${n}` }, values })
+  },
+  'checkpoints.putWrites': ({ checkpoints }, { key, n }) =>
+    checkpoints.putWrites({ threadId: key, id: `${n % 4}`, taskId: 'task' }, [
+      { channel: 'a', type: 'text', data: Buffer.from(`${n}`) },
+    ]),
+  'checkpoints.latest': ({ checkpoints }, { key }) => checkpoints.latest({ threadId: key }),
+  'checkpoints.list': ({ checkpoints }) => checkpoints.list(),
+  'checkpoints.prune': ({ checkpoints }, { key }) => checkpoints.prune(key, { keepLast: 1 }),
+  'checkpoints.deleteThread': ({ checkpoints }, { key }) => checkpoints.deleteThread(key),
   'prompts.save': ({ prompts }, { key, n }) => prompts.save({ name: key, content: n }),
   'prompts.get': ({ prompts }, { key }) => prompts.get(key),
   'prompts.delete': ({ prompts }, { key }) => prompts.delete(key),

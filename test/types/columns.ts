@@ -28,6 +28,7 @@ export const words: Agreement = {
   boolean: true,
   instant: true,
   json: true,
+  bytes: true,
   owner: true,
   sequence: true,
 }

@@ -70,7 +70,7 @@ export function pagedQuery<Filters extends object, Item extends object>(list: Li
 }
 
 /** Prefix of the placeholders for the values of a cursor. */
-const CURSOR = 'cursor_'
+export const CURSOR = 'cursor_'
 
 /** Compiles the query. `names` are the given filters, each with its placeholder, or placeholders if its value is a list. */
 function compile<Filters extends object, Item extends object>(
@@ -97,7 +97,7 @@ function compile<Filters extends object, Item extends object>(
   })
 }
 
-type CursorFormat<Item extends object> = Pick<ListQuery<object, Item>, 'name' | 'orderBy'>
+export type CursorFormat<Item extends object> = Pick<ListQuery<object, Item>, 'name' | 'orderBy'>
 
 /** Returns the cursor of the page that follows an item. */
 export function cursorOf<Item extends object>({ name, orderBy }: CursorFormat<Item>, item: Item): string {
@@ -113,7 +113,7 @@ export function cursorOf<Item extends object>({ name, orderBy }: CursorFormat<It
  *
  * @throws {INVALID_INPUT} when it is not a cursor of this list
  */
-function decodeCursor<Item extends object>(
+export function decodeCursor<Item extends object>(
   { name, orderBy }: CursorFormat<Item>,
   cursor: string,
 ): Record<string, unknown> {

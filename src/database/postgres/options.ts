@@ -50,6 +50,7 @@ function instant(raw: unknown): Date {
 const textTypes = {
   json: { ...text(114), parse: (raw: unknown) => JSON.parse(String(raw)) },
   date: { ...text(1184), parse: instant },
+  bytes: text(17),
   bool: { ...text(16), parse: (raw: unknown) => raw === 't' },
 }
 
