@@ -48,9 +48,10 @@ const { metafile } = await build({
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
 // Each adapter imports its own framework, if any, from the program's packages.
-const adapters = ['keyv', 'openai-agents']
+const adapters = ['keyv', 'langgraph', 'openai-agents']
 await build({
   ...common,
+  external: ['@langchain/langgraph-checkpoint'],
   entryPoints: Object.fromEntries(adapters.map((name) => [`adapters/${name}`, `src/adapters/${name}.ts`])),
   plugins: [throughMainEntry],
 })

@@ -5,22 +5,33 @@ import { join } from 'node:path'
 const folder = join(import.meta.dirname, '../test/adapters')
 const packages = join(folder, 'node_modules')
 const marker = join(packages, '.installed')
-const link = join(import.meta.dirname, '../src/adapters/node_modules')
+/** Folders whose files import the frameworks. */
+const users = ['src/adapters', 'examples/langgraph']
 
-/** What the frameworks' suites ask for and the tests do not need. package.json puts an empty package in its place. */
-const PLACEHOLDERS = ['vitest', 'sqlite3', '@vitest']
+/**
+ * What the frameworks ask for and the tests do not need, or have in the project's own node_modules. package.json puts an empty
+ * package in its place, so that nothing is compiled.
+ */
+const PLACEHOLDERS = ['vitest', 'sqlite3', '@vitest', 'better-sqlite3']
 
 /** Installs the frameworks that the adapters are tested against, if the lock file has changed since the last time. */
 export function installAdapters(): void {
   const lock = readFileSync(join(folder, 'package-lock.json'), 'utf8')
   if (!existsSync(marker) || readFileSync(marker, 'utf8') !== lock) {
     console.error('Installing the frameworks of test/adapters')
-    execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: folder, stdio: ['ignore', 2, 2] })
+    try {
+      execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: folder, stdio: ['ignore', 2, 2] })
+    } catch (cause) {
+      throw new Error('The frameworks of test/adapters cannot be installed: is the registry of npm reachable?', {
+        cause,
+      })
+    }
     for (const name of PLACEHOLDERS) rmSync(join(packages, name), { recursive: true, force: true })
     writeFileSync(marker, lock)
   }
-  // The adapters' sources import the types of the frameworks.
-  if (!existsSync(link)) {
+  for (const user of users) {
+    const link = join(import.meta.dirname, '..', user, 'node_modules')
+    if (existsSync(link)) continue
     rmSync(link, { force: true })
     symlinkSync('../../test/adapters/node_modules', link)
   }

@@ -76,7 +76,7 @@ it('the package has code, sources, migrations and documentation, and nothing els
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
   expect(published('src/')).toEqual(
     sources
-      .filter((path) => path.endsWith('.ts'))
+      .filter((path) => path.endsWith('.ts') && !path.includes('node_modules'))
       .map((path) => join('src', path))
       .toSorted(),
   )

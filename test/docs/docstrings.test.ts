@@ -36,6 +36,13 @@ ${code.replace(/^import .*\n/gm, '')}
 `
 }
 
+/** The entry points, each with its source. */
+const paths = Object.fromEntries(
+  Object.entries<string[]>(JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8')).compilerOptions.paths).map(
+    ([entry, files]) => [entry, files.map((file) => join(root, file))],
+  ),
+)
+
 describe('every @example', () => {
   const directory = freshProject()
   let results: Record<string, string>
@@ -62,12 +69,7 @@ describe('every @example', () => {
         compilerOptions: {
           noUnusedLocals: false,
           typeRoots: [join(root, 'node_modules/@types')],
-          paths: Object.fromEntries(
-            ['index', 'config/index', 'schema/sqlite', 'schema/postgres', 'testing/index'].map((path) => [
-              `holdfast${path === 'index' ? '' : `/${path.replace('/index', '')}`}`,
-              [join(root, `src/${path}.ts`)],
-            ]),
-          ),
+          paths,
         },
         include: ['examples'],
       }),

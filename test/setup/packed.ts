@@ -19,6 +19,8 @@ async function pack(): Promise<string> {
   const left = new Set(['node_modules', '.git', 'dist'])
   cpSync(root, checkout, { recursive: true, filter: (path) => path === root || !left.has(basename(path)) })
   symlinkSync(join(root, 'node_modules'), join(checkout, 'node_modules'))
+  // The build needs the types of the frameworks, which are installed already.
+  symlinkSync(join(root, 'test/adapters/node_modules'), join(checkout, 'test/adapters/node_modules'))
   const { stdout } = await run('npm', ['pack', '--silent'], { cwd: checkout })
   return join(checkout, stdout.trim())
 }

@@ -1,0 +1,45 @@
+import { execFile } from 'node:child_process'
+import { readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { transform } from 'esbuild'
+import { beforeAll, expect, it } from 'vitest'
+import { blocks, root } from '../docs/pages.ts'
+import { freshDirectory } from '../setup/databases.ts'
+import { unpackInto } from '../setup/packed.ts'
+
+/** A directory in which the packed package and LangGraph are installed, and nothing of this repository is found. */
+let project = ''
+
+beforeAll(async () => {
+  project = freshDirectory()
+  const modules = join(project, 'node_modules')
+  await unpackInto(join(modules, 'holdfast'))
+  const folder = join(root, 'test/adapters/node_modules')
+  for (const name of readdirSync(folder)) {
+    if (!name.startsWith('.') && name !== 'better-sqlite3') symlinkSync(join(folder, name), join(modules, name))
+  }
+  for (const name of ['drizzle-orm', 'better-sqlite3', 'bindings', 'file-uri-to-path']) {
+    rmSync(join(modules, name), { force: true })
+    symlinkSync(join(root, 'node_modules', name), join(modules, name))
+  }
+  writeFileSync(join(project, 'package.json'), '{"type": "module"}')
+})
+
+async function run(code: string): Promise<string> {
+  writeFileSync(join(project, 'program.js'), (await transform(code, { loader: 'ts', target: 'node20' })).code)
+  const options = { cwd: project, timeout: 60_000 }
+  const args = ['--preserve-symlinks', 'program.js']
+  return (await promisify(execFile)(process.execPath, args, options)).stdout.trim()
+}
+
+const [first = '', prune = ''] = blocks('docs/langgraph.md', 'ts').map(({ code }) => code)
+
+it('the first program of docs/langgraph.md remembers what it said, run by run', async () => {
+  expect(await run(first)).toBe('I remember 1 lines.')
+  expect(await run(first)).toBe('I remember 3 lines.')
+})
+
+it('the other program runs', async () => {
+  expect(await run(prune)).toBe('0')
+})
