@@ -191,6 +191,8 @@ export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type {
   EraseOptions,
   Erasure,
+  PruneOptions,
+  Pruning,
   ScopedBlobs,
   ScopeOptions,
   Storage,

@@ -72,6 +72,11 @@ export const ignoredPoolFields = {
 }
 export const noOptions = z.strictObject({}).prefault({}).describe('This backend has no further options.')
 
+const AGE = 'expected a duration such as "30d" or "12h", or "never"'
+
+/** How long rows are kept: days or hours, or `never` if they are never removed. */
+export const age = z.string({ error: AGE }).regex(/^(?:[1-9]\d{0,4}d|[1-9]\d{0,5}h|never)$/, AGE)
+
 /** The name of a PostgreSQL schema. */
 export const schemaName = text
   .refine((name) => new TextEncoder().encode(name).length <= 63, 'is too long; expected at most 63 bytes')

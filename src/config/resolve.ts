@@ -7,6 +7,7 @@ import type {
   ResolvedCache,
   ResolvedConfig,
   ResolvedDatabase,
+  ResolvedRetention,
 } from './resolved.ts'
 import type {
   ValidBlobStore,
@@ -14,6 +15,7 @@ import type {
   ValidDatabase,
   ValidPostgres,
   ValidRedisCache,
+  ValidRetention,
   ValidSqlite,
   ValidStorageConfig,
 } from './valid.ts'
@@ -35,8 +37,33 @@ export function resolveConfig(input?: unknown, { baseDir = process.cwd() }: Reso
 }
 
 /** Resolves a valid configuration whose paths are absolute. */
-export function resolveValidConfig({ cache, database, blobStore }: ValidStorageConfig): ResolvedConfig {
-  return { cache: resolveCache(cache), database: resolveDatabase(database), blobStore: resolveBlobStore(blobStore) }
+export function resolveValidConfig({ cache, database, blobStore, retention }: ValidStorageConfig): ResolvedConfig {
+  return {
+    cache: resolveCache(cache),
+    database: resolveDatabase(database),
+    blobStore: resolveBlobStore(blobStore),
+    ...(retention && { retention: resolveRetention(retention) }),
+  }
+}
+
+function resolveRetention({ sessions, kv, ...ages }: ValidRetention): ResolvedRetention {
+  return {
+    messages: millisOf(ages.messages),
+    sessions: { idle: millisOf(sessions.idle) },
+    events: millisOf(ages.events),
+    toolExecutions: millisOf(ages.toolExecutions),
+    approvals: millisOf(ages.approvals),
+    memories: millisOf(ages.memories),
+    kv,
+  }
+}
+
+const HOUR_MILLIS = 3_600_000
+
+/** Returns the milliseconds of a valid age, such as `30d`. */
+function millisOf(age: string): number | 'never' {
+  if (age === 'never') return age
+  return Number.parseInt(age, 10) * (age.endsWith('d') ? 24 * HOUR_MILLIS : HOUR_MILLIS)
 }
 
 /** Returns the same configuration with absolute paths, so that it can be opened from any directory. */

@@ -15,6 +15,19 @@ export interface ResolvedConfig {
   cache: ResolvedCache
   database: ResolvedDatabase
   blobStore: ResolvedBlobStore
+  /** Undefined: everything is kept. */
+  retention?: ResolvedRetention | undefined
+}
+
+/** How long rows are kept, in milliseconds. */
+export interface ResolvedRetention {
+  messages: number | 'never'
+  sessions: { idle: number | 'never' }
+  events: number | 'never'
+  toolExecutions: number | 'never'
+  approvals: number | 'never'
+  memories: number | 'never'
+  kv: 'never'
 }
 
 export type ResolvedCache = ResolvedInMemoryCache | ResolvedRedisCache

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import {
+  age,
   connections,
   duration,
   idleTimeout,
@@ -257,6 +258,34 @@ const localBlobStore = z.strictObject({
   options: noOptions,
 })
 
+const retention = z.strictObject({
+  messages: age
+    .default('never')
+    .describe('Age at which a message is removed, oldest first, such as 30d or 12h, or never. Default never.'),
+  sessions: z
+    .strictObject({
+      idle: age
+        .default('never')
+        .describe('A session that was not active for this time is removed with its messages, or never. Default never.'),
+    })
+    .prefault({})
+    .describe('How long sessions are kept.'),
+  events: age.default('never').describe('Age at which an event is removed, or never. Default never.'),
+  toolExecutions: age
+    .default('never')
+    .describe('The record of a tool execution is removed this long after its end, or never. Default never.'),
+  approvals: age
+    .default('never')
+    .describe('An approval is removed this long after its response, or never. Default never.'),
+  memories: age
+    .default('never')
+    .describe('A memory that is not pinned is removed this long after its last change, or never. Default never.'),
+  kv: z
+    .literal('never', { error: 'expected "never": an entry has a time of its own, the option ttlSeconds of kv.set()' })
+    .default('never')
+    .describe('Always never: an entry has a time of its own, the option ttlSeconds of kv.set().'),
+})
+
 const inMemory = { type: 'in-memory' } as const
 const cacheInMemory = inMemoryCache.parse(inMemory)
 const databaseInMemory = inMemoryDatabase.parse(inMemory)
@@ -277,6 +306,9 @@ export const storageSchema = z
       .meta({ description: 'Keeps everything but the bytes of blobs. Default: in memory.', default: inMemory }),
     blobStore: blobStore.optional().describe('Keeps the bytes of blobs. Default: in memory.'),
     blob: blobStore.optional().describe('Another name for blobStore.'),
+    retention: retention
+      .optional()
+      .describe('How long rows are kept before maintenance removes them. Default: everything is kept.'),
   })
   .superRefine(({ cache, database, blobStore, blob }, ctx) => {
     if (cache?.type === 'in-memory' && database?.type !== 'postgres') {
@@ -285,10 +317,11 @@ export const storageSchema = z
     }
     if (blobStore !== undefined) rejectFields(ctx, { blob }, 'is another name for blobStore; remove one of the two')
   }, runAlways)
-  .transform(({ cache, database, blobStore, blob }) => ({
+  .transform(({ cache, database, blobStore, blob, retention }) => ({
     cache: cache ?? copyOf(cacheInMemory),
     database: database ?? copyOf(databaseInMemory),
     blobStore: blobStore ?? blob ?? copyOf(blobsInMemory),
+    ...(retention && { retention }),
   }))
 
 /** A `storage:` section under its key, as in a file. */

@@ -11,12 +11,37 @@ export interface StorageConfig {
   blobStore?: BlobStoreConfig | undefined
   /** Another name for blobStore. */
   blob?: BlobStoreConfig | undefined
+  /** How long rows are kept before maintenance removes them. Default: everything is kept. */
+  retention?: RetentionConfig | undefined
 }
 
 /** A configuration under its key, as in a file. */
 export interface StorageConfigFile {
   /** How the agent stores its data. Default: everything in memory. */
   storage?: StorageConfig | null | undefined
+}
+
+/** How long rows are kept: texts such as `30d`, `12h` or `never`. */
+export interface RetentionConfig {
+  /** Age at which a message is removed, oldest first, such as 30d or 12h, or never. Default never. */
+  messages?: string | undefined
+  /** How long sessions are kept. */
+  sessions?: SessionRetentionConfig | undefined
+  /** Age at which an event is removed, or never. Default never. */
+  events?: string | undefined
+  /** The record of a tool execution is removed this long after its end, or never. Default never. */
+  toolExecutions?: string | undefined
+  /** An approval is removed this long after its response, or never. Default never. */
+  approvals?: string | undefined
+  /** A memory that is not pinned is removed this long after its last change, or never. Default never. */
+  memories?: string | undefined
+  /** Always never: an entry has a time of its own, the option ttlSeconds of kv.set(). */
+  kv?: 'never' | undefined
+}
+
+export interface SessionRetentionConfig {
+  /** A session that was not active for this time is removed with its messages, or never. Default never. */
+  idle?: string | undefined
 }
 
 export type CacheConfig = InMemoryCacheConfig | RedisCacheConfig

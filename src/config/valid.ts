@@ -10,6 +10,8 @@ import type {
   RedisCacheOptions,
   RedisNode,
   RedisSentinels,
+  RetentionConfig,
+  SessionRetentionConfig,
   SqliteConfig,
   SqliteOptions,
 } from './types.ts'
@@ -21,6 +23,14 @@ export interface ValidStorageConfig {
   cache: ValidCache
   database: ValidDatabase
   blobStore: ValidBlobStore
+  /** How long rows are kept before maintenance removes them. Undefined: everything is kept. */
+  retention?: ValidRetention
+}
+
+export interface ValidRetention
+  extends Filled<RetentionConfig, Exclude<keyof RetentionConfig, 'sessions'>, 'sessions'> {
+  /** How long sessions are kept. */
+  sessions: Filled<SessionRetentionConfig, 'idle'>
 }
 
 export type ValidCache = ValidInMemoryCache | ValidRedisCache

@@ -1,5 +1,6 @@
 import type { Logger } from '../logger.ts'
 import type { Database } from './database.ts'
+import type { Executor } from './db.ts'
 
 /** Smaller differences are ignored: following them would make the clock jitter. */
 const TOLERATED_MILLIS = 1000
@@ -35,8 +36,21 @@ export class DatabaseClock {
 
   /** Asks the server for its time. Assumes that the answer took half of the round trip. */
   async synchronize(): Promise<void> {
+    await this.#database.whileOpen(() => this.#askServer())
+  }
+
+  /**
+   * Asks the server for its time, over `transaction` if one is given, and returns it. The clock of this machine may have
+   * been set since the last time: what removes rows for their age must not trust a single clock.
+   */
+  async confirmedNow(transaction?: Pick<Executor, 'run'>): Promise<Date> {
+    await this.#askServer(transaction)
+    return this.now()
+  }
+
+  async #askServer(transaction?: Pick<Executor, 'run'>): Promise<void> {
     const asked = Date.now()
-    const server = await this.#database.whileOpen(async () => this.#database.driver.serverTime?.())
+    const server = await this.#database.driver.serverTime?.(transaction)
     if (server === undefined) return
     const offset = server.getTime() - (asked + Date.now()) / 2
     if (Math.abs(offset - this.#offsetMillis) < TOLERATED_MILLIS) return

@@ -73,8 +73,11 @@ export interface Driver extends Pick<Executor, 'batch'> {
    * @throws {DATABASE_MOVED} when the file was deleted, renamed or replaced
    */
   checkFile?(): Promise<void>
-  /** Returns the time of the server. Only a database that several machines share has one. */
-  serverTime?(): Promise<Date | undefined>
+  /**
+   * Returns the time of the server, over `transaction` if one is given. Only a database that several machines share has a
+   * server.
+   */
+  serverTime?(transaction?: Pick<Executor, 'run'>): Promise<Date | undefined>
   /**
    * Runs `body`, and overwrites with zeros what it deletes. Then removes what the write-ahead log has of it. Returns false if
    * others were reading all the time, so that the log still has it. Only SQLite keeps deleted data in its files.

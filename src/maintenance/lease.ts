@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { and, eq, lte } from 'drizzle-orm'
+import { and, eq, inArray, lte, or } from 'drizzle-orm'
 import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 
@@ -14,17 +14,26 @@ interface MaintenanceLease {
   holder: string
 }
 
+/** Takes a lease that has expired, that its holder has already, or whose holder is `or`. */
 const takeLease = statement(
-  ({ orm, tables: { maintenanceLeases: l } }, arg: MaintenanceLease & { expiresAt: Date; now: Date }) =>
+  ({ orm, tables: { maintenanceLeases: l } }, arg: MaintenanceLease & { or: string; expiresAt: Date; now: Date }) =>
     orm
       .insert(l)
       .values({ step: arg.step, holder: arg.holder, expiresAt: arg.expiresAt })
       .onConflictDoUpdate({
         target: l.step,
         set: { holder: arg.holder, expiresAt: arg.expiresAt },
-        setWhere: lte(l.expiresAt, arg.now),
+        setWhere: or(lte(l.expiresAt, arg.now), inArray(l.holder, [arg.holder, arg.or])),
       })
       .returning({ holder: l.holder }),
+)
+
+const restLease = statement(
+  ({ orm, tables: { maintenanceLeases: l } }, arg: MaintenanceLease & { nobody: string; until: Date }) =>
+    orm
+      .update(l)
+      .set({ holder: arg.nobody, expiresAt: arg.until })
+      .where(and(eq(l.step, arg.step), eq(l.holder, arg.holder))),
 )
 
 const releaseLease = statement(({ orm, tables: { maintenanceLeases: l } }, arg: MaintenanceLease) =>
@@ -42,11 +51,50 @@ export async function onOneInstance<T>(
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   const lease = { step, holder: randomUUID() }
-  const taken = await takeLease.first(db, { ...lease, now, expiresAt: new Date(now.getTime() + LEASE_MILLIS) })
+  const expiresAt = new Date(now.getTime() + LEASE_MILLIS)
+  const taken = await takeLease.first(db, { ...lease, or: lease.holder, now, expiresAt })
   if (taken === undefined) return undefined
   try {
     return await work()
   } finally {
     await releaseLease.all(db, lease)
+  }
+}
+
+/** The holder of a lease that nobody holds: the step is done, and rests until the lease expires. */
+const NOBODY = 'nobody'
+
+/** The lease of a step that may take longer than a lease lasts, and that runs on one instance, once in a while. */
+export class PacedLease {
+  readonly #lease: MaintenanceLease
+  readonly #db: Db
+  readonly #now: () => Date
+
+  constructor(db: Db, step: string, now: () => Date) {
+    this.#db = db
+    this.#lease = { step, holder: randomUUID() }
+    this.#now = now
+  }
+
+  /**
+   * Takes or renews the lease. Returns false if another instance holds it, or if the step rests; with `evenAtRest` a rest
+   * does not count.
+   */
+  async take({ evenAtRest = false } = {}): Promise<boolean> {
+    const now = this.#now()
+    const expiresAt = new Date(now.getTime() + LEASE_MILLIS)
+    const or = evenAtRest ? NOBODY : this.#lease.holder
+    return (await takeLease.first(this.#db, { ...this.#lease, or, now, expiresAt })) !== undefined
+  }
+
+  /** Gives the lease up. No instance takes it for `millis`, unless it ignores the rest. */
+  async rest(millis: number): Promise<void> {
+    const until = new Date(this.#now().getTime() + millis)
+    await restLease.all(this.#db, { ...this.#lease, nobody: NOBODY, until })
+  }
+
+  /** Gives the lease up. Safe to repeat. */
+  async release(): Promise<void> {
+    await releaseLease.all(this.#db, this.#lease)
   }
 }

@@ -26,7 +26,7 @@ const lockSummary = statement((db, arg: { id: string; now: Date }) => {
  */
 export async function recordOperation(
   db: Db,
-  { cache, now: clock }: RepositoryContext,
+  { cache, now: clock, confirmedNow }: RepositoryContext,
   sessionId: string,
   operationId: string,
   payload: unknown,
@@ -43,7 +43,7 @@ export async function recordOperation(
     ])
   const [, inserted, [stored]] = await cache.writeIfNew(
     cachedRowsOf(sessionId),
-    () => retryWithoutExpired(db, { id: sessionId, now }, record),
+    () => retryWithoutExpired(db, { id: sessionId, now, confirmedNow }, record),
     () => ({ created: true }),
   )
   if (stored !== undefined && stored.payloadHash !== operation.payloadHash) throw otherPayload()

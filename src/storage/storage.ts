@@ -11,6 +11,7 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { maskSecrets } from '../config/secrets.ts'
 import type { StorageConfig, StorageConfigFile } from '../config/types.ts'
 import { DatabaseClock } from '../database/clock.ts'
+import type { Db } from '../database/db.ts'
 import { openDatabase } from '../database/open.ts'
 import type { Problem } from '../errors.ts'
 import { consoleLogger, type Logger, warnOnce } from '../logger.ts'
@@ -22,6 +23,7 @@ import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
 import { eraseOwner } from './erase.ts'
 import { databaseStats, probe } from './health.ts'
 import { countOpened } from './open-twice.ts'
+import { Retention } from './retention/retention.ts'
 import { openScope } from './scope.ts'
 import { runTransaction } from './transaction.ts'
 import type { Storage, StorageOptions } from './types.ts'
@@ -103,21 +105,25 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       ...(owner !== undefined && { owner }),
       check: () => database.checkOpen(),
     })
+  const confirmedNow = async (db?: Db) => (clock ? clock.confirmedNow(db) : now())
   const context: RepositoryContext = {
     now,
+    confirmedNow,
     cache: rowCache,
     onMemoryCreated: resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES) : () => {},
   }
   const repositories = openRepositories(database, context)
   const scopeLayers = { database, rowCache, blobs, context, logger, slowTransactionMillis, openUserCache }
   const checkFile = database.driver.checkFile?.bind(database.driver)
+  const retention = new Retention({ database, rowCache, now, confirmedNow }, resolved.retention)
   const maintenance = new Maintenance(
     [
       { name: 'expired-sessions', run: () => repositories.sessions.sweepExpired() },
       { name: 'expired-keys', run: () => repositories.kv.sweepExpired() },
-      ...blobs.steps,
+      ...blobs.steps.map(({ name, run }) => ({ name, run: () => database.whileOpen(confirmedNow).then(run) })),
       ...(checkFile ? [{ name: 'database-file', run: () => checkFile().then(() => 0) }] : []),
       ...(clock ? [{ name: 'clock', run: () => clock.synchronize().then(() => 0) }] : []),
+      ...retention.steps, // may take half a minute
     ],
     logger,
   )
@@ -128,6 +134,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   const close = async () => {
     database.checkOutside() // before anything is stopped
     uncount()
+    retention.stop()
     const stopped = Promise.all([maintenance.stop(), notices?.close()])
     await database.close({
       timeoutMillis: closeTimeoutMillis,
@@ -150,6 +157,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     blobs: blobs.blobs,
     scope: (options) => openScope(scopeLayers, options),
     erase: async (owner, eraseOptions = {}) => eraseOwner({ database, blobs, rowCache, now }, owner, eraseOptions),
+    prune: async (pruneOptions = {}) => retention.prune(pruneOptions),
     transaction: (body, transactionOptions = {}) => runTransaction(scopeLayers, undefined, body, transactionOptions),
     async health() {
       const select = { sql: 'select 1', params: [], writes: false }

@@ -83,6 +83,24 @@ export interface Erasure {
   logEmptied: boolean
 }
 
+/** Options of `storage.prune()`. */
+export interface PruneOptions {
+  /** Counts, and removes nothing. Default false. */
+  dryRun?: boolean | undefined
+  /** Ends the call between two transactions. Then it rejects with ABORTED. */
+  signal?: AbortSignal | undefined
+  /** Called after each transaction that has removed rows of a table, with their number. */
+  onProgress?: ((removed: { table: string; rows: number }) => void) | undefined
+}
+
+/** What `storage.prune()` has removed, or would remove. */
+export interface Pruning {
+  /** Number of rows by table, without the tables that have none. What goes with its session is not counted. */
+  rows: Record<string, number>
+  /** The sum of `rows`. */
+  total: number
+}
+
 /** The blobs of a scope. What concerns the store of all owners is on the storage alone. */
 export type ScopedBlobs = Omit<Blobs, 'cleanup' | 'verify'>
 
@@ -237,6 +255,27 @@ export interface Storage extends Repositories, AsyncDisposable {
    * ```
    */
   erase(owner: ScopeOptions, options?: EraseOptions): Promise<Erasure>
+  /**
+   * Removes what is older than `retention` in the configuration says, now instead of in the hourly run of maintenance.
+   * Returns how much that was. Removes up to 500 rows in a transaction, and pauses after each; others can work meanwhile.
+   * What a pending approval or a running execution needs stays. Without `retention` nothing is removed. Safe to repeat.
+   *
+   * @throws {INVALID_STATE} when another instance applies the retention at the moment; `retryable`
+   * @throws {ABORTED} when `signal` is aborted; what was removed until then stays removed
+   * @throws {CLOSED} when the storage is closed, or is being closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   * @throws {INVALID_INPUT} when an option is not valid
+   *
+   * @example
+   * ```ts
+   * import { openStorage } from 'holdfast'
+   * await using agent = await openStorage({ retention: { events: '7d', sessions: { idle: '90d' } } })
+   * console.log(await agent.prune({ dryRun: true })) // { rows: {}, total: 0 }
+   * ```
+   */
+  prune(options?: PruneOptions): Promise<Pruning>
   /**
    * Runs `body` in one transaction over the repositories and blobs of `tx`, and rolls everything back if `body` throws.
    * Inside `body` use only `tx`: the storage itself would wait for its own transaction, and rejects with

@@ -26,7 +26,12 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
     const { database: config } = resolveConfig({ database: await open[dialect]() })
     driver = (await openDatabase(config, { migrate: true })).driver
     const database = new Database(recording(driver, sent))
-    repositories = openRepositories(database, { now: () => new Date(), cache: withoutCache, onMemoryCreated: () => {} })
+    repositories = openRepositories(database, {
+      now: () => new Date(),
+      confirmedNow: async () => new Date(),
+      cache: withoutCache,
+      onMemoryCreated: () => {},
+    })
     await fill(driver, repositories)
     await driver.run({ sql: 'analyze', params: [], writes: true })
     return () => database.close()

@@ -140,7 +140,12 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
     const { database: config } = resolveConfig({ database: await open[dialect]() })
     driver = (await openDatabase(config, { migrate: true })).driver
     const database = new Database(recording(driver, sent))
-    const context = { now: () => new Date(), cache: withoutCache, onMemoryCreated: () => {} }
+    const context = {
+      now: () => new Date(),
+      confirmedNow: async () => new Date(),
+      cache: withoutCache,
+      onMemoryCreated: () => {},
+    }
     const owners = Array.from({ length: OWNERS }, (_, i) => i)
     await Promise.all(owners.map((i) => fill(openRepositories(database, context, `owner-${i}`), i)))
     storage = openRepositories(database, context)

@@ -41,7 +41,12 @@ export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase
     transaction: (body) => database.transaction(body),
   }
   return {
-    repositories: openRepositories(watching, { now: () => new Date(), cache: withoutCache, onMemoryCreated: () => {} }),
+    repositories: openRepositories(watching, {
+      now: () => new Date(),
+      confirmedNow: async () => new Date(),
+      cache: withoutCache,
+      onMemoryCreated: () => {},
+    }),
     async plansOf(call) {
       seen.length = 0
       await call()

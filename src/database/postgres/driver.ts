@@ -1,6 +1,6 @@
 import type { ResolvedPostgres } from '../../config/resolved.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
-import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
+import type { Driver, DriverTransaction, Executor, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { wasRolledBack } from './errors.ts'
@@ -154,8 +154,8 @@ class PostgresDriver implements Driver {
     return 0
   }
 
-  async serverTime(): Promise<Date | undefined> {
-    const [row] = await this.run({ sql: 'select clock_timestamp()', params: [], writes: false })
+  async serverTime(transaction: Pick<Executor, 'run'> = this): Promise<Date | undefined> {
+    const [row] = await transaction.run({ sql: 'select clock_timestamp()', params: [], writes: false })
     return row?.[0] instanceof Date ? row[0] : undefined
   }
 

@@ -327,8 +327,9 @@ export class Kv {
    * @internal
    */
   async sweepExpired(): Promise<number> {
+    const now = sweepableBefore(await this.#context.confirmedNow(this.#db))
     for (let removed = 0; ; ) {
-      const expired = await deleteExpiredBatch.all(this.#db, { now: sweepableBefore(this.#context.now()) })
+      const expired = await deleteExpiredBatch.all(this.#db, { now })
       removed += expired.length
       if (expired.length < EXPIRED_BATCH_SIZE) return removed
     }

@@ -10,7 +10,7 @@ import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
-import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
+import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
 import { mentionsOfNew } from './mentions.ts'
@@ -96,17 +96,20 @@ export async function appendMessages(
   db: Db,
   sessionId: string,
   inputs: readonly z.output<typeof messageInputSchema>[],
-  now: Date,
+  clock: Clock,
   operation?: Operation,
 ): Promise<Written> {
   if (inputs.length === 0 && operation === undefined) return { messages: [] }
+  const { now } = clock
   const given = newMessages(sessionId, inputs, now)
   try {
     return await insertAll(db, sessionId, given, now, operation)
   } catch (error) {
     if (!isWriteConflict(error)) throw error
     // The conflict may be an expired session, which yields no seq. The conversation then starts again.
-    return retryWithoutExpired(db, { id: sessionId, now }, () => appendMissing(db, sessionId, given, now, operation))
+    return retryWithoutExpired(db, { id: sessionId, ...clock }, () =>
+      appendMissing(db, sessionId, given, now, operation),
+    )
   }
 }
 

@@ -6,7 +6,7 @@ import { idSchema, invalidInput, parseInput, positionSchema, rejectDuplicateIds 
 import type { RepositoryContext } from '../context.ts'
 import { type Operation, operationOf } from '../sessions/operation.ts'
 import { type OperationOptions, operationOptionsSchema } from '../sessions/operation-options.ts'
-import { cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
+import { type Clock, cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
 import { appendMessages, MAX_APPEND, type Written } from './append.ts'
 import { putMessages } from './put.ts'
 import { MessageReads } from './reads.ts'
@@ -89,8 +89,8 @@ export class Messages extends MessageReads {
       : [parseInput(messageInputSchema, input, 'message')]
     if (given.operationId !== undefined && !Array.isArray(input))
       throw invalidInput([{ path: 'message', message: 'must be a list of messages if there is an operationId' }])
-    const messages = await this.#write(sessionId, given, (db, now, operation) =>
-      appendMessages(db, sessionId, inputs, now, operation),
+    const messages = await this.#write(sessionId, given, (db, clock, operation) =>
+      appendMessages(db, sessionId, inputs, clock, operation),
     )
     if (Array.isArray(input)) return messages
     return messages[0] as Message // one row in, one message out: an operation takes a list
@@ -122,7 +122,7 @@ export class Messages extends MessageReads {
   async put(sessionId: string, messages: readonly MessagePut[]): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const inputs = parseInput(putSchema, messages, 'messages')
-    return this.#write(sessionId, {}, (db, now) => putMessages(db, sessionId, inputs, now))
+    return this.#write(sessionId, {}, (db, clock) => putMessages(db, sessionId, inputs, clock))
   }
 
   /**
@@ -161,8 +161,8 @@ export class Messages extends MessageReads {
     const places = (range.throughSeq ?? Number.POSITIVE_INFINITY) - range.afterSeq
     if (inputs.length > places)
       throw invalidInput([{ path: 'messages', message: `must be at most ${places}, the places of the range` }])
-    return this.#write(sessionId, range, (db, now, operation) =>
-      replaceMessages(db, sessionId, range, inputs, now, operation),
+    return this.#write(sessionId, range, (db, clock, operation) =>
+      replaceMessages(db, sessionId, range, inputs, clock, operation),
     )
   }
 
@@ -273,13 +273,14 @@ export class Messages extends MessageReads {
   async #write(
     sessionId: string,
     { operationId, payload = null }: z.output<typeof operationOptionsSchema>,
-    write: (db: Db, now: Date, operation: Operation | undefined) => Promise<Written>,
+    write: (db: Db, clock: Clock, operation: Operation | undefined) => Promise<Written>,
   ): Promise<Message[]> {
+    const { confirmedNow } = this.#context
     const now = this.#context.now()
     const operation = operationId === undefined ? undefined : operationOf({ sessionId, now }, operationId, payload)
     const { messages } = await this.#context.cache.writeIfNew(
       cachedRowsOf(sessionId),
-      (db = this.#db) => write(db, now, operation),
+      (db = this.#db) => write(db, { now, confirmedNow }, operation),
       // The session's cached absence from before its creation must be invalidated.
       ({ session }) =>
         session === undefined

@@ -4,7 +4,7 @@ import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
 import { activityAt } from '../sessions/activity.ts'
-import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
+import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
 import { allocateSeqs, insertMessages, type NewMessage, newMessages, sessionOf, type Written } from './append.ts'
 import { mentionsOfChanged, mentionsOfNew } from './mentions.ts'
@@ -83,13 +83,14 @@ export async function putMessages(
   db: Db,
   sessionId: string,
   inputs: readonly z.output<typeof putInputSchema>[],
-  now: Date,
+  clock: Clock,
 ): Promise<Written> {
   if (inputs.length === 0) return { messages: [] }
+  const { now } = clock
   const given = newMessages(sessionId, inputs, now)
   for (let attempt = 1; ; attempt++) {
     try {
-      return await retryWithoutExpired(db, { id: sessionId, now }, () => putOnce(db, sessionId, given, now))
+      return await retryWithoutExpired(db, { id: sessionId, ...clock }, () => putOnce(db, sessionId, given, now))
     } catch (error) {
       // Another call has stored one of the messages first, or has removed the session.
       if (!isWriteConflict(error) || attempt === MAX_ATTEMPTS) throw error

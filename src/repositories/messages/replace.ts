@@ -8,7 +8,7 @@ import { isStorageError, StorageError } from '../../errors.ts'
 import { invalidInput, MAX_INTEGER } from '../../validation/input.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
-import { isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
+import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
 import { allocateSeqs, insertMessages, type NewMessage, newMessages, sessionOf, type Written } from './append.ts'
 import { messageColumns } from './columns.ts'
@@ -99,9 +99,10 @@ export async function replaceMessages(
   sessionId: string,
   options: ReplaceMessagesOptions,
   inputs: readonly z.output<typeof messageInputSchema>[],
-  now: Date,
+  clock: Clock,
   operation: Operation | undefined,
 ): Promise<Written> {
+  const { now } = clock
   const given = newMessages(sessionId, inputs, now)
   const { throughSeq } = options
   const write = () =>
@@ -109,7 +110,7 @@ export async function replaceMessages(
       ? replaceEnd(db, sessionId, options, given, now, operation)
       : replaceInside(db, sessionId, { ...options, throughSeq }, given, now, operation)
   try {
-    return await retryWithoutExpired(db, { id: sessionId, now }, write)
+    return await retryWithoutExpired(db, { id: sessionId, ...clock }, write)
   } catch (error) {
     if (!isWriteConflict(error)) throw error
     if (operation !== undefined && (await wasDone(db, operation))) return { messages: [] }

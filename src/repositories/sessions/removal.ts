@@ -1,13 +1,14 @@
-import { and, eq, lte, type SQL, type SQLWrapper } from 'drizzle-orm'
+import { and, eq, isNotNull, lte, type SQL } from 'drizzle-orm'
 import { CACHED_BY_SESSION } from '../../cache/owned-row-cache.ts'
 import type { RowKey } from '../../cache/row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
 import { NOBODY, ownerOfNames } from '../../database/owner.ts'
-import { type Builder, batch, statement } from '../../database/statement.ts'
+import { type Builder, batch, type Call, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { hasOwner } from '../../schema/has-owner.ts'
 import type { Tables } from '../../schema/tables.ts'
+import type { RepositoryContext } from '../context.ts'
 
 /**
  * The tables whose rows belong to a session although no foreign key says so, each with the column of the session's id.
@@ -34,23 +35,31 @@ export function incarnationOf({ id, createdAt }: { id: string; createdAt: Date }
   return `${createdAt.getTime()} ${id}`
 }
 
-const deleteRows = { ofSomebody: deletions(hasOwner), ofNobody: deletions(() => undefined) }
+type TableOfSession = ReturnType<(typeof TABLES_OF_SESSION)[number]>[0]
+
+const deleteRows = deletions(() => undefined)
+const deleteRowsButPending = deletions((table, { approvals }) =>
+  table === approvals ? isNotNull(approvals.respondedAt) : undefined,
+)
 
 /**
- * Makes the statements that delete the rows of a session. `further` lets the database use the indexes of owners: many owners
- * may have a session of this id.
+ * Makes the statements that delete the rows of a session, for somebody's and for nobody's. The condition `hasOwner` lets the
+ * database use the indexes of owners: many owners may have a session of this id.
  */
-function deletions(further: (table: { ownerId: SQLWrapper }) => SQL | undefined) {
-  return TABLES_OF_SESSION.map((tableOf) =>
-    statement((db, arg: { id: string }) => {
-      const [table, sessionId] = tableOf(db.tables)
-      return db.orm.delete(table).where(and(eq(sessionId, arg.id), eq(table.ownerId, ownerOfNames(db)), further(table)))
-    }),
-  )
+function deletions(further: (table: TableOfSession, tables: Tables) => SQL | undefined) {
+  const deletionsOf = (isSomebodys: (table: TableOfSession) => SQL | undefined) =>
+    TABLES_OF_SESSION.map((tableOf) =>
+      statement((db, arg: { id: string }) => {
+        const [table, sessionId] = tableOf(db.tables)
+        const isOfSession = and(eq(sessionId, arg.id), eq(table.ownerId, ownerOfNames(db)), isSomebodys(table))
+        return db.orm.delete(table).where(and(isOfSession, further(table, db.tables)))
+      }),
+    )
+  return { ofSomebody: deletionsOf(hasOwner), ofNobody: deletionsOf(() => undefined) }
 }
 
-function deletionsOfSession({ owner }: Db, id: string) {
-  const statements = owner === NOBODY ? deleteRows.ofNobody : deleteRows.ofSomebody
+function deletionsOfSession({ owner }: Db, id: string, rows = deleteRows): Call<unknown>[] {
+  const statements = owner === NOBODY ? rows.ofNobody : rows.ofSomebody
   return statements.map((each) => each.with({ id }))
 }
 
@@ -64,7 +73,7 @@ const deleteSessionIfExpired = statement((db, arg: { id: string; now: Date }) =>
   return db.orm
     .delete(sessions)
     .where(and(isSession(db, arg.id), lte(sessions.expiresAt, arg.now)))
-    .returning({ id: sessions.id })
+    .returning({ expiresAt: sessions.expiresAt })
 })
 
 /** Removals run on the handle of an owner, so that no id can lead to the rows of another. */
@@ -93,16 +102,46 @@ export async function removeSession(db: Db, id: string): Promise<{ expiresAt: Da
   return removed
 }
 
+/** When it is, as far as this instance knows, and by the clock that all instances share. */
+export interface Clock {
+  now: Date
+  confirmedNow: RepositoryContext['confirmedNow']
+}
+
 /**
  * Removes a session of the handle's owner and everything that belongs to it if the session has expired. Returns true if it
  * had.
+ *
+ * @throws {DATABASE_FAILED} when only the clock of this machine says so; nothing was removed, and the clock is corrected
  */
-export function removeIfExpired(db: Db, id: string, now: Date): Promise<boolean> {
+export function removeIfExpired(db: Db, id: string, { now, confirmedNow }: Clock): Promise<boolean> {
   return db.transaction(async (tx) => {
     const removed = await deleteSessionIfExpired.first(tx, { id, now })
-    if (removed !== undefined) {
-      await batch(tx, deletionsOfSession(tx, id))
-    }
+    if (removed === undefined) return false
+    if (removed.expiresAt !== null && removed.expiresAt > (await confirmedNow(tx))) throw clockWasAhead()
+    await batch(tx, deletionsOfSession(tx, id))
+    return true
+  })
+}
+
+function clockWasAhead(): StorageError {
+  const message =
+    "The clock of this machine was set ahead of PostgreSQL's, so a session seemed to have expired: try again"
+  return new StorageError('DATABASE_FAILED', message, { retryable: true })
+}
+
+/**
+ * Removes a session of the handle's owner and everything that belongs to it, but no pending approval, if `deleteIfUnused`
+ * deletes its row. Returns true if it did.
+ */
+export function removeIfUnused(
+  db: Db,
+  id: string,
+  deleteIfUnused: (tx: Db) => Promise<object | undefined>,
+): Promise<boolean> {
+  return db.transaction(async (tx) => {
+    const removed = await deleteIfUnused(tx)
+    if (removed !== undefined) await batch(tx, deletionsOfSession(tx, id, deleteRowsButPending))
     return removed !== undefined
   })
 }
@@ -113,7 +152,7 @@ export function removeIfExpired(db: Db, id: string, now: Date): Promise<boolean>
  */
 export async function retryWithoutExpired<T>(
   db: Db,
-  { id, now }: { id: string; now: Date },
+  { id, ...clock }: Clock & { id: string },
   write: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -121,7 +160,7 @@ export async function retryWithoutExpired<T>(
   } catch (error) {
     if (!isWriteConflict(error)) throw error
     // Without an owner, only the session of nobody is in the way.
-    await removeIfExpired(db.owner === undefined ? new OwnedDb(db, NOBODY) : db, id, now)
+    await removeIfExpired(db.owner === undefined ? new OwnedDb(db, NOBODY) : db, id, clock)
     return write()
   }
 }

@@ -96,6 +96,7 @@ export class Sessions {
       metadata = {},
       expiresAt = null,
     } = parseInput(sessionInputSchema, input, 'session')
+    const { confirmedNow } = this.#context
     const now = this.#context.now()
     const ownerId = this.#ownerOfNew(givenOwner, 'session.ownerId') ?? this.#db.owner ?? NOBODY
     const { db: home, cache } = homeOfOwner(this.#db, this.#context.cache, ownerId)
@@ -105,7 +106,7 @@ export class Sessions {
       if (inserted === undefined) throw alreadyExists(id)
       return inserted
     }
-    const create = (db = home) => retryWithoutExpired(db, { id, now }, () => insert(db))
+    const create = (db = home) => retryWithoutExpired(db, { id, now, confirmedNow }, () => insert(db))
     const outcomeOf = (session: Session) => ({ created: true, incarnation: incarnationOf(session) })
     return cache.writeIfNew(cachedRowsOf(id), create, outcomeOf)
   }
@@ -319,11 +320,12 @@ export class Sessions {
     parseInput(idSchema, id, 'id')
     const parsed = parseInput(forkOptionsSchema, options, 'options')
     const { id: newId = randomUUID(), title, throughSeq = MAX_INTEGER } = parsed
+    const { confirmedNow } = this.#context
     const now = this.#context.now()
     const home = await homeOf(this.#db, this.#context, id)
     const fork = (db: Db) => forkSession(db, { id, newId, title, throughSeq, now })
     const copy = await home.cache.write(cachedRowsOf(newId), (db = home.db) =>
-      retryWithoutExpired(db, { id: newId, now }, () => fork(db)),
+      retryWithoutExpired(db, { id: newId, now, confirmedNow }, () => fork(db)),
     )
     if (copy === undefined) throw notFound(id)
     return copy
@@ -336,11 +338,12 @@ export class Sessions {
    * @internal
    */
   async sweepExpired(): Promise<number> {
-    const now = sweepableBefore(this.#context.now())
+    const now = sweepableBefore(await this.#context.confirmedNow(this.#db))
+    const clock = { now, confirmedNow: async () => now }
     let removed = 0
     for await (const { id, ownerId } of expiredSessions(this.#db, now)) {
       const home = homeOfOwner(this.#db, this.#context.cache, ownerId)
-      const remove = (db = home.db) => removeIfExpired(db, id, now)
+      const remove = (db = home.db) => removeIfExpired(db, id, clock)
       if (await home.cache.write(cachedRowsOf(id), remove)) removed++
     }
     return removed

@@ -1,0 +1,141 @@
+import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import { keyset } from '../../database/paging/keyset.ts'
+import { type Builder, statement } from '../../database/statement.ts'
+import { homeOfOwner } from '../../repositories/sessions/home.ts'
+import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
+import type { Tables } from '../../schema/tables.ts'
+import { isSessionInUse } from './in-use.ts'
+import { type Incarnation, isUnused, removeOldest, sessionsByActivity } from './old-messages.ts'
+import { MOST_ROWS } from './pace.ts'
+import type { Removed, Rule, RuleContext } from './rule.ts'
+
+const LATEST = new Date('9999-12-31T23:59:59.999Z')
+
+type TableOfSession = Tables['events' | 'queueItems' | 'sessionOperations']
+
+/** A session that was idle, and what it has too much of for one transaction. */
+interface IdleSession extends Incarnation {
+  lastActiveAt: Date
+  messageCount: number
+  mayGo: boolean
+  hasManyEvents: boolean
+  hasManyItems: boolean
+  hasManyOperations: boolean
+}
+
+const selectIdle = statement(
+  (db, arg: { lastActiveAt: Date; id: string; ownerId: string; before: Date; limit: number }) => {
+    const { sessions: s, events, queueItems, sessionOperations } = db.tables
+    const hasMany = (table: TableOfSession) => {
+      const isOfSession = sql`${table.sessionId} = ${s.id} and ${table.ownerId} = ${s.ownerId}`
+      const most = sql.raw(String(MOST_ROWS))
+      return sql`exists (select 1 from ${table} where ${isOfSession} limit 1 offset ${most})`.mapWith(Boolean)
+    }
+    const isUnchanged = lte(s.updatedAt, arg.before)
+    const { condition, orderBy } = keyset(db.dialect, {
+      columns: [s.lastActiveAt, s.id, s.ownerId],
+      order: 'asc',
+      after: [arg.lastActiveAt, arg.id, arg.ownerId],
+    })
+    return db.orm
+      .select({
+        id: s.id,
+        ownerId: s.ownerId,
+        createdAt: s.createdAt,
+        lastActiveAt: s.lastActiveAt,
+        messageCount: s.messageCount,
+        mayGo: sql`case when ${isUnchanged} then not ${isSessionInUse(db.tables, s)} else false end`
+          .mapWith(Boolean)
+          .as('may_go'),
+        hasManyEvents: hasMany(events).as('has_many_events'),
+        hasManyItems: hasMany(queueItems).as('has_many_items'),
+        hasManyOperations: hasMany(sessionOperations).as('has_many_operations'),
+      })
+      .from(s)
+      .where(and(lte(s.lastActiveAt, arg.before), condition))
+      .orderBy(...orderBy)
+      .limit(arg.limit)
+  },
+)
+
+/** Returns the condition that a row of sessions is this incarnation, and was idle and unused all the time. */
+function isIdle(db: Builder, arg: Incarnation & { before: Date }): SQL {
+  const { sessions: s } = db.tables
+  return and(isUnused(db, arg), lte(s.lastActiveAt, arg.before), lte(s.updatedAt, arg.before)) as SQL // given conditions
+}
+
+const deleteIfIdle = statement((db, arg: Incarnation & { before: Date }) =>
+  db.orm.delete(db.tables.sessions).where(isIdle(db, arg)).returning({ id: db.tables.sessions.id }),
+)
+
+const deleteSomeEvents = deletionOfSome(({ events }) => [events, [events.seq]])
+const deleteSomeItems = deletionOfSome(({ queueItems: i }) => [i, [i.sessionId, i.ownerId, i.queue, i.position]])
+const deleteSomeOperations = deletionOfSome(({ sessionOperations: o }) => [o, [o.sessionId, o.ownerId, o.id]])
+
+/** Makes the statement that deletes some rows of a session that is idle. */
+function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key: readonly PgColumn[]]) {
+  return statement((db, arg: Incarnation & { before: Date; limit: number }) => {
+    const [table, key] = tableOf(db.tables)
+    const some = db.orm
+      .select(Object.fromEntries(key.map((column) => [column.name, column])))
+      .from(table)
+      .where(and(eq(table.sessionId, arg.id), eq(table.ownerId, arg.ownerId)))
+      .limit(arg.limit)
+    const columns = sql.join(
+      key.map((column) => sql`${column}`),
+      sql`, `,
+    )
+    const { sessions } = db.tables
+    return db.orm
+      .delete(table)
+      .where(sql`(${columns}) in ${some} and exists (select 1 from ${sessions} where ${isIdle(db, arg)})`)
+      .returning({ ownerId: table.ownerId })
+  })
+}
+
+/** Removes sessions that were idle, with everything that belongs to them. What a session has too much of goes before it. */
+export const idleSessions: Rule = async function* (context, before) {
+  const { db, pace, dryRun } = context
+  for await (const page of sessionsByActivity({ pace }, (from) => selectIdle.all(db, { ...from, before }))) {
+    yield { table: 'sessions', rows: 0 }
+    for (const session of page) {
+      if (!session.mayGo) continue
+      if (dryRun) yield { table: 'sessions', rows: 1 }
+      else yield* removeIdle(context, session, before)
+    }
+  }
+}
+
+async function* removeIdle(
+  { db, rowCache, pace }: RuleContext,
+  { id, ownerId, createdAt, ...has }: IdleSession,
+  before: Date,
+): AsyncGenerator<Removed> {
+  const session = { id, ownerId, createdAt }
+  const mayGo = (lastActiveAt: Date) => lastActiveAt <= before
+  const batches = [
+    has.hasManyEvents && ((limit: number) => deleteSomeEvents.all(db, { ...session, before, limit })),
+    has.hasManyItems && ((limit: number) => deleteSomeItems.all(db, { ...session, before, limit })),
+    has.hasManyOperations && ((limit: number) => deleteSomeOperations.all(db, { ...session, before, limit })),
+  ]
+  for (const removeSome of batches) {
+    if (!removeSome) continue
+    for (let limit = 0, rows = 0; rows === limit; ) {
+      limit = pace.rows
+      rows = (await pace.step(() => removeSome(limit))).length
+      yield { table: 'sessions', rows: 0 }
+    }
+  }
+  for (let left = has.messageCount; left > MOST_ROWS; ) {
+    const rows = await pace.step(() => removeOldest(db, session, { before: LATEST, limit: pace.rows, mayGo }))
+    yield { table: 'sessions', rows: 0 }
+    if (rows === 0) return // it is in use again
+    left -= rows
+  }
+  const home = homeOfOwner(db, rowCache, ownerId)
+  const remove = (handle = home.db) =>
+    removeIfUnused(handle, id, (tx) => deleteIfIdle.first(tx, { ...session, before }))
+  const isRemoved = await pace.step(() => home.cache.write(cachedRowsOf(id), remove))
+  yield { table: 'sessions', rows: isRemoved ? 1 : 0 }
+}

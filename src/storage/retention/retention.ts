@@ -1,0 +1,187 @@
+import * as z from 'zod'
+import type { RowCache } from '../../cache/row-cache.ts'
+import type { ResolvedRetention } from '../../config/resolved.ts'
+import type { Database } from '../../database/database.ts'
+import { sweepableBefore } from '../../database/expiry.ts'
+import { StorageError } from '../../errors.ts'
+import { PacedLease } from '../../maintenance/lease.ts'
+import type { MaintenanceStep } from '../../maintenance/scheduler.ts'
+import { checkFunction, parseInput, signalSchema } from '../../validation/input.ts'
+import type { PruneOptions, Pruning } from '../types.ts'
+import { agedApprovals, agedEvents, agedExecutions, agedMemories } from './aged-rows.ts'
+import { idleSessions } from './idle-sessions.ts'
+import { oldMessages } from './old-messages.ts'
+import { Pace } from './pace.ts'
+import type { Removed, Rule } from './rule.ts'
+
+/** How long after a complete run the next one begins, on whichever instance. */
+const REST_MILLIS = 3_600_000
+/** How long a round of maintenance works on it before the other steps have their turn. */
+const ROUND_MILLIS = 30_000
+/** How often a long run renews its lease. */
+const RENEWAL_MILLIS = 60_000
+
+const optionsSchema = z.strictObject({
+  dryRun: z.boolean().optional(),
+  signal: signalSchema.optional(),
+  onProgress: z.unknown().optional(),
+})
+
+interface RetentionLayers {
+  database: Database
+  rowCache: RowCache
+  /** Returns the current time by the clock that all instances share. */
+  confirmedNow: () => Promise<Date>
+  now: () => Date
+}
+
+/** Removes rows that are older than the configuration keeps them: in the rounds of maintenance, and on request. */
+export class Retention {
+  readonly #layers: RetentionLayers
+  readonly #rules: readonly (readonly [rule: Rule, age: number])[]
+  readonly #lease: PacedLease
+  /** A walk through all rules that a round of maintenance has begun and the next one goes on with. */
+  #walk: AsyncGenerator<Removed> | undefined
+  /** The round of this instance that is under way. */
+  #running: Promise<void> | undefined
+  #isPruning = false
+  /** When the lease was taken or renewed last. */
+  #renewedAt = 0
+  #isStopping = false
+
+  constructor(layers: RetentionLayers, config: ResolvedRetention | undefined) {
+    this.#layers = layers
+    this.#rules = rulesOf(config)
+    this.#lease = new PacedLease(layers.database.ungated(), 'retention', layers.now)
+  }
+
+  /** The step of maintenance, if anything is configured. */
+  get steps(): MaintenanceStep[] {
+    if (this.#rules.length === 0) return []
+    return [{ name: 'retention', run: () => this.#layers.database.whileOpen(() => this.#round()) }]
+  }
+
+  /** Lets a run that is under way end after its current transaction. */
+  stop(): void {
+    this.#isStopping = true
+  }
+
+  /** Runs everything now. See `Storage.prune`. */
+  async prune(options: PruneOptions): Promise<Pruning> {
+    const { dryRun = false, signal } = parseInput(optionsSchema, options, 'options')
+    const { onProgress } = options
+    if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+    const rows: Record<string, number> = {}
+    const work = async () => {
+      for await (const removed of this.#removals(dryRun)) {
+        if (removed.rows > 0) rows[removed.table] = (rows[removed.table] ?? 0) + removed.rows
+        if (removed.rows > 0 && !dryRun) onProgress?.(removed)
+        this.#checkGoesOn(signal)
+        if (!dryRun) await this.#renewLease()
+      }
+    }
+    await this.#layers.database.whileOpen(() => {
+      this.#checkGoesOn(signal)
+      return dryRun ? work() : this.#alone(work)
+    })
+    return { rows, total: Object.values(rows).reduce((sum, each) => sum + each, 0) }
+  }
+
+  #checkGoesOn(signal: AbortSignal | undefined): void {
+    if (this.#isStopping) throw new StorageError('CLOSED', 'The storage has been closed: prune again')
+    if (signal?.aborted) {
+      throw new StorageError('ABORTED', 'The call was aborted by its signal: prune again', { cause: signal.reason })
+    }
+  }
+
+  async #renewLease(): Promise<void> {
+    if (performance.now() - this.#renewedAt < RENEWAL_MILLIS) return
+    if (!(await this.#lease.take())) throw heldElsewhere()
+    this.#renewedAt = performance.now()
+  }
+
+  /** Runs `work` after the round of this instance that is under way, which ends soon, and while no other instance runs. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    if (this.#isPruning) throw heldElsewhere()
+    this.#isPruning = true
+    try {
+      await this.#running
+      if (!(await this.#lease.take({ evenAtRest: true }))) throw heldElsewhere()
+      this.#renewedAt = performance.now()
+      this.#walk = undefined // `work` does it all
+      await work()
+      await this.#lease.rest(REST_MILLIS)
+    } catch (error) {
+      await this.#lease.release().catch(() => {}) // it ends by itself; the first error says why
+      throw error
+    } finally {
+      this.#isPruning = false
+    }
+  }
+
+  /** Works for half a minute at most. Keeps the lease if there is more to do, for the next round. Returns the number of rows removed. */
+  async #round(): Promise<number> {
+    if (this.#isPruning) return 0
+    const work = this.#work()
+    this.#running = work.then(
+      () => {},
+      () => {},
+    )
+    return work
+  }
+
+  async #work(): Promise<number> {
+    if (!(await this.#lease.take())) {
+      this.#walk = undefined
+      return 0
+    }
+    const begun = performance.now()
+    let rows = 0
+    try {
+      this.#walk ??= this.#removals(false)
+      while (!this.#isStopping && !this.#isPruning && performance.now() - begun < ROUND_MILLIS) {
+        const { done, value } = await this.#walk.next()
+        if (done) {
+          this.#walk = undefined
+          await this.#lease.rest(REST_MILLIS)
+          return rows
+        }
+        rows += value.rows
+      }
+      if (this.#isStopping) await this.#lease.release()
+      return rows
+    } catch (error) {
+      this.#walk = undefined
+      await this.#lease.release().catch(() => {}) // it ends by itself; the first error says why
+      throw error
+    }
+  }
+
+  /** Applies every rule, and yields after each transaction. Sessions are last: what the others count is not gone with them. */
+  async *#removals(dryRun: boolean): AsyncGenerator<Removed> {
+    const { database, rowCache, confirmedNow } = this.#layers
+    const now = sweepableBefore(await confirmedNow())
+    for (const [rule, age] of this.#rules) {
+      const context = { db: database.ungated(), rowCache, pace: new Pace(), dryRun }
+      yield* rule(context, new Date(now.getTime() - age))
+    }
+  }
+}
+
+function rulesOf(config: ResolvedRetention | undefined) {
+  if (config === undefined) return []
+  const rules = [
+    [agedEvents, config.events],
+    [agedExecutions, config.toolExecutions],
+    [agedApprovals, config.approvals],
+    [agedMemories, config.memories],
+    [oldMessages, config.messages],
+    [idleSessions, config.sessions.idle],
+  ] as const
+  return rules.flatMap(([rule, age]) => (age === 'never' ? [] : [[rule, age] as const]))
+}
+
+function heldElsewhere(): StorageError {
+  const message = 'Another instance applies the retention at the moment: wait for it, or prune again later'
+  return new StorageError('INVALID_STATE', message, { retryable: true })
+}
