@@ -50,6 +50,33 @@ describe('validateConfig()', () => {
     ])
   })
 
+  test('refuses a retention that is no duration, and says what is one', () => {
+    const age = 'expected a duration such as "30d" or "12h", or "never"'
+    const retention = { messages: 30, events: '1 week', approvals: '0d', sessions: '90d', kv: '30d', memory: '1d' }
+    expect(problemsOf({ retention })).toEqual([
+      `retention.messages: ${age}`,
+      'retention.sessions: expected object, received string',
+      `retention.events: ${age}`,
+      `retention.approvals: ${age}`,
+      'retention.kv: expected "never": an entry has a time of its own, the option ttlSeconds of kv.set()',
+      'retention.memory: unknown key, the nearest known one is "memories"; known are messages, sessions, events, toolExecutions, approvals, memories, kv',
+    ])
+    expect(problemsOf({ retention: { sessions: { idle: '90' } } })).toEqual([`retention.sessions.idle: ${age}`])
+  })
+
+  test('fills in the defaults of a retention, and has none unless it is given', () => {
+    expect(validateConfig({})).not.toHaveProperty('retention')
+    expect(validateConfig({ retention: { events: '12h' } }).retention).toEqual({
+      messages: 'never',
+      sessions: { idle: 'never' },
+      events: '12h',
+      toolExecutions: 'never',
+      approvals: 'never',
+      memories: 'never',
+      kv: 'never',
+    })
+  })
+
   test('refuses notices without PostgreSQL or beside Redis, and a listenUrl without notices', () => {
     const options = { invalidation: 'notify' }
     const noPostgres = [

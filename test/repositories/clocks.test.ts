@@ -34,6 +34,44 @@ test.each([
   expect(skewed?.logged.join()).toContain('clock')
 })
 
+test('an instance whose clock is set two hours ahead after it was opened removes nothing that is alive', async () => {
+  const url = await freshPostgres()
+  const config = { database: { type: 'postgres' as const, url }, retention: { events: '1h' } }
+  await using storage = await openStorage(config, quiet)
+  await using other = await openStorage(config, quiet)
+  const expiresAt = new Date(Date.now() + HOUR)
+  for (const id of ['kept', 'created', 'appended']) {
+    await storage.sessions.create({ id, title: 'alive', expiresAt })
+    await storage.messages.append(id, { role: 'user', content: 'first' })
+  }
+  await storage.kv.set('k', 1, { ttlSeconds: 3600 })
+  await storage.events.append({ type: 't' })
+  /** Calls with a clock that nobody has corrected yet. */
+  const ahead = async <T>(call: () => Promise<T>) => {
+    const { now } = Date
+    Date.now = () => now() + 2 * HOUR
+    try {
+      return await call()
+    } finally {
+      Date.now = now
+      await storage.maintain() // corrects the clock
+    }
+  }
+  expect((await ahead(() => storage.maintain())).map(({ removed }) => removed)).not.toContain(1)
+  expect((await ahead(() => storage.prune())).total).toBe(0)
+  const wasAhead = { code: 'DATABASE_FAILED', retryable: true, message: expect.stringContaining('clock') }
+  await expect(ahead(() => storage.sessions.create({ id: 'created' }))).rejects.toMatchObject(wasAhead)
+  const message = { role: 'user' as const, content: 'second' }
+  await expect(ahead(() => storage.messages.append('appended', message))).rejects.toMatchObject(wasAhead)
+  await storage.messages.append('appended', message)
+  for (const id of ['kept', 'created', 'appended']) {
+    expect(await other.sessions.get(id)).toMatchObject({ title: 'alive', expiresAt })
+    expect((await other.messages.list(id)).items[0]).toMatchObject({ seq: 1, content: 'first' })
+  }
+  expect(await other.kv.get('k')).toBe(1)
+  expect((await other.events.list()).items).toHaveLength(1)
+})
+
 test('maintain() leaves what has just expired, because the clock of another instance may be behind', async () => {
   let now = Date.now()
   const options = { ...quiet, now: () => new Date(now) }

@@ -74,14 +74,14 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     }
     expect((await ada.sessions.get('idle'))?.id).toBe('idle') // cached now
     expect(await storage.prune({ dryRun: true })).toEqual({
-      rows: { events: 2, toolExecutions: 2, approvals: 2, messages: 8, sessions: 2 },
-      total: 16,
+      rows: { events: 2, toolExecutions: 2, approvals: 2, messages: 4, sessions: 2 },
+      total: 12,
     })
     clock.advance(16)
     const planned = await storage.prune({ dryRun: true })
     expect(planned).toEqual({
-      rows: { events: 4, toolExecutions: 2, approvals: 2, memories: 2, messages: 8, sessions: 2 },
-      total: 20,
+      rows: { events: 4, toolExecutions: 2, approvals: 2, memories: 2, messages: 4, sessions: 2 },
+      total: 16,
     })
     const progress: Record<string, number> = {}
     const onProgress = ({ table, rows }: { table: string; rows: number }) => {
@@ -189,7 +189,7 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     }
     clock.advance(100)
     await storage.messages.append('alive', say('new'))
-    expect((await storage.prune()).rows).toEqual({ events: 4000, messages: 4000, sessions: 1 })
+    expect((await storage.prune()).rows).toEqual({ events: 4000, messages: 2000, sessions: 1 })
     expect(await seqsOf(storage, 'alive')).toEqual([2001])
     expect((await storage.stats()).database.rows).toMatchObject({ sessions: 1, messages: 1, queueItems: 700 })
   })

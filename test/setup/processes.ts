@@ -103,6 +103,11 @@ export class Script<Message> {
     this.#process.stdin.write(`${JSON.stringify(message)}\n`)
   }
 
+  /** Ends the standard input of the program. */
+  end(): void {
+    this.#process.stdin.end()
+  }
+
   /** The lines that are not messages, and standard error. */
   get output(): string {
     return this.#output

@@ -47,6 +47,7 @@ const selectSessions = statement((db, arg: Page & { before: Date }) => {
       ownerId: s.ownerId,
       createdAt: s.createdAt,
       lastActiveAt: s.lastActiveAt,
+      updatedAt: s.updatedAt,
       mayHaveOld: sql`case when ${isOld} then not ${isSessionInUse(db.tables, s)} else false end`
         .mapWith(Boolean)
         .as('may_have_old'),
@@ -150,11 +151,13 @@ export async function* sessionsByActivity<Row extends { id: string; ownerId: str
 }
 
 /** Removes the old beginning of conversations. Looks at every session: a message may be older than its session. */
-export const oldMessages: Rule = async function* ({ db, pace, dryRun }, before) {
+export const oldMessages: Rule = async function* ({ db, pace, dryRun, idleBefore }, before) {
   for await (const page of sessionsByActivity({ pace }, (from) => selectSessions.all(db, { ...from, before }))) {
     yield { table: 'messages', rows: 0 }
     for (const session of page) {
-      if (!session.mayHaveOld) continue
+      const { lastActiveAt, updatedAt, mayHaveOld } = session
+      if (!mayHaveOld) continue
+      if (idleBefore && lastActiveAt <= idleBefore && updatedAt <= idleBefore) continue
       if (dryRun) {
         const { id, ownerId, createdAt } = session
         const counted = await countOld.first(db, { id, ownerId, createdAt, before, none: MAX_INTEGER })

@@ -157,12 +157,17 @@ export class Retention {
     }
   }
 
-  /** Applies every rule, and yields after each transaction. Sessions are last: what the others count is not gone with them. */
+  /**
+   * Applies every rule, and yields after each transaction. Sessions are after what they would take along, so that each rule
+   * counts the same in a dry run. Only messages are after them: a session that goes takes them along at once.
+   */
   async *#removals(dryRun: boolean): AsyncGenerator<Removed> {
     const { database, rowCache, confirmedNow } = this.#layers
     const now = sweepableBefore(await confirmedNow())
+    const idle = this.#rules.find(([rule]) => rule === idleSessions)
+    const idleBefore = idle && new Date(now.getTime() - idle[1])
     for (const [rule, age] of this.#rules) {
-      const context = { db: database.ungated(), rowCache, pace: new Pace(), dryRun }
+      const context = { db: database.ungated(), rowCache, pace: new Pace(database.dialect), dryRun, idleBefore }
       yield* rule(context, new Date(now.getTime() - age))
     }
   }
@@ -175,8 +180,8 @@ function rulesOf(config: ResolvedRetention | undefined) {
     [agedExecutions, config.toolExecutions],
     [agedApprovals, config.approvals],
     [agedMemories, config.memories],
-    [oldMessages, config.messages],
     [idleSessions, config.sessions.idle],
+    [oldMessages, config.messages],
   ] as const
   return rules.flatMap(([rule, age]) => (age === 'never' ? [] : [[rule, age] as const]))
 }

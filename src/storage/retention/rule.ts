@@ -10,6 +10,8 @@ export interface RuleContext {
   pace: Pace
   /** Counts, and removes nothing. */
   dryRun: boolean
+  /** Sessions that were idle since then have been removed before, or would have been, unless something needs them. */
+  idleBefore: Date | undefined
 }
 
 /** The number of rows that one transaction has removed from a table. 0 if it has only looked. */
