@@ -187,12 +187,11 @@ export type {
   MetadataPatch,
 } from './schema/values.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
+export type { PruneOptions, Pruning } from './storage/retention/types.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type {
   EraseOptions,
   Erasure,
-  PruneOptions,
-  Pruning,
   ScopedBlobs,
   ScopeOptions,
   Storage,

@@ -10,6 +10,7 @@ import type { MaintenanceReport } from '../maintenance/scheduler.ts'
 import type { Repositories } from '../repositories/repositories.ts'
 import type { SessionSummary } from '../repositories/sessions/types.ts'
 import type { DatabaseStats, LayerHealth } from './health.ts'
+import type { PruneOptions, Pruning } from './retention/types.ts'
 
 /** What the program decides when it opens a storage, beside the configuration. */
 export interface StorageOptions {
@@ -81,24 +82,6 @@ export interface Erasure {
    * erase again later. True otherwise.
    */
   logEmptied: boolean
-}
-
-/** Options of `storage.prune()`. */
-export interface PruneOptions {
-  /** Counts, and removes nothing. Default false. */
-  dryRun?: boolean | undefined
-  /** Ends the call between two transactions. Then it rejects with ABORTED. */
-  signal?: AbortSignal | undefined
-  /** Called after each transaction that has removed rows of a table, with their number. */
-  onProgress?: ((removed: { table: string; rows: number }) => void) | undefined
-}
-
-/** What `storage.prune()` has removed, or would remove. */
-export interface Pruning {
-  /** Number of rows by table, without the tables that have none. What goes with its session is not counted. */
-  rows: Record<string, number>
-  /** The sum of `rows`. */
-  total: number
 }
 
 /** The blobs of a scope. What concerns the store of all owners is on the storage alone. */

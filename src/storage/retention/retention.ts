@@ -7,12 +7,12 @@ import { StorageError } from '../../errors.ts'
 import { PacedLease } from '../../maintenance/lease.ts'
 import type { MaintenanceStep } from '../../maintenance/scheduler.ts'
 import { checkFunction, parseInput, signalSchema } from '../../validation/input.ts'
-import type { PruneOptions, Pruning } from '../types.ts'
 import { agedApprovals, agedEvents, agedExecutions, agedMemories } from './aged-rows.ts'
 import { idleSessions } from './idle-sessions.ts'
 import { oldMessages } from './old-messages.ts'
 import { Pace } from './pace.ts'
 import type { Removed, Rule } from './rule.ts'
+import type { PruneOptions, Pruning } from './types.ts'
 
 /** How long after a complete run the next one begins, on whichever instance. */
 const REST_MILLIS = 3_600_000
