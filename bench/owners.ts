@@ -4,15 +4,19 @@ import type { Lab } from './lab.ts'
 import { comparison, type Row } from './row.ts'
 import { conversation, messageId, SEEDED, SEEDED_MESSAGES, sampleMessage, scattered, seededMessages } from './sample.ts'
 
-type Handle = Pick<Storage & StorageScope, 'kv' | 'memories' | 'messages' | 'sessions'>
+type Handle = Pick<Storage & StorageScope, 'kv' | 'memories' | 'messages' | 'sessions'> & {
+  blobs: Pick<StorageScope['blobs'], 'list' | 'put'>
+}
 
 const CALLS: Record<string, (handle: Handle, i: number) => Promise<unknown>> = {
+  'sessions.get': async ({ sessions }, i) => sessions.get(`session ${i % 100}`),
   'messages.get': ({ messages }, i) => messages.get(SEEDED, messageId(scattered(i, SEEDED_MESSAGES))),
   'messages.latest': ({ messages }) => messages.latest(SEEDED, 20),
   append: ({ messages }, i) => messages.append(conversation(i), sampleMessage(i)),
   'kv.set': ({ kv }, i) => kv.set(`key ${i % 100}`, i),
   'sessions.list': ({ sessions }) => sessions.list({ limit: 20, orderBy: 'createdAt' }),
   'memories.list': ({ memories }) => memories.list({ limit: 20 }),
+  'blobs.list': ({ blobs }) => blobs.list({ limit: 20 }),
 }
 
 /** The calls of a scope, against the same calls of the storage itself. Both have the same rows. */
@@ -52,11 +56,12 @@ async function close({ ours, plain }: { ours: Storage; plain: Storage }): Promis
 }
 
 /** Fills a storage, once. */
-async function seed({ memories, messages, sessions }: Handle): Promise<void> {
+async function seed({ blobs, memories, messages, sessions }: Handle): Promise<void> {
   if ((await sessions.get(SEEDED)) !== undefined) return
   await messages.append(SEEDED, seededMessages())
   for (let i = 0; i < 100; i++) {
     await sessions.create({ id: `session ${i}` })
     await memories.create({ content: `memory ${i}` })
+    await blobs.put(Buffer.from(`blob ${i}`))
   }
 }
