@@ -7,6 +7,7 @@ import { openingRows } from './opening.ts'
 import { ownerRows } from './owners.ts'
 import { postgresRows } from './postgres.ts'
 import type { Row } from './row.ts'
+import { searchRows } from './search.ts'
 import { sqliteRows } from './sqlite.ts'
 import { startRows } from './start.ts'
 
@@ -20,6 +21,7 @@ export const rows: readonly Row[] = [
   ...iterationRows,
   ...agentRows,
   ...ownerRows,
+  ...searchRows,
   ...cacheRows,
   ...blobRows,
 ]

@@ -136,6 +136,11 @@ export {
   type TakeQueueOptions,
 } from './repositories/queues/types.ts'
 export type { Repositories } from './repositories/repositories.ts'
+export type { SearchOrder } from './repositories/search/docs.ts'
+export type { MemoryHit, SearchMemoriesOptions } from './repositories/search/memories.ts'
+export type { MessageHit, SearchMessagesOptions } from './repositories/search/messages.ts'
+export type { SearchPage, TextHit } from './repositories/search/page.ts'
+export type { SearchSessionsOptions, SessionHit } from './repositories/search/sessions.ts'
 export type { OperationOptions } from './repositories/sessions/operation-options.ts'
 export type { Sessions } from './repositories/sessions/sessions.ts'
 export {

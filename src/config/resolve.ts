@@ -130,7 +130,7 @@ function redisConnection({
 }
 
 function resolveDatabase(config: ValidDatabase): ResolvedDatabase {
-  if (config.type === 'in-memory') return { type: 'in-memory' }
+  if (config.type === 'in-memory') return { type: 'in-memory', ...config.options }
   if (config.type === 'sqlite') {
     const { path = '.', database = '', options } = config
     return { type: 'sqlite', file: resolve(path, database), ...options }

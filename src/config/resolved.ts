@@ -1,6 +1,7 @@
 import type {
   InMemoryBlobStoreConfig,
   InMemoryCacheOptions,
+  InMemoryDatabaseOptions,
   LocalBlobStoreConfig,
   PostgresConfig,
   PostgresOptions,
@@ -73,11 +74,12 @@ export type RedisAddress =
   | ({ sentinels: { name: string; nodes: ServerAddress[] } & Credentials; database: number } & Credentials)
   | (ServerAddress & { database: number } & Credentials)
 
-export interface ResolvedInMemoryDatabase {
+export interface ResolvedInMemoryDatabase extends Filled<InMemoryDatabaseOptions, 'search'> {
   type: 'in-memory'
 }
 
-export interface ResolvedSqlite extends Filled<SqliteOptions, 'synchronous' | 'readonly' | 'busyTimeoutMillis'> {
+export interface ResolvedSqlite
+  extends Filled<SqliteOptions, 'synchronous' | 'readonly' | 'busyTimeoutMillis' | 'search'> {
   type: 'sqlite'
   /** Absolute path. Its directory may not exist yet. */
   file: string
@@ -85,7 +87,7 @@ export interface ResolvedSqlite extends Filled<SqliteOptions, 'synchronous' | 'r
 
 export interface ResolvedPostgres
   extends Filled<PostgresConfig, 'maxConnections' | 'idleTimeoutMillis' | 'connectionTimeoutMillis'>,
-    Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName'>,
+    Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName' | 'search'>,
     Pick<PostgresOptions, 'schema' | 'ssl' | 'statementTimeoutMillis'> {
   type: 'postgres'
   connection: PostgresAddress

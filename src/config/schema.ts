@@ -144,7 +144,16 @@ const redisCache = z
     }
   }, runAlways)
 
-const inMemoryDatabase = z.strictObject({ type: z.literal('in-memory'), ...ignoredPoolFields, options: noOptions })
+const search = z
+  .boolean()
+  .default(false)
+  .describe('Index the texts of messages and memories, so that they can be searched. Default false.')
+
+const inMemoryDatabase = z.strictObject({
+  type: z.literal('in-memory'),
+  ...ignoredPoolFields,
+  options: z.strictObject({ search }).prefault({}).describe('Options of the database.'),
+})
 
 const sqliteDatabase = z.strictObject({
   type: z.literal('sqlite'),
@@ -167,6 +176,7 @@ const sqliteDatabase = z.strictObject({
       busyTimeoutMillis: duration
         .default(5000)
         .describe('Longest wait for another process that writes, in milliseconds. Default 5,000.'),
+      search,
     })
     .prefault({})
     .describe('Options of SQLite.'),
@@ -217,6 +227,7 @@ const postgresDatabase = z
         applicationName: text
           .default('holdfast')
           .describe('Name of the program in pg_stat_activity. Default holdfast.'),
+        search,
       })
       .prefault({})
       .describe('Options of PostgreSQL.'),

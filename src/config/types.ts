@@ -145,8 +145,13 @@ export interface RedisSentinels {
 /** A database in the memory of this process. Its data is lost when the process ends. */
 export interface InMemoryDatabaseConfig extends IgnoredPoolFields {
   type: 'in-memory'
-  /** This backend has no further options. */
-  options?: Record<string, never> | undefined
+  /** Options of the database. */
+  options?: InMemoryDatabaseOptions | undefined
+}
+
+export interface InMemoryDatabaseOptions {
+  /** Index the texts of messages and memories, so that they can be searched. Default false. */
+  search?: boolean | undefined
 }
 
 /** A SQLite file. */
@@ -167,6 +172,8 @@ export interface SqliteOptions {
   readonly?: boolean | undefined
   /** Longest wait for another process that writes, in milliseconds. Default 5,000. */
   busyTimeoutMillis?: number | undefined
+  /** Index the texts of messages and memories, so that they can be searched. Default false. */
+  search?: boolean | undefined
 }
 
 /** A PostgreSQL database. Its address is a url, or a host with database and user. */
@@ -209,6 +216,8 @@ export interface PostgresOptions {
   migrationLockTimeoutMillis?: number | undefined
   /** Name of the program in pg_stat_activity. Default holdfast. */
   applicationName?: string | undefined
+  /** Index the texts of messages and memories, so that they can be searched. Default false. */
+  search?: boolean | undefined
 }
 
 /** Blobs in the memory of this process. */

@@ -3,6 +3,7 @@ import type {
   InMemoryCacheConfig,
   InMemoryCacheOptions,
   InMemoryDatabaseConfig,
+  InMemoryDatabaseOptions,
   LocalBlobStoreConfig,
   PostgresConfig,
   PostgresOptions,
@@ -68,15 +69,17 @@ export interface ValidRedisSentinels extends Omit<RedisSentinels, 'nodes'> {
   nodes: Filled<RedisNode, 'port'>[]
 }
 
-export interface ValidInMemoryDatabase extends Filled<InMemoryDatabaseConfig, 'options'> {}
+export interface ValidInMemoryDatabase extends Filled<InMemoryDatabaseConfig, never, 'options'> {
+  options: Filled<InMemoryDatabaseOptions, 'search'>
+}
 
 export interface ValidSqlite extends Filled<SqliteConfig, never, 'options'> {
-  options: Filled<SqliteOptions, 'synchronous' | 'readonly' | 'busyTimeoutMillis'>
+  options: Filled<SqliteOptions, 'synchronous' | 'readonly' | 'busyTimeoutMillis' | 'search'>
 }
 
 export interface ValidPostgres
   extends Filled<PostgresConfig, 'maxConnections' | 'idleTimeoutMillis' | 'connectionTimeoutMillis', 'options'> {
-  options: Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName'>
+  options: Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName' | 'search'>
 }
 
 export interface ValidInMemoryBlobStore

@@ -7,6 +7,7 @@ export class AccompaniedDb implements Db {
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly owner: Db['owner']
+  readonly search: boolean
   readonly #db: Db
   readonly #further: Query
   #orm: Orm | undefined
@@ -16,6 +17,7 @@ export class AccompaniedDb implements Db {
     this.dialect = db.dialect
     this.tables = db.tables
     this.owner = db.owner
+    this.search = db.search
     this.#db = db
     this.#further = further
   }

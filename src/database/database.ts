@@ -27,6 +27,7 @@ export class Database implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
   readonly owner = undefined
+  readonly search: boolean
   readonly driver: Driver
   #orm: Orm | undefined
   #closing: Promise<void> | undefined
@@ -35,7 +36,8 @@ export class Database implements Db {
   readonly #deadlines = new Set<TransactionDeadline>()
   #onIdle: (() => void) | undefined
 
-  constructor(driver: Driver) {
+  constructor(driver: Driver, { search = false }: { search?: boolean } = {}) {
+    this.search = search
     this.driver = driver
     this.dialect = driver.dialect
     this.kit = driver.kit
@@ -49,7 +51,7 @@ export class Database implements Db {
 
   /** Returns a handle on the same driver that ignores `close()`: work admitted before the close may still use it. */
   ungated(): Database {
-    return new Database(this.driver)
+    return new Database(this.driver, this)
   }
 
   run(query: Query): Promise<readonly Row[]> {
@@ -176,6 +178,7 @@ class Transaction implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
   readonly owner = undefined
+  readonly search: boolean
   /** The handle whose transaction() created this one. */
   readonly #parentHandle: Db
   /** The enclosing transaction: the parent of a savepoint, or a transaction of another Storage whose callback opened this one. */
@@ -192,6 +195,7 @@ class Transaction implements Db {
     this.kit = parentHandle.kit
     this.dialect = parentHandle.dialect
     this.tables = parentHandle.tables
+    this.search = parentHandle.search
     this.#parentHandle = parentHandle
     this.#enclosing = parent ?? current.getStore()
     this.#connection = connection

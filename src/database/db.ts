@@ -1,4 +1,5 @@
 import type { PgColumn, PgDatabase, PgQueryResultHKT, PgTable } from 'drizzle-orm/pg-core'
+import type { SearchEntries } from '../schema/search-entries.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Query, Row } from './query.ts'
 
@@ -22,6 +23,8 @@ export type Orm = Pick<
 export interface DialectKit {
   readonly dialect: Dialect
   readonly tables: Tables
+  /** How entries of the full-text index are written. */
+  readonly entries: SearchEntries
   /** Makes drizzle's query builder for an executor. */
   ormFor(executor: Executor): Orm
   /** Returns the columns of a table, and its primary key if that has several columns. */
@@ -52,6 +55,8 @@ export interface Db extends Executor {
   readonly orm: Orm
   /** Whose rows the handle works with: those of one owner, or everybody's if undefined. See owner.ts. */
   readonly owner: string | undefined
+  /** True if a write of a searched text writes its entry in the full-text index as well. */
+  readonly search: boolean
   /** Runs `body` in a transaction, or in a savepoint if the handle is a transaction. Rolls back if `body` rejects. */
   transaction<T>(body: (tx: Db) => Promise<T>): Promise<T>
 }

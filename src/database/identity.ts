@@ -27,9 +27,14 @@ export async function readProperty(db: Db, name: string): Promise<string | undef
   return (await selectProperty.first(db, { name }))?.value
 }
 
+/** Keeps a fact, in place of an earlier one. Safe to repeat. */
+export async function setProperty(db: Db, name: string, value: string): Promise<void> {
+  await upsertProperty.all(db, { name, value })
+}
+
 /** Keeps a fact, in place of an earlier one. A read-only database is left as it is. Safe to repeat. */
 export async function writeProperty(db: Db, name: string, value: string): Promise<void> {
-  await upsertProperty.all(db, { name, value }).catch(ignoreReadOnly)
+  await setProperty(db, name, value).catch(ignoreReadOnly)
 }
 
 /**

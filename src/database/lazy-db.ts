@@ -7,6 +7,7 @@ export class LazyDb implements Db {
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly owner = undefined
+  readonly search = false // records of blobs are not searched
   readonly #open: () => Promise<Db>
   #orm: Orm | undefined
 

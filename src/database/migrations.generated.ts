@@ -238,6 +238,30 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nCREATE TABLE `checkpoints` (\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`thread_id` text NOT NULL,\n\t`namespace` text NOT NULL,\n\t`id` text NOT NULL,\n\t`parent_id` text,\n\t`metadata` text NOT NULL,\n\t`versions` text NOT NULL,\n\t`ancestors` integer NOT NULL,\n\t`created_at` integer NOT NULL,\n\t`type` text NOT NULL,\n\t`data` blob NOT NULL,\n\tPRIMARY KEY(`owner_id`, `thread_id`, `namespace`, `id`)\n);\n",
       ],
     },
+    {
+      folderMillis: 1795848811387,
+      hash: '1a8986caee12ab4df828dd6959c81ae7d5940befc3a42bc8bff77d038137b2b8',
+      sql: [
+        "CREATE TABLE `memory_search` (\n\t`doc` integer PRIMARY KEY NOT NULL,\n\t`memory_id` text NOT NULL,\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`generation` integer NOT NULL,\n\tFOREIGN KEY (`memory_id`) REFERENCES `memories`(`id`) ON UPDATE no action ON DELETE cascade\n);\n",
+        "\nCREATE UNIQUE INDEX `memory_search_memory` ON `memory_search` (`memory_id`);",
+        "\nCREATE TABLE `message_search` (\n\t`doc` integer PRIMARY KEY NOT NULL,\n\t`session_id` text NOT NULL,\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`seq` integer NOT NULL,\n\t`role` text NOT NULL,\n\t`generation` integer NOT NULL,\n\tFOREIGN KEY (`session_id`,`owner_id`,`seq`) REFERENCES `messages`(`session_id`,`owner_id`,`seq`) ON UPDATE cascade ON DELETE cascade\n);\n",
+        "\nCREATE UNIQUE INDEX `message_search_message` ON `message_search` (`session_id`,`owner_id`,`seq`);",
+      ],
+    },
+    {
+      folderMillis: 1795848824895,
+      hash: 'fe2bd9f77230c38304aa7d12f4170ca74fef28d9c0fccb69277a39580c804e49',
+      sql: [
+        "CREATE VIRTUAL TABLE message_terms USING fts5(terms, scope, content='', contentless_delete=1, tokenize='ascii');\n",
+        "\nCREATE VIRTUAL TABLE memory_terms USING fts5(terms, scope, content='', contentless_delete=1, tokenize='ascii');\n",
+        "\nCREATE TABLE message_search_entries (doc integer, session_id text, owner_id text, seq integer, role text, generation integer, terms text);\n",
+        "\nCREATE TABLE memory_search_entries (doc integer, memory_id text, owner_id text, generation integer, terms text);\n",
+        "\nCREATE TRIGGER message_search_write BEFORE INSERT ON message_search_entries BEGIN\n\tINSERT INTO message_search (doc, session_id, owner_id, seq, role, generation)\n\t\tVALUES (new.doc, new.session_id, new.owner_id, new.seq, new.role, new.generation)\n\t\tON CONFLICT (doc) DO UPDATE SET role = excluded.role, generation = excluded.generation;\n\tINSERT OR REPLACE INTO message_terms (rowid, terms, scope) VALUES (\n\t\tcoalesce(new.doc, last_insert_rowid()), new.terms,\n\t\t's' || hex(substr(new.session_id, -8)) || ' o' || hex(substr(new.owner_id, -8)));\n\tSELECT RAISE(IGNORE);\nEND;\n",
+        "\nCREATE TRIGGER memory_search_write BEFORE INSERT ON memory_search_entries BEGIN\n\tINSERT INTO memory_search (doc, memory_id, owner_id, generation)\n\t\tVALUES (new.doc, new.memory_id, new.owner_id, new.generation)\n\t\tON CONFLICT (doc) DO UPDATE SET generation = excluded.generation;\n\tINSERT OR REPLACE INTO memory_terms (rowid, terms, scope)\n\t\tVALUES (coalesce(new.doc, last_insert_rowid()), new.terms, 'o' || hex(substr(new.owner_id, -8)));\n\tSELECT RAISE(IGNORE);\nEND;\n",
+        "\nCREATE TRIGGER message_search_delete AFTER DELETE ON message_search BEGIN\n\tDELETE FROM message_terms WHERE rowid = old.doc;\nEND;\n",
+        "\nCREATE TRIGGER memory_search_delete AFTER DELETE ON memory_search BEGIN\n\tDELETE FROM memory_terms WHERE rowid = old.doc;\nEND;\n",
+      ],
+    },
   ],
   postgres: [
     {
@@ -487,6 +511,28 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "CREATE TABLE \"checkpoint_values\" (\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"thread_id\" text COLLATE \"C\" NOT NULL,\n\t\"namespace\" text COLLATE \"C\" NOT NULL,\n\t\"channel\" text COLLATE \"C\" NOT NULL,\n\t\"version\" text COLLATE \"C\" NOT NULL,\n\t\"type\" text COLLATE \"C\" NOT NULL,\n\t\"data\" \"bytea\" NOT NULL,\n\tCONSTRAINT \"checkpoint_values_pk\" PRIMARY KEY(\"owner_id\",\"thread_id\",\"namespace\",\"channel\",\"version\")\n);\n",
         "\nCREATE TABLE \"checkpoint_writes\" (\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"thread_id\" text COLLATE \"C\" NOT NULL,\n\t\"namespace\" text COLLATE \"C\" NOT NULL,\n\t\"checkpoint_id\" text COLLATE \"C\" NOT NULL,\n\t\"task_id\" text COLLATE \"C\" NOT NULL,\n\t\"index\" integer NOT NULL,\n\t\"task_path\" text COLLATE \"C\" NOT NULL,\n\t\"channel\" text COLLATE \"C\" NOT NULL,\n\t\"type\" text COLLATE \"C\" NOT NULL,\n\t\"data\" \"bytea\" NOT NULL,\n\tCONSTRAINT \"checkpoint_writes_pk\" PRIMARY KEY(\"owner_id\",\"thread_id\",\"namespace\",\"checkpoint_id\",\"task_id\",\"index\")\n);\n",
         "\nCREATE TABLE \"checkpoints\" (\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"thread_id\" text COLLATE \"C\" NOT NULL,\n\t\"namespace\" text COLLATE \"C\" NOT NULL,\n\t\"id\" text COLLATE \"C\" NOT NULL,\n\t\"parent_id\" text COLLATE \"C\",\n\t\"metadata\" json NOT NULL,\n\t\"versions\" json NOT NULL,\n\t\"ancestors\" integer NOT NULL,\n\t\"created_at\" timestamp (3) with time zone NOT NULL,\n\t\"type\" text COLLATE \"C\" NOT NULL,\n\t\"data\" \"bytea\" NOT NULL,\n\tCONSTRAINT \"checkpoints_owner_id_thread_id_namespace_id_pk\" PRIMARY KEY(\"owner_id\",\"thread_id\",\"namespace\",\"id\")\n);\n",
+      ],
+    },
+    {
+      folderMillis: 1795848817874,
+      hash: '775ef9999f3d42c4b938ce2a36366cbd4f970c496e4c24dbe851b14aff9f47bc',
+      sql: [
+        "CREATE TABLE \"memory_search\" (\n\t\"doc\" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name \"memory_search_doc_seq\" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),\n\t\"memory_id\" text COLLATE \"C\" NOT NULL,\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"generation\" integer NOT NULL\n);\n",
+        "\nCREATE TABLE \"message_search\" (\n\t\"doc\" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name \"message_search_doc_seq\" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),\n\t\"session_id\" text COLLATE \"C\" NOT NULL,\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"seq\" integer NOT NULL,\n\t\"role\" text COLLATE \"C\" NOT NULL,\n\t\"generation\" integer NOT NULL\n);\n",
+        "\nALTER TABLE \"memory_search\" ADD CONSTRAINT \"memory_search_memory_id_memories_id_fk\" FOREIGN KEY (\"memory_id\") REFERENCES \"public\".\"memories\"(\"id\") ON DELETE cascade ON UPDATE no action;",
+        "\nALTER TABLE \"message_search\" ADD CONSTRAINT \"message_search_message_fk\" FOREIGN KEY (\"session_id\",\"owner_id\",\"seq\") REFERENCES \"public\".\"messages\"(\"session_id\",\"owner_id\",\"seq\") ON DELETE cascade ON UPDATE cascade;",
+        "\nCREATE UNIQUE INDEX \"memory_search_memory\" ON \"memory_search\" USING btree (\"memory_id\");",
+        "\nCREATE UNIQUE INDEX \"message_search_message\" ON \"message_search\" USING btree (\"session_id\",\"owner_id\",\"seq\");",
+      ],
+    },
+    {
+      folderMillis: 1795848831350,
+      hash: '0601ef46e2540553f6c57740726fcff36bd0448ed53c2638b3c151d797c1dbf7',
+      sql: [
+        "ALTER TABLE message_search ADD COLUMN terms tsvector NOT NULL;\n",
+        "\nALTER TABLE memory_search ADD COLUMN terms tsvector NOT NULL;\n",
+        "\nCREATE INDEX message_search_terms ON message_search USING gin (terms, (ARRAY[session_id]), (ARRAY[owner_id]));\n",
+        "\nCREATE INDEX memory_search_terms ON memory_search USING gin (terms, (ARRAY[owner_id]));\n",
       ],
     },
   ],

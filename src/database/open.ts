@@ -22,7 +22,7 @@ export async function openDatabase(
     await driver.close()
     throw error
   }
-  return new Database(driver)
+  return new Database(driver, config)
 }
 
 /** Opens the driver. Its dialect's half of the code, drizzle's included, is loaded only by programs that use it. */

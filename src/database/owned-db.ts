@@ -11,6 +11,7 @@ export class OwnedDb implements Db {
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly owner: string
+  readonly search: boolean
   readonly #db: Db
   #orm: Orm | undefined
 
@@ -20,6 +21,7 @@ export class OwnedDb implements Db {
     this.dialect = db.dialect
     this.tables = db.tables
     this.owner = owner
+    this.search = db.search
     this.#db = db
   }
 

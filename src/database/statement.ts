@@ -18,7 +18,7 @@ export interface Statement<Args, R> {
 }
 
 /** The part of a handle that builds queries. In a statement, `owner` is a placeholder if the handle has an owner. */
-export type Builder = Pick<Db, 'dialect' | 'orm' | 'tables' | 'owner'>
+export type Builder = Pick<Db, 'dialect' | 'kit' | 'orm' | 'tables' | 'owner'>
 
 /** A drizzle query that is complete. */
 export interface Built<R> extends PromiseLike<R[]> {
@@ -83,10 +83,11 @@ export async function batch<const Calls extends readonly Call<unknown>[]>(
 }
 
 /** Returns the part of a handle that builds queries, with a placeholder for its owner. */
-function builderOf({ dialect, orm, tables, owner }: Db): Builder {
+function builderOf({ dialect, kit, orm, tables, owner }: Db): Builder {
   // Typed as the owner; see `statement`. NOBODY, the empty id, is an owner as well.
   return {
     dialect,
+    kit,
     orm,
     tables,
     owner: owner === undefined ? undefined : (sql.placeholder(OWNER) as unknown as string),

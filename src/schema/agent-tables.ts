@@ -283,6 +283,8 @@ export function defineAgentTables(c: Columns) {
   }
 }
 
+export type AgentTables = ReturnType<typeof defineAgentTables>
+
 function isPending({ respondedAt }: { respondedAt: SQLWrapper }): SQL {
   return sql`${respondedAt} is null`
 }

@@ -29,6 +29,8 @@ const bytes = customType<{ data: Uint8Array; driverData: string }>({
   toDriver: ({ buffer, byteOffset, byteLength }) => `\\x${Buffer.from(buffer, byteOffset, byteLength).toString('hex')}`,
   fromDriver: (hex) => bytesOf(Buffer.from(hex.slice(2), 'hex')),
 })
+/** The tokens of a text, written as `'token':1,7 'other':2`. */
+const tsvector = customType<{ data: string; driverData: string }>({ dataType: () => 'tsvector' })
 
 /** The vocabulary in which tables are defined, in its PostgreSQL form. sqlite-columns.ts has its SQLite form. */
 export const pgColumns = {
@@ -44,8 +46,11 @@ export const pgColumns = {
   instant: (name: string) => timestamp(name, { withTimezone: true, precision: 3 }),
   json: (name: string) => json(name),
   bytes: (name: string) => bytes(name),
+  terms: (name: string) => tsvector(name),
   /** Whose row it is. The empty string is nobody: a primary key allows no null. */
   owner: () => text('owner_id').notNull().default(''),
+  /** As `sequence`; SQLite may use the number of the last row again after that row is gone. */
+  looseSequence: (name: string) => bigint(name, { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
   /** A primary key that the database increments. */
   sequence: (name: string) => bigint(name, { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
 }

@@ -32,4 +32,6 @@ export const {
   blobRefs,
   blobUsage,
   maintenanceLeases,
+  messageSearch,
+  memorySearch,
 } = defineSchema(pgColumns)

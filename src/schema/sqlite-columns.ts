@@ -36,6 +36,8 @@ export const sqliteColumns = {
   instant: (name: string) => integer(name, { mode: 'timestamp_ms' }),
   json: (name: string) => json(name),
   bytes: (name: string) => bytes(name),
+  terms: (name: string) => text(name),
   owner: () => text('owner_id').notNull().default(''),
+  looseSequence: (name: string) => integer(name).primaryKey(),
   sequence: (name: string) => integer(name).primaryKey({ autoIncrement: true }),
 }

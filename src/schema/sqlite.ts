@@ -54,4 +54,6 @@ export const {
   blobRefs,
   blobUsage,
   maintenanceLeases,
+  messageSearch,
+  memorySearch,
 } = tables

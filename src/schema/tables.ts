@@ -3,17 +3,20 @@ import { defineBlobTables } from './blob-tables.ts'
 import { defineCheckpointTables } from './checkpoint-tables.ts'
 import type { Columns } from './columns.ts'
 import { defineConversationTables } from './conversation-tables.ts'
+import { defineSearchTables } from './search-tables.ts'
 import { defineSystemTables } from './system-tables.ts'
 
 /** Defines every table once. Called with the vocabulary of each dialect; the types are those of PostgreSQL. */
 export function defineSchema(c: Columns) {
   const conversation = defineConversationTables(c)
+  const agent = defineAgentTables(c)
   return {
     ...defineSystemTables(c),
     ...conversation,
-    ...defineAgentTables(c),
+    ...agent,
     ...defineCheckpointTables(c),
     ...defineBlobTables(c, conversation),
+    ...defineSearchTables(c, { ...conversation, ...agent }),
   }
 }
 

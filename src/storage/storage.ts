@@ -18,6 +18,7 @@ import { consoleLogger, type Logger, warnOnce } from '../logger.ts'
 import { Maintenance } from '../maintenance/scheduler.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
 import { openRepositories } from '../repositories/repositories.ts'
+import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
 import { eraseOwner } from './erase.ts'
@@ -25,6 +26,7 @@ import { databaseStats, probe } from './health.ts'
 import { countOpened } from './open-twice.ts'
 import { Retention } from './retention/retention.ts'
 import { openScope } from './scope.ts'
+import { openSearch, rebuildSearch, searchStats } from './search.ts'
 import { runTransaction } from './transaction.ts'
 import type { Storage, StorageOptions } from './types.ts'
 
@@ -98,6 +100,9 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     logger.warn(LOST_RECORDS)
   }
 
+  const { search } = resolved.database
+  /** Aborted by the beginning of a close. */
+  const closing = new AbortController()
   const rowCache = new StorageRowCache(cacheAside, database, { isShared: isShared(cacheStore), notices })
   const openUserCache = (owner?: string) =>
     new UserCache(cacheStore, {
@@ -121,6 +126,9 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       { name: 'expired-sessions', run: () => repositories.sessions.sweepExpired() },
       { name: 'expired-keys', run: () => repositories.kv.sweepExpired() },
       ...blobs.steps.map(({ name, run }) => ({ name, run: () => database.whileOpen(confirmedNow).then(run) })),
+      ...(search
+        ? [{ name: 'search-index', run: () => backfill(database, { signal: closing.signal }).then(() => 0) }]
+        : []),
       ...(checkFile ? [{ name: 'database-file', run: () => checkFile().then(() => 0) }] : []),
       ...(clock ? [{ name: 'clock', run: () => clock.synchronize().then(() => 0) }] : []),
       ...retention.steps, // may take half a minute
@@ -135,6 +143,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     database.checkOutside() // before anything is stopped
     uncount()
     retention.stop()
+    closing.abort()
     const stopped = Promise.all([maintenance.stop(), notices?.close()])
     await database.close({
       timeoutMillis: closeTimeoutMillis,
@@ -172,12 +181,15 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }
     },
     async stats() {
+      const databaseCounts = await databaseStats(database)
       return {
         cache: { ...cacheStore.stats(), ...cacheAside.stats() },
-        database: await databaseStats(database),
+        database: databaseCounts,
         blobs: await blobs.stats(),
+        ...(search && { search: await searchStats(database, databaseCounts.rows) }),
       }
     },
+    rebuildSearch: async (rebuildOptions = {}) => rebuildSearch(database, rebuildOptions, { search }),
     maintain: () => maintenance.run(),
     close,
     [Symbol.asyncDispose]: close,
@@ -241,6 +253,7 @@ async function openLayers(config: ResolvedConfig, options: StorageOptions & { mi
   }
   try {
     const database = await open(openDatabase(config.database, { migrate }))
+    await openSearch(database, config.database)
     const clock = given ? undefined : await DatabaseClock.open(database, logger)
     const now = ownDates(given) ?? clock?.now ?? (() => new Date())
     const millis = () => now().getTime()

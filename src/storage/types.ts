@@ -11,6 +11,7 @@ import type { Repositories } from '../repositories/repositories.ts'
 import type { SessionSummary } from '../repositories/sessions/types.ts'
 import type { DatabaseStats, LayerHealth } from './health.ts'
 import type { PruneOptions, Pruning } from './retention/types.ts'
+import type { RebuildSearchOptions, SearchStats } from './search.ts'
 
 /** What the program decides when it opens a storage, beside the configuration. */
 export interface StorageOptions {
@@ -190,6 +191,8 @@ export interface StorageStats {
   cache: CacheStoreStats & CacheAsideStats
   database: DatabaseStats
   blobs: BlobStats
+  /** Given if the search is switched on. */
+  search?: SearchStats
 }
 
 /** An open storage: every repository, and the calls that concern all of them. */
@@ -307,6 +310,25 @@ export interface Storage extends Repositories, AsyncDisposable {
    * ```
    */
   stats(): Promise<StorageStats>
+  /**
+   * Indexes all messages and memories anew for the search. Returns the number of texts indexed. Until the call ends, results
+   * are incomplete, and say so. Indexes up to 500 texts in a transaction; others can work meanwhile. Maintenance does the same
+   * by itself after the search was switched on. Safe to repeat.
+   *
+   * @throws {INVALID_STATE} when the search is switched off
+   * @throws {ABORTED} when `signal` is aborted
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   * @throws {INVALID_INPUT} when an option is not valid
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * console.log(await storage.rebuildSearch()) // 1
+   * ```
+   */
+  rebuildSearch(options?: RebuildSearchOptions): Promise<number>
   /**
    * Runs the maintenance steps now, and returns a report for each step. A step that fails has its error in the report.
    * Never rejects. Safe to repeat.

@@ -18,7 +18,16 @@ const DAY = 86_400_000
 const inFortyDays = () => new Date(Date.now() + 40 * DAY)
 
 /** The tables that hold no text of a program. */
-const OUR_BOOKS = ['properties', 'maintenance_leases', 'blob_content', 'blob_leases', 'blob_refs', 'blob_usage']
+const OUR_BOOKS = [
+  'properties',
+  'maintenance_leases',
+  'blob_content',
+  'blob_leases',
+  'blob_refs',
+  'blob_usage',
+  'message_search',
+  'memory_search',
+]
 
 eachStore(MAIN_RECORDS, (_, configure) => {
   it('findNamed() reads every column of text and JSON, except for our own books', async () => {

@@ -16,7 +16,7 @@ const env = {
 
 const memory = {
   cache: { type: 'in-memory', maxEntries: 10_000, maxBytes: 64 * 2 ** 20, maxValueBytes: 2 ** 20 },
-  database: { type: 'in-memory' },
+  database: { type: 'in-memory', search: false },
   blobStore: { type: 'in-memory', maxBlobSize: 10 * 2 ** 20, maxTotalSize: 100 * 2 ** 20 },
 } satisfies ResolvedConfig
 const redis = {
@@ -30,7 +30,7 @@ const redis = {
   maxValueBytes: 2 ** 20,
   consistency: 'available',
 } as const
-const sqlite = { type: 'sqlite', synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 } as const
+const sqlite = { type: 'sqlite', synchronous: 'full', readonly: false, busyTimeoutMillis: 5000, search: false } as const
 const postgres = {
   type: 'postgres',
   idleTimeoutMillis: 30_000,
@@ -38,6 +38,7 @@ const postgres = {
   prepare: true,
   applicationName: 'holdfast',
   migrationLockTimeoutMillis: 60_000,
+  search: false,
 } as const
 const local = { type: 'local', maxBlobSize: 50 * 2 ** 20, maxTotalSize: 2 ** 30, cleanupAfterDays: 30 } as const
 

@@ -126,8 +126,8 @@ describe('validateConfig()', () => {
     ['named __proto__', JSON.parse('{"cache":{"type":"redis","__proto__":1}}'), 'cache.__proto__: ', 'unknown key'],
     [
       'in options that have no key',
-      { database: { type: 'in-memory', options: { x: 1 } } },
-      'database.options.x: ',
+      { blobStore: { type: 'in-memory', options: { x: 1 } } },
+      'blobStore.options.x: ',
       'none is known',
     ],
   ])('names the path and the nearest known key for an unknown key %s', (_, input, path, nearest) => {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/database/open.ts'
 import { OwnedDb } from '../../src/database/owned-db.ts'
 
-const database = await openDatabase({ type: 'in-memory' }, { migrate: true })
+const database = await openDatabase({ type: 'in-memory', search: false }, { migrate: true })
 const db = new OwnedDb(database, 'ada')
 const { orm, tables, owner } = db
 const { kv, memories, memoryTags, messages, sessions } = tables

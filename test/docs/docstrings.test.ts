@@ -29,7 +29,7 @@ function programOf(code: string): string {
   return `import { openStorage as open } from 'holdfast'
 ${imports}
 export async function example() {
-  await using storage = await open({}, { maintenance: false })
+  await using storage = await open({ database: { type: 'in-memory', options: { search: true } } }, { maintenance: false })
   void storage
 ${code.replace(/^import .*\n/gm, '')}
 }

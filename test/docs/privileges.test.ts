@@ -48,7 +48,7 @@ const urlOf = (user: string) => Object.assign(new URL(server.url), { username: u
 
 function open(user: string, options: StorageOptions & { schema?: string } = {}): Promise<Storage> {
   const { schema: name = 'agent', ...rest } = options
-  const database = { type: 'postgres', url: urlOf(user), options: { schema: name } } as const
+  const database = { type: 'postgres', url: urlOf(user), options: { schema: name, search: true } } as const
   return openStorage({ database, blobStore: { type: 'local', storePath } }, { ...quiet, migrate: false, ...rest })
 }
 
@@ -209,6 +209,7 @@ function everything(storage: Storage, id: string): (() => Promise<unknown>)[] {
     () => messages.append(id, { id: 'a', role: 'user', content: [{ type: 'image', image: blob }] }),
     () => messages.latest(id, 5),
     () => messages.update(id, 'a', { content: 'changed' }),
+    () => messages.search('changed'),
     () => sessions.fork(id),
     () => messages.append(id, { role: 'user', content: 'x' }),
     () => messages.pop(id),
@@ -229,6 +230,7 @@ function everything(storage: Storage, id: string): (() => Promise<unknown>)[] {
     },
     () => memories.list({ tags: ['a'] }),
     () => memories.update(memory, { content: 'y', tags: ['b'] }),
+    () => memories.search('y'),
     () => memories.delete(memory),
     () => events.append({ type: 'x', sessionId: id }),
     () => events.list({ sessionId: id }),

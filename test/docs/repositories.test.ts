@@ -56,7 +56,10 @@ it('every call takes as many trips as it says', async () => {
   const url = new URL(await freshPostgres())
   const link = await startLink(Number(url.port), { delayMillis: 10 })
   url.port = String(link.port)
-  await using storage = await openStorage({ database: { type: 'postgres', url: url.href, maxConnections: 1 } }, quiet)
+  await using storage = await openStorage(
+    { database: { type: 'postgres', url: url.href, maxConnections: 1, options: { search: true } } },
+    quiet,
+  )
   const measured = new Map<string, number>()
   for (const [call, perform] of Object.entries(callsOf(storage))) {
     for (let i = 0; i < 3; i++) {
@@ -124,6 +127,8 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
     'sessions.summary': (name) => chat(name, () => sessions.summary(name)),
     'sessions.list': () => () => sessions.list(),
     'sessions.fork': (name) => chat(name, () => sessions.fork(name)),
+    'sessions.search': (name) => chat(name, () => sessions.search('x')),
+    'messages.search': (name) => chat(name, () => messages.search('x')),
     'messages.append': (name) => () => messages.append(name, [message('a'), message('b')]),
     'messages.list': (name) => chat(name, () => messages.list(name)),
     'messages.latest': (name) => chat(name, () => messages.latest(name, 5)),
@@ -171,6 +176,7 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
     'memories.get': () => memory((id) => memories.get(id)),
     'memories.update': () => memory((id) => memories.update(id, { tags: ['b', 'c'] })),
     'memories.delete': () => memory((id) => memories.delete(id)),
+    'memories.search': () => memory(() => memories.search('x')),
     'memories.list': () => () => memories.list({ tags: ['a', 'b'] }),
     'events.append': (runId) => () => events.append([1, 2, 3].map((payload) => ({ type: 'a', runId, payload }))),
     'events.list': (runId) => () => events.list({ runId, type: 'a' }),

@@ -11,15 +11,16 @@ import { rounds } from '../setup/rounds.ts'
 import { silent } from '../setup/silent.ts'
 
 const options = { logger: silent, maintenance: false }
+const search = { options: { search: true } } // so that erasures find tokens as well
 const sqlite = (path = join(freshDirectory(), 'test.db')): StorageConfig => ({
-  database: { type: 'sqlite', path },
+  database: { type: 'sqlite', path, ...search },
   blobStore: { type: 'local', storePath: freshDirectory() },
 })
 const configurations: Record<string, () => Promise<StorageConfig>> = {
-  'in memory': async () => ({}),
+  'in memory': async () => ({ database: { type: 'in-memory', ...search } }),
   SQLite: async () => sqlite(),
   'PostgreSQL and Redis': async () => ({
-    database: { type: 'postgres', url: await freshPostgres() },
+    database: { type: 'postgres', url: await freshPostgres(), ...search },
     cache: { type: 'redis', url: redisUrl(), options: { keyPrefix: redisPrefix() } },
     blobStore: { type: 'local', storePath: freshDirectory() },
   }),
@@ -155,8 +156,8 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     })
     await ada.kv.get('k7')
     const { rows, total } = await storage.erase({ ownerId: 'ada' })
-    expect(rows).toEqual({ messages: 2400, events: 2400, kv: 1200, sessions: 1 })
-    expect(total).toBe(6001)
+    expect(rows).toEqual({ messages: 2400, messageSearch: 2400, events: 2400, kv: 1200, sessions: 1 })
+    expect(total).toBe(8401)
     expect(await ada.kv.get('k7')).toBeUndefined()
     expect((await storage.stats()).database.rows).toMatchObject({ messages: 0, events: 0, kv: 0, sessions: 0 })
   })

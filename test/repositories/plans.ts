@@ -28,6 +28,7 @@ export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase
   const database = await openDatabase(resolveConfig({ database: config }).database, { migrate: true })
   const seen: Query[] = []
   const watching: Db = {
+    search: false,
     kit: database.kit,
     dialect: database.dialect,
     tables: database.tables,

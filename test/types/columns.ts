@@ -29,8 +29,10 @@ export const words: Agreement = {
   instant: true,
   json: true,
   bytes: true,
+  terms: true,
   owner: true,
   sequence: true,
+  looseSequence: true,
 }
 
 export const sameWords: Same<keyof typeof pgColumns, keyof typeof sqliteColumns> = true

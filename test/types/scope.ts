@@ -7,7 +7,16 @@ import type { Same } from './same.ts'
 type OfAll = Exclude<keyof Storage, keyof StorageScope>
 export const ofAll: Same<
   OfAll,
-  'close' | 'config' | 'erase' | 'health' | 'maintain' | 'prune' | 'scope' | 'stats' | typeof Symbol.asyncDispose
+  | 'close'
+  | 'config'
+  | 'erase'
+  | 'health'
+  | 'maintain'
+  | 'prune'
+  | 'rebuildSearch'
+  | 'scope'
+  | 'stats'
+  | typeof Symbol.asyncDispose
 > = true
 
 /** What a scope has beside the storage. */

@@ -10,6 +10,8 @@ const LEFT_OUT: ReadonlySet<string> = new Set<keyof Tables>([
   'blobLeases',
   'blobRefs',
   'blobUsage',
+  'messageSearch',
+  'memorySearch',
 ])
 
 const ID_LENGTH = 32

@@ -39,7 +39,7 @@ export async function openRecordsDatabase(
 function inMemory(kit: DialectKit): RecordsDatabase {
   let opened: Promise<Database> | undefined
   const open = () => {
-    opened ??= openDatabase({ type: 'in-memory' }, { migrate: true }).catch((error: unknown) => {
+    opened ??= openDatabase({ type: 'in-memory', search: false }, { migrate: true }).catch((error: unknown) => {
       opened = undefined // the next use tries again: the missing driver may have been installed
       throw error
     })
@@ -57,7 +57,7 @@ function inMemory(kit: DialectKit): RecordsDatabase {
 async function inStore(storePath: string): Promise<RecordsDatabase> {
   const file = join(storePath, RECORDS_FILE)
   await (await open(file, 'a', 0o600)).close() // created here, because SQLite would make it readable for everybody
-  const settings = { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000 } as const
+  const settings = { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000, search: false } as const
   const db = await openDatabase({ type: 'sqlite', file, ...settings }, { migrate: true })
   return { db, unused: false, overwriting: db.driver.overwriting?.bind(db.driver), close: () => db.close() }
 }

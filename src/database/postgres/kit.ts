@@ -7,7 +7,9 @@ import {
   PgSession,
   type PreparedQueryConfig,
 } from 'drizzle-orm/pg-core'
+import { pgColumns } from '../../schema/columns.ts'
 import * as tables from '../../schema/postgres.ts'
+import { defineSearchEntries } from '../../schema/search-entries.ts'
 import type { DialectKit, Executor, RowsHKT } from '../db.ts'
 import { COMPILED, compile, execute, type Metadata, transactionsAreOurs } from '../orm.ts'
 import type { CompiledQuery } from '../query.ts'
@@ -17,6 +19,7 @@ const dialect = new PgDialect()
 export const postgresKit: DialectKit = {
   dialect: 'postgres',
   tables,
+  entries: defineSearchEntries(pgColumns, { messages: 'message_search', memories: 'memory_search' }),
   ormFor: (executor) =>
     new PgDatabase<RowsHKT, Record<string, never>>(dialect, new PostgresSession(dialect, executor), undefined),
   configOf: getTableConfig,

@@ -9,6 +9,7 @@ import { StorageError } from '../../errors.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import { SqliteConnection } from './connection.ts'
+import { overwriteTerms } from './erased-terms.ts'
 import { sqliteError } from './errors.ts'
 import { FileIdentity } from './file-identity.ts'
 import { sqliteKit } from './kit.ts'
@@ -252,6 +253,7 @@ class SqliteDriver implements Driver {
     await this.#onWriter((writer) => writer.exec('PRAGMA secure_delete = ON'))
     try {
       await body()
+      await overwriteTerms((work) => this.#onWriter((writer) => this.#queue.whenUnlocked(() => work(writer))))
     } finally {
       this.#overwriters -= 1
       if (this.#overwriters === 0) await this.#onWriter((writer) => writer.exec(OVERWRITE_IN_PAGES))
@@ -268,11 +270,11 @@ class SqliteDriver implements Driver {
   }
 
   /** Runs `work` on the writer while no transaction holds it. */
-  async #onWriter<T>(work: (writer: SqliteConnection) => T): Promise<T> {
+  async #onWriter<T>(work: (writer: SqliteConnection) => T | Promise<T>): Promise<T> {
     this.#check()
     const release = await this.#queue.acquire()
     try {
-      return work(this.#writer)
+      return await work(this.#writer)
     } finally {
       release()
     }

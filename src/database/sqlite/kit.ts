@@ -8,7 +8,10 @@ import {
   type PreparedQueryConfig as SQLitePreparedQueryConfig,
   SQLiteSession,
 } from 'drizzle-orm/sqlite-core'
+import type { Columns } from '../../schema/columns.ts'
+import { defineSearchEntries } from '../../schema/search-entries.ts'
 import * as tables from '../../schema/sqlite.ts'
+import { sqliteColumns } from '../../schema/sqlite-columns.ts'
 import type { DialectKit, Executor } from '../db.ts'
 import { COMPILED, compile, execute, type Metadata, transactionsAreOurs } from '../orm.ts'
 import type { CompiledQuery } from '../query.ts'
@@ -18,6 +21,11 @@ const dialect = new SQLiteAsyncDialect()
 const kit = {
   dialect: 'sqlite',
   tables,
+  // The cast is that of schema/sqlite.ts.
+  entries: defineSearchEntries(sqliteColumns as unknown as Columns, {
+    messages: 'message_search_entries',
+    memories: 'memory_search_entries',
+  }),
   ormFor: (executor: Executor) =>
     new BaseSQLiteDatabase('async', dialect, new SqliteSession(dialect, executor), undefined),
   configOf: getTableConfig,

@@ -10,6 +10,9 @@ import { idSchema, parseInput } from '../../validation/input.ts'
 import { mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { orderedId } from '../ordered-id.ts'
+import { type MemoryHit, type SearchMemoriesOptions, searchMemories, searchMemoriesSchema } from '../search/memories.ts'
+import { entryOfChanged, entryOfNew } from '../search/memory-entries.ts'
+import type { SearchPage } from '../search/page.ts'
 import { listMemories, memoryColumns } from './list.ts'
 import {
   knownMetadataSchema,
@@ -127,7 +130,11 @@ export class Memories {
     const now = this.#context.now()
     const row = { id: orderedId(now), content, metadata, createdAt: now, updatedAt: now }
     const insert = insertMemory.with({ ...row, ...filterColumnsOf(metadata) })
-    const created = await writeAndRead(this.#db, row.id, [insert, ...insertTagCalls(row, tags)])
+    const created = await writeAndRead(this.#db, row.id, [
+      insert,
+      ...entryOfNew(this.#db, row),
+      ...insertTagCalls(row, tags),
+    ])
     this.#context.onMemoryCreated()
     return created
   }
@@ -175,7 +182,7 @@ export class Memories {
       const merged = mergeJson(locked.metadata, metadata)
       const write = { id, content: content ?? locked.content, metadata: merged, ...filterColumnsOf(merged) }
       const tagCalls = tags ? [deleteTags.with({ id }), ...insertTagCalls({ ...locked, id }, tags)] : []
-      return writeAndRead(tx, id, [updateMemory.with(write), ...tagCalls])
+      return writeAndRead(tx, id, [updateMemory.with(write), ...entryOfChanged(tx, { id, content }), ...tagCalls])
     })
     if (updated === undefined) throw new StorageError('NOT_FOUND', 'There is no such memory', { details: { id } })
     return updated
@@ -215,6 +222,29 @@ export class Memories {
     const { limit, cursor, ...given } = parseInput(listOptionsSchema, options, 'options')
     const { tags = [], match = 'any', source, pinned, ownerId } = given
     return listMemories(this.#db, { tags, match, source, pinned, ownerId }, { limit, cursor })
+  }
+
+  /**
+   * Returns a page of the memories that the query finds, the newest first unless `order` is 'relevance'. The query is made of
+   * words that must all occur, "a phrase", word*, a OR b, -word. Needs `database.options.search`.
+   *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
+   * @throws {INVALID_STATE} when the search is switched off.
+   * @throws {INVALID_INPUT} when the query or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.memories.create({ content: 'Ada likes window seats' })
+   * const { items } = await storage.memories.search('"window seat" OR seats')
+   * console.log(items[0]?.memory.content) // Ada likes window seats
+   * ```
+   */
+  search<Metadata extends object = JsonObject>(
+    query: string,
+    options?: SearchMemoriesOptions,
+  ): Promise<SearchPage<MemoryHit<Metadata>>>
+  async search(query: string, options: SearchMemoriesOptions = {}): Promise<SearchPage<MemoryHit>> {
+    return searchMemories(this.#db, query, parseInput(searchMemoriesSchema, options, 'options'))
   }
 }
 

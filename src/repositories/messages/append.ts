@@ -8,6 +8,7 @@ import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
+import { entriesOfNew } from '../search/message-entries.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
@@ -176,6 +177,7 @@ async function insertAll(
     allocate,
     ...claimsOf(operation),
     ...insertMessages.with(rows),
+    ...entriesOfNew(db, rows),
     ...mentionsOfNew(rows, now),
   ])
   if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')

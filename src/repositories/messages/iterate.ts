@@ -49,7 +49,7 @@ const selectBatch = statement((db: Builder, { sessionId, after, now, limit }: Ba
 })
 
 /** Makes the expression of a message's bytes. SQLite knows them without reading the text if no cast hides the column. */
-function bytesOf({ dialect, tables: { messages: m } }: Builder) {
+export function bytesOf({ dialect, tables: { messages: m } }: Builder) {
   const [content, metadata] =
     dialect === 'postgres' ? [sql`${m.content}::text`, sql`${m.metadata}::text`] : [m.content, m.metadata]
   return sql<number>`(coalesce(octet_length(${content}), 0) + octet_length(${metadata}))`

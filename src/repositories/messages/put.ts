@@ -3,6 +3,7 @@ import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
+import { entriesOfChanged, entriesOfNew } from '../search/message-entries.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
@@ -121,9 +122,11 @@ async function putOnce(db: Db, sessionId: string, given: readonly NewMessage[], 
     raise,
     ...(known === undefined ? [] : [requireSameSession.with({ sessionId, createdAt: known.sessionCreatedAt, now })]),
     ...insertMessages.with(added),
+    ...entriesOfNew(db, added),
     ...changed.map(({ id, role, content, metadata }) =>
       replaceMessage.with({ sessionId, id, role, content, metadata, now }),
     ),
+    ...changed.flatMap((message) => entriesOfChanged(db, message, message)),
     ...mentionsOfNew(added, now),
     ...changed.flatMap((message) => mentionsOfChanged(message, [message.content, message.metadata], now)),
   ])

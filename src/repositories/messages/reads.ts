@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, gte, inArray, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gte, inArray, lt, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database/paging/page.ts'
@@ -6,9 +6,17 @@ import { type Builder, batch, rowsStatement, statement } from '../../database/st
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
+import {
+  type MessageHit,
+  type SearchMessagesOptions,
+  searchMessages,
+  searchMessagesSchema,
+} from '../search/messages.ts'
+import type { SearchPage } from '../search/page.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
 import { iterateMessages } from './iterate.ts'
+import { type SeqRange, selectRange } from './range.ts'
 import type { AroundOptions, IterateMessagesOptions, ListMessagesOptions, Message } from './types.ts'
 
 const listOptionsSchema = z.strictObject({
@@ -67,29 +75,6 @@ function neighbours(db: Builder, { sessionId, id, now, limit }: Neighbours) {
       .orderBy(asc(m.seq))
       .limit(limit),
   }
-}
-
-/** The messages between two seqs, both exclusive. */
-interface SeqRange {
-  after: number
-  before: number
-}
-
-const selectRange = {
-  asc: rangeStatement('asc'),
-  desc: rangeStatement('desc'),
-}
-
-function rangeStatement(order: Order) {
-  return statement((db, arg: { sessionId: string; now: Date; limit: number } & SeqRange) => {
-    const { messages: m } = db.tables
-    return db.orm
-      .select(messageColumns(db.tables))
-      .from(m)
-      .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), gt(m.seq, arg.after), lt(m.seq, arg.before)))
-      .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))
-      .limit(arg.limit)
-  })
 }
 
 /** The reads of `Messages`. */
@@ -271,5 +256,30 @@ export class MessageReads {
 
   #selectRange(sessionId: string, order: Order, range: SeqRange & { limit: number }): Promise<Message[]> {
     return selectRange[order].all(this.#db, { sessionId, now: this.#context.now(), ...range })
+  }
+
+  /**
+   * Returns a page of the messages of all sessions that the query finds, the newest first unless `order` is 'relevance'.
+   * The query is made of words that must all occur, "a phrase", word*, a OR b, -word. Needs `database.options.search`.
+   *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
+   * @throws {INVALID_STATE} when the search is switched off.
+   * @throws {INVALID_INPUT} when the query or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Send me the invoice, please.' })
+   * const { items } = await storage.messages.search('invoice')
+   * for (const { text, highlights } of items) console.log(text, highlights) // Send me the invoice, please. [ [ 12, 19 ] ]
+   * ```
+   */
+  search<Content = MessageContent, Metadata extends object = JsonObject>(
+    query: string,
+    options?: SearchMessagesOptions,
+  ): Promise<SearchPage<MessageHit<Content, Metadata>>>
+  async search(query: string, options: SearchMessagesOptions = {}): Promise<SearchPage<MessageHit>> {
+    const given = parseInput(searchMessagesSchema, options, 'options')
+    return searchMessages(this.#db, this.#context.now(), query, given)
   }
 }

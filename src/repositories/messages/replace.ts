@@ -6,6 +6,7 @@ import { ownerOfId } from '../../database/owner.ts'
 import { batch, rowsStatement, statement } from '../../database/statement.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { invalidInput, MAX_INTEGER } from '../../validation/input.ts'
+import { entriesAt, entriesOfNew } from '../search/message-entries.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
@@ -139,6 +140,7 @@ async function replaceEnd(
     subtractRange.with(range),
     deleteRange.with(range),
     ...insertMessages.with(given),
+    ...entriesOfNew(db, given),
     ...mentionsOfNew(given, now),
   ])
   if (given.length === 0) return { messages: [] }
@@ -167,6 +169,7 @@ async function replaceInside(
     deleteRange.with(range),
     addToCount.with({ sessionId, count: given.length, now }),
     ...insertAt.with(messages.map((message) => ({ ...message, now }))),
+    ...entriesAt(db, messages, now),
     ...mentionsOfNew(given, now),
   ])
   return { messages }

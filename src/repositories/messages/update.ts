@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, type Statement, statement } from '../../database/statement.ts'
+import { entriesOfChanged } from '../search/message-entries.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
 import { mentionsOfChanged } from './mentions.ts'
@@ -43,6 +44,7 @@ export async function updateMessage(
   const update = updateStatement(fields.sort()).with({ sessionId, id, now, ...Object.fromEntries(given) })
   const values = [patch.content, patch.metadata].filter((value) => value !== undefined)
   const mentions = values.length > 0 ? mentionsOfChanged({ sessionId, id }, values, now) : []
-  const [[updated]] = await batch(db, [update, ...mentions])
+  const entries = entriesOfChanged(db, { sessionId, id, now }, patch)
+  const [[updated]] = await batch(db, [update, ...entries, ...mentions])
   return updated
 }

@@ -2,6 +2,7 @@ import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { batch, statement } from '../../database/statement.ts'
+import { indexSession } from '../search/message-entries.ts'
 import type { SessionSummary } from './types.ts'
 import { isUnexpiredSession } from './unexpired.ts'
 
@@ -105,6 +106,7 @@ export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork)
       copyMentions.with({ id, newId }),
       setCounters.with({ newId }),
     ])
+    await indexSession(tx, newId, now)
     return copy
   })
 }

@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
+import { giveEntries } from '../search/message-entries.ts'
 import { TABLES_OF_SESSION } from './removal.ts'
 
 interface Gift {
@@ -27,6 +28,7 @@ export function giveSession<Row>(db: Db, { id, from, to }: Gift, update: (tx: Db
         .set({ ownerId: to })
         .where(and(eq(sessionId, id), eq(table.ownerId, from)))
     }
+    await giveEntries(new OwnedDb(tx, to), id)
     return updated
   })
 }

@@ -18,6 +18,8 @@ import {
 } from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
+import type { SearchPage } from '../search/page.ts'
+import { type SearchSessionsOptions, type SessionHit, searchSessions } from '../search/sessions.ts'
 import { forkSession } from './fork.ts'
 import { giveSession } from './giving.ts'
 import { homeOf, homeOfOwner } from './home.ts'
@@ -294,6 +296,29 @@ export class Sessions {
   async list(options: ListSessionsOptions = {}): Promise<Page<SessionSummary>> {
     const { ownerId, orderBy = 'lastActiveAt', ...page } = parseInput(listOptionsSchema, options, 'options')
     return listSummaries[orderBy](this.#db, { now: this.#context.now(), ownerId }, page, 'desc')
+  }
+
+  /**
+   * Returns a page of the sessions that have a message which the query finds, each with its newest hit. The session of the
+   * newest hit comes first. The query is that of `messages.search`. Needs `database.options.search`.
+   *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
+   * @throws {INVALID_STATE} when the search is switched off.
+   * @throws {INVALID_INPUT} when the query or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Send me the invoice, please.' })
+   * const { items } = await storage.sessions.search('invoice')
+   * console.log(items[0]?.session.id) // chat
+   * ```
+   */
+  search<Metadata extends object = JsonObject>(
+    query: string,
+    options?: SearchSessionsOptions,
+  ): Promise<SearchPage<SessionHit<Metadata>>>
+  async search(query: string, options: SearchSessionsOptions = {}): Promise<SearchPage<SessionHit>> {
+    return searchSessions(this.#db, this.#context.now(), query, parseInput(pageSchema, options, 'options'))
   }
 
   /**

@@ -1,0 +1,70 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { eq, sql } from 'drizzle-orm'
+import type { Db } from '../../database/db.ts'
+import { statement } from '../../database/statement.ts'
+import { TOKENIZER_VERSION } from '../../search/tokenizer.ts'
+import { backfillMemories } from './backfill-memories.ts'
+import { backfillMessages } from './backfill-messages.ts'
+import { parseState, type SearchState, STATE } from './state.ts'
+
+/** How many texts one transaction indexes. */
+export const BATCH_ROWS = 500
+
+/** Locks the state until the transaction ends, so that only one process takes a step at a time. */
+const lockState = statement(({ orm, tables: { properties: p } }, _: object) =>
+  orm
+    .update(p)
+    .set({ value: sql`${p.value}` })
+    .where(eq(p.name, sql.raw(`'${STATE}'`)))
+    .returning({ value: p.value }),
+)
+
+const setState = statement(({ orm, tables: { properties: p } }, arg: { value: string }) =>
+  orm
+    .update(p)
+    .set({ value: arg.value })
+    .where(eq(p.name, sql.raw(`'${STATE}'`))),
+)
+
+/** What one transaction of the backfill did. */
+export interface BackfillStep {
+  /** How many texts were indexed. */
+  indexed: number
+  /** True if there is nothing left to do. */
+  isDone: boolean
+}
+
+/**
+ * Indexes up to 500 texts from before the search was switched on, in one transaction that also notes how far it came: whoever
+ * goes on, begins where the last transaction ended.
+ */
+export function backfillStep(db: Db): Promise<BackfillStep> {
+  return db.transaction(async (tx) => {
+    const [locked] = await lockState.all(tx, {})
+    const state = parseState(locked?.value)
+    if (state === undefined || state.phase === 'complete') return { indexed: 0, isDone: true }
+    const { indexed, ...next } =
+      state.phase === 'messages'
+        ? await backfillMessages(tx, state.messages, BATCH_ROWS)
+        : await backfillMemories(tx, state.memories, BATCH_ROWS)
+    const after: SearchState = { tokenizer: TOKENIZER_VERSION, ...next }
+    await setState.all(tx, { value: JSON.stringify(after) })
+    return { indexed, isDone: after.phase === 'complete' }
+  })
+}
+
+/** Takes steps until everything is indexed, or the signal is aborted. Returns the number of texts indexed. */
+export async function backfill(
+  db: Db,
+  { signal, onStep }: { signal?: AbortSignal | undefined; onStep?: (indexed: number) => void } = {},
+): Promise<number> {
+  let total = 0
+  for (;;) {
+    if (signal?.aborted) return total
+    const { indexed, isDone } = await backfillStep(db)
+    total += indexed
+    onStep?.(indexed)
+    if (isDone) return total
+    await nextTurn() // writers come between two steps
+  }
+}

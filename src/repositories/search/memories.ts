@@ -1,0 +1,69 @@
+import { and, desc, eq, sql } from 'drizzle-orm'
+import * as z from 'zod'
+import type { Db } from '../../database/db.ts'
+import { isVisible } from '../../database/owner.ts'
+import { DEFAULT_LIMIT, type PageOptions, pageSchema } from '../../database/paging/page.ts'
+import { type Builder, type Statement, statement } from '../../database/statement.ts'
+import type { JsonObject } from '../../schema/values.ts'
+import { highlightsOf } from '../../search/highlights.ts'
+import { memoryColumns } from '../memories/list.ts'
+import type { Memory } from '../memories/types.ts'
+import { foundDocs, isOwnEntry, type SearchArguments, type SearchIndex, type SearchOrder } from './docs.ts'
+import { matchOf } from './match.ts'
+import { orderSchema, readQuery, type SearchPage, searchPage, startOf, type TextHit } from './page.ts'
+import { runSearch } from './run.ts'
+
+/** A memory that was found. */
+export interface MemoryHit<Metadata extends object = JsonObject> extends TextHit {
+  memory: Memory<Metadata>
+}
+
+/** Options of `memories.search()`. */
+export interface SearchMemoriesOptions extends PageOptions {
+  /** 'newest': what was created last comes first. 'relevance': what fits best. Default 'newest'. */
+  order?: SearchOrder | undefined
+}
+
+export const searchMemoriesSchema = z.strictObject({ ...pageSchema.shape, order: orderSchema.optional() })
+
+type FoundMemory = Memory & { doc: number; score: number | null }
+
+const selectHits = { newest: hitsStatement('newest'), relevance: hitsStatement('relevance') }
+
+function hitsStatement(order: SearchOrder): Statement<SearchArguments, FoundMemory> {
+  return statement<SearchArguments, FoundMemory>((db: Builder, arg) => {
+    const { memories: m, memorySearch: e } = db.tables
+    const index: SearchIndex = { rows: e, terms: db.kit.entries.memories.terms, fts: 'memory_terms' }
+    const isNarrow = db.owner !== undefined
+    const found = foundDocs(db, index, { order, isNarrow, conditions: [isOwnEntry(db, e)] }, arg)
+    return db.orm
+      .select({ ...memoryColumns(db), doc: e.doc, score: sql<number | null>`found.score` })
+      .from(found)
+      .innerJoin(e, and(eq(e.doc, sql`found.doc`), isVisible(db, e)))
+      .innerJoin(m, and(eq(m.id, e.memoryId), isVisible(db, m)))
+      .orderBy(...(order === 'relevance' ? [sql`found.score desc`] : []), desc(e.doc))
+  })
+}
+
+const name = 'memories'
+
+/** Searches memories. See `Memories.search`. */
+export async function searchMemories(
+  db: Db,
+  given: string,
+  { order = 'newest', limit = DEFAULT_LIMIT, cursor }: z.output<typeof searchMemoriesSchema>,
+): Promise<SearchPage<MemoryHit>> {
+  const query = readQuery(given, db)
+  const start = startOf(name, order, cursor)
+  if (query.required.length === 0) return { items: [] }
+  const select = selectHits[order].with({
+    ...matchOf(db.dialect, query, { owner: db.owner }),
+    ...start,
+    limit: limit + 1,
+  })
+  const { rows, state } = await runSearch(db, select)
+  return searchPage(rows, { name, order, limit }, state, ({ doc: _, score, ...memory }): MemoryHit => {
+    const { content: text } = memory
+    return { memory, text, highlights: highlightsOf(text, query), ...(score !== null && { score }) }
+  })
+}

@@ -1,0 +1,153 @@
+import { and, desc, eq, lte, notExists, type SQL, sql } from 'drizzle-orm'
+import * as z from 'zod'
+import type { Db } from '../../database/db.ts'
+import { isVisible } from '../../database/owner.ts'
+import { DEFAULT_LIMIT, type PageOptions, pageSchema } from '../../database/paging/page.ts'
+import { type Builder, batch, type Statement, statement } from '../../database/statement.ts'
+import type { JsonObject, MessageContent, MessageRole } from '../../schema/values.ts'
+import { highlightsOf } from '../../search/highlights.ts'
+import { textOfMessage } from '../../search/message-text.ts'
+import { rule } from '../../validation/fast-path.ts'
+import { idSchema, isInteger, MAX_INTEGER, textSchema } from '../../validation/input.ts'
+import { messageColumns } from '../messages/columns.ts'
+import { selectRange } from '../messages/range.ts'
+import type { Message } from '../messages/types.ts'
+import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { foundDocs, isListed, isOwnEntry, type SearchArguments, type SearchIndex, type SearchOrder } from './docs.ts'
+import { matchOf } from './match.ts'
+import { orderSchema, readQuery, type SearchPage, searchPage, startOf, type TextHit } from './page.ts'
+import { runSearch } from './run.ts'
+
+/** A message that was found. */
+export interface MessageHit<Content = MessageContent, Metadata extends object = JsonObject> extends TextHit {
+  message: Message<Content, Metadata>
+  /** The messages beside it, in the order of the conversation. Given if `context` was. */
+  context?: { before: Message<Content, Metadata>[]; after: Message<Content, Metadata>[] }
+}
+
+/** Options of `messages.search()`. */
+export interface SearchMessagesOptions extends PageOptions {
+  /** Only messages of this session. Default: of all sessions. */
+  sessionId?: string | undefined
+  /** Only messages of this role. Default: of all roles. */
+  role?: MessageRole | undefined
+  /** 'newest': what was appended last comes first. 'relevance': what fits best. Default 'newest'. */
+  order?: SearchOrder | undefined
+  /** How many messages before and after each hit are returned with it: 0 to 100 each. Default: none. */
+  context?: { before?: number | undefined; after?: number | undefined } | undefined
+}
+
+const MAX_CONTEXT = 100
+const contextSchema = rule<number>(isInteger(0, MAX_CONTEXT), `must be an integer from 0 to ${MAX_CONTEXT}`)
+
+export const searchMessagesSchema = z.strictObject({
+  ...pageSchema.shape,
+  sessionId: idSchema.optional(),
+  role: textSchema({ min: 1, max: 100 }).optional(),
+  order: orderSchema.optional(),
+  context: z.strictObject({ before: contextSchema.optional(), after: contextSchema.optional() }).optional(),
+})
+
+interface Filters {
+  sessionId?: string | undefined
+  role?: MessageRole | undefined
+}
+
+/** Returns the index of messages. */
+export function messageIndex({ kit, tables }: Builder): SearchIndex {
+  return { rows: tables.messageSearch, terms: kit.entries.messages.terms, fts: 'message_terms' }
+}
+
+/** Returns the conditions of the entries that a search may show: the handle's owner has them, and their session has not expired. */
+export function shownMessages(db: Builder, { now }: { now: Date }): (SQL | undefined)[] {
+  const { messageSearch: e, sessions: s } = db.tables
+  const isExpired = and(eq(s.id, e.sessionId), eq(s.ownerId, e.ownerId), lte(s.expiresAt, now))
+  return [isOwnEntry(db, e), notExists(db.orm.select({ id: s.id }).from(s).where(isExpired))]
+}
+
+interface Found {
+  doc: number
+  score: number | null
+}
+
+interface MessageArguments extends SearchArguments {
+  now: Date
+  /** The filters, if the statement has them. */
+  sessionId: string
+  role: MessageRole
+}
+
+/** One compiled statement for each order and combination of filters. */
+const statements = new Map<string, Statement<MessageArguments, Message & Found>>()
+
+function selectHits(order: SearchOrder, { sessionId, role }: Filters): Statement<MessageArguments, Message & Found> {
+  const shape = [order, sessionId !== undefined, role !== undefined].join()
+  const compiled = statements.get(shape)
+  if (compiled !== undefined) return compiled
+  const select = statement<MessageArguments, Message & Found>((db, arg) => {
+    const { messageSearch: e, messages: m } = db.tables
+    const conditions = [
+      ...shownMessages(db, arg),
+      sessionId === undefined ? undefined : inUnexpiredSession(db, e, arg.sessionId, arg.now),
+      sessionId === undefined ? undefined : isListed(db, e.sessionId, arg.sessionId),
+      role === undefined ? undefined : eq(e.role, arg.role),
+    ]
+    const isNarrow = db.owner !== undefined || sessionId !== undefined
+    const found = foundDocs(db, messageIndex(db), { order, isNarrow, conditions }, arg)
+    return db.orm
+      .select({ ...messageColumns(db.tables), doc: e.doc, score: sql<number | null>`found.score` })
+      .from(found)
+      .innerJoin(e, and(eq(e.doc, sql`found.doc`), isVisible(db, e)))
+      .innerJoin(m, and(eq(m.sessionId, e.sessionId), eq(m.ownerId, e.ownerId), eq(m.seq, e.seq)))
+      .orderBy(...(order === 'relevance' ? [sql`found.score desc`] : []), desc(e.doc))
+  })
+  statements.set(shape, select)
+  return select
+}
+
+const name = 'messages'
+
+/** Searches messages. See `Messages.search`. */
+export async function searchMessages(
+  db: Db,
+  now: Date,
+  given: string,
+  options: z.output<typeof searchMessagesSchema>,
+): Promise<SearchPage<MessageHit>> {
+  const query = readQuery(given, db)
+  const { sessionId, role, order = 'newest', limit = DEFAULT_LIMIT, cursor, context } = options
+  const start = startOf(name, order, cursor)
+  if (query.required.length === 0) return { items: [] }
+  const select = selectHits(order, { sessionId, role }).with({
+    ...matchOf(db.dialect, query, { owner: db.owner, sessionId }),
+    ...start,
+    now,
+    limit: limit + 1,
+    sessionId: sessionId ?? '',
+    role: role ?? '',
+  })
+  const { rows, state } = await runSearch(db, select)
+  const page = searchPage(rows, { name, order, limit }, state, ({ doc: _, score, ...message }): MessageHit => {
+    const text = textOfMessage(message.content)
+    return { message, text, highlights: highlightsOf(text, query), ...(score !== null && { score }) }
+  })
+  return context === undefined ? page : { ...page, items: await withContext(db, page.items, context, now) }
+}
+
+/** Adds the messages beside each hit, in one batch. */
+async function withContext(
+  db: Db,
+  hits: readonly MessageHit[],
+  { before: countBefore = 0, after: countAfter = 0 }: { before?: number | undefined; after?: number | undefined },
+  now: Date,
+): Promise<MessageHit[]> {
+  const selects = hits.flatMap(({ message: { sessionId, seq } }) => [
+    selectRange.desc.with({ sessionId, now, after: 0, before: seq, limit: countBefore }),
+    selectRange.asc.with({ sessionId, now, after: seq, before: MAX_INTEGER, limit: countAfter }),
+  ])
+  const ranges = await batch(db, selects)
+  return hits.map((hit, i) => {
+    const [before = [], after = []] = ranges.slice(2 * i, 2 * i + 2)
+    return { ...hit, context: { before: before.toReversed(), after } }
+  })
+}

@@ -1,0 +1,75 @@
+import { count, eq } from 'drizzle-orm'
+import * as z from 'zod'
+import type { Database } from '../database/database.ts'
+import { StorageError } from '../errors.ts'
+import { backfill, backfillStep } from '../repositories/search/backfill.ts'
+import { currentGeneration } from '../repositories/search/generation.ts'
+import { checkSearch } from '../repositories/search/page.ts'
+import { beginIndex, openIndex } from '../repositories/search/state.ts'
+import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
+
+/** Options of `storage.rebuildSearch()`. */
+export interface RebuildSearchOptions {
+  /** Ends the call between two transactions. Then the call rejects with ABORTED, and maintenance goes on with what is left. */
+  signal?: AbortSignal | undefined
+  /** Called after each transaction with the number of texts that the call has indexed. */
+  onProgress?: ((progress: { indexed: number }) => void) | undefined
+}
+
+/** The index of the texts of messages and memories. */
+export interface SearchStats {
+  /** Number of messages and memories that are not indexed yet. */
+  pending: number
+}
+
+/** The steps that index an empty database: there are no messages, and there are no memories. */
+const STEPS_OF_EMPTY = 2
+
+/** Opens the index if the search is switched on. If the database is empty, nothing is left to the backfill. */
+export async function openSearch(database: Database, options: { search: boolean }): Promise<void> {
+  const isNew = await openIndex(database, options)
+  for (let step = 0; isNew && step < STEPS_OF_EMPTY; step++) {
+    const { indexed, isDone } = await backfillStep(database)
+    if (isDone || indexed > 0) return
+  }
+}
+
+const optionsSchema = z.strictObject({ signal: signalSchema.optional(), onProgress: z.unknown().optional() })
+
+/** Indexes everything anew. See `Storage.rebuildSearch`. */
+export async function rebuildSearch(
+  database: Database,
+  options: RebuildSearchOptions,
+  { search }: { search: boolean },
+): Promise<number> {
+  const { signal } = parseInput(optionsSchema, options, 'options')
+  const { onProgress } = options
+  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  checkSearch({ search })
+  await beginIndex(database)
+  let indexed = 0
+  await backfill(database, {
+    signal,
+    onStep: (more) => {
+      indexed += more
+      onProgress?.({ indexed })
+    },
+  })
+  if (signal?.aborted) {
+    const message = 'The rebuild was aborted by its signal: maintenance goes on with what is left'
+    throw new StorageError('ABORTED', message, { cause: signal.reason })
+  }
+  return indexed
+}
+
+/** Counts what is not indexed, given the rows of each table. */
+export async function searchStats(database: Database, rows: Readonly<Record<string, number>>): Promise<SearchStats> {
+  const { messageSearch, memorySearch } = database.tables
+  let pending = (rows.messages ?? 0) + (rows.memories ?? 0)
+  for (const table of [messageSearch, memorySearch]) {
+    const isCurrent = eq(table.generation, currentGeneration(database))
+    const [counted] = await database.orm.select({ entries: count() }).from(table).where(isCurrent)
+    pending -= counted?.entries ?? 0
+  }
+  return { pending: Math.max(0, pending) }
+}
