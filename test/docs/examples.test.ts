@@ -6,7 +6,13 @@ import { freshDirectory } from '../setup/databases.ts'
 import { blocks, pages, pageText, root, runProgram } from './pages.ts'
 
 /** Pages whose programs belong together: a test of their own runs them. */
-const RUN_ELSEWHERE = ['docs/repositories.md', 'docs/deploy.md', 'docs/langgraph.md']
+const RUN_ELSEWHERE = [
+  'docs/repositories.md',
+  'docs/deploy.md',
+  'docs/langgraph.md',
+  'docs/openai-agents.md',
+  'docs/keyv.md',
+]
 
 const programs = pages
   .filter((page) => !RUN_ELSEWHERE.includes(page))

@@ -8,7 +8,7 @@ import { blocks, root } from '../docs/pages.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { unpackInto } from '../setup/packed.ts'
 
-/** A directory in which the packed package and LangGraph are installed, and nothing of this repository is found. */
+/** A directory in which the packed package and the frameworks are installed, and nothing of this repository is found. */
 let project = ''
 
 beforeAll(async () => {
@@ -42,4 +42,14 @@ it('the first program of docs/langgraph.md remembers what it said, run by run', 
 
 it('the other program runs', async () => {
   expect(await run(prune)).toBe('0')
+})
+
+it('the program of docs/openai-agents.md goes on with its session', async () => {
+  const [program = ''] = blocks('docs/openai-agents.md', 'ts').map(({ code }) => code)
+  expect([await run(program), await run(program)]).toEqual(['1', '2'])
+})
+
+it('the program of docs/keyv.md finds what it has stored', async () => {
+  const [program = ''] = blocks('docs/keyv.md', 'ts').map(({ code }) => code)
+  expect([await run(program), await run(program)]).toEqual(['undefined', '{ degrees: 7 }'])
 })
