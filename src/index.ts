@@ -136,11 +136,17 @@ export {
   type TakeQueueOptions,
 } from './repositories/queues/types.ts'
 export type { Repositories } from './repositories/repositories.ts'
-export type { SearchOrder } from './repositories/search/docs.ts'
-export type { MemoryHit, SearchMemoriesOptions } from './repositories/search/memories.ts'
-export type { MessageHit, SearchMessagesOptions } from './repositories/search/messages.ts'
-export type { SearchPage, TextHit } from './repositories/search/page.ts'
-export type { SearchSessionsOptions, SessionHit } from './repositories/search/sessions.ts'
+export type {
+  MemoryHit,
+  MessageHit,
+  SearchMemoriesOptions,
+  SearchMessagesOptions,
+  SearchOrder,
+  SearchPage,
+  SearchSessionsOptions,
+  SessionHit,
+  TextHit,
+} from './repositories/search/types.ts'
 export type { OperationOptions } from './repositories/sessions/operation-options.ts'
 export type { Sessions } from './repositories/sessions/sessions.ts'
 export {

@@ -7,20 +7,7 @@ import { currentGeneration } from '../repositories/search/generation.ts'
 import { checkSearch } from '../repositories/search/page.ts'
 import { beginIndex, openIndex } from '../repositories/search/state.ts'
 import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
-
-/** Options of `storage.rebuildSearch()`. */
-export interface RebuildSearchOptions {
-  /** Ends the call between two transactions. Then the call rejects with ABORTED, and maintenance goes on with what is left. */
-  signal?: AbortSignal | undefined
-  /** Called after each transaction with the number of texts that the call has indexed. */
-  onProgress?: ((progress: { indexed: number }) => void) | undefined
-}
-
-/** The index of the texts of messages and memories. */
-export interface SearchStats {
-  /** Number of messages and memories that are not indexed yet. */
-  pending: number
-}
+import type { RebuildSearchOptions, SearchStats } from './types.ts'
 
 /** The steps that index an empty database: there are no messages, and there are no memories. */
 const STEPS_OF_EMPTY = 2

@@ -11,7 +11,6 @@ import type { Repositories } from '../repositories/repositories.ts'
 import type { SessionSummary } from '../repositories/sessions/types.ts'
 import type { DatabaseStats, LayerHealth } from './health.ts'
 import type { PruneOptions, Pruning } from './retention/types.ts'
-import type { RebuildSearchOptions, SearchStats } from './search.ts'
 
 /** What the program decides when it opens a storage, beside the configuration. */
 export interface StorageOptions {
@@ -55,6 +54,20 @@ export interface StorageOptions {
 export interface TransactionOptions {
   /** After this time the transaction is rolled back, and the call rejects with TIMEOUT. Milliseconds. Default: no limit. */
   timeoutMillis?: number | undefined
+}
+
+/** Options of `storage.rebuildSearch()`. */
+export interface RebuildSearchOptions {
+  /** Ends the call between two transactions. Then the call rejects with ABORTED, and maintenance goes on with what is left. */
+  signal?: AbortSignal | undefined
+  /** Called after each transaction with the number of texts that the call has indexed. */
+  onProgress?: ((progress: { indexed: number }) => void) | undefined
+}
+
+/** The index of the texts of messages and memories. */
+export interface SearchStats {
+  /** Number of messages and memories that are not indexed yet. */
+  pending: number
 }
 
 export interface ScopeOptions {

@@ -10,9 +10,9 @@ import { idSchema, parseInput } from '../../validation/input.ts'
 import { mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { orderedId } from '../ordered-id.ts'
-import { type MemoryHit, type SearchMemoriesOptions, searchMemories, searchMemoriesSchema } from '../search/memories.ts'
+import { searchMemories, searchMemoriesSchema } from '../search/memories.ts'
 import { entryOfChanged, entryOfNew } from '../search/memory-entries.ts'
-import type { SearchPage } from '../search/page.ts'
+import type { MemoryHit, SearchMemoriesOptions, SearchPage } from '../search/types.ts'
 import { listMemories, memoryColumns } from './list.ts'
 import {
   knownMetadataSchema,

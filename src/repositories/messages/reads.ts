@@ -6,13 +6,8 @@ import { type Builder, batch, rowsStatement, statement } from '../../database/st
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
-import {
-  type MessageHit,
-  type SearchMessagesOptions,
-  searchMessages,
-  searchMessagesSchema,
-} from '../search/messages.ts'
-import type { SearchPage } from '../search/page.ts'
+import { searchMessages, searchMessagesSchema } from '../search/messages.ts'
+import type { MessageHit, SearchMessagesOptions, SearchPage } from '../search/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
 import { iterateMessages } from './iterate.ts'

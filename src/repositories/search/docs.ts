@@ -3,9 +3,7 @@ import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import { isVisible } from '../../database/owner.ts'
 import type { Builder } from '../../database/statement.ts'
 import { currentGeneration } from './generation.ts'
-
-/** The order of hits. */
-export type SearchOrder = 'newest' | 'relevance'
+import type { SearchOrder } from './types.ts'
 
 /** What a statement of a search is given. */
 export interface SearchArguments {

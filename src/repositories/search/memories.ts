@@ -2,27 +2,16 @@ import { and, desc, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { isVisible } from '../../database/owner.ts'
-import { DEFAULT_LIMIT, type PageOptions, pageSchema } from '../../database/paging/page.ts'
+import { DEFAULT_LIMIT, pageSchema } from '../../database/paging/page.ts'
 import { type Builder, type Statement, statement } from '../../database/statement.ts'
-import type { JsonObject } from '../../schema/values.ts'
 import { highlightsOf } from '../../search/highlights.ts'
 import { memoryColumns } from '../memories/list.ts'
 import type { Memory } from '../memories/types.ts'
-import { foundDocs, isOwnEntry, type SearchArguments, type SearchIndex, type SearchOrder } from './docs.ts'
+import { foundDocs, isOwnEntry, type SearchArguments, type SearchIndex } from './docs.ts'
 import { matchOf } from './match.ts'
-import { orderSchema, readQuery, type SearchPage, searchPage, startOf, type TextHit } from './page.ts'
+import { orderSchema, readQuery, searchPage, startOf } from './page.ts'
 import { runSearch } from './run.ts'
-
-/** A memory that was found. */
-export interface MemoryHit<Metadata extends object = JsonObject> extends TextHit {
-  memory: Memory<Metadata>
-}
-
-/** Options of `memories.search()`. */
-export interface SearchMemoriesOptions extends PageOptions {
-  /** 'newest': what was created last comes first. 'relevance': what fits best. Default 'newest'. */
-  order?: SearchOrder | undefined
-}
+import type { MemoryHit, SearchOrder, SearchPage } from './types.ts'
 
 export const searchMemoriesSchema = z.strictObject({ ...pageSchema.shape, order: orderSchema.optional() })
 

@@ -2,9 +2,9 @@ import { and, desc, eq, lte, notExists, type SQL, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { isVisible } from '../../database/owner.ts'
-import { DEFAULT_LIMIT, type PageOptions, pageSchema } from '../../database/paging/page.ts'
+import { DEFAULT_LIMIT, pageSchema } from '../../database/paging/page.ts'
 import { type Builder, batch, type Statement, statement } from '../../database/statement.ts'
-import type { JsonObject, MessageContent, MessageRole } from '../../schema/values.ts'
+import type { MessageRole } from '../../schema/values.ts'
 import { highlightsOf } from '../../search/highlights.ts'
 import { textOfMessage } from '../../search/message-text.ts'
 import { rule } from '../../validation/fast-path.ts'
@@ -13,29 +13,11 @@ import { messageColumns } from '../messages/columns.ts'
 import { selectRange } from '../messages/range.ts'
 import type { Message } from '../messages/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
-import { foundDocs, isListed, isOwnEntry, type SearchArguments, type SearchIndex, type SearchOrder } from './docs.ts'
+import { foundDocs, isListed, isOwnEntry, type SearchArguments, type SearchIndex } from './docs.ts'
 import { matchOf } from './match.ts'
-import { orderSchema, readQuery, type SearchPage, searchPage, startOf, type TextHit } from './page.ts'
+import { orderSchema, readQuery, searchPage, startOf } from './page.ts'
 import { runSearch } from './run.ts'
-
-/** A message that was found. */
-export interface MessageHit<Content = MessageContent, Metadata extends object = JsonObject> extends TextHit {
-  message: Message<Content, Metadata>
-  /** The messages beside it, in the order of the conversation. Given if `context` was. */
-  context?: { before: Message<Content, Metadata>[]; after: Message<Content, Metadata>[] }
-}
-
-/** Options of `messages.search()`. */
-export interface SearchMessagesOptions extends PageOptions {
-  /** Only messages of this session. Default: of all sessions. */
-  sessionId?: string | undefined
-  /** Only messages of this role. Default: of all roles. */
-  role?: MessageRole | undefined
-  /** 'newest': what was appended last comes first. 'relevance': what fits best. Default 'newest'. */
-  order?: SearchOrder | undefined
-  /** How many messages before and after each hit are returned with it: 0 to 100 each. Default: none. */
-  context?: { before?: number | undefined; after?: number | undefined } | undefined
-}
+import type { MessageHit, SearchOrder, SearchPage } from './types.ts'
 
 const MAX_CONTEXT = 100
 const contextSchema = rule<number>(isInteger(0, MAX_CONTEXT), `must be an integer from 0 to ${MAX_CONTEXT}`)

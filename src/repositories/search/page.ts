@@ -1,31 +1,10 @@
 import * as z from 'zod'
-import type { Page } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
-import type { Highlight } from '../../search/highlights.ts'
 import { parseQuery, type SearchQuery } from '../../search/query.ts'
 import { rule } from '../../validation/fast-path.ts'
 import { invalidInput, parseInput } from '../../validation/input.ts'
-import type { SearchOrder } from './docs.ts'
 import { isComplete } from './state.ts'
-
-/** One page of hits. */
-export interface SearchPage<Hit> extends Page<Hit> {
-  /**
-   * True while texts from before the search was switched on are not indexed yet: they may be missing. Absent if the index is
-   * complete.
-   */
-  incomplete?: true
-}
-
-/** What was found in a text. */
-export interface TextHit {
-  /** The text that was searched. */
-  text: string
-  /** Where the text has what the query asks for: [start, end] in UTF-16 units, in order, without overlaps. */
-  highlights: Highlight[]
-  /** The greater, the better the text fits. Given if the order is 'relevance'. The databases compute it differently. */
-  score?: number
-}
+import type { SearchOrder, SearchPage } from './types.ts'
 
 const MAX_QUERY_LENGTH = 1000
 

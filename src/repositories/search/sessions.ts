@@ -1,29 +1,17 @@
 import { and, desc, eq, getTableColumns, lt, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { isVisible } from '../../database/owner.ts'
-import { DEFAULT_LIMIT, type PageOptions } from '../../database/paging/page.ts'
+import { DEFAULT_LIMIT } from '../../database/paging/page.ts'
 import { type Builder, statement } from '../../database/statement.ts'
-import type { JsonObject } from '../../schema/values.ts'
 import { highlightsOf } from '../../search/highlights.ts'
 import { textOfMessage } from '../../search/message-text.ts'
 import type { SearchQuery } from '../../search/query.ts'
-import type { Message } from '../messages/types.ts'
-import type { SessionSummary } from '../sessions/types.ts'
 import { matches, type SearchArguments } from './docs.ts'
 import { matchOf } from './match.ts'
 import { messageIndex, shownMessages } from './messages.ts'
-import { readQuery, type SearchPage, searchPage, startOf, type TextHit } from './page.ts'
+import { readQuery, searchPage, startOf } from './page.ts'
 import { runSearch } from './run.ts'
-
-/** A session in which something was found. */
-export interface SessionHit<Metadata extends object = JsonObject> extends TextHit {
-  session: SessionSummary<Metadata>
-  /** The newest message that was found in the session. */
-  message: Message
-}
-
-/** Options of `sessions.search()`. */
-export type SearchSessionsOptions = PageOptions
+import type { SearchPage, SearchSessionsOptions, SessionHit } from './types.ts'
 
 /** The newest hit of each session. Every hit is read for that: a session may have any number of them. */
 const selectHits = statement((db: Builder, arg: SearchArguments & { now: Date }) => {
