@@ -197,14 +197,17 @@ export type {
   MessageRole,
   MetadataPatch,
 } from './schema/values.ts'
+export type { Highlight } from './search/highlights.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
 export type { PruneOptions, Pruning } from './storage/retention/types.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type {
   EraseOptions,
   Erasure,
+  RebuildSearchOptions,
   ScopedBlobs,
   ScopeOptions,
+  SearchStats,
   Storage,
   StorageHealth,
   StorageOptions,

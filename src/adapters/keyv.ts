@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { Kv } from '../repositories/kv/kv.ts'
 
 /** A value to write with `setMany`. */
-interface KeyvEntry {
+export interface KeyvEntry {
   key: string
   value: unknown
   /** Milliseconds. */

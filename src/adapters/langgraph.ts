@@ -20,7 +20,7 @@ import type { CheckpointKey, Checkpoint as Stored, TypedBytes } from '../reposit
 type Config = Parameters<BaseCheckpointSaver['getTuple']>[0]
 
 /** What a channel was before a checkpoint: the last stored value, and what was written to it since. */
-interface ChannelHistory {
+export interface ChannelHistory {
   writes: CheckpointPendingWrite[]
   seed?: unknown
 }
