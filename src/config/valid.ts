@@ -25,7 +25,7 @@ export interface ValidStorageConfig {
   database: ValidDatabase
   blobStore: ValidBlobStore
   /** How long rows are kept before maintenance removes them. Undefined: everything is kept. */
-  retention?: ValidRetention
+  retention?: ValidRetention | undefined
 }
 
 export interface ValidRetention
