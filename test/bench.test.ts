@@ -1,5 +1,5 @@
 import { openStorage } from 'holdfast'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { compare, median } from '../bench/harness.ts'
 import { Lab } from '../bench/lab.ts'
 import { runRows } from '../bench/report.ts'
@@ -7,21 +7,31 @@ import { rows } from '../bench/rows.ts'
 
 const effort = { rounds: 2, sampleMillis: 0, warmupMillis: 0 }
 
-test('runRows() returns and prints a finite value for every row', { timeout: 120_000 }, async () => {
+describe('runRows()', () => {
   const url = new URL('../src/index.ts', import.meta.url).href
   const lab = new Lab({ subject: { openStorage, url }, effort, messages: 2000, sessions: 200, blobBytes: 1e6 })
-  const printed: string[] = []
-  const results = await runRows(rows, lab, (line) => printed.push(line)).finally(() => lab.close())
+  afterAll(() => lab.close())
 
-  expect(results).toHaveLength(rows.length)
-  for (const { row, result } of results) {
-    for (const value of [result.value, ...Object.values(result.others ?? {}), ...Object.values(result.micros ?? {})]) {
-      expect(Number.isFinite(value) && value >= 0, row.name).toBe(true)
-    }
-    expect(printed.filter((line) => line.startsWith(`${row.name}  `))).toHaveLength(1)
-  }
-  const roundTrips = results.find(({ row }) => row.name.includes('round trips'))
-  expect(roundTrips?.result.value).toBe(1)
+  // A test for each row, so that the time of a test does not grow with the number of rows.
+  test.each(rows.map((row) => [row.name, row] as const))(
+    'returns and prints finite values for %s',
+    async (name, row) => {
+      const printed: string[] = []
+      const results = await runRows([row], lab, (line) => printed.push(line))
+
+      expect(results.map((each) => each.row.name)).toEqual([name])
+      for (const { result } of results) {
+        const values = [result.value, ...Object.values(result.others ?? {}), ...Object.values(result.micros ?? {})]
+        for (const value of values) expect(Number.isFinite(value) && value >= 0).toBe(true)
+        if (name.includes('round trips')) expect(result.value).toBe(1)
+      }
+      expect(printed.filter((line) => line.startsWith(`${name}  `))).toHaveLength(1)
+    },
+  )
+
+  test('has a row for round trips', () => {
+    expect(rows.filter(({ name }) => name.includes('round trips'))).not.toEqual([])
+  })
 })
 
 test('compare() calls each way once per round, in an order that changes', async () => {
