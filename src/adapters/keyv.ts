@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Kv } from '../repositories/kv/kv.ts'
+import { partsOf } from './parts.ts'
 
 /** A value to write with `setMany`. */
 export interface KeyvEntry {
@@ -107,9 +108,4 @@ function prefixOf(namespace: string | undefined): string | undefined {
 /** Returns a time to live in seconds. Keyv takes 0 for none. */
 function secondsOf(ttl: number | undefined): number | undefined {
   return ttl ? ttl / 1000 : undefined
-}
-
-/** Yields parts of a list that are short enough for one call. */
-function* partsOf<T>(list: readonly T[]): Generator<T[], void> {
-  for (let start = 0; start < list.length; start += 1000) yield list.slice(start, start + 1000)
 }

@@ -15,6 +15,7 @@ import {
 } from '@langchain/langgraph-checkpoint'
 import type { Checkpoints } from '../repositories/checkpoints/checkpoints.ts'
 import type { CheckpointKey, Checkpoint as Stored, TypedBytes } from '../repositories/checkpoints/types.ts'
+import { partsOf } from './parts.ts'
 
 /** What every method of a saver is given. */
 type Config = Parameters<BaseCheckpointSaver['getTuple']>[0]
@@ -26,8 +27,6 @@ export interface ChannelHistory {
 }
 
 const MAX_PAGE = 50
-/** How many writes one call stores. */
-const MAX_WRITES = 1000
 
 /**
  * A checkpointer for LangGraph over `storage.checkpoints`, or that of a scope. Every method takes one round trip to PostgreSQL.
@@ -111,9 +110,7 @@ export class HoldfastSaver extends BaseCheckpointSaver {
         return { channel, index: WRITES_IDX_MAP[channel] ?? i, ...(await this.#bytesOf(value)) }
       }),
     )
-    for (let start = 0; start < rows.length; start += MAX_WRITES) {
-      await this.#checkpoints.putWrites(task, rows.slice(start, start + MAX_WRITES))
-    }
+    for (const part of partsOf(rows)) await this.#checkpoints.putWrites(task, part)
   }
 
   /** Removes a thread with everything in it. Safe to repeat. */

@@ -11,11 +11,10 @@ import { isStorageError, StorageError } from '../errors.ts'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { encode, fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
+import { MAX_ITEMS, partsOf } from './parts.ts'
 
 export { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
 
-/** Maximum number of messages of one call of the storage. */
-const MAX_MESSAGES = 1000
 /** How often a replaced suffix is read again because others have appended meanwhile. */
 const MAX_ATTEMPTS = 10
 
@@ -76,7 +75,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   /** Replaces the whole history, such as by its summary. */
   async replaceHistoryWithCompaction(items: AgentInputItem[]): Promise<void> {
     const messages = items.map(fromOpenAIItem)
-    if (messages.length <= MAX_MESSAGES) {
+    if (messages.length <= MAX_ITEMS) {
       await this.#storage.messages.replace(this.#id, { afterSeq: 0 }, messages)
       return
     }
@@ -142,7 +141,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
 
   /** Appends messages in one transaction. */
   async #append(messages: MessageInput[], operation: { operationId?: string; payload?: unknown } = {}): Promise<void> {
-    if (messages.length <= MAX_MESSAGES) {
+    if (messages.length <= MAX_ITEMS) {
       await this.#storage.messages.append(this.#id, messages, operation)
       return
     }
@@ -156,10 +155,10 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   /** Returns the newest `count` messages, the oldest first. */
   async #latest(count: number): Promise<Message[]> {
     const { messages } = this.#storage
-    if (count <= MAX_MESSAGES) return count < 1 ? [] : messages.latest(this.#id, Math.floor(count))
+    if (count <= MAX_ITEMS) return count < 1 ? [] : messages.latest(this.#id, Math.floor(count))
     const pages: Message[][] = []
     for (let cursor: string | undefined, left = count; left > 0; ) {
-      const page = await messages.list(this.#id, { order: 'desc', limit: Math.min(left, MAX_MESSAGES), cursor })
+      const page = await messages.list(this.#id, { order: 'desc', limit: Math.min(left, MAX_ITEMS), cursor })
       pages.push(page.items)
       left -= page.items.length
       cursor = page.nextCursor
@@ -176,9 +175,4 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
       throw new StorageError('INVALID_STATE', message)
     })
   }
-}
-
-/** Yields parts of a list that are short enough for one call. */
-function* partsOf<T>(list: readonly T[]): Generator<T[], void> {
-  for (let start = 0; start < list.length; start += MAX_MESSAGES) yield list.slice(start, start + MAX_MESSAGES)
 }

@@ -13,7 +13,8 @@ import { StorageError } from '../errors.ts'
 import { truncateMessages } from '../repositories/messages/removal.ts'
 import { cachedRowsOf, removeSession } from '../repositories/sessions/removal.ts'
 import type { Tables } from '../schema/tables.ts'
-import { checkFunction, idSchema, parseInput, signalSchema } from '../validation/input.ts'
+import { idSchema, parseInput } from '../validation/input.ts'
+import { checkSignal, parseRemoval } from './long-run.ts'
 import type { EraseOptions, Erasure, ScopeOptions } from './types.ts'
 
 /** How many rows one transaction removes. */
@@ -24,11 +25,7 @@ const BATCH_BLOBS = 10
 const MAX_ROUNDS = 10
 
 const ownerSchema = z.strictObject({ ownerId: idSchema })
-const optionsSchema = z.strictObject({
-  dryRun: z.boolean().optional(),
-  signal: signalSchema.optional(),
-  onProgress: z.unknown().optional(),
-})
+const ABORTED = 'The erasure was aborted by its signal: erase again'
 
 /** A table with an owner. */
 type OwnedTable = PgTable & { ownerId: PgColumn }
@@ -67,11 +64,9 @@ interface EraseLayers {
 /** Removes everything that an owner has, or counts it. See `Storage.erase`. */
 export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, options: EraseOptions): Promise<Erasure> {
   const { ownerId } = parseInput(ownerSchema, owner, 'owner')
-  const { dryRun = false, signal } = parseInput(optionsSchema, options, 'options')
-  const { onProgress } = options
-  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  const { dryRun, signal, onProgress } = parseRemoval(options)
   const { database, blobs } = layers
-  checkSignal(signal)
+  checkSignal(signal, ABORTED)
   const rows = await countRows(layers, ownerId)
   const counted = { rows, total: totalOf(rows), logEmptied: true }
   if (dryRun) return counted
@@ -79,10 +74,10 @@ export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, optio
   const removeAll = async () => {
     // Once even if nothing is left: an erasure that was killed may have left bytes without a record.
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      checkSignal(signal)
+      checkSignal(signal, ABORTED)
       for await (const removed of removals(layers, ownerId)) {
         onProgress?.(removed)
-        checkSignal(signal)
+        checkSignal(signal, ABORTED)
       }
       left = await countRows(layers, ownerId)
       if (totalOf(left) === 0) return
@@ -104,12 +99,6 @@ async function overwriting({ driver }: Database, body: () => Promise<boolean>): 
   }
   const isEmptied = driver.overwriting ? await driver.overwriting(work) : await work().then(() => true)
   return isEmptied && isGone
-}
-
-function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) {
-    throw new StorageError('ABORTED', 'The erasure was aborted by its signal: erase again', { cause: signal.reason })
-  }
 }
 
 /** Counts the rows of an owner in every table that has some. */

@@ -1,12 +1,10 @@
 import { count, eq } from 'drizzle-orm'
-import * as z from 'zod'
 import type { Database } from '../database/database.ts'
-import { StorageError } from '../errors.ts'
 import { backfill, backfillStep } from '../repositories/search/backfill.ts'
 import { currentGeneration } from '../repositories/search/generation.ts'
 import { checkSearch } from '../repositories/search/page.ts'
 import { beginIndex, openIndex } from '../repositories/search/state.ts'
-import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
+import { checkSignal, parseLongRun } from './long-run.ts'
 import type { RebuildSearchOptions, SearchStats } from './types.ts'
 
 /** The steps that index an empty database: there are no messages, and there are no memories. */
@@ -21,17 +19,13 @@ export async function openSearch(database: Database, options: { search: boolean 
   }
 }
 
-const optionsSchema = z.strictObject({ signal: signalSchema.optional(), onProgress: z.unknown().optional() })
-
 /** Indexes everything anew. See `Storage.rebuildSearch`. */
 export async function rebuildSearch(
   database: Database,
   options: RebuildSearchOptions,
   { search }: { search: boolean },
 ): Promise<number> {
-  const { signal } = parseInput(optionsSchema, options, 'options')
-  const { onProgress } = options
-  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  const { signal, onProgress } = parseLongRun(options)
   checkSearch({ search })
   await beginIndex(database)
   let indexed = 0
@@ -42,10 +36,7 @@ export async function rebuildSearch(
       onProgress?.({ indexed })
     },
   })
-  if (signal?.aborted) {
-    const message = 'The rebuild was aborted by its signal: maintenance goes on with what is left'
-    throw new StorageError('ABORTED', message, { cause: signal.reason })
-  }
+  checkSignal(signal, 'The rebuild was aborted by its signal: maintenance goes on with what is left')
   return indexed
 }
 

@@ -63,7 +63,7 @@ function openTransaction(
   const { db, cache } = owner === undefined ? { db: tx, cache: context.cache } : homeOfOwner(tx, context.cache, owner)
   const owned = { ...context, cache }
   return {
-    ...openRepositories(tx, context, owner),
+    ...openRepositories(db, owned),
     lockSession: (id) => lockSession(db, owned, id),
     once: (sessionId, operationId, payload = null) => recordOperation(db, owned, sessionId, operationId, payload),
     blobs: owner === undefined ? blobs.blobs : blobs.scoped(owner),

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { and, inArray, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
@@ -12,8 +12,8 @@ import { entriesOfNew } from '../search/message-entries.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
-import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
-import { messageColumns } from './columns.ts'
+import { lastSeqOf } from '../sessions/unexpired.ts'
+import { messageIds, selectByIds } from './by-id.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
@@ -65,7 +65,7 @@ export const insertMessages = rowsStatement((db, rows: NewMessage[]) => {
     rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
       sessionId,
       ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
-      seq: sql`(select ${s.lastSeq} from ${s} where ${isUnexpiredSession(db, sessionId, now)}) + cast(${fromLast} as integer)`,
+      seq: sql`${lastSeqOf(db, sessionId, now)} + cast(${fromLast} as integer)`,
       id,
       role,
       content,
@@ -145,9 +145,10 @@ async function appendMissing(
 ): Promise<Written> {
   if (operation !== undefined && (await wasDone(db, operation))) return { messages: [] }
   const ids = given.map(({ id }) => id)
+  const select = selectByIds.with(messageIds(sessionId, ids, now))
   const known = new Map<string, Message>()
   for (let knownBefore = -1; ; ) {
-    for (const message of await selectMessages(db, sessionId, ids, now)) known.set(message.id, message)
+    for (const message of (await batch(db, select)).flat()) known.set(message.id, message)
     const missing = given.filter(({ id }) => !known.has(id))
     const rest = missing.map((message, i) => ({ ...message, fromLast: i + 1 - missing.length }))
     try {
@@ -190,12 +191,4 @@ async function insertAll(
 /** Returns the session that has allocated `count` seqs. It is new if these are its first. */
 export function sessionOf({ lastSeq, createdAt }: { lastSeq: number; createdAt: Date }, count: number) {
   return { createdAt, isNew: lastSeq === count }
-}
-
-async function selectMessages(db: Db, sessionId: string, ids: string[], now: Date): Promise<Message[]> {
-  const { messages: m } = db.tables
-  return db.orm
-    .select(messageColumns(db.tables))
-    .from(m)
-    .where(and(inUnexpiredSession(db, m, sessionId, now), inArray(m.id, ids)))
 }

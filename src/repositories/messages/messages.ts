@@ -17,6 +17,7 @@ import {
   type MessageInput,
   type MessagePatch,
   type MessagePut,
+  messageIdsSchema,
   messageInputSchema,
   messagePatchSchema,
   putInputSchema,
@@ -28,7 +29,6 @@ import { updateMessage } from './update.ts'
 
 const appendSchema = messagesOf(messageInputSchema)
 const putSchema = messagesOf(putInputSchema)
-const idsSchema = z.array(idSchema).max(MAX_APPEND)
 const truncateOptionsSchema = z.strictObject({ afterSeq: positionSchema })
 
 /** Makes a schema of up to 1000 messages with different ids. */
@@ -231,7 +231,7 @@ export class Messages extends MessageReads {
    */
   async delete(sessionId: string, ids: readonly string[]): Promise<number> {
     parseInput(idSchema, sessionId, 'sessionId')
-    const given = new Set(parseInput(idsSchema, ids, 'ids'))
+    const given = new Set(parseInput(messageIdsSchema, ids, 'ids'))
     if (given.size === 0) return 0
     return removeMessages(this.#db, sessionId, [...given], this.#context.now())
   }

@@ -1,20 +1,21 @@
 import { createHash } from 'node:crypto'
-import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { and, eq, type SQL, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
 import { entriesOfChanged, entriesOfNew } from '../search/message-entries.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
-import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { inUnexpiredSession, requirement } from '../sessions/unexpired.ts'
 import { allocateSeqs, insertMessages, type NewMessage, newMessages, sessionOf, type Written } from './append.ts'
+import { hasIds, type MessageId } from './by-id.ts'
 import { mentionsOfChanged, mentionsOfNew } from './mentions.ts'
 import { lockSession } from './removal.ts'
 import type { Message, putInputSchema } from './types.ts'
 
 /**
- * Makes the expression of what a stored message says, to compare without moving it: on PostgreSQL a hash, which is shorter than most messages; on
- * SQLite the text itself, which is in this process already.
+ * Makes the expression of what a stored message says, to compare without moving it: on PostgreSQL a hash, which is shorter
+ * than most messages; on SQLite the text itself, which is in this process already.
  */
 function fingerprintOf({ dialect, tables: { messages: m } }: Builder): SQL<string> {
   if (dialect === 'sqlite')
@@ -37,10 +38,8 @@ interface StoredMessage {
   sessionCreatedAt: Date
 }
 
-const selectStored = rowsStatement<{ sessionId: string; id: string; now: Date }, StoredMessage>((db, rows) => {
+const selectStored = rowsStatement<MessageId, StoredMessage>((db, rows) => {
   const { messages: m, sessions: s } = db.tables
-  const [first] = rows as [(typeof rows)[number]] // a rows statement has a row
-  const ids = rows.map(({ id }) => id)
   return db.orm
     .select({
       id: m.id,
@@ -51,17 +50,14 @@ const selectStored = rowsStatement<{ sessionId: string; id: string; now: Date },
     })
     .from(m)
     .innerJoin(s, and(eq(s.id, m.sessionId), eq(s.ownerId, m.ownerId)))
-    .where(and(inUnexpiredSession(db, m, first.sessionId, first.now), inArray(m.id, ids)))
+    .where(hasIds(db, rows))
 })
 
-/** Fails, and so ends the batch, unless the session is the same as when its messages were read. */
-const requireSameSession = statement((db, arg: { sessionId: string; createdAt: Date; now: Date }) => {
-  const { sessions: s } = db.tables
-  return db.orm
-    .update(s)
-    .set({ version: sql`case when ${s.createdAt} = ${arg.createdAt} then ${s.version} end` })
-    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
-})
+/** The session must be the one whose messages were read. */
+const requireSameSession = requirement(
+  ({ tables: { sessions: s } }, arg: { sessionId: string; createdAt: Date; now: Date }) =>
+    sql`${s.createdAt} = ${arg.createdAt}`,
+)
 
 type Replacement = Pick<NewMessage, 'sessionId' | 'id' | 'role' | 'content' | 'metadata' | 'now'>
 
@@ -100,7 +96,7 @@ export async function putMessages(
 }
 
 async function putOnce(db: Db, sessionId: string, given: readonly NewMessage[], now: Date): Promise<Written> {
-  const found = (await batch(db, selectStored.with(given.map(({ id }) => ({ sessionId, id, now }))))).flat()
+  const found = (await batch(db, selectStored.with(given))).flat()
   const stored = new Map(found.map((message) => [message.id, message]))
   const isNew = ({ id }: NewMessage) => !stored.has(id)
   const added = given.filter(isNew).map((message, i, all) => ({ ...message, fromLast: i + 1 - all.length }))

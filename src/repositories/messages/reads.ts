@@ -1,18 +1,25 @@
-import { and, asc, desc, eq, gte, inArray, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gte, lt } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database/paging/page.ts'
-import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
+import { type Builder, batch, statement } from '../../database/statement.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
 import { searchMessages, searchMessagesSchema } from '../search/messages.ts'
 import type { MessageHit, SearchMessagesOptions, SearchPage } from '../search/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { type MessageId, messageIds, selectByIds, seqOf } from './by-id.ts'
 import { messageColumns } from './columns.ts'
 import { iterateMessages } from './iterate.ts'
 import { type SeqRange, selectRange } from './range.ts'
-import type { AroundOptions, IterateMessagesOptions, ListMessagesOptions, Message } from './types.ts'
+import {
+  type AroundOptions,
+  type IterateMessagesOptions,
+  type ListMessagesOptions,
+  type Message,
+  messageIdsSchema,
+} from './types.ts'
 
 const listOptionsSchema = z.strictObject({
   ...pageSchema.shape,
@@ -23,7 +30,6 @@ const listOptionsSchema = z.strictObject({
 })
 const countSchema = z.number().int().min(0).max(1000).optional()
 const aroundOptionsSchema = z.strictObject({ before: countSchema, after: countSchema })
-const idsSchema = z.array(idSchema).max(1000)
 const iterateOptionsSchema = z.strictObject({ batchSize: limitSchema.optional() })
 
 const selectMessage = statement((db, arg: { sessionId: string; id: string; now: Date }) => {
@@ -34,20 +40,7 @@ const selectMessage = statement((db, arg: { sessionId: string; id: string; now: 
     .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), eq(m.id, arg.id)))
 })
 
-const selectMany = rowsStatement((db, rows: { sessionId: string; id: string; now: Date }[]) => {
-  const { messages: m } = db.tables
-  const [first] = rows as [(typeof rows)[number]] // a rows statement has a row
-  const ids = rows.map(({ id }) => id)
-  return db.orm
-    .select(messageColumns(db.tables))
-    .from(m)
-    .where(and(inUnexpiredSession(db, m, first.sessionId, first.now), inArray(m.id, ids)))
-})
-
-interface Neighbours {
-  sessionId: string
-  id: string
-  now: Date
+interface Neighbours extends MessageId {
   limit: number
 }
 
@@ -55,20 +48,20 @@ const selectBefore = statement((db, arg: Neighbours) => neighbours(db, arg).befo
 const selectFrom = statement((db, arg: Neighbours) => neighbours(db, arg).from)
 
 /** Builds the two halves of the messages around one: those before it, and those from it on. */
-function neighbours(db: Builder, { sessionId, id, now, limit }: Neighbours) {
+function neighbours(db: Builder, arg: Neighbours) {
   const { messages: m } = db.tables
-  const isOfSession = inUnexpiredSession(db, m, sessionId, now)
-  const seq = sql`(select ${m.seq} from ${m} where ${and(isOfSession, eq(m.id, id))})`
+  const isOfSession = inUnexpiredSession(db, m, arg.sessionId, arg.now)
+  const seq = seqOf(db, arg)
   const select = () => db.orm.select(messageColumns(db.tables)).from(m)
   return {
     before: select()
       .where(and(isOfSession, lt(m.seq, seq)))
       .orderBy(desc(m.seq))
-      .limit(limit),
+      .limit(arg.limit),
     from: select()
       .where(and(isOfSession, gte(m.seq, seq)))
       .orderBy(asc(m.seq))
-      .limit(limit),
+      .limit(arg.limit),
   }
 }
 
@@ -184,8 +177,8 @@ export class MessageReads {
   async getMany(sessionId: string, ids: readonly string[]): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const now = this.#context.now()
-    const unique = [...new Set(parseInput(idsSchema, ids, 'ids'))]
-    const rows = await batch(this.#db, selectMany.with(unique.map((id) => ({ sessionId, id, now }))))
+    const unique = [...new Set(parseInput(messageIdsSchema, ids, 'ids'))]
+    const rows = await batch(this.#db, selectByIds.with(messageIds(sessionId, unique, now)))
     const byId = new Map(rows.flat().map((message) => [message.id, message]))
     return unique.map((id) => byId.get(id)).filter((message) => message !== undefined)
   }

@@ -1,9 +1,10 @@
-import { and, eq, gt, inArray, lte, type SQL, sql } from 'drizzle-orm'
+import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { hasIds, type MessageId, messageIds } from './by-id.ts'
 import { messageColumns } from './columns.ts'
 import type { Message } from './types.ts'
 
@@ -48,29 +49,26 @@ function subtraction(db: Builder, { sessionId, now }: Target, areGone: SQL | und
     .returning({ messageCount: s.messageCount })
 }
 
-function hasIds(db: Builder, rows: readonly (Target & { id: string })[]) {
-  const { messages: m } = db.tables
-  const [first] = rows as [Target & { id: string }] // a rows statement has a row
-  const ids = rows.map(({ id }) => id)
-  return and(inUnexpiredSession(db, m, first.sessionId, first.now), inArray(m.id, ids))
-}
-
-const subtractMessages = rowsStatement((db, rows: (Target & { id: string })[]) => {
-  const [first] = rows as [Target & { id: string }] // as above
+const subtractMessages = rowsStatement((db, rows: MessageId[]) => {
+  const [first] = rows as [MessageId] // a rows statement has a row
   return subtraction(db, first, hasIds(db, rows))
 })
 
-const deleteMessages = rowsStatement((db, rows: (Target & { id: string })[]) =>
+const deleteMessages = rowsStatement((db, rows: MessageId[]) =>
   db.orm.delete(db.tables.messages).where(hasIds(db, rows)),
 )
 
+/** Makes the expression of the seq of a session's newest message: null if there is none. */
+export function newestSeq(db: Builder, { sessionId, now }: Target): SQL {
+  const { messages: m } = db.tables
+  return sql`(select max(${m.seq}) from ${m} where ${inUnexpiredSession(db, m, sessionId, now)})`
+}
+
 const deleteNewest = statement((db, arg: Target) => {
   const { messages: m } = db.tables
-  const isOfSession = inUnexpiredSession(db, m, arg.sessionId, arg.now)
-  const newestSeq: SQL = sql`(select max(${m.seq}) from ${m} where ${isOfSession})`
   return db.orm
     .delete(m)
-    .where(and(isOfSession, eq(m.seq, newestSeq)))
+    .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), eq(m.seq, newestSeq(db, arg))))
     .returning(messageColumns(db.tables))
 })
 
@@ -106,7 +104,7 @@ export async function truncateMessages(db: Db, sessionId: string, afterSeq: numb
 
 /** Removes messages by their ids. Returns the number removed. */
 export async function removeMessages(db: Db, sessionId: string, ids: readonly string[], now: Date): Promise<number> {
-  const rows = ids.map((id) => ({ sessionId, id, now }))
+  const rows = messageIds(sessionId, ids, now)
   const subtractions = subtractMessages.with(rows)
   const deletions = deleteMessages.with(rows)
   const lock = lockSession.with({ sessionId, ...activityAt(now) })

@@ -1,4 +1,4 @@
-import { and, asc, gt, lte, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
@@ -10,11 +10,11 @@ import { entriesAt, entriesOfNew } from '../search/message-entries.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
-import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { isUnexpiredSession, requirement } from '../sessions/unexpired.ts'
 import { allocateSeqs, insertMessages, type NewMessage, newMessages, sessionOf, type Written } from './append.ts'
-import { messageColumns } from './columns.ts'
 import { mentionsOfNew } from './mentions.ts'
-import { deleteRange, lockSession, subtractRange } from './removal.ts'
+import { selectRange } from './range.ts'
+import { deleteRange, lockSession, newestSeq, subtractRange } from './removal.ts'
 import type { Message, messageInputSchema, ReplaceMessagesOptions } from './types.ts'
 
 interface Expectation {
@@ -27,19 +27,13 @@ interface Expectation {
 }
 
 /**
- * Fails, and so ends the batch, unless the newest message and the counter of the session are as expected. A statement of
- * its own, after the lock: on PostgreSQL a statement that waits for a row does not see the messages of whom it waited for.
+ * The newest message and the counter of the session must be as expected. A statement of its own, after the lock: on
+ * PostgreSQL a statement that waits for a row does not see the messages of whom it waited for.
  */
-const requireState = statement((db, arg: Expectation) => {
-  const { messages: m, sessions: s } = db.tables
-  const isOfSession = inUnexpiredSession(db, m, arg.sessionId, arg.now)
-  const newest = sql`(select coalesce(max(${m.seq}), 0) from ${m} where ${isOfSession})`
+const requireState = requirement((db, arg: Expectation) => {
   const lastSeq = sql`cast(${arg.lastSeq} as integer)`
-  const isExpected = sql`(${lastSeq} = -1 or ${newest} = ${lastSeq}) and ${s.lastSeq} >= ${arg.throughSeq}`
-  return db.orm
-    .update(s)
-    .set({ version: sql`case when ${isExpected} then ${s.version} end` })
-    .where(isUnexpiredSession(db, arg.sessionId, arg.now))
+  const isNewest = sql`(${lastSeq} = -1 or coalesce(${newestSeq(db, arg)}, 0) = ${lastSeq})`
+  return sql`${isNewest} and ${db.tables.sessions.lastSeq} >= ${arg.throughSeq}`
 })
 
 const addToCount = statement((db, arg: { sessionId: string; count: number; now: Date }) => {
@@ -67,29 +61,10 @@ const insertAt = rowsStatement((db, rows: (Message & { now: Date })[]) => {
   )
 })
 
-const selectRange = statement((db, arg: { sessionId: string; afterSeq: number; limit: number; now: Date }) => {
-  const { messages: m } = db.tables
-  const isOfSession = inUnexpiredSession(db, m, arg.sessionId, arg.now)
-  return db.orm
-    .select(messageColumns(db.tables))
-    .from(m)
-    .where(and(isOfSession, gt(m.seq, arg.afterSeq), lte(m.seq, MAX_INTEGER)))
-    .orderBy(asc(m.seq))
-    .limit(arg.limit)
-})
-
-const selectNewestSeq = statement((db, arg: { sessionId: string; now: Date }) => {
-  const { messages: m } = db.tables
-  return db.orm
-    .select({ seq: sql<number>`coalesce(max(${m.seq}), 0)`.mapWith(Number) })
-    .from(m)
-    .where(inUnexpiredSession(db, m, arg.sessionId, arg.now))
-})
-
-const selectLastSeq = statement((db, arg: { sessionId: string; now: Date }) => {
+const selectSeqs = statement((db, arg: { sessionId: string; now: Date }) => {
   const { sessions: s } = db.tables
   return db.orm
-    .select({ lastSeq: s.lastSeq })
+    .select({ newest: sql<number | null>`${newestSeq(db, arg)}`, last: s.lastSeq })
     .from(s)
     .where(isUnexpiredSession(db, arg.sessionId, arg.now))
 })
@@ -184,19 +159,18 @@ async function explain(
   now: Date,
   error: unknown,
 ): Promise<Message[]> {
-  const [[newest], [session], after] = await batch(db, [
-    selectNewestSeq.with({ sessionId, now }),
-    selectLastSeq.with({ sessionId, now }),
-    selectRange.with({ sessionId, afterSeq, limit: given.length + 1, now }),
+  const [[seqs], after] = await batch(db, [
+    selectSeqs.with({ sessionId, now }),
+    selectRange.asc.with({ sessionId, after: afterSeq, before: MAX_INTEGER, limit: given.length + 1, now }),
   ])
   const stored = throughSeq === undefined ? after : after.filter(({ seq }) => seq <= throughSeq)
   if (stored.length === given.length && stored.every(({ id }, i) => id === given[i]?.id)) return stored
-  const actual = newest?.seq ?? 0
+  const actual = seqs?.newest ?? 0
   if (expectLastSeq !== undefined && actual !== expectLastSeq) {
     const message = `The newest message has the seq ${actual}, not ${expectLastSeq}: read the session again`
     throw new StorageError('VERSION_CONFLICT', message, { details: { id: sessionId, expected: expectLastSeq, actual } })
   }
-  const lastSeq = session?.lastSeq ?? 0
+  const lastSeq = seqs?.last ?? 0
   if (throughSeq !== undefined && throughSeq > lastSeq) {
     const message = `must be a seq of the session, which are at most ${lastSeq}`
     throw invalidInput([{ path: 'options.throughSeq', message }])

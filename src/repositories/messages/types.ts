@@ -24,6 +24,9 @@ export type MessagePartInput = { type: MessagePartType } | ({ type: MessagePartT
 /** Text, parts, or null for no content (such as that of an assistant that only calls tools). */
 export type MessageContentInput = string | MessagePartInput[] | null
 
+/** The ids that one call may name. */
+export const messageIdsSchema = z.array(idSchema).max(1000)
+
 export const messageInputSchema = z.strictObject({
   id: idSchema.optional(),
   role: textSchema({ min: 1, max: 100 }),

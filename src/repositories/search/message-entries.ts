@@ -5,7 +5,8 @@ import { ownerOfId, ownerOfNames } from '../../database/owner.ts'
 import { type Builder, type Built, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import type { MessageContent, MessageRole } from '../../schema/values.ts'
 import { textOfMessage } from '../../search/message-text.ts'
-import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { type MessageId, seqOf } from '../messages/by-id.ts'
+import { inUnexpiredSession, lastSeqOf } from '../sessions/unexpired.ts'
 import { currentGeneration } from './generation.ts'
 import { termsOf } from './terms.ts'
 
@@ -24,7 +25,7 @@ const insertNew = rowsStatement((db, rows: NewEntry[]) => {
     rows.map(({ sessionId, role, terms, now, fromLast }) => ({
       sessionId,
       ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
-      seq: sql`(select ${s.lastSeq} from ${s} where ${isUnexpiredSession(db, sessionId, now)}) + cast(${fromLast} as integer)`,
+      seq: sql`${lastSeqOf(db, sessionId, now)} + cast(${fromLast} as integer)`,
       role,
       generation: currentGeneration(db),
       terms,
@@ -46,13 +47,7 @@ export function entriesOfNew({ dialect, search }: Db, messages: readonly NewMess
   )
 }
 
-interface Target {
-  sessionId: string
-  id: string
-  now: Date
-}
-
-const setTerms = statement((db, arg: Target & { terms: string }) => {
+const setTerms = statement((db, arg: MessageId & { terms: string }) => {
   const { messageSearch: e } = db.tables
   const isEntry = and(inUnexpiredSession(db, e, arg.sessionId, arg.now), eq(e.seq, seqOf(db, arg)))
   return replaceTerms(db, arg.terms, isEntry)
@@ -72,7 +67,7 @@ export function replaceTerms(db: Builder, terms: string, isEntry: SQL | undefine
   return db.orm.insert(e).select(entries)
 }
 
-const setRole = statement((db, arg: Target & { role: MessageRole }) => {
+const setRole = statement((db, arg: MessageId & { role: MessageRole }) => {
   const { messageSearch: e } = db.tables
   return db.orm
     .update(e)
@@ -80,18 +75,13 @@ const setRole = statement((db, arg: Target & { role: MessageRole }) => {
     .where(and(inUnexpiredSession(db, e, arg.sessionId, arg.now), eq(e.seq, seqOf(db, arg))))
 })
 
-function seqOf(db: Builder, { sessionId, id, now }: Target): SQL {
-  const { messages: m } = db.tables
-  return sql`(select ${m.seq} from ${m} where ${and(inUnexpiredSession(db, m, sessionId, now), eq(m.id, id))})`
-}
-
 /**
  * Returns the calls that index a changed message. They belong after the update, in the same batch. A message that has no entry yet
  * is left to the backfill.
  */
 export function entriesOfChanged(
   { dialect, search }: Db,
-  { sessionId, id, now }: Target,
+  { sessionId, id, now }: MessageId,
   { content, role }: { content?: MessageContent; role?: MessageRole },
 ): Call<never>[] {
   if (!search) return []

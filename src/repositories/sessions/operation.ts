@@ -3,7 +3,7 @@ import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { ownerOfId } from '../../database/owner.ts'
-import { rowsStatement, statement } from '../../database/statement.ts'
+import { type Builder, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Json } from '../../schema/values.ts'
 import { inUnexpiredSession } from './unexpired.ts'
@@ -16,34 +16,25 @@ export interface Operation {
   now: Date
 }
 
+function rowOf(db: Builder, { sessionId, id, payloadHash, now }: Operation) {
+  const { sessions: s } = db.tables
+  return { sessionId, ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)), id, payloadHash, createdAt: now }
+}
+
 /** Inserts nothing if the operation was done before. */
-export const insertOperation = statement((db, { sessionId, id, payloadHash, now }: Operation) => {
-  const { sessionOperations: o, sessions: s } = db.tables
-  const ownerId = ownerOfId(db, s, sessionId, notExpired(s, now))
-  return db.orm
-    .insert(o)
-    .values({ sessionId, ownerId, id, payloadHash, createdAt: now })
-    .onConflictDoNothing()
-    .returning({ id: o.id })
+export const insertOperation = statement((db, operation: Operation) => {
+  const { sessionOperations: o } = db.tables
+  return db.orm.insert(o).values(rowOf(db, operation)).onConflictDoNothing().returning({ id: o.id })
 })
 
 /** Fails, and so ends the batch, if the operation was done before. */
-const claimOperation = rowsStatement((db, rows: Operation[]) => {
-  const { sessionOperations: o, sessions: s } = db.tables
-  return db.orm.insert(o).values(
-    rows.map(({ sessionId, id, payloadHash, now }) => ({
-      sessionId,
-      ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
-      id,
-      payloadHash,
-      createdAt: now,
-    })),
-  )
-})
+const claimOperation = statement((db, operation: Operation) =>
+  db.orm.insert(db.tables.sessionOperations).values(rowOf(db, operation)),
+)
 
 /** Returns the calls that claim an operation, if one is given. They belong after the call that locks the session. */
 export function claimsOf(operation: Operation | undefined) {
-  return operation === undefined ? [] : claimOperation.with([operation])
+  return operation === undefined ? [] : [claimOperation.with(operation)]
 }
 
 /**

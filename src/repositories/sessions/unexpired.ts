@@ -2,7 +2,7 @@ import { and, eq, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import { notExpired } from '../../database/expiry.ts'
 import { isNamed, ownerOfId } from '../../database/owner.ts'
-import type { Builder } from '../../database/statement.ts'
+import { type Builder, type Built, type Statement, statement } from '../../database/statement.ts'
 
 /** Returns the condition that a row of sessions is session `id` and has not expired. */
 export function isUnexpiredSession(db: Builder, id: string, now: Date): SQL {
@@ -25,4 +25,26 @@ export function inUnexpiredSession(
   const isOfSession = and(eq(table.sessionId, sessionId), eq(table.ownerId, owner)) as SQL // given two conditions
   if (db.owner === undefined) return isOfSession // there is an owner only if there is a session
   return sql`${isOfSession} and exists (select 1 from ${sessions} where ${isUnexpiredSession(db, sessionId, now)})`
+}
+
+/** Makes the expression of the last seq of a session: null if the session does not exist or has expired. */
+export function lastSeqOf(db: Builder, sessionId: string, now: Date): SQL {
+  const { sessions: s } = db.tables
+  return sql`(select ${s.lastSeq} from ${s} where ${isUnexpiredSession(db, sessionId, now)})`
+}
+
+/**
+ * Makes the statement that fails, and so ends the batch, unless the condition holds for a session: the version, which must
+ * not be null, would become null. It belongs after the call that locks the session.
+ */
+export function requirement<Arg extends { sessionId: string; now: Date }>(
+  condition: (db: Builder, arg: Arg) => SQL,
+): Statement<Arg, never> {
+  return statement((db, arg: Arg): Built<never> => {
+    const { sessions: s } = db.tables
+    return db.orm
+      .update(s)
+      .set({ version: sql`case when ${condition(db, arg)} then ${s.version} end` })
+      .where(isUnexpiredSession(db, arg.sessionId, arg.now))
+  })
 }

@@ -1,12 +1,11 @@
 import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import { keyset } from '../../database/paging/keyset.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { homeOfOwner } from '../../repositories/sessions/home.ts'
 import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { isSessionInUse } from './in-use.ts'
-import { type Incarnation, isUnused, removeOldest, sessionsByActivity } from './old-messages.ts'
+import { followingSession, type Incarnation, isUnused, removeOldest, sessionsByActivity } from './old-messages.ts'
 import { MOST_ROWS } from './pace.ts'
 import type { Removed, Rule, RuleContext } from './rule.ts'
 
@@ -33,11 +32,7 @@ const selectIdle = statement(
       return sql`exists (select 1 from ${table} where ${isOfSession} limit 1 offset ${most})`.mapWith(Boolean)
     }
     const isUnchanged = lte(s.updatedAt, arg.before)
-    const { condition, orderBy } = keyset(db.dialect, {
-      columns: [s.lastActiveAt, s.id, s.ownerId],
-      order: 'asc',
-      after: [arg.lastActiveAt, arg.id, arg.ownerId],
-    })
+    const { condition, orderBy } = followingSession(db, arg)
     return db.orm
       .select({
         id: s.id,

@@ -27,6 +27,13 @@ interface Page {
   limit: number
 }
 
+/** Returns the condition of the sessions that follow a place in the order of their activity, and that order. */
+export function followingSession(db: Builder, { lastActiveAt, id, ownerId }: Omit<Page, 'limit'>) {
+  const { sessions: s } = db.tables
+  const columns = [s.lastActiveAt, s.id, s.ownerId]
+  return keyset(db.dialect, { columns, order: 'asc', after: [lastActiveAt, id, ownerId] })
+}
+
 /**
  * Selects the sessions that follow another in the order of their activity: a session that becomes active meanwhile moves
  * to where the walk has yet to come. `mayHaveOld` is true if the oldest message is old and nothing needs the session.
@@ -36,11 +43,7 @@ const selectSessions = statement((db, arg: Page & { before: Date }) => {
   const isOfSession = sql`${m.sessionId} = ${s.id} and ${m.ownerId} = ${s.ownerId}`
   const oldest = sql`(select ${m.createdAt} from ${m} where ${isOfSession} order by ${m.seq} limit 1)`
   const isOld = sql`${oldest} <= ${sql.param(arg.before, m.createdAt)}`
-  const { condition, orderBy } = keyset(db.dialect, {
-    columns: [s.lastActiveAt, s.id, s.ownerId],
-    order: 'asc',
-    after: [arg.lastActiveAt, arg.id, arg.ownerId],
-  })
+  const { condition, orderBy } = followingSession(db, arg)
   return db.orm
     .select({
       id: s.id,

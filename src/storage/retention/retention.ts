@@ -1,4 +1,3 @@
-import * as z from 'zod'
 import type { RowCache } from '../../cache/row-cache.ts'
 import type { ResolvedRetention } from '../../config/resolved.ts'
 import type { Database } from '../../database/database.ts'
@@ -6,7 +5,7 @@ import { sweepableBefore } from '../../database/expiry.ts'
 import { StorageError } from '../../errors.ts'
 import { PacedLease } from '../../maintenance/lease.ts'
 import type { MaintenanceStep } from '../../maintenance/scheduler.ts'
-import { checkFunction, parseInput, signalSchema } from '../../validation/input.ts'
+import { checkSignal, parseRemoval } from '../long-run.ts'
 import { agedApprovals, agedEvents, agedExecutions, agedMemories } from './aged-rows.ts'
 import { idleSessions } from './idle-sessions.ts'
 import { oldMessages } from './old-messages.ts'
@@ -20,12 +19,6 @@ const REST_MILLIS = 3_600_000
 const ROUND_MILLIS = 30_000
 /** How often a long run renews its lease. */
 const RENEWAL_MILLIS = 60_000
-
-const optionsSchema = z.strictObject({
-  dryRun: z.boolean().optional(),
-  signal: signalSchema.optional(),
-  onProgress: z.unknown().optional(),
-})
 
 interface RetentionLayers {
   database: Database
@@ -68,9 +61,7 @@ export class Retention {
 
   /** Runs everything now. See `Storage.prune`. */
   async prune(options: PruneOptions): Promise<Pruning> {
-    const { dryRun = false, signal } = parseInput(optionsSchema, options, 'options')
-    const { onProgress } = options
-    if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+    const { dryRun, signal, onProgress } = parseRemoval(options)
     const rows: Record<string, number> = {}
     const work = async () => {
       for await (const removed of this.#removals(dryRun)) {
@@ -89,9 +80,7 @@ export class Retention {
 
   #checkGoesOn(signal: AbortSignal | undefined): void {
     if (this.#isStopping) throw new StorageError('CLOSED', 'The storage has been closed: prune again')
-    if (signal?.aborted) {
-      throw new StorageError('ABORTED', 'The call was aborted by its signal: prune again', { cause: signal.reason })
-    }
+    checkSignal(signal, 'The call was aborted by its signal: prune again')
   }
 
   async #renewLease(): Promise<void> {

@@ -1,0 +1,34 @@
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { type Builder, rowsStatement } from '../../database/statement.ts'
+import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { messageColumns } from './columns.ts'
+
+/** A message that a session names, at a time. */
+export interface MessageId {
+  sessionId: string
+  id: string
+  now: Date
+}
+
+/** Returns what the statements of this file take: one session, and ids in it. */
+export function messageIds(sessionId: string, ids: readonly string[], now: Date): MessageId[] {
+  return ids.map((id) => ({ sessionId, id, now }))
+}
+
+/** Returns the condition of the messages of one session that have one of the ids. */
+export function hasIds(db: Builder, rows: readonly MessageId[]): SQL {
+  const { messages: m } = db.tables
+  const [{ sessionId, now }] = rows as [MessageId] // a rows statement has a row
+  const ids = rows.map(({ id }) => id)
+  return and(inUnexpiredSession(db, m, sessionId, now), inArray(m.id, ids)) as SQL // given two conditions
+}
+
+export const selectByIds = rowsStatement((db, rows: MessageId[]) =>
+  db.orm.select(messageColumns(db.tables)).from(db.tables.messages).where(hasIds(db, rows)),
+)
+
+/** Makes the expression of a message's seq: null if the session has no such message. */
+export function seqOf(db: Builder, { sessionId, id, now }: MessageId): SQL {
+  const { messages: m } = db.tables
+  return sql`(select ${m.seq} from ${m} where ${and(inUnexpiredSession(db, m, sessionId, now), eq(m.id, id))})`
+}

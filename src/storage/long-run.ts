@@ -1,0 +1,48 @@
+import * as z from 'zod'
+import { StorageError } from '../errors.ts'
+import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
+
+/** What a call that takes long may be given. */
+export interface LongRunOptions<Progress> {
+  signal?: AbortSignal | undefined
+  onProgress?: ((progress: Progress) => void) | undefined
+}
+
+const optionsSchema = z.strictObject({ signal: signalSchema.optional(), onProgress: z.unknown().optional() })
+const removalOptionsSchema = optionsSchema.extend({ dryRun: z.boolean().optional() })
+
+/**
+ * Checks the options of a call that takes long.
+ *
+ * @throws {INVALID_INPUT} when an option is not valid
+ */
+export function parseLongRun<Progress>(options: LongRunOptions<Progress>): LongRunOptions<Progress> {
+  const { signal } = parseInput(optionsSchema, options, 'options')
+  return { signal, onProgress: progressOf(options) }
+}
+
+/**
+ * Checks the options of a call that removes much, or only counts it.
+ *
+ * @throws {INVALID_INPUT} when an option is not valid
+ */
+export function parseRemoval<Progress>(options: LongRunOptions<Progress> & { dryRun?: boolean | undefined }) {
+  const { dryRun = false, signal } = parseInput(removalOptionsSchema, options, 'options')
+  return { dryRun, signal, onProgress: progressOf(options) }
+}
+
+/** Returns the caller's own function, whose type no schema could keep. */
+function progressOf<Progress>({ onProgress }: LongRunOptions<Progress>) {
+  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  return onProgress
+}
+
+/**
+ * Checks that a call goes on.
+ *
+ * @param message Says what was aborted, and what to do.
+ * @throws {ABORTED} when the signal is aborted
+ */
+export function checkSignal(signal: AbortSignal | undefined, message: string): void {
+  if (signal?.aborted) throw new StorageError('ABORTED', message, { cause: signal.reason })
+}
