@@ -43,7 +43,7 @@ execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'],
 
 const { metafile } = await build({
   ...common,
-  entryPoints: { index: 'src/index.ts', 'config/index': 'src/config/index.ts' },
+  entryPoints: { index: 'src/index.ts', 'config/index': 'src/config/index.ts', 'cli/holdfast': 'src/cli/holdfast.ts' },
   external,
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })

@@ -43,6 +43,7 @@ export {
   type StorageErrorDetails,
   type StorageErrorOptions,
 } from './errors.ts'
+export type { Finding } from './findings.ts'
 export type { Logger } from './logger.ts'
 export type { MaintenanceReport } from './maintenance/scheduler.ts'
 export type { Approvals } from './repositories/approvals/approvals.ts'
@@ -199,9 +200,12 @@ export type {
 } from './schema/values.ts'
 export type { Highlight } from './search/highlights.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
+export { migrateStorage } from './storage/migrate-storage.ts'
+export type { MigrateOptions, MigrationReport, SchemaMigration } from './storage/migration-report.ts'
 export type { PruneOptions, Pruning } from './storage/retention/types.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type {
+  DiagnoseOptions,
   EraseOptions,
   Erasure,
   RebuildSearchOptions,

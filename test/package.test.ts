@@ -235,6 +235,52 @@ it('openStorage() loads only the configured driver: PostgreSQL needs SQLite only
   expect(JSON.parse(await output(program))).toEqual([{ b: 1 }, [], 0, true, ['DRIVER_MISSING', 'better-sqlite3']])
 })
 
+/** Runs the command `holdfast` as npx does in a project that has installed the package. */
+async function command(cwd: string, ...args: string[]): Promise<{ code: number; output: string }> {
+  const bin = join(installed, manifest.bin.holdfast)
+  const running = run(process.execPath, [bin, ...args], { cwd, env: { ...process.env, HOLDFAST_CONFIG: '' } })
+  return running.then(
+    ({ stdout }) => ({ code: 0, output: stdout }),
+    ({ code, stderr }) => ({ code, output: stderr }),
+  )
+}
+
+it('the command migrates, shows and checks a storage, with a configuration file and with --database', async () => {
+  link('better-sqlite3', 'bindings', 'file-uri-to-path', 'postgres')
+  const url = await freshPostgres()
+  const databases = [{ type: 'sqlite', path: './agent.db' } as const, { type: 'postgres', url } as const]
+  for (const database of databases) {
+    const cwd = freshDirectory()
+    writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: { database } }))
+    expect(await command(cwd, 'migrate')).toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/^\d+ migrations applied/),
+    })
+    const named = ['--database', database.type === 'sqlite' ? database.path : database.url]
+    for (const where of [[], named]) {
+      expect(await command(cwd, 'migrate', ...where)).toMatchObject({
+        code: 0,
+        output: expect.stringContaining('up to date'),
+      })
+      expect(await command(cwd, 'status', ...where)).toMatchObject({
+        code: 0,
+        output: expect.stringContaining(database.type === 'sqlite' ? 'SQLite' : 'PostgreSQL'),
+      })
+      expect(await command(cwd, 'doctor', ...where)).toMatchObject({
+        code: 0,
+        output: expect.not.stringContaining('fail'),
+      })
+    }
+  }
+  for (const name of ['migrate', 'status', 'doctor']) {
+    const nothing = await command(freshDirectory(), name)
+    expect(nothing).toMatchObject({
+      code: 2,
+      output: expect.stringContaining('there is no configuration. Give --config'),
+    })
+  }
+})
+
 it('openStorage() needs only SQLite if nothing is configured', async () => {
   link('better-sqlite3', 'bindings', 'file-uri-to-path')
   const program = `

@@ -338,6 +338,7 @@ export class Blobs {
    *
    * @throws {INVALID_STATE} when more than a tenth of the contents is lost, and `repair` is set without `force`, or when
    *   called on a scope: all owners' blobs are concerned.
+   * @throws {ABORTED} when `signal` is aborted; what was repaired until then stays.
    * @throws {TRANSACTION_MISUSE} when called in a transaction.
    * @throws {INVALID_INPUT} when an option is not valid.
    *

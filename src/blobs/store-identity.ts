@@ -45,7 +45,7 @@ export async function checkStoreIdentity(stores: Stores): Promise<void> {
   const { db, storePath, adopt } = stores
   const database = await claimProperty(db, ID, randomUUID())
   // Read before the mark: who marries the two marks the store first.
-  const expected = await readProperty(db, PROPERTY)
+  const expected = await storeNamedBy(db)
   const found = await readStoreMark(storePath)
   const contradiction = await contradictionOf(stores, { database, expected, found })
   if (contradiction !== undefined && !adopt) {
@@ -59,6 +59,11 @@ export async function checkStoreIdentity(stores: Stores): Promise<void> {
   if (adopt) return writeProperty(db, PROPERTY, store)
   const named = (await claimProperty(db, PROPERTY, store)) ?? store
   if (named !== store) throw mismatch(storePath, await elsewhere(db)) // another process has just given it another store
+}
+
+/** Returns the id of the local store that a database names, or undefined if it names none. */
+export function storeNamedBy(db: Db): Promise<string | undefined> {
+  return readProperty(db, PROPERTY)
 }
 
 /**

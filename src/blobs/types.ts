@@ -133,6 +133,8 @@ export interface VerifyOptions {
   repair?: boolean | undefined
   /** Lets `repair` remove more than a tenth of the contents. Default false: then it changes nothing, and rejects. */
   force?: boolean | undefined
+  /** Ends the call after the item that is being checked. Then it rejects with ABORTED. */
+  signal?: AbortSignal | undefined
   /** Called after each item that was checked. */
   onProgress?: ((progress: { step: VerifyStep; checked: number; found: number }) => void) | undefined
 }
@@ -140,6 +142,7 @@ export interface VerifyOptions {
 export const verifyOptionsSchema = z.strictObject({
   repair: z.boolean().optional(),
   force: z.boolean().optional(),
+  signal: signalSchema.optional(),
   onProgress: z.custom<VerifyOptions['onProgress']>((value) => typeof value === 'function').optional(),
 }) satisfies z.ZodType<VerifyOptions>
 

@@ -1,3 +1,4 @@
+import type { Finding } from '../findings.ts'
 import { backendSchema } from '../validation/backend.ts'
 
 /** A value, or a promise of it. The memory cache answers synchronously: a promise costs as much as its answer. */
@@ -97,6 +98,9 @@ export interface CacheStore {
   /** Returns the store's type and counters. */
   stats(): CacheStoreStats
 
+  /** Checks what only this store knows, such as the memory of its server. For `storage.diagnose()`. */
+  diagnose?(): Promise<Finding[]>
+
   /** Closes every connection and timer. Safe to repeat. Calls made afterwards find an empty store. */
   close(): Promise<void>
 }
@@ -111,7 +115,7 @@ const METHODS = {
   ping: true,
   stats: true,
   close: true,
-} as const satisfies Record<Exclude<keyof CacheStore, 'type' | 'announce'>, true> // announce is optional
+} as const satisfies Record<Exclude<keyof CacheStore, 'type' | 'announce' | 'diagnose'>, true> // these are optional
 
 export const cacheStoreSchema = backendSchema<CacheStore>(METHODS)
 
@@ -122,6 +126,8 @@ export function isShared({ type }: CacheStore): boolean {
 
 export interface CacheStoreStats {
   type: CacheStore['type']
+  /** Redis: the name and the version of the server. Absent in front of a cluster, and until the server was reached. */
+  server?: string
   /** In memory: number of entries, leases included. */
   entries?: number
   /** In memory: bytes of the keys and entries. */

@@ -1,4 +1,5 @@
 import type { PgColumn, PgDatabase, PgQueryResultHKT, PgTable } from 'drizzle-orm/pg-core'
+import type { Finding } from '../findings.ts'
 import type { SearchEntries } from '../schema/search-entries.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Query, Row } from './query.ts'
@@ -90,6 +91,10 @@ export interface Driver extends Pick<Executor, 'batch'> {
   overwriting?(body: () => Promise<void>): Promise<boolean>
   /** Returns the size of the database in bytes. */
   size(): Promise<number>
+  /** Returns the name and the version of the server, or of the library, such as `PostgreSQL 17.2`. */
+  server(): Promise<string>
+  /** Checks what only this dialect knows. May read the whole database. */
+  diagnose(): Promise<Finding[]>
   close(): Promise<void>
 }
 

@@ -5,7 +5,7 @@ import type { Row } from './query.ts'
 
 /**
  * Brings the database to this version's schema, or with `apply` false only checks that it is there. Any number of
- * processes may do so at once, and drizzle-kit's `migrate` too: both write the same journal. Safe to repeat.
+ * processes may do so at once, and drizzle-kit's `migrate` too: both write the same journal. Returns the migrations that it applied. Safe to repeat.
  *
  * @throws {MIGRATION_PENDING} when `apply` is false and a migration is missing
  * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not read the journal, or not migrate
@@ -17,13 +17,13 @@ import type { Row } from './query.ts'
 export async function migrate(
   driver: Driver,
   { apply, known = MIGRATIONS[driver.dialect] }: { apply: boolean; known?: readonly Migration[] },
-): Promise<void> {
+): Promise<readonly Migration[]> {
   const { journal } = driver
-  const { applied, isShared } = await historyOf(journal, journal.read, known)
-  const pending = pendingAfter(applied, known)
+  const { applied, isShared, pending } = await stateOf(journal, known)
   if (applied.length === 0) await journal.checkVisible?.()
   if (pending.length > 0 && !apply) throw migrationPending(pending.length, known.length)
-  if (pending.length === 0 && !(isShared && apply)) return
+  if (pending.length === 0 && !(isShared && apply)) return []
+  const done: Migration[] = []
   await journal.exclusively(async (execute) => {
     await journal.create(execute)
     // Read again: another process may have migrated while this one waited for the lock.
@@ -33,6 +33,7 @@ export async function migrate(
       try {
         for (const sql of migration.sql) await execute(sql)
         await execute(insertInto(journal.table, { hash: migration.hash, at: migration.folderMillis }))
+        done.push(migration)
       } catch (cause) {
         // It may work the next time: a table was in use, or the connection was lost. A missing privilege says enough.
         if (cause instanceof StorageError && (cause.retryable || cause.code === 'PRIVILEGE_MISSING')) throw cause
@@ -42,6 +43,25 @@ export async function migrate(
       }
     }
   })
+  return done
+}
+
+/**
+ * Returns the migrations that the database lacks. Changes nothing.
+ *
+ * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not read the journal
+ * @throws {SCHEMA_TOO_NEW} when a newer version of Holdfast has migrated the database
+ * @throws {SCHEMA_DIVERGED} when the journal is not the beginning of this version's history, or its tables are missing
+ */
+export async function pendingMigrations({ journal, dialect }: Driver): Promise<readonly Migration[]> {
+  const { applied, pending } = await stateOf(journal, MIGRATIONS[dialect])
+  if (applied.length === 0) await journal.checkVisible?.()
+  return pending
+}
+
+async function stateOf(journal: MigrationJournal, known: readonly Migration[]) {
+  const history = await historyOf(journal, journal.read, known)
+  return { ...history, pending: pendingAfter(history.applied, known) }
 }
 
 interface History {
@@ -104,7 +124,7 @@ export function neverMigrated(dialect: Dialect): StorageError {
 }
 
 function migrationPending(pending: number, known: number): StorageError {
-  const message = `${pending} of ${known} migrations are not applied: open once with migrate: true, or run drizzle-kit as the README shows`
+  const message = `${pending} of ${known} migrations are not applied: run npx holdfast migrate, open once with migrate: true, or run drizzle-kit as the README shows`
   return new StorageError('MIGRATION_PENDING', message, { details: { pending } })
 }
 

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { Database } from './database.ts'
 import type { DialectKit, Driver } from './db.ts'
-import { migrate, neverMigrated } from './migrate.ts'
+import { migrate, neverMigrated, pendingMigrations } from './migrate.ts'
+import { MIGRATIONS, type Migration } from './migrations.generated.ts'
 
 /**
  * Opens the configured database and brings its schema up to date; with `migrate` false only checks it. Fails as the drivers
@@ -23,6 +24,33 @@ export async function openDatabase(
     throw error
   }
   return new Database(driver, config)
+}
+
+/** What `migrateDatabase` did, or with `dryRun` would do. */
+export interface MigrationRun {
+  known: readonly Migration[]
+  /** The migrations that this run applied, or would apply. */
+  migrations: readonly Migration[]
+}
+
+/**
+ * Brings the configured database to this version's schema, or with `dryRun` only says what is missing: then it creates no
+ * file. Fails as the drivers and `migrate` fail.
+ */
+export async function migrateDatabase(
+  config: ResolvedConfig['database'],
+  { dryRun }: { dryRun: boolean },
+): Promise<MigrationRun> {
+  if (config.type === 'sqlite' && dryRun && !config.readonly && !existsSync(config.file)) {
+    return { known: MIGRATIONS.sqlite, migrations: MIGRATIONS.sqlite }
+  }
+  const driver = await openDriver(config, !dryRun)
+  try {
+    const migrations = dryRun ? await pendingMigrations(driver) : await migrate(driver, { apply: true })
+    return { known: MIGRATIONS[driver.dialect], migrations }
+  } finally {
+    await driver.close()
+  }
 }
 
 /** Opens the driver. Its dialect's half of the code, drizzle's included, is loaded only by programs that use it. */

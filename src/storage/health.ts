@@ -18,6 +18,8 @@ export interface DatabaseStats {
   rows: Record<string, number>
   /** Bytes of the database, indexes included. */
   bytes: number
+  /** The name and the version of the server, or of the library, such as `PostgreSQL 17.2`. */
+  server: string
 }
 
 /** How long a layer may take to answer before it counts as not healthy. */
@@ -52,5 +54,5 @@ export async function databaseStats(database: Database): Promise<DatabaseStats> 
     const [counted] = await database.orm.select({ rows: count() }).from(table)
     rows[name] = counted?.rows ?? 0
   }
-  return { rows, bytes: await database.driver.size() }
+  return { rows, bytes: await database.driver.size(), server: await database.driver.server() }
 }

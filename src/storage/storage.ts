@@ -21,6 +21,7 @@ import { openRepositories } from '../repositories/repositories.ts'
 import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
+import { diagnose } from './diagnosis.ts'
 import { eraseOwner } from './erase.ts'
 import { databaseStats, probe } from './health.ts'
 import { countOpened } from './open-twice.ts'
@@ -138,6 +139,27 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   if (periodic && !isReadonly(resolved)) maintenance.start()
 
   const uncount = countOpened(resolved, logger)
+  const health = async () => {
+    const select = { sql: 'select 1', params: [], writes: false }
+    const layers = {
+      cache: await probe(cacheStore.type, () => cacheStore.ping()),
+      database: await probe(resolved.database.type, async () => {
+        await checkFile?.()
+        return database.run(select)
+      }),
+      blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
+    }
+    return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }
+  }
+  const stats = async () => {
+    const databaseCounts = await databaseStats(database)
+    return {
+      cache: { ...cacheStore.stats(), ...cacheAside.stats() },
+      database: databaseCounts,
+      blobs: await blobs.stats(),
+      ...(search && { search: await searchStats(database, databaseCounts.rows) }),
+    }
+  }
   let masked: ResolvedConfig | undefined
   const close = async () => {
     database.checkOutside() // before anything is stopped
@@ -168,27 +190,10 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     erase: async (owner, eraseOptions = {}) => eraseOwner({ database, blobs, rowCache, now }, owner, eraseOptions),
     prune: async (pruneOptions = {}) => retention.prune(pruneOptions),
     transaction: (body, transactionOptions = {}) => runTransaction(scopeLayers, undefined, body, transactionOptions),
-    async health() {
-      const select = { sql: 'select 1', params: [], writes: false }
-      const layers = {
-        cache: await probe(cacheStore.type, () => cacheStore.ping()),
-        database: await probe(resolved.database.type, async () => {
-          await checkFile?.()
-          return database.run(select)
-        }),
-        blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
-      }
-      return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }
-    },
-    async stats() {
-      const databaseCounts = await databaseStats(database)
-      return {
-        cache: { ...cacheStore.stats(), ...cacheAside.stats() },
-        database: databaseCounts,
-        blobs: await blobs.stats(),
-        ...(search && { search: await searchStats(database, databaseCounts.rows) }),
-      }
-    },
+    diagnose: async (diagnoseOptions = {}) =>
+      diagnose({ config: resolved, database, cacheStore, blobs, health, stats }, diagnoseOptions),
+    health,
+    stats,
     rebuildSearch: async (rebuildOptions = {}) => rebuildSearch(database, rebuildOptions, { search }),
     maintain: () => maintenance.run(),
     close,

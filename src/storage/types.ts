@@ -5,6 +5,7 @@ import type { CacheAsideStats } from '../cache/cache-aside.ts'
 import type { CacheStore, CacheStoreStats } from '../cache/store.ts'
 import type { UserCache } from '../cache/user-cache.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
+import type { Finding } from '../findings.ts'
 import type { Logger } from '../logger.ts'
 import type { MaintenanceReport } from '../maintenance/scheduler.ts'
 import type { Repositories } from '../repositories/repositories.ts'
@@ -62,6 +63,16 @@ export interface RebuildSearchOptions {
   signal?: AbortSignal | undefined
   /** Called after each transaction with the number of texts that the call has indexed. */
   onProgress?: ((progress: { indexed: number }) => void) | undefined
+}
+
+/** Options of `storage.diagnose()`. */
+export interface DiagnoseOptions {
+  /** Counts wrong counters of sessions and lists again. Default false: changes nothing. */
+  repair?: boolean | undefined
+  /** Ends the call between two steps. Then it rejects with ABORTED. */
+  signal?: AbortSignal | undefined
+  /** Called after each check, and after each content of the blob store, with how many things the check has looked at. */
+  onProgress?: ((progress: { check: string; checked: number }) => void) | undefined
 }
 
 /** The index of the texts of messages and memories. */
@@ -309,6 +320,25 @@ export interface Storage extends Repositories, AsyncDisposable {
    * ```
    */
   health(): Promise<StorageHealth>
+  /**
+   * Looks for what is wrong, or will be: layers that do not answer, a damaged file, missing privileges, wrong counters, lost or
+   * left over bytes of blobs, wrong clocks, poolers, a full disk or cache. Returns a finding for each check.
+   * Reads the whole database and every blob, so its cost grows with the data. Safe to repeat.
+   *
+   * @throws {ABORTED} when `signal` is aborted
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   * @throws {INVALID_INPUT} when an option is not valid
+   *
+   * @example
+   * ```ts
+   * const findings = await storage.diagnose()
+   * console.log(findings.filter(({ result }) => result === 'fail')) // []
+   * ```
+   */
+  diagnose(options?: DiagnoseOptions): Promise<Finding[]>
   /**
    * Counts the rows of each table, the bytes and the cache's hits. Reads every table, so its cost grows with the data.
    *

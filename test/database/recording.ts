@@ -29,6 +29,8 @@ export function recording(driver: Driver, sent: Query[]): Driver {
     },
     dataVersion: () => driver.dataVersion(),
     size: () => driver.size(),
+    server: () => driver.server(),
+    diagnose: () => driver.diagnose(),
     close: () => driver.close(),
   }
 }

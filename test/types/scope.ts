@@ -9,6 +9,7 @@ export const ofAll: Same<
   OfAll,
   | 'close'
   | 'config'
+  | 'diagnose'
   | 'erase'
   | 'health'
   | 'maintain'

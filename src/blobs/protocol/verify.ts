@@ -17,7 +17,7 @@ const FEW_CONTENTS = 10
  */
 export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptions): Promise<BlobVerification> {
   const steps: VerifyReport[] = []
-  if (options.repair && !options.force) await refuseMassLoss(db, store)
+  if (options.repair && !options.force) await refuseMassLoss(db, store, options)
   for (const [step, check] of ENTRIES) {
     await store.onStep?.(`verify.${step}`)
     steps.push(await run(step, check(db, store, options.repair ?? false), options))
@@ -29,9 +29,9 @@ export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptio
  * Rejects a repair that looks like a mistake: a store that is not mounted, or a broken disk, looks as if everything were
  * lost. Reads every byte before anything is changed.
  */
-async function refuseMassLoss(db: Db, store: BlobStore): Promise<void> {
-  const damaged = await run('damaged', CHECKS.damaged(db, store, false), {})
-  const missing = await run('missing', CHECKS.missing(db, store, false), {})
+async function refuseMassLoss(db: Db, store: BlobStore, { signal }: VerifyOptions): Promise<void> {
+  const damaged = await run('damaged', CHECKS.damaged(db, store, false), { signal })
+  const missing = await run('missing', CHECKS.missing(db, store, false), { signal })
   const lost = damaged.found + missing.found
   if (lost <= Math.max(FEW_CONTENTS, missing.checked / 10)) return
   const message = `Of ${missing.checked} contents, ${missing.found} are missing and ${damaged.found} are damaged: check that the store is mounted and its disk is sound. To remove their records, pass force: true`
@@ -41,6 +41,7 @@ async function refuseMassLoss(db: Db, store: BlobStore): Promise<void> {
 async function run(step: VerifyStep, findings: ReturnType<Check>, options: VerifyOptions): Promise<VerifyReport> {
   const report: VerifyReport = { step, checked: 0, found: 0, repaired: 0, items: [] }
   for await (const finding of findings) {
+    if (options.signal?.aborted) throw aborted(options.signal)
     report.checked += 1
     if (finding !== undefined) {
       report.found += 1
@@ -50,4 +51,10 @@ async function run(step: VerifyStep, findings: ReturnType<Check>, options: Verif
     options.onProgress?.({ step, checked: report.checked, found: report.found })
   }
   return report
+}
+
+function aborted({ reason }: AbortSignal): StorageError {
+  return new StorageError('ABORTED', 'The comparison was aborted by its signal; what was repaired stays', {
+    cause: reason,
+  })
 }

@@ -47,3 +47,12 @@ export function isReplica(info: string): boolean {
 export function runOf(info: string): string {
   return /^run_id:(\w{1,12})/m.exec(info)?.[1] ?? ''
 }
+
+/** Returns the name and the version of the server from INFO, such as `Redis 7.2.4` or `Valkey 8.0.1`. */
+export function serverOf(info: string): string | undefined {
+  const [, name] = /^server_name:(\w+)/m.exec(info) ?? []
+  const valkey = /^valkey_version:(\S+)/m.exec(info)?.[1]
+  if (name === 'valkey' && valkey !== undefined) return `Valkey ${valkey}`
+  const version = /^redis_version:(\S+)/m.exec(info)?.[1]
+  return version === undefined ? undefined : `Redis ${version}`
+}

@@ -2,15 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { messageOf } from '../../caught.ts'
 import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
+import type { Finding } from '../../findings.ts'
 import type { Logger } from '../../logger.ts'
 import { BYPASS, type CacheEntry, type CacheStore, type CacheStoreStats, LEASE } from '../store.ts'
 import { CircuitBreaker, type GuardedServer } from './circuit-breaker.ts'
 import { CommandTimeout } from './command-timeout.ts'
 import { createClient, type RedisClient, type RedisEndpoint } from './connection.ts'
+import { diagnoseMemory } from './diagnosis.ts'
 import { Gathered } from './gathered.ts'
 import { MARK_MILLIS, Marks } from './marks.ts'
 import { isDemotion, isReply, refusal, unavailable } from './refusal.ts'
-import { isReplica, runOf, ServerWatch } from './server-watch.ts'
+import { isReplica, runOf, ServerWatch, serverOf } from './server-watch.ts'
 
 const KEYS_AT_ONCE = 500
 const SCAN_AT_ONCE = 1000
@@ -56,6 +58,7 @@ export class RedisCacheStore implements CacheStore {
    * without the last removals, would otherwise answer with stale rows.
    */
   #run = ''
+  #server: string | undefined
   #lastError: unknown
   #refusals = 0
   /** True if the last message logged says that Redis is out of reach. */
@@ -188,7 +191,15 @@ export class RedisCacheStore implements CacheStore {
 
   stats(): CacheStoreStats {
     const { state, dirtyKeys } = this.#breaker
-    return { type: this.type, breaker: state, dirtyKeys, refusals: this.#refusals }
+    const server = this.#server
+    return { type: this.type, ...(server && { server }), breaker: state, dirtyKeys, refusals: this.#refusals }
+  }
+
+  async diagnose(): Promise<Finding[]> {
+    const { name } = this.#endpoint
+    const nodes = [...this.#endpoint.nodes()]
+    const infos = await Promise.all(nodes.map((node) => this.#send(() => node.info('memory')).catch(() => undefined)))
+    return infos.flatMap((info) => (info === undefined ? [] : [diagnoseMemory(name, info)])) // `ping` says why not
   }
 
   close(): Promise<void> {
@@ -266,6 +277,7 @@ export class RedisCacheStore implements CacheStore {
         ]
         if (isReplica(replication)) throw new Error(`${name} is a replica`)
         this.#run = runOf(server)
+        this.#server = serverOf(server)
       }
       // Check that this user may store, remove and scan, and that the server can.
       await ask(() => client.claim(this.#at('probe'), LEASE, 1))

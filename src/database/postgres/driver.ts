@@ -1,8 +1,11 @@
+import { getTableName } from 'drizzle-orm'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
+import type { Finding } from '../../findings.ts'
 import type { Driver, DriverTransaction, Executor, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
+import { diagnosePostgres } from './diagnosis.ts'
 import { wasRolledBack } from './errors.ts'
 import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
@@ -39,11 +42,13 @@ class PostgresDriver implements Driver {
   readonly #pool: PostgresPool
   readonly #schema: string | undefined
   readonly #migrationLockTimeoutMillis: number
+  readonly #maxConnections: number
 
   constructor(config: ResolvedPostgres, pool: PostgresPool) {
     this.#pool = pool
     this.#schema = config.schema
     this.#migrationLockTimeoutMillis = config.migrationLockTimeoutMillis
+    this.#maxConnections = config.maxConnections
   }
 
   run(query: Query): Promise<readonly Row[]> {
@@ -163,6 +168,17 @@ class PostgresDriver implements Driver {
     const sql = `select sum(pg_total_relation_size(c.oid)) from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r'`
     const [row] = await this.run({ sql, params: [], writes: false })
     return Number(row?.[0] ?? 0)
+  }
+
+  async server(): Promise<string> {
+    const [row] = await this.run({ sql: 'show server_version', params: [], writes: false })
+    return `PostgreSQL ${row?.[0]}`
+  }
+
+  diagnose(): Promise<Finding[]> {
+    const tables = Object.values(this.kit.tables).map((table) => getTableName(table))
+    const server = { begin: () => this.begin(), read: this.journal.read }
+    return diagnosePostgres(server, { tables, maxConnections: this.#maxConnections })
   }
 
   close(): Promise<void> {

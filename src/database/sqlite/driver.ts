@@ -6,9 +6,11 @@ import type BetterSqlite3 from 'better-sqlite3'
 import { messageOf } from '../../caught.ts'
 import type { ResolvedConfig } from '../../config/resolved.ts'
 import { StorageError } from '../../errors.ts'
+import type { Finding } from '../../findings.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import { SqliteConnection } from './connection.ts'
+import { diagnoseSqlite } from './diagnosis.ts'
 import { overwriteTerms } from './erased-terms.ts'
 import { sqliteError } from './errors.ts'
 import { FileIdentity } from './file-identity.ts'
@@ -284,6 +286,15 @@ class SqliteDriver implements Driver {
     const sql = 'select page_count * page_size from pragma_page_count(), pragma_page_size()'
     const [row] = await this.run({ sql, params: [], writes: false })
     return Number(row?.[0])
+  }
+
+  async server(): Promise<string> {
+    const [row] = await this.journal.read('select sqlite_version()')
+    return `SQLite ${row?.[0]}`
+  }
+
+  diagnose(): Promise<Finding[]> {
+    return diagnoseSqlite(this.journal.read, this.#writer.file)
   }
 
   async close(): Promise<void> {

@@ -67,6 +67,11 @@ export async function openIndex(db: Db, { search }: { search: boolean }): Promis
   }
 }
 
+/** Returns true if the last program that was opened keeps the index up to date. */
+export async function isIndexed(db: Db): Promise<boolean> {
+  return (await readProperty(db, STATE)) !== undefined
+}
+
 /** Begins the index anew. */
 export async function beginIndex(db: Db): Promise<void> {
   const state: SearchState = { tokenizer: TOKENIZER_VERSION, phase: 'messages' }

@@ -1,0 +1,33 @@
+import type { Command } from './command.ts'
+import { blobsGc, blobsGet, blobsLs, blobsPut, blobsVerify } from './commands/blobs.ts'
+import { completionOf } from './commands/completion.ts'
+import { doctor } from './commands/doctor.ts'
+import { migrate, migrateStatus } from './commands/migrate.ts'
+import { erase, prune } from './commands/removal.ts'
+import { search } from './commands/search.ts'
+import { sessionsLs, sessionsRm, sessionsShow } from './commands/sessions.ts'
+import { stats, status } from './commands/status.ts'
+import { tail } from './commands/tail.ts'
+
+const STORAGE_COMMANDS: readonly Command[] = [
+  status,
+  doctor,
+  migrate,
+  migrateStatus,
+  stats,
+  sessionsLs,
+  sessionsShow,
+  sessionsRm,
+  search,
+  tail,
+  blobsLs,
+  blobsGet,
+  blobsPut,
+  blobsVerify,
+  blobsGc,
+  erase,
+  prune,
+]
+
+/** Every command, in the order of help. */
+export const COMMANDS: readonly Command[] = [...STORAGE_COMMANDS, completionOf(STORAGE_COMMANDS)]

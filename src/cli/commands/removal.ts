@@ -1,0 +1,68 @@
+import type { Call, Command } from '../command.ts'
+import { EXIT, UsageError } from '../exit-codes.ts'
+import { OWNER, YES } from '../options.ts'
+import { countsText, inLine, manyText } from '../text.ts'
+
+const DRY_RUN = { name: 'dry-run', summary: 'Counts, and removes nothing.' }
+
+export const erase: Command = {
+  name: 'erase',
+  summary: 'Removes everything that an owner has: rows, blobs and cached values.',
+  details: 'On SQLite what is removed is overwritten in the file. Backups are out of reach. Safe to repeat.',
+  needsBlobs: true,
+  options: [{ ...OWNER, summary: 'Whose data to remove. Required.' }, DRY_RUN, YES],
+  async run(call) {
+    const { given, output, signal, open, confirm } = call
+    const ownerId = given.text('owner')
+    if (ownerId === undefined) throw new UsageError('--owner is missing: whose data is to be removed?')
+    const dryRun = given.flag('dry-run')
+    const storage = await open()
+    if (!dryRun) {
+      const { total } = await storage.erase({ ownerId }, { dryRun: true })
+      await confirm(`Remove all ${manyText(total, 'row')} of ${inLine(ownerId)} for ever?`)
+    }
+    const erasure = await counting(call, (onProgress) => storage.erase({ ownerId }, { dryRun, signal, onProgress }))
+    await output.print(removedText(erasure, dryRun), { ownerId, dryRun, ...erasure })
+    if (!erasure.logEmptied)
+      output.note('The log of SQLite still holds erased text, since another process was reading: repeat later.')
+    return erasure.logEmptied ? EXIT.ok : EXIT.findings
+  },
+}
+
+export const prune: Command = {
+  name: 'prune',
+  summary: 'Removes what is older than the retention of the configuration says.',
+  details: 'Maintenance does the same once an hour. Without retention nothing is removed. Safe to repeat.',
+  options: [DRY_RUN, YES],
+  async run(call) {
+    const { given, output, signal, open, confirm } = call
+    const dryRun = given.flag('dry-run')
+    const storage = await open()
+    if (storage.config.retention === undefined) output.note('The configuration has no retention: everything is kept.')
+    if (!dryRun) await confirm('Remove what is older than the retention says?')
+    const pruning = await counting(call, (onProgress) => storage.prune({ dryRun, signal, onProgress }))
+    await output.print(removedText(pruning, dryRun), { dryRun, ...pruning })
+    return EXIT.ok
+  },
+}
+
+type OnProgress = (removed: { table: string; rows: number }) => void
+
+/** Runs a removal that says how many rows it has removed. */
+async function counting<T>({ output }: Call, remove: (onProgress: OnProgress) => Promise<T>): Promise<T> {
+  const progress = output.progress('rows')
+  let removed = 0
+  try {
+    return await remove(({ table, rows }) => {
+      removed += rows
+      progress.update(removed, undefined, table)
+    })
+  } finally {
+    progress.end()
+  }
+}
+
+function removedText({ rows, total }: { rows: Record<string, number>; total: number }, dryRun: boolean): string {
+  const verb = dryRun ? 'would be removed' : 'removed'
+  return total === 0 ? `nothing ${verb}` : `${manyText(total, 'row')} ${verb}: ${countsText(rows)}`
+}

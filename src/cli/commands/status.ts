@@ -1,0 +1,81 @@
+import { migrateStorage, type Storage } from '../../index.ts'
+import type { Call, Command } from '../command.ts'
+import { EXIT } from '../exit-codes.ts'
+import { bytesText, countsText, inColumns, manyText } from '../text.ts'
+import { currentText, pendingText } from './migrate.ts'
+
+export const status: Command = {
+  name: 'status',
+  summary: 'Shows the configuration, the migrations, the health of each layer, and how much there is.',
+  details: 'Counts the rows of every table. Exits with 3 if migrations are pending, with 4 if a layer does not answer.',
+  async run(call) {
+    const { source, config } = await call.configuration()
+    const migrations = await migrateStorage(config, { dryRun: true })
+    const isPending = migrations.database !== 'in-memory' && migrations.migrations.length > 0
+    const { known } = migrations
+    const schema = { known, pending: isPending ? migrations.migrations.length : 0 }
+    if (isPending) {
+      const rows = [
+        ['configuration', source],
+        ['schema', pendingText(migrations)],
+      ]
+      await call.output.print(inColumns(rows), { configuration: source, schema })
+      return EXIT.findings
+    }
+    const storage = await call.open()
+    const [health, stats] = [await storage.health(), await storage.stats()]
+    const layers = [health.database, health.cache, health.blobStore]
+    const rows = [
+      ['configuration', source],
+      ['database', `${databaseText(storage)}${stats.database.server}, ${bytesText(stats.database.bytes)}`],
+      ['schema', currentText(migrations)],
+      ['cache', cacheText(storage, stats.cache.server)],
+      [
+        'blobs',
+        `${blobsText(storage)}: ${manyText(stats.blobs.count, 'blob')}, ${bytesText(stats.blobs.bytes)} of ${bytesText(stats.blobs.maxTotalSize)}`,
+      ],
+      ['search', searchText(stats.search)],
+      ['rows', countsText(stats.database.rows)],
+      ...layers.flatMap(({ ok, type, error }) => (ok ? [] : [['problem', `${type}: ${error}`]])),
+    ]
+    const value = { configuration: source, config: storage.config, schema, health, stats }
+    await call.output.print(inColumns(rows), value)
+    return health.ok ? EXIT.ok : EXIT.unreachable
+  },
+}
+
+export const stats: Command = {
+  name: 'stats',
+  summary: 'Counts the rows of each table, the blobs, and what the search has still to index.',
+  async run({ output, open }: Call) {
+    const { database, blobs, search } = await (await open()).stats()
+    const rows = [
+      ...Object.entries(database.rows).map(([table, count]) => [table, count.toLocaleString('en-US')]),
+      ['database', bytesText(database.bytes)],
+      ['contents of blobs', bytesText(blobs.bytes)],
+      ['search', searchText(search)],
+    ]
+    await output.print(inColumns(rows), { database, blobs, ...(search && { search }) })
+    return EXIT.ok
+  },
+}
+
+const searchText = (search: { pending: number } | undefined) =>
+  search === undefined ? 'off' : search.pending === 0 ? 'on' : `on, ${manyText(search.pending, 'text')} not indexed yet`
+
+/** Says where the database is. */
+function databaseText({ config: { database } }: Storage): string {
+  if (database.type === 'in-memory') return 'in memory: empty in every new process; '
+  if (database.type === 'sqlite') return `${database.file}, `
+  const { connection } = database
+  return 'url' in connection ? `${connection.url}, ` : `${connection.host}:${connection.port}/${connection.database}, `
+}
+
+function cacheText({ config: { cache } }: Storage, server: string | undefined): string {
+  if (cache.type === 'in-memory') return 'in memory'
+  return `redis, ${server === undefined ? 'out of reach' : server}, prefix ${cache.keyPrefix}`
+}
+
+function blobsText({ config: { blobStore } }: Storage): string {
+  return blobStore.type === 'local' ? blobStore.storePath : 'in memory'
+}

@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { loadStorageConfig, type StorageConfig } from '../index.ts'
+import { describeDatabase } from '../storage/describe-database.ts'
+import { UsageError } from './exit-codes.ts'
+import type { Given } from './given.ts'
+
+/** Where the storage is. */
+export interface Configuration {
+  /** What the configuration was read from, for people. */
+  readonly source: string
+  readonly config: StorageConfig
+}
+
+const FILE = 'agent.yml'
+
+const NOWHERE = `there is no configuration. Give --config FILE or --database <url or file>, set HOLDFAST_CONFIG, or work in a directory with ${FILE}`
+
+/** Finds and reads the configuration that the options, the environment or the directory name. */
+export async function findConfiguration(
+  given: Given,
+  { env, cwd }: { env: NodeJS.ProcessEnv; cwd: string },
+): Promise<Configuration> {
+  const [database, blobs, file] = [given.text('database'), given.text('blobs'), given.text('config')]
+  if (database !== undefined && file !== undefined) throw new UsageError('give --config or --database, not both')
+  if (blobs !== undefined && database === undefined) throw new UsageError('--blobs goes with --database')
+  if (database !== undefined) return { source: '--database', config: configOf(database, blobs) }
+  const path = file ?? (env.HOLDFAST_CONFIG || nearestFile(cwd))
+  if (path === undefined) throw new UsageError(NOWHERE)
+  return { source: relative(cwd, path) || path, config: await loadStorageConfig(path, { env }) }
+}
+
+function configOf(database: string, blobs: string | undefined): StorageConfig {
+  return {
+    database: /^postgres(?:ql)?:/.test(database)
+      ? { type: 'postgres', url: database }
+      : { type: 'sqlite', path: database },
+    ...(blobs !== undefined && { blobStore: { type: 'local', storePath: blobs } }),
+  }
+}
+
+function nearestFile(directory: string): string | undefined {
+  const path = join(directory, FILE)
+  if (existsSync(path)) return path
+  const parent = dirname(directory)
+  return parent === directory ? undefined : nearestFile(parent)
+}
+
+const BLOBS_MISSING =
+  'this database keeps blobs in a store. Name its directory with --blobs DIR, or give the configuration with --config FILE'
+
+/**
+ * Completes a configuration that says no more than which database it is. The search is switched as the programs have it:
+ * a storage without it would mark their index as out of date.
+ */
+export async function completed(
+  { source, config }: Configuration,
+  { needsBlobs }: { needsBlobs: boolean },
+): Promise<StorageConfig> {
+  if (source !== '--database' || config.database === undefined) return config
+  const { search, hasBlobStore } = await describeDatabase(config)
+  if (needsBlobs && hasBlobStore && config.blobStore === undefined) throw new UsageError(BLOBS_MISSING)
+  return { ...config, database: { ...config.database, options: { search } } as StorageConfig['database'] }
+}

@@ -1,0 +1,66 @@
+import { UsageError } from './exit-codes.ts'
+
+/** The arguments and options of one call, read by name. */
+export class Given {
+  readonly #arguments: ReadonlyMap<string, readonly string[]>
+  readonly #options: ReadonlyMap<string, string | true>
+
+  constructor(given: ReadonlyMap<string, readonly string[]>, options: ReadonlyMap<string, string | true>) {
+    this.#arguments = given
+    this.#options = options
+  }
+
+  /** Returns an argument that the command requires. */
+  argument(name: string): string {
+    const [value] = this.all(name)
+    if (value === undefined) throw new UsageError(`${name} is missing`)
+    return value
+  }
+
+  /** Returns the values of an argument that may be repeated or left out. */
+  all(name: string): readonly string[] {
+    return this.#arguments.get(name) ?? []
+  }
+
+  /** Returns the value of an option, or undefined if it is not given. */
+  text(option: string): string | undefined {
+    const value = this.#options.get(option)
+    return typeof value === 'string' ? value : undefined
+  }
+
+  /** Returns true if a switch is given. */
+  flag(option: string): boolean {
+    return this.#options.has(option)
+  }
+
+  /** Returns the value of an option as a whole number from `least`. */
+  count(option: string, otherwise: number, least = 1): number {
+    const text = this.text(option)
+    if (text === undefined) return otherwise
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= least && Number.isSafeInteger(value)) return value
+    throw new UsageError(`--${option} must be a whole number from ${least}`)
+  }
+
+  /** Returns the value of an option as a time: an ISO date, or an age such as 7d or 12h. */
+  instant(option: string): Date | undefined {
+    const text = this.text(option)
+    if (text === undefined) return undefined
+    const [, amount, unit = ''] = /^(\d+)([dhm])$/.exec(text) ?? []
+    if (amount !== undefined) return new Date(Date.now() - Number(amount) * (MILLIS.get(unit) ?? 0))
+    const date = new Date(text)
+    if (Number.isNaN(date.getTime()) || !/^\d{4}-/.test(text)) {
+      throw new UsageError(
+        `--${option} must be a date such as 2026-01-31 or 2026-01-31T08:00Z, or an age such as 7d, 12h or 30m`,
+      )
+    }
+    return date
+  }
+}
+
+const MINUTE = 60_000
+const MILLIS = new Map([
+  ['d', 24 * 60 * MINUTE],
+  ['h', 60 * MINUTE],
+  ['m', MINUTE],
+])

@@ -1,0 +1,141 @@
+import { createInterface } from 'node:readline/promises'
+import { UNNOTICED_WRITES } from '../cache/open.ts'
+import { isStorageError, type Logger, openStorage, type Storage } from '../index.ts'
+import type { Call, Command } from './command.ts'
+import { COMMANDS } from './commands.ts'
+import { completed, findConfiguration } from './configuration.ts'
+import { EXIT, exitCodeOf, Refusal, UsageError } from './exit-codes.ts'
+import type { Given } from './given.ts'
+import { commandText, overviewText } from './help.ts'
+import { Output } from './output.ts'
+import { findCommand, parseGiven } from './parse.ts'
+import { printable } from './text.ts'
+import { version } from './version.ts'
+
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+
+/** Runs one command line. Returns its exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  const ending = new AbortController()
+  let code: number | undefined
+  const end = (exitCode: number) => {
+    // A second signal does not wait for the end of a batch.
+    if (ending.signal.aborted) process.exit(exitCode)
+    code = exitCode
+    ending.abort()
+  }
+  for (const [signal, exitCode] of Object.entries(SIGNALS)) process.on(signal, () => end(exitCode))
+  const onClosedPipe = () => {
+    code ??= EXIT.ok
+    ending.abort()
+  }
+  process.stdout.on('error', onClosedPipe)
+  process.stderr.on('error', () => {})
+  const isJson = words.includes('--json')
+  const output = new Output(process, { json: isJson, quiet: words.includes('--quiet') })
+  try {
+    const found = await runWords(words, output, ending.signal, onClosedPipe)
+    return code ?? found
+  } catch (error) {
+    if (code !== undefined) {
+      if (code !== EXIT.ok) output.note('Interrupted: what was done until now stays.')
+      return code
+    }
+    process.stderr.write(`${errorText(error, isJson)}\n`)
+    return exitCodeOf(error)
+  } finally {
+    await output.end()
+  }
+}
+
+/** Runs the command that the words name. */
+async function runWords(
+  words: readonly string[],
+  output: Output,
+  signal: AbortSignal,
+  onClosedPipe: () => void,
+): Promise<number> {
+  const asksForHelp = words.includes('--help') || words.includes('-h')
+  const isEmpty = words.every((word) => word.startsWith('-'))
+  if (isEmpty && words.includes('--version')) {
+    await output.print(version, { version })
+    return EXIT.ok
+  }
+  if (isEmpty) {
+    const overview = overviewText(COMMANDS)
+    if (asksForHelp) await output.write(`${overview}\n`)
+    else throw new UsageError(`there is no command\n\n${overview}`)
+    return EXIT.ok
+  }
+  const { command, rest } = findCommand(words, COMMANDS)
+  if (asksForHelp) {
+    await output.write(`${commandText(command)}\n`)
+    return EXIT.ok
+  }
+  return runCommand(command, parseGiven(command, rest), output, signal, onClosedPipe)
+}
+
+async function runCommand(
+  command: Command,
+  given: Given,
+  output: Output,
+  signal: AbortSignal,
+  onClosedPipe: () => void,
+): Promise<number> {
+  const opened: Storage[] = []
+  const configuration = () => findConfiguration(given, { env: process.env, cwd: process.cwd() })
+  const call: Call = {
+    given,
+    output,
+    signal,
+    onClosedPipe,
+    configuration,
+    async open() {
+      const config = await completed(await configuration(), { needsBlobs: command.needsBlobs ?? false })
+      const storage = await openStorage(config, { migrate: false, maintenance: false, logger: loggerFor(output) })
+      opened.push(storage)
+      return storage
+    },
+    confirm: (question) => confirm(question, given, signal),
+  }
+  try {
+    return (await command.run(call)) ?? EXIT.ok
+  } finally {
+    for (const storage of opened) await storage.close()
+  }
+}
+
+/** Asks the user on the terminal. */
+async function confirm(question: string, given: Given, signal: AbortSignal): Promise<void> {
+  if (given.flag('yes')) return
+  if (!process.stdin.isTTY || !process.stderr.isTTY)
+    throw new UsageError(`${question} Give --yes if so: nobody can be asked`)
+  const asking = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const answer = await asking.question(`${question} [y/N] `, { signal })
+    if (!/^y(?:es)?$/i.test(answer.trim())) throw new Refusal('nothing was done')
+  } finally {
+    asking.close()
+  }
+}
+
+/** Warnings of the storage are notes, but for the warning of programs that run for long. */
+function loggerFor(output: Output): Logger {
+  const note = (message: string) => {
+    if (message !== UNNOTICED_WRITES) output.note(printable(message))
+  }
+  return { info: () => {}, warn: note, error: note }
+}
+
+function errorText(error: unknown, isJson: boolean): string {
+  const { code, message, details } = described(error)
+  if (isJson) return JSON.stringify({ error: { code, message, ...(details !== undefined && { details }) } })
+  return `holdfast: ${code === 'USAGE' || code === 'REFUSED' ? '' : `${code}: `}${printable(message)}`
+}
+
+function described(error: unknown): { code: string; message: string; details?: unknown } {
+  if (isStorageError(error)) return { code: error.code, message: error.message, details: error.details }
+  if (error instanceof UsageError) return { code: 'USAGE', message: error.message }
+  if (error instanceof Refusal) return { code: 'REFUSED', message: error.message }
+  return { code: 'UNEXPECTED', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+}

@@ -1,0 +1,124 @@
+import * as z from 'zod'
+import type { BlobLayer } from '../blobs/open.ts'
+import type { CacheStore } from '../cache/store.ts'
+import { messageOf } from '../caught.ts'
+import type { ResolvedConfig } from '../config/resolved.ts'
+import type { Database } from '../database/database.ts'
+import { diskSpace } from '../disk-space.ts'
+import { type Finding, fail, firstOf, ok, warn } from '../findings.ts'
+import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
+import { wrongLists, wrongSessions } from './counters.ts'
+import type { LayerHealth } from './health.ts'
+import { checkSignal } from './long-run.ts'
+import type { DiagnoseOptions, StorageStats } from './types.ts'
+
+const optionsSchema = z.strictObject({
+  signal: signalSchema.optional(),
+  repair: z.boolean().optional(),
+  onProgress: z.unknown().optional(),
+})
+
+/** What the checks look at. */
+interface Storage {
+  config: ResolvedConfig
+  database: Database
+  cacheStore: CacheStore
+  blobs: BlobLayer
+  health(): Promise<Record<'cache' | 'database' | 'blobStore', LayerHealth>>
+  stats(): Promise<StorageStats>
+}
+
+/** Runs every check. See `Storage.diagnose`. */
+export async function diagnose(storage: Storage, options: DiagnoseOptions): Promise<Finding[]> {
+  const { signal, repair = false } = parseInput(optionsSchema, options, 'options')
+  const { onProgress } = options
+  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  const { database, cacheStore, config } = storage
+  const checks: (() => Promise<Finding[]>)[] = [
+    async () => {
+      const { database, cache, blobStore } = await storage.health()
+      return [answer('database', database), answer('cache', cache), answer('blob-store', blobStore)]
+    },
+    () => database.driver.diagnose(),
+    async () => [await clock(database)],
+    () => counters(database, repair),
+    async () => (await cacheStore.diagnose?.()) ?? [],
+    () => blobs(storage, signal, (checked) => onProgress?.({ check: 'blobs', checked })),
+    async () => (config.blobStore.type === 'local' ? [await diskSpace('blobs-disk', config.blobStore.storePath)] : []),
+    async () => [searchIndex(await storage.stats())],
+  ]
+  const findings: Finding[] = []
+  for (const check of checks) {
+    checkSignal(signal, 'The diagnosis was aborted by its signal')
+    const found = await database.whileOpen(check)
+    for (const finding of found) onProgress?.({ check: finding.check, checked: 1 })
+    findings.push(...found)
+  }
+  return findings
+}
+
+function answer(check: string, { ok: answers, type, error, latencyMs }: LayerHealth): Finding {
+  if (answers) return ok(check, `${type} answers in ${latencyMs.toFixed(1)} ms`)
+  return fail(check, `${type} does not answer: ${error}`)
+}
+
+/** Difference of the clocks from which timestamps of this machine mislead people. */
+const CLOCK_MILLIS = 60_000
+
+async function clock(database: Database): Promise<Finding> {
+  const begun = Date.now()
+  const server = await database.driver.serverTime?.()
+  if (server === undefined) return ok('clock', 'The clock of this machine decides')
+  const seconds = Math.round((server.getTime() - (begun + Date.now()) / 2) / 1000)
+  if (Math.abs(seconds) * 1000 < CLOCK_MILLIS) return ok('clock', 'The clock agrees with the database')
+  const direction = seconds < 0 ? 'ahead of' : 'behind'
+  const message = `The clock of this machine is ${Math.abs(seconds)} seconds ${direction} that of the database: set one of them by NTP`
+  return fail('clock', message)
+}
+
+async function counters(database: Database, repair: boolean): Promise<Finding[]> {
+  return [
+    countersFinding('session-counters', 'sessions', await wrongSessions(database, repair), repair),
+    countersFinding('list-counters', 'lists', await wrongLists(database, repair), repair),
+  ]
+}
+
+function countersFinding(check: string, what: string, wrong: readonly string[], repair: boolean): Finding {
+  if (wrong.length === 0) return ok(check, `The counters of ${what} equal a count of their rows`)
+  const message = `The counters of ${wrong.length} ${what} were wrong (${firstOf(wrong)})`
+  return repair
+    ? warn(check, `${message}, and are repaired`)
+    : fail(check, `${message}: diagnose with repair counts them again`)
+}
+
+async function blobs({ blobs: layer }: Storage, signal: AbortSignal | undefined, onChecked: (checked: number) => void) {
+  try {
+    const { steps } = await layer.blobs.verify({ signal, onProgress: ({ checked }) => onChecked(checked) })
+    return steps.map(({ step, checked, found, items }) =>
+      found === 0
+        ? ok(`blobs-${step}`, `${checked} checked`)
+        : fail(
+            `blobs-${step}`,
+            `${found} of ${checked} ${STEPS[step]} (${firstOf(items)}): blobs.verify({ repair: true }), or holdfast blobs verify --repair`,
+          ),
+    )
+  } catch (error) {
+    if (signal?.aborted) throw error
+    return [fail('blobs', messageOf(error))]
+  }
+}
+
+const STEPS = {
+  staged: 'staged files are leftovers',
+  damaged: 'contents are damaged',
+  missing: 'contents have lost their bytes',
+  unreferenced: 'contents are not needed',
+  strays: 'files belong to no record',
+  usage: 'counters are wrong',
+}
+
+function searchIndex({ search }: StorageStats): Finding {
+  if (search === undefined) return ok('search', 'The search is switched off')
+  if (search.pending === 0) return ok('search', 'Every text is indexed')
+  return warn('search', `${search.pending} texts are not indexed yet: maintenance of a running instance indexes them`)
+}

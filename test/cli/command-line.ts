@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { build } from 'esbuild'
+import { afterEach, beforeAll } from 'vitest'
+import { freshDirectory } from '../setup/databases.ts'
+import { adopt } from '../setup/temporary.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+
+/** The command line, built as it is published. */
+let program = ''
+
+beforeAll(async () => {
+  const directory = freshDirectory()
+  program = join(directory, 'dist/cli/holdfast.js')
+  copyFileSync(join(root, 'package.json'), join(directory, 'package.json'))
+  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
+  mkdirSync(join(directory, 'dist/cli'), { recursive: true })
+  await build({
+    entryPoints: [join(root, 'src/cli/holdfast.ts')],
+    outdir: join(directory, 'dist/cli'),
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    external: ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', 'mime'], // as in scripts/build.ts
+    logLevel: 'silent',
+  })
+})
+
+export interface RunOptions {
+  /** Default: a new empty directory. */
+  cwd?: string
+  env?: Record<string, string>
+  /** What stdin holds. Default: nothing. */
+  input?: string
+}
+
+export interface Ended {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+const started: ChildProcess[] = []
+
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill('SIGKILL')
+})
+
+/** Starts the command line in a child process, which is killed when the test ends. */
+export function start(args: readonly string[], { cwd = freshDirectory(), env = {} }: RunOptions = {}) {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd,
+    env: { ...process.env, HOLDFAST_CONFIG: '', ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  started.push(child)
+  adopt(child)
+  child.stdin.on('error', () => {}) // a command that reads nothing may end first
+  return child
+}
+
+/** Runs the command line to its end. */
+export async function holdfast(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  const child = start(args, options)
+  child.stdin.end(options.input ?? '')
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
+  return { code, stdout, stderr }
+}
+
+/** Runs the command line with `--json` and returns the objects that it prints. */
+export async function objects(args: readonly string[], options: RunOptions = {}): Promise<Record<string, unknown>[]> {
+  const { stdout, stderr, code } = await holdfast([...args, '--json'], options)
+  if (code !== 0) throw new Error(`holdfast ${args.join(' ')} ended with ${code}: ${stderr}`)
+  return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]))
+}
+
+/** Runs the command line on a terminal. Returns what the terminal shows, and the exit code. `answers` are typed in. */
+export async function onTerminal(
+  args: readonly string[],
+  { cwd = freshDirectory(), env = {}, input }: RunOptions = {},
+) {
+  const quoted = [process.execPath, program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
+  const child = spawn('script', ['-qefc', quoted, '/dev/null'], {
+    cwd,
+    env: { ...process.env, HOLDFAST_CONFIG: '', TERM: 'xterm', PAGER: 'cat', NO_COLOR: '', ...env },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  started.push(child)
+  adopt(child)
+  if (input !== undefined) child.stdin.write(input)
+  const [shown, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])
+  return { shown, code }
+}

@@ -1,0 +1,109 @@
+import { once } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { expect, it } from 'vitest'
+import { freshDirectory, sharedDatabases } from '../setup/databases.ts'
+import { holdfast, objects, onTerminal, start } from './command-line.ts'
+
+/** Opens a storage that keeps events for a day, beside its configuration file. */
+async function prepared(database: StorageConfig['database']): Promise<{ cwd: string; storage: Storage }> {
+  const cwd = freshDirectory()
+  const storage: StorageConfig = {
+    database,
+    blobStore: { type: 'local', storePath: './blobs' },
+    retention: { events: '1d' },
+  }
+  writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage }))
+  return { cwd, storage: await openStorage(storage, { baseDir: cwd, maintenance: false }) }
+}
+
+it.each(sharedDatabases)('on %s, sessions rm, erase, prune and blobs gc remove what they say', async (_, configure) => {
+  const { cwd, storage } = await prepared(await configure())
+  for (const id of ['a', 'b']) await storage.messages.append(id, { role: 'user', content: id })
+  await storage.scope({ ownerId: 'ada' }).kv.set('theme', 'dark')
+  await storage.scope({ ownerId: 'ada' }).blobs.put(Buffer.from('hers'))
+  await storage.blobs.put(Buffer.from('unused'), { expiresAt: new Date(Date.now() + 1) })
+  const old = new Date(Date.now() - 172_800_000)
+  await storage.events.append([{ type: 'old', occurredAt: old }, { type: 'new' }])
+  await storage.close()
+
+  expect(await objects(['sessions', 'rm', 'a', '--yes'], { cwd })).toEqual([{ deleted: 1 }])
+  const again = await holdfast(['sessions', 'rm', 'a', '--yes'], { cwd })
+  expect(again).toMatchObject({ code: 3, stdout: '0 sessions deleted\n', stderr: 'There is no session a.\n' })
+
+  expect(await objects(['erase', '--owner', 'ada', '--dry-run'], { cwd })).toMatchObject([{ total: 2, dryRun: true }])
+  expect((await holdfast(['erase', '--owner', 'ada', '--yes'], { cwd })).stdout).toBe('2 rows removed: blobs 1, kv 1\n')
+  expect((await holdfast(['erase', '--owner', 'ada', '--yes'], { cwd })).stdout).toBe('nothing removed\n')
+
+  expect(await objects(['prune', '--dry-run'], { cwd })).toMatchObject([{ total: 1 }])
+  expect((await holdfast(['prune', '--yes'], { cwd })).stdout).toBe('1 row removed: events 1\n')
+
+  const gc = await holdfast(['blobs', 'gc', '--yes'], { cwd })
+  expect(gc.stdout).toBe('1 blob, 6 bytes removed\n')
+  expect((await objects(['stats'], { cwd }))[0]).toMatchObject({
+    database: { rows: { sessions: 1, kv: 0, events: 1, blobs: 0 } },
+  })
+})
+
+it('a command that removes something asks on a terminal, and refuses if nobody can be asked', async () => {
+  const { cwd, storage } = await prepared({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })
+  await storage.sessions.create({ id: 'chat' })
+  await storage.close()
+  const silent = await holdfast(['sessions', 'rm', 'chat'], { cwd })
+  expect(silent).toMatchObject({ code: 2, stderr: expect.stringContaining('Give --yes if so') })
+  const no = await onTerminal(['sessions', 'rm', 'chat'], { cwd, input: 'n\n' })
+  expect(no).toMatchObject({ code: 5, shown: expect.stringContaining('nothing was done') })
+  const yes = await onTerminal(['sessions', 'rm', 'chat'], { cwd, input: 'y\n' })
+  expect(yes).toMatchObject({ code: 0, shown: expect.stringContaining('Delete the session chat? [y/N]') })
+  expect(yes.shown).toContain('1 session deleted')
+})
+
+/** Fills a storage with what takes some time to remove or to read. */
+async function filled(cwd: string, storage: Storage): Promise<void> {
+  const ada = storage.scope({ ownerId: 'ada' })
+  const old = new Date(Date.now() - 172_800_000)
+  for (let i = 0; i < 5; i++) {
+    await ada.events.append(Array.from({ length: 1000 }, () => ({ type: 'old', occurredAt: old })))
+  }
+  const bytes = Buffer.alloc(1024 * 1024)
+  for (let i = 0; i < 10; i++) {
+    bytes.writeUInt32LE(i)
+    await storage.blobs.put(bytes)
+  }
+  await storage.close()
+  expect((await objects(['stats'], { cwd }))[0]).toMatchObject({ database: { rows: { events: 5000 } } })
+}
+
+it.each([['erase', '--owner', 'ada', '--yes'], ['prune', '--yes'], ['blobs', 'verify'], ['doctor']])(
+  'SIGINT ends %s %s after the batch with 130, and what was done stays',
+  async (...args) => {
+    const { cwd, storage } = await prepared({ type: 'sqlite', path: './agent.db' })
+    await filled(cwd, storage)
+    const child = start(args, { cwd })
+    let stderr = ''
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk
+    })
+    const log = join(cwd, 'agent.db-wal') // is there while the file is open
+    while (!existsSync(log) && child.exitCode === null) await sleep(5)
+    child.kill('SIGINT')
+    const [code] = await once(child, 'close')
+    expect([0, 130]).toContain(code) // a fast machine may have ended
+    if (code === 130) expect(stderr).toContain('Interrupted: what was done until now stays.')
+    expect(await objects(['blobs', 'verify'], { cwd })).toMatchObject([{ ok: true }])
+  },
+)
+
+it('on a terminal the progress is one line that is rewritten, with a rate', async () => {
+  const { cwd, storage } = await prepared({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })
+  await filled(cwd, storage)
+  const { shown, code } = await onTerminal(['prune', '--yes'], { cwd })
+  expect(code).toBe(0)
+  expect(shown).toContain('\r\u001b[Kevents: ')
+  expect(shown).toMatch(/events: [\d,]+ rows · [\d,]+\/s/)
+  expect(shown).toContain('\r\u001b[K5,000 rows removed')
+  const quiet = await onTerminal(['prune', '--yes', '--quiet'], { cwd })
+  expect(quiet.shown).not.toContain('\u001b[K')
+})

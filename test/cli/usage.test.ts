@@ -1,0 +1,165 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { openStorage } from 'holdfast'
+import { expect, it } from 'vitest'
+import { COMMANDS } from '../../src/cli/commands.ts'
+import { optionsOf } from '../../src/cli/options.ts'
+import { referencePage } from '../../src/cli/page.ts'
+import { freshDirectory } from '../setup/databases.ts'
+import { holdfast, objects, start } from './command-line.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+
+it('docs/cli.md ends with the reference that is made of the table of commands', () => {
+  const page = readFileSync(join(root, 'docs/cli.md'), 'utf8')
+  expect(page.slice(page.indexOf('## Reference\n'))).toBe(`## Reference\n\n${referencePage(COMMANDS)}\n`)
+})
+
+it('--help lists every command, and explains each with all of its options', async () => {
+  const { stdout, code } = await holdfast(['--help'])
+  expect(code).toBe(0)
+  for (const { name } of COMMANDS) expect(stdout).toContain(`\n  ${name} `)
+  for (const command of COMMANDS.slice(0, 5)) {
+    const help = await holdfast([...command.name.split(' '), '--help'])
+    expect(help.code).toBe(0)
+    for (const { name } of optionsOf(command)) expect(help.stdout).toContain(`  --${name}`)
+  }
+})
+
+it('--version prints the version of the package', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  expect((await holdfast(['--version'])).stdout).toBe(`${version}\n`)
+})
+
+it.each<[args: string[], message: string]>([
+  [[], 'there is no command'],
+  [['staus'], 'there is no command "staus"; did you mean "status"?'],
+  [['sessions'], 'sessions what? There are: sessions ls, sessions show, sessions rm'],
+  [['sessions', 'shwo'], 'there is no command "sessions shwo"; did you mean "sessions show"?'],
+  [['status', '--jsno'], 'there is no option --jsno; did you mean --json?'],
+  [['status', '--config'], '--config needs a value: FILE'],
+  [['status', '--json=yes'], '--json takes no value'],
+  [['status', 'now'], '"now" is one argument too many'],
+  [['sessions', 'show'], 'ID is missing: the id of the session'],
+  [['sessions', 'ls', '--limit', 'many', '--database', 'a.db'], '--limit must be a whole number from 1'],
+  [['search', 'x', '--in', 'mail', '--database', 'a.db'], '--in must be one of messages, memories, sessions'],
+  [['blobs', 'gc', '--older-than', 'soon', '--database', 'a.db'], '--older-than must be a date such as'],
+  [['status', '--config', 'a.yml', '--database', 'a.db'], 'give --config or --database, not both'],
+  [['status', '--blobs', 'b'], '--blobs goes with --database'],
+  [['status'], 'there is no configuration. Give --config FILE or --database <url or file>'],
+  [['status', '--config', 'none.yml'], 'cannot be read (ENOENT)'],
+  [['erase', '--database', 'a.db'], '--owner is missing'],
+  [['completion', 'tcsh'], 'SHELL must be one of bash, zsh, fish'],
+])('holdfast %j ends with 2, does nothing, and says what would be right', async (args, message) => {
+  const cwd = freshDirectory()
+  const { code, stdout, stderr } = await holdfast(args, { cwd })
+  expect(stderr).toContain(message)
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(readdirSync(cwd)).toEqual([])
+})
+
+it('the configuration is --config, else HOLDFAST_CONFIG, else the nearest agent.yml', async () => {
+  const cwd = freshDirectory()
+  const inside = join(cwd, 'a/b')
+  mkdirSync(inside, { recursive: true })
+  const section = (file: string) => `storage: { database: { type: sqlite, path: ./${file} } }`
+  writeFileSync(join(cwd, 'agent.yml'), section('nearest.db'))
+  writeFileSync(join(cwd, 'env.yml'), section('env.db'))
+  writeFileSync(join(cwd, 'given.yml'), section('given.db'))
+  const env = { HOLDFAST_CONFIG: join(cwd, 'env.yml') }
+  await holdfast(['migrate'], { cwd: inside })
+  expect(readdirSync(cwd).filter((name) => name.endsWith('.db'))).toEqual(['nearest.db'])
+  await holdfast(['migrate'], { cwd: inside, env })
+  await holdfast(['--config', join(cwd, 'given.yml'), 'migrate'], { cwd: inside, env })
+  expect(readdirSync(cwd).filter((name) => name.endsWith('.db'))).toEqual(['env.db', 'given.db', 'nearest.db'])
+})
+
+it('a wrong configuration ends with 2, and its error is one line of JSON with --json', async () => {
+  const cwd = freshDirectory()
+  writeFileSync(join(cwd, 'agent.yml'), 'storage: { database: { type: mysql } }')
+  const { code, stderr } = await holdfast(['status', '--json'], { cwd })
+  expect(code).toBe(2)
+  expect(JSON.parse(stderr).error).toMatchObject({
+    code: 'CONFIG_INVALID',
+    details: { problems: [{ path: 'storage.database.type' }] },
+  })
+})
+
+it('a server that cannot be reached ends with 4', async () => {
+  const { code, stderr } = await holdfast(['status', '--database', 'postgres://nobody@127.0.0.1:1/none'])
+  expect(stderr).toContain('CONNECTION_FAILED')
+  expect(code).toBe(4)
+})
+
+it('a session that does not exist ends with 1', async () => {
+  const cwd = freshDirectory()
+  await holdfast(['migrate', '--database', 'a.db'], { cwd })
+  const { code, stderr } = await holdfast(['sessions', 'show', 'none', '--database', 'a.db'], { cwd })
+  expect(stderr).toContain('NOT_FOUND: There is no session "none"')
+  expect(code).toBe(1)
+})
+
+it('a reader that closes the pipe ends the command with 0, without a message', async () => {
+  const cwd = freshDirectory()
+  const storage = await openStorage({ database: { type: 'sqlite', path: join(cwd, 'a.db') } })
+  const content = 'x'.repeat(10_000)
+  for (let i = 0; i < 5; i++) {
+    await storage.messages.append(
+      'chat',
+      Array.from({ length: 100 }, () => ({ role: 'user', content })),
+    )
+  }
+  await storage.close()
+  const child = start(['sessions', 'show', 'chat', '--database', 'a.db'], { cwd })
+  let stderr = ''
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk
+  })
+  await once(child.stdout, 'data')
+  child.stdout.destroy()
+  expect(await once(child, 'close')).toEqual([0, null])
+  expect(stderr).toBe('')
+})
+
+it('bash completes commands, groups, options and files', async () => {
+  const { stdout: script } = await holdfast(['completion', 'bash'])
+  const cwd = freshDirectory()
+  writeFileSync(join(cwd, 'agent.yml'), '')
+  const complete = async (...words: string[]) => {
+    const list = words.map((word) => `'${word}'`).join(' ')
+    const program = `${script}\nCOMP_WORDS=(holdfast ${list}); COMP_CWORD=${words.length}; _holdfast; printf '%s\\n' "\${COMPREPLY[@]}"`
+    const { stdout } = await promisify(execFile)('bash', ['-c', program], { cwd })
+    return stdout.trim().split('\n')
+  }
+  expect(await complete('st')).toEqual(['status', 'stats'])
+  expect(await complete('sessions', 's')).toEqual(['show'])
+  expect(await complete('migrate', 's')).toEqual(['status'])
+  expect(await complete('sessions', 'show', '--la')).toEqual(['--last'])
+  expect(await complete('status', '--config', 'ag')).toEqual(['agent.yml'])
+})
+
+it.each(['zsh', 'fish'])('the completion for %s has every command and every option', async (shell) => {
+  const { stdout, code } = await holdfast(['completion', shell])
+  expect(code).toBe(0)
+  for (const command of COMMANDS.slice(0, -1)) {
+    for (const word of command.name.split(' ')) expect(stdout).toContain(word)
+    for (const { name } of command.options ?? []) expect(stdout).toContain(shell === 'zsh' ? `--${name}` : `-l ${name}`)
+  }
+})
+
+it('--json prints an object, or for a list an object a line', async () => {
+  const cwd = freshDirectory()
+  const given = ['--database', 'a.db']
+  await holdfast(['migrate', ...given], { cwd })
+  const storage = await openStorage({ database: { type: 'sqlite', path: join(cwd, 'a.db') } })
+  for (const id of ['a', 'b', 'c']) await storage.sessions.create({ id })
+  await storage.close()
+  expect(await objects(['sessions', 'ls', ...given], { cwd })).toHaveLength(3)
+  expect(await objects(['sessions', 'ls', '--limit', '2', ...given], { cwd })).toHaveLength(2)
+  expect(await objects(['status', ...given], { cwd })).toMatchObject([
+    { stats: { database: { rows: { sessions: 3 } } } },
+  ])
+})
