@@ -6,13 +6,14 @@ const folder = join(import.meta.dirname, '../test/adapters')
 const packages = join(folder, 'node_modules')
 const marker = join(packages, '.installed')
 /** Folders whose files import the frameworks. */
-const users = ['src/adapters', 'examples/langgraph']
+const users = ['src/adapters', 'examples/ai-sdk', 'examples/langgraph']
 
 /**
  * What the frameworks ask for and the tests do not need, or have in the project's own node_modules. package.json puts an empty
- * package in its place, so that nothing is compiled.
+ * package in its place, so that nothing is compiled. .npmrc leaves out optional packages: one framework brings hundreds of
+ * megabytes of programs for every platform.
  */
-const PLACEHOLDERS = ['vitest', 'sqlite3', '@vitest', 'better-sqlite3']
+const PLACEHOLDERS = ['vitest', 'sqlite3', '@vitest', 'better-sqlite3', '@anthropic-ai/sdk', '@modelcontextprotocol']
 
 /** Installs the frameworks that the adapters are tested against, if the lock file has changed since the last time. */
 export function installAdapters(): void {

@@ -10,8 +10,9 @@ import type {
 import { isStorageError, StorageError } from '../errors.ts'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { encode, fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
+import { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
 import { MAX_ITEMS, partsOf } from './parts.ts'
+import { encode } from './tagged-json.ts'
 
 export { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
 

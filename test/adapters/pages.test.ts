@@ -44,6 +44,40 @@ it('the other program runs', async () => {
   expect(await run(prune)).toBe('0')
 })
 
+const [chat = '', route = ''] = blocks('docs/ai-sdk.md', 'ts').map(({ code }) => code)
+
+it('the first program of docs/ai-sdk.md goes on with its chat', async () => {
+  expect([await run(chat), await run(chat)]).toEqual(['1', '2'])
+})
+
+it('the route of docs/ai-sdk.md answers, and regenerates the answer', async () => {
+  writeFileSync(
+    join(project, 'model.js'),
+    `import { MockLanguageModelV4, simulateReadableStream } from 'ai/test'
+     const usage = { inputTokens: { total: 1 }, outputTokens: { total: 1 } }
+     let answers = 0
+     export const model = new MockLanguageModelV4({
+       doStream: async () => ({ stream: simulateReadableStream({ chunks: [
+         { type: 'text-start', id: 't' },
+         { type: 'text-delta', id: 't', delta: 'Answer ' + ++answers },
+         { type: 'text-end', id: 't' },
+         { type: 'finish', finishReason: { unified: 'stop' }, usage },
+       ] }) }),
+     })`,
+  )
+  const requests = `
+    const post = async (body) => {
+      const response = await POST(new Request('http://localhost/', { method: 'POST', body: JSON.stringify({ id: 'route', ...body }) }))
+      await response.text()
+      const texts = (await chats.load('route')).flatMap(({ parts }) => parts).flatMap(({ text }) => text ?? [])
+      console.log(texts.join(', '), await chats.activeStream('route'))
+    }
+    await post({ message: { id: 'q', role: 'user', parts: [{ type: 'text', text: 'Question' }] } })
+    await post({ trigger: 'regenerate-message' })
+    await storage.close()`
+  expect(await run(route + requests)).toBe('Question, Answer 1 undefined\nQuestion, Answer 2 undefined')
+})
+
 it('the program of docs/openai-agents.md goes on with its session', async () => {
   const [program = ''] = blocks('docs/openai-agents.md', 'ts').map(({ code }) => code)
   expect([await run(program), await run(program)]).toEqual(['1', '2'])

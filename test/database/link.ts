@@ -7,6 +7,8 @@ export interface Link {
   readonly port: number
   /** The number of times that a client sent something after the server had: the round trips that were waited for. */
   readonly roundTrips: number
+  /** The number of bytes that clients have sent. */
+  readonly bytesSent: number
   /** Passes on nothing from now on, and keeps the connections open. */
   freeze(): void
   /** Passes on everything over new connections. Those that were frozen stay open and silent. */
@@ -16,6 +18,7 @@ export interface Link {
 /** Starts a proxy that delays what the server sends, so that everything a client sends without waiting comes first. */
 export async function startLink(serverPort: number, { delayMillis = 0 } = {}): Promise<Link> {
   let roundTrips = 0
+  let bytesSent = 0
   let frozen = false
   let thaws = 0
   const sockets = new Set<Socket>()
@@ -28,6 +31,7 @@ export async function startLink(serverPort: number, { delayMillis = 0 } = {}): P
       if (isSilent()) return
       if (serverSpokeLast) roundTrips += 1
       serverSpokeLast = false
+      bytesSent += chunk.length
       upstream.write(chunk)
     })
     upstream.on('data', (chunk) => {
@@ -59,6 +63,9 @@ export async function startLink(serverPort: number, { delayMillis = 0 } = {}): P
     port: address.port,
     get roundTrips() {
       return roundTrips
+    },
+    get bytesSent() {
+      return bytesSent
     },
     freeze() {
       frozen = true

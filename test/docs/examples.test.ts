@@ -9,6 +9,7 @@ import { blocks, pages, pageText, root, runProgram } from './pages.ts'
 const RUN_ELSEWHERE = [
   'docs/repositories.md',
   'docs/deploy.md',
+  'docs/ai-sdk.md',
   'docs/langgraph.md',
   'docs/openai-agents.md',
   'docs/keyv.md',
