@@ -1,6 +1,7 @@
 import type { AgentInputItem } from '@openai/agents-core'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
-import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
+import type { Json, JsonObject } from '../schema/values.ts'
+import { isContent } from './message-content.ts'
 import { decode, encode, isPlainObject } from './tagged-json.ts'
 
 /** The property of a message's metadata that holds what a message of Holdfast has no field for. */
@@ -44,10 +45,4 @@ export function toOpenAIItem({ role, content, metadata }: Message): AgentInputIt
   const item =
     part?.type === 'item' && content?.length === 1 ? part.item : { role, content, ...(isPlainObject(rest) ? rest : {}) }
   return decode(item as Json) as AgentInputItem // what fromOpenAIItem was given
-}
-
-/** Returns true if a message of Holdfast can hold the content of a message item as it is. */
-function isContent(content: unknown): content is Exclude<MessageContent, null> {
-  if (typeof content === 'string') return true
-  return Array.isArray(content) && content.every((part) => isPlainObject(part) && typeof part.type === 'string')
 }

@@ -83,6 +83,11 @@ it('the program of docs/openai-agents.md goes on with its session', async () => 
   expect([await run(program), await run(program)]).toEqual(['1', '2'])
 })
 
+it('the program of docs/claude-agent.md appends a line once, and goes on with its session', async () => {
+  const [program = ''] = blocks('docs/claude-agent.md', 'ts').map(({ code }) => code)
+  expect([await run(program), await run(program)]).toEqual(['1\n0', '1\n0'])
+})
+
 it('the program of docs/keyv.md finds what it has stored', async () => {
   const [program = ''] = blocks('docs/keyv.md', 'ts').map(({ code }) => code)
   expect([await run(program), await run(program)]).toEqual(['undefined', '{ degrees: 7 }'])

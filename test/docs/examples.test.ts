@@ -10,6 +10,7 @@ const RUN_ELSEWHERE = [
   'docs/repositories.md',
   'docs/deploy.md',
   'docs/ai-sdk.md',
+  'docs/claude-agent.md',
   'docs/langgraph.md',
   'docs/openai-agents.md',
   'docs/keyv.md',
