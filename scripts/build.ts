@@ -48,7 +48,7 @@ const { metafile } = await build({
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
 // Each adapter imports its own framework, if any, from the program's packages.
-const adapters = ['ai-sdk', 'claude-agent', 'keyv', 'langgraph', 'openai-agents']
+const adapters = ['ai-sdk', 'claude-agent', 'keyv', 'langgraph', 'messages', 'openai-agents']
 await build({
   ...common,
   external: ['@langchain/langgraph-checkpoint'],

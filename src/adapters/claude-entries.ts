@@ -1,12 +1,11 @@
 import type { SessionStoreEntry } from '@anthropic-ai/claude-agent-sdk'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
 import type { Json, JsonObject } from '../schema/values.ts'
-import { isContent } from './message-content.ts'
+import { isContent, isRole } from './message-fields.ts'
 import { decode, encode, isPlainObject } from './tagged-json.ts'
 
 /** The property of a message's metadata that holds what a message of Holdfast has no field for. */
 const REST = 'claudeAgent'
-const MAX_ROLE = 100
 
 /**
  * Returns a line of a transcript of the Claude Agent SDK as a message to append. What was said becomes role and content, so
@@ -19,7 +18,7 @@ export function fromEntry(entry: SessionStoreEntry): MessageInput {
   const { message, ...rest } = encoded
   if (isPlainObject(message)) {
     const { role, content, ...others } = message
-    if (typeof role === 'string' && role.length >= 1 && role.length <= MAX_ROLE && isContent(content)) {
+    if (isRole(role) && isContent(content)) {
       return { role, content, metadata: { [REST]: { ...rest, message: others } } }
     }
   }

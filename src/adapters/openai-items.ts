@@ -1,8 +1,6 @@
 import type { AgentInputItem } from '@openai/agents-core'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
-import type { Json, JsonObject } from '../schema/values.ts'
-import { isContent } from './message-content.ts'
-import { decode, encode, isPlainObject } from './tagged-json.ts'
+import { fromFields, toFields } from './message-fields.ts'
 
 /** The property of a message's metadata that holds what a message of Holdfast has no field for. */
 const REST = 'openai'
@@ -19,13 +17,7 @@ const REST = 'openai'
  * ```
  */
 export function fromOpenAIItem(item: AgentInputItem): MessageInput {
-  const fields = encode(item) as JsonObject // an item is an object
-  const { role, content, ...rest } = fields
-  if (typeof role !== 'string' || !isContent(content)) {
-    const roleOfPart = String(fields.type ?? '').endsWith('_result') ? 'tool' : 'assistant'
-    return { role: roleOfPart, content: [{ type: 'item', item: fields }] }
-  }
-  return { role, content, metadata: Object.keys(rest).length === 0 ? {} : { [REST]: rest } }
+  return fromFields(item, REST)
 }
 
 /**
@@ -39,10 +31,6 @@ export function fromOpenAIItem(item: AgentInputItem): MessageInput {
  * console.log((await storage.messages.latest('chat', 1)).map(toOpenAIItem)) // [ { role: 'user', content: 'Hello' } ]
  * ```
  */
-export function toOpenAIItem({ role, content, metadata }: Message): AgentInputItem {
-  const [part] = Array.isArray(content) ? content : []
-  const rest = metadata[REST]
-  const item =
-    part?.type === 'item' && content?.length === 1 ? part.item : { role, content, ...(isPlainObject(rest) ? rest : {}) }
-  return decode(item as Json) as AgentInputItem // what fromOpenAIItem was given
+export function toOpenAIItem(message: Message): AgentInputItem {
+  return toFields(message, REST) as AgentInputItem // what fromOpenAIItem was given
 }

@@ -5,37 +5,11 @@ import { chatStore, fromUIMessage, toUIMessage } from 'holdfast/ai-sdk'
 import { expect, it } from 'vitest'
 import { eachDatabase } from '../repositories/databases.ts'
 import { rounds } from '../setup/rounds.ts'
+import { json, objects, text, withSome } from './arbitraries.ts'
 
-// Texts with NUL, lone surrogates and astral characters.
-const text = fc.string({
-  unit: fc.oneof(fc.string({ unit: 'binary', minLength: 1 }), fc.constantFrom('\0', '\ud800', 'é')),
-})
-const key = fc.oneof(text, fc.constantFrom('$bytes', '$date', '$url', 'aiSdk', '__proto__', 'type', 'constructor'))
-/** JSON, with what it does not have but a tool may return. JSON makes 0 of -0. */
-const { json } = fc.letrec<{ json: unknown }>((tie) => ({
-  json: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
-    text,
-    fc.constant(null),
-    fc.boolean(),
-    fc.double({ noNaN: true, noDefaultInfinity: true }).map((number) => (number === 0 ? 0 : number)),
-    fc.uint8Array({ maxLength: 5 }),
-    fc.date({ noInvalidDate: true }),
-    fc.webUrl().map((url) => new URL(url)),
-    fc.array(tie('json'), { maxLength: 3 }),
-    fc.array(fc.tuple(key, tie('json')), { maxLength: 3 }).map((entries) => Object.fromEntries(entries)),
-  ),
-}))
-const objects = fc.array(fc.tuple(key, json), { maxLength: 3 }).map((entries) => Object.fromEntries(entries))
 const plainJson = fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)))
 const dictionary = <T>(value: fc.Arbitrary<T>) => fc.dictionary(text, value, { noNullPrototype: true, maxKeys: 3 })
 const provider = dictionary(dictionary(plainJson))
-
-/** An object with some of the optional properties. */
-const withSome = (
-  required: Record<string, fc.Arbitrary<unknown>>,
-  optional: Record<string, fc.Arbitrary<unknown>> = {},
-) => fc.record({ ...required, ...optional }, { requiredKeys: Object.keys(required), noNullPrototype: true })
 
 const is = (type: string) => fc.constant(type)
 const providerMetadata = provider

@@ -1,0 +1,46 @@
+import type { Message, MessageInput } from '../repositories/messages/types.ts'
+import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
+import { decode, encode, isPlainObject } from './tagged-json.ts'
+
+const MAX_ROLE = 100
+/** The type of the one part that holds a framework's message whose content a message of Holdfast cannot have. */
+const WHOLE = 'item'
+
+/**
+ * Returns a message or item of a framework as a message to append. Its role and content become those of the message, and its
+ * further fields go into the metadata under `key`. An item without them, such as a tool call, is the one part of a message.
+ */
+export function fromFields(item: unknown, key: string): MessageInput {
+  const fields = encode(item) as JsonObject // a message or item is an object
+  const { role, content, ...rest } = fields
+  if (isRole(role) && isContent(content) && !isWhole(content)) {
+    return { role, content, metadata: Object.keys(rest).length === 0 ? {} : { [key]: rest } }
+  }
+  const isOfTool = /_(result|output)$/.test(String(fields.type ?? ''))
+  return { role: isRole(role) ? role : isOfTool ? 'tool' : 'assistant', content: [{ type: WHOLE, item: fields }] }
+}
+
+/** Returns what `fromFields` was given. A message of another part of the program becomes its role and content. */
+export function toFields({ role, content, metadata }: Message, key: string): unknown {
+  const rest = metadata[key]
+  if (isWhole(content)) return decode(content[0].item)
+  return decode({ role, content, ...(isPlainObject(rest) ? rest : {}) })
+}
+
+/** Returns true if a message of Holdfast can have the role of a framework's message. */
+export function isRole(role: unknown): role is string {
+  if (typeof role !== 'string' || role.length < 1 || role.length > MAX_ROLE) return false
+  return role.isWellFormed() && !role.includes('\0')
+}
+
+/** Returns true if a message of Holdfast can hold the content of a framework's message as it is. */
+export function isContent(content: unknown): content is MessageContent {
+  if (content === null || typeof content === 'string') return true
+  return Array.isArray(content) && content.every((part) => isPlainObject(part) && typeof part.type === 'string')
+}
+
+function isWhole(content: unknown): content is [{ type: string; item: Json }] {
+  if (!Array.isArray(content) || content.length !== 1) return false
+  const [part] = content
+  return isPlainObject(part) && part.type === WHOLE && part.item !== undefined
+}
