@@ -26,6 +26,18 @@ export {
   type MaybePromise,
 } from './cache/store.ts'
 export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
+export type {
+  BlobMessage,
+  CacheMessage,
+  CacheResult,
+  DatabaseSource,
+  MaintenanceMessage,
+  MessageError,
+  OperationMessage,
+  StatementMessage,
+  TracedMessage,
+  TransactionMessage,
+} from './channels.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type * from './config/resolved.ts'
 export type * from './config/types.ts'

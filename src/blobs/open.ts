@@ -9,6 +9,7 @@ import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
 import { LocalBytes, type StepHook } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
+import { tracedBytes } from './bytes/traced.ts'
 import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
 import { collectContent, collectExpired } from './protocol/collect.ts'
@@ -92,7 +93,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { database: main, config, now, onStep, onFileStep } = options
   const { maxBlobSize, maxTotalSize } = config.blobStore
   const { cleanupAfterDays, storePath } = config.blobStore.type === 'local' ? config.blobStore : {}
-  const bytes = options.bytes ?? (await openBytes(config.blobStore, onFileStep))
+  const bytes = tracedBytes(options.bytes ?? (await openBytes(config.blobStore, onFileStep)))
   const recordsDatabase = await openRecords(options, bytes, storePath)
   const store: BlobStore = {
     bytes,

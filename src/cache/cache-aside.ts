@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { type CacheMessage, type CacheResult, cacheAccesses, noteCacheResult, traced } from '../channels.ts'
 import { decode, encode } from './row-codec.ts'
 import { SingleFlight } from './single-flight.ts'
 import type { MaybePromise } from './store.ts'
@@ -87,25 +88,37 @@ export class CacheAside {
    * `load`.
    */
   read<T extends object>(table: string, id: string, load: () => Promise<T | undefined>): MaybePromise<T | undefined> {
+    if (!cacheAccesses.hasSubscribers) return this.#read(table, id, load)
+    const message: CacheMessage = { store: this.#cache.type, method: 'read', table, keys: 1 }
+    return traced(cacheAccesses, message, () => this.#read(table, id, load, message))
+  }
+
+  #read<T extends object>(
+    table: string,
+    id: string,
+    load: () => Promise<T | undefined>,
+    message?: CacheMessage,
+  ): MaybePromise<T | undefined> {
     const key = this.#key(table, id)
     // 1. Look the key up. A hit costs one round trip; the in-memory store answers without a promise.
     const held = this.#isCurrent() ? this.#cache.lookup(key) : BYPASS
-    if (typeof held === 'string' || held === null) return this.#answer(key, held, load)
+    if (typeof held === 'string' || held === null) return this.#answer(key, held, load, message)
     // A store of the program's own may return a promise of another realm, or of another class.
-    return Promise.resolve(held).then((entry) => this.#answer(key, entry, load))
+    return Promise.resolve(held).then((entry) => this.#answer(key, entry, load, message))
   }
 
   #answer<T extends object>(
     key: string,
     held: CacheEntry | null,
     load: () => Promise<T | undefined>,
+    message: CacheMessage | undefined,
   ): MaybePromise<T | undefined> {
     if (!isAnswer(held)) {
-      this.#count(held)
+      this.#count(held, message)
       return this.#miss(key, held, load)
     }
     const answer = this.#copy<T>(held)
-    this.#count(answer === UNREADABLE ? null : held)
+    this.#count(answer === UNREADABLE ? null : held, message)
     return answer === UNREADABLE ? this.#replace(key, load) : answer
   }
 
@@ -172,7 +185,10 @@ export class CacheAside {
    * fails, the store repeats it before this process reads the keys again. Never rejects. Safe to repeat.
    */
   async invalidate(table: string, ids: readonly string[]): Promise<void> {
-    if (ids.length > 0) await this.#cache.remove(ids.map((id) => this.#key(table, id)))
+    if (ids.length === 0) return
+    const work = async () => this.#cache.remove(ids.map((id) => this.#key(table, id)))
+    if (!cacheAccesses.hasSubscribers) await work()
+    else await traced(cacheAccesses, { store: this.#cache.type, method: 'invalidate', table, keys: ids.length }, work)
   }
 
   /** Returns the counters since the cache was opened. */
@@ -202,11 +218,19 @@ export class CacheAside {
     return isOver(expiry(row), this.#now) ? undefined : row
   }
 
-  #count(held: CacheEntry | null): void {
+  #count(held: CacheEntry | null, message: CacheMessage | undefined): void {
+    let result: CacheResult = 'hit'
     if (held === ABSENT) this.#stats.negativeHits++
-    else if (isBypassed(held)) this.#stats.bypasses++
-    else if (isAnswer(held)) this.#stats.hits++
-    else this.#stats.misses++
+    else if (isBypassed(held)) {
+      this.#stats.bypasses++
+      result = 'bypass'
+    } else if (isAnswer(held)) this.#stats.hits++
+    else {
+      this.#stats.misses++
+      result = 'miss'
+    }
+    if (message !== undefined) message.result = result
+    noteCacheResult(result)
   }
 }
 

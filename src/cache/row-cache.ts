@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { noteCacheResult } from '../channels.ts'
 import { AccompaniedDb } from '../database/accompanied-db.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
@@ -201,6 +202,7 @@ class TransactionRowCache implements RowCache {
   readonly touched: RowKey[] = []
 
   read<T>(_table: string, _id: string, load: Load<T>): Promise<T | undefined> {
+    noteCacheResult('bypass')
     return load()
   }
 

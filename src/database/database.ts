@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { type DatabaseSource, statements, type TransactionMessage, traced, transactions } from '../channels.ts'
 import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Db, Dialect, DialectKit, Driver, DriverTransaction, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
+import { tracedBatch, tracedRun } from './traced-statements.ts'
 import { TransactionDeadline } from './transaction-deadline.ts'
 
 /** How long close() waits for calls in flight. */
@@ -29,6 +31,7 @@ export class Database implements Db {
   readonly owner = undefined
   readonly search: boolean
   readonly driver: Driver
+  readonly source: DatabaseSource
   #orm: Orm | undefined
   #closing: Promise<void> | undefined
   #inFlight = 0
@@ -42,6 +45,7 @@ export class Database implements Db {
     this.dialect = driver.dialect
     this.kit = driver.kit
     this.tables = driver.kit.tables
+    this.source = { database: driver.dialect, namespace: driver.namespace }
   }
 
   get orm(): Orm {
@@ -55,11 +59,15 @@ export class Database implements Db {
   }
 
   run(query: Query): Promise<readonly Row[]> {
-    return this.whileOpen(() => this.driver.run(query))
+    const work = () => this.driver.run(query)
+    if (!statements.hasSubscribers) return this.whileOpen(work)
+    return this.whileOpen(() => tracedRun(this.source, query, { transaction: false }, work))
   }
 
   batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
-    return this.whileOpen(() => this.driver.batch(queries))
+    const work = () => this.driver.batch(queries)
+    if (!statements.hasSubscribers) return this.whileOpen(work)
+    return this.whileOpen(() => tracedBatch(this.source, queries, work))
   }
 
   /**
@@ -71,11 +79,23 @@ export class Database implements Db {
    * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
   async transaction<T>(body: (tx: Db) => Promise<T>, options: { timeoutMillis?: number } = {}): Promise<T> {
+    if (!transactions.hasSubscribers) return this.#transaction(body, options)
+    const message: TransactionMessage = { ...this.source }
+    return traced(transactions, message, () => this.#transaction(body, options, message))
+  }
+
+  async #transaction<T>(
+    body: (tx: Db) => Promise<T>,
+    options: { timeoutMillis?: number },
+    message?: TransactionMessage,
+  ): Promise<T> {
     this.#enter()
     const deadline = new TransactionDeadline(options.timeoutMillis)
     this.#deadlines.add(deadline)
+    const begun = performance.now()
     try {
       const connection = await this.driver.begin()
+      if (message !== undefined) message.waitMs = performance.now() - begun
       return await new Transaction(this, connection).runBody(body, connection, deadline)
     } finally {
       deadline.stop()
@@ -184,6 +204,7 @@ class Transaction implements Db {
   /** The enclosing transaction: the parent of a savepoint, or a transaction of another Storage whose callback opened this one. */
   readonly #enclosing: Transaction | undefined
   readonly #connection: DriverTransaction
+  readonly source: DatabaseSource
   readonly #depth: number
   #orm: Orm | undefined
   #state: 'open' | 'ending' | 'ended' = 'open'
@@ -191,7 +212,7 @@ class Transaction implements Db {
   #openSavepoints = 0
   #lastSavepoint: Promise<unknown> = Promise.resolve()
 
-  constructor(parentHandle: Db, connection: DriverTransaction, parent?: Transaction) {
+  constructor(parentHandle: Db & { source: DatabaseSource }, connection: DriverTransaction, parent?: Transaction) {
     this.kit = parentHandle.kit
     this.dialect = parentHandle.dialect
     this.tables = parentHandle.tables
@@ -199,6 +220,7 @@ class Transaction implements Db {
     this.#parentHandle = parentHandle
     this.#enclosing = parent ?? current.getStore()
     this.#connection = connection
+    this.source = parentHandle.source
     this.#depth = parent === undefined ? 0 : parent.#depth + 1
   }
 
@@ -252,7 +274,8 @@ class Transaction implements Db {
     this.#check()
     // A statement sent while a savepoint is open would be rolled back with the savepoint.
     if (this.#openSavepoints > 0) await this.#lastSavepoint
-    return this.#connection.run(query)
+    if (!statements.hasSubscribers) return this.#connection.run(query)
+    return tracedRun(this.source, query, { transaction: true }, () => this.#connection.run(query))
   }
 
   async batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {

@@ -66,6 +66,8 @@ export interface Db extends Executor {
 export interface Driver extends Pick<Executor, 'batch'> {
   readonly dialect: Dialect
   readonly kit: DialectKit
+  /** The name of the database for the messages of channels.ts. */
+  readonly namespace?: string | undefined
   /** Runs a query. Returns or throws at once if it waits for nothing: a promise costs a tenth of a short read. */
   run(query: Query): readonly Row[] | Promise<readonly Row[]>
   /** Waits for a connection, then opens a transaction that owns the connection until its end. */

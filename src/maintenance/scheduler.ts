@@ -1,4 +1,5 @@
 import { isError } from '../caught.ts'
+import { type MaintenanceMessage, maintenanceSteps, traced } from '../channels.ts'
 import type { Logger } from '../logger.ts'
 
 /** A periodic cleanup step. Running it twice, or on several instances at once, is harmless. */
@@ -67,7 +68,7 @@ export class Maintenance {
       const begun = performance.now()
       const report: MaintenanceReport = { step: name, removed: 0, millis: 0 }
       try {
-        report.removed = await run()
+        report.removed = await tracedStep(name, run)
         if (report.removed > 0) this.#logger.info(`The maintenance step ${name} removed ${report.removed}`)
       } catch (error) {
         report.error = isError(error) ? error : new Error(String(error))
@@ -79,4 +80,13 @@ export class Maintenance {
     }
     return reports
   }
+}
+
+/** Runs a step, and publishes its message while somebody listens. */
+function tracedStep(step: string, run: MaintenanceStep['run']): Promise<number> {
+  if (!maintenanceSteps.hasSubscribers) return run()
+  const message: MaintenanceMessage = { step }
+  return traced(maintenanceSteps, message, run, (removed) => {
+    message.removed = removed
+  })
 }

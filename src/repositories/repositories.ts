@@ -1,4 +1,5 @@
 import type { Db } from '../database/db.ts'
+import { observed } from '../observed.ts'
 import { Approvals } from './approvals/approvals.ts'
 import { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { RepositoryContext } from './context.ts'
@@ -7,6 +8,7 @@ import { Kv } from './kv/kv.ts'
 import { Lists } from './lists.ts'
 import { Memories } from './memories/memories.ts'
 import { Messages } from './messages/messages.ts'
+import { OBSERVABLES } from './observables.ts'
 import { Prompts } from './prompts.ts'
 import { Queues } from './queues/queues.ts'
 import { homeOfOwner } from './sessions/home.ts'
@@ -61,20 +63,22 @@ export function openRepositories(db: Db, context: RepositoryContext, owner?: str
 }
 
 function repositoriesOn(db: Db, context: RepositoryContext): Repositories {
+  const observe = <T extends object>(repository: keyof Repositories, target: T): T =>
+    observed(target, OBSERVABLES[repository], context.observer)
   return {
-    sessions: new Sessions(db, context),
-    messages: new Messages(db, context),
-    kv: new Kv(db, context),
-    lists: new Lists(db),
-    queues: new Queues(db, context),
-    memories: new Memories(db, context),
-    events: new Events(db, context),
-    prompts: new Prompts(db, context),
-    workspaces: new Workspaces(db, context),
-    toolState: new ToolState(db, context),
-    toolExecutions: new ToolExecutions(db, context),
-    approvals: new Approvals(db, context),
-    toolPreferences: new ToolPreferences(db, context),
-    checkpoints: new Checkpoints(db, context),
+    sessions: observe('sessions', new Sessions(db, context)),
+    messages: observe('messages', new Messages(db, context)),
+    kv: observe('kv', new Kv(db, context)),
+    lists: observe('lists', new Lists(db)),
+    queues: observe('queues', new Queues(db, context)),
+    memories: observe('memories', new Memories(db, context)),
+    events: observe('events', new Events(db, context)),
+    prompts: observe('prompts', new Prompts(db, context)),
+    workspaces: observe('workspaces', new Workspaces(db, context)),
+    toolState: observe('toolState', new ToolState(db, context)),
+    toolExecutions: observe('toolExecutions', new ToolExecutions(db, context)),
+    approvals: observe('approvals', new Approvals(db, context)),
+    toolPreferences: observe('toolPreferences', new ToolPreferences(db, context)),
+    checkpoints: observe('checkpoints', new Checkpoints(db, context)),
   }
 }

@@ -1,5 +1,7 @@
 import * as z from 'zod'
 import type { UserCache } from '../cache/user-cache.ts'
+import { observed } from '../observed.ts'
+import { BLOBS } from '../repositories/observables.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
 import { runTransaction, type TransactionLayers } from './transaction.ts'
@@ -20,7 +22,7 @@ export function openScope(layers: ScopeLayers, options: ScopeOptions): StorageSc
     ...openRepositories(database, context, ownerId),
     ownerId,
     cache: openUserCache(ownerId),
-    blobs: blobs.scoped(ownerId),
+    blobs: observed(blobs.scoped(ownerId), BLOBS, context.observer),
     transaction: (body, transactionOptions = {}) => runTransaction(layers, ownerId, body, transactionOptions),
   }
 }

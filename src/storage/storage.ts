@@ -16,7 +16,9 @@ import { openDatabase } from '../database/open.ts'
 import type { Problem } from '../errors.ts'
 import { consoleLogger, type Logger, warnOnce } from '../logger.ts'
 import { Maintenance } from '../maintenance/scheduler.ts'
+import { type Observer, observed, observedCall } from '../observed.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
+import { BLOBS, STORAGE, USER_CACHE } from '../repositories/observables.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
@@ -28,6 +30,7 @@ import { countOpened } from './open-twice.ts'
 import { Retention } from './retention/retention.ts'
 import { openScope } from './scope.ts'
 import { openSearch, rebuildSearch, searchStats } from './search.ts'
+import { slowCalls } from './slow-calls.ts'
 import { runTransaction } from './transaction.ts'
 import type { Storage, StorageOptions } from './types.ts'
 
@@ -47,6 +50,7 @@ const optionsSchema = z.strictObject({
   now: rule<() => Date>(isFunction, 'must be a function').optional(),
   closeTimeoutMillis: millisSchema.optional(),
   slowTransactionMillis: millisSchema.optional(),
+  slowOperationMillis: millisSchema.optional(),
   adoptBlobStore: booleanSchema.optional(),
 })
 
@@ -93,6 +97,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     maintenance: periodic = true,
     closeTimeoutMillis = 30_000,
     slowTransactionMillis = 10_000,
+    slowOperationMillis,
   } = options
   checkBackends(resolved, options)
   const layers = await openLayers(resolved, { ...options, migrate, logger })
@@ -105,17 +110,20 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   /** Aborted by the beginning of a close. */
   const closing = new AbortController()
   const rowCache = new StorageRowCache(cacheAside, database, { isShared: isShared(cacheStore), notices })
-  const openUserCache = (owner?: string) =>
-    new UserCache(cacheStore, {
-      ...cacheLimits(cacheStore, resolved.cache),
-      ...(owner !== undefined && { owner }),
-      check: () => database.checkOpen(),
-    })
+  const observer: Observer = { source: database.source, slow: slowCalls(slowOperationMillis, logger) }
+  const openUserCache = (owner?: string) => {
+    const check = () => database.checkOpen()
+    const limits = cacheLimits(cacheStore, resolved.cache)
+    const cache = new UserCache(cacheStore, { ...limits, ...(owner !== undefined && { owner }), check })
+    return observed(cache, USER_CACHE, observer)
+  }
+  const call = <T>(method: string, work: () => Promise<T>) => observedCall(observer, STORAGE, method, work)
   const confirmedNow = async (db?: Db) => (clock ? clock.confirmedNow(db) : now())
   const context: RepositoryContext = {
     now,
     confirmedNow,
     cache: rowCache,
+    observer,
     onMemoryCreated: resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES) : () => {},
   }
   const repositories = openRepositories(database, context)
@@ -185,16 +193,20 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       return masked
     },
     cache: openUserCache(),
-    blobs: blobs.blobs,
+    blobs: observed(blobs.blobs, BLOBS, observer),
     scope: (options) => openScope(scopeLayers, options),
-    erase: async (owner, eraseOptions = {}) => eraseOwner({ database, blobs, rowCache, now }, owner, eraseOptions),
-    prune: async (pruneOptions = {}) => retention.prune(pruneOptions),
+    erase: (owner, eraseOptions = {}) =>
+      call('erase', async () => eraseOwner({ database, blobs, rowCache, now }, owner, eraseOptions)),
+    prune: (pruneOptions = {}) => call('prune', async () => retention.prune(pruneOptions)),
     transaction: (body, transactionOptions = {}) => runTransaction(scopeLayers, undefined, body, transactionOptions),
-    diagnose: async (diagnoseOptions = {}) =>
-      diagnose({ config: resolved, database, cacheStore, blobs, health, stats }, diagnoseOptions),
+    diagnose: (diagnoseOptions = {}) =>
+      call('diagnose', async () =>
+        diagnose({ config: resolved, database, cacheStore, blobs, health, stats }, diagnoseOptions),
+      ),
     health,
-    stats,
-    rebuildSearch: async (rebuildOptions = {}) => rebuildSearch(database, rebuildOptions, { search }),
+    stats: () => call('stats', stats),
+    rebuildSearch: (rebuildOptions = {}) =>
+      call('rebuildSearch', async () => rebuildSearch(database, rebuildOptions, { search })),
     maintain: () => maintenance.run(),
     close,
     [Symbol.asyncDispose]: close,

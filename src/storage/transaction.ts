@@ -4,7 +4,9 @@ import type { StorageRowCache } from '../cache/row-cache.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import type { Logger } from '../logger.ts'
+import { observed, observedCall } from '../observed.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
+import { BLOBS, TRANSACTION } from '../repositories/observables.ts'
 import { lockSession, recordOperation } from '../repositories/operations.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { homeOfOwner } from '../repositories/sessions/home.ts'
@@ -62,11 +64,14 @@ function openTransaction(
 ): StorageTransaction {
   const { db, cache } = owner === undefined ? { db: tx, cache: context.cache } : homeOfOwner(tx, context.cache, owner)
   const owned = { ...context, cache }
+  const { observer } = context
+  const call = <T>(method: string, work: () => Promise<T>) => observedCall(observer, TRANSACTION, method, work)
   return {
     ...openRepositories(db, owned),
-    lockSession: (id) => lockSession(db, owned, id),
-    once: (sessionId, operationId, payload = null) => recordOperation(db, owned, sessionId, operationId, payload),
-    blobs: owner === undefined ? blobs.blobs : blobs.scoped(owner),
+    lockSession: (id) => call('lockSession', async () => lockSession(db, owned, id)),
+    once: (sessionId, operationId, payload = null) =>
+      call('once', async () => recordOperation(db, owned, sessionId, operationId, payload)),
+    blobs: observed(owner === undefined ? blobs.blobs : blobs.scoped(owner), BLOBS, observer),
     async transaction(body) {
       checkFunction(body, 'body')
       return tx.transaction((savepoint) =>

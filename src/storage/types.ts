@@ -50,6 +50,11 @@ export interface StorageOptions {
   closeTimeoutMillis?: number | undefined
   /** How long a transaction may be open before a warning is logged. Milliseconds. Default 10,000. */
   slowTransactionMillis?: number | undefined
+  /**
+   * How long a call may take before a warning is logged: its name, its tables and how long it took, and no value. Milliseconds.
+   * Default: no call is logged, since each would be timed, and what is slow differs from a local file to a distant server.
+   */
+  slowOperationMillis?: number | undefined
 }
 
 export interface TransactionOptions {

@@ -30,6 +30,7 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
       now: () => new Date(),
       confirmedNow: async () => new Date(),
       cache: withoutCache,
+      observer: { source: { database: 'sqlite' } },
       onMemoryCreated: () => {},
     })
     await fill(driver, repositories)

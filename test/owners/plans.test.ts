@@ -144,6 +144,7 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
       now: () => new Date(),
       confirmedNow: async () => new Date(),
       cache: withoutCache,
+      observer: { source: { database: 'sqlite' as const } },
       onMemoryCreated: () => {},
     }
     const owners = Array.from({ length: OWNERS }, (_, i) => i)

@@ -46,6 +46,7 @@ export async function watchedDatabase(dialect: Dialect): Promise<WatchedDatabase
       now: () => new Date(),
       confirmedNow: async () => new Date(),
       cache: withoutCache,
+      observer: { source: { database: 'sqlite' } },
       onMemoryCreated: () => {},
     }),
     async plansOf(call) {

@@ -10,6 +10,7 @@ import { wasRolledBack } from './errors.ts'
 import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
+import { addressesOf } from './socket.ts'
 
 export { PostgresListener } from './listener.ts' // a chunk of its own would be one more file to load
 
@@ -39,6 +40,7 @@ export async function openPostgres(config: ResolvedPostgres): Promise<Driver> {
 class PostgresDriver implements Driver {
   readonly dialect = 'postgres'
   readonly kit = postgresKit
+  readonly namespace: string | undefined
   readonly #pool: PostgresPool
   readonly #schema: string | undefined
   readonly #migrationLockTimeoutMillis: number
@@ -46,6 +48,7 @@ class PostgresDriver implements Driver {
 
   constructor(config: ResolvedPostgres, pool: PostgresPool) {
     this.#pool = pool
+    this.namespace = namespaceOf(config)
     this.#schema = config.schema
     this.#migrationLockTimeoutMillis = config.migrationLockTimeoutMillis
     this.#maxConnections = config.maxConnections
@@ -219,6 +222,12 @@ function existsVisibly(table: string): string {
   return `exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where format('"%s"."%s"', replace(n.nspname, '"', '""'), c.relname) = ${literal(table)}
     and has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT'))`
+}
+
+/** Returns the names of the database and of the schema, as OpenTelemetry wants them. Undefined if the url names no database. */
+function namespaceOf({ connection, schema }: ResolvedPostgres): string | undefined {
+  const [address] = addressesOf(connection)
+  return address?.database === undefined || schema === undefined ? address?.database : `${address.database}|${schema}`
 }
 
 /** Removes the schema "public", which drizzle-kit writes into foreign keys: the search path decides where the tables lie. */

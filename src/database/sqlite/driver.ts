@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type BetterSqlite3 from 'better-sqlite3'
 import { messageOf } from '../../caught.ts'
@@ -98,6 +98,7 @@ function openError(error: unknown, file: string): unknown {
 class SqliteDriver implements Driver {
   readonly dialect = 'sqlite'
   readonly kit = sqliteKit
+  readonly namespace: string
   readonly #writer: SqliteConnection
   readonly #queue: WriteQueue
   readonly #openReader: (() => SqliteConnection) | undefined
@@ -115,6 +116,7 @@ class SqliteDriver implements Driver {
     queue: WriteQueue,
     { openReader, identity }: { openReader?: () => SqliteConnection; identity?: FileIdentity } = {},
   ) {
+    this.namespace = writer.file === undefined ? ':memory:' : basename(writer.file)
     this.#writer = writer
     this.#queue = queue
     this.#openReader = openReader

@@ -1,0 +1,68 @@
+import { type BlobMessage, blobSteps, traced } from '../../channels.ts'
+import type { BytesBackend, Content, Staged } from './backend.ts'
+
+/** Returns a backend that does what `bytes` does, and publishes its steps while somebody listens. */
+export function tracedBytes(bytes: BytesBackend): BytesBackend {
+  const store = bytes.type
+  const step = <T>(method: BlobMessage['method'], work: () => Promise<T>): Promise<T> =>
+    blobSteps.hasSubscribers ? traced(blobSteps, { store, method }, work) : work()
+  return {
+    type: store,
+    async stage(source, limits) {
+      if (!blobSteps.hasSubscribers) return bytes.stage(source, limits)
+      const message: BlobMessage = { store, method: 'stage' }
+      const staged = await traced(
+        blobSteps,
+        message,
+        () => bytes.stage(source, limits),
+        (result) => {
+          message.bytes = result.size
+        },
+      )
+      return tracedCommit(staged, store)
+    },
+    open(content, start, end, into) {
+      const chunks = bytes.open(content, start, end, into)
+      return blobSteps.hasSubscribers ? tracedChunks(chunks, { store, method: 'open' }) : chunks
+    },
+    size: (hash) => bytes.size(hash),
+    remove: (hash) => step('remove', () => bytes.remove(hash)),
+    ...(bytes.setAside && { setAside: async (hash: string) => step('remove', async () => bytes.setAside?.(hash)) }),
+    list: (): AsyncIterable<Content> => bytes.list(),
+    quarantine: (hash) => bytes.quarantine(hash),
+    sweepStaged: (before, options) => bytes.sweepStaged(before, options),
+    path: (hash) => bytes.path(hash),
+    ping: () => bytes.ping(),
+    ...(bytes.storedAt && { storedAt: async (hash: string) => bytes.storedAt?.(hash) }),
+    ...(bytes.close && { close: async () => bytes.close?.() }),
+  }
+}
+
+function tracedCommit(staged: Staged, store: string): Staged {
+  const { hash, size, head } = staged
+  const commit = () => traced(blobSteps, { store, method: 'commit', bytes: size }, () => staged.commit())
+  return { hash, size, head, commit, discard: () => staged.discard() }
+}
+
+/** Yields the chunks. The message ends with the last one, or with the caller's interest in them. */
+async function* tracedChunks(chunks: AsyncIterable<Uint8Array>, message: BlobMessage): AsyncGenerator<Uint8Array> {
+  let end: (outcome: Promise<void>) => void = () => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  const published = traced(blobSteps, message, () => ended).catch(() => {}) // the caller gets the error
+  let outcome = Promise.resolve()
+  message.bytes = 0
+  try {
+    for await (const chunk of chunks) {
+      message.bytes += chunk.length
+      yield chunk
+    }
+  } catch (error) {
+    outcome = Promise.reject(error)
+    throw error
+  } finally {
+    end(outcome)
+    await published
+  }
+}

@@ -1,0 +1,14 @@
+import type { Logger } from '../logger.ts'
+import type { Observer } from '../observed.ts'
+
+/** Returns what logs a call that has taken `millis` or longer. Undefined if no call is to be logged. */
+export function slowCalls(millis: number | undefined, logger: Logger): Observer['slow'] {
+  if (millis === undefined) return undefined
+  return {
+    millis,
+    report({ repository, method, tables, latencyMs, error }) {
+      const call = `${repository}.${method}`
+      logger.warn(`${call} was slow`, { operation: call, tables, latencyMs, ...(error && { code: error.code }) })
+    },
+  }
+}
