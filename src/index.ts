@@ -56,7 +56,7 @@ export {
   type StorageErrorOptions,
 } from './errors.ts'
 export type { Finding } from './findings.ts'
-export type { Logger } from './logger.ts'
+export type { DetailsFirstLogger, LogCode, LogComponent, LogDetails, LoggedError, Logger } from './logger.ts'
 export type { MaintenanceReport } from './maintenance/scheduler.ts'
 export type { Approvals } from './repositories/approvals/approvals.ts'
 export {

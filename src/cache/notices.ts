@@ -45,7 +45,10 @@ export class Notices {
       send: (query) => database.run(query),
       onNotice: (payload) => apply(payload, versions, invalidate),
       onGap: () => versions.raise(),
-      onChange: (listening) => (listening ? logger.info(BACK) : logger.warn(LOST)),
+      onChange: (listening) => {
+        if (listening) logger.info(BACK, { component: 'cache', code: 'NOTICES_BACK' })
+        else logger.warn(LOST, { component: 'cache', code: 'NOTICES_LOST' })
+      },
     })
     return new Notices(listener, versions)
   }

@@ -25,10 +25,6 @@ export async function openCacheStore(
   return RedisCacheStore.open(config, { logger })
 }
 
-/** The warning of a program that may read rows which other instances have changed. */
-export const UNNOTICED_WRITES =
-  "An in-memory cache does not see the writes of other instances: if this PostgreSQL has several, configure Redis, or cache.options.invalidation: 'notify'"
-
 /** TTL of the memory cache in front of PostgreSQL, where writes by other instances go unnoticed. */
 const UNNOTICED_WRITES_TTL_MILLIS = 5000
 /** TTL in a shared store of the program's own, unless another is configured: as in Redis. */
@@ -71,7 +67,9 @@ export async function openCacheAside(
     cacheAside = new CacheAside(store, { ...options, ttlMillis, dataVersion, isCurrent: () => notices.isCurrent })
     return { cacheAside, notices }
   }
-  logger.warn(UNNOTICED_WRITES, { ttlMillis })
+  const message =
+    "An in-memory cache does not see the writes of other instances: if this PostgreSQL has several, configure Redis, or cache.options.invalidation: 'notify'"
+  logger.warn(message, { component: 'cache', code: 'CACHE_PER_INSTANCE', ttlMillis })
   return { cacheAside: new CacheAside(store, { ...options, ttlMillis }) }
 }
 

@@ -1,5 +1,4 @@
 import { createInterface } from 'node:readline/promises'
-import { UNNOTICED_WRITES } from '../cache/open.ts'
 import { isStorageError, type Logger, openStorage, type Storage } from '../index.ts'
 import type { Call, Command } from './command.ts'
 import { COMMANDS } from './commands.ts'
@@ -121,8 +120,8 @@ async function confirm(question: string, given: Given, signal: AbortSignal): Pro
 
 /** Warnings of the storage are notes, but for the warning of programs that run for long. */
 function loggerFor(output: Output): Logger {
-  const note = (message: string) => {
-    if (message !== UNNOTICED_WRITES) output.note(printable(message))
+  const note: Logger['warn'] = (message, details) => {
+    if (details?.code !== 'CACHE_PER_INSTANCE') output.note(printable(message))
   }
   return { info: () => {}, warn: note, error: note }
 }

@@ -60,6 +60,7 @@ export class DatabaseClock {
     const direction = offset < 0 ? 'ahead of' : 'behind'
     this.#logger.warn(
       `The clock of this machine is ${seconds} s ${direction} PostgreSQL's: times are those of PostgreSQL`,
+      { component: 'database', code: 'CLOCK_DIFFERS', offsetMs: Math.round(offset) },
     )
   }
 }

@@ -1,6 +1,6 @@
 import { isError } from '../caught.ts'
 import { type MaintenanceMessage, maintenanceSteps, traced } from '../channels.ts'
-import type { Logger } from '../logger.ts'
+import { type Logger, loggedError } from '../logger.ts'
 
 /** A periodic cleanup step. Running it twice, or on several instances at once, is harmless. */
 export interface MaintenanceStep {
@@ -29,6 +29,8 @@ export class Maintenance {
   #timer: NodeJS.Timeout | undefined
   #running: Promise<MaintenanceReport[]> | undefined
   #stopping = false
+  /** By step, how often it has failed in a row. */
+  readonly #failures = new Map<string, number>()
 
   constructor(steps: readonly MaintenanceStep[], logger: Logger) {
     this.#steps = steps
@@ -69,16 +71,37 @@ export class Maintenance {
       const report: MaintenanceReport = { step: name, removed: 0, millis: 0 }
       try {
         report.removed = await tracedStep(name, run)
-        if (report.removed > 0) this.#logger.info(`The maintenance step ${name} removed ${report.removed}`)
+        this.#failures.delete(name)
+        report.millis = performance.now() - begun
+        if (report.removed > 0) this.#logRemoved(report)
       } catch (error) {
         report.error = isError(error) ? error : new Error(String(error))
-        const message = `The maintenance step ${name} failed and will be tried again in the next round`
-        if (!this.#stopping) this.#logger.error(message, { error })
+        report.millis = performance.now() - begun
+        if (!this.#stopping) this.#logFailure(report, error)
       }
-      report.millis = performance.now() - begun
       reports.push(report)
     }
     return reports
+  }
+
+  #logRemoved({ step, removed, millis }: MaintenanceReport): void {
+    const details = { component: 'maintenance', code: 'MAINTENANCE_REMOVED', step, removed, latencyMs: millis } as const
+    this.#logger.info(`The maintenance step ${step} removed ${removed}`, details)
+  }
+
+  #logFailure({ step, millis }: MaintenanceReport, error: unknown): void {
+    const attempt = (this.#failures.get(step) ?? 0) + 1
+    this.#failures.set(step, attempt)
+    const err = loggedError(error)
+    const details = {
+      component: 'maintenance',
+      code: 'MAINTENANCE_FAILED',
+      step,
+      latencyMs: millis,
+      attempt,
+      err,
+    } as const
+    this.#logger.error(`The maintenance step ${step} failed and will be tried again in the next round`, details)
   }
 }
 

@@ -34,7 +34,7 @@ export function countOpened(config: ResolvedConfig, logger: Logger): () => void 
   registry().set(key, opened)
   if (opened.count++ > 0 && !opened.warned) {
     opened.warned = true
-    logger.warn(MESSAGE)
+    logger.warn(MESSAGE, { component: 'storage', code: 'OPENED_TWICE' })
   }
   let isOpen = true
   return () => {

@@ -8,7 +8,14 @@ export function slowCalls(millis: number | undefined, logger: Logger): Observer[
     millis,
     report({ repository, method, tables, latencyMs, error }) {
       const call = `${repository}.${method}`
-      logger.warn(`${call} was slow`, { operation: call, tables, latencyMs, ...(error && { code: error.code }) })
+      logger.warn(`${call} has taken ${Math.round(latencyMs ?? 0)} ms`, {
+        component: 'storage',
+        code: 'SLOW_OPERATION',
+        operation: call,
+        tables,
+        latencyMs: latencyMs ?? 0,
+        ...(error && { error: error.code }),
+      })
     },
   }
 }

@@ -14,7 +14,7 @@ import { DatabaseClock } from '../database/clock.ts'
 import type { Db } from '../database/db.ts'
 import { openDatabase } from '../database/open.ts'
 import type { Problem } from '../errors.ts'
-import { consoleLogger, type Logger, warnOnce } from '../logger.ts'
+import { consoleLogger, type DetailsFirstLogger, type Logger, messageFirst, warnOnce } from '../logger.ts'
 import { Maintenance } from '../maintenance/scheduler.ts'
 import { type Observer, observed, observedCall } from '../observed.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
@@ -43,7 +43,7 @@ const booleanSchema = rule<boolean>((value) => typeof value === 'boolean', 'must
 const optionsSchema = z.strictObject({
   baseDir: rule<string>((value) => typeof value === 'string', 'must be a string').optional(),
   migrate: booleanSchema.optional(),
-  logger: rule<Logger>(isLogger, 'must have the methods info, warn and error').optional(),
+  logger: rule<Logger | DetailsFirstLogger>(isLogger, 'must have the methods info, warn and error').optional(),
   maintenance: booleanSchema.optional(),
   bytes: bytesBackendSchema.optional(),
   cacheStore: cacheStoreSchema.optional(),
@@ -58,6 +58,7 @@ const UNFINISHED =
   'The storage was closed with calls in flight: transactions and puts of blobs that had not ended are given up'
 const LOST_RECORDS =
   'The records of blobs are in an in-memory database, and their bytes outlive them: configure sqlite or postgres'
+const LOST_MEMORIES_DETAILS = { component: 'storage', code: 'MEMORIES_IN_MEMORY' } as const
 const LOST_MEMORIES = 'Memories in an in-memory database are lost when the process ends: configure sqlite or postgres'
 
 /**
@@ -93,17 +94,17 @@ export async function openStorage(
 async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<Storage> {
   const {
     migrate = true,
-    logger = consoleLogger,
     maintenance: periodic = true,
     closeTimeoutMillis = 30_000,
     slowTransactionMillis = 10_000,
     slowOperationMillis,
   } = options
+  const logger = messageFirst(options.logger ?? consoleLogger)
   checkBackends(resolved, options)
   const layers = await openLayers(resolved, { ...options, migrate, logger })
   const { database, cacheStore, cacheAside, notices, blobs, now, clock } = layers
   if (blobs.bytes.type !== 'in-memory' && options.bytes && resolved.database.type === 'in-memory') {
-    logger.warn(LOST_RECORDS)
+    logger.warn(LOST_RECORDS, { component: 'storage', code: 'BLOB_RECORDS_IN_MEMORY' })
   }
 
   const { search } = resolved.database
@@ -124,7 +125,8 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     confirmedNow,
     cache: rowCache,
     observer,
-    onMemoryCreated: resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES) : () => {},
+    onMemoryCreated:
+      resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES, LOST_MEMORIES_DETAILS) : () => {},
   }
   const repositories = openRepositories(database, context)
   const scopeLayers = { database, rowCache, blobs, context, logger, slowTransactionMillis, openUserCache }
@@ -178,7 +180,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     await database.close({
       timeoutMillis: closeTimeoutMillis,
       onUnfinished: () => {
-        logger.warn(UNFINISHED)
+        logger.warn(UNFINISHED, { component: 'storage', code: 'CALLS_GIVEN_UP' })
         blobs.stopPuts()
       },
     })
@@ -260,7 +262,10 @@ function checkBackends({ cache, blobStore }: ResolvedConfig, { bytes, cacheStore
 }
 
 /** Opens the layers from the database up. If one of them cannot be opened, closes those that were. */
-async function openLayers(config: ResolvedConfig, options: StorageOptions & { migrate: boolean; logger: Logger }) {
+async function openLayers(
+  config: ResolvedConfig,
+  options: Omit<StorageOptions, 'logger'> & { migrate: boolean; logger: Logger },
+) {
   const { migrate, logger, now: given, bytes, adoptBlobStore: adopt } = options
   const opened: Closable[] = [options.cacheStore, bytes].filter(isClosable)
   const open = async <T extends Closable>(opening: Promise<T>): Promise<T> => {

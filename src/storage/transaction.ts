@@ -84,5 +84,6 @@ function openTransaction(
 function warnOfSlowTransaction(logger: Logger, millis: number): void {
   logger.warn(
     `A transaction has been open for ${millis} ms: others wait for its locks. Do nothing slow in a transaction`,
+    { component: 'storage', code: 'SLOW_TRANSACTION', latencyMs: millis },
   )
 }

@@ -6,7 +6,7 @@ import type { CacheStore, CacheStoreStats } from '../cache/store.ts'
 import type { UserCache } from '../cache/user-cache.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { Finding } from '../findings.ts'
-import type { Logger } from '../logger.ts'
+import type { DetailsFirstLogger, Logger } from '../logger.ts'
 import type { MaintenanceReport } from '../maintenance/scheduler.ts'
 import type { Repositories } from '../repositories/repositories.ts'
 import type { SessionSummary } from '../repositories/sessions/types.ts'
@@ -22,8 +22,8 @@ export interface StorageOptions {
    * true.
    */
   migrate?: boolean | undefined
-  /** Receives log messages. Default: warnings and errors go to the console. */
-  logger?: Logger | undefined
+  /** Receives log messages: `console`, a logger of pino or winston, or your own. Default: warnings and errors go to the console. */
+  logger?: Logger | DetailsFirstLogger | undefined
   /** Whether to run the maintenance steps once a minute. Default true. */
   maintenance?: boolean | undefined
   /**

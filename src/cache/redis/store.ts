@@ -218,7 +218,7 @@ export class RedisCacheStore implements CacheStore {
     if (dirtyKeys > 0) {
       const message =
         'Redis did not receive the last invalidations: other processes may read stale rows until their TTL ends'
-      this.#logger?.warn(message, { dirtyKeys })
+      this.#logger?.warn(message, { component: 'cache', code: 'INVALIDATIONS_LOST', dirtyKeys })
     }
     this.#watch.stop()
     this.#marks.stop()
@@ -355,9 +355,11 @@ export class RedisCacheStore implements CacheStore {
       const effect = this.#isStrict
         ? 'reads go to the database, and writes to cached rows fail'
         : 'reads go to the database'
-      this.#logger?.warn(`${this.#endpoint.name} is out of reach: ${effect}`, { reason })
+      const details = { component: 'cache', code: 'CACHE_OUT_OF_REACH', reason } as const
+      this.#logger?.warn(`${this.#endpoint.name} is out of reach: ${effect}`, details)
     } else if (this.#reportedOpen) {
-      this.#logger?.info(`${this.#endpoint.name} is back: reads go through the cache`)
+      const details = { component: 'cache', code: 'CACHE_BACK' } as const
+      this.#logger?.info(`${this.#endpoint.name} is back: reads go through the cache`, details)
     }
     this.#reportedOpen = state === 'open'
   }
