@@ -48,10 +48,10 @@ const { metafile } = await build({
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
 // Each adapter imports its own framework, if any, from the program's packages.
-const adapters = ['ai-sdk', 'claude-agent', 'keyv', 'langgraph', 'messages', 'openai-agents']
+const adapters = ['ai-sdk', 'claude-agent', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']
 await build({
   ...common,
-  external: ['@langchain/langgraph-checkpoint'],
+  external: ['@langchain/langgraph-checkpoint', '@opentelemetry/api'],
   entryPoints: Object.fromEntries(adapters.map((name) => [`adapters/${name}`, `src/adapters/${name}.ts`])),
   plugins: [throughMainEntry],
 })

@@ -8,8 +8,8 @@ import { isStorageError } from './errors.ts'
 
 /** Which database a message is about. */
 export interface DatabaseSource {
-  /** The SQL dialect. A database in memory is one of SQLite. */
-  readonly database: 'sqlite' | 'postgres'
+  /** The SQL dialect: a database in memory is one of SQLite. For calls of `storage.cache` the type of its store. */
+  readonly database: 'sqlite' | 'postgres' | 'redis' | 'in-memory' | (string & {})
   /** The name of the PostgreSQL database, or the name of the SQLite file without its directory. */
   readonly namespace?: string | undefined
 }

@@ -42,6 +42,7 @@ export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type * from './config/resolved.ts'
 export type * from './config/types.ts'
 export type * from './config/valid.ts'
+export { type DatabaseCounters, databaseCounters } from './counters.ts'
 export type { Order, Page, PageOptions } from './database/paging/page.ts'
 export {
   type AnyStorageError,

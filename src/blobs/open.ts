@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolved.ts'
+import { countersOf } from '../counters.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import { joinTransaction } from '../database/joined-transaction.ts'
@@ -93,7 +94,8 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { database: main, config, now, onStep, onFileStep } = options
   const { maxBlobSize, maxTotalSize } = config.blobStore
   const { cleanupAfterDays, storePath } = config.blobStore.type === 'local' ? config.blobStore : {}
-  const bytes = tracedBytes(options.bytes ?? (await openBytes(config.blobStore, onFileStep)))
+  const backend = options.bytes ?? (await openBytes(config.blobStore, onFileStep))
+  const bytes = tracedBytes(backend, countersOf(main.source).blobBytes)
   const recordsDatabase = await openRecords(options, bytes, storePath)
   const store: BlobStore = {
     bytes,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type CacheMessage, type CacheResult, cacheAccesses, noteCacheResult, traced } from '../channels.ts'
+import type { DatabaseCounters } from '../counters.ts'
 import { decode, encode } from './row-codec.ts'
 import { SingleFlight } from './single-flight.ts'
 import type { MaybePromise } from './store.ts'
@@ -29,6 +30,8 @@ export interface CacheAsideOptions {
   dataVersion?: (table: string) => number
   /** Returns false while commits of other processes may go unnoticed: then reads bypass the cache. Default always true. */
   isCurrent?: () => boolean
+  /** Counts the answers of the process, besides those of this cache. */
+  counters?: DatabaseCounters['cache']
   /** Returns milliseconds since the epoch, which decide what has expired. Default `Date.now`. */
   now?: () => number
 }
@@ -69,6 +72,7 @@ export class CacheAside {
   readonly #dataVersion: ((table: string) => number) | undefined
   readonly #isCurrent: () => boolean
   readonly #now: () => number
+  readonly #counters: DatabaseCounters['cache'] | undefined
   readonly #singleFlight = new SingleFlight<Loaded<object | undefined>>()
   readonly #stats = { hits: 0, negativeHits: 0, misses: 0, bypasses: 0, loads: 0, fills: 0, rejectedFills: 0 }
 
@@ -80,6 +84,7 @@ export class CacheAside {
     this.#dataVersion = options.dataVersion
     this.#isCurrent = options.isCurrent ?? (() => true)
     this.#now = options.now ?? Date.now
+    this.#counters = options.counters
   }
 
   /**
@@ -229,6 +234,7 @@ export class CacheAside {
       this.#stats.misses++
       result = 'miss'
     }
+    if (this.#counters !== undefined) this.#counters[result]++
     if (message !== undefined) message.result = result
     noteCacheResult(result)
   }

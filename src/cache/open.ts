@@ -1,4 +1,5 @@
 import type { ResolvedCache, ResolvedConfig } from '../config/resolved.ts'
+import { countersOf } from '../counters.ts'
 import type { Database } from '../database/database.ts'
 import { databaseIdentity } from '../database/identity.ts'
 import { schemaHash } from '../database/migrate.ts'
@@ -43,7 +44,7 @@ export async function openCacheAside(
   logger: Logger,
   now: () => number,
 ): Promise<{ cacheAside: CacheAside; notices?: Notices }> {
-  const options = { ...cacheLimits(store, config), now }
+  const options = { ...cacheLimits(store, config), now, counters: countersOf(database.source).cache }
   if (isShared(store)) {
     // Other databases, and other versions of these tables, may share the store.
     const namespace = `${await databaseIdentity(database)}:${schemaHash(database.dialect)}:${ENCODING}:`

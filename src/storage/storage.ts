@@ -116,7 +116,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     const check = () => database.checkOpen()
     const limits = cacheLimits(cacheStore, resolved.cache)
     const cache = new UserCache(cacheStore, { ...limits, ...(owner !== undefined && { owner }), check })
-    return observed(cache, USER_CACHE, observer)
+    return observed(cache, USER_CACHE, { ...observer, source: { database: cacheStore.type } })
   }
   const call = <T>(method: string, work: () => Promise<T>) => observedCall(observer, STORAGE, method, work)
   const confirmedNow = async (db?: Db) => (clock ? clock.confirmedNow(db) : now())

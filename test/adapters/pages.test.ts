@@ -92,3 +92,10 @@ it('the program of docs/keyv.md finds what it has stored', async () => {
   const [program = ''] = blocks('docs/keyv.md', 'ts').map(({ code }) => code)
   expect([await run(program), await run(program)]).toEqual(['undefined', '{ degrees: 7 }'])
 })
+
+it('the programs of docs/observability.md run: a listener, spans, and a logger', async () => {
+  const [listener = '', spans = '', logger = ''] = blocks('docs/observability.md', 'ts').map(({ code }) => code)
+  expect(await run(listener)).toMatch(/^messages.append 1 [\d.]+$/)
+  expect(await run(spans)).toMatch(/name: 'messages.append'/)
+  expect(await run(logger)).toBe('')
+})

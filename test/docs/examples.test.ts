@@ -14,6 +14,7 @@ const RUN_ELSEWHERE = [
   'docs/langgraph.md',
   'docs/openai-agents.md',
   'docs/keyv.md',
+  'docs/observability.md',
 ]
 
 const programs = pages

@@ -1,27 +1,27 @@
 import { type BlobMessage, blobSteps, traced } from '../../channels.ts'
+import type { DatabaseCounters } from '../../counters.ts'
 import type { BytesBackend, Content, Staged } from './backend.ts'
 
-/** Returns a backend that does what `bytes` does, and publishes its steps while somebody listens. */
-export function tracedBytes(bytes: BytesBackend): BytesBackend {
+/** Returns a backend that does what `bytes` does, counts the bytes, and publishes its steps while somebody listens. */
+export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blobBytes']): BytesBackend {
   const store = bytes.type
   const step = <T>(method: BlobMessage['method'], work: () => Promise<T>): Promise<T> =>
     blobSteps.hasSubscribers ? traced(blobSteps, { store, method }, work) : work()
   return {
     type: store,
     async stage(source, limits) {
-      if (!blobSteps.hasSubscribers) return bytes.stage(source, limits)
       const message: BlobMessage = { store, method: 'stage' }
-      const staged = await traced(
-        blobSteps,
-        message,
-        () => bytes.stage(source, limits),
-        (result) => {
-          message.bytes = result.size
-        },
-      )
-      return tracedCommit(staged, store)
+      const work = async () => {
+        const staged = await bytes.stage(source, limits)
+        message.bytes = staged.size
+        counters.written += staged.size
+        return staged
+      }
+      if (!blobSteps.hasSubscribers) return work()
+      return tracedCommit(await traced(blobSteps, message, work), store)
     },
-    open(content, start, end, into) {
+    open(content, start = 0, end = content.size, into) {
+      counters.read += end - start
       const chunks = bytes.open(content, start, end, into)
       return blobSteps.hasSubscribers ? tracedChunks(chunks, { store, method: 'open' }) : chunks
     },

@@ -1,5 +1,6 @@
 import { getTableName } from 'drizzle-orm'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
+import { countersOf } from '../../counters.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { Finding } from '../../findings.ts'
 import type { Driver, DriverTransaction, Executor, MigrationJournal } from '../db.ts'
@@ -34,7 +35,9 @@ const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
  * @throws {CONNECTION_FAILED} when the server does not accept the connection, or is not one that Holdfast can use
  */
 export async function openPostgres(config: ResolvedPostgres): Promise<Driver> {
-  return new PostgresDriver(config, await PostgresPool.open(config))
+  const namespace = namespaceOf(config)
+  const pool = await PostgresPool.open(config, countersOf({ database: 'postgres', namespace }))
+  return new PostgresDriver(config, pool, namespace)
 }
 
 class PostgresDriver implements Driver {
@@ -46,9 +49,9 @@ class PostgresDriver implements Driver {
   readonly #migrationLockTimeoutMillis: number
   readonly #maxConnections: number
 
-  constructor(config: ResolvedPostgres, pool: PostgresPool) {
+  constructor(config: ResolvedPostgres, pool: PostgresPool, namespace: string | undefined) {
     this.#pool = pool
-    this.namespace = namespaceOf(config)
+    this.namespace = namespace
     this.#schema = config.schema
     this.#migrationLockTimeoutMillis = config.migrationLockTimeoutMillis
     this.#maxConnections = config.maxConnections

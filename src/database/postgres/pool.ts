@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
+import type { DatabaseCounters } from '../../counters.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
 import { noAnswer, transactionPooler } from './errors.ts'
@@ -29,6 +30,7 @@ interface Waiter {
  */
 export class PostgresPool {
   readonly #config: ResolvedPostgres
+  readonly #counters: Pick<DatabaseCounters, 'poolPending'>
   /** The open connections. A retired one counts until its socket is closed. */
   readonly #connections = new Set<PostgresConnection>()
   readonly #opening = new Set<Promise<void>>()
@@ -40,14 +42,15 @@ export class PostgresPool {
   #retryTimer: NodeJS.Timeout | undefined
   #retryMillis = FIRST_RETRY_MILLIS
 
-  private constructor(config: ResolvedPostgres) {
+  private constructor(config: ResolvedPostgres, counters: Pick<DatabaseCounters, 'poolPending'>) {
     this.#config = config
+    this.#counters = counters
     setMaxListeners(0, this.#closing.signal) // every connection that is being opened listens
   }
 
   /** Opens the pool with its first connection, so that a wrong address or password fails here and at once. */
-  static async open(config: ResolvedPostgres): Promise<PostgresPool> {
-    const pool = new PostgresPool(config)
+  static async open(config: ResolvedPostgres, counters: Pick<DatabaseCounters, 'poolPending'>): Promise<PostgresPool> {
+    const pool = new PostgresPool(config, counters)
     const first = await pool.#connect()
     if (config.prepare && first.session.isPooled && (await pool.#sharesBackend(first))) {
       await first.close()
@@ -87,10 +90,12 @@ export class PostgresPool {
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+        this.#counters.poolPending--
         reject(this.#failure ?? (this.#connections.size === 0 ? noAnswer() : this.#exhausted()))
       }, this.#config.connectionTimeoutMillis)
       const waiter: Waiter = { take: (connection) => resolve(send(connection)), reject, timer }
       this.#waiters.push(waiter)
+      this.#counters.poolPending++
       this.#openMore()
     })
   }
@@ -143,6 +148,7 @@ export class PostgresPool {
       const connection = this.#leastBusy()
       if (connection === undefined) break
       this.#waiters.shift()
+      this.#counters.poolPending--
       clearTimeout(waiter.timer)
       waiter.take(connection)
     }
@@ -184,6 +190,7 @@ export class PostgresPool {
     const isTransient = error instanceof StorageError && error.retryable
     if (!isTransient && this.#connections.size === 0) {
       for (const waiter of this.#waiters.splice(0)) {
+        this.#counters.poolPending--
         clearTimeout(waiter.timer)
         waiter.reject(error)
       }

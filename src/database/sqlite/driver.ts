@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type BetterSqlite3 from 'better-sqlite3'
 import { messageOf } from '../../caught.ts'
 import type { ResolvedConfig } from '../../config/resolved.ts'
+import { countersOf } from '../../counters.ts'
 import { StorageError } from '../../errors.ts'
 import type { Finding } from '../../findings.ts'
 import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
@@ -46,7 +47,7 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
     }
     const writer = new SqliteConnection(opened)
     const identity = FileIdentity.of(file)
-    const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true })
+    const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true, counters: countersOf(sourceOf(writer)) })
     const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; ${FLUSH}`
     await queue.whenUnlocked(() => writer.exec(`${forWriting} ${OVERWRITE_IN_PAGES} PRAGMA foreign_keys = ON`))
     const reader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }))
@@ -83,7 +84,13 @@ export async function openMemory(): Promise<Driver> {
   const Database = await loadBetterSqlite3()
   const writer = new SqliteConnection(new Database(':memory:'))
   writer.exec('PRAGMA foreign_keys = ON')
-  return new SqliteDriver(writer, new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, durable: false }))
+  const counters = countersOf(sourceOf(writer))
+  const queue = new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, durable: false, counters })
+  return new SqliteDriver(writer, queue)
+}
+
+function sourceOf({ file }: SqliteConnection) {
+  return { database: 'sqlite', namespace: file === undefined ? ':memory:' : basename(file) }
 }
 
 function openError(error: unknown, file: string): unknown {
@@ -116,7 +123,7 @@ class SqliteDriver implements Driver {
     queue: WriteQueue,
     { openReader, identity }: { openReader?: () => SqliteConnection; identity?: FileIdentity } = {},
   ) {
-    this.namespace = writer.file === undefined ? ':memory:' : basename(writer.file)
+    this.namespace = sourceOf(writer).namespace
     this.#writer = writer
     this.#queue = queue
     this.#openReader = openReader

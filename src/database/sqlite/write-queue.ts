@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { DatabaseCounters } from '../../counters.ts'
 import type { SqliteConnection } from './connection.ts'
 import { isBusy, sqliteError } from './errors.ts'
 import { type Waiting, WaitLimit } from './wait-limit.ts'
@@ -29,6 +30,14 @@ interface WriterRequest extends Waiting {
   released: Promise<void>
 }
 
+export interface WriteQueueOptions {
+  busyTimeoutMillis: number
+  /** True if a commit costs an fsync, which is worth sharing. */
+  durable: boolean
+  /** Counts how long calls have waited. */
+  counters?: Pick<DatabaseCounters, 'writeQueueWaitMs'>
+}
+
 /**
  * The queue for SQLite's only writer: first come, first served. The writer goes either to a transaction, which holds it
  * until its end, or to a group of writes. The group's writes became ready in the same turn of the event loop and share one
@@ -38,6 +47,7 @@ export class WriteQueue {
   readonly #writer: SqliteConnection
   readonly #busyTimeoutMillis: number
   readonly #durable: boolean
+  readonly #counters: Pick<DatabaseCounters, 'writeQueueWaitMs'>
   readonly #waiting: (Write | WriterRequest)[] = []
   readonly #waitLimit: WaitLimit
   #draining = false
@@ -48,15 +58,12 @@ export class WriteQueue {
   /** When the rest after a long transaction ends. */
   #restUntil = 0
 
-  /** `durable` means that a commit costs an fsync, which is worth sharing. */
-  constructor(
-    writer: SqliteConnection,
-    { busyTimeoutMillis, durable }: { busyTimeoutMillis: number; durable: boolean },
-  ) {
+  constructor(writer: SqliteConnection, { busyTimeoutMillis, durable, counters }: WriteQueueOptions) {
     this.#writer = writer
     this.#busyTimeoutMillis = busyTimeoutMillis
     this.#waitLimit = new WaitLimit(this.#waiting, busyTimeoutMillis)
     this.#durable = durable
+    this.#counters = counters ?? { writeQueueWaitMs: 0 }
   }
 
   /** True if the writer is neither held nor waited for. */
@@ -152,6 +159,7 @@ export class WriteQueue {
       this.#waiting.shift()
       this.#waitLimit.held()
       const heldSince = performance.now()
+      this.#counters.writeQueueWaitMs += heldSince - head.since
       head.granted()
       await head.released
       this.#waitLimit.released()
@@ -168,10 +176,12 @@ export class WriteQueue {
 
   #takeGroup(): Write[] {
     const group: Write[] = []
+    const now = performance.now()
     while (group.length < GROUP_SIZE) {
       const [next] = this.#waiting
       if (next === undefined || 'granted' in next) break
       this.#waiting.shift()
+      this.#counters.writeQueueWaitMs += now - next.since
       group.push(next)
     }
     return group
