@@ -1,3 +1,13 @@
+export type {
+  ArchiveProgress,
+  ExportOptions,
+  ExportReport,
+  ExportSelection,
+  ImportOptions,
+  ImportReport,
+  RefusedRow,
+  TableOutcome,
+} from './archive/types.ts'
 export type { Blobs } from './blobs/blobs.ts'
 export type { BytesBackend, Content, SetAside, Staged } from './blobs/bytes/backend.ts'
 export type { BlobInput } from './blobs/input/source.ts'
@@ -212,6 +222,7 @@ export type {
   MetadataPatch,
 } from './schema/values.ts'
 export type { Highlight } from './search/highlights.ts'
+export { importInto } from './storage/archive.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
 export { migrateStorage } from './storage/migrate-storage.ts'
 export type { MigrateOptions, MigrationReport, SchemaMigration } from './storage/migration-report.ts'

@@ -36,12 +36,21 @@ export interface TransactionBlobs {
   savepoint<T>(tx: Db, body: (inside: TransactionBlobs) => Promise<T>): Promise<T>
 }
 
+/** Where records and contents are, for what reads or writes all of them. */
+export interface BlobRows {
+  readonly db: Db
+  readonly store: BlobStore
+  /** Set if the records are in a database of their own. */
+  readonly own?: Pick<RecordsDatabase, 'unused' | 'open'> | undefined
+}
+
 /** An open blob store, as the storage wires it. */
 export interface BlobLayer {
   readonly blobs: Blobs
   /** Returns the blobs of one owner. */
   scoped(owner: string): Blobs
   readonly bytes: BytesBackend
+  readonly rows: BlobRows
   readonly steps: readonly MaintenanceStep[]
   /** Counts the blobs of an owner. Like `stats`, opens nothing. */
   count(owner: string): Promise<number>
@@ -121,6 +130,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     overwriting: (body) => recordsDatabase?.overwriting?.(body) ?? body().then(() => true),
     erase: (owner, limit) => root.whileOpen(async () => (unused() ? 0 : eraseBlobs(db, store, owner, limit))),
     bytes,
+    rows: { db, store, own: recordsDatabase },
     steps: maintenanceSteps(root, unused),
     stats: () => (unused() ? root.whileOpen(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
     async transaction(run) {

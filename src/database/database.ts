@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { type DatabaseSource, statements, type TransactionMessage, traced, transactions } from '../channels.ts'
 import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { Db, Dialect, DialectKit, Driver, DriverTransaction, Orm } from './db.ts'
+import type { Db, Dialect, DialectKit, Driver, DriverTransaction, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 import { tracedBatch, tracedRun } from './traced-statements.ts'
 import { TransactionDeadline } from './transaction-deadline.ts'
@@ -102,6 +102,25 @@ export class Database implements Db {
       this.#deadlines.delete(deadline)
       this.#leave()
     }
+  }
+
+  /**
+   * Runs `body` with reads that all see the database as it is now. Others may write meanwhile.
+   *
+   * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
+   * @throws {CLOSED} when the database is closed
+   * @throws {TIMEOUT} when no connection became free in time
+   * @throws {CONNECTION_LOST} when the connection broke
+   */
+  snapshot<T>(body: (snapshot: Executor) => Promise<T>): Promise<T> {
+    return this.whileOpen(async () => {
+      const snapshot = await this.driver.snapshot()
+      try {
+        return await body(snapshot)
+      } finally {
+        await snapshot.close().catch(() => {}) // the reads are done
+      }
+    })
   }
 
   /**

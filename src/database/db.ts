@@ -72,6 +72,11 @@ export interface Driver extends Pick<Executor, 'batch'> {
   run(query: Query): readonly Row[] | Promise<readonly Row[]>
   /** Waits for a connection, then opens a transaction that owns the connection until its end. */
   begin(): Promise<DriverTransaction>
+  /**
+   * Opens a snapshot: reads that all see the database as it is now. Others may write meanwhile. PostgreSQL keeps a connection
+   * until the snapshot is closed, SQLite opens one of its own, and a database in memory is copied.
+   */
+  snapshot(): Promise<Snapshot>
   readonly journal: MigrationJournal
   /** Returns a number that changes after each commit of another process on SQLite. Always 0 on PostgreSQL, which has none. */
   dataVersion(): number
@@ -97,6 +102,11 @@ export interface Driver extends Pick<Executor, 'batch'> {
   server(): Promise<string>
   /** Checks what only this dialect knows. May read the whole database. */
   diagnose(): Promise<Finding[]>
+  close(): Promise<void>
+}
+
+/** Reads of one moment. Statements run in the order of the calls. */
+export interface Snapshot extends Executor {
   close(): Promise<void>
 }
 

@@ -22,6 +22,15 @@ const upsertProperty = statement(({ orm, tables: { properties: p } }, arg: { nam
     .onConflictDoUpdate({ target: p.name, set: { value: arg.value } }),
 )
 
+const deleteProperty = statement(({ orm, tables: { properties: p } }, arg: { name: string }) =>
+  orm.delete(p).where(eq(p.name, arg.name)),
+)
+
+/** Forgets a fact. Safe to repeat. */
+export async function removeProperty(db: Db, name: string): Promise<void> {
+  await deleteProperty.all(db, { name })
+}
+
 /** Returns a fact that the database keeps about itself, or undefined. */
 export async function readProperty(db: Db, name: string): Promise<string | undefined> {
   return (await selectProperty.first(db, { name }))?.value

@@ -23,9 +23,11 @@ import { openRepositories } from '../repositories/repositories.ts'
 import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
+import { exportStorage } from './archive.ts'
 import { diagnose } from './diagnosis.ts'
 import { eraseOwner } from './erase.ts'
 import { databaseStats, probe } from './health.ts'
+import { rememberLayers } from './layers.ts'
 import { countOpened } from './open-twice.ts'
 import { Retention } from './retention/retention.ts'
 import { openScope } from './scope.ts'
@@ -188,7 +190,8 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     await Promise.all([blobs.close(), cacheStore.close()])
     await options.bytes?.close?.()
   }
-  return {
+  const wholeLayers = { database, blobs: blobs.rows, rowCache, now, closing: closing.signal }
+  const storage: Storage = {
     ...repositories,
     get config() {
       masked ??= maskSecrets(resolved)
@@ -209,10 +212,14 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     stats: () => call('stats', stats),
     rebuildSearch: (rebuildOptions = {}) =>
       call('rebuildSearch', async () => rebuildSearch(database, rebuildOptions, { search })),
+    export: (directory, exportOptions = {}) =>
+      call('export', async () => exportStorage(wholeLayers, directory, exportOptions)),
     maintain: () => maintenance.run(),
     close,
     [Symbol.asyncDispose]: close,
   }
+  rememberLayers(storage, wholeLayers)
+  return storage
 }
 
 /**

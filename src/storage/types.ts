@@ -1,3 +1,4 @@
+import type { ExportOptions, ExportReport } from '../archive/types.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { BytesBackend } from '../blobs/bytes/backend.ts'
 import type { BlobStats } from '../blobs/types.ts'
@@ -377,6 +378,30 @@ export interface Storage extends Repositories, AsyncDisposable {
    * ```
    */
   rebuildSearch(options?: RebuildSearchOptions): Promise<number>
+  /**
+   * Writes all rows and blobs, as they are at the beginning of the call, into a directory: a file of JSON lines for each table, a
+   * file for each content, and at last `manifest.json` with counts and checksums. Others can work meanwhile. Without a manifest the
+   * export is not finished. `importInto` reads it. Not safe to repeat: each call needs a directory of its own.
+   *
+   * @param directory A directory that is new or empty. A relative path starts from the working directory.
+   * @throws {INVALID_INPUT} when the directory is not empty, or an option is not valid
+   * @throws {ABORTED} when `signal` is aborted
+   * @throws {BLOB_NOT_FOUND} when the bytes of a blob are lost
+   * @throws {BLOB_CORRUPTED} when the bytes of a blob are damaged
+   * @throws {DISK_FULL} when the disk of the directory is full
+   * @throws {CLOSED} when the storage is closed, or is being closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * const { tables } = await storage.export(`./archive-${Date.now()}`)
+   * console.log(tables) // { sessions: 1, messages: 1 }
+   * ```
+   */
+  export(directory: string, options?: ExportOptions): Promise<ExportReport>
   /**
    * Runs the maintenance steps now, and returns a report for each step. A step that fails has its error in the report.
    * Never rejects. Safe to repeat.

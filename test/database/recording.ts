@@ -11,6 +11,7 @@ export function recording(driver: Driver, sent: Query[]): Driver {
       sent.push(query)
       return driver.run(query)
     },
+    snapshot: () => driver.snapshot(),
     batch: (queries) => {
       sent.push(...queries)
       return driver.batch(queries)

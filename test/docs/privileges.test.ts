@@ -265,6 +265,7 @@ function everything(storage: Storage, id: string): (() => Promise<unknown>)[] {
     () => blobs.get(blob),
     () => blobs.delete(blob, { force: true }),
     () => storage.stats(),
+    () => storage.export(join(freshDirectory(), id)),
     async () => (await open('agent_app')).close(),
   ]
 }

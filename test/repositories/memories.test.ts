@@ -70,7 +70,9 @@ describe('create()', () => {
   /** Creates memories and returns the warnings that are logged. Expects none before the first memory. */
   async function warnings(config: StorageConfig): Promise<string[]> {
     const logged: string[] = []
-    const storage = await openStorage(config, { logger: { ...silent, warn: (message: string) => logged.push(message) } })
+    const storage = await openStorage(config, {
+      logger: { ...silent, warn: (message: string) => logged.push(message) },
+    })
     expect(logged).toEqual([])
     await storage.kv.set('a', 1)
     await storage.memories.list()

@@ -11,6 +11,7 @@ export const ofAll: Same<
   | 'config'
   | 'diagnose'
   | 'erase'
+  | 'export'
   | 'health'
   | 'maintain'
   | 'prune'

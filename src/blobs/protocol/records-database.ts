@@ -15,6 +15,8 @@ export interface RecordsDatabase {
   readonly db: Db
   /** True if the database was never opened, so it holds no record. */
   readonly unused: boolean
+  /** Opens the database, if it is not open. */
+  open(): Promise<Database>
   /** Set if the database is a file. */
   readonly overwriting?: Driver['overwriting']
   close(): Promise<void>
@@ -47,6 +49,7 @@ function inMemory(kit: DialectKit): RecordsDatabase {
   }
   return {
     db: new LazyDb(kit, open),
+    open,
     get unused() {
       return opened === undefined
     },
@@ -59,5 +62,11 @@ async function inStore(storePath: string): Promise<RecordsDatabase> {
   await (await open(file, 'a', 0o600)).close() // created here, because SQLite would make it readable for everybody
   const settings = { synchronous: 'full', readonly: false, busyTimeoutMillis: 5000, search: false } as const
   const db = await openDatabase({ type: 'sqlite', file, ...settings }, { migrate: true })
-  return { db, unused: false, overwriting: db.driver.overwriting?.bind(db.driver), close: () => db.close() }
+  return {
+    db,
+    unused: false,
+    open: async () => db,
+    overwriting: db.driver.overwriting?.bind(db.driver),
+    close: () => db.close(),
+  }
 }

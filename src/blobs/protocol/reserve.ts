@@ -129,7 +129,8 @@ export async function reserveContent(
   return reserved.length > 0
 }
 
-const markLive = statement((db, arg: Reservation) => {
+/** Makes a reserved content live. */
+export const markLive = statement((db, arg: Reservation) => {
   const { blobContent: c } = db.tables
   return db.orm
     .update(c)

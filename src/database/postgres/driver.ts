@@ -3,7 +3,7 @@ import type { ResolvedPostgres } from '../../config/resolved.ts'
 import { countersOf } from '../../counters.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { Finding } from '../../findings.ts'
-import type { Driver, DriverTransaction, Executor, MigrationJournal } from '../db.ts'
+import type { Driver, DriverTransaction, Executor, MigrationJournal, Snapshot } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
@@ -104,6 +104,28 @@ class PostgresDriver implements Driver {
       // The server rolls back when it notices.
       abandon: async () => connection.abandon(),
     }
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    const connection = await this.#pool.exclusive()
+    const release = async () => {
+      try {
+        await connection.command('ROLLBACK')
+      } finally {
+        this.#pool.release(connection)
+      }
+    }
+    const run = (query: Query) => connection.run(query)
+    try {
+      await connection.command('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+      // Whoever reads may wait for a slow disk between two statements.
+      await connection.command('SET LOCAL idle_in_transaction_session_timeout = 0')
+      await run({ sql: 'select 1', params: [], writes: false }) // the snapshot is that of the first query
+    } catch (error) {
+      await release().catch(() => {}) // the first error says why
+      throw error
+    }
+    return { run, batch: (queries) => Promise.all(queries.map(run)), close: release }
   }
 
   get journal(): MigrationJournal {

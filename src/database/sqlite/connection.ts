@@ -83,6 +83,11 @@ export class SqliteConnection {
     return busy === 0
   }
 
+  /** Returns the database as bytes, which can be opened as another one. */
+  serialize(): Buffer {
+    return this.#db.serialize()
+  }
+
   close(): void {
     this.#db.close()
   }

@@ -8,7 +8,7 @@ import type { ResolvedConfig } from '../../config/resolved.ts'
 import { countersOf } from '../../counters.ts'
 import { StorageError } from '../../errors.ts'
 import type { Finding } from '../../findings.ts'
-import type { Driver, DriverTransaction, MigrationJournal } from '../db.ts'
+import type { Driver, DriverTransaction, MigrationJournal, Snapshot } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import { SqliteConnection } from './connection.ts'
 import { diagnoseSqlite } from './diagnosis.ts'
@@ -50,8 +50,8 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
     const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true, counters: countersOf(sourceOf(writer)) })
     const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; ${FLUSH}`
     await queue.whenUnlocked(() => writer.exec(`${forWriting} ${OVERWRITE_IN_PAGES} PRAGMA foreign_keys = ON`))
-    const reader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }))
-    return new SqliteDriver(writer, queue, { openReader: reader, identity })
+    const openReader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }))
+    return new SqliteDriver(writer, queue, { openReader, openCopy: async () => openReader(), identity })
   } catch (error) {
     opened?.close()
     throw openError(error, file)
@@ -86,11 +86,26 @@ export async function openMemory(): Promise<Driver> {
   writer.exec('PRAGMA foreign_keys = ON')
   const counters = countersOf(sourceOf(writer))
   const queue = new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, durable: false, counters })
-  return new SqliteDriver(writer, queue)
+  const openCopy = async () => {
+    const release = await queue.acquire() // without a transaction: its rows are not committed
+    try {
+      return new SqliteConnection(new Database(writer.serialize()))
+    } finally {
+      release()
+    }
+  }
+  return new SqliteDriver(writer, queue, { openCopy })
 }
 
 function sourceOf({ file }: SqliteConnection) {
   return { database: 'sqlite', namespace: file === undefined ? ':memory:' : basename(file) }
+}
+
+interface SqliteConnections {
+  openReader?: () => SqliteConnection
+  /** Opens a connection on the file, or on a copy of what is in memory. */
+  openCopy: () => Promise<SqliteConnection>
+  identity?: FileIdentity
 }
 
 function openError(error: unknown, file: string): unknown {
@@ -108,7 +123,8 @@ class SqliteDriver implements Driver {
   readonly namespace: string
   readonly #writer: SqliteConnection
   readonly #queue: WriteQueue
-  readonly #openReader: (() => SqliteConnection) | undefined
+  readonly #openReader: SqliteConnections['openReader']
+  readonly #openCopy: SqliteConnections['openCopy']
   readonly #identity: FileIdentity | undefined
   /** Set while the path does not lead to the open file. */
   #moved: StorageError | undefined
@@ -118,15 +134,12 @@ class SqliteDriver implements Driver {
   #closed = false
 
   /** `:memory:` has one connection and so no reader: its reads wait for open transactions. */
-  constructor(
-    writer: SqliteConnection,
-    queue: WriteQueue,
-    { openReader, identity }: { openReader?: () => SqliteConnection; identity?: FileIdentity } = {},
-  ) {
+  constructor(writer: SqliteConnection, queue: WriteQueue, { openReader, openCopy, identity }: SqliteConnections) {
     this.namespace = sourceOf(writer).namespace
     this.#writer = writer
     this.#queue = queue
     this.#openReader = openReader
+    this.#openCopy = openCopy
     this.#identity = identity
   }
 
@@ -168,6 +181,31 @@ class SqliteDriver implements Driver {
       throw error
     }
     return this.#transaction(release)
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    this.#check()
+    const connection = await this.#openCopy()
+    try {
+      connection.control('BEGIN')
+      // BEGIN alone takes no snapshot.
+      await this.#queue.whenUnlocked(() => connection.control('SELECT 1 FROM sqlite_master'))
+    } catch (error) {
+      connection.close()
+      throw sqliteError(error, this.#writer.file)
+    }
+    const run = async (query: Query) => {
+      try {
+        return connection.run(query)
+      } catch (error) {
+        throw sqliteError(error, this.#writer.file)
+      }
+    }
+    return {
+      run,
+      batch: (queries) => Promise.all(queries.map(run)),
+      close: async () => connection.close(),
+    }
   }
 
   /** Refuses a call that close() did not wait for, and any call on a file that nobody will find again. */

@@ -1,0 +1,45 @@
+import * as z from 'zod'
+import type { Db } from '../database/db.ts'
+import { readProperty, removeProperty, setProperty } from '../database/identity.ts'
+import { ARCHIVED } from './tables.ts'
+
+const count = z.number().int().min(0)
+
+const markSchema = z.strictObject({
+  table: z.enum(ARCHIVED),
+  /** Number of rows of the table that are done. */
+  rows: count,
+  /** The primary key of the last of them. */
+  after: z.array(z.union([z.string(), z.number()])),
+  outcomes: z.record(z.string(), z.strictObject({ inserted: count, unchanged: count, refused: count })),
+})
+
+/** How far rows of one source have come into a database. */
+export type Mark = z.output<typeof markSchema>
+
+/**
+ * Keeps the mark of one source in the database that receives its rows. It is written by the transaction that writes the rows, so
+ * that a process may be killed at any moment.
+ */
+export class ProgressMark {
+  readonly #name: string
+
+  /** `source` names where the rows come from: the checksum of an archive, or the id of a database. */
+  constructor(source: string) {
+    this.#name = `archive:${source}`
+  }
+
+  /** Returns the mark that an earlier call has left, if there is one of this version. */
+  async read(db: Db): Promise<Mark | undefined> {
+    const text = await readProperty(db, this.#name)
+    return text === undefined ? undefined : markSchema.safeParse(JSON.parse(text)).data
+  }
+
+  write(tx: Db, mark: Mark): Promise<void> {
+    return setProperty(tx, this.#name, JSON.stringify(mark))
+  }
+
+  remove(db: Db): Promise<void> {
+    return removeProperty(db, this.#name)
+  }
+}

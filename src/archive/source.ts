@@ -1,0 +1,72 @@
+import { count, type SQL } from 'drizzle-orm'
+import type { BlobRows } from '../blobs/open.ts'
+import { lastNumber } from '../database/bulk/numbering.ts'
+import { readRows } from '../database/bulk/read-rows.ts'
+import { type BulkRow, type BulkTable, bulkTable, type Cell } from '../database/bulk/table.ts'
+import type { Database } from '../database/database.ts'
+import type { DialectKit, Executor } from '../database/db.ts'
+import { type ArchivedTable, OF_BLOBS } from './tables.ts'
+
+interface Reads {
+  kit: DialectKit
+  executor: Executor
+}
+
+/** The rows of a storage at one moment. */
+export class ArchiveSource {
+  readonly #main: Reads
+  /** Undefined if the records have a database of their own, which was never opened. */
+  readonly #records: Reads | undefined
+
+  constructor(main: Reads, records: Reads | undefined) {
+    this.#main = main
+    this.#records = records
+  }
+
+  /** Returns what a condition on the table is made for, or undefined if the table has no rows. */
+  readsOf(name: ArchivedTable): Reads | undefined {
+    return OF_BLOBS.includes(name) ? this.#records : this.#main
+  }
+
+  table(name: ArchivedTable): BulkTable {
+    return bulkTable((this.readsOf(name) ?? this.#main).kit, name)
+  }
+
+  /** Yields the rows of a table in pages, in the order of the primary key. */
+  async *rows(name: ArchivedTable, options: { where?: SQL | undefined; after?: readonly Cell[] | undefined } = {}) {
+    const reads = this.readsOf(name)
+    if (reads === undefined) return
+    yield* readRows(reads.kit, reads.executor, bulkTable(reads.kit, name), options) as AsyncGenerator<BulkRow[]>
+  }
+
+  /** Returns the last number that the log of events has given. */
+  lastEventSeq(): Promise<number> {
+    return lastNumber(this.#main.kit, this.#main.executor, this.table('events'))
+  }
+
+  async count(name: ArchivedTable, where?: SQL): Promise<number> {
+    const reads = this.readsOf(name)
+    if (reads === undefined) return 0
+    const orm = reads.kit.ormFor(reads.executor)
+    const [counted] = await orm.select({ rows: count() }).from(reads.kit.tables[name]).where(where)
+    return counted?.rows ?? 0
+  }
+}
+
+/**
+ * Runs `body` with the rows of a storage as they are now. If the records of blobs have a database of their own, its moment is
+ * later: each blob that a message mentions is there, unless it was deleted.
+ */
+export function withSource<T>(
+  { database, blobs }: { database: Database; blobs: BlobRows },
+  body: (source: ArchiveSource) => Promise<T>,
+): Promise<T> {
+  return database.snapshot(async (executor) => {
+    const main = { kit: database.kit, executor }
+    const { own } = blobs
+    if (own === undefined) return body(new ArchiveSource(main, main))
+    if (own.unused) return body(new ArchiveSource(main, undefined))
+    const records = await own.open()
+    return records.snapshot((snapshot) => body(new ArchiveSource(main, { kit: records.kit, executor: snapshot })))
+  })
+}

@@ -1,0 +1,57 @@
+import type { Tables } from '../schema/tables.ts'
+
+type TableName = keyof Tables
+
+/** The tables of an archive. A table comes after those that its foreign keys refer to. */
+export const ARCHIVED = [
+  'sessions',
+  'messages',
+  'sessionOperations',
+  'kv',
+  'lists',
+  'listItems',
+  'memories',
+  'memoryTags',
+  'events',
+  'queues',
+  'queueItems',
+  'prompts',
+  'workspaces',
+  'toolState',
+  'toolExecutions',
+  'approvals',
+  'approvalStates',
+  'allowedTools',
+  'toolPreferences',
+  'checkpoints',
+  'checkpointValues',
+  'checkpointWrites',
+  'blobContent',
+  'blobs',
+  'blobRefs',
+] as const satisfies TableName[]
+
+export type ArchivedTable = (typeof ARCHIVED)[number]
+
+/** The tables that are not archived, each with the reason. */
+export const DERIVED: Record<Exclude<TableName, ArchivedTable>, string> = {
+  properties: 'says what this database is, such as its id and its blob store',
+  maintenanceLeases: 'says which instance works at the moment',
+  blobLeases: 'says which puts are under way',
+  blobUsage: 'counts what is stored, so an import counts itself',
+  messageSearch: 'is built from the messages by the backfill',
+  memorySearch: 'is built from the memories by the backfill',
+}
+
+/** The tables that are in the database of the records, if the blobs have one of their own. */
+export const OF_BLOBS: readonly ArchivedTable[] = ['blobContent', 'blobs']
+
+/** The table that the rows of a table belong to, with the columns that name its primary key. */
+export const PARENTS: Partial<Record<ArchivedTable, { table: ArchivedTable; columns: readonly string[] }>> = {
+  messages: { table: 'sessions', columns: ['sessionId', 'ownerId'] },
+  sessionOperations: { table: 'sessions', columns: ['sessionId', 'ownerId'] },
+  listItems: { table: 'lists', columns: ['ownerId', 'key'] },
+  memoryTags: { table: 'memories', columns: ['memoryId'] },
+  queueItems: { table: 'queues', columns: ['sessionId', 'ownerId', 'queue'] },
+  blobRefs: { table: 'blobs', columns: ['blobId'] },
+}

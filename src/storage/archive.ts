@@ -1,0 +1,103 @@
+import * as z from 'zod'
+import { exportTo } from '../archive/export.ts'
+import { importFrom } from '../archive/import.ts'
+import type { ArchiveRun } from '../archive/run.ts'
+import type {
+  ArchiveProgress,
+  ExportOptions,
+  ExportReport,
+  ExportSelection,
+  ImportOptions,
+  ImportReport,
+} from '../archive/types.ts'
+import { StorageError } from '../errors.ts'
+import { rule } from '../validation/fast-path.ts'
+import { checkFunction, idSchema, instantSchema, parseInput, signalSchema } from '../validation/input.ts'
+import { layersOf, type StorageLayers } from './layers.ts'
+import { checkSignal, type LongRunOptions } from './long-run.ts'
+import type { Storage } from './types.ts'
+
+const longRun = { signal: signalSchema.optional(), onProgress: z.unknown().optional() }
+const flag = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false').optional()
+const exportSchema = z.strictObject({
+  ...longRun,
+  ownerId: idSchema.optional(),
+  sessionId: idSchema.optional(),
+  since: instantSchema.optional(),
+})
+const importSchema = z.strictObject({ ...longRun, dryRun: flag })
+
+const pathSchema = rule<string>(
+  (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+  'must be the path of a directory',
+)
+
+/** Writes rows into a directory. See `Storage.export`. */
+export async function exportStorage(
+  layers: StorageLayers,
+  directory: string,
+  options: ExportOptions,
+): Promise<ExportReport> {
+  const path = parseInput(pathSchema, directory, 'directory')
+  const { ownerId, sessionId, since } = parseInput(exportSchema, options, 'options')
+  const selection: ExportSelection = { ownerId, sessionId, since }
+  const aborted = 'The export was aborted by its signal: what it has written has no manifest, and can be removed'
+  return exportTo(layers, path, selection, runOf([layers], options, aborted))
+}
+
+/**
+ * Writes the rows of an archive, which `storage.export` has made, into a storage of any kind. Ids, seqs, times and owners stay.
+ * Verifies the manifest and all files first. A row that the storage has already stays as it is: if it differs, the row of the
+ * archive is refused, with what belongs to it. Writes in batches; others can work meanwhile. Safe to repeat: a call that was
+ * interrupted goes on, and a complete one changes nothing.
+ *
+ * @throws {INVALID_INPUT} when a file of the archive is missing or damaged, or an option is not valid
+ * @throws {SCHEMA_TOO_NEW} when a newer version of the package has written the archive
+ * @throws {ABORTED} when `signal` is aborted; what was written until then stays
+ * @throws {INVALID_STATE} when the storage holds other data with the same keys, far more than a report can list
+ * @throws {BLOB_QUOTA_EXCEEDED} when the blobs do not fit into the storage
+ * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not set the sequence of the events
+ * @throws {CLOSED} when the storage is closed, or is being closed
+ * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+ * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+ * @throws {CONNECTION_LOST} when the database cannot be reached
+ *
+ * @example
+ * ```ts
+ * import { importInto, openStorage } from 'holdfast'
+ * await storage.kv.set('theme', 'dark')
+ * const { directory } = await storage.export(`./export-${Date.now()}`)
+ * await using other = await openStorage()
+ * console.log(await importInto(other, directory)) // { tables: { kv: { inserted: 1, ... } }, inserted: 1, ... }
+ * ```
+ */
+export async function importInto(
+  storage: Storage,
+  directory: string,
+  options: ImportOptions = {},
+): Promise<ImportReport> {
+  const layers = layersOf(storage, 'storage')
+  const path = parseInput(pathSchema, directory, 'directory')
+  const { dryRun = false } = parseInput(importSchema, options, 'options')
+  const run = runOf([layers], options, 'The import was aborted by its signal: import again, and it goes on')
+  return importFrom(layers, path, { dryRun }, run)
+}
+
+/** Makes the run of a call. It ends if its signal is aborted, or if one of its storages is being closed. */
+function runOf(
+  storages: readonly StorageLayers[],
+  { signal, onProgress }: LongRunOptions<ArchiveProgress>,
+  aborted: string,
+): ArchiveRun {
+  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  return {
+    check() {
+      checkSignal(signal, aborted)
+      if (storages.some(({ closing }) => closing.aborted)) {
+        throw new StorageError('CLOSED', 'The storage is being closed, and the call is not finished')
+      }
+    },
+    progress:
+      onProgress && ((table, rows, total) => onProgress({ table, rows, ...(total !== undefined && { total }) })),
+  }
+}

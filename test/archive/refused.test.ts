@@ -1,0 +1,209 @@
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { importInto, type Storage } from 'holdfast'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { editLines, editManifest, filesBelow } from './edited.ts'
+import { digests, fill } from './filled.ts'
+import { newDirectory, openKind } from './kinds.ts'
+
+let archive: string
+beforeAll(async () => {
+  const source = await openFilled()
+  archive = newDirectory()
+  await source.export(archive)
+  await source.close()
+})
+
+async function openFilled(): Promise<Storage> {
+  const { openStorage } = await import('holdfast')
+  const storage = await openStorage(undefined, { maintenance: false })
+  await fill(storage, 'nobody', 10)
+  return storage
+}
+
+/** Returns a copy of the archive, to be changed. */
+function copyOfArchive(): string {
+  const directory = newDirectory()
+  cpSync(archive, directory, { recursive: true })
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** Imports an archive that is refused. Returns the message, after the check that nothing was written. */
+async function refusal(directory: string): Promise<{ code: string; message: string }> {
+  const target = await openKind('in-memory')
+  const error = await importInto(target, directory).catch((reason: unknown) => reason)
+  expect(Object.values((await target.stats()).database.rows).reduce((sum, rows) => sum + rows, 0)).toBeLessThan(10)
+  expect(await target.sessions.get('chat-nobody')).toBeUndefined()
+  await target.close()
+  const { code, message } = error as { code: string; message: string }
+  return { code, message }
+}
+
+describe('importInto() of a damaged archive', () => {
+  it('names the file with a flipped byte, whichever it is, and writes nothing', async () => {
+    const directory = copyOfArchive()
+    const files = filesBelow(directory)
+    expect(files.length).toBeGreaterThan(28)
+    for (const file of files) {
+      const path = join(directory, file)
+      const bytes = readFileSync(path)
+      if (bytes.length === 0) continue
+      for (const at of [0, bytes.length >> 1, bytes.length - 1]) {
+        const changed = Buffer.from(bytes)
+        changed[at] = (changed[at] ?? 0) ^ 1
+        writeFileSync(path, changed)
+        const { code, message } = await refusal(directory)
+        expect({ code, file, isNamed: message.includes(file) }).toEqual({ code: 'INVALID_INPUT', file, isNamed: true })
+      }
+      writeFileSync(path, bytes)
+    }
+    const target = await openKind('in-memory')
+    expect(await importInto(target, directory)).toMatchObject({ refused: 0 })
+  })
+
+  it('names a file that is missing', async () => {
+    const directory = copyOfArchive()
+    for (const file of filesBelow(directory)) {
+      rmSync(join(directory, file))
+      const { code, message } = await refusal(directory)
+      expect({ code, isNamed: message.includes(file) }).toEqual({ code: 'INVALID_INPUT', isNamed: true })
+      cpSync(join(archive, file), join(directory, file))
+    }
+  })
+
+  it('says that an export without a manifest was not finished', async () => {
+    const directory = copyOfArchive()
+    rmSync(join(directory, 'manifest.json'))
+    expect(await refusal(directory)).toMatchObject({
+      code: 'INVALID_INPUT',
+      message: expect.stringMatching(/manifest\.json does not exist.*not finished/),
+    })
+  })
+
+  it('names a newer format, and the migrations of a newer schema', async () => {
+    const directory = copyOfArchive()
+    editManifest(directory, (manifest) => Object.assign(manifest, { schema: 99 }))
+    expect(await refusal(directory)).toMatchObject({
+      code: 'SCHEMA_TOO_NEW',
+      message: expect.stringContaining('99 migrations'),
+    })
+    editManifest(directory, (manifest) => Object.assign(manifest, { format: 2 }))
+    expect(await refusal(directory)).toMatchObject({
+      code: 'INVALID_INPUT',
+      message: expect.stringContaining('format 2'),
+    })
+  })
+
+  it('never leaves the directory, whatever the manifest says', async () => {
+    const directory = copyOfArchive()
+    editManifest(directory, ({ tables }) => {
+      Object.assign((tables as Record<string, object>).kv ?? {}, { file: '../../etc/passwd.jsonl' })
+    })
+    expect(await refusal(directory)).toMatchObject({ code: 'INVALID_INPUT' })
+  })
+})
+
+describe('export() into a directory that is in use', () => {
+  it('names it, and says what is in it', async () => {
+    const storage = await openKind('in-memory')
+    const directory = newDirectory()
+    await storage.export(directory)
+    const message = (what: RegExp) => ({ code: 'INVALID_INPUT', message: expect.stringMatching(what) })
+    await expect(storage.export(directory)).rejects.toMatchObject(message(/holds an export already/))
+    rmSync(join(directory, 'manifest.json'))
+    await expect(storage.export(directory)).rejects.toMatchObject(message(/not finished/))
+    await expect(storage.export(join(directory, '..'))).rejects.toMatchObject(message(/is not empty/))
+    await expect(storage.export(join(directory, 'kv.jsonl'))).rejects.toMatchObject(message(/is a file/))
+    for (const wrong of ['', 'a\0b', 7])
+      await expect(storage.export(wrong as string)).rejects.toMatchObject(message(/directory/))
+    await expect(storage.export(newDirectory(), { owner: 'x' } as object)).rejects.toMatchObject(
+      message(/options\.owner/),
+    )
+    await expect(importInto({} as Storage, directory)).rejects.toMatchObject(message(/openStorage/))
+  })
+})
+
+describe.each(['sqlite', 'postgres'] as const)('importInto() a %s storage with other data', (kind) => {
+  it('overwrites nothing, and refuses what belongs to a refused row', async () => {
+    const target = await openKind(kind)
+    await target.sessions.create({ id: 'chat-nobody', title: 'mine' })
+    await target.messages.append('chat-nobody', { id: 'mine', role: 'user', content: 'mine' })
+    await target.kv.set('key-nobody', 'mine')
+    const before = await digests(target)
+    const report = await importInto(target, archive)
+    expect(report.tables.kv).toMatchObject({ inserted: 1, refused: 1 })
+    expect(report.tables.messages?.refused).toBe(10) // those of the fork are written
+    expect(report.refusals).toContainEqual({
+      table: 'kv',
+      file: 'kv.jsonl',
+      line: 1,
+      key: ['', 'key-nobody'],
+      reason: expect.stringContaining('another row with this key'),
+    })
+    const orphan = expect.objectContaining({
+      table: 'messages',
+      reason: expect.stringMatching(/belongs to was refused/),
+    })
+    expect(report.refusals).toContainEqual(orphan)
+    expect(await target.kv.get('key-nobody')).toBe('mine')
+    expect(await target.messages.list('chat-nobody')).toMatchObject({ items: [{ id: 'mine' }] })
+    expect((await target.sessions.summary('chat-nobody'))?.messageCount).toBe(1)
+    expect((await target.sessions.summary('fork-nobody'))?.messageCount).toBe(10)
+    expect((await digests(target)).kv.rows).toBe(before.kv.rows + 1)
+    const again = await importInto(target, archive)
+    expect(again).toMatchObject({ inserted: 0, unchanged: report.inserted, refused: report.refused })
+  })
+
+  it('reports lines that are no rows with their number, writes the others, and corrects the counters', async () => {
+    const directory = copyOfArchive()
+    editLines(directory, 'messages', (lines) => {
+      const cut = lines.findIndex((line) => line.includes('"chat-nobody"'))
+      return lines.map((line, i) => (i === cut ? line.replace('"seq":1,', '"seq":"one",') : line))
+    })
+    editLines(directory, 'listItems', (lines) => lines.map((line, i) => (i === 1 ? '{"key":' : line)))
+    editLines(directory, 'queueItems', (lines) =>
+      lines.map((line, i) => (i === 2 ? line.replace('{', '{"extra":1,') : line)),
+    )
+    editLines(directory, 'toolState', (lines) => [
+      ...lines,
+      lines[0]?.replace('"key":"key"', '"key":"a\\u0000b"') ?? '',
+    ])
+    editLines(directory, 'memoryTags', (lines) => [
+      ...lines,
+      lines[0]?.replace(/"memoryId":"[^"]+"/, '"memoryId":"none"') ?? '',
+    ])
+    const target = await openKind(kind)
+    const report = await importInto(target, directory)
+    expect(report.refusals.map(({ file, line }) => `${file}:${line}`).toSorted()).toEqual(
+      [
+        'listItems.jsonl:2',
+        'memoryTags.jsonl:4',
+        'messages.jsonl:1',
+        'queueItems.jsonl:3',
+        'toolState.jsonl:2',
+      ].toSorted(),
+    )
+    expect(report.refusals.find(({ file }) => file === 'messages.jsonl')?.reason).toBe('"seq" must be an integer')
+    expect(report.refusals.find(({ file }) => file === 'queueItems.jsonl')?.reason).toBe(
+      '"extra" is no column of the table',
+    )
+    expect((await target.sessions.summary('chat-nobody'))?.messageCount).toBe(9)
+    const list = await target.lists.range('list-nobody', 0, 10)
+    expect(list).toHaveLength(3)
+    expect(await target.lists.length('list-nobody')).toBe(3)
+    expect((await target.queues.list('chat-nobody', 'queue-nobody')).items).toHaveLength(2)
+  })
+
+  it('reports with dryRun what it would do, and writes nothing', async () => {
+    const target = await openKind(kind)
+    await target.kv.set('key-nobody', 'mine')
+    const before = await digests(target)
+    const planned = await importInto(target, archive, { dryRun: true })
+    expect(planned.tables.kv).toEqual({ inserted: 1, unchanged: 0, refused: 1 })
+    expect(await digests(target)).toEqual(before)
+    expect(await target.blobs.stats()).toMatchObject({ contents: 0 })
+    const done = await importInto(target, archive)
+    expect({ ...done, refusals: [] }).toEqual({ ...planned, refusals: [] })
+  })
+})
