@@ -1,11 +1,14 @@
 export type {
   ArchiveProgress,
+  CopyOptions,
+  CopyReport,
   ExportOptions,
   ExportReport,
   ExportSelection,
   ImportOptions,
   ImportReport,
   RefusedRow,
+  TableComparison,
   TableOutcome,
 } from './archive/types.ts'
 export type { Blobs } from './blobs/blobs.ts'
@@ -222,7 +225,7 @@ export type {
   MetadataPatch,
 } from './schema/values.ts'
 export type { Highlight } from './search/highlights.ts'
-export { importInto } from './storage/archive.ts'
+export { copyStorage, importInto } from './storage/archive.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
 export { migrateStorage } from './storage/migrate-storage.ts'
 export type { MigrateOptions, MigrationReport, SchemaMigration } from './storage/migration-report.ts'

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Content } from '../blobs/bytes/backend.ts'
+import { collectContent } from '../blobs/protocol/collect.ts'
 import { endImport, importContent } from '../blobs/protocol/import.ts'
 import type { BulkTable } from '../database/bulk/table.ts'
 import { allOf } from './all-of.ts'
@@ -10,38 +11,64 @@ import type { Incoming } from './target.ts'
 /** How many contents are stored at once: most are small, and each waits for the disk. */
 const CONTENTS_AT_ONCE = 8
 
+/** Where the bytes of contents come from. */
+interface Contents {
+  bytes(content: Content): AsyncIterable<Uint8Array>
+  isGone?(content: Content, error: unknown): Promise<boolean>
+}
+
 /** Stores the contents of blobs before their records. */
 export class ContentsTarget {
   readonly #layers: ArchiveLayers
   readonly #outcomes: Outcomes
   readonly #batch = `archive:${randomUUID()}`
-  readonly #bytesOf: (content: Content) => AsyncIterable<Uint8Array>
-  #stored = false
+  readonly #origin: Contents
+  /** Contents that were reserved, and are gone. */
+  readonly #gone: string[] = []
+  #reserved = false
 
-  constructor(layers: ArchiveLayers, outcomes: Outcomes, bytesOf: (content: Content) => AsyncIterable<Uint8Array>) {
+  constructor(layers: ArchiveLayers, outcomes: Outcomes, origin: Contents) {
     this.#layers = layers
     this.#outcomes = outcomes
-    this.#bytesOf = bytesOf
+    this.#origin = origin
   }
 
   /** Stores contents, or only looks if they are there. */
   async write(table: BulkTable, incoming: readonly Incoming[], { dryRun }: { dryRun: boolean }): Promise<void> {
-    const { db, store } = this.#layers.blobs
     const place = (name: string) => table.columns.findIndex((column) => column.name === name)
     const [hash, size] = [place('hash'), place('size')]
     for (let start = 0; start < incoming.length; start += CONTENTS_AT_ONCE) {
-      const isNew = await allOf(incoming.slice(start, start + CONTENTS_AT_ONCE), async ({ row }) => {
-        const content = { hash: String(row[hash]), size: Number(row[size]) }
-        if (dryRun) return (await store.bytes.size(content.hash)) !== content.size
-        this.#stored = true
-        return importContent(db, store, content, () => this.#bytesOf(content), this.#batch)
-      })
-      for (const each of isNew) this.#outcomes.count('blobContent', each ? 'inserted' : 'unchanged', 1)
+      const some = incoming.slice(start, start + CONTENTS_AT_ONCE)
+      const ends = await allOf(some, ({ row }) =>
+        this.#store({ hash: String(row[hash]), size: Number(row[size]) }, dryRun),
+      )
+      for (const [i, each] of some.entries()) {
+        const end = ends[i]
+        if (end === undefined) this.#outcomes.refuse('blobContent', table, each, 'its bytes were removed meanwhile')
+        else this.#outcomes.count('blobContent', end, 1)
+      }
+    }
+  }
+
+  /** Stores a content. Returns undefined if it was removed from its origin. */
+  async #store(content: Content, dryRun: boolean): Promise<'inserted' | 'unchanged' | undefined> {
+    const { db, store } = this.#layers.blobs
+    if (dryRun) return (await store.bytes.size(content.hash)) === content.size ? 'unchanged' : 'inserted'
+    this.#reserved = true
+    try {
+      const isNew = await importContent(db, store, content, () => this.#origin.bytes(content), this.#batch)
+      return isNew ? 'inserted' : 'unchanged'
+    } catch (error) {
+      if (!(await this.#origin.isGone?.(content, error))) throw error
+      this.#gone.push(content.hash)
+      return undefined
     }
   }
 
   /** Lets the records keep the contents from now on. */
   async end(): Promise<void> {
-    if (this.#stored) await endImport(this.#layers.blobs.db, this.#batch)
+    const { db, store } = this.#layers.blobs
+    if (this.#reserved) await endImport(db, this.#batch)
+    for (const hash of this.#gone) await collectContent(db, store, hash)
   }
 }

@@ -32,6 +32,8 @@ export interface Origin {
   /** Yields the rows of a table that are not done, in batches. `table` is that of the receiver. */
   batches(name: ArchivedTable, table: BulkTable, done: Pick<Mark, 'rows' | 'after'> | undefined): AsyncGenerator<Batch>
   bytes(content: Content): AsyncIterable<Uint8Array>
+  /** Returns true if `bytes` failed because the content was removed since the rows were read. */
+  isGone?(content: Content, error: unknown): Promise<boolean>
 }
 
 /** Writes all rows of an origin into a storage, or goes on with it. With `dryRun`, only compares. */
@@ -48,7 +50,7 @@ export async function receive(
   const mark = dryRun ? undefined : resumable(await progressMark.read(database))
   if (mark) outcomes.continueFrom(mark.outcomes)
   const target = new Target(layers, outcomes, dryRun ? undefined : progressMark)
-  const contents = new ContentsTarget(layers, outcomes, origin.bytes)
+  const contents = new ContentsTarget(layers, outcomes, origin)
   const first = mark === undefined ? 0 : ARCHIVED.indexOf(mark.table)
   for (const [i, name] of ARCHIVED.entries()) {
     if (i < first) continue

@@ -53,5 +53,6 @@ export const PARENTS: Partial<Record<ArchivedTable, { table: ArchivedTable; colu
   listItems: { table: 'lists', columns: ['ownerId', 'key'] },
   memoryTags: { table: 'memories', columns: ['memoryId'] },
   queueItems: { table: 'queues', columns: ['sessionId', 'ownerId', 'queue'] },
+  blobs: { table: 'blobContent', columns: ['hash'] },
   blobRefs: { table: 'blobs', columns: ['blobId'] },
 }

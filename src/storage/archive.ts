@@ -1,9 +1,12 @@
 import * as z from 'zod'
+import { copyRows } from '../archive/copy.ts'
 import { exportTo } from '../archive/export.ts'
 import { importFrom } from '../archive/import.ts'
 import type { ArchiveRun } from '../archive/run.ts'
 import type {
   ArchiveProgress,
+  CopyOptions,
+  CopyReport,
   ExportOptions,
   ExportReport,
   ExportSelection,
@@ -12,7 +15,7 @@ import type {
 } from '../archive/types.ts'
 import { StorageError } from '../errors.ts'
 import { rule } from '../validation/fast-path.ts'
-import { checkFunction, idSchema, instantSchema, parseInput, signalSchema } from '../validation/input.ts'
+import { checkFunction, idSchema, instantSchema, invalidInput, parseInput, signalSchema } from '../validation/input.ts'
 import { layersOf, type StorageLayers } from './layers.ts'
 import { checkSignal, type LongRunOptions } from './long-run.ts'
 import type { Storage } from './types.ts'
@@ -25,6 +28,7 @@ const exportSchema = z.strictObject({
   sessionId: idSchema.optional(),
   since: instantSchema.optional(),
 })
+const copySchema = z.strictObject({ ...longRun, verify: flag })
 const importSchema = z.strictObject({ ...longRun, dryRun: flag })
 
 const pathSchema = rule<string>(
@@ -81,6 +85,41 @@ export async function importInto(
   const { dryRun = false } = parseInput(importSchema, options, 'options')
   const run = runOf([layers], options, 'The import was aborted by its signal: import again, and it goes on')
   return importFrom(layers, path, { dryRun }, run)
+}
+
+/**
+ * Copies all rows and blobs of a storage into another storage of any kind, as they are at the beginning of the call. Ids, seqs,
+ * times and owners stay. A row that the other storage has already stays as it is: if it differs, the copy of the row is refused, with what
+ * belongs to it. Writes in batches. Others can work meanwhile, but what they write into `from` is not copied. Safe to repeat: a
+ * call that was interrupted goes on, and then compares both sides, since rows may have changed between the two calls.
+ *
+ * @throws {INVALID_INPUT} when both storages are the same, or an option is not valid
+ * @throws {ABORTED} when `signal` is aborted; what was written until then stays
+ * @throws {INVALID_STATE} when `to` holds other data with the same keys, far more than a report can list
+ * @throws {BLOB_NOT_FOUND} when the bytes of a blob are lost
+ * @throws {BLOB_CORRUPTED} when the bytes of a blob are damaged
+ * @throws {BLOB_QUOTA_EXCEEDED} when the blobs do not fit into `to`
+ * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not set the sequence of the events
+ * @throws {CLOSED} when one of the storages is closed, or is being closed
+ * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of one of the storages
+ * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+ * @throws {CONNECTION_LOST} when a database cannot be reached
+ *
+ * @example
+ * ```ts
+ * import { copyStorage, openStorage } from 'holdfast'
+ * await storage.kv.set('theme', 'dark')
+ * await using other = await openStorage()
+ * const { inserted, equal } = await copyStorage(storage, other, { verify: true })
+ * console.log(inserted, equal) // 1 true
+ * ```
+ */
+export async function copyStorage(from: Storage, to: Storage, options: CopyOptions = {}): Promise<CopyReport> {
+  const [source, target] = [layersOf(from, 'from'), layersOf(to, 'to')]
+  if (source === target) throw invalidInput([{ path: 'to', message: 'must be another storage than from' }])
+  const { verify } = parseInput(copySchema, options, 'options')
+  const run = runOf([source, target], options, 'The copy was aborted by its signal: copy again, and it goes on')
+  return copyRows(source, target, { verify }, run)
 }
 
 /** Makes the run of a call. It ends if its signal is aborted, or if one of its storages is being closed. */

@@ -1,0 +1,80 @@
+import { copyStorage, type Storage } from 'holdfast'
+import { describe, expect, it } from 'vitest'
+import { digests, fill } from './filled.ts'
+import { type Kind, openKind } from './kinds.ts'
+
+const routes: [from: Kind, to: Kind][] = [
+  ['sqlite', 'postgres'],
+  ['postgres', 'sqlite'],
+  ['in-memory', 'postgres'],
+  ['in-memory, local blobs', 'in-memory'],
+  ['postgres', 'sqlite, blobs in memory'],
+]
+
+async function openFilled(kind: Kind): Promise<Storage> {
+  const storage = await openKind(kind)
+  await fill(storage, 'nobody')
+  await fill(storage.scope({ ownerId: 'ada' }), 'ada')
+  return storage
+}
+
+describe.each(routes)('copyStorage() from %s', (from, to) => {
+  it(`into ${to} copies all rows and blobs, and a second copy changes nothing`, async () => {
+    const source = await openFilled(from)
+    const target = await openKind(to)
+    const report = await copyStorage(source, target, { verify: true })
+    expect(report).toMatchObject({ unchanged: 0, refused: 0, resumed: false, equal: true })
+    const rows = report.comparison?.map((table) => table.to.rows) ?? []
+    expect(rows.reduce((sum, each) => sum + each, 0)).toBe(report.inserted)
+    const after = await digests(target)
+    expect(await target.blobs.verify()).toMatchObject({ ok: true })
+    expect(await copyStorage(source, target)).toMatchObject({ inserted: 0, unchanged: report.inserted, refused: 0 })
+    expect(await digests(target)).toEqual(after)
+    const [last] = (await source.events.list({ order: 'desc', limit: 1 })).items
+    expect((await target.events.append({ type: 'later' })).seq).toBe((last?.seq ?? 0) + 1)
+  })
+})
+
+it('copyStorage() with verify says which tables differ, and by how many rows', async () => {
+  const source = await openFilled('in-memory')
+  const target = await openKind('postgres')
+  await target.kv.set('own', 1)
+  await target.prompts.save({ name: 'prompt-nobody', content: 'other' })
+  const report = await copyStorage(source, target, { verify: true })
+  expect(report).toMatchObject({ equal: false, refused: 1 })
+  expect(report.refusals).toEqual([
+    { table: 'prompts', key: ['', 'prompt-nobody'], reason: expect.stringContaining('another row') },
+  ])
+  const different = report.comparison?.filter(({ equal }) => !equal)
+  expect(different?.map(({ table, from, to }) => [table, to.rows - from.rows])).toEqual([
+    ['kv', 1],
+    ['prompts', 0],
+  ])
+})
+
+it('copyStorage() leaves out a blob that is deleted meanwhile', async () => {
+  const source = await openFilled('sqlite')
+  const target = await openKind('postgres')
+  const goes = await source.blobs.put(Buffer.from('goes'))
+  let deleting: Promise<unknown> | undefined
+  const report = await copyStorage(source, target, {
+    onProgress: ({ table }) => {
+      if (table === 'sessions') deleting = source.blobs.delete(goes.uri)
+    },
+  })
+  await deleting
+  expect(report.refusals.map(({ table }) => table)).toEqual(['blobContent', 'blobs'])
+  expect((await copyStorage(source, target, { verify: true })).equal).toBe(true)
+  expect(await target.blobs.verify()).toMatchObject({ ok: true })
+})
+
+it('copyStorage() rejects the same storage, unknown options and what is no storage', async () => {
+  const storage = await openKind('in-memory')
+  const invalid = (path: string) => ({ code: 'INVALID_INPUT', message: expect.stringContaining(path) })
+  await expect(copyStorage(storage, storage)).rejects.toMatchObject(invalid('to: must be another'))
+  await expect(copyStorage(storage, {} as Storage)).rejects.toMatchObject(invalid('to: must be what openStorage'))
+  const other = await openKind('in-memory')
+  await expect(copyStorage(storage, other, { verfy: 1 } as object)).rejects.toMatchObject(invalid('options.verfy'))
+  await other.close()
+  await expect(copyStorage(storage, other)).rejects.toMatchObject({ code: 'CLOSED' })
+})

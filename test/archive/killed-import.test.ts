@@ -1,0 +1,3 @@
+import { killedTests } from './killed.ts'
+
+killedTests('import')

@@ -1,0 +1,16 @@
+import { copyStorage, importInto, openStorage, type StorageConfig } from 'holdfast'
+import { say } from '../../setup/say.ts'
+import { quiet } from '../../setup/silent.ts'
+
+// Imports an archive or copies a storage, and says how far it is, until it ends or is killed.
+
+const [what = '', origin = '', configuration = ''] = process.argv.slice(2)
+const target = await openStorage(JSON.parse(configuration) as StorageConfig, quiet) // the test has written it
+const options = { onProgress: (progress: unknown) => say(progress) }
+if (what === 'import') say({ report: await importInto(target, origin, options) })
+else {
+  const source = await openStorage(JSON.parse(origin) as StorageConfig, quiet) // as above
+  say({ report: await copyStorage(source, target, options) })
+  await source.close()
+}
+await target.close()
