@@ -35,6 +35,8 @@ export interface Call {
   configuration(): Promise<Configuration>
   /** Opens the configured storage without migrating it. It is closed when the command has ended. */
   open(): Promise<Storage>
+  /** Opens the storage that a configuration file, a url or an SQLite file names. It is closed when the command has ended. */
+  openNamed(place: string, options: { migrate: boolean }): Promise<Storage>
   /** Called when nobody reads the output any more. */
   readonly onClosedPipe: () => void
   /** Returns if the user agrees, or has given `--yes`. Refuses if nobody can be asked. */

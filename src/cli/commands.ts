@@ -1,4 +1,5 @@
 import type { Command } from './command.ts'
+import { copyCommand, exportCommand, importCommand } from './commands/archive.ts'
 import { blobsGc, blobsGet, blobsLs, blobsPut, blobsVerify } from './commands/blobs.ts'
 import { completionOf } from './commands/completion.ts'
 import { doctor } from './commands/doctor.ts'
@@ -25,6 +26,9 @@ const STORAGE_COMMANDS: readonly Command[] = [
   blobsPut,
   blobsVerify,
   blobsGc,
+  exportCommand,
+  importCommand,
+  copyCommand,
   erase,
   prune,
 ]

@@ -30,6 +30,12 @@ export async function findConfiguration(
   return { source: relative(cwd, path) || path, config: await loadStorageConfig(path, { env }) }
 }
 
+/** Reads the configuration that a file, a url or the path of an SQLite file names. */
+export async function namedConfiguration(place: string): Promise<Configuration> {
+  if (/\.(?:ya?ml|json)$/i.test(place)) return { source: place, config: await loadStorageConfig(place) }
+  return { source: '--database', config: configOf(place, undefined) }
+}
+
 function configOf(database: string, blobs: string | undefined): StorageConfig {
   return {
     database: /^postgres(?:ql)?:/.test(database)
@@ -47,7 +53,7 @@ function nearestFile(directory: string): string | undefined {
 }
 
 const BLOBS_MISSING =
-  'this database keeps blobs in a store. Name its directory with --blobs DIR, or give the configuration with --config FILE'
+  'this database keeps blobs in a store: name its configuration file, or with --database also --blobs DIR'
 
 /**
  * Completes a configuration that says no more than which database it is. The search is switched as the programs have it:

@@ -1,8 +1,8 @@
 import { createInterface } from 'node:readline/promises'
-import { isStorageError, type Logger, openStorage, type Storage } from '../index.ts'
+import { isStorageError, type Logger, migrateStorage, openStorage, type Storage } from '../index.ts'
 import type { Call, Command } from './command.ts'
 import { COMMANDS } from './commands.ts'
-import { completed, findConfiguration } from './configuration.ts'
+import { type Configuration, completed, findConfiguration, namedConfiguration } from './configuration.ts'
 import { EXIT, exitCodeOf, Refusal, UsageError } from './exit-codes.ts'
 import type { Given } from './given.ts'
 import { commandText, overviewText } from './help.ts'
@@ -83,18 +83,21 @@ async function runCommand(
 ): Promise<number> {
   const opened: Storage[] = []
   const configuration = () => findConfiguration(given, { env: process.env, cwd: process.cwd() })
+  const open = async (found: Configuration, { migrate, needsBlobs }: { migrate: boolean; needsBlobs: boolean }) => {
+    if (migrate) await migrateStorage(found.config)
+    const config = await completed(found, { needsBlobs })
+    const storage = await openStorage(config, { migrate: false, maintenance: false, logger: loggerFor(output) })
+    opened.push(storage)
+    return storage
+  }
   const call: Call = {
     given,
     output,
     signal,
     onClosedPipe,
     configuration,
-    async open() {
-      const config = await completed(await configuration(), { needsBlobs: command.needsBlobs ?? false })
-      const storage = await openStorage(config, { migrate: false, maintenance: false, logger: loggerFor(output) })
-      opened.push(storage)
-      return storage
-    },
+    open: async () => open(await configuration(), { migrate: false, needsBlobs: command.needsBlobs ?? false }),
+    openNamed: async (place, { migrate }) => open(await namedConfiguration(place), { migrate, needsBlobs: true }),
     confirm: (question) => confirm(question, given, signal),
   }
   try {

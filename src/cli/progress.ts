@@ -19,7 +19,8 @@ export interface ProgressStream {
 export class Progress {
   readonly #stream: ProgressStream
   readonly #unit: string
-  readonly #begun = performance.now()
+  #begun = performance.now()
+  #what: string | undefined
   #written = 0
   #isLineOpen = false
 
@@ -32,6 +33,11 @@ export class Progress {
   /** Notes that `done` of `total` are done. Writes no more often than somebody can read. */
   update(done: number, total?: number, what?: string): void {
     const now = performance.now()
+    if (what !== this.#what) {
+      // The rate of one table says nothing about the next.
+      this.#begun = now
+      this.#what = what
+    }
     if (now - this.#written < (this.#stream.isTTY ? REWRITE_MILLIS : LINE_MILLIS)) return
     this.#written = now
     const line = progressLine({ done, total, what, unit: this.#unit, seconds: (now - this.#begun) / 1000 })

@@ -1,0 +1,118 @@
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openStorage, type StorageConfig } from 'holdfast'
+import { expect, it } from 'vitest'
+import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { holdfast, objects, onTerminal, start } from './command-line.ts'
+
+/** Makes a directory with agent.yml on SQLite and other.yml on PostgreSQL, each with a blob store. */
+async function prepared(messages = 10) {
+  const cwd = freshDirectory()
+  const from: StorageConfig = {
+    database: { type: 'sqlite', path: './agent.db' },
+    blobStore: { type: 'local', storePath: './blobs' },
+  }
+  const to: StorageConfig = {
+    database: { type: 'postgres', url: await freshPostgres() },
+    blobStore: { type: 'local', storePath: './other-blobs' },
+  }
+  writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: from }))
+  writeFileSync(join(cwd, 'other.yml'), JSON.stringify({ storage: to }))
+  await using storage = await openStorage(from, { baseDir: cwd, maintenance: false })
+  for (let done = 0; done < messages; done += 1000) {
+    const input = Array.from({ length: Math.min(1000, messages - done) }, () => ({ role: 'user', content: 'hello' }))
+    await storage.messages.append(`chat ${done}`, input)
+  }
+  await storage.scope({ ownerId: 'ada' }).kv.set('theme', 'dark')
+  await storage.blobs.put(Buffer.from('bytes'))
+  return { cwd }
+}
+
+it('export and import move everything, and a second import changes nothing', async () => {
+  const { cwd } = await prepared()
+  const exported = await holdfast(['export', 'archive'], { cwd })
+  expect(exported.stdout).toMatch(/^\d+ rows and 1 content of blobs \(5 bytes\) exported: .*messages 10/)
+  expect(await holdfast(['export', 'archive'], { cwd })).toMatchObject({ code: 2 }) // not empty any more
+  expect(await holdfast(['import', 'archive', '--config', 'other.yml'], { cwd })).toMatchObject({ code: 3 }) // pending
+  await holdfast(['migrate', '--config', 'other.yml'], { cwd })
+  const [dry] = await objects(['import', 'archive', '--dry-run', '--config', 'other.yml'], { cwd })
+  const [report] = await objects(['import', 'archive', '--config', 'other.yml'], { cwd })
+  expect(dry).toMatchObject({ inserted: report?.inserted, dryRun: true })
+  const again = await holdfast(['import', 'archive', '--config', 'other.yml'], { cwd })
+  expect(again.stdout).toMatch(/^0 rows imported: none\n\d+ rows there already\n$/)
+  expect((await objects(['stats', '--config', 'other.yml'], { cwd }))[0]).toMatchObject({
+    database: { rows: { messages: 10, kv: 1 } },
+    blobs: { count: 1 },
+  })
+})
+
+it('export --owner has nothing of others, and a flipped byte is named', async () => {
+  const { cwd } = await prepared()
+  expect(await objects(['export', 'hers', '--owner', 'ada'], { cwd })).toMatchObject([{ rows: 1, tables: { kv: 1 } }])
+  const file = join(cwd, 'hers', 'kv.jsonl')
+  const text = readFileSync(file, 'utf8')
+  writeFileSync(file, text.replace('dark', 'dusk'))
+  const { code, stderr } = await holdfast(['import', 'hers'], { cwd })
+  expect(stderr).toContain('kv.jsonl')
+  expect(code).not.toBe(0)
+})
+
+it('copy moves everything into a new database of another kind, and back', async () => {
+  const { cwd } = await prepared()
+  const copied = await holdfast(['copy', '--from', 'agent.yml', '--to', 'other.yml', '--verify'], { cwd })
+  expect(copied.stdout).toMatch(/rows copied: .*messages 10.*\nboth sides are equal\n$/)
+  writeFileSync(
+    join(cwd, 'back.yml'),
+    JSON.stringify({
+      storage: {
+        database: { type: 'sqlite', path: './back.db' },
+        blobStore: { type: 'local', storePath: './back-blobs' },
+      },
+    }),
+  )
+  const back = await objects(['copy', '--from', 'other.yml', '--to', 'back.yml', '--verify'], { cwd })
+  expect(back).toMatchObject([{ equal: true, refused: 0 }])
+  const missing = await holdfast(['copy', '--from', 'agent.db', '--to', 'other.yml'], { cwd })
+  expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('name its configuration file') })
+  expect(await holdfast(['copy', '--from', 'agent.yml'], { cwd })).toMatchObject({ code: 2 })
+})
+
+it('a row that the target has with other content is refused with 3, and stays', async () => {
+  const { cwd } = await prepared()
+  await holdfast(['migrate', '--config', 'other.yml'], { cwd })
+  await using other = await openStorage(JSON.parse(readFileSync(join(cwd, 'other.yml'), 'utf8')), { baseDir: cwd })
+  await other.scope({ ownerId: 'ada' }).kv.set('theme', 'light')
+  const { code, stdout } = await holdfast(['copy', '--from', 'agent.yml', '--to', 'other.yml'], { cwd })
+  expect(code).toBe(3)
+  expect(stdout).toMatch(/1 row refused\nkv +ada theme /)
+  expect(await other.scope({ ownerId: 'ada' }).kv.get('theme')).toBe('light')
+})
+
+it('SIGINT ends an export without a manifest and a copy after a batch, and the next copy goes on', async () => {
+  const { cwd } = await prepared(20_000)
+  const exporting = start(['export', 'archive'], { cwd })
+  while (!existsSync(join(cwd, 'archive', 'messages.jsonl')) && exporting.exitCode === null) await sleep(2)
+  exporting.kill('SIGINT')
+  const [code] = await once(exporting, 'close')
+  expect([0, 130]).toContain(code) // a fast machine may have ended
+  expect(readdirSync(join(cwd, 'archive')).includes('manifest.json')).toBe(code === 0)
+
+  await holdfast(['migrate', '--config', 'other.yml'], { cwd })
+  const copying = start(['copy', '--from', 'agent.yml', '--to', 'other.yml'], { cwd })
+  while (!existsSync(join(cwd, 'other-blobs')) && copying.exitCode === null) await sleep(2)
+  await sleep(100)
+  copying.kill('SIGINT')
+  const [ended] = await once(copying, 'close')
+  expect([0, 130]).toContain(ended)
+  const next = await objects(['copy', '--from', 'agent.yml', '--to', 'other.yml', '--verify'], { cwd })
+  expect(next).toMatchObject([{ equal: true }])
+})
+
+it('on a terminal a copy shows the table, the rate, and the time left', async () => {
+  const { cwd } = await prepared(20_000)
+  const { shown, code } = await onTerminal(['copy', '--from', 'agent.yml', '--to', 'other.yml'], { cwd })
+  expect(code).toBe(0)
+  expect(shown).toMatch(/messages: [\d,]+ of 20,000 rows · [\d,]+\/s · \d+ s left/)
+})
