@@ -1,7 +1,9 @@
 /**
- * Installs the lowest or the newest supported version of each peer into node_modules, for the tests:
+ * Installs the lowest or the newest supported version of each driver and of drizzle into node_modules, for the tests:
  *
  *   npm run peers -- lowest
+ *
+ * The frameworks of the adapters are in test/adapters, in both versions.
  *
  * package.json and package-lock.json stay as they are; `npm ci` brings the locked versions back.
  */
@@ -11,7 +13,9 @@ import { resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const json = (path: string) => JSON.parse(readFileSync(resolve(root, path), 'utf8'))
-const ranges: [string, string][] = Object.entries(json('package.json').peerDependencies)
+const frameworks = json('test/adapters/package.json').dependencies
+const peers: [string, string][] = Object.entries(json('package.json').peerDependencies)
+const ranges = peers.filter(([name]) => frameworks[name] === undefined)
 
 /** Returns the version that a range begins with: 12.0.0 of `^12.0.0`, 3.4.7 of `>=3.4.7 <3.5`. */
 function lowest(range: string): string {

@@ -1,0 +1,84 @@
+import { foldSessionSummary, query, type SessionStore } from '@anthropic-ai/claude-agent-sdk'
+import type { BaseCheckpointSaver, CheckpointTuple } from '@langchain/langgraph-checkpoint'
+import type { AgentInputItem, Session } from '@openai/agents-core'
+import { convertToModelMessages, type ModelMessage, type UIMessage } from 'ai'
+import type { MessageInput, Storage } from 'holdfast'
+import { chatStore, fromUIMessage, toUIMessage } from 'holdfast/ai-sdk'
+import { HoldfastSessionStore } from 'holdfast/claude-agent'
+import { HoldfastKeyv } from 'holdfast/keyv'
+import { HoldfastSaver } from 'holdfast/langgraph'
+import {
+  fromChatMessage,
+  fromModelMessage,
+  fromResponseItem,
+  toChatMessage,
+  toModelMessage,
+  toResponseItem,
+} from 'holdfast/messages'
+import { fromOpenAIItem, HoldfastSession, toOpenAIItem } from 'holdfast/openai-agents'
+import Keyv from 'keyv'
+import type OpenAI from 'openai'
+
+// Checked by tsc against the newest supported version of each framework, and with tsconfig.lowest.json against the lowest.
+
+/** A message with types of the program's own for metadata, data parts and tools. */
+type Mine = UIMessage<
+  { rating?: number },
+  { chart: { points: number[] } },
+  { search: { input: { q: string }; output: string[] } }
+>
+
+export async function aiSdk(storage: Storage, messages: Mine[]): Promise<Mine[]> {
+  const chats = chatStore<Mine>(storage)
+  const base: Mine[] = await chats.load('chat')
+  await chats.save('chat', [...base, ...messages], { base })
+  const model: ModelMessage[] = await convertToModelMessages(base)
+  const stored = await storage.messages.append('chat', [
+    fromUIMessage({ ...messages[0], id: 'x', role: 'user', parts: [] }),
+  ])
+  // @ts-expect-error: another kind of message than that of the store
+  await chats.save('chat', [{ id: 'x', role: 'user', parts: [{ type: 'text', content: 'x' }] }])
+  // @ts-expect-error: a chat is saved as a list
+  await chatStore(storage.scope({ ownerId: 'ada' })).save('chat', base[0])
+  await storage.messages.append('chat', model.map(fromModelMessage))
+  const models: ModelMessage[] = stored.map((message) => toModelMessage<ModelMessage>(message))
+  return [...stored.map((message) => toUIMessage<Mine>(message)), ...(models.length > 0 ? base : [])]
+}
+
+export function claudeAgent(storage: Storage): SessionStore {
+  const sessionStore = new HoldfastSessionStore(storage.scope({ ownerId: 'ada' }), { foldSessionSummary })
+  query({ prompt: 'Book a train', options: { sessionStore } })
+  return new HoldfastSessionStore(storage)
+}
+
+export function openai(storage: Storage, items: AgentInputItem[]): [Session, MessageInput[]] {
+  void toOpenAIItem
+  return [new HoldfastSession(storage, { sessionId: 'chat' }), items.map(fromOpenAIItem)]
+}
+
+export async function langgraph(storage: Storage): Promise<CheckpointTuple | undefined> {
+  const saver: BaseCheckpointSaver = new HoldfastSaver(storage)
+  return saver.getTuple({ configurable: { thread_id: 'thread' } })
+}
+
+export async function keyv(storage: Storage): Promise<string | undefined> {
+  const cache = new Keyv({ store: new HoldfastKeyv(storage.kv), namespace: 'weather' })
+  await cache.set('oslo', 'rain', 60_000)
+  return cache.get<string>('oslo')
+}
+
+export async function converters(
+  { messages }: Storage,
+  chat: OpenAI.Chat.Completions.ChatCompletionMessageParam[],
+  answer: OpenAI.Chat.Completions.ChatCompletionMessage,
+  items: (OpenAI.Responses.ResponseInputItem | OpenAI.Responses.ResponseOutputItem)[],
+) {
+  await messages.append('chat', [...chat, answer].map(fromChatMessage))
+  const stored = await messages.append('chat', items.map(fromResponseItem))
+  // @ts-expect-error: not a message
+  fromChatMessage({ content: 'Hello' })
+  return {
+    chat: stored.map((message) => toChatMessage<OpenAI.Chat.Completions.ChatCompletionMessageParam>(message)),
+    items: stored.map((message) => toResponseItem<OpenAI.Responses.ResponseInputItem>(message)),
+  }
+}
