@@ -1,11 +1,5 @@
 import { createHash } from 'node:crypto'
-import type {
-  foldSessionSummary,
-  SessionKey,
-  SessionStore,
-  SessionStoreEntry,
-  SessionSummaryEntry,
-} from '@anthropic-ai/claude-agent-sdk'
+import type { SessionKey, SessionStore, SessionStoreEntry, SessionSummaryEntry } from '@anthropic-ai/claude-agent-sdk'
 import { StorageError } from '../errors.ts'
 import type { KvEntry } from '../repositories/kv/types.ts'
 import type { Message } from '../repositories/messages/types.ts'
@@ -14,13 +8,20 @@ import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromEntry, toEntry } from './claude-entries.ts'
 import { allMessages, MAX_ITEMS, partsOf } from './parts.ts'
 
+/** Adds lines to the summary of their session, as `foldSessionSummary` of the SDK does. */
+export type FoldSessionSummary = (
+  previous: SessionSummaryEntry | undefined,
+  key: SessionKey,
+  entries: SessionStoreEntry[],
+) => SessionSummaryEntry
+
 /** Options of `HoldfastSessionStore`. */
 export interface HoldfastSessionStoreOptions {
   /**
    * `foldSessionSummary` of the SDK. With it the store keeps a summary of each session, so that a list of sessions reads no
    * transcript. Default: none is kept.
    */
-  foldSessionSummary?: typeof foldSessionSummary | undefined
+  foldSessionSummary?: FoldSessionSummary | undefined
 }
 
 /** What the index has of a transcript. */
@@ -44,7 +45,7 @@ export class HoldfastSessionStore implements SessionStore {
   /** Returns the summaries of a project's sessions. Defined if the store was given `foldSessionSummary`. */
   readonly listSessionSummaries?: (projectKey: string) => Promise<SessionSummaryEntry[]>
   readonly #storage: Storage | StorageScope
-  readonly #fold: typeof foldSessionSummary | undefined
+  readonly #fold: FoldSessionSummary | undefined
 
   constructor(storage: Storage | StorageScope, { foldSessionSummary: fold }: HoldfastSessionStoreOptions = {}) {
     this.#storage = storage
