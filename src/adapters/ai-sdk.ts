@@ -68,7 +68,8 @@ export class ChatStore<UI extends UIMessage = UIMessage> {
    * @throws {INVALID_INPUT} when a message has no id, or cannot be stored
    */
   async save(chatId: string, messages: readonly UI[], { base }: SaveChatOptions<UI> = {}): Promise<void> {
-    refuseEmptyIds(messages)
+    refuseInvalid('messages', messages)
+    if (base !== undefined) refuseInvalid('options.base', base)
     try {
       await (base === undefined ? this.#saveAll(chatId, messages) : this.#saveChanges(chatId, messages, base))
     } catch (error) {
@@ -224,13 +225,19 @@ function conflict(id: string, expected: number, actual: number | undefined): Sto
 }
 
 /**
- * Refuses messages with an empty id: the AI SDK gives a response one unless it is told how to make ids.
+ * Refuses what is no list of messages, and messages with an empty id: the AI SDK gives a response one unless it is told how to
+ * make ids.
  *
- * @throws {INVALID_INPUT} when a message has an empty id
+ * @throws {INVALID_INPUT} when the list or a message is not valid
  */
-function refuseEmptyIds(messages: readonly UIMessage[]): void {
-  const index = messages.findIndex(({ id }) => id === '')
-  if (index < 0) return
-  const problem = { path: `messages.${index}.id`, message: 'must not be empty: pass `generateMessageId` to the AI SDK' }
-  throw new StorageError('INVALID_INPUT', `${problem.path} ${problem.message}`, { details: { problems: [problem] } })
+function refuseInvalid(path: string, messages: readonly unknown[]): void {
+  if (!Array.isArray(messages)) throw invalid(path, 'must be a list of messages')
+  const index = messages.findIndex((message) => typeof message?.id !== 'string' || !Array.isArray(message.parts))
+  if (index >= 0) throw invalid(`${path}.${index}`, 'must be a UIMessage, with an id and a list of parts')
+  const empty = messages.findIndex(({ id }) => id === '')
+  if (empty >= 0) throw invalid(`${path}.${empty}.id`, 'must not be empty: pass `generateMessageId` to the AI SDK')
+}
+
+function invalid(path: string, message: string): StorageError {
+  return new StorageError('INVALID_INPUT', `${path}: ${message}`, { details: { problems: [{ path, message }] } })
 }

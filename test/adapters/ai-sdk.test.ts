@@ -185,6 +185,10 @@ eachDatabase((open) => {
     expect(await invalid([say('1'), answer('')])).toEqual([
       { path: 'messages.1.id', message: 'must not be empty: pass `generateMessageId` to the AI SDK' },
     ])
+    // A program without types may pass anything.
+    expect(await invalid({ id: '1' } as unknown as UIMessage[])).toMatchObject([{ path: 'messages' }])
+    expect(await invalid([say('1'), null as unknown as UIMessage])).toMatchObject([{ path: 'messages.1' }])
+    expect(await invalid([{ id: '1', role: 'user' } as UIMessage])).toMatchObject([{ path: 'messages.0' }])
     expect(await invalid([{ id: '1', role: 'user', parts: [{ type: 'data-x', data: new Map() }] }])).toMatchObject([
       { path: 'messages.0.content.0.data' },
     ])
