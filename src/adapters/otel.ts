@@ -164,7 +164,7 @@ function valid(options: InstrumentOptions): InstrumentOptions {
   throw new StorageError('INVALID_INPUT', `${first.path} ${first.message}`, { details: { problems } })
 }
 
-/** A call of a database is one of a client. What stays in the process is not. */
+/** Returns CLIENT for a database or Redis. What stays in the process is no call of a client. */
 function kindOf(system: string): SpanKind {
   return system in SYSTEMS ? SpanKind.CLIENT : SpanKind.INTERNAL
 }
