@@ -3,6 +3,8 @@ export type Call = (i: number) => unknown
 
 /** One way to do a row's work. */
 export interface Way {
+  /** Runs before the calls of a sample. Not timed. */
+  prepare?(): void
   call: Call
   /** Cleans up after the calls of a sample. Not timed. */
   tidy?(): Promise<void>
@@ -57,6 +59,7 @@ async function warmUp(name: string, way: Way, inFlight: number, { sampleMillis, 
   let next = 0
   const timed = async (calls: number): Promise<number> => {
     const end = next + calls
+    way.prepare?.()
     const begun = performance.now()
     const one = async () => {
       while (next < end) await way.call(next++)

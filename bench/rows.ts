@@ -10,6 +10,7 @@ import type { Row } from './row.ts'
 import { searchRows } from './search.ts'
 import { sqliteRows } from './sqlite.ts'
 import { startRows } from './start.ts'
+import { tracingRows } from './tracing.ts'
 
 /** All rows, in the order of the table. */
 export const rows: readonly Row[] = [
@@ -22,6 +23,7 @@ export const rows: readonly Row[] = [
   ...agentRows,
   ...ownerRows,
   ...searchRows,
+  ...tracingRows,
   ...cacheRows,
   ...blobRows,
 ]
