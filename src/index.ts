@@ -1,5 +1,7 @@
 export type {
   ArchiveProgress,
+  BackupOptions,
+  BackupReport,
   CopyOptions,
   CopyReport,
   ExportOptions,

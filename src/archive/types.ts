@@ -1,6 +1,6 @@
 /** How far a call is with a table. */
 export interface ArchiveProgress {
-  /** The table, such as `messages`. `blobContent` counts contents of blobs. `verify` counts bytes of files. */
+  /** The table, such as `messages`. `blobContent` counts contents of blobs. `verify` counts bytes of files, `pages` pages of a database. */
   table: string
   /** Number of rows done. */
   rows: number
@@ -110,4 +110,15 @@ export interface CopyReport extends ImportReport {
   comparison?: TableComparison[]
   /** True if the sides were compared and have the same rows. Not given if they were not compared. */
   equal?: boolean
+}
+
+/** Options of `storage.backup()`. */
+export interface BackupOptions extends LongRun {}
+
+/** What `storage.backup()` has written. */
+export interface BackupReport {
+  /** The absolute path of the file. */
+  file: string
+  /** Its size in bytes. */
+  bytes: number
 }

@@ -96,6 +96,8 @@ export interface Driver extends Pick<Executor, 'batch'> {
    * others were reading all the time, so that the log still has it. Only SQLite keeps deleted data in its files.
    */
   overwriting?(body: () => Promise<void>): Promise<boolean>
+  /** Copies the database, as it is now, into a new file. Returns the size of the file in bytes. Only SQLite can. */
+  backup?(file: string, steps: BackupSteps): Promise<number>
   /** Returns the size of the database in bytes. */
   size(): Promise<number>
   /** Returns the name and the version of the server, or of the library, such as `PostgreSQL 17.2`. */
@@ -108,6 +110,13 @@ export interface Driver extends Pick<Executor, 'batch'> {
 /** Reads of one moment. Statements run in the order of the calls. */
 export interface Snapshot extends Executor {
   close(): Promise<void>
+}
+
+/** What a backup calls between two steps. */
+export interface BackupSteps {
+  /** Throws if the backup is to end. */
+  check(): void
+  progress?: ((pages: number, total: number) => void) | undefined
 }
 
 /** A transaction of a driver. Statements run in the order of the calls. */

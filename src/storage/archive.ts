@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import * as z from 'zod'
 import { copyRows } from '../archive/copy.ts'
 import { exportTo } from '../archive/export.ts'
@@ -5,6 +6,8 @@ import { importFrom } from '../archive/import.ts'
 import type { ArchiveRun } from '../archive/run.ts'
 import type {
   ArchiveProgress,
+  BackupOptions,
+  BackupReport,
   CopyOptions,
   CopyReport,
   ExportOptions,
@@ -29,6 +32,10 @@ const exportSchema = z.strictObject({
   since: instantSchema.optional(),
 })
 const copySchema = z.strictObject({ ...longRun, verify: flag })
+const fileSchema = rule<string>(
+  (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+  'must be the path of a file',
+)
 const importSchema = z.strictObject({ ...longRun, dryRun: flag })
 
 const pathSchema = rule<string>(
@@ -120,6 +127,35 @@ export async function copyStorage(from: Storage, to: Storage, options: CopyOptio
   const { verify } = parseInput(copySchema, options, 'options')
   const run = runOf([source, target], options, 'The copy was aborted by its signal: copy again, and it goes on')
   return copyRows(source, target, { verify }, run)
+}
+
+const PG_DUMP = 'pg_dump --format=custom --no-owner --file=agent.dump "$DATABASE_URL"'
+
+/** Copies a SQLite database into a file. See `Storage.backup`. */
+export async function backupStorage(
+  layers: StorageLayers,
+  file: string,
+  options: BackupOptions,
+  schema: string | undefined,
+): Promise<BackupReport> {
+  const path = resolve(parseInput(fileSchema, file, 'file'))
+  parseInput(z.strictObject(longRun), options, 'options')
+  const { check, progress } = runOf([layers], options, 'The backup was aborted by its signal: nothing is left of it')
+  check()
+  const { database } = layers
+  return database.whileOpen(async () => {
+    const { driver } = database
+    if (driver.backup === undefined) {
+      const command = schema === undefined ? PG_DUMP : PG_DUMP.replace(' --file', ` --schema=${schema} --file`)
+      const message = `storage.backup copies SQLite. Back PostgreSQL up with: ${command}`
+      throw new StorageError('INVALID_STATE', message)
+    }
+    const bytes = await driver.backup(path, {
+      check,
+      progress: progress && ((done, total) => progress('pages', done, total)),
+    })
+    return { file: path, bytes }
+  })
 }
 
 /** Makes the run of a call. It ends if its signal is aborted, or if one of its storages is being closed. */

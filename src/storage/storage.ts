@@ -23,7 +23,7 @@ import { openRepositories } from '../repositories/repositories.ts'
 import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
-import { exportStorage } from './archive.ts'
+import { backupStorage, exportStorage } from './archive.ts'
 import { diagnose } from './diagnosis.ts'
 import { eraseOwner } from './erase.ts'
 import { databaseStats, probe } from './health.ts'
@@ -214,6 +214,8 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       call('rebuildSearch', async () => rebuildSearch(database, rebuildOptions, { search })),
     export: (directory, exportOptions = {}) =>
       call('export', async () => exportStorage(wholeLayers, directory, exportOptions)),
+    backup: (file, backupOptions = {}) =>
+      call('backup', async () => backupStorage(wholeLayers, file, backupOptions, schemaOf(resolved))),
     maintain: () => maintenance.run(),
     close,
     [Symbol.asyncDispose]: close,
@@ -307,6 +309,10 @@ interface Closable {
 
 function isClosable<T extends Partial<Closable>>(backend: T | undefined): backend is T & Closable {
   return backend?.close !== undefined
+}
+
+function schemaOf({ database }: ResolvedConfig): string | undefined {
+  return database.type === 'postgres' ? database.schema : undefined
 }
 
 function isReadonly({ database }: ResolvedConfig): boolean {

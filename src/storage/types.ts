@@ -1,4 +1,4 @@
-import type { ExportOptions, ExportReport } from '../archive/types.ts'
+import type { BackupOptions, BackupReport, ExportOptions, ExportReport } from '../archive/types.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { BytesBackend } from '../blobs/bytes/backend.ts'
 import type { BlobStats } from '../blobs/types.ts'
@@ -378,6 +378,28 @@ export interface Storage extends Repositories, AsyncDisposable {
    * ```
    */
   rebuildSearch(options?: RebuildSearchOptions): Promise<number>
+  /**
+   * Copies the SQLite database, as it is at the beginning of the call, into a new file, which appears when the copy is whole and
+   * has passed `quick_check`. Others can work meanwhile: 200 pages are copied at a time. The bytes of blobs are not in it, see
+   * docs/backup.md. Not safe to repeat: each call needs a file of its own.
+   *
+   * @param file A file that does not exist, in a directory that does. A relative path starts from the working directory.
+   * @throws {INVALID_STATE} when the database is PostgreSQL; the message has the command that backs it up
+   * @throws {INVALID_INPUT} when the file exists, its directory does not, or an option is not valid
+   * @throws {ABORTED} when `signal` is aborted; nothing is left of the copy
+   * @throws {DATABASE_FAILED} when the copy is damaged, as then the database is
+   * @throws {DISK_FULL} when the disk of the file is full
+   * @throws {CLOSED} when the storage is closed, or is being closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when another process locks the file for too long
+   *
+   * @example
+   * ```ts
+   * const { bytes } = await storage.backup(`./backup-${Date.now()}.db`)
+   * console.log(bytes > 0) // true
+   * ```
+   */
+  backup(file: string, options?: BackupOptions): Promise<BackupReport>
   /**
    * Writes all rows and blobs, as they are at the beginning of the call, into a directory: a file of JSON lines for each table, a
    * file for each content, and at last `manifest.json` with counts and checksums. Others can work meanwhile. Without a manifest the

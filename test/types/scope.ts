@@ -7,6 +7,7 @@ import type { Same } from './same.ts'
 type OfAll = Exclude<keyof Storage, keyof StorageScope>
 export const ofAll: Same<
   OfAll,
+  | 'backup'
   | 'close'
   | 'config'
   | 'diagnose'

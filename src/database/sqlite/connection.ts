@@ -88,6 +88,13 @@ export class SqliteConnection {
     return this.#db.serialize()
   }
 
+  /** Copies the database into a file. `step` is told how many pages are done, and returns how many to copy next. */
+  async backup(file: string, step: (done: number, total: number) => number): Promise<void> {
+    const progress = ({ totalPages, remainingPages }: { totalPages: number; remainingPages: number }) =>
+      step(totalPages - remainingPages, totalPages)
+    await this.#db.backup(file, { progress })
+  }
+
   close(): void {
     this.#db.close()
   }

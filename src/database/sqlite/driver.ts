@@ -8,8 +8,9 @@ import type { ResolvedConfig } from '../../config/resolved.ts'
 import { countersOf } from '../../counters.ts'
 import { StorageError } from '../../errors.ts'
 import type { Finding } from '../../findings.ts'
-import type { Driver, DriverTransaction, MigrationJournal, Snapshot } from '../db.ts'
+import type { BackupSteps, Driver, DriverTransaction, MigrationJournal, Snapshot } from '../db.ts'
 import type { Query, Row } from '../query.ts'
+import { backUp, fileExists } from './backup.ts'
 import { SqliteConnection } from './connection.ts'
 import { diagnoseSqlite } from './diagnosis.ts'
 import { overwriteTerms } from './erased-terms.ts'
@@ -184,16 +185,7 @@ class SqliteDriver implements Driver {
   }
 
   async snapshot(): Promise<Snapshot> {
-    this.#check()
-    const connection = await this.#openCopy()
-    try {
-      connection.control('BEGIN')
-      // BEGIN alone takes no snapshot.
-      await this.#queue.whenUnlocked(() => connection.control('SELECT 1 FROM sqlite_master'))
-    } catch (error) {
-      connection.close()
-      throw sqliteError(error, this.#writer.file)
-    }
+    const connection = await this.#openSnapshot()
     const run = async (query: Query) => {
       try {
         return connection.run(query)
@@ -205,6 +197,31 @@ class SqliteDriver implements Driver {
       run,
       batch: (queries) => Promise.all(queries.map(run)),
       close: async () => connection.close(),
+    }
+  }
+
+  async backup(file: string, steps: BackupSteps): Promise<number> {
+    if (existsSync(file)) throw fileExists(file)
+    const connection = await this.#openSnapshot()
+    try {
+      return await backUp(connection, file, steps)
+    } finally {
+      connection.close()
+    }
+  }
+
+  /** Opens a connection whose read transaction sees the database as it is now. */
+  async #openSnapshot(): Promise<SqliteConnection> {
+    this.#check()
+    const connection = await this.#openCopy()
+    try {
+      connection.control('BEGIN')
+      // BEGIN alone takes no snapshot.
+      await this.#queue.whenUnlocked(() => connection.control('SELECT 1 FROM sqlite_master'))
+      return connection
+    } catch (error) {
+      connection.close()
+      throw sqliteError(error, this.#writer.file)
     }
   }
 

@@ -38,6 +38,11 @@ export function keepFromCollector(object: object): void {
   uncollected?.push(object)
 }
 
+/** Returns true if a thread may load better-sqlite3 and end: its objects are collected then. */
+export function endsSafely(): boolean {
+  return uncollected === undefined
+}
+
 /** Returns the newest major version for this Node. Version 13 needs Node 22, and crashes an older one instead of failing. */
 function newestMajor(): number {
   return nodeMajor < 22 ? 12 : 13
