@@ -231,21 +231,23 @@ export { copyStorage, importInto } from './storage/archive.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
 export { migrateStorage } from './storage/migrate-storage.ts'
 export type { MigrateOptions, MigrationReport, SchemaMigration } from './storage/migration-report.ts'
-export type { PruneOptions, Pruning } from './storage/retention/types.ts'
-export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type {
   DiagnoseOptions,
   EraseOptions,
-  Erasure,
   RebuildSearchOptions,
-  ScopedBlobs,
   ScopeOptions,
+  StorageOptions,
+  TransactionOptions,
+} from './storage/options.ts'
+export type { PruneOptions, Pruning } from './storage/retention/types.ts'
+export { openStorage, openStorageFromFile } from './storage/storage.ts'
+export type {
+  Erasure,
+  ScopedBlobs,
   SearchStats,
   Storage,
   StorageHealth,
-  StorageOptions,
   StorageScope,
   StorageStats,
   StorageTransaction,
-  TransactionOptions,
 } from './storage/types.ts'

@@ -1,5 +1,5 @@
 import type { Command } from './command.ts'
-import { copyCommand, exportCommand, importCommand } from './commands/archive.ts'
+import { backupCommand, copyCommand, exportCommand, importCommand } from './commands/archive.ts'
 import { blobsGc, blobsGet, blobsLs, blobsPut, blobsVerify } from './commands/blobs.ts'
 import { completionOf } from './commands/completion.ts'
 import { doctor } from './commands/doctor.ts'
@@ -29,6 +29,7 @@ const STORAGE_COMMANDS: readonly Command[] = [
   exportCommand,
   importCommand,
   copyCommand,
+  backupCommand,
   erase,
   prune,
 ]

@@ -10,7 +10,8 @@ import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
 import { wrongLists, wrongSessions } from './counters.ts'
 import type { LayerHealth } from './health.ts'
 import { checkSignal } from './long-run.ts'
-import type { DiagnoseOptions, StorageStats } from './types.ts'
+import type { DiagnoseOptions } from './options.ts'
+import type { StorageStats } from './types.ts'
 
 const optionsSchema = z.strictObject({
   signal: signalSchema.optional(),

@@ -15,7 +15,8 @@ import { cachedRowsOf, removeSession } from '../repositories/sessions/removal.ts
 import type { Tables } from '../schema/tables.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
 import { checkSignal, parseRemoval } from './long-run.ts'
-import type { EraseOptions, Erasure, ScopeOptions } from './types.ts'
+import type { EraseOptions, ScopeOptions } from './options.ts'
+import type { Erasure } from './types.ts'
 
 /** How many rows one transaction removes. */
 const BATCH_ROWS = 1000

@@ -4,8 +4,9 @@ import { observed } from '../observed.ts'
 import { BLOBS } from '../repositories/observables.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
+import type { ScopeOptions } from './options.ts'
 import { runTransaction, type TransactionLayers } from './transaction.ts'
-import type { ScopeOptions, StorageScope } from './types.ts'
+import type { StorageScope } from './types.ts'
 
 const optionsSchema = z.strictObject({ ownerId: idSchema })
 

@@ -29,12 +29,13 @@ import { eraseOwner } from './erase.ts'
 import { databaseStats, probe } from './health.ts'
 import { rememberLayers } from './layers.ts'
 import { countOpened } from './open-twice.ts'
+import type { StorageOptions } from './options.ts'
 import { Retention } from './retention/retention.ts'
 import { openScope } from './scope.ts'
 import { openSearch, rebuildSearch, searchStats } from './search.ts'
 import { slowCalls } from './slow-calls.ts'
 import { runTransaction } from './transaction.ts'
-import type { Storage, StorageOptions } from './types.ts'
+import type { Storage } from './types.ts'
 
 const isLogger = (value: unknown) =>
   ['info', 'warn', 'error'].every((level) => typeof Reflect.get(Object(value), level) === 'function')

@@ -11,7 +11,8 @@ import { lockSession, recordOperation } from '../repositories/operations.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { homeOfOwner } from '../repositories/sessions/home.ts'
 import { checkFunction, millisSchema, parseInput } from '../validation/input.ts'
-import type { StorageTransaction, TransactionOptions } from './types.ts'
+import type { TransactionOptions } from './options.ts'
+import type { StorageTransaction } from './types.ts'
 
 const optionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
 

@@ -1,105 +1,28 @@
 import type { BackupOptions, BackupReport, ExportOptions, ExportReport } from '../archive/types.ts'
 import type { Blobs } from '../blobs/blobs.ts'
-import type { BytesBackend } from '../blobs/bytes/backend.ts'
 import type { BlobStats } from '../blobs/types.ts'
 import type { CacheAsideStats } from '../cache/cache-aside.ts'
-import type { CacheStore, CacheStoreStats } from '../cache/store.ts'
+import type { CacheStoreStats } from '../cache/store.ts'
 import type { UserCache } from '../cache/user-cache.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { Finding } from '../findings.ts'
-import type { DetailsFirstLogger, Logger } from '../logger.ts'
 import type { MaintenanceReport } from '../maintenance/scheduler.ts'
 import type { Repositories } from '../repositories/repositories.ts'
 import type { SessionSummary } from '../repositories/sessions/types.ts'
 import type { DatabaseStats, LayerHealth } from './health.ts'
+import type {
+  DiagnoseOptions,
+  EraseOptions,
+  RebuildSearchOptions,
+  ScopeOptions,
+  TransactionOptions,
+} from './options.ts'
 import type { PruneOptions, Pruning } from './retention/types.ts'
-
-/** What the program decides when it opens a storage, beside the configuration. */
-export interface StorageOptions {
-  /** The directory that relative paths of the configuration start from. Default: the working directory. */
-  baseDir?: string | undefined
-  /**
-   * Whether to apply pending migrations. If false, opening fails with MIGRATION_PENDING and creates no file. Default
-   * true.
-   */
-  migrate?: boolean | undefined
-  /** Receives log messages: `console`, a logger of pino or winston, or your own. Default: warnings and errors go to the console. */
-  logger?: Logger | DetailsFirstLogger | undefined
-  /** Whether to run the maintenance steps once a minute. Default true. */
-  maintenance?: boolean | undefined
-  /**
-   * Keeps the bytes of blobs in place of the configured blob store: an implementation of your own. The configuration
-   * must not name a directory; `maxBlobSize` and `maxTotalSize` still come from it. Closed with the storage, or when a
-   * layer cannot be opened. Default: the configured blob store.
-   */
-  bytes?: BytesBackend | undefined
-  /**
-   * Keeps the entries of the cache in place of the configured store: an implementation of your own. The configuration
-   * must not name a Redis; `maxValueBytes` and `ttlSeconds` still come from it. Closed with the storage, or when a layer
-   * cannot be opened. Default: the configured cache.
-   */
-  cacheStore?: CacheStore | undefined
-  /** The clock, for tests. Default: the system's clock, corrected by its distance to that of PostgreSQL. */
-  now?: (() => Date) | undefined
-  /**
-   * Whether the database takes the local blob store that it finds, although the store belongs to another database: for
-   * the first open after a restore. The other database is refused from its next start on. Default false: then opening
-   * fails with BLOB_STORE_MISMATCH.
-   */
-  adoptBlobStore?: boolean | undefined
-  /** How long `close()` waits for calls in flight before it rolls back their transactions. Milliseconds. Default 30,000. */
-  closeTimeoutMillis?: number | undefined
-  /** How long a transaction may be open before a warning is logged. Milliseconds. Default 10,000. */
-  slowTransactionMillis?: number | undefined
-  /**
-   * How long a call may take before a warning is logged: its name, its tables and how long it took, and no value. Milliseconds.
-   * Default: no call is logged, since each would be timed, and what is slow differs from a local file to a distant server.
-   */
-  slowOperationMillis?: number | undefined
-}
-
-export interface TransactionOptions {
-  /** After this time the transaction is rolled back, and the call rejects with TIMEOUT. Milliseconds. Default: no limit. */
-  timeoutMillis?: number | undefined
-}
-
-/** Options of `storage.rebuildSearch()`. */
-export interface RebuildSearchOptions {
-  /** Ends the call between two transactions. Then the call rejects with ABORTED, and maintenance goes on with what is left. */
-  signal?: AbortSignal | undefined
-  /** Called after each transaction with the number of texts that the call has indexed. */
-  onProgress?: ((progress: { indexed: number }) => void) | undefined
-}
-
-/** Options of `storage.diagnose()`. */
-export interface DiagnoseOptions {
-  /** Counts wrong counters of sessions and lists again. Default false: changes nothing. */
-  repair?: boolean | undefined
-  /** Ends the call between two steps. Then it rejects with ABORTED. */
-  signal?: AbortSignal | undefined
-  /** Called after each check, and after each content of the blob store, with how many things the check has looked at. */
-  onProgress?: ((progress: { check: string; checked: number }) => void) | undefined
-}
 
 /** The index of the texts of messages and memories. */
 export interface SearchStats {
   /** Number of messages and memories that are not indexed yet. */
   pending: number
-}
-
-export interface ScopeOptions {
-  /** Whose data the scope works with: 1 to 255 bytes, such as the id of a user or of a customer. */
-  ownerId: string
-}
-
-/** Options of `storage.erase()`. */
-export interface EraseOptions {
-  /** Counts, and removes nothing. Default false. */
-  dryRun?: boolean | undefined
-  /** Ends the erasure between two transactions. Then the call rejects with ABORTED. */
-  signal?: AbortSignal | undefined
-  /** Called after each transaction with the number of rows that it has removed from a table. */
-  onProgress?: ((removed: { table: string; rows: number }) => void) | undefined
 }
 
 /** What `storage.erase()` has removed, or would remove. */

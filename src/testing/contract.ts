@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { inspect } from 'node:util'
 import type { Page, PageOptions } from '../database/paging/page.ts'
 import { isStorageError, type StorageErrorCode } from '../errors.ts'
-import type { Storage, StorageOptions } from '../storage/types.ts'
+import type { StorageOptions } from '../storage/options.ts'
+import type { Storage } from '../storage/types.ts'
 
 /** One requirement, for any test runner: `for (const { name, run } of cases) it(name, run)`. */
 export interface ContractCase {

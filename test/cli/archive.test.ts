@@ -116,3 +116,16 @@ it('on a terminal a copy shows the table, the rate, and the time left', async ()
   expect(code).toBe(0)
   expect(shown).toMatch(/messages: [\d,]+ of 20,000 rows · [\d,]+\/s · \d+ s left/)
 })
+
+it('backup copies SQLite, and says how PostgreSQL is backed up', async () => {
+  const { cwd } = await prepared()
+  expect(await objects(['backup', 'copy.db'], { cwd })).toMatchObject([{ file: join(cwd, 'copy.db') }])
+  expect(await objects(['stats', '--database', 'copy.db'], { cwd })).toMatchObject([
+    { database: { rows: { messages: 10 } } },
+  ])
+  const again = await holdfast(['backup', 'copy.db'], { cwd })
+  expect(again).toMatchObject({ code: 2, stderr: expect.stringContaining('copy.db') })
+  await holdfast(['migrate', '--config', 'other.yml'], { cwd })
+  const refused = await holdfast(['backup', 'other.dump', '--config', 'other.yml'], { cwd })
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('pg_dump') })
+})

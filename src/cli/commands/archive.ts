@@ -1,4 +1,4 @@
-import { type ArchiveProgress, copyStorage, type ImportReport, importInto } from '../../index.ts'
+import { type ArchiveProgress, copyStorage, type ImportReport, importInto, isStorageError } from '../../index.ts'
 import type { Call, Command } from '../command.ts'
 import { EXIT, UsageError } from '../exit-codes.ts'
 import { OWNER } from '../options.ts'
@@ -87,12 +87,35 @@ export const copyCommand: Command = {
   },
 }
 
+export const backupCommand: Command = {
+  name: 'backup',
+  summary: 'Copies an SQLite database into a file while programs write, and checks the copy.',
+  details:
+    'The copy is a database of its own: docs/backup.md says how it is restored, and that blobs are backed up after it. For PostgreSQL the command says how pg_dump is called, and exits with 2.',
+  arguments: [{ name: 'FILE', summary: 'The file to write. It must not exist.' }],
+  async run(call) {
+    const { given, output, signal, open } = call
+    const storage = await open()
+    const report = await watched(
+      call,
+      (onProgress) => storage.backup(given.argument('FILE'), { signal, onProgress }),
+      'pages',
+    ).catch((error) => {
+      const isPostgres = storage.config.database.type === 'postgres'
+      throw isPostgres && isStorageError(error, 'INVALID_STATE') ? new UsageError(error.message) : error
+    })
+    await output.print(`${report.file}: ${bytesText(report.bytes)}, checked`, report)
+    return EXIT.ok
+  },
+}
+
 /** Runs a call that says how far it is. */
 async function watched<T>(
   { output }: Call,
   run: (onProgress: (progress: ArchiveProgress) => void) => Promise<T>,
+  unit = 'rows',
 ): Promise<T> {
-  const progress = output.progress('rows')
+  const progress = output.progress(unit)
   try {
     return await run(({ table, rows, total }) => progress.update(rows, total, table))
   } finally {
