@@ -227,7 +227,6 @@ export type {
   MetadataPatch,
 } from './schema/values.ts'
 export type { Highlight } from './search/highlights.ts'
-export { copyStorage, importInto } from './storage/archive.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
 export { migrateStorage } from './storage/migrate-storage.ts'
 export type { MigrateOptions, MigrationReport, SchemaMigration } from './storage/migration-report.ts'
@@ -241,6 +240,7 @@ export type {
 } from './storage/options.ts'
 export type { PruneOptions, Pruning } from './storage/retention/types.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
+export { copyStorage, importInto } from './storage/transfer.ts'
 export type {
   Erasure,
   ScopedBlobs,

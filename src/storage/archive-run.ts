@@ -1,0 +1,42 @@
+import * as z from 'zod'
+import type { ArchiveRun } from '../archive/run.ts'
+import type { ArchiveProgress } from '../archive/types.ts'
+import { StorageError } from '../errors.ts'
+import { rule } from '../validation/fast-path.ts'
+import { checkFunction, signalSchema } from '../validation/input.ts'
+import type { StorageLayers } from './layers.ts'
+import { checkSignal, type LongRunOptions } from './long-run.ts'
+
+/** The options that all calls of archives have. */
+export const longRun = { signal: signalSchema.optional(), onProgress: z.unknown().optional() }
+
+export const flagSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
+
+export const directorySchema = pathOf('directory')
+export const fileSchema = pathOf('file')
+
+function pathOf(what: string) {
+  return rule<string>(
+    (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+    `must be the path of a ${what}`,
+  )
+}
+
+/** Makes the run of a call. It ends if its signal is aborted, or if one of its storages is being closed. */
+export function runOf(
+  storages: readonly StorageLayers[],
+  { signal, onProgress }: LongRunOptions<ArchiveProgress>,
+  aborted: string,
+): ArchiveRun {
+  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  return {
+    check() {
+      checkSignal(signal, aborted)
+      if (storages.some(({ closing }) => closing.aborted)) {
+        throw new StorageError('CLOSED', 'The storage is being closed, and the call is not finished')
+      }
+    },
+    progress:
+      onProgress && ((table, rows, total) => onProgress({ table, rows, ...(total !== undefined && { total }) })),
+  }
+}
