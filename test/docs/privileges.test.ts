@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { getTableName } from 'drizzle-orm'
-import { isStorageError, openStorage, type Storage, type StorageError, type StorageOptions } from 'holdfast'
+import { importInto, isStorageError, openStorage, type Storage, type StorageError, type StorageOptions } from 'holdfast'
 import * as schema from 'holdfast/schema/postgres'
 import { blobsContract, repositoryContract } from 'holdfast/testing'
 import postgres from 'postgres'
@@ -12,7 +12,7 @@ import { ownMigrations } from '../database/histories.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { type PostgresServer, startPostgres } from '../setup/servers.ts'
 import { quiet } from '../setup/silent.ts'
-import { blocks } from './pages.ts'
+import { blocks, pageText } from './pages.ts'
 
 const scripts = Object.fromEntries(
   blocks('docs/privileges.md', 'sql').map(({ code }) => [/^-- (\S+)$/m.exec(code)?.[1], code]),
@@ -118,6 +118,28 @@ describe('after the migration', () => {
       message:
         'The PostgreSQL user agent_reader lacks a privilege on table kv: GRANT SELECT, INSERT, UPDATE ON TABLE kv TO agent_reader. docs/privileges.md has all grants',
     })
+  })
+
+  it('importInto() names the sequence of events, and works with the grant of the page', async () => {
+    const directory = join(freshDirectory(), 'archive')
+    await using source = await openStorage(undefined, quiet)
+    await source.kv.set('imported', 1)
+    await source.events.append({ type: 'x' })
+    await source.export(directory)
+    await using program = await open('agent_app')
+    await program.events.prune({ before: new Date('2999-01-01') })
+    const [last] = await run('select last_value from agent.events_seq_seq')
+    await run(`select setval('agent.events_seq_seq', 1, false)`)
+    await expect(importInto(program, directory)).rejects.toMatchObject({
+      code: 'PRIVILEGE_MISSING',
+      message: expect.stringContaining('sequence events_seq_seq'),
+    })
+    await run('set search_path = agent')
+    await run(/GRANT SELECT, UPDATE ON SEQUENCE [^`]+/.exec(pageText('docs/privileges.md'))?.[0])
+    expect(await importInto(program, directory)).toMatchObject({ resumed: true, inserted: 2, refused: 0 })
+    expect((await program.events.append({ type: 'y' })).seq).toBe(2)
+    await run('revoke all on sequence events_seq_seq from agent_app; set search_path = public')
+    await run(`select setval('agent.events_seq_seq', ${Number(last?.last_value) + 10})`)
   })
 
   it('openStorage() names the journal if the user may not read it', async () => {
