@@ -38,15 +38,24 @@ const throughMainEntry: Plugin = {
   },
 }
 
+/** Takes the package out of the command line, which is a program that uses the package. */
+const throughPackage: Plugin = {
+  name: 'through-package',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/index\.ts$/ }, () => ({ path: '../index.js', external: true }))
+  },
+}
+
 rmSync(outdir, { recursive: true, force: true })
 execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
 
 const { metafile } = await build({
   ...common,
-  entryPoints: { index: 'src/index.ts', 'config/index': 'src/config/index.ts', 'cli/holdfast': 'src/cli/holdfast.ts' },
+  entryPoints: { index: 'src/index.ts', 'config/index': 'src/config/index.ts' },
   external,
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
+await build({ ...common, entryPoints: { 'cli/holdfast': 'src/cli/holdfast.ts' }, plugins: [throughPackage] })
 // Each adapter imports its own framework, if any, from the program's packages.
 const adapters = ['ai-sdk', 'claude-agent', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']
 await build({

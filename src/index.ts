@@ -227,6 +227,8 @@ export type {
   MetadataPatch,
 } from './schema/values.ts'
 export type { Highlight } from './search/highlights.ts'
+export type { DatabaseDescription } from './storage/database-description.ts'
+export { describeDatabase } from './storage/describe-database.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
 export { migrateStorage } from './storage/migrate-storage.ts'
 export type { MigrateOptions, MigrationReport, SchemaMigration } from './storage/migration-report.ts'

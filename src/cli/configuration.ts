@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import { loadStorageConfig, type StorageConfig } from '../index.ts'
-import { describeDatabase } from '../storage/describe-database.ts'
+import { describeDatabase, loadStorageConfig, type StorageConfig } from '../index.ts'
 import { UsageError } from './exit-codes.ts'
 import type { Given } from './given.ts'
 

@@ -1,19 +1,29 @@
 import { storeNamedBy } from '../blobs/store-identity.ts'
 import { resolveConfig } from '../config/resolve.ts'
-import type { StorageConfig } from '../config/types.ts'
+import type { StorageConfig, StorageConfigFile } from '../config/types.ts'
 import { openDatabase } from '../database/open.ts'
 import { isIndexed } from '../repositories/search/state.ts'
+import type { DatabaseDescription } from './database-description.ts'
 
-/** What a database says about the programs that use it. */
-export interface DatabaseDescription {
-  /** True if they have the search switched on. */
-  search: boolean
-  /** True if they keep blobs in a local store. */
-  hasBlobStore: boolean
-}
-
-/** Reads what the configured database says about its programs. Changes nothing, and fails as `openStorage` without `migrate`. */
-export async function describeDatabase(config: StorageConfig): Promise<DatabaseDescription> {
+/**
+ * Reads what the configured database says about the programs that use it, so that another program opens it in the same way: a
+ * storage without the search would mark their index as out of date. Changes nothing. Safe to repeat.
+ *
+ * @throws {CONFIG_INVALID} when the configuration is not valid
+ * @throws {DRIVER_MISSING} when the package of the configured database is not installed
+ * @throws {CONNECTION_FAILED} when the database cannot be used as configured
+ * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not read the tables
+ * @throws {MIGRATION_PENDING} when the schema is not up to date
+ * @throws {SCHEMA_TOO_NEW} when a newer version of the package has migrated the database
+ * @throws {SCHEMA_DIVERGED} when the database has other migrations than this version of the package
+ *
+ * @example
+ * ```ts
+ * import { describeDatabase } from 'holdfast'
+ * console.log(await describeDatabase()) // { search: false, hasBlobStore: false }
+ * ```
+ */
+export async function describeDatabase(config?: StorageConfig | StorageConfigFile): Promise<DatabaseDescription> {
   const database = await openDatabase(resolveConfig(config).database, { migrate: false })
   try {
     return { search: await isIndexed(database), hasBlobStore: (await storeNamedBy(database)) !== undefined }

@@ -6,8 +6,8 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import type { Database } from '../database/database.ts'
 import { diskSpace } from '../disk-space.ts'
 import { type Finding, fail, firstOf, ok, warn } from '../findings.ts'
+import { COUNTERS } from '../repositories/counters.ts'
 import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
-import { wrongLists, wrongSessions } from './counters.ts'
 import type { LayerHealth } from './health.ts'
 import { checkSignal } from './long-run.ts'
 import type { DiagnoseOptions } from './options.ts'
@@ -77,19 +77,27 @@ async function clock(database: Database): Promise<Finding> {
   return fail('clock', message)
 }
 
+/** How many wrong counters one call repairs. */
+const REPAIRS = 1000
+
 async function counters(database: Database, repair: boolean): Promise<Finding[]> {
-  return [
-    countersFinding('session-counters', 'sessions', await wrongSessions(database, repair), repair),
-    countersFinding('list-counters', 'lists', await wrongLists(database, repair), repair),
-  ]
+  const findings: Finding[] = []
+  for (const [what, { wrong, recount }] of Object.entries(COUNTERS)) {
+    const keys = await wrong(database)
+    for (const key of repair ? keys.slice(0, REPAIRS) : []) await recount(database, key)
+    findings.push(countersFinding(what, keys, repair))
+  }
+  return findings
 }
 
-function countersFinding(check: string, what: string, wrong: readonly string[], repair: boolean): Finding {
-  if (wrong.length === 0) return ok(check, `The counters of ${what} equal a count of their rows`)
-  const message = `The counters of ${wrong.length} ${what} were wrong (${firstOf(wrong)})`
-  return repair
-    ? warn(check, `${message}, and are repaired`)
-    : fail(check, `${message}: diagnose with repair counts them again`)
+function countersFinding(what: string, keys: readonly string[][], repair: boolean): Finding {
+  const check = `${what}-counters`
+  if (keys.length === 0) return ok(check, `The counters of ${what} equal a count of their rows`)
+  const names = firstOf(keys.map((key) => key.filter((part) => part !== '').join(' ')))
+  const message = `The counters of ${keys.length} ${what} were wrong (${names})`
+  if (!repair) return fail(check, `${message}: diagnose with repair counts them again`)
+  if (keys.length > REPAIRS) return fail(check, `${message}; ${REPAIRS} are repaired: diagnose with repair once more`)
+  return warn(check, `${message}, and are repaired`)
 }
 
 async function blobs({ blobs: layer }: Storage, signal: AbortSignal | undefined, onChecked: (checked: number) => void) {

@@ -32,6 +32,7 @@ async function filled(database: StorageConfig['database']): Promise<StorageConfi
   await using storage = await openStorage(config, { maintenance: false })
   await storage.messages.append('chat', { role: 'user', content: 'hello' })
   await storage.lists.append('plan', 'pack')
+  await storage.queues.push('chat', 'inbox', { id: 'later' })
   await storage.blobs.put(Buffer.from('bytes'))
   return config
 }
@@ -64,22 +65,27 @@ it.each(sharedDatabases)('on %s, the doctor finds pending migrations', async (_,
 
 it.each(sharedDatabases)('on %s, the doctor finds wrong counters, and repairs them', async (_, configure) => {
   const config = await filled(await configure())
-  await execute(config, 'update sessions set message_count = 7, last_seq = 0; update lists set length = 9')
+  await execute(
+    config,
+    'update sessions set message_count = 7, last_seq = 0; update lists set length = 9; update queues set gaps = 5',
+  )
   const { code, found } = await diagnosed(config)
   expect(code).toBe(3)
   expect(found.map(({ check, result }) => [check, result])).toEqual([
-    ['session-counters', 'fail'],
-    ['list-counters', 'fail'],
+    ['sessions-counters', 'fail'],
+    ['lists-counters', 'fail'],
+    ['queues-counters', 'fail'],
   ])
   expect(found[0]?.message).toContain('(chat)')
   expect(await diagnosed(config, ['--repair'])).toMatchObject({
     code: 0,
-    found: [{ result: 'warn' }, { result: 'warn' }],
+    found: [{ result: 'warn' }, { result: 'warn' }, { result: 'warn' }],
   })
   expect(await diagnosed(config)).toMatchObject({ code: 0, found: [] })
   await using storage = await openStorage(config)
   expect(await storage.sessions.summary('chat')).toMatchObject({ messageCount: 1, lastSeq: 1 })
   expect(await storage.lists.length('plan')).toBe(1)
+  expect((await storage.queues.list('chat', 'inbox')).items).toMatchObject([{ id: 'later' }])
 })
 
 it.each(sharedDatabases)('on %s, the doctor finds lost bytes, and bytes of nobody', async (_, configure) => {
