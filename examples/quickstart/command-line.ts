@@ -1,13 +1,12 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
-import { resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** Returns the absolute paths of the chats and the configuration. Default: the files beside this one. */
 export function readArguments(): { file: string; config: string } {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { config: { type: 'string' } } })
   if (positionals.length > 1) throw new Error('One file at a time, please.')
-  const beside = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+  const beside = (name: string) => join(import.meta.dirname, name)
   // npm runs scripts in the package's directory; INIT_CWD is the directory that the user's paths start from.
   const given = (path: string | undefined) => path && resolve(process.env.INIT_CWD ?? '', path)
   return {

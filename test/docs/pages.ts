@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { transformSync } from 'esbuild'
+import { freshInstallation } from '../setup/built-package.ts'
 import { freshDirectory } from '../setup/databases.ts'
 
 export const root = resolve(import.meta.dirname, '../..')
@@ -42,9 +44,12 @@ export const projectEnv = { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tscon
 
 /** Runs a program as a user's project would. Returns what it prints. */
 export async function runProgram(code: string): Promise<string> {
-  const directory = freshProject()
-  writeFileSync(join(directory, 'example.ts'), code)
-  const options = { cwd: directory, env: projectEnv, timeout: 25_000 }
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', 'example.ts'], options)
+  const directory = await freshInstallation()
+  writeFileSync(
+    join(directory, 'example.js'),
+    transformSync(code, { loader: 'ts', format: 'esm', target: 'node20.19' }).code,
+  )
+  const options = { cwd: directory, timeout: 25_000 }
+  const { stdout } = await promisify(execFile)(process.execPath, ['--preserve-symlinks', 'example.js'], options)
   return stdout
 }

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { openStorageFromFile, type Storage, toolExecutionId } from 'holdfast'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ToolCall } from '../../examples/agent/agent.ts'
+import { bundleProgram } from '../setup/bundle-program.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
 import { adopt } from '../setup/temporary.ts'
@@ -25,7 +26,7 @@ async function conversation(program = join(example, 'main.ts')) {
 
   /** Runs the agent until it ends, or until `killWhen` returns true for a line. Returns its lines. */
   async function run(killWhen: (line: string, count: number) => unknown = () => false): Promise<string[]> {
-    const agent = spawn(process.execPath, ['--import', 'tsx', program, 'run', '--config', config], {
+    const agent = spawn(process.execPath, [bundleProgram(program), 'run', '--config', config], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     adopt(agent)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { beforeEach, expect, test } from 'vitest'
 import { progressLine } from '../../examples/quickstart/progress.ts'
 import { openStorageFromFile } from '../../src/index.ts'
+import { bundleProgram } from '../setup/bundle-program.ts'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
 import { adopt } from '../setup/temporary.ts'
 
@@ -31,11 +32,9 @@ function quickstart(
   args: string[],
   onError?: (stderr: string, kill: (signal: NodeJS.Signals) => void) => void,
 ): Promise<Outcome> {
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', join(example, 'quickstart.ts'), '--config', config, ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  )
+  const child = spawn(process.execPath, [bundleProgram(join(example, 'quickstart.ts')), '--config', config, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   adopt(child)
   const output = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text) => {

@@ -2,18 +2,23 @@ import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
 import { installAdapters } from '../../scripts/install-adapters.ts'
+import { removeBundles } from './bundle-program.ts'
 import { startPostgres, startRedis } from './servers.ts'
+import { temporaryDirectory } from './temporary.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
     postgresUrl: string
     redisUrl: string
+    /** A directory that all test files of the run share. */
+    runDirectory: string
   }
 }
 
 /** Provides one PostgreSQL and one Redis for the whole run: those of TEST_POSTGRES_URL and TEST_REDIS_URL, or new ones. */
 export default async function startServers(project: TestProject): Promise<() => Promise<void>> {
   installAdapters()
+  removeBundles()
   const servers: { url: string; stop(): Promise<void> }[] = []
   const stop = async () => {
     await Promise.all(servers.map((server) => server.stop()))
@@ -29,6 +34,7 @@ export default async function startServers(project: TestProject): Promise<() => 
     console.log(`PostgreSQL ${await postgresVersion(postgresUrl)}, Redis ${await redisVersion(redisUrl)}`)
     project.provide('postgresUrl', postgresUrl)
     project.provide('redisUrl', redisUrl)
+    project.provide('runDirectory', temporaryDirectory('run'))
   } catch (error) {
     await stop()
     throw error

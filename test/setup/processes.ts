@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { afterEach } from 'vitest'
+import { bundleProgram } from './bundle-program.ts'
 import { adopt } from './temporary.ts'
 
 export interface ScriptOptions {
@@ -50,7 +51,7 @@ export class Script<Message> {
   constructor(file: string, args: string[], { env = {}, nodeArgs = [], openFiles }: ScriptOptions) {
     this.#name = [file, ...args].join(' ')
     const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles};`
-    const node = [process.execPath, '--import', 'tsx', ...nodeArgs, file, ...args]
+    const node = [process.execPath, ...nodeArgs, bundleProgram(file), ...args]
     this.#process = spawn('/bin/sh', ['-c', `${limit} exec "$0" "$@"`, ...node], {
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
