@@ -81,7 +81,10 @@ describe.each(databases)('on %s', (type, _, open) => {
     )
     expect(methods.filter((name) => !names.has(name)).sort()).toEqual(['events.follow'])
     expect([...names].filter((name) => !methods.includes(name)).sort()).toEqual([
+      'storage.backup',
+      'storage.diagnose',
       'storage.erase',
+      'storage.export',
       'storage.prune',
       'storage.rebuildSearch',
       'storage.stats',

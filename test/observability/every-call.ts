@@ -1,5 +1,7 @@
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Repositories, Storage, StorageTransaction } from 'holdfast'
+import { freshDirectory } from '../setup/databases.ts'
 
 /** A part of every text that the calls below are given: ids, keys, names and content. */
 export const MARK = 'unmentionable'
@@ -254,6 +256,9 @@ export const storageCalls: Record<string, (storage: Storage) => unknown> = {
   'storage.prune': (storage) => storage.prune(),
   'storage.rebuildSearch': (storage) => storage.rebuildSearch(),
   'storage.stats': (storage) => storage.stats(),
+  'storage.diagnose': (storage) => storage.diagnose(),
+  'storage.export': (storage) => storage.export(join(freshDirectory(), m('archive'))),
+  'storage.backup': (storage) => storage.backup(join(freshDirectory(), m('copy'))),
   'storage.health': (storage) => storage.health(),
   'storage.maintain': (storage) => storage.maintain(),
   'blobs.cleanup': (storage) => storage.blobs.cleanup(),

@@ -8,7 +8,7 @@ import type { ResolvedConfig } from '../../config/resolved.ts'
 import { countersOf } from '../../counters.ts'
 import { StorageError } from '../../errors.ts'
 import type { Finding } from '../../findings.ts'
-import type { BackupSteps, Driver, DriverTransaction, MigrationJournal, Snapshot } from '../db.ts'
+import type { BackupSteps, Driver, DriverTransaction, Execute, MigrationJournal, Snapshot } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import { backUp, fileExists } from './backup.ts'
 import { SqliteConnection } from './connection.ts'
@@ -16,6 +16,7 @@ import { diagnoseSqlite } from './diagnosis.ts'
 import { overwriteTerms } from './erased-terms.ts'
 import { sqliteError } from './errors.ts'
 import { FileIdentity } from './file-identity.ts'
+import { sqliteJournal } from './journal.ts'
 import { sqliteKit } from './kit.ts'
 import { loadBetterSqlite3 } from './load.ts'
 import { WriteQueue } from './write-queue.ts'
@@ -122,6 +123,7 @@ class SqliteDriver implements Driver {
   readonly dialect = 'sqlite'
   readonly kit = sqliteKit
   readonly namespace: string
+  readonly journal: MigrationJournal
   readonly #writer: SqliteConnection
   readonly #queue: WriteQueue
   readonly #openReader: SqliteConnections['openReader']
@@ -142,6 +144,8 @@ class SqliteDriver implements Driver {
     this.#openReader = openReader
     this.#openCopy = openCopy
     this.#identity = identity
+    const read: Execute = async (sql) => this.run({ sql, params: [], writes: false })
+    this.journal = sqliteJournal(writer, queue, read)
   }
 
   run(query: Query): Row[] | Promise<Row[]> {
@@ -265,47 +269,6 @@ class SqliteDriver implements Driver {
       commit: () => finish('COMMIT'),
       rollback,
       abandon: rollback, // no statement is ever under way: they are synchronous
-    }
-  }
-
-  readonly journal: MigrationJournal = {
-    table: '"holdfast_migrations"',
-    sharedTable: '"__drizzle_migrations"',
-    existence: (tables) => {
-      const exists = (table: string) =>
-        `exists (select 1 from sqlite_master where type = 'table' and name = '${table.replaceAll('"', '')}')`
-      return `select ${tables.map(exists).join()}`
-    },
-    create: async (execute) => {
-      await execute(
-        'CREATE TABLE IF NOT EXISTS "holdfast_migrations" (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric)',
-      )
-    },
-    read: async (sql) => this.run({ sql, params: [], writes: false }),
-    exclusively: (body) => this.#migrate(body),
-  }
-
-  async #migrate(body: Parameters<MigrationJournal['exclusively']>[0]): Promise<void> {
-    const writer = this.#writer
-    const release = await this.#queue.acquire()
-    try {
-      // Has no effect after BEGIN. A table that is rebuilt must not cascade into its children.
-      writer.exec('PRAGMA foreign_keys = OFF')
-      await this.#queue.whenUnlocked(() => writer.control('BEGIN IMMEDIATE'))
-      await body(async (sql) => writer.run({ sql, params: [] }))
-      if (writer.run({ sql: 'PRAGMA foreign_key_check', params: [] }).length > 0) {
-        throw new StorageError(
-          'MIGRATION_FAILED',
-          'The migration would leave rows that refer to missing rows; it was undone',
-        )
-      }
-      writer.control('COMMIT')
-    } catch (error) {
-      if (writer.inTransaction) writer.control('ROLLBACK')
-      throw sqliteError(error, this.#writer.file)
-    } finally {
-      writer.exec('PRAGMA foreign_keys = ON')
-      release()
     }
   }
 
