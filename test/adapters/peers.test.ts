@@ -16,6 +16,7 @@ it('every framework of an adapter is in a range', () => {
     '@anthropic-ai/claude-agent-sdk',
     '@langchain/langgraph-checkpoint',
     '@openai/agents-core',
+    '@opentelemetry/api',
     'ai',
     'keyv',
   ])
