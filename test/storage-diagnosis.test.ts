@@ -22,6 +22,12 @@ it('migrateStorage() with dryRun creates no file', async () => {
   expect(readdirSync(directory)).toEqual([])
 })
 
+it('a database in memory has no pending migrations: it is migrated whenever it is opened', async () => {
+  const { database, known, migrations } = await migrateStorage({}, { dryRun: true })
+  expect({ database, migrations }).toEqual({ database: 'in-memory', migrations: [] })
+  expect(known).toBeGreaterThan(0)
+})
+
 it('diagnose() and blobs.verify() end when their signal is aborted', async () => {
   await using storage = await openStorage()
   for (let i = 0; i < 3; i++) await storage.blobs.put(Buffer.from(`blob ${i}`))

@@ -9,6 +9,8 @@ export interface Configuration {
   /** What the configuration was read from, for people. */
   readonly source: string
   readonly config: StorageConfig
+  /** True if the configuration says no more than which database it is, and perhaps where its blobs are. */
+  readonly isBare?: boolean
 }
 
 const FILE = 'agent.yml'
@@ -23,7 +25,7 @@ export async function findConfiguration(
   const [database, blobs, file] = [given.text('database'), given.text('blobs'), given.text('config')]
   if (database !== undefined && file !== undefined) throw new UsageError('give --config or --database, not both')
   if (blobs !== undefined && database === undefined) throw new UsageError('--blobs goes with --database')
-  if (database !== undefined) return { source: '--database', config: configOf(database, blobs) }
+  if (database !== undefined) return bareConfiguration(database, blobs)
   const path = file ?? (env.HOLDFAST_CONFIG || nearestFile(cwd))
   if (path === undefined) throw new UsageError(NOWHERE)
   return { source: relative(cwd, path) || path, config: await loadStorageConfig(path, { env }) }
@@ -32,16 +34,17 @@ export async function findConfiguration(
 /** Reads the configuration that a file, a url or the path of an SQLite file names. */
 export async function namedConfiguration(place: string): Promise<Configuration> {
   if (/\.(?:ya?ml|json)$/i.test(place)) return { source: place, config: await loadStorageConfig(place) }
-  return { source: '--database', config: configOf(place, undefined) }
+  return bareConfiguration(place)
 }
 
-function configOf(database: string, blobs: string | undefined): StorageConfig {
-  return {
+function bareConfiguration(database: string, blobs?: string): Configuration {
+  const config: StorageConfig = {
     database: /^postgres(?:ql)?:/.test(database)
       ? { type: 'postgres', url: database }
       : { type: 'sqlite', path: database },
     ...(blobs !== undefined && { blobStore: { type: 'local', storePath: blobs } }),
   }
+  return { source: '--database', config, isBare: true }
 }
 
 function nearestFile(directory: string): string | undefined {
@@ -55,14 +58,14 @@ const BLOBS_MISSING =
   'this database keeps blobs in a store: name its configuration file, or with --database also --blobs DIR'
 
 /**
- * Completes a configuration that says no more than which database it is. The search is switched as the programs have it:
+ * Completes a bare configuration. The search is switched as the programs have it:
  * a storage without it would mark their index as out of date.
  */
 export async function completed(
-  { source, config }: Configuration,
+  { config, isBare = false }: Configuration,
   { needsBlobs }: { needsBlobs: boolean },
 ): Promise<StorageConfig> {
-  if (source !== '--database' || config.database === undefined) return config
+  if (!isBare || config.database === undefined) return config
   const { search, hasBlobStore } = await describeDatabase(config)
   if (needsBlobs && hasBlobStore && config.blobStore === undefined) throw new UsageError(BLOBS_MISSING)
   return { ...config, database: { ...config.database, options: { search } } as StorageConfig['database'] }

@@ -13,6 +13,9 @@ import { version } from './version.ts'
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
 
+/** What surrounds a command: where its output goes, and what ends it. */
+type Surroundings = Pick<Call, 'output' | 'signal' | 'onClosedPipe'>
+
 /** Runs one command line. Returns its exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   const ending = new AbortController()
@@ -33,7 +36,7 @@ export async function main(words: readonly string[]): Promise<number> {
   const isJson = words.includes('--json')
   const output = new Output(process, { json: isJson, quiet: words.includes('--quiet') })
   try {
-    const found = await runWords(words, output, ending.signal, onClosedPipe)
+    const found = await runWords(words, { output, signal: ending.signal, onClosedPipe })
     return code ?? found
   } catch (error) {
     if (code !== undefined) {
@@ -48,12 +51,8 @@ export async function main(words: readonly string[]): Promise<number> {
 }
 
 /** Runs the command that the words name. */
-async function runWords(
-  words: readonly string[],
-  output: Output,
-  signal: AbortSignal,
-  onClosedPipe: () => void,
-): Promise<number> {
+async function runWords(words: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { output } = surroundings
   const asksForHelp = words.includes('--help') || words.includes('-h')
   const isEmpty = words.every((word) => word.startsWith('-'))
   if (isEmpty && words.includes('--version')) {
@@ -71,16 +70,11 @@ async function runWords(
     await output.write(`${commandText(command)}\n`)
     return EXIT.ok
   }
-  return runCommand(command, parseGiven(command, rest), output, signal, onClosedPipe)
+  return runCommand(command, parseGiven(command, rest), surroundings)
 }
 
-async function runCommand(
-  command: Command,
-  given: Given,
-  output: Output,
-  signal: AbortSignal,
-  onClosedPipe: () => void,
-): Promise<number> {
+async function runCommand(command: Command, given: Given, surroundings: Surroundings): Promise<number> {
+  const { output, signal } = surroundings
   const opened: Storage[] = []
   const configuration = () => findConfiguration(given, { env: process.env, cwd: process.cwd() })
   const open = async (found: Configuration, { migrate, needsBlobs }: { migrate: boolean; needsBlobs: boolean }) => {
@@ -91,10 +85,8 @@ async function runCommand(
     return storage
   }
   const call: Call = {
+    ...surroundings,
     given,
-    output,
-    signal,
-    onClosedPipe,
     configuration,
     open: async () => open(await configuration(), { migrate: false, needsBlobs: command.needsBlobs ?? false }),
     openNamed: async (place, { migrate }) => open(await namedConfiguration(place), { migrate, needsBlobs: true }),

@@ -44,6 +44,8 @@ export async function migrateDatabase(
   if (config.type === 'sqlite' && dryRun && !config.readonly && !existsSync(config.file)) {
     return { known: MIGRATIONS.sqlite, migrations: MIGRATIONS.sqlite }
   }
+  // It is migrated whenever it is opened.
+  if (config.type === 'in-memory' && dryRun) return { known: MIGRATIONS.sqlite, migrations: [] }
   const driver = await openDriver(config, !dryRun)
   try {
     const migrations = dryRun ? await pendingMigrations(driver) : await migrate(driver, { apply: true })

@@ -5,11 +5,11 @@ import type { BlobRecord, VerifyReport } from '../../index.ts'
 import type { Command } from '../command.ts'
 import { EXIT, Refusal } from '../exit-codes.ts'
 import { LIMIT, OWNER, YES } from '../options.ts'
+import { pagesOf } from '../pages.ts'
 import { bytesText, inColumns, inLine, manyText, timeText } from '../text.ts'
 import { scopeOf } from './sessions.ts'
 
 const ID = { name: 'ID', summary: 'The id of the blob, or its reference blob:ID.' }
-const PAGE = 200
 
 export const blobsLs: Command = {
   name: 'blobs ls',
@@ -23,18 +23,17 @@ export const blobsLs: Command = {
   ],
   async run(call) {
     const { given, output, signal } = call
-    let left = given.flag('all') ? Number.POSITIVE_INFINITY : given.count('limit', 20)
+    const count = given.flag('all') ? Number.POSITIVE_INFINITY : given.count('limit', 20)
+    const source = given.text('source')
     const { blobs } = await scopeOf(call)
-    let cursor: string | undefined
-    do {
-      signal.throwIfAborted()
-      const page = await blobs.list({ source: given.text('source'), limit: Math.min(PAGE, left), cursor })
-      if (page.items.length === 0 && cursor === undefined) output.note('There are no blobs.')
-      if (output.isJson) for (const blob of page.items) await output.print('', blob)
-      else if (page.items.length > 0) await output.write(`${inColumns(page.items.map(rowOf))}\n`)
-      left -= page.items.length
-      cursor = page.nextCursor
-    } while (cursor !== undefined && left > 0)
+    let isEmpty = true
+    for await (const items of pagesOf((page) => blobs.list({ ...page, source }), { count, signal })) {
+      if (items.length === 0) continue
+      isEmpty = false
+      if (output.isJson) for (const blob of items) await output.print('', blob)
+      else await output.write(`${inColumns(items.map(rowOf))}\n`)
+    }
+    if (isEmpty) output.note('There are no blobs.')
     return EXIT.ok
   },
 }

@@ -16,12 +16,12 @@ export const doctor: Command = {
     const progress = output.progress('things')
     const findings: Finding[] = []
     try {
-      const migrations = await migrateStorage(config, { dryRun: true })
-      const isPending = migrations.database !== 'in-memory' && migrations.migrations.length > 0
+      const report = await migrateStorage(config, { dryRun: true })
+      const isPending = report.migrations.length > 0
       findings.push({
         check: 'migrations',
         result: isPending ? 'fail' : 'ok',
-        message: isPending ? pendingText(migrations) : 'The schema is up to date',
+        message: isPending ? pendingText(report) : 'The schema is up to date',
       })
       if (!isPending) {
         const storage = await open()

@@ -1,18 +1,9 @@
-import {
-  type Message,
-  type Order,
-  type SessionSummary,
-  type Storage,
-  StorageError,
-  type StorageScope,
-} from '../../index.ts'
+import { type Message, type SessionSummary, type Storage, StorageError, type StorageScope } from '../../index.ts'
 import type { Call, Command } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { LIMIT, OWNER, YES } from '../options.ts'
+import { pagesOf } from '../pages.ts'
 import { countText, inColumns, inLine, manyText, printable, timeText } from '../text.ts'
-
-/** The most that one call of a list returns. */
-const PAGE = 200
 
 export const sessionsLs: Command = {
   name: 'sessions ls',
@@ -21,18 +12,15 @@ export const sessionsLs: Command = {
   async run(call) {
     const { given, output, signal } = call
     const all = given.flag('all')
-    let left = all ? Number.POSITIVE_INFINITY : given.count('limit', 20)
+    const count = all ? Number.POSITIVE_INFINITY : given.count('limit', 20)
+    const orderBy = all ? 'createdAt' : 'lastActiveAt'
     const { sessions } = await scopeOf(call)
-    let cursor: string | undefined
-    do {
-      signal.throwIfAborted()
-      const orderBy = all ? 'createdAt' : 'lastActiveAt'
-      const page = await sessions.list({ orderBy, limit: Math.min(PAGE, left), cursor })
-      if (page.items.length === 0 && cursor === undefined) output.note('There are no sessions.')
-      await printSessions(call, page.items)
-      left -= page.items.length
-      cursor = page.nextCursor ?? undefined
-    } while (cursor !== undefined && left > 0)
+    let isEmpty = true
+    for await (const items of pagesOf((page) => sessions.list({ ...page, orderBy }), { count, signal })) {
+      if (items.length > 0) isEmpty = false
+      await printSessions(call, items)
+    }
+    if (isEmpty) output.note('There are no sessions.')
     return EXIT.ok
   },
 }
@@ -66,7 +54,9 @@ export const sessionsShow: Command = {
     if (session === undefined) throw missing(id)
     await output.page(onClosedPipe)
     if (!output.isJson) await output.write(`${headOf(call, session)}\n`)
-    for await (const message of last === undefined ? scope.messages.iterate(id) : newest(scope, id, last)) {
+    for await (const message of last === undefined
+      ? scope.messages.iterate(id)
+      : await newest(scope, id, last, signal)) {
       signal.throwIfAborted()
       await output.print(messageText(call, message), message)
     }
@@ -74,17 +64,12 @@ export const sessionsShow: Command = {
   },
 }
 
-/** Yields the last messages of a session, the oldest of them first. */
-async function* newest(scope: Storage | StorageScope, id: string, count: number): AsyncGenerator<Message> {
-  const messages: Message[] = []
-  const order: Order = 'desc'
-  let cursor: string | undefined
-  do {
-    const page = await scope.messages.list(id, { order, limit: Math.min(PAGE, count - messages.length), cursor })
-    messages.push(...page.items)
-    cursor = page.nextCursor ?? undefined
-  } while (cursor !== undefined && messages.length < count)
-  yield* messages.reverse()
+/** Returns the last messages of a session, the oldest of them first. */
+async function newest({ messages }: Storage | StorageScope, id: string, count: number, signal: AbortSignal) {
+  const found: Message[] = []
+  const pages = pagesOf((page) => messages.list(id, { ...page, order: 'desc' }), { count, signal })
+  for await (const items of pages) found.push(...items)
+  return found.reverse()
 }
 
 function headOf({ output }: Call, { id, title, ownerId, messageCount, createdAt }: SessionSummary): string {

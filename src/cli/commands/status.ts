@@ -10,14 +10,12 @@ export const status: Command = {
   details: 'Counts the rows of every table. Exits with 3 if migrations are pending, with 4 if a layer does not answer.',
   async run(call) {
     const { source, config } = await call.configuration()
-    const migrations = await migrateStorage(config, { dryRun: true })
-    const isPending = migrations.database !== 'in-memory' && migrations.migrations.length > 0
-    const { known } = migrations
-    const schema = { known, pending: isPending ? migrations.migrations.length : 0 }
-    if (isPending) {
+    const report = await migrateStorage(config, { dryRun: true })
+    const schema = { known: report.known, pending: report.migrations.length }
+    if (schema.pending > 0) {
       const rows = [
         ['configuration', source],
-        ['schema', pendingText(migrations)],
+        ['schema', pendingText(report)],
       ]
       await call.output.print(inColumns(rows), { configuration: source, schema })
       return EXIT.findings
@@ -28,7 +26,7 @@ export const status: Command = {
     const rows = [
       ['configuration', source],
       ['database', `${databaseText(storage)}${stats.database.server}, ${bytesText(stats.database.bytes)}`],
-      ['schema', currentText(migrations)],
+      ['schema', currentText(report)],
       ['cache', cacheText(storage, stats.cache.server)],
       [
         'blobs',
