@@ -1,14 +1,9 @@
-import * as z from 'zod'
 import type { ArchiveRun } from '../archive/run.ts'
 import type { ArchiveProgress } from '../archive/types.ts'
 import { StorageError } from '../errors.ts'
 import { rule } from '../validation/fast-path.ts'
-import { checkFunction, signalSchema } from '../validation/input.ts'
 import type { StorageLayers } from './layers.ts'
-import { checkSignal, type LongRunOptions } from './long-run.ts'
-
-/** The options that all calls of archives have. */
-export const longRun = { signal: signalSchema.optional(), onProgress: z.unknown().optional() }
+import { checkSignal, type LongRunOptions, progressOf } from './long-run.ts'
 
 export const flagSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
 
@@ -25,10 +20,11 @@ function pathOf(what: string) {
 /** Makes the run of a call. It ends if its signal is aborted, or if one of its storages is being closed. */
 export function runOf(
   storages: readonly StorageLayers[],
-  { signal, onProgress }: LongRunOptions<ArchiveProgress>,
+  options: LongRunOptions<ArchiveProgress>,
   aborted: string,
 ): ArchiveRun {
-  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  const { signal } = options
+  const onProgress = progressOf(options)
   return {
     check() {
       checkSignal(signal, aborted)

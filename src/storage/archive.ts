@@ -4,8 +4,9 @@ import { exportTo } from '../archive/export.ts'
 import type { BackupOptions, BackupReport, ExportOptions, ExportReport, ExportSelection } from '../archive/types.ts'
 import { StorageError } from '../errors.ts'
 import { idSchema, instantSchema, parseInput } from '../validation/input.ts'
-import { directorySchema, fileSchema, longRun, runOf } from './archive-run.ts'
+import { directorySchema, fileSchema, runOf } from './archive-run.ts'
 import type { StorageLayers } from './layers.ts'
+import { longRun } from './long-run.ts'
 
 const exportSchema = z.strictObject({
   ...longRun,

@@ -7,17 +7,13 @@ import type { Database } from '../database/database.ts'
 import { diskSpace } from '../disk-space.ts'
 import { type Finding, fail, firstOf, ok, warn } from '../findings.ts'
 import { COUNTERS } from '../repositories/counters.ts'
-import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
+import { parseInput } from '../validation/input.ts'
 import type { LayerHealth } from './health.ts'
-import { checkSignal } from './long-run.ts'
+import { checkSignal, longRun, progressOf } from './long-run.ts'
 import type { DiagnoseOptions } from './options.ts'
 import type { StorageStats } from './types.ts'
 
-const optionsSchema = z.strictObject({
-  signal: signalSchema.optional(),
-  repair: z.boolean().optional(),
-  onProgress: z.unknown().optional(),
-})
+const optionsSchema = z.strictObject({ ...longRun, repair: z.boolean().optional() })
 
 /** What the checks look at. */
 interface Storage {
@@ -32,8 +28,7 @@ interface Storage {
 /** Runs every check. See `Storage.diagnose`. */
 export async function diagnose(storage: Storage, options: DiagnoseOptions): Promise<Finding[]> {
   const { signal, repair = false } = parseInput(optionsSchema, options, 'options')
-  const { onProgress } = options
-  if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
+  const onProgress = progressOf(options)
   const { database, cacheStore, config } = storage
   const checks: (() => Promise<Finding[]>)[] = [
     async () => {
@@ -46,7 +41,8 @@ export async function diagnose(storage: Storage, options: DiagnoseOptions): Prom
     async () => (await cacheStore.diagnose?.()) ?? [],
     () => blobs(storage, signal, (checked) => onProgress?.({ check: 'blobs', checked })),
     async () => (config.blobStore.type === 'local' ? [await diskSpace('blobs-disk', config.blobStore.storePath)] : []),
-    async () => [searchIndex(await storage.stats())],
+    // Counts every table, which only a search needs.
+    async () => [searchIndex(config.database.search ? await storage.stats() : {})],
   ]
   const findings: Finding[] = []
   for (const check of checks) {
@@ -126,7 +122,7 @@ const STEPS = {
   usage: 'counters are wrong',
 }
 
-function searchIndex({ search }: StorageStats): Finding {
+function searchIndex({ search }: Pick<StorageStats, 'search'>): Finding {
   if (search === undefined) return ok('search', 'The search is switched off')
   if (search.pending === 0) return ok('search', 'Every text is indexed')
   return warn('search', `${search.pending} texts are not indexed yet: maintenance of a running instance indexes them`)

@@ -8,7 +8,10 @@ export interface LongRunOptions<Progress> {
   onProgress?: ((progress: Progress) => void) | undefined
 }
 
-const optionsSchema = z.strictObject({ signal: signalSchema.optional(), onProgress: z.unknown().optional() })
+/** The options that every call that takes long has, for its schema. `progressOf` checks the function. */
+export const longRun = { signal: signalSchema.optional(), onProgress: z.unknown().optional() }
+
+const optionsSchema = z.strictObject(longRun)
 const removalOptionsSchema = optionsSchema.extend({ dryRun: z.boolean().optional() })
 
 /**
@@ -31,8 +34,12 @@ export function parseRemoval<Progress>(options: LongRunOptions<Progress> & { dry
   return { dryRun, signal, onProgress: progressOf(options) }
 }
 
-/** Returns the caller's own function, whose type no schema could keep. */
-function progressOf<Progress>({ onProgress }: LongRunOptions<Progress>) {
+/**
+ * Returns the caller's own function, whose type no schema could keep.
+ *
+ * @throws {INVALID_INPUT} when it is no function
+ */
+export function progressOf<Progress>({ onProgress }: LongRunOptions<Progress>) {
   if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
   return onProgress
 }

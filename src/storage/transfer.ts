@@ -3,8 +3,9 @@ import { copyRows } from '../archive/copy.ts'
 import { importFrom } from '../archive/import.ts'
 import type { CopyOptions, CopyReport, ImportOptions, ImportReport } from '../archive/types.ts'
 import { invalidInput, parseInput } from '../validation/input.ts'
-import { directorySchema, flagSchema, longRun, runOf } from './archive-run.ts'
+import { directorySchema, flagSchema, runOf } from './archive-run.ts'
 import { layersOf } from './layers.ts'
+import { longRun } from './long-run.ts'
 import type { Storage } from './types.ts'
 
 // Apart from archive.ts, since the declarations of the main entry must not lead to the layers, and so to drizzle.

@@ -11,17 +11,7 @@ import { HoldfastSessionStore } from 'holdfast/claude-agent'
 import { expect, it } from 'vitest'
 import { eachDatabase } from '../repositories/databases.ts'
 import { rounds } from '../setup/rounds.ts'
-
-const user = (uuid: string, text = uuid): SessionStoreEntry => ({
-  type: 'user',
-  uuid,
-  parentUuid: null,
-  timestamp: '2026-01-01T00:00:00.000Z',
-  cwd: '/work',
-  isSidechain: false,
-  message: { role: 'user', content: text },
-})
-const title = (customTitle: string): SessionStoreEntry => ({ type: 'custom-title', customTitle })
+import { title, user } from './claude-lines.ts'
 
 /** Lines as they occur, with what is easily lost. */
 const LINES: SessionStoreEntry[] = [

@@ -15,21 +15,11 @@ import {
 import { openStorage } from 'holdfast'
 import { HoldfastSessionStore } from 'holdfast/claude-agent'
 import { expect, it } from 'vitest'
-import { startLink } from '../database/link.ts'
+import { startLink, tripsOf } from '../database/link.ts'
 import { eachDatabase } from '../repositories/databases.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
-
-const user = (uuid: string, text = uuid): SessionStoreEntry => ({
-  type: 'user',
-  uuid,
-  parentUuid: null,
-  timestamp: '2026-01-01T00:00:00.000Z',
-  cwd: '/work',
-  isSidechain: false,
-  message: { role: 'user', content: text },
-})
-const title = (customTitle: string): SessionStoreEntry => ({ type: 'custom-title', customTitle })
+import { title, user } from './claude-lines.ts'
 
 eachDatabase((open) => {
   it('keeps one summary of all lines while several append, which reading and writing alone does not', async () => {
@@ -133,13 +123,12 @@ it('takes few round trips', async () => {
     listSubkeys: () => plain.listSubkeys(key),
     delete: () => plain.delete(key),
   }
-  const trips: Record<string, number> = {}
-  for (let round = 0; round < 3; round++) {
-    for (const [name, call] of Object.entries(calls)) {
-      const before = link.roundTrips
-      await call()
-      trips[name] = link.roundTrips - before
-    }
-  }
-  expect(trips).toEqual({ append: 4, 'append with a summary': 6, load: 1, listSessions: 1, listSubkeys: 1, delete: 7 })
+  expect(await tripsOf(link, calls)).toEqual({
+    append: 4,
+    'append with a summary': 6,
+    load: 1,
+    listSessions: 1,
+    listSubkeys: 1,
+    delete: 7,
+  })
 })

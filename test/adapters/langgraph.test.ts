@@ -13,7 +13,7 @@ import { openStorage, type Storage } from 'holdfast'
 import { HoldfastSaver } from 'holdfast/langgraph'
 import * as vitest from 'vitest'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startLink } from '../database/link.ts'
+import { startLink, tripsOf } from '../database/link.ts'
 import { eachDatabase } from '../repositories/databases.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
@@ -202,15 +202,7 @@ it('every method takes one round trip', async () => {
     prune: () => saver.prune('t', { keepLast: 2 }),
     deleteThread: () => saver.deleteThread('t'),
   }
-  const trips: Record<string, number> = {}
-  for (let round = 0; round < 3; round++) {
-    for (const [name, call] of Object.entries(calls)) {
-      const before = link.roundTrips
-      await call()
-      trips[name] = link.roundTrips - before
-    }
-  }
-  expect(trips).toEqual(Object.fromEntries(Object.keys(calls).map((name) => [name, 1])))
+  expect(await tripsOf(link, calls)).toEqual(Object.fromEntries(Object.keys(calls).map((name) => [name, 1])))
 })
 
 it('an agent that is killed while it works goes on', async () => {
