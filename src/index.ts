@@ -41,24 +41,12 @@ export {
   type MaybePromise,
 } from './cache/store.ts'
 export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
-export type {
-  BlobMessage,
-  CacheMessage,
-  CacheResult,
-  DatabaseSource,
-  MaintenanceMessage,
-  MessageError,
-  OperationMessage,
-  StatementMessage,
-  TracedMessage,
-  TransactionMessage,
-} from './channels.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type * from './config/resolved.ts'
 export type * from './config/types.ts'
 export type * from './config/valid.ts'
-export { type DatabaseCounters, databaseCounters } from './counters.ts'
 export type { Order, Page, PageOptions } from './database/paging/page.ts'
+export type { Finding } from './diagnosis/findings.ts'
 export {
   type AnyStorageError,
   type DatabaseAddress,
@@ -71,9 +59,21 @@ export {
   type StorageErrorDetails,
   type StorageErrorOptions,
 } from './errors.ts'
-export type { Finding } from './findings.ts'
 export type { DetailsFirstLogger, LogCode, LogComponent, LogDetails, LoggedError, Logger } from './logger.ts'
 export type { MaintenanceReport } from './maintenance/scheduler.ts'
+export type {
+  BlobMessage,
+  CacheMessage,
+  CacheResult,
+  DatabaseSource,
+  MaintenanceMessage,
+  MessageError,
+  OperationMessage,
+  StatementMessage,
+  TracedMessage,
+  TransactionMessage,
+} from './observability/channels.ts'
+export { type DatabaseCounters, databaseCounters } from './observability/counters.ts'
 export type { Approvals } from './repositories/approvals/approvals.ts'
 export {
   type Approval,

@@ -1,5 +1,5 @@
 import type { Attributes } from '@opentelemetry/api'
-import type { DatabaseSource } from '../channels.ts'
+import type { DatabaseSource } from '../observability/channels.ts'
 
 /** The systems that the semantic conventions have a name for. */
 export const SYSTEMS: Readonly<Record<string, string>> = { sqlite: 'sqlite', postgres: 'postgresql', redis: 'redis' }

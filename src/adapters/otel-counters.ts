@@ -1,5 +1,5 @@
 import type { BatchObservableResult, Meter } from '@opentelemetry/api'
-import { databaseCounters } from '../counters.ts'
+import { databaseCounters } from '../observability/counters.ts'
 import { sourceAttributes } from './otel-attributes.ts'
 
 /** Observes the counters of all databases of the process whenever metrics are collected. Returns the function that ends it. */

@@ -12,6 +12,7 @@ import {
   type TracerProvider,
   trace,
 } from '@opentelemetry/api'
+import { StorageError } from '../errors.ts'
 import type {
   BlobMessage,
   CacheMessage,
@@ -20,8 +21,7 @@ import type {
   StatementMessage,
   TracedMessage,
   TransactionMessage,
-} from '../channels.ts'
-import { StorageError } from '../errors.ts'
+} from '../observability/channels.ts'
 import { defined, SYSTEMS, sourceAttributes } from './otel-attributes.ts'
 import { observeCounters } from './otel-counters.ts'
 

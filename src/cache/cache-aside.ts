@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { type CacheMessage, type CacheResult, cacheAccesses, noteCacheResult, traced } from '../channels.ts'
-import type { DatabaseCounters } from '../counters.ts'
+import {
+  type CacheMessage,
+  type CacheResult,
+  cacheAccesses,
+  noteCacheResult,
+  traced,
+} from '../observability/channels.ts'
+import type { DatabaseCounters } from '../observability/counters.ts'
 import { decode, encode } from './row-codec.ts'
 import { SingleFlight } from './single-flight.ts'
 import type { MaybePromise } from './store.ts'

@@ -1,4 +1,4 @@
-import type { Finding } from '../findings.ts'
+import type { Finding } from '../diagnosis/findings.ts'
 import { backendSchema } from '../validation/backend.ts'
 
 /** A value, or a promise of it. The memory cache answers synchronously: a promise costs as much as its answer. */

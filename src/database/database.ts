@@ -1,6 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type DatabaseSource, statements, type TransactionMessage, traced, transactions } from '../channels.ts'
 import { StorageError } from '../errors.ts'
+import {
+  type DatabaseSource,
+  statements,
+  type TransactionMessage,
+  traced,
+  transactions,
+} from '../observability/channels.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Db, Dialect, DialectKit, Driver, DriverTransaction, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'

@@ -1,5 +1,5 @@
 import type { PgColumn, PgDatabase, PgQueryResultHKT, PgTable } from 'drizzle-orm/pg-core'
-import type { Finding } from '../findings.ts'
+import type { Finding } from '../diagnosis/findings.ts'
 import type { SearchEntries } from '../schema/search-entries.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Query, Row } from './query.ts'

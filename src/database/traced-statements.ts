@@ -1,4 +1,4 @@
-import { type DatabaseSource, statements, traced } from '../channels.ts'
+import { type DatabaseSource, statements, traced } from '../observability/channels.ts'
 import type { Query, Row } from './query.ts'
 
 /** Runs one query, and publishes its message. */

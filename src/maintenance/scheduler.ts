@@ -1,6 +1,6 @@
 import { isError } from '../caught.ts'
-import { type MaintenanceMessage, maintenanceSteps, traced } from '../channels.ts'
 import { type Logger, loggedError } from '../logger.ts'
+import { type MaintenanceMessage, maintenanceSteps, traced } from '../observability/channels.ts'
 
 /** A periodic cleanup step. Running it twice, or on several instances at once, is harmless. */
 export interface MaintenanceStep {

@@ -1,6 +1,6 @@
 import type { RowCache } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
-import type { Observer } from '../observed.ts'
+import type { Observer } from '../observability/observed.ts'
 
 /** What every repository gets besides its database handle. */
 export interface RepositoryContext {

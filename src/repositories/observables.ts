@@ -1,4 +1,4 @@
-import type { Observable } from '../observed.ts'
+import type { Observable } from '../observability/observed.ts'
 
 /** What messages and slow calls say about each repository. A test compares the tables with the statements. */
 export const OBSERVABLES = {

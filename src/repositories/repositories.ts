@@ -1,5 +1,5 @@
 import type { Db } from '../database/db.ts'
-import { observed } from '../observed.ts'
+import { observed } from '../observability/observed.ts'
 import { Approvals } from './approvals/approvals.ts'
 import { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { RepositoryContext } from './context.ts'

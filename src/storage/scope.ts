@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { UserCache } from '../cache/user-cache.ts'
-import { observed } from '../observed.ts'
+import { observed } from '../observability/observed.ts'
 import { BLOBS } from '../repositories/observables.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { idSchema, parseInput } from '../validation/input.ts'

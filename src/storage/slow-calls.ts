@@ -1,5 +1,5 @@
 import type { Logger } from '../logger.ts'
-import type { Observer } from '../observed.ts'
+import type { Observer } from '../observability/observed.ts'
 
 /** Returns what logs a call that has taken `millis` or longer. Undefined if no call is to be logged. */
 export function slowCalls(millis: number | undefined, logger: Logger): Observer['slow'] {

@@ -1,5 +1,5 @@
-import { type BlobMessage, blobSteps, traced } from '../../channels.ts'
-import type { DatabaseCounters } from '../../counters.ts'
+import { type BlobMessage, blobSteps, traced } from '../../observability/channels.ts'
+import type { DatabaseCounters } from '../../observability/counters.ts'
 import type { BytesBackend, Content, Staged } from './backend.ts'
 
 /** Returns a backend that does what `bytes` does, counts the bytes, and publishes its steps while somebody listens. */

@@ -1,4 +1,4 @@
-import { type Finding, fail, ok, warn } from '../../findings.ts'
+import { type Finding, fail, ok, warn } from '../../diagnosis/findings.ts'
 
 /** Checks the memory of a server by its INFO. A full server that evicts nothing refuses every write. */
 export function diagnoseMemory(name: string, info: string): Finding {

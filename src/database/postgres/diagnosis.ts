@@ -1,5 +1,5 @@
 import { messageOf } from '../../caught.ts'
-import { type Finding, fail, firstOf, ok, warn } from '../../findings.ts'
+import { type Finding, fail, firstOf, ok, warn } from '../../diagnosis/findings.ts'
 import type { Driver, Execute } from '../db.ts'
 import type { Row } from '../query.ts'
 

@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
-import type { DatabaseCounters } from '../../counters.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
+import type { DatabaseCounters } from '../../observability/counters.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
 import { noAnswer, transactionPooler } from './errors.ts'
 

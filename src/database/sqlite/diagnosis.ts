@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { diskSpace } from '../../disk-space.ts'
-import { type Finding, fail, firstOf, ok } from '../../findings.ts'
+import { diskSpace } from '../../diagnosis/disk-space.ts'
+import { type Finding, fail, firstOf, ok } from '../../diagnosis/findings.ts'
 import type { Execute } from '../db.ts'
 
 /** Checks the file of a database, or a database in memory. Reads all of it, and blocks the event loop meanwhile. */

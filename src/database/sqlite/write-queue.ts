@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { DatabaseCounters } from '../../counters.ts'
+import type { DatabaseCounters } from '../../observability/counters.ts'
 import type { SqliteConnection } from './connection.ts'
 import { isBusy, sqliteError } from './errors.ts'
 import { type Waiting, WaitLimit } from './wait-limit.ts'

@@ -4,7 +4,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
-import { isStorageError } from './errors.ts'
+import { isStorageError } from '../errors.ts'
 
 /** Which database a message is about. */
 export interface DatabaseSource {
