@@ -109,14 +109,19 @@ export {
 } from './repositories/events.ts'
 export type { EventsPage } from './repositories/events-page.ts'
 export type { Kv } from './repositories/kv/kv.ts'
+export type { KvReads } from './repositories/kv/reads.ts'
 export {
   type ClearKeysOptions,
+  type FindEntriesOptions,
   type KvEntry,
   type KvSetOptions,
   kvSetOptionsSchema,
   type ListKeysOptions,
+  type ListNamespacesOptions,
+  type LocatedEntry,
   type SetIfAbsentOptions,
 } from './repositories/kv/types.ts'
+export type { PropertyConditions, PropertyTests } from './repositories/kv/where.ts'
 export type { ListListsOptions, Lists, ListUpdate } from './repositories/lists.ts'
 export type { Memories } from './repositories/memories/memories.ts'
 export {

@@ -1,4 +1,5 @@
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm'
+import type { Dialect } from './db.ts'
 import type { Builder } from './statement.ts'
 
 /** Returns the properties of a JSON object as a table with the columns `key` and `value`, both text. */
@@ -13,8 +14,18 @@ export function textEntries({ dialect }: Pick<Builder, 'dialect'>, object: SQLWr
 export function hasProperties({ dialect }: Pick<Builder, 'dialect'>, object: SQLWrapper, expected: SQLWrapper): SQL {
   const [entries, isSame] =
     dialect === 'postgres'
-      ? [sql`json_each(cast(${expected} as json))`, sql`m.value::text = f.value::text`]
-      : [sql`json_each(${expected})`, sql`m.type = f.type and m.value is f.value`] // true and 1 have one value
+      ? [sql`json_each(${readableJson(dialect, sql`cast(${expected} as json)`)})`, sql`m.value::text = f.value::text`]
+      : [sql`json_each(${readableJson(dialect, expected)})`, sql`m.type = f.type and m.value is f.value`] // true and 1 have one value
   return sql`not exists (select 1 from ${entries} f where not exists (
-    select 1 from json_each(${object}) m where m.key = f.key and ${isSame}))`
+    select 1 from json_each(${readableJson(dialect, object)}) m where m.key = f.key and ${isSame}))`
+}
+
+/**
+ * Returns a JSON value with U+FFFD in place of NUL and of halves of surrogate pairs. PostgreSQL stores them in JSON, but fails
+ * with an error as soon as it looks inside such a value.
+ */
+export function readableJson(dialect: Dialect, value: SQLWrapper): SQL {
+  if (dialect === 'sqlite') return sql`replace(${value}, '\\u0000', '\\ufffd')`
+  return sql`case when strpos(${value}::text, '\\u') = 0 then ${value}
+    else cast(regexp_replace(${value}::text, '\\\\u(0000|d[89a-f][0-9a-f]{2})', '\\ufffd', 'g') as json) end`
 }

@@ -13,6 +13,8 @@ export interface Observable {
   readonly tables: readonly string[]
   /** By method, the index of the argument with the items of a batch. */
   readonly batches?: Readonly<Record<string, number>>
+  /** Methods that do nothing but return another object of the class. */
+  readonly opens?: readonly string[]
 }
 
 type Method = (...args: unknown[]) => unknown
@@ -36,7 +38,8 @@ type Facade = new (target: object, observer: Observer) => object
 
 const facades = new WeakMap<object, Facade>()
 
-function facadeOf(prototype: object, { repository, tables, batches = {} }: Observable): Facade {
+function facadeOf(prototype: object, description: Observable): Facade {
+  const { repository, tables, batches = {}, opens = [] } = description
   class Observed {
     readonly #target: object
     readonly #observer: Observer
@@ -50,6 +53,9 @@ function facadeOf(prototype: object, { repository, tables, batches = {} }: Obser
       for (const [name, method] of methodsOf(prototype)) {
         const isGenerator = Object.getPrototypeOf(method) === asyncGeneratorFunction
         const value = function (this: Observed, ...args: unknown[]): unknown {
+          if (opens.includes(name)) {
+            return observed(method.apply(this.#target, args) as object, description, this.#observer) // says `opens`
+          }
           if (!operations.hasSubscribers && this.#observer.slow === undefined) return method.apply(this.#target, args)
           const batchSize = sizeOf(args[batches[name] ?? args.length])
           const message = {

@@ -8,7 +8,7 @@ export const OBSERVABLES = {
     tables: ['messages', 'sessions'],
     batches: { append: 1, put: 1, replace: 1, delete: 1, getMany: 1 },
   },
-  kv: { repository: 'kv', tables: ['kv'], batches: { getMany: 0, setMany: 0, deleteMany: 0 } },
+  kv: { repository: 'kv', tables: ['kv'], batches: { getMany: 0, setMany: 0, deleteMany: 0 }, opens: ['namespace'] },
   lists: { repository: 'lists', tables: ['list_items', 'lists'] },
   queues: { repository: 'queues', tables: ['queue_items', 'queues'], batches: { ack: 0, release: 0, extend: 0 } },
   memories: { repository: 'memories', tables: ['memories', 'memory_tags'] },

@@ -6,6 +6,8 @@ import { eventCases } from './events-contract.ts'
 import { expiryCases } from './expiry-contract.ts'
 import { forkCases } from './fork-contract.ts'
 import { kvCases } from './kv-contract.ts'
+import { kvNamespaceCases } from './kv-namespaces-contract.ts'
+import { kvWhereCases } from './kv-where-contract.ts'
 import { listCases } from './lists-contract.ts'
 import { memoryCases } from './memories-contract.ts'
 import { messageChangeCases } from './message-changes-contract.ts'
@@ -40,7 +42,7 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
   return contractCases(open, {
     sessions: { ...sessionCases, ...forkCases },
     messages: { ...messageCases, ...messageChangeCases, ...messageReplacementCases },
-    kv: kvCases,
+    kv: { ...kvCases, ...kvNamespaceCases, ...kvWhereCases },
     lists: listCases,
     queues: { ...queueCases, ...queueLeaseCases },
     memories: memoryCases,

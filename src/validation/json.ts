@@ -99,7 +99,7 @@ function problemInObject(object: Record<string, unknown>, path: (string | number
   }
 }
 
-function isPlainObject(value: unknown): value is Record<string, unknown> {
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype = Object.getPrototypeOf(value)
   // Not compared to Object.prototype, which an object of another realm does not have.

@@ -39,6 +39,8 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
   'kv.delete': ({ kv }) => kv.delete('key-13'),
   'kv.keys': ({ kv }) => twoPages((cursor) => kv.keys({ cursor })),
   'kv.entries of a prefix': ({ kv }) => twoPages((cursor) => kv.entries({ prefix: 'key-1', cursor })),
+  'kv.namespaces': ({ kv }) => twoPages((cursor) => kv.namespaces({ cursor, limit: 2 })),
+  'kv.find': ({ kv }) => twoPages((cursor) => kv.namespace('n-1').find({ cursor, limit: 2, where: { n: 1 } })),
   'lists.append': ({ lists }) => lists.append('list-7', 1, 2, 3),
   'lists.range': ({ lists }) => lists.range('list-8', 0, 10),
   'lists.length': ({ lists }) => lists.length('list-8'),
@@ -117,6 +119,7 @@ export async function fill(driver: Driver, repositories: Repositories): Promise<
   const { toolExecutions, toolPreferences, toolState, prompts, workspaces } = repositories
   await all((i) => sessions.create({ id: `session-${i}`, ownerId: i % 30 === 0 ? 'owner' : `owner-${i}` }))
   await all((i) => kv.set(`key-${i}`, { i }))
+  await all((i) => kv.namespace(`n-${i % 6}`).set(`${i}`, { n: 1 }))
   await all((i) => lists.append(`list-${i}`, 1))
   await all((i) => queues.push(`session-${i}`, 'steer', { id: 'item' }))
   await all((i) => memories.create({ content: 'text', tags: i % 60 === 0 ? ['rare', 'often'] : ['often'] }))

@@ -79,7 +79,7 @@ describe.each(databases)('on %s', (type, _, open) => {
     const methods = [...Object.keys(OBSERVABLES), 'blobs', 'cache'].flatMap((repository) =>
       methodsOf(Reflect.get(storage, repository)).map((method) => `${repository}.${method}`),
     )
-    expect(methods.filter((name) => !names.has(name)).sort()).toEqual(['events.follow'])
+    expect(methods.filter((name) => !names.has(name)).sort()).toEqual(['events.follow', 'kv.namespace'])
     expect([...names].filter((name) => !methods.includes(name)).sort()).toEqual([
       'storage.backup',
       'storage.diagnose',

@@ -74,6 +74,11 @@ const calls: Record<string, Call> = {
   'kv.has': ({ kv }, { key }) => kv.has(key),
   'kv.delete': ({ kv }, { key }) => kv.delete(key),
   'kv.entries': ({ kv }) => kv.entries(),
+  'kv.entries, if a property': ({ kv }, { n }) => kv.entries({ where: { n: { gte: n } } }),
+  'kv.namespace': ({ kv }, { key, n }) => kv.namespace('a', key).set('b', { n }),
+  'kv.namespaces': ({ kv }, { n }) => kv.namespaces({ depth: 1 + (n % 2) }),
+  'kv.find': ({ kv }, { key, n }) =>
+    kv.namespace('a').find({ where: { n: { ne: n } }, order: key === 'a' ? 'asc' : 'desc' }),
   'lists.append': ({ lists }, { key, n }) => lists.append(key, n, n + 1),
   'lists.length': ({ lists }, { key }) => lists.length(key),
   'lists.keys': ({ lists }) => lists.keys(),

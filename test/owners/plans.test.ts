@@ -41,6 +41,8 @@ const scoped: Record<string, Call> = {
   'kv.deleteMany': ({ kv }) => kv.deleteMany(['key-7', 'key-8']),
   'kv.clear': ({ kv }) => kv.clear({ prefix: 'key-9' }),
   'kv.keys': ({ kv }) => twoPages((cursor) => kv.keys({ cursor, limit: 5 })),
+  'kv.namespaces': ({ kv }) => twoPages((cursor) => kv.namespaces({ cursor, limit: 5 })),
+  'kv.find': ({ kv }) => twoPages((cursor) => kv.namespace('n-1').find({ cursor, limit: 2, where: { n: 1 } })),
   'lists.append': ({ lists }) => lists.append('list', 1),
   'queues.push': ({ queues }) => queues.push('session-1', 'q', { id: 'new' }),
   'queues.takeAll': ({ queues }) => queues.takeAll('session-5', 'q'),
@@ -98,6 +100,7 @@ async function fill(of: Repositories, owner: number): Promise<void> {
   for (const i of numbers) {
     await of.messages.append(`session-${i % 10}`, { id: i < 10 ? 'm' : `m${i}`, role: 'user', content: 'x' })
     await of.kv.set(`key-${i}`, i)
+    await of.kv.namespace(`n-${i % 10}`).set(`${i}`, { n: 1 })
     await of.queues.push(`session-${i % 10}`, 'q', { id: `${i}` })
     await of.memories.create({ content: 'x', tags: ['tag'], metadata: { source: 'user' } })
     await of.approvals.request({ id: `approval-${i}`, type: 'tool', sessionId: `session-${i % 10}` })

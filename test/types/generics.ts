@@ -3,6 +3,7 @@ import type {
   Approval,
   Json,
   JsonObject,
+  LocatedEntry,
   Memory,
   Message,
   MessageContent,
@@ -39,6 +40,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
   const entry = await kv.set<Todo>('key', todo)
   const kept = await kv.setIfAbsent<Todo>('key', { title: 'x' })
   const { items: entries } = await kv.entries<Todo>()
+  const { items: located } = await kv.namespace('a').find<Todo>({ where: { title: 'x', done: { in: [true, false] } } })
   const cached = await storage.cache.get<Todo>('key')
   await storage.cache.set<Todo>('key', todo)
   const state = await toolState.get<Todo>('tool', 'key')
@@ -68,6 +70,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
     Same<typeof entry.value, Todo>,
     Same<typeof kept.value, Todo>,
     Same<(typeof entries)[number]['value'], Todo>,
+    Same<(typeof located)[number], LocatedEntry<Todo>>,
     Same<typeof cached, Todo | undefined>,
     Same<typeof state, Todo | undefined>,
     Same<typeof range, Todo[]>,
@@ -89,6 +92,7 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
     Same<typeof workspace, Workspace<Profile> | undefined>,
     Same<typeof blob.metadata, Profile>,
   ] = [
+    true,
     true,
     true,
     true,

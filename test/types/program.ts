@@ -54,6 +54,8 @@ async function calls(of: Storage | StorageTransaction) {
     inserted: await kv.setIfAbsent('key', 1),
     keys: await kv.keys({ prefix: 'k' }),
     entries: await kv.entries(),
+    located: await kv.namespace('a', 'b').find({ where: { n: { gt: 1 } } }),
+    namespaces: await kv.namespaces({ depth: 1 }),
     unset: await kv.delete('key'),
     length: await lists.append('list', 1, 'two', { three: 3 }),
     range: await lists.range('list', 0, 10),

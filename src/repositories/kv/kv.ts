@@ -1,15 +1,13 @@
-import * as z from 'zod'
 import type { RowKey } from '../../cache/row-cache.ts'
-import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
-import { mapPage, type Page } from '../../database/paging/page.ts'
-import { prefixPageSchema, prefixRange } from '../../database/paging/prefix-range.ts'
+import { type PrefixRange, prefixRange } from '../../database/paging/prefix-range.ts'
 import { batch } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, Json } from '../../schema/values.ts'
 import { invalidInput, keySchema, parseInput } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
-import type { RepositoryContext } from '../context.ts'
+import { labelsSchema } from './namespace.ts'
+import { KvReads, named } from './reads.ts'
 import {
   deleteEntries,
   deleteEntry,
@@ -17,9 +15,7 @@ import {
   type EntryWrite,
   EXPIRED_BATCH_SIZE,
   insertEntryIfAbsent,
-  listEntries,
   listKeys,
-  selectEntries,
   selectEntry,
   updateEntryIfVersion,
   upsertEntries,
@@ -27,87 +23,35 @@ import {
 } from './statements.ts'
 import {
   type ClearKeysOptions,
+  clearOptionsSchema,
+  entriesSchema,
   type KvEntry,
   type KvSetOptions,
+  keysSchema,
   kvSetOptionsSchema,
-  type ListKeysOptions,
+  MAX_KEYS,
   type SetIfAbsentOptions,
+  setIfAbsentOptionsSchema,
 } from './types.ts'
 
-const MAX_KEYS = 1000
-const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
-const keysSchema = z.array(keySchema).max(MAX_KEYS)
-const entriesSchema = z.array(z.tuple([keySchema, jsonSchema])).max(MAX_KEYS)
-const listOptionsSchema = prefixPageSchema.extend({ order: z.enum(['asc', 'desc']).optional() })
-const clearOptionsSchema = prefixPageSchema.pick({ prefix: true })
-
 /** The program's own values by key: any JSON, with an optional time to live. */
-export class Kv {
-  readonly #db: Db
-  readonly #context: RepositoryContext
-
-  /** @internal */
-  constructor(db: Db, context: RepositoryContext) {
-    this.#db = db
-    this.#context = context
-  }
-
+export class Kv extends KvReads {
   /**
-   * Returns the value of a key, or undefined if there is none. Cached.
+   * Returns the keys of a namespace, which has keys of its own: the same key in two namespaces names two entries. The labels
+   * lead down from this namespace, and may be any text: nothing has to be escaped. A namespace needs no creation. The
+   * namespace with its labels, the key, and a byte for each label have at most 1024 bytes together.
    *
-   * @typeParam Value The expected type of the value. It is not checked.
-   * @throws {INVALID_INPUT} when the key is not valid.
+   * @throws {INVALID_INPUT} when a label is not text of 1 to 1024 bytes, or there is none.
    *
    * @example
    * ```ts
-   * await storage.kv.set('theme', { dark: true })
-   * console.log(await storage.kv.get('theme')) // { dark: true }
+   * const notes = storage.kv.namespace('users', 'ann', 'notes')
+   * await notes.set('today', 'buy tea')
+   * console.log((await notes.keys()).items) // [ 'today' ]
    * ```
    */
-  get<Value = Json>(key: string): Promise<Value | undefined>
-  async get(key: string): Promise<Json | undefined> {
-    return (await this.getEntry(key))?.value
-  }
-
-  /**
-   * Returns the value of a key with its version and times, or undefined if there is none. Cached.
-   *
-   * @typeParam Value The expected type of the value. It is not checked.
-   * @throws {INVALID_INPUT} when the key is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.kv.set('theme', 'dark', { ttlSeconds: 3600 })
-   * const entry = await storage.kv.getEntry('theme')
-   * console.log(entry?.version, entry?.expiresAt) // 1, and the time in an hour
-   * ```
-   */
-  getEntry<Value = Json>(key: string): Promise<KvEntry<Value> | undefined>
-  async getEntry(key: string): Promise<KvEntry | undefined> {
-    parseInput(keySchema, key, 'key')
-    const now = this.#context.now()
-    return this.#context.cache.read('kv', key, (db = this.#db) => selectEntry.first(db, { key, now }))
-  }
-
-  /**
-   * Returns the values of up to 1000 keys. A key without a value is not in the map. Not cached.
-   *
-   * @typeParam Value The expected type of each value. It is not checked.
-   * @throws {INVALID_INPUT} when a key is not valid or there are more than 1000.
-   *
-   * @example
-   * ```ts
-   * await storage.kv.set('a', 1)
-   * console.log(await storage.kv.getMany(['a', 'b'])) // Map(1) { 'a' => 1 }
-   * ```
-   */
-  getMany<Value = Json>(keys: readonly string[]): Promise<Map<string, Value>>
-  async getMany(keys: readonly string[]): Promise<Map<string, Json>> {
-    parseInput(keysSchema, keys, 'keys')
-    const now = this.#context.now()
-    const calls = selectEntries.with(keys.map((key) => ({ key, now })))
-    const entries = (await batch(this.#db, calls)).flat()
-    return new Map(entries.map(({ key, value }) => [key, value]))
+  namespace(...labels: string[]): Kv {
+    return new Kv(this.db, this.context, this.place.below(parseInput(labelsSchema, labels, 'labels')))
   }
 
   /**
@@ -126,15 +70,15 @@ export class Kv {
   async set(key: string, value: unknown, options: KvSetOptions = {}): Promise<KvEntry> {
     const { ttlSeconds, ifVersion } = parseInput(kvSetOptionsSchema, options, 'options')
     const write = this.#parseWrite(key, value, ttlSeconds)
-    const rows = [['kv', key]] as const
+    const rows = [['kv', write.key]] as const
     if (ifVersion === undefined) {
-      const written = await this.#context.cache.write(rows, (db = this.#db) => upsertEntry.first(db, write))
-      return written as KvEntry // an upsert returns its row
+      const written = await this.context.cache.write(rows, (db = this.db) => upsertEntry.first(db, write))
+      return named(key, written as KvEntry) // an upsert returns its row
     }
-    const update = (db = this.#db) => updateEntryIfVersion.first(db, { ...write, ifVersion })
-    const updated = await this.#context.cache.write(rows, update)
-    if (updated === undefined) throw await this.#versionConflict(key, ifVersion)
-    return updated
+    const update = (db = this.db) => updateEntryIfVersion.first(db, { ...write, ifVersion })
+    const updated = await this.context.cache.write(rows, update)
+    if (updated === undefined) throw await this.#versionConflict(key, write.key, ifVersion)
+    return named(key, updated)
   }
 
   /**
@@ -165,11 +109,11 @@ export class Kv {
     )
     const { now, expiresAt } = this.#times(ttlSeconds)
     // Sorted, so that two calls lock their rows in one order and cannot deadlock.
-    const writes = [...given]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, value]) => ({ key, value, now, expiresAt }))
+    const writes = Array.from(given, ([key, value]) => ({ key: this.place.stored(key), value, now, expiresAt }))
     if (writes.length === 0) return
-    await this.#context.cache.write(rowsOf(given.keys()), (db = this.#db) => batch(db, upsertEntries.with(writes)))
+    writes.sort((a, b) => (a.key < b.key ? -1 : 1))
+    const rows = rowsOf(writes.map(({ key }) => key))
+    await this.context.cache.write(rows, (db = this.db) => batch(db, upsertEntries.with(writes)))
   }
 
   /**
@@ -199,28 +143,14 @@ export class Kv {
     const write = this.#parseWrite(key, value, ttlSeconds)
     for (;;) {
       // Invalidate even if the key exists: its writer may not have invalidated yet.
-      const inserted = await this.#context.cache.write([['kv', key]], (db = this.#db) =>
+      const inserted = await this.context.cache.write([['kv', write.key]], (db = this.db) =>
         insertEntryIfAbsent.first(db, write),
       )
       if (inserted !== undefined) return { value: inserted.value, inserted: true }
-      const existing = await selectEntry.first(this.#db, { key, now: write.now })
+      const existing = await selectEntry.first(this.db, { key: write.key, now: write.now })
       if (existing !== undefined) return { value: existing.value, inserted: false }
       // The entry was deleted between the two statements: try again.
     }
-  }
-
-  /**
-   * Returns true if the key has a value. Cached.
-   *
-   * @throws {INVALID_INPUT} when the key is not valid.
-   *
-   * @example
-   * ```ts
-   * console.log(await storage.kv.has('theme')) // false
-   * ```
-   */
-  async has(key: string): Promise<boolean> {
-    return (await this.getEntry(key)) !== undefined
   }
 
   /**
@@ -235,9 +165,10 @@ export class Kv {
    * ```
    */
   async delete(key: string): Promise<boolean> {
-    parseInput(keySchema, key, 'key')
-    const removed = await this.#context.cache.write([['kv', key]], (db = this.#db) => deleteEntry.first(db, { key }))
-    return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.#context.now())
+    const stored = this.place.stored(parseInput(keySchema, key, 'key'))
+    const remove = (db = this.db) => deleteEntry.first(db, { key: stored })
+    const removed = await this.context.cache.write([['kv', stored]], remove)
+    return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.context.now())
   }
 
   /**
@@ -253,17 +184,12 @@ export class Kv {
    * ```
    */
   async deleteMany(keys: readonly string[]): Promise<number> {
-    const given = new Set(parseInput(keysSchema, keys, 'keys'))
-    if (given.size === 0) return 0
-    const calls = deleteEntries.with([...given].sort().map((key) => ({ key })))
-    const removed = await this.#context.cache.write(rowsOf(given), (db = this.#db) => batch(db, calls))
-    const now = this.#context.now()
-    return removed.flat().filter(({ expiresAt }) => expiresAt === null || expiresAt > now).length
+    return this.#deleteStored(parseInput(keysSchema, keys, 'keys').map((key) => this.place.stored(key)))
   }
 
   /**
-   * Removes all values, or those whose keys begin with `prefix`, up to 1000 in a transaction. Returns the number removed.
-   * Safe to repeat: a call that was interrupted goes on with what is left.
+   * Removes all values, those of the namespaces below included, or those whose keys begin with `prefix`. Removes up to 1000 in
+   * a transaction. Returns the number removed. Safe to repeat: a call that was interrupted goes on with what is left.
    *
    * @throws {INVALID_INPUT} when an option is not valid.
    *
@@ -275,49 +201,15 @@ export class Kv {
    */
   async clear(options: ClearKeysOptions = {}): Promise<number> {
     const { prefix } = parseInput(clearOptionsSchema, options, 'options')
+    const range: PrefixRange = prefix === undefined ? this.place.range() : prefixRange(this.place.prefix(prefix))
     let removed = 0
     for (let cursor: string | undefined; ; ) {
-      const { items, nextCursor } = await this.keys({ prefix, cursor, limit: MAX_KEYS })
-      removed += await this.deleteMany(items)
+      const filters = { now: this.context.now(), ...range }
+      const { items, nextCursor } = await listKeys(this.db, filters, { cursor, limit: MAX_KEYS }, 'asc')
+      removed += await this.#deleteStored(items.map(({ key }) => key))
       if (nextCursor === undefined) return removed
       cursor = nextCursor
     }
-  }
-
-  /**
-   * Returns a page of the keys, in byte order. Values are not read.
-   *
-   * @throws {INVALID_INPUT} when an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.kv.set('user:1:theme', 'dark')
-   * console.log(await storage.kv.keys({ prefix: 'user:1:' })) // { items: [ 'user:1:theme' ] }
-   * ```
-   */
-  async keys(options: ListKeysOptions = {}): Promise<Page<string>> {
-    const { prefix, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
-    const filters = { now: this.#context.now(), ...prefixRange(prefix) }
-    return mapPage(await listKeys(this.#db, filters, page, order), ({ key }) => key)
-  }
-
-  /**
-   * Returns a page of the entries, in the byte order of their keys.
-   *
-   * @typeParam Value The expected type of each value. It is not checked.
-   * @throws {INVALID_INPUT} when an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.kv.set('user:1:theme', 'dark')
-   * const { items } = await storage.kv.entries({ prefix: 'user:1:' })
-   * for (const { key, value } of items) console.log(key, value) // user:1:theme dark
-   * ```
-   */
-  entries<Value = Json>(options?: ListKeysOptions): Promise<Page<KvEntry<Value>>>
-  async entries(options: ListKeysOptions = {}): Promise<Page<KvEntry>> {
-    const { prefix, order = 'asc', ...page } = parseInput(listOptionsSchema, options, 'options')
-    return listEntries(this.#db, { now: this.#context.now(), ...prefixRange(prefix) }, page, order)
   }
 
   /**
@@ -327,29 +219,38 @@ export class Kv {
    * @internal
    */
   async sweepExpired(): Promise<number> {
-    const now = sweepableBefore(await this.#context.confirmedNow(this.#db))
+    const now = sweepableBefore(await this.context.confirmedNow(this.db))
     for (let removed = 0; ; ) {
-      const expired = await deleteExpiredBatch.all(this.#db, { now })
+      const expired = await deleteExpiredBatch.all(this.db, { now })
       removed += expired.length
       if (expired.length < EXPIRED_BATCH_SIZE) return removed
     }
   }
 
+  async #deleteStored(keys: readonly string[]): Promise<number> {
+    const stored = [...new Set(keys)].sort()
+    if (stored.length === 0) return 0
+    const calls = deleteEntries.with(stored.map((key) => ({ key })))
+    const removed = await this.context.cache.write(rowsOf(stored), (db = this.db) => batch(db, calls))
+    const now = this.context.now()
+    return removed.flat().filter(({ expiresAt }) => expiresAt === null || expiresAt > now).length
+  }
+
   #parseWrite(key: string, value: unknown, ttlSeconds: number | undefined): EntryWrite {
     return {
-      key: parseInput(keySchema, key, 'key'),
+      key: this.place.stored(parseInput(keySchema, key, 'key')),
       value: parseInput(jsonSchema, value, 'value'),
       ...this.#times(ttlSeconds),
     }
   }
 
   #times(ttlSeconds: number | undefined): Pick<EntryWrite, 'now' | 'expiresAt'> {
-    const now = this.#context.now()
+    const now = this.context.now()
     return { now, expiresAt: ttlSeconds === undefined ? null : new Date(now.getTime() + ttlSeconds * 1000) }
   }
 
-  async #versionConflict(key: string, expected: number): Promise<StorageError> {
-    const current = await selectEntry.first(this.#db, { key, now: this.#context.now() })
+  async #versionConflict(key: string, stored: string, expected: number): Promise<StorageError> {
+    const current = await selectEntry.first(this.db, { key: stored, now: this.context.now() })
     const actual = current?.version
     const message =
       actual === undefined

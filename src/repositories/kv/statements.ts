@@ -1,5 +1,6 @@
 import { and, eq, inArray, lte, type SQL, sql } from 'drizzle-orm'
 import { notExpired } from '../../database/expiry.ts'
+import { meetsConditions } from '../../database/json-conditions.ts'
 import { ownerOfNames } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { prefixFilters } from '../../database/paging/prefix-range.ts'
@@ -17,7 +18,7 @@ const entryColumns = ({ kv }: Tables) => ({
   expiresAt: kv.expiresAt,
 })
 
-const isOwn = (db: Builder) => eq(db.tables.kv.ownerId, ownerOfNames(db))
+export const isOwn = (db: Builder) => eq(db.tables.kv.ownerId, ownerOfNames(db))
 
 const isEntry = (db: Builder, key: string) => and(isOwn(db), eq(db.tables.kv.key, key))
 
@@ -143,6 +144,7 @@ const inOrderOfKeys = {
   filters: {
     now: ({ kv }: Tables, now: Date) => notExpired(kv, now),
     ...prefixFilters(({ kv }) => kv.key),
+    where: ({ kv }: Tables, conditions: string, db: Builder) => meetsConditions(db, kv.value, sql`${conditions}`),
   },
   orderBy: [{ name: 'key', kind: 'text', column: ({ kv }: Tables) => kv.key }],
 } as const

@@ -1,7 +1,15 @@
 import * as z from 'zod'
-import type { Order, PageOptions } from '../../database/paging/page.ts'
+import { type Order, type PageOptions, pageSchema } from '../../database/paging/page.ts'
+import { prefixPageSchema } from '../../database/paging/prefix-range.ts'
 import type { Json } from '../../schema/values.ts'
-import { ttlSecondsSchema, versionSchema } from '../../validation/input.ts'
+import { rule } from '../../validation/fast-path.ts'
+import { isInteger, keySchema, ttlSecondsSchema, versionSchema } from '../../validation/input.ts'
+import { jsonSchema } from '../../validation/json.ts'
+import { type PropertyConditions, whereSchema } from './where.ts'
+
+export const MAX_KEYS = 1000
+/** As deep as a key can be: each label takes a byte and a separator. */
+const MAX_DEPTH = 512
 
 /** A value with its key, its version and its times. */
 export interface KvEntry<Value = Json> {
@@ -32,12 +40,30 @@ export const kvSetOptionsSchema = z.strictObject({
   ifVersion: versionSchema.optional(),
 }) satisfies z.ZodType<KvSetOptions>
 
+/** An entry that `kv.find()` has found. */
+export interface LocatedEntry<Value = Json> extends KvEntry<Value> {
+  /** The labels from the namespace that was searched down to the entry's own. Empty if that is the same. */
+  namespace: string[]
+}
+
+/** Options of `kv.find()`. */
+export interface FindEntriesOptions extends PageOptions {
+  /** Only entries whose value is an object with such properties. The database looks at every entry. Default: all entries. */
+  where?: PropertyConditions | undefined
+  /** By the bytes of namespace and key. Default 'asc'. */
+  order?: Order | undefined
+}
+
 /** Options of `kv.keys()` and `kv.entries()`. */
-export interface ListKeysOptions extends PageOptions {
+export interface ListKeysOptions extends FindEntriesOptions {
   /** Only keys that begin with this text. Default: all keys. */
   prefix?: string | undefined
-  /** By the bytes of the keys. Default 'asc'. */
-  order?: Order | undefined
+}
+
+/** Options of `kv.namespaces()`. */
+export interface ListNamespacesOptions extends PageOptions {
+  /** The greatest number of labels below this namespace. Default: all labels. */
+  depth?: number | undefined
 }
 
 /** Options of `kv.clear()`. */
@@ -45,3 +71,17 @@ export interface ClearKeysOptions {
   /** Only keys that begin with this text. Default: all keys. */
   prefix?: string | undefined
 }
+
+export const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
+export const keysSchema = z.array(keySchema).max(MAX_KEYS)
+export const entriesSchema = z.array(z.tuple([keySchema, jsonSchema])).max(MAX_KEYS)
+export const findOptionsSchema = z.strictObject({
+  ...pageSchema.shape,
+  where: whereSchema.optional(),
+  order: z.enum(['asc', 'desc']).optional(),
+})
+export const listOptionsSchema = prefixPageSchema.extend(findOptionsSchema.shape)
+export const namespacesOptionsSchema = pageSchema.extend({
+  depth: rule<number>(isInteger(1, MAX_DEPTH), `must be an integer from 1 to ${MAX_DEPTH}`).optional(),
+})
+export const clearOptionsSchema = prefixPageSchema.pick({ prefix: true })

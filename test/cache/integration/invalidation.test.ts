@@ -228,6 +228,7 @@ const others = [
     'messages.clear',
   ],
   ...['kv.get', 'kv.getEntry', 'kv.getMany', 'kv.has', 'kv.keys', 'kv.entries'],
+  ...['kv.find', 'kv.namespaces', 'kv.namespace'],
   ...['prompts.get', 'prompts.list', 'toolState.get', 'toolState.keys'],
   ...['toolPreferences.allow', 'toolPreferences.disallow', 'toolPreferences.isAllowed', 'toolPreferences.listAllowed'],
   'toolPreferences.getPreferences',

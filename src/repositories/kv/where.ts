@@ -1,0 +1,86 @@
+import * as z from 'zod'
+import type { JsonCondition } from '../../database/json-conditions.ts'
+import type { Json } from '../../schema/values.ts'
+import { isStorable } from '../../validation/input.ts'
+import { isPlainObject, jsonSchema } from '../../validation/json.ts'
+
+/** Tests of one property of a value. All that are given must hold. */
+export interface PropertyTests {
+  /** The property is equal: of the same type, with the same JSON text. */
+  eq?: Json | undefined
+  /** The property is absent or not equal. */
+  ne?: Json | undefined
+  /** The property is equal to one of up to 1000 values. */
+  in?: readonly Json[] | undefined
+  /** The property is absent, or equal to none of up to 1000 values. */
+  notIn?: readonly Json[] | undefined
+  /** The property is a number that is greater, or a text that is greater by its bytes. */
+  gt?: number | string | undefined
+  /** The same, or equal. */
+  gte?: number | string | undefined
+  /** The property is a number that is less, or a text that is less by its bytes. */
+  lt?: number | string | undefined
+  /** The same, or equal. */
+  lte?: number | string | undefined
+}
+
+/**
+ * Conditions on the properties of values that are objects, by the name of the property: a value that the property must be
+ * equal to, or tests. All must hold. A value that is no object has no property.
+ */
+export type PropertyConditions = Readonly<
+  Record<string, string | number | boolean | null | readonly Json[] | PropertyTests>
+>
+
+const MAX_VALUES = 1000
+
+const manySchema = z.array(jsonSchema).max(MAX_VALUES)
+const orderedSchema = z.union([z.number(), z.string().refine(isStorable, 'must be well-formed and without NUL')])
+const testsSchema = z
+  .strictObject({
+    eq: jsonSchema.optional(),
+    ne: jsonSchema.optional(),
+    in: manySchema.optional(),
+    notIn: manySchema.optional(),
+    gt: orderedSchema.optional(),
+    gte: orderedSchema.optional(),
+    lt: orderedSchema.optional(),
+    lte: orderedSchema.optional(),
+  })
+  .refine((tests) => Object.values(tests).some((value) => value !== undefined), 'must have a test, such as eq')
+
+/** Checks conditions, which become those that the database takes. */
+export const whereSchema = z.record(z.string(), z.unknown()).transform((where, context) => {
+  const conditions: JsonCondition[] = []
+  for (const [property, given] of Object.entries(where)) {
+    const tests = isPlainObject(given) ? given : { eq: given }
+    const { data, error } = testsSchema.safeParse(tests)
+    if (data) conditions.push(...conditionsOn(property, data))
+    for (const issue of error?.issues ?? []) {
+      const path = [property, ...(tests === given ? issue.path : issue.path.slice(1))]
+      const unknown = issue.code === 'unrecognized_keys'
+      const message = unknown
+        ? `has no test ${issue.keys.join(', ')}. To compare with an object, write { eq: ... }`
+        : issue.message
+      context.addIssue({ code: 'custom', path, message })
+    }
+  }
+  return conditions
+})
+
+function* conditionsOn(property: string, tests: z.infer<typeof testsSchema>): Generator<JsonCondition> {
+  const { eq, ne, in: any, notIn, ...ranges } = tests
+  if (eq !== undefined) yield { property, test: 'in', values: [eq] }
+  if (ne !== undefined) yield { property, test: 'notIn', values: [ne] }
+  if (any !== undefined) yield { property, test: 'in', values: any }
+  if (notIn !== undefined) yield { property, test: 'notIn', values: notIn }
+  for (const test of ['gt', 'gte', 'lt', 'lte'] as const) {
+    const value = ranges[test]
+    if (value !== undefined) yield { property, test, values: [value] }
+  }
+}
+
+/** Returns the conditions as the JSON text that a statement takes, or undefined if there are none. */
+export function conditionsOf(where: readonly JsonCondition[] | undefined): string | undefined {
+  return where === undefined || where.length === 0 ? undefined : JSON.stringify(where)
+}
