@@ -41,6 +41,8 @@ export const DERIVED: Record<Exclude<TableName, ArchivedTable>, string> = {
   blobUsage: 'counts what is stored, so an import counts itself',
   messageSearch: 'is built from the messages by the backfill',
   memorySearch: 'is built from the memories by the backfill',
+  messageEmbeddings: 'is made of the messages by the model, whose vectors nobody else can use',
+  memoryEmbeddings: 'is made of the memories by the model, as those of the messages',
 }
 
 /** The tables that are in the database of the records, if the blobs have one of their own. */

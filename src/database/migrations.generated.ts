@@ -262,6 +262,16 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nCREATE TRIGGER memory_search_delete AFTER DELETE ON memory_search BEGIN\n\tDELETE FROM memory_terms WHERE rowid = old.doc;\nEND;\n",
       ],
     },
+    {
+      folderMillis: 1795872820394,
+      hash: 'f7c32c334021e036f97cfbec0f88402d058546225b52630cc3fadad13f12fa4d',
+      sql: [
+        "CREATE TABLE `memory_embeddings` (\n\t`memory_id` text NOT NULL,\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`model` text NOT NULL,\n\t`text_hash` text NOT NULL,\n\t`vector` blob,\n\tPRIMARY KEY(`memory_id`, `model`),\n\tFOREIGN KEY (`memory_id`) REFERENCES `memories`(`id`) ON UPDATE no action ON DELETE cascade\n);\n",
+        "\nCREATE INDEX `memory_embeddings_owner` ON `memory_embeddings` (`owner_id`,`model`) WHERE \"memory_embeddings\".\"owner_id\" <> '';",
+        "\nCREATE TABLE `message_embeddings` (\n\t`session_id` text NOT NULL,\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`seq` integer NOT NULL,\n\t`model` text NOT NULL,\n\t`text_hash` text NOT NULL,\n\t`vector` blob,\n\tPRIMARY KEY(`session_id`, `owner_id`, `seq`, `model`),\n\tFOREIGN KEY (`session_id`,`owner_id`,`seq`) REFERENCES `messages`(`session_id`,`owner_id`,`seq`) ON UPDATE cascade ON DELETE cascade\n);\n",
+        "\nCREATE INDEX `message_embeddings_owner` ON `message_embeddings` (`owner_id`,`model`) WHERE \"message_embeddings\".\"owner_id\" <> '';",
+      ],
+    },
   ],
   postgres: [
     {
@@ -533,6 +543,18 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nALTER TABLE memory_search ADD COLUMN terms tsvector NOT NULL;\n",
         "\nCREATE INDEX message_search_terms ON message_search USING gin (terms, (ARRAY[session_id]), (ARRAY[owner_id]));\n",
         "\nCREATE INDEX memory_search_terms ON memory_search USING gin (terms, (ARRAY[owner_id]));\n",
+      ],
+    },
+    {
+      folderMillis: 1795872824114,
+      hash: '5752ea47f2f7d14ce9cdcbfaf384341eef290c2ef534ceb7e6c087f3b9326ced',
+      sql: [
+        "CREATE TABLE \"memory_embeddings\" (\n\t\"memory_id\" text COLLATE \"C\" NOT NULL,\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"model\" text COLLATE \"C\" NOT NULL,\n\t\"text_hash\" text COLLATE \"C\" NOT NULL,\n\t\"vector\" \"bytea\",\n\tCONSTRAINT \"memory_embeddings_memory_id_model_pk\" PRIMARY KEY(\"memory_id\",\"model\")\n);\n",
+        "\nCREATE TABLE \"message_embeddings\" (\n\t\"session_id\" text COLLATE \"C\" NOT NULL,\n\t\"owner_id\" text COLLATE \"C\" DEFAULT '' NOT NULL,\n\t\"seq\" integer NOT NULL,\n\t\"model\" text COLLATE \"C\" NOT NULL,\n\t\"text_hash\" text COLLATE \"C\" NOT NULL,\n\t\"vector\" \"bytea\",\n\tCONSTRAINT \"message_embeddings_session_id_owner_id_seq_model_pk\" PRIMARY KEY(\"session_id\",\"owner_id\",\"seq\",\"model\")\n);\n",
+        "\nALTER TABLE \"memory_embeddings\" ADD CONSTRAINT \"memory_embeddings_memory_id_memories_id_fk\" FOREIGN KEY (\"memory_id\") REFERENCES \"public\".\"memories\"(\"id\") ON DELETE cascade ON UPDATE no action;",
+        "\nALTER TABLE \"message_embeddings\" ADD CONSTRAINT \"message_embeddings_message_fk\" FOREIGN KEY (\"session_id\",\"owner_id\",\"seq\") REFERENCES \"public\".\"messages\"(\"session_id\",\"owner_id\",\"seq\") ON DELETE cascade ON UPDATE cascade;",
+        "\nCREATE INDEX \"memory_embeddings_owner\" ON \"memory_embeddings\" USING btree (\"owner_id\",\"model\") WHERE \"memory_embeddings\".\"owner_id\" <> '';",
+        "\nCREATE INDEX \"message_embeddings_owner\" ON \"message_embeddings\" USING btree (\"owner_id\",\"model\") WHERE \"message_embeddings\".\"owner_id\" <> '';",
       ],
     },
   ],

@@ -34,4 +34,6 @@ export const {
   maintenanceLeases,
   messageSearch,
   memorySearch,
+  messageEmbeddings,
+  memoryEmbeddings,
 } = defineSchema(pgColumns)

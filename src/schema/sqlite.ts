@@ -56,4 +56,6 @@ export const {
   maintenanceLeases,
   messageSearch,
   memorySearch,
+  messageEmbeddings,
+  memoryEmbeddings,
 } = tables

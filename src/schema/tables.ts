@@ -3,6 +3,7 @@ import { defineBlobTables } from './blob-tables.ts'
 import { defineCheckpointTables } from './checkpoint-tables.ts'
 import type { Columns } from './columns.ts'
 import { defineConversationTables } from './conversation-tables.ts'
+import { defineEmbeddingTables } from './embedding-tables.ts'
 import { defineSearchTables } from './search-tables.ts'
 import { defineSystemTables } from './system-tables.ts'
 
@@ -17,6 +18,7 @@ export function defineSchema(c: Columns) {
     ...defineCheckpointTables(c),
     ...defineBlobTables(c, conversation),
     ...defineSearchTables(c, { ...conversation, ...agent }),
+    ...defineEmbeddingTables(c, { ...conversation, ...agent }),
   }
 }
 

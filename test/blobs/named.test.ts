@@ -27,6 +27,8 @@ const OUR_BOOKS = [
   'blob_usage',
   'message_search',
   'memory_search',
+  'message_embeddings',
+  'memory_embeddings',
 ]
 
 eachStore(MAIN_RECORDS, (_, configure) => {

@@ -12,6 +12,8 @@ const LEFT_OUT: ReadonlySet<string> = new Set<keyof Tables>([
   'blobUsage',
   'messageSearch',
   'memorySearch',
+  'messageEmbeddings',
+  'memoryEmbeddings',
 ])
 
 const ID_LENGTH = 32
