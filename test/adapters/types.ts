@@ -1,12 +1,12 @@
 import { foldSessionSummary, query, type SessionStore } from '@anthropic-ai/claude-agent-sdk'
-import type { BaseCheckpointSaver, CheckpointTuple } from '@langchain/langgraph-checkpoint'
+import type { BaseCheckpointSaver, BaseStore, CheckpointTuple } from '@langchain/langgraph-checkpoint'
 import type { AgentInputItem, Session } from '@openai/agents-core'
 import { convertToModelMessages, type ModelMessage, type UIMessage } from 'ai'
 import type { MessageInput, Storage } from 'holdfast'
 import { chatStore, fromUIMessage, toUIMessage } from 'holdfast/ai-sdk'
 import { HoldfastSessionStore } from 'holdfast/claude-agent'
 import { HoldfastKeyv } from 'holdfast/keyv'
-import { HoldfastSaver } from 'holdfast/langgraph'
+import { HoldfastSaver, HoldfastStore } from 'holdfast/langgraph'
 import {
   fromChatMessage,
   fromModelMessage,
@@ -59,6 +59,11 @@ export function openai(storage: Storage, items: AgentInputItem[]): [Session, Mes
 export async function langgraph(storage: Storage): Promise<CheckpointTuple | undefined> {
   const saver: BaseCheckpointSaver = new HoldfastSaver(storage)
   return saver.getTuple({ configurable: { thread_id: 'thread' } })
+}
+
+export async function langgraphStore(storage: Storage): Promise<Record<string, unknown> | undefined> {
+  const store: BaseStore = new HoldfastStore(storage.scope({ ownerId: 'ada' }), { ttlSeconds: 60 })
+  return (await store.get(['notes'], 'tea'))?.value
 }
 
 export async function keyv(storage: Storage): Promise<string | undefined> {
