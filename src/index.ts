@@ -14,7 +14,16 @@ export type {
   TableOutcome,
 } from './archive/types.ts'
 export type { Blobs } from './blobs/blobs.ts'
-export type { BytesBackend, Content, SetAside, Staged } from './blobs/bytes/backend.ts'
+export type {
+  BytesBackend,
+  Content,
+  ListOptions,
+  Location,
+  SetAside,
+  Staged,
+  StageOptions,
+  UrlOptions,
+} from './blobs/bytes/backend.ts'
 export type { BlobInput } from './blobs/input/source.ts'
 export {
   type BlobCleanup,

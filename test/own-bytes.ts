@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto'
-import { type BytesBackend, type Content, type Staged, StorageError } from 'holdfast'
+import {
+  type BytesBackend,
+  type ListOptions,
+  type Location,
+  type Staged,
+  type StageOptions,
+  StorageError,
+} from 'holdfast'
 
 const CHUNK = 64 * 1024
 
@@ -14,10 +21,11 @@ export class MapBytes implements BytesBackend {
     this.objects = objects
   }
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes }: { maxBytes: number }): Promise<Staged> {
+  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
     const chunks: Uint8Array[] = []
     let size = 0
     for await (const chunk of source) {
+      signal?.throwIfAborted()
       size += chunk.length
       if (size > maxBytes) throw new StorageError('BLOB_TOO_LARGE', 'too large', { details: { maxBytes } })
       chunks.push(Uint8Array.from(chunk)) // not slice(): the slice of a Buffer shares its memory
@@ -29,9 +37,9 @@ export class MapBytes implements BytesBackend {
       hash,
       size,
       head: bytes.slice(0, 4096),
-      commit: async () => {
+      commit: async (generation) => {
         if (state === 'discarded') throw new StorageError('INVALID_STATE', 'discarded', { details: { hash } })
-        if (state === 'staged') this.objects.set(hash, bytes)
+        if (state === 'staged') this.objects.set(keyOf({ hash, generation }), bytes)
         state = 'committed'
       },
       discard: async () => {
@@ -40,8 +48,9 @@ export class MapBytes implements BytesBackend {
     }
   }
 
-  async *open({ hash, size }: Content, start = 0, end = size, into?: Uint8Array): AsyncIterable<Uint8Array> {
-    const bytes = this.#find(hash)
+  async *open(location: Location, start = 0, end = location.size, into?: Uint8Array): AsyncIterable<Uint8Array> {
+    const { hash, size } = location
+    const bytes = this.#find(location)
     if (bytes === undefined) throw new StorageError('BLOB_NOT_FOUND', 'no such object', { details: { hash } })
     if (bytes.length !== size) throw new StorageError('BLOB_CORRUPTED', 'another length', { details: { hash } })
     for (let at = start; at < end; at += CHUNK) {
@@ -51,31 +60,34 @@ export class MapBytes implements BytesBackend {
     }
   }
 
-  async size(hash: string): Promise<number | undefined> {
-    return this.#find(hash)?.length
+  async size(location: Location): Promise<number | undefined> {
+    return this.#find(location)?.length
   }
 
-  async remove(hash: string): Promise<boolean> {
-    this.#find(hash)
-    return this.objects.delete(hash)
+  async remove(location: Location): Promise<boolean> {
+    return this.objects.delete(keyOf(location))
   }
 
-  async *list(): AsyncIterable<Content> {
-    for (const [hash, bytes] of this.objects) yield { hash, size: bytes.length }
+  async *list({ after }: ListOptions = {}): AsyncIterable<Location> {
+    for (const key of [...this.objects.keys()].sort()) {
+      if (after && key <= keyOf(after)) continue
+      const [hash = '', generation = ''] = key.split('.')
+      yield { hash, generation, size: this.objects.get(key)?.length ?? 0 }
+    }
   }
 
-  async quarantine(hash: string): Promise<boolean> {
-    const bytes = this.#find(hash)
-    const isDamaged = bytes !== undefined && createHash('sha256').update(bytes).digest('hex') !== hash
-    return isDamaged && this.objects.delete(hash)
+  async quarantine(location: Location): Promise<boolean> {
+    const bytes = this.#find(location)
+    const isDamaged = bytes !== undefined && createHash('sha256').update(bytes).digest('hex') !== location.hash
+    return isDamaged && this.objects.delete(keyOf(location))
   }
 
   async sweepStaged(): Promise<number> {
     return 0
   }
 
-  path(hash: string): undefined {
-    this.#find(hash)
+  path(location: Location): undefined {
+    this.#find(location)
   }
 
   async ping(): Promise<void> {}
@@ -84,9 +96,14 @@ export class MapBytes implements BytesBackend {
     this.closes++
   }
 
-  #find(hash: string): Uint8Array | undefined {
-    if (/^[0-9a-f]{64}$/.test(hash)) return this.objects.get(hash)
-    const problems = [{ path: 'hash', message: 'must be a SHA-256' }]
-    throw new StorageError('INVALID_INPUT', 'not a hash', { details: { problems } })
+  #find(location: Location): Uint8Array | undefined {
+    return this.objects.get(keyOf(location))
   }
+}
+
+function keyOf({ hash, generation }: Pick<Location, 'hash' | 'generation'>): string {
+  const key = `${hash}.${generation}`
+  if (/^[0-9a-f]{64}\.([0-9a-f]{16})?$/.test(key)) return key
+  const problems = [{ path: 'hash', message: 'must be a SHA-256' }]
+  throw new StorageError('INVALID_INPUT', 'not a location', { details: { problems } })
 }

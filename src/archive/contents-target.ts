@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Content } from '../blobs/bytes/backend.ts'
+import { type Content, firstLocation } from '../blobs/bytes/backend.ts'
 import { collectContent } from '../blobs/protocol/collect.ts'
 import { endImport, importContent } from '../blobs/protocol/import.ts'
 import type { BulkTable } from '../database/bulk/table.ts'
@@ -53,7 +53,7 @@ export class ContentsTarget {
   /** Stores a content. Returns undefined if it was removed from its origin. */
   async #store(content: Content, dryRun: boolean): Promise<'inserted' | 'unchanged' | undefined> {
     const { db, store } = this.#layers.blobs
-    if (dryRun) return (await store.bytes.size(content.hash)) === content.size ? 'unchanged' : 'inserted'
+    if (dryRun) return (await store.bytes.size(firstLocation(content))) === content.size ? 'unchanged' : 'inserted'
     this.#reserved = true
     try {
       const isNew = await importContent(db, store, content, () => this.#origin.bytes(content), this.#batch)

@@ -1,3 +1,4 @@
+import { firstLocation } from '../blobs/bytes/backend.ts'
 import { selectContent } from '../blobs/protocol/collect.ts'
 import type { BulkRow } from '../database/bulk/table.ts'
 import { databaseIdentity } from '../database/identity.ts'
@@ -55,7 +56,7 @@ function originOf(from: ArchiveLayers, source: ArchiveSource, name: string, last
       const after = mark === undefined || mark.after.length === 0 ? undefined : mark.after
       yield* batchesOf(source.rows(table, { after }), mark?.rows ?? 0)
     },
-    bytes: (content) => store.bytes.open(content),
+    bytes: (content) => store.bytes.open(firstLocation(content)),
     isGone: async ({ hash }, error) =>
       isStorageError(error, 'BLOB_NOT_FOUND') && (await selectContent.first(db, { hash })) === undefined,
   }

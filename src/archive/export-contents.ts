@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { and, eq, exists, gt, sql } from 'drizzle-orm'
-import type { Content } from '../blobs/bytes/backend.ts'
+import { type Content, firstLocation } from '../blobs/bytes/backend.ts'
 import { selectContent } from '../blobs/protocol/collect.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { allOf } from './all-of.ts'
@@ -82,7 +82,7 @@ function isUsed(source: ArchiveSource) {
 async function exportContent({ blobs }: ArchiveLayers, directory: string, content: Content): Promise<boolean> {
   const { db, store } = blobs
   try {
-    await writeContent(directory, content.hash, checked(content, store.bytes.open(content)))
+    await writeContent(directory, content.hash, checked(content, store.bytes.open(firstLocation(content))))
     return true
   } catch (error) {
     if (!isStorageError(error, 'BLOB_NOT_FOUND')) throw error

@@ -5,6 +5,7 @@ import { NOBODY } from '../database/owner.ts'
 import type { Page } from '../database/paging/page.ts'
 import type { JsonObject } from '../schema/values.ts'
 import { parseInput } from '../validation/input.ts'
+import { firstLocation } from './bytes/backend.ts'
 import { type BlobContext, recordsOf, rejectInPart } from './context.ts'
 import { toDataUri } from './input/data-uri.ts'
 import { type BlobInput, blobSource } from './input/source.ts'
@@ -117,7 +118,9 @@ export class Blobs {
    * ```
    */
   bytes(reference: string): Promise<Buffer> {
-    return this.#context.whileOpen(async () => readBytes(this.#store.bytes, await this.#getExisting(reference)))
+    return this.#context.whileOpen(async () =>
+      readBytes(this.#store.bytes, firstLocation(await this.#getExisting(reference))),
+    )
   }
 
   /**
@@ -170,7 +173,7 @@ export class Blobs {
   dataUri(reference: string): Promise<string> {
     return this.#context.whileOpen(async () => {
       const record = await this.#getExisting(reference)
-      return toDataUri(await readBytes(this.#store.bytes, record), record.mimeType)
+      return toDataUri(await readBytes(this.#store.bytes, firstLocation(record)), record.mimeType)
     })
   }
 
@@ -192,7 +195,7 @@ export class Blobs {
   stream(reference: string, range: ByteRange = {}): Promise<Readable> {
     return this.#context.whileOpen(async () => {
       const parsed = parseInput(rangeSchema, range, 'range')
-      return readStream(this.#store.bytes, await this.#getExisting(reference), parsed)
+      return readStream(this.#store.bytes, firstLocation(await this.#getExisting(reference)), parsed)
     })
   }
 
@@ -212,8 +215,8 @@ export class Blobs {
   path(reference: string): Promise<string | undefined> {
     return this.#context.whileOpen(async () => {
       const record = await this.#getExisting(reference)
-      await checkSize(this.#store.bytes, record)
-      return this.#store.bytes.path(record.hash)
+      await checkSize(this.#store.bytes, firstLocation(record))
+      return this.#store.bytes.path(firstLocation(record))
     })
   }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { isStorageError } from '../errors.ts'
-import { type BytesBackend, blobCorrupted, blobNotFound, type Content } from './bytes/backend.ts'
+import { type BytesBackend, blobCorrupted, blobNotFound, type Location } from './bytes/backend.ts'
 import type { ByteRange } from './types.ts'
 
 /**
@@ -10,9 +10,9 @@ import type { ByteRange } from './types.ts'
  * @throws {BLOB_NOT_FOUND} when the bytes do not exist.
  * @throws {BLOB_CORRUPTED} when the bytes are damaged.
  */
-export async function readBytes(bytes: BytesBackend, content: Content): Promise<Buffer> {
-  const whole = Buffer.allocUnsafeSlow(content.size)
-  const chunks = checkedChunks(bytes, content, 0, content.size, whole)
+export async function readBytes(bytes: BytesBackend, location: Location): Promise<Buffer> {
+  const whole = Buffer.allocUnsafeSlow(location.size)
+  const chunks = checkedChunks(bytes, location, 0, location.size, whole)
   while (!(await chunks.next()).done);
   return whole
 }
@@ -23,8 +23,9 @@ export async function readBytes(bytes: BytesBackend, content: Content): Promise<
  * @throws {BLOB_NOT_FOUND} when the bytes do not exist.
  * @throws {BLOB_CORRUPTED} when the bytes have another length.
  */
-export async function checkSize(bytes: BytesBackend, { hash, size }: Content): Promise<void> {
-  const found = await bytes.size(hash)
+export async function checkSize(bytes: BytesBackend, location: Location): Promise<void> {
+  const { hash, size } = location
+  const found = await bytes.size(location)
   if (found === undefined) throw blobNotFound(hash)
   if (found !== size) throw blobCorrupted(hash, `${found} bytes instead of ${size}`)
 }
@@ -36,18 +37,18 @@ export async function checkSize(bytes: BytesBackend, { hash, size }: Content): P
  *
  * @throws {BLOB_NOT_FOUND} when the bytes do not exist.
  */
-export async function readStream(bytes: BytesBackend, content: Content, range: ByteRange = {}): Promise<Readable> {
-  const { start, end } = sliceOf(range, content.size)
-  if ((await bytes.size(content.hash)) === undefined) throw blobNotFound(content.hash)
-  return Readable.from(checkedChunks(bytes, content, start, end), { objectMode: false })
+export async function readStream(bytes: BytesBackend, location: Location, range: ByteRange = {}): Promise<Readable> {
+  const { start, end } = sliceOf(range, location.size)
+  if ((await bytes.size(location)) === undefined) throw blobNotFound(location.hash)
+  return Readable.from(checkedChunks(bytes, location, start, end), { objectMode: false })
 }
 
-async function* checkedChunks(bytes: BytesBackend, content: Content, start: number, end: number, into?: Uint8Array) {
-  const { hash, size } = content
+async function* checkedChunks(bytes: BytesBackend, location: Location, start: number, end: number, into?: Uint8Array) {
+  const { hash, size } = location
   const running = end - start === size ? createHash('sha256') : undefined
   try {
     let at = start
-    for await (const chunk of bytes.open(content, start, end, into)) {
+    for await (const chunk of bytes.open(location, start, end, into)) {
       at += chunk.length
       running?.update(chunk)
       if (at === size && running && running.digest('hex') !== hash) throw blobCorrupted(hash, 'their hash differs')
@@ -55,7 +56,7 @@ async function* checkedChunks(bytes: BytesBackend, content: Content, start: numb
     }
   } catch (error) {
     const damaged = isStorageError(error, 'BLOB_CORRUPTED')
-    if (damaged) await bytes.quarantine(hash).catch(() => {}) // the damage is reported below, even if this fails
+    if (damaged) await bytes.quarantine(location).catch(() => {}) // the damage is reported below, even if this fails
     throw error
   }
 }

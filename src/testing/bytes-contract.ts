@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
-import type { BytesBackend, Content, Staged } from '../blobs/bytes/backend.ts'
+import type { BytesBackend, Location, Staged } from '../blobs/bytes/backend.ts'
 import { type ContractCase, eachInput } from './contract.ts'
 
 const CHUNK = 128 * 1024
 /** The size of the object that ranges are read from. */
 const RANGE_OBJECT = 2 * CHUNK + 100
 const HASH = createHash('sha256').update('x').digest('hex')
+const GENERATION = '0123456789abcdef'
 const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
 
 /**
@@ -33,7 +34,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
         assert.equal(staged.size, size)
         assert.equal(staged.hash, sha256(data))
         assert.deepEqual(Buffer.from(staged.head), data.subarray(0, 4096))
-        assert.equal(await bytes.size(staged.hash), size)
+        assert.equal(await bytes.size(staged), size)
         assert.ok((await read(bytes, staged)).equals(data))
       },
     ),
@@ -50,9 +51,8 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
         }
       }
       const staged = await bytes.stage(source(), NO_LIMIT)
-      await staged.commit()
       assert.equal(staged.hash, sha256(data))
-      assert.ok((await read(bytes, staged)).equals(data))
+      assert.ok((await read(bytes, await commit(staged))).equals(data))
     },
 
     'open() returns copies: neither the source nor a reader changes an object': async (bytes) => {
@@ -75,31 +75,75 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
 
     'open(), size() and list() show nothing before commit() and after discard()': async (bytes) => {
       const staged = await bytes.stage(from([Buffer.from('secret')]), NO_LIMIT)
-      assert.equal(await bytes.size(staged.hash), undefined)
-      await assert.rejects(read(bytes, staged), { code: 'BLOB_NOT_FOUND' })
+      const location = { hash: staged.hash, size: staged.size, generation: GENERATION }
+      assert.equal(await bytes.size(location), undefined)
+      assert.equal((await bytes.has?.(location)) ?? false, false)
+      await assert.rejects(read(bytes, location), { code: 'BLOB_NOT_FOUND' })
       assert.deepEqual(await list(bytes), [])
       await staged.discard()
       await staged.discard()
-      await assert.rejects(staged.commit(), { code: 'INVALID_STATE' })
+      await assert.rejects(staged.commit(GENERATION), { code: 'INVALID_STATE' })
       assert.deepEqual(await list(bytes), [])
       await assertNothingStaged(bytes)
     },
 
     'commit() may be repeated, and discard() does nothing after it': async (bytes) => {
       const staged = await bytes.stage(from([Buffer.from('twice')]), NO_LIMIT)
-      await staged.commit()
-      await staged.commit()
+      const location = await commit(staged)
+      await staged.commit(location.generation)
       await staged.discard()
-      assert.equal((await read(bytes, staged)).toString(), 'twice')
+      assert.equal((await read(bytes, location)).toString(), 'twice')
       await assertNothingStaged(bytes)
     },
 
-    'commit() stores one object when 8 calls commit the same content at once': async (bytes) => {
+    'commit() stores an object for each generation when 8 calls commit the same content at once': async (bytes) => {
       const data = randomBytes(10_000)
       const all = await Promise.all(Array.from({ length: 8 }, () => put(bytes, [data])))
-      assert.deepEqual(await list(bytes), [{ hash: sha256(data), size: data.length }])
-      for (const content of all) assert.ok((await read(bytes, content)).equals(data))
+      assert.deepEqual(await list(bytes), all.map(placeOf).sort(inOrder))
+      for (const location of all) assert.ok((await read(bytes, location)).equals(data))
       await assertNothingStaged(bytes)
+    },
+
+    'commit() stores an object without a generation, as the first version did': async (bytes) => {
+      const data = randomBytes(1000)
+      const [old, young] = [await put(bytes, [data], ''), await put(bytes, [data])]
+      assert.deepEqual(await list(bytes), [placeOf(old), placeOf(young)])
+      assert.ok((await read(bytes, old)).equals(data))
+      assert.equal(await bytes.remove(old), true)
+      assert.ok((await read(bytes, young)).equals(data))
+    },
+
+    'remove() of one generation leaves the others, however late it comes': async (bytes) => {
+      const data = randomBytes(1000)
+      const first = await put(bytes, [data])
+      assert.equal(await bytes.remove(first), true)
+      const second = await put(bytes, [data])
+      assert.equal(await bytes.remove(first), false)
+      await bytes.removeMany?.([first])
+      assert.equal(await bytes.quarantine(first), false)
+      assert.equal(await bytes.size(first), undefined)
+      await assert.rejects(read(bytes, first), { code: 'BLOB_NOT_FOUND' })
+      assert.ok((await read(bytes, second)).equals(data))
+    },
+
+    'has(), if there is one, finds an object of its generation': async (bytes) => {
+      if (bytes.has === undefined) return
+      const location = await put(bytes, [Buffer.from('here')])
+      assert.equal(await bytes.has(location), true)
+      assert.equal(await bytes.has({ ...location, generation: GENERATION }), false)
+      assert.equal(await bytes.has({ ...location, size: 5 }), false)
+      await bytes.remove(location)
+      assert.equal(await bytes.has(location), false)
+    },
+
+    'removeMany(), if there is one, removes these objects, and may be repeated': async (bytes) => {
+      if (bytes.removeMany === undefined) return
+      const all = await Promise.all(Array.from({ length: 20 }, (_, i) => put(bytes, [Buffer.alloc(i, 'm')])))
+      const [kept, ...gone] = all
+      await bytes.removeMany([])
+      await bytes.removeMany(gone)
+      await bytes.removeMany(gone)
+      assert.deepEqual(await list(bytes), kept && [placeOf(kept)])
     },
 
     'stage() keeps contents apart when 24 calls run at once': async (bytes) => {
@@ -129,6 +173,27 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       await assert.rejects(bytes.stage(endless(), { maxBytes: CHUNK }), { code: 'BLOB_TOO_LARGE' })
       assert.ok(stopped)
       assert.ok(yielded <= CHUNK, `it took ${yielded} bytes`)
+      await assertNothingStaged(bytes)
+    },
+
+    'stage() rejects with the reason of its signal, stops the source and leaves nothing': async (bytes) => {
+      const abort = new AbortController()
+      const reason = new Error('nobody waits')
+      let stopped = false
+      async function* endless() {
+        try {
+          for (let i = 0; ; i++) {
+            if (i === 5) abort.abort(reason)
+            yield Buffer.alloc(1000)
+          }
+        } finally {
+          stopped = true
+        }
+      }
+      const staging = bytes.stage(endless(), { ...NO_LIMIT, signal: abort.signal })
+      await assert.rejects(staging, (error) => error === reason)
+      assert.ok(stopped)
+      assert.deepEqual(await list(bytes), [])
       await assertNothingStaged(bytes)
     },
 
@@ -206,76 +271,49 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
         assert.ok(chunk.length > 0)
         break
       }
-      assert.equal(await bytes.remove(content.hash), true)
+      assert.equal(await bytes.remove(content), true)
     },
 
     'open() rejects with BLOB_CORRUPTED if the object has another size than expected': async (bytes) => {
-      const { hash } = await put(bytes, [Buffer.from('12345')])
-      await assert.rejects(read(bytes, { hash, size: 6 }), { code: 'BLOB_CORRUPTED' })
-      await assert.rejects(read(bytes, { hash, size: 4 }, 0, 2), { code: 'BLOB_CORRUPTED' })
+      const location = await put(bytes, [Buffer.from('12345')])
+      await assert.rejects(read(bytes, { ...location, size: 6 }), { code: 'BLOB_CORRUPTED' })
+      await assert.rejects(read(bytes, { ...location, size: 4 }, 0, 2), { code: 'BLOB_CORRUPTED' })
     },
 
     'remove() returns true once, and later calls do not find the object': async (bytes) => {
       const content = await put(bytes, [Buffer.from('here')])
-      assert.equal(await bytes.remove(content.hash), true)
-      assert.equal(await bytes.remove(content.hash), false)
-      assert.equal(await bytes.size(content.hash), undefined)
-      assert.equal(await bytes.quarantine(content.hash), false)
+      assert.equal(await bytes.remove(content), true)
+      assert.equal(await bytes.remove(content), false)
+      assert.equal(await bytes.size(content), undefined)
+      assert.equal(await bytes.quarantine(content), false)
+      assert.deepEqual(await list(bytes), [])
       await assert.rejects(read(bytes, content), { code: 'BLOB_NOT_FOUND' })
-      await put(bytes, [Buffer.from('here')])
-      assert.equal((await read(bytes, content)).toString(), 'here')
     },
 
-    'list() yields every object once': async (bytes) => {
-      const contents = await Promise.all(Array.from({ length: 40 }, (_, i) => put(bytes, [Buffer.alloc(i, 'x')])))
-      const expected = contents.map(({ hash, size }) => ({ hash, size }))
-      assert.deepEqual((await list(bytes)).sort(byHash), expected.sort(byHash))
+    'list() yields every object once, in order, and goes on behind a place': async (bytes) => {
+      const all = await Promise.all(Array.from({ length: 40 }, (_, i) => put(bytes, [Buffer.alloc(i % 20, 'x')])))
+      const expected = all.map(placeOf).sort(inOrder)
+      assert.deepEqual(await list(bytes), expected)
+      for (const [i, after] of expected.entries()) {
+        if (i % 7 === 0) assert.deepEqual(await list(bytes, after), expected.slice(i + 1))
+      }
+      const last = expected.at(-1)
+      assert.deepEqual(await list(bytes, last), [])
+      if (last) await bytes.remove(last)
+      assert.deepEqual(await list(bytes, last), [])
     },
 
     'quarantine() returns false and leaves an undamaged object in place': async (bytes) => {
       const content = await put(bytes, [Buffer.from('sound')])
-      assert.equal(await bytes.quarantine(content.hash), false)
+      assert.equal(await bytes.quarantine(content), false)
       assert.equal((await read(bytes, content)).toString(), 'sound')
-    },
-
-    'setAside(), if there is one, leaves the object readable until drop(), and a later put in place': async (bytes) => {
-      const data = Buffer.from('about to go')
-      const content = await put(bytes, [data])
-      const aside = await bytes.setAside?.(content.hash)
-      if (aside === undefined) return
-      assert.equal((await read(bytes, content)).toString(), 'about to go')
-      assert.equal(await bytes.size(content.hash), data.length)
-      await put(bytes, [data])
-      await aside.drop()
-      await aside.drop()
-      assert.equal((await read(bytes, content)).toString(), 'about to go')
-      await (await bytes.setAside?.(content.hash))?.drop()
-      assert.equal(await bytes.size(content.hash), undefined)
-      assert.equal(await bytes.setAside?.(content.hash), undefined)
-    },
-
-    'setAside(), if there is one, takes nothing away if putBack() follows': async (bytes) => {
-      const data = Buffer.from('back again')
-      const content = await put(bytes, [data])
-      for (const meanwhile of [async () => {}, () => put(bytes, [data])]) {
-        const aside = await bytes.setAside?.(content.hash)
-        await meanwhile()
-        await aside?.putBack()
-        await aside?.putBack()
-        assert.equal((await read(bytes, content)).toString(), 'back again')
-        const found = (await list(bytes)).filter(({ hash }) => hash === content.hash)
-        assert.deepEqual(found, [{ hash: content.hash, size: data.length }])
-      }
-      assert.equal(await bytes.remove(content.hash), true)
-      assert.equal(await bytes.size(content.hash), undefined)
     },
 
     'sweepStaged() leaves objects and younger staged contents alone': async (bytes) => {
       const content = await put(bytes, [Buffer.from('object')])
       const staged = await bytes.stage(from([Buffer.from('under way')]), NO_LIMIT)
       assert.equal(await bytes.sweepStaged(new Date(Date.now() - 60_000)), 0)
-      await staged.commit()
-      assert.equal((await read(bytes, staged)).toString(), 'under way')
+      assert.equal((await read(bytes, await commit(staged))).toString(), 'under way')
       await bytes.sweepStaged(new Date(Date.now() + 60_000))
       assert.equal((await read(bytes, content)).toString(), 'object')
     },
@@ -284,46 +322,78 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       ['', '../../etc/passwd', '/etc/passwd', `${HASH}/..`, HASH.toUpperCase(), `${HASH}\0`, `${HASH}\n`],
       (hash) => `every call rejects the hash ${inspect(hash)}`,
       async (hash, bytes) => {
-        const invalid = { code: 'INVALID_INPUT' }
-        await assert.rejects(read(bytes, { hash, size: 1 }), invalid)
-        await assert.rejects(async () => bytes.size(hash), invalid)
-        await assert.rejects(async () => bytes.remove(hash), invalid)
-        await assert.rejects(async () => bytes.quarantine(hash), invalid)
-        assert.throws(() => bytes.path(hash), invalid)
+        await assertInvalid(bytes, { hash, size: 1, generation: '' })
       },
     ),
+
+    ...eachInput<string, BytesBackend>(
+      ['0', '../../etc/passwd', `${GENERATION}0`, GENERATION.toUpperCase(), `${GENERATION}\n`],
+      (generation) => `every call rejects the generation ${inspect(generation)}`,
+      async (generation, bytes) => {
+        await assertInvalid(bytes, { hash: HASH, size: 1, generation })
+        const staged = await bytes.stage(from([Buffer.from('x')]), NO_LIMIT)
+        await assert.rejects(staged.commit(generation), { code: 'INVALID_INPUT' })
+        await staged.discard()
+      },
+    ),
+
+    'storedAt(), if there is one, returns when an object was staged': async (bytes) => {
+      if (bytes.storedAt === undefined) return
+      const before = Date.now()
+      const location = await put(bytes, [Buffer.from('when')])
+      const storedAt = await bytes.storedAt(location)
+      assert.ok(storedAt && Math.abs(storedAt.getTime() - before) < 3_600_000, `stored at ${storedAt}`)
+      assert.equal(await bytes.storedAt({ ...location, generation: GENERATION }), undefined)
+    },
 
     'ping() resolves': (bytes) => bytes.ping(),
   }
   return Object.entries(cases).map(([name, run]) => ({ name, run: async () => run(await open()) }))
 }
 
-async function put(bytes: BytesBackend, chunks: Uint8Array[]): Promise<Staged> {
+async function put(bytes: BytesBackend, chunks: Uint8Array[], generation?: string): Promise<Location & Staged> {
   const staged = await bytes.stage(from(chunks), NO_LIMIT)
-  await staged.commit()
-  return staged
+  return { ...staged, ...(await commit(staged, generation)) }
 }
 
-async function read(bytes: BytesBackend, content: Content, start?: number, end?: number): Promise<Buffer> {
+async function commit(staged: Staged, generation = randomBytes(8).toString('hex')): Promise<Location> {
+  await staged.commit(generation)
+  return { hash: staged.hash, size: staged.size, generation }
+}
+
+async function read(bytes: BytesBackend, location: Location, start?: number, end?: number): Promise<Buffer> {
   const chunks: Uint8Array[] = []
-  for await (const chunk of bytes.open(content, start, end)) chunks.push(chunk)
+  for await (const chunk of bytes.open(location, start, end)) chunks.push(chunk)
   return Buffer.concat(chunks)
 }
 
-async function list(bytes: BytesBackend): Promise<Content[]> {
-  const contents: Content[] = []
-  for await (const content of bytes.list()) contents.push(content)
-  return contents
+async function list(bytes: BytesBackend, after?: Location): Promise<Location[]> {
+  const locations: Location[] = []
+  for await (const location of after ? bytes.list({ after }) : bytes.list()) locations.push(location)
+  return locations
 }
 
 async function assertNothingStaged(bytes: BytesBackend): Promise<void> {
   assert.equal(await bytes.sweepStaged(new Date(Date.now() + 60_000), { dryRun: true }), 0, 'something was left staged')
 }
 
+async function assertInvalid(bytes: BytesBackend, location: Location): Promise<void> {
+  const invalid = { code: 'INVALID_INPUT' }
+  await assert.rejects(read(bytes, location), invalid)
+  await assert.rejects(async () => bytes.size(location), invalid)
+  await assert.rejects(async () => bytes.remove(location), invalid)
+  await assert.rejects(async () => bytes.quarantine(location), invalid)
+  assert.throws(() => bytes.path(location), invalid)
+  if (bytes.has) await assert.rejects(async () => bytes.has?.(location), invalid)
+  if (bytes.storedAt) await assert.rejects(async () => bytes.storedAt?.(location), invalid)
+}
+
 async function* from(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks
 }
 
-const byHash = (a: Content, b: Content) => a.hash.localeCompare(b.hash)
+const placeOf = ({ hash, size, generation }: Location): Location => ({ hash, size, generation })
+
+const inOrder = (a: Location, b: Location) => (`${a.hash}.${a.generation}` < `${b.hash}.${b.generation}` ? -1 : 1)
 
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')

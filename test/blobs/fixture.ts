@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { chmodSync, readdirSync } from 'node:fs'
-import type { BytesBackend, Content } from '../../src/blobs/bytes/backend.ts'
+import type { BytesBackend, Location } from '../../src/blobs/bytes/backend.ts'
 import { LocalBytes, type StepHook } from '../../src/blobs/bytes/local.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 
@@ -11,10 +11,11 @@ export async function openStore(onStep?: StepHook, storePath = temporaryDirector
   return { storePath, bytes: await LocalBytes.open({ storePath, onStep }) }
 }
 
-export async function put(bytes: BytesBackend, data: Uint8Array): Promise<Content> {
+/** Stores an object, by default one without a generation. */
+export async function put(bytes: BytesBackend, data: Uint8Array, generation = ''): Promise<Location> {
   const staged = await bytes.stage(source(data), NO_LIMIT)
-  await staged.commit().finally(() => staged.discard())
-  return { hash: staged.hash, size: staged.size }
+  await staged.commit(generation).finally(() => staged.discard())
+  return { hash: staged.hash, size: staged.size, generation }
 }
 
 export async function* source(...chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
@@ -27,10 +28,10 @@ export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer
   return Buffer.concat(all)
 }
 
-export async function list(bytes: BytesBackend): Promise<Content[]> {
-  const contents: Content[] = []
-  for await (const content of bytes.list()) contents.push(content)
-  return contents
+export async function list(bytes: BytesBackend): Promise<Location[]> {
+  const locations: Location[] = []
+  for await (const location of bytes.list()) locations.push(location)
+  return locations
 }
 
 /** Makes an object writable for its owner, so that a test can damage it. Returns its path. */
@@ -38,6 +39,9 @@ export function writable(path: string): string {
   chmodSync(path, 0o600)
   return path
 }
+
+/** Returns the place of an object without a generation. */
+export const firstOf = (hash: string): Location => ({ hash, size: 0, generation: '' })
 
 export const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
 

@@ -94,7 +94,7 @@ type NaivePut = (db: Db, bytes: BytesBackend, data: Buffer, meanwhile: () => Pro
 
 async function fileThenRow(...[db, bytes, data, meanwhile]: Parameters<NaivePut>): Promise<string> {
   const staged = await bytes.stage(source(data), { maxBytes: data.length })
-  await staged.commit()
+  await staged.commit('')
   await meanwhile()
   return insert(db, staged)
 }
@@ -103,7 +103,7 @@ async function skipIfLive(...[db, bytes, data, meanwhile]: Parameters<NaivePut>)
   const staged = await bytes.stage(source(data), { maxBytes: data.length })
   const { blobContent: c } = db.tables
   const [row] = await db.orm.select().from(c).where(eq(c.hash, staged.hash))
-  await (row?.state === 'live' ? staged.discard() : staged.commit())
+  await (row?.state === 'live' ? staged.discard() : staged.commit(''))
   await meanwhile()
   return insert(db, staged)
 }

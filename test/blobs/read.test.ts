@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Location } from '../../src/blobs/bytes/backend.ts'
 import type { LocalBytes } from '../../src/blobs/bytes/local.ts'
 import { MemoryBytes } from '../../src/blobs/bytes/memory.ts'
 import { readBytes, readStream } from '../../src/blobs/read.ts'
@@ -100,7 +101,7 @@ describe('damage', () => {
         const content = await put(bytes, data)
         const descriptors = openDescriptors()
 
-        inflict(writable(bytes.path(content.hash)), data)
+        inflict(writable(bytes.path(content)), data)
         await expect(readBytes(bytes, content)).rejects.toMatchObject({ code })
         const aside = readdirSync(join(storePath, 'quarantine'))
         expect(aside).toHaveLength(code === 'BLOB_CORRUPTED' ? 1 : 0)
@@ -108,7 +109,7 @@ describe('damage', () => {
         expect(await put(bytes, data)).toEqual(content)
         expect(sha256(await readBytes(bytes, content))).toBe(content.hash)
 
-        inflict(writable(bytes.path(content.hash)), data)
+        inflict(writable(bytes.path(content)), data)
         const { received, error } = await drain(bytes, content)
         expect(error).toMatchObject({ code })
         expect(received).toBeLessThan(size)
@@ -122,8 +123,8 @@ describe('damage', () => {
   it('readBytes() rejects changed bytes of the same length, which a read without a hash returns', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('right'))
-    writeFileSync(writable(bytes.path(content.hash)), 'wrong')
-    expect(readFileSync(bytes.path(content.hash), 'utf8')).toBe('wrong')
+    writeFileSync(writable(bytes.path(content)), 'wrong')
+    expect(readFileSync(bytes.path(content), 'utf8')).toBe('wrong')
     await expect(readBytes(bytes, content)).rejects.toMatchObject({ code: 'BLOB_CORRUPTED' })
   })
 
@@ -132,7 +133,7 @@ describe('damage', () => {
     const content = await put(bytes, randomBytes(20 * CHUNK))
     const chunks = (await readStream(bytes, content))[Symbol.asyncIterator]()
     await chunks.next()
-    truncateSync(writable(bytes.path(content.hash)), 10 * CHUNK)
+    truncateSync(writable(bytes.path(content)), 10 * CHUNK)
     const rest = async () => {
       while (!(await chunks.next()).done);
     }
@@ -142,7 +143,7 @@ describe('damage', () => {
   it('readStream() rejects a range when the file has another length', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, randomBytes(1000))
-    truncateSync(writable(bytes.path(content.hash)), 999)
+    truncateSync(writable(bytes.path(content)), 999)
     await expect(collect(await readStream(bytes, content, { end: 10 }))).rejects.toMatchObject({
       code: 'BLOB_CORRUPTED',
     })
@@ -159,8 +160,8 @@ describe('damage', () => {
   it('a directory in place of an object is not found, and a put fails with EISDIR', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('x'))
-    rmSync(bytes.path(content.hash))
-    mkdirSync(bytes.path(content.hash))
+    rmSync(bytes.path(content))
+    mkdirSync(bytes.path(content))
     await expect(readBytes(bytes, content)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
     await expect(put(bytes, Buffer.from('x'))).rejects.toMatchObject({ details: { errno: 'EISDIR' } })
   })
@@ -172,11 +173,11 @@ describe('damage', () => {
       if (step === 'aside.rename') await put(healer, data)
     }, storePath)
     const content = await put(bytes, data)
-    writeFileSync(writable(bytes.path(content.hash)), 'damaged')
-    expect(await bytes.quarantine(content.hash)).toBe(false)
+    writeFileSync(writable(bytes.path(content)), 'damaged')
+    expect(await bytes.quarantine(content)).toBe(false)
     expect(await readBytes(bytes, content)).toEqual(data)
     expect(readdirSync(join(storePath, 'quarantine'))).toEqual([])
-    expect(readdirSync(dirname(bytes.path(content.hash)))).toEqual([content.hash])
+    expect(readdirSync(dirname(bytes.path(content)))).toEqual([content.hash])
   })
 })
 
@@ -184,7 +185,7 @@ describe('streams', () => {
   it('readStream() rejects with BLOB_NOT_FOUND when the bytes do not exist', async () => {
     const { bytes } = await openStore()
     const content = await put(bytes, Buffer.from('gone'))
-    await bytes.remove(content.hash)
+    await bytes.remove(content)
     await expect(readStream(bytes, content)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
   })
 
@@ -217,7 +218,7 @@ describe('streams', () => {
 })
 
 /** Returns the number of bytes that a stream yields before it fails, and its error. */
-async function drain(bytes: LocalBytes, content: { hash: string; size: number }) {
+async function drain(bytes: LocalBytes, content: Location) {
   let received = 0
   try {
     for await (const chunk of await readStream(bytes, content)) received += chunk.length

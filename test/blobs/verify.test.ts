@@ -14,7 +14,7 @@ import { eq } from 'drizzle-orm'
 import type { BlobRecord, BlobVerification, Storage } from 'holdfast'
 import { describe, expect, it } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
-import { sha256, writable } from './fixture.ts'
+import { firstOf, sha256, writable } from './fixture.ts'
 import { openLayer } from './layer.ts'
 import { eachStore, SHARED } from './stores.ts'
 
@@ -97,7 +97,7 @@ eachStore(SHARED, (open, configure) => {
       const other = await openLayer(config)
       const data = randomBytes(1000)
       const record = await other.blobs.put(data)
-      writeFileSync(writable(String(other.bytes.path(record.hash))), randomBytes(1000))
+      writeFileSync(writable(String(other.bytes.path({ ...record, generation: '' }))), randomBytes(1000))
       const layer = await openLayer(config, {
         async onFileStep(step) {
           if (step === 'aside.rename') await other.blobs.put(data)
@@ -115,7 +115,7 @@ eachStore(SHARED, (open, configure) => {
       lateHeal(async ({ blobs, bytes }, { id, hash }, data) => {
         expect((await blobs.bytes(id)).equals(data)).toBe(true)
         expect((await blobs.bytes((await blobs.put(data)).id)).equals(data)).toBe(true)
-        expect(await bytes.size(hash)).toBe(1000)
+        expect(await bytes.size(firstOf(hash))).toBe(1000)
         const hashes: string[] = []
         for await (const content of bytes.list()) hashes.push(content.hash)
         expect(hashes.filter((listed) => listed === hash)).toEqual([hash])
@@ -129,16 +129,16 @@ eachStore(SHARED, (open, configure) => {
 
     it('is back in its place after the next check when the process was killed', () =>
       lateHeal(async ({ bytes }, { hash }) => {
-        const path = String(bytes.path(hash))
+        const path = String(bytes.path(firstOf(hash)))
         expect(existsSync(path)).toBe(false)
-        expect(await bytes.quarantine(hash)).toBe(false)
+        expect(await bytes.quarantine(firstOf(hash))).toBe(false)
         expect(existsSync(path)).toBe(true)
       }))
 
     it('loses its record if it is moved straight to quarantine', async () => {
       const { blobs, bytes, close } = await openLayer(await configure())
       const { id, hash } = await blobs.put(randomBytes(1000))
-      const path = String(bytes.path(hash))
+      const path = String(bytes.path(firstOf(hash)))
       renameSync(path, join(path, '../../../quarantine', hash))
       await blobs.verify({ repair: true })
       expect(await blobs.exists(id)).toBe(false)
@@ -153,8 +153,8 @@ eachStore(SHARED, (open, configure) => {
     const before = await blobs.stats()
     const kept = await blobs.put(randomBytes(1000))
     const stray = sha256(Buffer.from('stray'))
-    writeFileSync(String(bytes.path(stray)), 'stray')
-    const tmp = join(String(bytes.path(stray)), '../../../tmp')
+    writeFileSync(String(bytes.path(firstOf(stray))), 'stray')
+    const tmp = join(String(bytes.path(firstOf(stray))), '../../../tmp')
     writeFileSync(join(tmp, 'old'), '')
     utimesSync(join(tmp, 'old'), 0, 0)
     writeFileSync(join(tmp, 'young'), '')

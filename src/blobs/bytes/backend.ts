@@ -8,6 +8,31 @@ export interface Content {
 }
 
 /**
+ * Identifies an object. A content whose bytes were removed, or are damaged, is stored anew under another generation, so
+ * that a removal which arrives late finds nothing that anybody needs.
+ */
+export interface Location extends Content {
+  /** 16 lower-case hexadecimal digits, or empty: objects of the first version have no generation. */
+  readonly generation: string
+}
+
+export interface StageOptions {
+  /** The most bytes that the source may yield. */
+  maxBytes: number
+  /** Ends the call: it rejects with the reason of the signal, and leaves nothing. Has no effect on what is staged. */
+  signal?: AbortSignal | undefined
+}
+
+export interface UrlOptions {
+  /** The URL is refused after so many seconds. */
+  expiresSeconds: number
+  /** The `Content-Disposition` of the answer, such as `attachment; filename="report.pdf"`. */
+  disposition: string
+  /** The `Content-Type` of the answer. */
+  mimeType: string
+}
+
+/**
  * Bytes that are written, though perhaps not yet synced, and are not yet an object: they cannot be opened. After a crash,
  * `sweepStaged` removes them.
  */
@@ -15,12 +40,12 @@ export interface Staged extends Content {
   /** The first 4 KiB, from which the MIME type is guessed. */
   readonly head: Uint8Array
   /**
-   * Makes the bytes the object of their hash. The object survives a power cut once the call resolves. Replaces an
-   * existing object, so a damaged one is healed. Safe to repeat, also after a failure.
+   * Makes the bytes the object of their hash and this generation. The object survives a power cut once the call resolves.
+   * The caller commits to a generation once. Safe to repeat with the same generation, also after a failure.
    *
    * @throws {INVALID_STATE} when the bytes were discarded or swept.
    */
-  commit(): Promise<void>
+  commit(generation: string): Promise<void>
   /** Removes the staged bytes. Does nothing after `commit`. Safe to repeat. */
   discard(): Promise<void>
 }
@@ -34,11 +59,11 @@ export interface SetAside {
 }
 
 /**
- * Stores the bytes of blobs as objects, by their hash. Knows nothing about ids, names or quotas: the caller decides when
- * an object may be created or removed. `bytesContract` of `holdfast/testing` holds this contract as tests.
+ * Stores the bytes of blobs as objects, by their hash and generation. Knows nothing about ids, names or quotas: the caller
+ * decides when an object may be created or removed. `bytesContract` of `holdfast/testing` holds this contract as tests.
  *
- * Every method that takes a hash rejects a malformed one with INVALID_INPUT. A failure of the disk is DISK_FULL,
- * READ_ONLY, CONNECTION_FAILED or DATABASE_FAILED.
+ * Every method that takes a location rejects a malformed hash or generation with INVALID_INPUT. Only `open` compares the
+ * size. A failure of the disk is DISK_FULL, READ_ONLY, CONNECTION_FAILED or DATABASE_FAILED.
  */
 export interface BytesBackend {
   /**
@@ -52,34 +77,49 @@ export interface BytesBackend {
    *
    * @throws {BLOB_TOO_LARGE} when the source has yielded more than `maxBytes` bytes. The rest is not read.
    */
-  stage(source: AsyncIterable<Uint8Array>, limits: { maxBytes: number }): Promise<Staged>
+  stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged>
   /**
    * Yields the bytes from `start` up to, but not including, `end`, as `slice` does. The caller may keep the chunks. With
    * `into`, which must be exactly as long as the range, writes the bytes there and yields parts of it. Does not check
    * the hash.
    *
    * @throws {BLOB_NOT_FOUND} when the object does not exist.
-   * @throws {BLOB_CORRUPTED} when the length of the object is not `content.size`.
+   * @throws {BLOB_CORRUPTED} when the length of the object is not `location.size`.
    */
-  open(content: Content, start?: number, end?: number, into?: Uint8Array): AsyncIterable<Uint8Array>
+  open(location: Location, start?: number, end?: number, into?: Uint8Array): AsyncIterable<Uint8Array>
   /** Returns the length of the object in bytes, or undefined if it does not exist. */
-  size(hash: string): Promise<number | undefined>
+  size(location: Location): Promise<number | undefined>
+  /**
+   * Returns true if the object exists, and is undamaged as far as the backend can tell: a put then keeps the object, and
+   * discards what it has staged. Optional: without this method a put compares the length.
+   */
+  has?(location: Location): Promise<boolean>
   /** Removes the object. Returns true if it existed. Safe to repeat. */
-  remove(hash: string): Promise<boolean>
+  remove(location: Location): Promise<boolean>
+  /** Removes many objects at once. Optional: without this method they are removed one by one. Safe to repeat. */
+  removeMany?(locations: readonly Location[]): Promise<void>
   /**
    * Takes an object out of its place, where a put may then store the content anew. `open`, `size` and `remove` still find
    * it. Returns undefined if the object does not exist. Optional: without this method the collector calls `remove` before
    * its commit, and cannot undo it. Then a frozen instance keeps its lock until it goes on or its connection ends.
    */
-  setAside?(hash: string): Promise<SetAside | undefined>
-  /** Yields every object, in no order. May miss objects that are created or removed meanwhile. */
-  list(): AsyncIterable<Content>
+  setAside?(location: Location): Promise<SetAside | undefined>
+  /**
+   * Yields every object, in the order of hash and generation, with its length. With `after`, only those behind this place.
+   * May miss objects that are created or removed meanwhile.
+   */
+  list(options?: ListOptions): AsyncIterable<Location>
   /** Moves the object to quarantine if its bytes do not match its hash. Returns true if the object was moved. */
-  quarantine(hash: string): Promise<boolean>
+  quarantine(location: Location): Promise<boolean>
   /** Removes staged bytes that were last written before `before`; with `dryRun`, only counts. Returns the number found. */
   sweepStaged(before: Date, options?: { dryRun?: boolean }): Promise<number>
   /** Returns the absolute path that the object's file has if it exists, or undefined if the backend has no files. */
-  path(hash: string): string | undefined
+  path(location: Location): string | undefined
+  /**
+   * Returns a URL from which anybody can read the object for a time, without the storage. Does not check that the object
+   * exists. Optional: without this method the backend has no URLs.
+   */
+  url?(location: Location, options: UrlOptions): Promise<string>
   /** Fails if the backend cannot be used now. */
   ping(): Promise<void>
   /**
@@ -87,10 +127,20 @@ export interface BytesBackend {
    * maintenance removes objects without a record that are more than a day old. Leave it out if other databases keep
    * their objects in the same place.
    */
-  storedAt?(hash: string): Promise<Date | undefined>
+  storedAt?(location: Location): Promise<Date | undefined>
   /** Releases connections and timers. `storage.close()` calls it last, if the backend has it. */
   close?(): Promise<void>
 }
+
+export interface ListOptions {
+  /** The place behind which the list begins. No object has to be there. */
+  after?: Pick<Location, 'hash' | 'generation'> | undefined
+}
+
+type RequiredMethod = Exclude<
+  keyof BytesBackend,
+  'type' | 'has' | 'removeMany' | 'setAside' | 'url' | 'storedAt' | 'close'
+>
 
 const METHODS = {
   stage: true,
@@ -102,9 +152,12 @@ const METHODS = {
   sweepStaged: true,
   path: true,
   ping: true,
-} as const satisfies Record<Exclude<keyof BytesBackend, 'type' | 'setAside' | 'storedAt' | 'close'>, true>
+} as const satisfies Record<RequiredMethod, true>
 
 export const bytesBackendSchema = backendSchema<BytesBackend>(METHODS)
+
+/** Returns the location of an object without a generation. */
+export const firstLocation = ({ hash, size }: Content): Location => ({ hash, size, generation: '' })
 
 /** The size of one read or write. */
 export const CHUNK_BYTES = 128 * 1024
@@ -114,17 +167,35 @@ export const HEAD_BYTES = 4096
 
 export const isHash = (text: string) => /^[0-9a-f]{64}$/.test(text)
 
+const isGeneration = (text: string) => /^([0-9a-f]{16})?$/.test(text)
+
+/** Returns the name of an object: its hash, and its generation behind a dot if it has one. */
+export const objectName = ({ hash, generation }: Pick<Location, 'hash' | 'generation'>): string =>
+  generation === '' ? hash : `${hash}.${generation}`
+
+/** Returns what the name of an object says, or undefined if the text is no such name. */
+export function parseObjectName(name: string): Pick<Location, 'hash' | 'generation'> | undefined {
+  const [hash = '', generation = '', ...rest] = name.split('.')
+  const location = { hash, generation }
+  return isHash(hash) && isGeneration(generation) && rest.length === 0 && objectName(location) === name
+    ? location
+    : undefined
+}
+
 /**
- * Checks a hash before it becomes part of a path or a key.
+ * Checks a location before it becomes part of a path or a key.
  *
- * @throws {INVALID_INPUT} when the text is not a hash.
+ * @throws {INVALID_INPUT} when the hash or the generation is malformed.
  */
-export function checkHash(hash: string): void {
-  if (!isHash(hash)) {
-    const message = 'A hash must be a SHA-256 as 64 lower-case hexadecimal digits'
-    throw new StorageError('INVALID_INPUT', message, { details: { problems: [{ path: 'hash', message }] } })
+export function checkLocation({ hash, generation }: Pick<Location, 'hash' | 'generation'>): void {
+  if (!isHash(hash)) throw malformed('hash', 'A hash must be a SHA-256 as 64 lower-case hexadecimal digits')
+  if (!isGeneration(generation)) {
+    throw malformed('generation', 'A generation must be empty or 16 lower-case hexadecimal digits')
   }
 }
+
+const malformed = (path: string, message: string) =>
+  new StorageError('INVALID_INPUT', message, { details: { problems: [{ path, message }] } })
 
 export const blobTooLarge = (maxBytes: number) =>
   new StorageError('BLOB_TOO_LARGE', `The blob is larger than the ${maxBytes} bytes that maxBlobSize allows`, {

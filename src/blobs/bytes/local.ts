@@ -8,11 +8,14 @@ import {
   blobNotFound,
   blobTooLarge,
   CHUNK_BYTES,
-  type Content,
-  checkHash,
-  isHash,
+  checkLocation,
+  type ListOptions,
+  type Location,
+  objectName,
+  parseObjectName,
   type SetAside,
   type Staged,
+  type StageOptions,
   stagedBytesGone,
 } from './backend.ts'
 import { fileError, isErrno } from './errors.ts'
@@ -64,10 +67,12 @@ export interface LocalBytesOptions {
   onStep?: StepHook
 }
 
+type Place = Pick<Location, 'hash' | 'generation'>
+
 const SHARDS = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padStart(2, '0'))
 
 /**
- * Stores objects as files `objects/<2 hex>/<64 hex>`, staged bytes in `tmp/`, and damaged objects in `quarantine/`. An
+ * Stores objects as files `objects/<2 hex>/<64 hex>`, followed by `.<generation>` if there is one, staged bytes in `tmp/`, and damaged objects in `quarantine/`. An
  * object about to leave its place is in `aside/` for a moment, where every method still finds it.
  * Directories have mode 0700 and files 0400. Symbolic links below `objects/` are never followed: for every method, a link
  * in place of an object or a shard does not exist.
@@ -102,7 +107,7 @@ export class LocalBytes implements BytesBackend {
     }
   }
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes }: { maxBytes: number }): Promise<Staged> {
+  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
     const path = join(this.#tmp, randomUUID())
     // 0400: only this handle can write, so nobody can write through what `path` returns.
     const file = await this.#step('stage.create', () => open(path, 'wx', 0o400))
@@ -110,10 +115,12 @@ export class LocalBytes implements BytesBackend {
     try {
       let size = 0
       for await (const chunk of source) {
+        signal?.throwIfAborted()
         size += chunk.length
         if (size > maxBytes) throw blobTooLarge(maxBytes)
         await writer.add(chunk)
       }
+      signal?.throwIfAborted()
       const written = await writer.finish()
       return { ...written, ...this.#staged(path, written.hash, this.#synced(file)) }
     } catch (error) {
@@ -134,11 +141,13 @@ export class LocalBytes implements BytesBackend {
   #staged(path: string, hash: string, synced: Promise<void>): Pick<Staged, 'commit' | 'discard'> {
     let renamed = false
     return {
-      commit: async () => {
+      commit: async (generation) => {
+        const location = { hash, generation }
+        checkLocation(location)
         await synced
-        const shard = await this.#step('commit.open', () => this.#openShard(hash))
+        const shard = await this.#step('commit.open', () => this.#openShard(location))
         try {
-          renamed ||= await this.#step('commit.rename', () => renameIfExists(path, this.path(hash)))
+          renamed ||= await this.#step('commit.rename', () => renameIfExists(path, this.path(location)))
           if (!renamed) throw stagedBytesGone(hash)
           await this.#step('commit.sync', () => shard.sync())
         } finally {
@@ -152,9 +161,10 @@ export class LocalBytes implements BytesBackend {
     }
   }
 
-  async *open({ hash, size }: Content, start = 0, end = size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
-    checkHash(hash)
-    const object = await this.#step('read.open', () => this.#find(hash, openRegularFile))
+  async *open(location: Location, start = 0, end = location.size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
+    const { hash, size } = location
+    checkLocation(location)
+    const object = await this.#step('read.open', () => this.#find(location, openRegularFile))
     if (!object) throw blobNotFound(hash)
     try {
       if (object.size !== size) throw blobCorrupted(hash, `${object.size} bytes instead of ${size}`)
@@ -171,59 +181,50 @@ export class LocalBytes implements BytesBackend {
     }
   }
 
-  async size(hash: string): Promise<number | undefined> {
-    checkHash(hash)
-    return this.#step('read.open', () => this.#find(hash, sizeOfFile))
+  async size(location: Location): Promise<number | undefined> {
+    checkLocation(location)
+    return this.#step('read.open', () => this.#find(location, sizeOfFile))
   }
 
-  async storedAt(hash: string): Promise<Date | undefined> {
-    checkHash(hash)
-    return this.#step('read.open', () => this.#find(hash, async (path) => (await lstatIfExists(path))?.mtime))
+  async storedAt(location: Location): Promise<Date | undefined> {
+    checkLocation(location)
+    return this.#step('read.open', () => this.#find(location, async (path) => (await lstatIfExists(path))?.mtime))
   }
 
-  async remove(hash: string): Promise<boolean> {
-    checkHash(hash)
+  async remove(location: Location): Promise<boolean> {
+    checkLocation(location)
     const unlink = async (path: string) => (await unlinkIfExists(path)) || undefined
-    return (await this.#step('remove.unlink', () => this.#find(hash, unlink))) ?? false
+    return (await this.#step('remove.unlink', () => this.#find(location, unlink))) ?? false
   }
 
-  async setAside(hash: string): Promise<SetAside | undefined> {
-    checkHash(hash)
-    const aside = await this.#step('aside.rename', () => this.#moveAside(hash))
+  async setAside(location: Location): Promise<SetAside | undefined> {
+    checkLocation(location)
+    const aside = await this.#step('aside.rename', () => this.#moveAside(location))
     if (aside === undefined) return undefined
     return {
       drop: () => this.#step('aside.unlink', async () => void (await unlinkIfExists(aside))),
-      putBack: () => this.#step('aside.link', () => this.#putBack(aside)),
+      putBack: () => this.#step('aside.link', () => this.#putBack(location, aside)),
     }
   }
 
-  async *list(): AsyncGenerator<Content> {
+  async *list({ after }: ListOptions = {}): AsyncGenerator<Location> {
+    const from = after && objectName(after)
     for (const shard of SHARDS) {
-      const directory = join(this.#objects, shard)
-      if (!(await isDirectory(directory))) continue
-      for (const name of await readdir(directory)) {
-        if (!isHash(name) || !name.startsWith(shard)) continue
-        const stat = await lstatIfExists(join(directory, name))
-        if (stat?.isFile()) yield { hash: name, size: stat.size }
-      }
+      if (from === undefined || shard >= from.slice(0, 2)) yield* this.#listShard(shard, from ?? '')
     }
-    for (const name of await readdir(this.#aside)) {
-      const hash = name.slice(0, name.indexOf('.'))
-      if (!isHash(hash) || (await lstatIfExists(this.path(hash)))) continue
-      const size = await this.#find(hash, sizeOfFile)
-      if (size !== undefined) yield { hash, size }
-    }
+    if (from === undefined) yield* this.#listAside()
   }
 
-  async quarantine(hash: string): Promise<boolean> {
-    checkHash(hash)
-    const found = await this.#step('quarantine.read', () => this.#find(hash, hashOfFile))
+  async quarantine(location: Location): Promise<boolean> {
+    const { hash } = location
+    checkLocation(location)
+    const found = await this.#step('quarantine.read', () => this.#find(location, hashOfFile))
     if (!found || found === hash) return false
-    const aside = await this.#step('aside.rename', () => this.#moveAside(hash))
+    const aside = await this.#step('aside.rename', () => this.#moveAside(location))
     if (aside === undefined) return false
     if ((await this.#step('quarantine.check', () => hashOfFile(aside))) === hash) {
       // A put had replaced it with sound bytes before it was moved.
-      await this.#step('aside.link', () => this.#putBack(aside))
+      await this.#step('aside.link', () => this.#putBack(location, aside))
       return false
     }
     const quarantined = join(this.#quarantine, basename(aside))
@@ -243,8 +244,8 @@ export class LocalBytes implements BytesBackend {
     })
   }
 
-  path(hash: string): string {
-    return join(this.#shard(hash), hash)
+  path(location: Place): string {
+    return join(this.#shard(location), objectName(location))
   }
 
   async ping(): Promise<void> {
@@ -256,48 +257,68 @@ export class LocalBytes implements BytesBackend {
     }
   }
 
-  #shard(hash: string): string {
-    checkHash(hash)
-    return join(this.#objects, hash.slice(0, 2))
+  async *#listShard(shard: string, from: string): AsyncGenerator<Location> {
+    const directory = join(this.#objects, shard)
+    if (!(await isDirectory(directory))) return
+    for (const name of (await readdir(directory)).sort()) {
+      const location = name > from && name.startsWith(shard) ? parseObjectName(name) : undefined
+      const stat = location && (await lstatIfExists(join(directory, name)))
+      if (location && stat?.isFile()) yield { ...location, size: stat.size }
+    }
   }
 
-  #hasShard(hash: string): Promise<boolean> {
-    return isDirectory(this.#shard(hash))
+  async *#listAside(): AsyncGenerator<Location> {
+    for (const name of await readdir(this.#aside)) {
+      const location = parseObjectName(name.slice(0, name.lastIndexOf('.')))
+      if (!location || (await lstatIfExists(this.path(location)))) continue
+      const size = await this.#find(location, sizeOfFile)
+      if (size !== undefined) yield { ...location, size }
+    }
+  }
+
+  #shard(location: Place): string {
+    checkLocation(location)
+    return join(this.#objects, location.hash.slice(0, 2))
+  }
+
+  #hasShard(location: Place): Promise<boolean> {
+    return isDirectory(this.#shard(location))
   }
 
   /**
    * Calls `look` with the path of an object, and with its path aside if it is there, until it finds something. So no
    * caller takes a sound object that is only checked for one that is lost.
    */
-  async #find<T>(hash: string, look: (path: string) => Promise<T | undefined>): Promise<T | undefined> {
-    const inPlace = async () => ((await this.#hasShard(hash)) ? look(this.path(hash)) : undefined)
+  async #find<T>(location: Place, look: (path: string) => Promise<T | undefined>): Promise<T | undefined> {
+    const inPlace = async () => ((await this.#hasShard(location)) ? look(this.path(location)) : undefined)
     const found = await inPlace()
     if (found !== undefined) return found
-    for (const aside of await this.#asideOf(hash)) {
+    for (const aside of await this.#asideOf(location)) {
       const there = await look(aside)
       if (there !== undefined) return there
     }
     return inPlace() // put back meanwhile
   }
 
-  async #asideOf(hash: string): Promise<string[]> {
+  async #asideOf(location: Place): Promise<string[]> {
     const names = await readdir(this.#aside)
-    return names.filter((name) => name.startsWith(`${hash}.`)).map((name) => join(this.#aside, name))
+    return names
+      .filter((name) => name.slice(0, name.lastIndexOf('.')) === objectName(location))
+      .map((name) => join(this.#aside, name))
   }
 
   /** Moves an object aside. Returns its path there, or undefined if there is no object in place. */
-  async #moveAside(hash: string): Promise<string | undefined> {
-    for (const left of await this.#asideOf(hash)) await this.#putBack(left) // of a process that was killed
-    const aside = join(this.#aside, `${hash}.${randomUUID()}`)
-    return (await this.#hasShard(hash)) && (await renameIfExists(this.path(hash), aside)) ? aside : undefined
+  async #moveAside(location: Place): Promise<string | undefined> {
+    for (const left of await this.#asideOf(location)) await this.#putBack(location, left) // of a process that was killed
+    const aside = join(this.#aside, `${objectName(location)}.${randomUUID()}`)
+    return (await this.#hasShard(location)) && (await renameIfExists(this.path(location), aside)) ? aside : undefined
   }
 
   /** Puts an object back into its place, unless a put has filled the place meanwhile. Safe to repeat. */
-  async #putBack(aside: string): Promise<void> {
-    const [hash = ''] = basename(aside).split('.')
-    const shard = await this.#openShard(hash)
+  async #putBack(location: Place, aside: string): Promise<void> {
+    const shard = await this.#openShard(location)
     try {
-      await link(aside, this.path(hash)).catch(undefinedOn('EEXIST', 'ENOENT'))
+      await link(aside, this.path(location)).catch(undefinedOn('EEXIST', 'ENOENT'))
       await shard.sync()
       await unlinkIfExists(aside)
     } finally {
@@ -305,8 +326,8 @@ export class LocalBytes implements BytesBackend {
     }
   }
 
-  async #openShard(hash: string): Promise<FileHandle> {
-    const shard = this.#shard(hash)
+  async #openShard(location: Place): Promise<FileHandle> {
+    const shard = this.#shard(location)
     try {
       return await openDirectory(shard)
     } catch (error) {

@@ -5,10 +5,14 @@ import {
   blobNotFound,
   blobTooLarge,
   CHUNK_BYTES,
-  type Content,
-  checkHash,
+  checkLocation,
   HEAD_BYTES,
+  type ListOptions,
+  type Location,
+  objectName,
+  parseObjectName,
   type Staged,
+  type StageOptions,
   stagedBytesGone,
 } from './backend.ts'
 
@@ -17,14 +21,16 @@ export class MemoryBytes implements BytesBackend {
   readonly type = 'in-memory'
   readonly #objects = new Map<string, Buffer>()
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes }: { maxBytes: number }): Promise<Staged> {
+  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
     const chunks: Buffer[] = []
     let size = 0
     for await (const chunk of source) {
+      signal?.throwIfAborted()
       size += chunk.length
       if (size > maxBytes) throw blobTooLarge(maxBytes)
       chunks.push(Buffer.from(chunk))
     }
+    signal?.throwIfAborted()
     const bytes = Buffer.concat(chunks)
     const hash = createHash('sha256').update(bytes).digest('hex')
     let state: 'staged' | 'committed' | 'discarded' = 'staged'
@@ -32,9 +38,9 @@ export class MemoryBytes implements BytesBackend {
       hash,
       size,
       head: Uint8Array.from(bytes.subarray(0, HEAD_BYTES)),
-      commit: async () => {
+      commit: async (generation) => {
         if (state === 'discarded') throw stagedBytesGone(hash)
-        if (state === 'staged') this.#objects.set(hash, bytes)
+        if (state === 'staged') this.#objects.set(nameOf({ hash, generation }), bytes)
         state = 'committed'
       },
       discard: async () => {
@@ -43,8 +49,9 @@ export class MemoryBytes implements BytesBackend {
     }
   }
 
-  async *open({ hash, size }: Content, start = 0, end = size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
-    const bytes = this.#get(hash)
+  async *open(location: Location, start = 0, end = location.size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
+    const { hash, size } = location
+    const bytes = this.#get(location)
     if (!bytes) throw blobNotFound(hash)
     if (bytes.length !== size) throw blobCorrupted(hash, `${bytes.length} bytes instead of ${size}`)
     for (let at = start; at < end; at += CHUNK_BYTES) {
@@ -55,22 +62,25 @@ export class MemoryBytes implements BytesBackend {
     }
   }
 
-  async size(hash: string): Promise<number | undefined> {
-    return this.#get(hash)?.length
+  async size(location: Location): Promise<number | undefined> {
+    return this.#get(location)?.length
   }
 
-  async remove(hash: string): Promise<boolean> {
-    checkHash(hash)
-    return this.#objects.delete(hash)
+  async remove(location: Location): Promise<boolean> {
+    return this.#objects.delete(nameOf(location))
   }
 
-  async *list(): AsyncGenerator<Content> {
-    for (const [hash, bytes] of this.#objects) yield { hash, size: bytes.length }
+  async *list({ after }: ListOptions = {}): AsyncGenerator<Location> {
+    const from = after && nameOf(after)
+    for (const [name, bytes] of [...this.#objects].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const location = parseObjectName(name)
+      if (location && (from === undefined || name > from)) yield { ...location, size: bytes.length }
+    }
   }
 
   /** Returns false: nothing outside of this class can damage the bytes. */
-  async quarantine(hash: string): Promise<boolean> {
-    checkHash(hash)
+  async quarantine(location: Location): Promise<boolean> {
+    checkLocation(location)
     return false
   }
 
@@ -79,14 +89,18 @@ export class MemoryBytes implements BytesBackend {
     return 0
   }
 
-  path(hash: string): undefined {
-    checkHash(hash)
+  path(location: Location): undefined {
+    checkLocation(location)
   }
 
   async ping(): Promise<void> {}
 
-  #get(hash: string): Buffer | undefined {
-    checkHash(hash)
-    return this.#objects.get(hash)
+  #get(location: Location): Buffer | undefined {
+    return this.#objects.get(nameOf(location))
   }
+}
+
+function nameOf(location: Pick<Location, 'hash' | 'generation'>): string {
+  checkLocation(location)
+  return objectName(location)
 }

@@ -1,6 +1,6 @@
 import { type BlobMessage, blobSteps, traced } from '../../observability/channels.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
-import type { BytesBackend, Content, Staged } from './backend.ts'
+import type { BytesBackend, Location, Staged } from './backend.ts'
 
 /** Returns a backend that does what `bytes` does, counts the bytes, and publishes its steps while somebody listens. */
 export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blobBytes']): BytesBackend {
@@ -9,10 +9,10 @@ export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blo
     blobSteps.hasSubscribers ? traced(blobSteps, { store, method }, work) : work()
   return {
     type: store,
-    async stage(source, limits) {
+    async stage(source, options) {
       const message: BlobMessage = { store, method: 'stage' }
       const work = async () => {
-        const staged = await bytes.stage(source, limits)
+        const staged = await bytes.stage(source, options)
         message.bytes = staged.size
         counters.written += staged.size
         return staged
@@ -20,27 +20,35 @@ export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blo
       if (!blobSteps.hasSubscribers) return work()
       return tracedCommit(await traced(blobSteps, message, work), store)
     },
-    open(content, start = 0, end = content.size, into) {
+    open(location, start = 0, end = location.size, into) {
       counters.read += end - start
-      const chunks = bytes.open(content, start, end, into)
+      const chunks = bytes.open(location, start, end, into)
       return blobSteps.hasSubscribers ? tracedChunks(chunks, { store, method: 'open' }) : chunks
     },
-    size: (hash) => bytes.size(hash),
-    remove: (hash) => step('remove', () => bytes.remove(hash)),
-    ...(bytes.setAside && { setAside: async (hash: string) => step('remove', async () => bytes.setAside?.(hash)) }),
-    list: (): AsyncIterable<Content> => bytes.list(),
-    quarantine: (hash) => bytes.quarantine(hash),
+    size: (location) => bytes.size(location),
+    ...(bytes.has && { has: async (location: Location) => bytes.has?.(location) ?? false }),
+    remove: (location) => step('remove', () => bytes.remove(location)),
+    ...(bytes.removeMany && {
+      removeMany: (locations: readonly Location[]) => step('remove', async () => bytes.removeMany?.(locations)),
+    }),
+    ...(bytes.setAside && {
+      setAside: async (location: Location) => step('remove', async () => bytes.setAside?.(location)),
+    }),
+    list: (options) => bytes.list(options),
+    quarantine: (location) => bytes.quarantine(location),
     sweepStaged: (before, options) => bytes.sweepStaged(before, options),
-    path: (hash) => bytes.path(hash),
+    path: (location) => bytes.path(location),
+    ...(bytes.url && { url: bytes.url.bind(bytes) }),
     ping: () => bytes.ping(),
-    ...(bytes.storedAt && { storedAt: async (hash: string) => bytes.storedAt?.(hash) }),
+    ...(bytes.storedAt && { storedAt: async (location: Location) => bytes.storedAt?.(location) }),
     ...(bytes.close && { close: async () => bytes.close?.() }),
   }
 }
 
 function tracedCommit(staged: Staged, store: string): Staged {
   const { hash, size, head } = staged
-  const commit = () => traced(blobSteps, { store, method: 'commit', bytes: size }, () => staged.commit())
+  const commit = (generation: string) =>
+    traced(blobSteps, { store, method: 'commit', bytes: size }, () => staged.commit(generation))
   return { hash, size, head, commit, discard: () => staged.discard() }
 }
 

@@ -1,7 +1,7 @@
 import { and, eq, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
-import type { SetAside } from '../bytes/backend.ts'
+import { firstLocation, type SetAside } from '../bytes/backend.ts'
 import type { BlobStore } from './store.ts'
 import { lockedBatch, subtractUsage } from './usage.ts'
 
@@ -43,6 +43,7 @@ export const selectContent = statement(({ orm, tables: { blobContent: c } }, arg
  */
 export async function collectContent(db: Db, store: Store, hash: string): Promise<boolean> {
   await store.onStep?.('collect.lock')
+  const location = firstLocation({ hash, size: 0 })
   const taken: { aside?: SetAside | undefined } = {}
   const collected = await db
     .transaction(async (tx) => {
@@ -53,8 +54,8 @@ export async function collectContent(db: Db, store: Store, hash: string): Promis
       ])
       if (kept) return false
       await store.onStep?.('collect.unlink')
-      taken.aside = await store.bytes.setAside?.(hash)
-      const gone = store.bytes.setAside ? taken.aside !== undefined : await store.bytes.remove(hash)
+      taken.aside = await store.bytes.setAside?.(location)
+      const gone = store.bytes.setAside ? taken.aside !== undefined : await store.bytes.remove(location)
       if (removed) await subtractUsage.all(tx, removed)
       await store.onStep?.('collect.commit')
       return gone || removed !== undefined

@@ -3,7 +3,7 @@ import type { Db } from '../../database/db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import { blobCorrupted, type Content } from '../bytes/backend.ts'
+import { blobCorrupted, type Content, firstLocation } from '../bytes/backend.ts'
 import { markLive, reserveContent } from './reserve.ts'
 import type { BlobStore } from './store.ts'
 import { lockedBatch } from './usage.ts'
@@ -47,11 +47,11 @@ export async function importContent(
     throw new StorageError('BLOB_QUOTA_EXCEEDED', message, { details: { size, maxTotalSize } })
   }
   const isLive = (await selectLive.first(db, { hash })) !== undefined
-  if (isLive && (await store.bytes.size(hash)) === size) return false
+  if (isLive && (await store.bytes.size(firstLocation(content))) === size) return false
   const staged = await store.bytes.stage(bytes(), { maxBytes: size })
   try {
     if (staged.hash !== hash) throw blobCorrupted(hash, 'their hash is another')
-    await staged.commit()
+    await staged.commit('')
   } catch (error) {
     await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
     throw error

@@ -109,7 +109,7 @@ async function stageAndInsert(
     expiresAt: options.expiresAt ?? null,
   }
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
-  const staged = await store.bytes.stage(chunks, { maxBytes: store.maxBlobSize })
+  const staged = await store.bytes.stage(chunks, { maxBytes: store.maxBlobSize, signal: staging.signal })
   try {
     staging.check()
     const type = options.mimeType ?? mimeType ?? (await guessMimeType(staged.head, described.name ?? undefined))
@@ -151,7 +151,7 @@ async function commitBytesAndInsert(
   lock: LockUse,
 ): Promise<void> {
   await store.onStep?.('put.commit')
-  await staged.commit() // even if the content is live: its bytes may be damaged, or about to be collected
+  await staged.commit('') // even if the content is live: its bytes may be damaged, or about to be collected
   await store.onStep?.('put.insert')
   if (await insertRecord(db, reservation, record, lock)) return
   throw new StorageError('TIMEOUT', 'The put took so long that its reservation expired: put the blob again', {

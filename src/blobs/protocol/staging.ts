@@ -20,10 +20,13 @@ interface WaitOptions {
 export class Staging {
   /** How many bytes the put has staged. */
   bytes = 0
+  /** Aborted when the put is stopped, with the error as its reason. */
+  readonly signal: AbortSignal
   /** Resolves when the put has ended in any way. */
   readonly ended: Promise<void>
   readonly #source: BlobSource
-  readonly #signal: AbortSignal | undefined
+  readonly #stop = new AbortController()
+  readonly #given: AbortSignal | undefined
   readonly #idleMillis: number
   #stopped: StorageError | undefined
   /** Rejects what the put waits for now. */
@@ -32,7 +35,8 @@ export class Staging {
 
   constructor(source: BlobSource, { signal, idleTimeoutMillis = IDLE_MILLIS }: StagingOptions) {
     this.#source = source
-    this.#signal = signal
+    this.#given = signal
+    this.signal = this.#stop.signal
     this.#idleMillis = idleTimeoutMillis
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
@@ -46,6 +50,7 @@ export class Staging {
     this.#stopped ??= error
     this.#source.destroy?.()
     this.#interrupt?.(this.#stopped)
+    this.#stop.abort(this.#stopped)
   }
 
   /** Throws the error with which the put was stopped, if it was. */
@@ -55,7 +60,7 @@ export class Staging {
 
   /** Lets go of the signal. */
   end(): void {
-    this.#signal?.removeEventListener('abort', this.#abort)
+    this.#given?.removeEventListener('abort', this.#abort)
     this.#resolveEnded()
   }
 
@@ -101,7 +106,7 @@ export class Staging {
   }
 
   readonly #abort = () =>
-    this.stop(new StorageError('ABORTED', 'The put was aborted by its signal', { cause: this.#signal?.reason }))
+    this.stop(new StorageError('ABORTED', 'The put was aborted by its signal', { cause: this.#given?.reason }))
 }
 
 function timeout(millis: number): StorageError {

@@ -2,7 +2,7 @@ import { inArray } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, rowsStatement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import type { Content } from '../bytes/backend.ts'
+import { type Content, firstLocation } from '../bytes/backend.ts'
 import { collectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
 import { STALE_MILLIS } from './verify-steps.ts'
@@ -68,7 +68,7 @@ function manyStrays(strays: number, looked: number): StorageError {
 }
 
 async function isOld({ bytes, now }: BlobStore, hash: string): Promise<boolean> {
-  const storedAt = await bytes.storedAt?.(hash)
+  const storedAt = await bytes.storedAt?.(firstLocation({ hash, size: 0 }))
   return storedAt !== undefined && storedAt.getTime() < now().getTime() - STALE_MILLIS
 }
 

@@ -3,7 +3,7 @@ import { and, eq, gt, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import type { Content } from '../bytes/backend.ts'
+import { type Content, firstLocation } from '../bytes/backend.ts'
 import type { VerifyStep } from '../types.ts'
 import { collectContent, selectContent } from './collect.ts'
 import type { BlobStore } from './store.ts'
@@ -33,8 +33,8 @@ async function* staged(_: Db, store: BlobStore, repair: boolean): AsyncGenerator
 /** Finds bytes whose length or hash differs from their record. */
 async function* damaged(db: Db, { bytes }: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   for await (const content of liveContents(db)) {
-    const wrong = !(await isIntact(content, bytes.open(content)))
-    if (wrong && repair) yield (await bytes.quarantine(content.hash)) ? content.hash : undefined
+    const wrong = !(await isIntact(content, bytes.open(firstLocation(content))))
+    if (wrong && repair) yield (await bytes.quarantine(firstLocation(content))) ? content.hash : undefined
     else yield wrong ? content.hash : undefined
   }
 }
@@ -42,7 +42,9 @@ async function* damaged(db: Db, { bytes }: BlobStore, repair: boolean): AsyncGen
 /** Finds records whose bytes do not exist. */
 async function* missing(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   for await (const { hash } of liveContents(db)) {
-    const lost = (await store.bytes.size(hash)) === undefined && (await confirmLost(db, store, hash, repair))
+    const lost =
+      (await store.bytes.size(firstLocation({ hash, size: 0 }))) === undefined &&
+      (await confirmLost(db, store, hash, repair))
     yield lost ? hash : undefined
   }
 }
@@ -102,7 +104,7 @@ async function isIntact({ hash }: Content, chunks: AsyncIterable<Uint8Array>): P
 function confirmLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promise<boolean> {
   return db.transaction(async (tx) => {
     const [[content]] = await lockedBatch(tx, 'brief', [selectLiveUnreserved.with({ hash, now: store.now() })])
-    if (!content || (await store.bytes.size(hash)) !== undefined) return false
+    if (!content || (await store.bytes.size(firstLocation({ hash, size: 0 }))) !== undefined) return false
     if (!repair) return true
     const [removed] = await batch(tx, [
       removeRecords.with({ hash }),
@@ -118,7 +120,7 @@ function confirmLost(db: Db, store: BlobStore, hash: string, repair: boolean): P
 function confirmStray(db: Db, store: BlobStore, hash: string): Promise<boolean> {
   return db.transaction(async (tx) => {
     const [[content]] = await lockedBatch(tx, 'brief', [selectContent.with({ hash })])
-    return !content && (await store.bytes.size(hash)) !== undefined
+    return !content && (await store.bytes.size(firstLocation({ hash, size: 0 }))) !== undefined
   })
 }
 

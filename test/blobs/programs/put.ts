@@ -28,6 +28,6 @@ async function* source() {
 }
 const staged = await bytes.stage(source(), { maxBytes: 10_000_000 })
 if (fatal === 'discard.unlink') await staged.discard()
-await staged.commit()
-if (fatal === 'remove.unlink') await bytes.remove(staged.hash)
+await staged.commit('')
+if (fatal === 'remove.unlink') await bytes.remove({ ...staged, generation: '' })
 say({ hash: staged.hash, size: staged.size })
