@@ -57,7 +57,7 @@ const { metafile } = await build({
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
 await build({ ...common, entryPoints: { 'cli/holdfast': 'src/cli/holdfast.ts' }, plugins: [throughPackage] })
 // Each adapter imports its own framework, if any, from the program's packages.
-const adapters = ['ai-sdk', 'claude-agent', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']
+const adapters = ['ai-sdk', 'claude-agent', 'dexto', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']
 await build({
   ...common,
   external: ['@langchain/langgraph-checkpoint', '@opentelemetry/api'],

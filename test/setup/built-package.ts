@@ -10,6 +10,7 @@ const entries = {
   index: 'index',
   'config/index': 'config',
   'testing/index': 'testing',
+  'adapters/dexto': 'dexto',
   'adapters/messages': 'messages',
 }
 
