@@ -4,7 +4,7 @@
  * in `holdfast/schema/*` import the program's own drizzle, which has to join with them.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 
@@ -42,7 +42,10 @@ const throughMainEntry: Plugin = {
 const throughPackage: Plugin = {
   name: 'through-package',
   setup({ onResolve }) {
-    onResolve({ filter: /\/index\.ts$/ }, () => ({ path: '../index.js', external: true }))
+    onResolve({ filter: /\/index\.ts$/ }, ({ path }) => ({
+      path: path.endsWith('/studio/index.ts') ? '../studio/index.js' : '../index.js',
+      external: true,
+    }))
   },
 }
 
@@ -56,6 +59,11 @@ const { metafile } = await build({
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
 await build({ ...common, entryPoints: { 'cli/holdfast': 'src/cli/holdfast.ts' }, plugins: [throughPackage] })
+await build({ ...common, entryPoints: { 'studio/index': 'src/studio/index.ts' }, plugins: [throughMainEntry] })
+cpSync(join(root, 'src/studio/page'), join(outdir, 'studio/page'), {
+  recursive: true,
+  filter: (path) => !path.endsWith('.json'), // what the page's types are checked with
+})
 // Each adapter imports its own framework, if any, from the program's packages.
 const adapters = ['ai-sdk', 'claude-agent', 'dexto', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']
 await build({

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** The sources of the entry points whose declarations a user calls. */
-const ENTRIES = ['src/index.ts', 'src/config/index.ts', 'src/testing/index.ts']
+const ENTRIES = ['src/index.ts', 'src/config/index.ts', 'src/studio/index.ts', 'src/testing/index.ts']
 
 /** Exported interfaces whose methods a user calls rather than implements. */
 const CALLED_INTERFACES = new Set(['Storage', 'StorageTransaction'])

@@ -33,8 +33,11 @@ export interface Call {
   readonly signal: AbortSignal
   /** Finds and reads the configuration. */
   configuration(): Promise<Configuration>
-  /** Opens the configured storage without migrating it. It is closed when the command has ended. */
-  open(): Promise<Storage>
+  /**
+   * Opens the configured storage without migrating it. It is closed when the command has ended. With `readonly` an SQLite
+   * file is opened for reading only.
+   */
+  open(options?: { readonly?: boolean }): Promise<Storage>
   /** Opens the storage that a configuration file, a url or an SQLite file names. It is closed when the command has ended. */
   openNamed(place: string, options: { migrate: boolean }): Promise<Storage>
   /** Called when nobody reads the output any more. */

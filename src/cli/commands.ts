@@ -8,6 +8,7 @@ import { erase, prune } from './commands/removal.ts'
 import { search } from './commands/search.ts'
 import { sessionsLs, sessionsRm, sessionsShow } from './commands/sessions.ts'
 import { stats, status } from './commands/status.ts'
+import { studio } from './commands/studio.ts'
 import { tail } from './commands/tail.ts'
 
 const STORAGE_COMMANDS: readonly Command[] = [
@@ -16,6 +17,7 @@ const STORAGE_COMMANDS: readonly Command[] = [
   migrate,
   migrateStatus,
   stats,
+  studio,
   sessionsLs,
   sessionsShow,
   sessionsRm,

@@ -54,6 +54,13 @@ function nearestFile(directory: string): string | undefined {
   return parent === directory ? undefined : nearestFile(parent)
 }
 
+/** Returns a configuration that opens an SQLite file for reading only. The other databases have no such option. */
+export function forReading(config: StorageConfig): StorageConfig {
+  const { database } = config
+  if (database?.type !== 'sqlite') return config
+  return { ...config, database: { ...database, options: { ...database.options, readonly: true } } }
+}
+
 const BLOBS_MISSING =
   'this database keeps blobs in a store: name its configuration file, or with --database also --blobs DIR'
 

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises'
 import { isStorageError, type Logger, migrateStorage, openStorage, type Storage } from '../index.ts'
 import type { Call, Command } from './command.ts'
 import { COMMANDS } from './commands.ts'
-import { type Configuration, completed, findConfiguration, namedConfiguration } from './configuration.ts'
+import { type Configuration, completed, findConfiguration, forReading, namedConfiguration } from './configuration.ts'
 import { EXIT, exitCodeOf, Refusal, UsageError } from './exit-codes.ts'
 import type { Given } from './given.ts'
 import { commandText, overviewText } from './help.ts'
@@ -73,13 +73,20 @@ async function runWords(words: readonly string[], surroundings: Surroundings): P
   return runCommand(command, parseGiven(command, rest), surroundings)
 }
 
+interface OpenOptions {
+  migrate?: boolean | undefined
+  needsBlobs: boolean
+  readonly?: boolean | undefined
+}
+
 async function runCommand(command: Command, given: Given, surroundings: Surroundings): Promise<number> {
   const { output, signal } = surroundings
   const opened: Storage[] = []
   const configuration = () => findConfiguration(given, { env: process.env, cwd: process.cwd() })
-  const open = async (found: Configuration, { migrate, needsBlobs }: { migrate: boolean; needsBlobs: boolean }) => {
+  const open = async (found: Configuration, { migrate = false, needsBlobs, readonly = false }: OpenOptions) => {
     if (migrate) await migrateStorage(found.config)
-    const config = await completed(found, { needsBlobs })
+    const complete = await completed(found, { needsBlobs })
+    const config = readonly ? forReading(complete) : complete
     const storage = await openStorage(config, { migrate: false, maintenance: false, logger: loggerFor(output) })
     opened.push(storage)
     return storage
@@ -88,7 +95,8 @@ async function runCommand(command: Command, given: Given, surroundings: Surround
     ...surroundings,
     given,
     configuration,
-    open: async () => open(await configuration(), { migrate: false, needsBlobs: command.needsBlobs ?? false }),
+    open: async ({ readonly } = {}) =>
+      open(await configuration(), { readonly, needsBlobs: command.needsBlobs ?? false }),
     openNamed: async (place, { migrate }) => open(await namedConfiguration(place), { migrate, needsBlobs: true }),
     confirm: (question) => confirm(question, given, signal),
   }

@@ -1,14 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs'
+import { copyFileSync, cpSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { build } from 'esbuild'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { afterEach, beforeAll } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
 import { adopt } from '../setup/temporary.ts'
 
 const root = resolve(import.meta.dirname, '../..')
+
+/** Leaves Studio in a file of its own, as scripts/build.ts does: its page is beside that file. */
+const studioApart: Plugin = {
+  name: 'studio-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /\.\.\/studio\/index\.ts$/ }, () => ({ path: '../studio/index.js', external: true }))
+  },
+}
 
 /** The command line, built as it is published. */
 let program = ''
@@ -18,17 +26,22 @@ beforeAll(async () => {
   program = join(directory, 'dist/cli/holdfast.js')
   copyFileSync(join(root, 'package.json'), join(directory, 'package.json'))
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
-  mkdirSync(join(directory, 'dist/cli'), { recursive: true })
-  await build({
-    entryPoints: [join(root, 'src/cli/holdfast.ts')],
-    outdir: join(directory, 'dist/cli'),
+  const common = {
+    outdir: join(directory, 'dist'),
     bundle: true,
     splitting: true,
     format: 'esm',
     platform: 'node',
     external: ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', 'mime'], // as in scripts/build.ts
     logLevel: 'silent',
+  } satisfies BuildOptions
+  const studio = join(root, 'src/studio')
+  await build({
+    ...common,
+    entryPoints: { 'cli/holdfast': join(root, 'src/cli/holdfast.ts'), 'studio/index': join(studio, 'index.ts') },
+    plugins: [studioApart],
   })
+  cpSync(join(studio, 'page'), join(directory, 'dist/studio/page'), { recursive: true })
 })
 
 export interface RunOptions {

@@ -134,7 +134,7 @@ it('bash completes commands, groups, options and files', async () => {
     const { stdout } = await promisify(execFile)('bash', ['-c', program], { cwd })
     return stdout.trim().split('\n')
   }
-  expect(await complete('st')).toEqual(['status', 'stats'])
+  expect(await complete('st')).toEqual(['status', 'stats', 'studio'])
   expect(await complete('sessions', 's')).toEqual(['show'])
   expect(await complete('migrate', 's')).toEqual(['status'])
   expect(await complete('sessions', 'show', '--la')).toEqual(['--last'])

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
 import { freshDirectory } from './databases.ts'
@@ -9,6 +9,7 @@ const drivers = ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', '
 const entries = {
   index: 'index',
   'config/index': 'config',
+  'studio/index': 'studio',
   'testing/index': 'testing',
   'adapters/dexto': 'dexto',
   'adapters/messages': 'messages',
@@ -36,6 +37,7 @@ async function buildPackage(): Promise<string> {
   await build({ ...common, entryPoints: Object.fromEntries(sources), external: drivers })
   const tables = { 'schema/sqlite': 'src/schema/sqlite.ts', 'schema/postgres': 'src/schema/postgres.ts' }
   await build({ ...common, entryPoints: tables, external: ['drizzle-orm'] }) // the tables are of the program's drizzle
+  cpSync(join(root, 'src/studio/page'), join(outdir, 'studio/page'), { recursive: true })
   const names = [...Object.entries(entries), ...Object.keys(tables).map((entry) => [entry, entry] as const)]
   const exports = names.map(([file, name]) => [name === 'index' ? '.' : `./${name}`, `./${file}.js`])
   writeFileSync(join(outdir, 'package.json'), JSON.stringify({ type: 'module', exports: Object.fromEntries(exports) }))

@@ -1,0 +1,132 @@
+import type { Storage } from '../index.ts'
+import { sessionsByDay } from './days.ts'
+import { searchHits } from './hits.ts'
+import type { Parameters } from './parameters.ts'
+import { Refusal } from './responses.ts'
+import { forksOf } from './session-forks.ts'
+import { shortenedPage } from './shortened.ts'
+
+/** Answers a request with JSON. */
+export type Route = (storage: Storage, given: Parameters) => Promise<unknown>
+
+/** Returns the repositories as the owner of a request sees them, or as everybody does. */
+function scopeOf(storage: Storage, given: Parameters) {
+  const ownerId = given.text('owner')
+  return ownerId === undefined ? storage : storage.scope({ ownerId })
+}
+
+/** Returns what was found, or answers that it does not exist. */
+function existing<Value>(value: Value | undefined, what: string): Value {
+  if (value === undefined) throw new Refusal(404, 'NOT_FOUND', `This ${what} does not exist, or does not any more`)
+  return value
+}
+
+/** Every GET of JSON, by its path. Ids are parameters, never parts of a path. */
+export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['health', (storage) => storage.health()],
+  ['stats', (storage) => storage.stats()],
+  ['configuration', async ({ config }) => config],
+  ['days', (storage, given) => sessionsByDay(scopeOf(storage, given))],
+  [
+    'cache',
+    async (storage) => {
+      const { hits, misses } = (await storage.stats()).cache
+      return { hits, misses }
+    },
+  ],
+  [
+    'sessions',
+    async (storage, given) => {
+      const orderBy = given.choice('orderBy', ['lastActiveAt', 'createdAt'])
+      return shortenedPage(await scopeOf(storage, given).sessions.list({ ...given.page, orderBy }))
+    },
+  ],
+  ['session', async ({ sessions }, given) => existing(await sessions.summary(given.required('id')), 'session')],
+  [
+    'session/forks',
+    async (storage, given) => {
+      const { sessions } = storage
+      return forksOf(storage, existing(await sessions.summary(given.required('id')), 'session'))
+    },
+  ],
+  [
+    'messages',
+    async ({ messages }, given) => {
+      const { limit } = given.page
+      const range = { limit, after: given.count('after'), before: given.count('before') }
+      const order = given.choice('order', ['asc', 'desc'])
+      return shortenedPage(await messages.list(given.required('session'), { ...range, order }))
+    },
+  ],
+  [
+    'messages/around',
+    async ({ messages }, given) => {
+      const items = await messages.around(given.required('session'), given.required('id'), { before: 8, after: 20 })
+      if (items.length === 0) existing(undefined, 'message')
+      return shortenedPage({ items })
+    },
+  ],
+  [
+    'message',
+    async ({ messages }, given) =>
+      existing(await messages.get(given.required('session'), given.required('id')), 'message'),
+  ],
+  ['search', (storage, given) => searchHits(scopeOf(storage, given), given)],
+  [
+    'memories',
+    async (storage, given) => {
+      const tag = given.text('tag')
+      const tags = tag === undefined ? undefined : [tag]
+      return shortenedPage(await scopeOf(storage, given).memories.list({ ...given.page, tags }))
+    },
+  ],
+  ['memory', async ({ memories }, given) => existing(await memories.get(given.required('id')), 'memory')],
+  [
+    'events',
+    async (storage, given) => {
+      const order = given.choice('order', ['asc', 'desc'])
+      const filters = { sessionId: given.text('session'), runId: given.text('run'), type: given.text('type') }
+      return shortenedPage(await scopeOf(storage, given).events.list({ ...given.page, ...filters, order }))
+    },
+  ],
+  [
+    'queues',
+    async (storage, given) =>
+      scopeOf(storage, given).queues.listQueues({ ...given.page, sessionId: given.text('session') }),
+  ],
+  [
+    'queue/items',
+    async (storage, given) => {
+      const { queues } = scopeOf(storage, given)
+      return shortenedPage(await queues.list(given.required('session'), given.required('queue'), given.page))
+    },
+  ],
+  [
+    'approvals',
+    async (storage, given) => {
+      const { approvals } = scopeOf(storage, given)
+      const sessionId = given.text('session')
+      const status = given.choice('status', ['pending', 'responded'])
+      return shortenedPage(await approvals.list({ ...given.page, sessionId, status }))
+    },
+  ],
+  ['approval', async ({ approvals }, given) => existing(await approvals.get(given.required('id')), 'approval')],
+  [
+    'executions',
+    async (storage, given) => {
+      const status = given.choice('status', ['running', 'completed', 'failed', 'cancelled'])
+      const { toolExecutions } = scopeOf(storage, given)
+      return shortenedPage(await toolExecutions.list({ ...given.page, status, runId: given.text('run') }))
+    },
+  ],
+  [
+    'execution',
+    async ({ toolExecutions }, given) => existing(await toolExecutions.get(given.required('id')), 'execution'),
+  ],
+  [
+    'blobs',
+    async (storage, given) =>
+      shortenedPage(await scopeOf(storage, given).blobs.list({ ...given.page, source: given.text('source') })),
+  ],
+  ['blob', async ({ blobs }, given) => existing(await blobs.get(given.required('id')), 'blob')],
+])
