@@ -44,6 +44,22 @@ export interface FileErrorDetails {
   file?: string
 }
 
+/** The request to a bucket that failed. */
+export interface ObjectErrorDetails {
+  /** The name of the bucket. */
+  bucket?: string
+  /** The operation of S3, such as `PutObject`. */
+  step?: string
+  /** The HTTP status of the answer, such as 503. */
+  httpStatus?: number
+  /** The code in the answer, such as `SlowDown`. */
+  s3Code?: string
+  /** The id that the server gave the request. */
+  requestId?: string
+  /** The system's code, such as `ECONNREFUSED`. */
+  errno?: string
+}
+
 type NoDetails = Record<string, never>
 
 /** The `details` of an error, by its code. `docs/errors.md` says what each code means and what to do. */
@@ -61,7 +77,8 @@ export interface StorageErrorDetails {
     supported?: string
   }
   CONNECTION_FAILED: DatabaseErrorDetails &
-    FileErrorDetails & {
+    FileErrorDetails &
+    ObjectErrorDetails & {
       /** The database's encoding, which is not UTF8. */
       encoding?: string
       /** The startup parameter that a pooler refuses. */
@@ -72,7 +89,7 @@ export interface StorageErrorDetails {
       database?: number
     }
   CONNECTION_LOST: Pick<DatabaseErrorDetails, 'address'>
-  TIMEOUT: DatabaseErrorDetails
+  TIMEOUT: DatabaseErrorDetails & ObjectErrorDetails
   ABORTED: NoDetails
   CACHE_UNAVAILABLE: NoDetails
   CLOSED: NoDetails
@@ -123,19 +140,20 @@ export interface StorageErrorDetails {
     hash?: string
   }
   TRANSACTION_MISUSE: DatabaseErrorDetails
-  DATABASE_FAILED: DatabaseErrorDetails & FileErrorDetails
+  DATABASE_FAILED: DatabaseErrorDetails & FileErrorDetails & ObjectErrorDetails
   DATABASE_MOVED: {
     /** The absolute path of the SQLite file. */
     file: string
   }
   READ_ONLY: DatabaseErrorDetails & FileErrorDetails
-  PRIVILEGE_MISSING: DatabaseErrorDetails & {
-    /** The kind and the name of the object, such as `table kv`. Not given if PostgreSQL's messages are not in English. */
-    object?: string
-    /** What the statement needs on the object, such as `INSERT`. At least one is missing. */
-    privileges?: readonly string[]
-  }
-  DISK_FULL: DatabaseErrorDetails & FileErrorDetails
+  PRIVILEGE_MISSING: DatabaseErrorDetails &
+    ObjectErrorDetails & {
+      /** The kind and the name of the object, such as `table kv` or `bucket agents`. Not given if PostgreSQL's messages are not in English. */
+      object?: string
+      /** What the statement or request needs on the object, such as `INSERT` or `s3:PutObject`. At least one is missing. */
+      privileges?: readonly string[]
+    }
+  DISK_FULL: DatabaseErrorDetails & FileErrorDetails & ObjectErrorDetails
   BLOB_TOO_LARGE: {
     /** The configured `maxBlobSize`, in bytes. */
     maxBytes: number
@@ -162,7 +180,7 @@ export interface StorageErrorDetails {
   }
   BLOB_REFERENCE_INVALID: NoDetails
   BLOB_STORE_MISMATCH: {
-    /** The directory of the blob store. */
+    /** The directory of the blob store, or the bucket and the folder, such as `s3://agents/production/`. */
     storePath: string
   }
 }

@@ -7,6 +7,7 @@ import type { JsonObject } from '../schema/values.ts'
 import { parseInput } from '../validation/input.ts'
 import { firstLocation } from './bytes/backend.ts'
 import { type BlobContext, recordsOf, rejectInPart } from './context.ts'
+import { contentDisposition } from './disposition.ts'
 import { toDataUri } from './input/data-uri.ts'
 import { type BlobInput, blobSource } from './input/source.ts'
 import { cleanUp } from './protocol/cleanup.ts'
@@ -22,6 +23,7 @@ import {
   type BlobCleanup,
   type BlobRecord,
   type BlobStats,
+  type BlobUrlOptions,
   type BlobVerification,
   type ByteRange,
   type CleanupBlobsOptions,
@@ -33,6 +35,7 @@ import {
   type PutBlobOptions,
   putBlobOptionsSchema,
   rangeSchema,
+  urlOptionsSchema,
   type VerifyOptions,
   verifyOptionsSchema,
 } from './types.ts'
@@ -236,6 +239,30 @@ export class Blobs {
   async fileUrl(reference: string): Promise<string | undefined> {
     const path = await this.path(reference)
     return path === undefined ? undefined : pathToFileURL(path).href
+  }
+
+  /**
+   * Returns a URL from which anybody can read the bytes until it expires, or undefined if the blob store has no URLs: only
+   * `s3` has. Sends no request, and so does not notice that bytes are missing. Keys that expire earlier end the URL earlier.
+   *
+   * @throws {BLOB_NOT_FOUND} when the blob does not exist.
+   * @throws {BLOB_REFERENCE_INVALID} when the reference is not `blob:<id>` or `<id>`.
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * const { uri } = await storage.blobs.put(Buffer.from('hello'), { name: 'hello.txt' })
+   * console.log(await storage.blobs.url(uri, { expiresSeconds: 60 })) // undefined in memory, else https://agent-files.s3...
+   * ```
+   */
+  url(reference: string, options: BlobUrlOptions = {}): Promise<string | undefined> {
+    return this.#context.whileOpen(async () => {
+      const { expiresSeconds = 900, disposition = 'attachment' } = parseInput(urlOptionsSchema, options, 'options')
+      const record = await this.#getExisting(reference)
+      const { name, mimeType } = record
+      const given = { expiresSeconds, mimeType, disposition: contentDisposition(disposition, name) }
+      return this.#store.bytes.url?.(firstLocation(record), given)
+    })
   }
 
   /**

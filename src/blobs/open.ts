@@ -10,6 +10,8 @@ import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
 import { LocalBytes, type StepHook } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
+import { openS3 } from './bytes/s3/open.ts'
+import { localMarks, type StoreMarks } from './bytes/store-id.ts'
 import { tracedBytes } from './bytes/traced.ts'
 import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
@@ -67,7 +69,7 @@ export interface BlobLayer {
   transaction<T>(run: (enter: TransactionBlobs['savepoint']) => Promise<T>): Promise<T>
   /** Ends the puts that are still reading their source. They reject with CLOSED. */
   stopPuts(): void
-  /** Closes the database of the records, if the blob layer opened one. Must run after the main database was closed. */
+  /** Closes the bytes and the database of the records, if the blob layer opened them. Must run after the main database was closed. */
   close(): Promise<void>
 }
 
@@ -94,18 +96,23 @@ const EMPTY = { count: 0, contents: 0, bytes: 0 }
 /**
  * Opens the blob store and the database for its records.
  *
- * @throws {CONNECTION_FAILED} when the directory cannot be used.
- * @throws {BLOB_STORE_MISMATCH} when the directory is the store of another database.
+ * @throws {CONNECTION_FAILED} when the directory or the bucket cannot be used.
+ * @throws {BLOB_STORE_MISMATCH} when the store is that of another database.
  * @throws {DISK_FULL} when the disk is full.
  * @throws {READ_ONLY} when the file system is read-only.
  */
 export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { database: main, config, now, onStep, onFileStep } = options
   const { maxBlobSize, maxTotalSize } = config.blobStore
-  const { cleanupAfterDays, storePath } = config.blobStore.type === 'local' ? config.blobStore : {}
-  const backend = options.bytes ?? (await openBytes(config.blobStore, onFileStep))
+  const { cleanupAfterDays } = config.blobStore.type === 'in-memory' ? {} : config.blobStore
+  const { bytes: backend, ...place } = options.bytes
+    ? { bytes: options.bytes }
+    : await openBytes(config.blobStore, onFileStep)
   const bytes = tracedBytes(backend, countersOf(main.source).blobBytes)
-  const recordsDatabase = await openRecords(options, bytes, storePath)
+  const recordsDatabase = await openRecords(options, bytes, place).catch(async (error: unknown) => {
+    if (backend !== options.bytes) await backend.close?.()
+    throw error
+  })
   const store: BlobStore = {
     bytes,
     // Not ungated: a search may take long, and ends when the storage is closed.
@@ -153,22 +160,30 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
       const ended = Promise.all(Array.from(store.puts, (put) => put.ended))
       await Promise.race([ended, sleep(STOP_MILLIS, undefined, { ref: false })])
       await recordsDatabase?.close()
+      if (backend !== options.bytes) await backend.close?.()
     },
   }
 }
 
-/** Opens the database of the records, unless it is the main database, and checks that it belongs to a local store. */
+/** Where a configured store is. */
+interface Place {
+  readonly storePath?: string | undefined
+  /** Undefined for a store that nobody else can use. */
+  readonly marks?: StoreMarks | undefined
+}
+
+/** Opens the database of the records, unless it is the main database, and checks that it belongs to the store. */
 async function openRecords(
   { database: main, config, adopt = false }: Options,
   bytes: BytesBackend,
-  storePath: string | undefined,
+  { storePath, marks }: Place,
 ): Promise<RecordsDatabase | undefined> {
   const holdsRecords = config.database.type === 'in-memory'
-  if (storePath !== undefined && holdsRecords && !adopt) await checkOwnRecords(storePath, bytes)
+  if (storePath !== undefined && marks && holdsRecords && !adopt) await checkOwnRecords(storePath, marks, bytes)
   const records = await openRecordsDatabase(config.database, bytes, storePath)
   try {
     const db = records?.db ?? main
-    if (storePath !== undefined) await checkStoreIdentity({ db, bytes, storePath, holdsRecords, adopt })
+    if (marks) await checkStoreIdentity({ db, bytes, marks, storePath, holdsRecords, adopt })
     return records
   } catch (error) {
     await records?.close()
@@ -176,9 +191,11 @@ async function openRecords(
   }
 }
 
-async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<BytesBackend> {
-  if (config.type === 'in-memory') return new MemoryBytes()
-  return LocalBytes.open({ storePath: config.storePath, onStep })
+async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<Place & { bytes: BytesBackend }> {
+  if (config.type === 'in-memory') return { bytes: new MemoryBytes() }
+  if (config.type === 's3') return openS3(config)
+  const { storePath } = config
+  return { bytes: await LocalBytes.open({ storePath, onStep }), storePath, marks: localMarks(storePath) }
 }
 
 /** Returns the blobs of a transaction. With `hasOwnDatabase`, the database of the records joins it on first use. */

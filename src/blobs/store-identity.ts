@@ -5,7 +5,7 @@ import { claimProperty, ID, ignoreReadOnly, readProperty, writeProperty } from '
 import { StorageError } from '../errors.ts'
 import type { BytesBackend } from './bytes/backend.ts'
 import { lstatIfExists } from './bytes/files.ts'
-import { createStoreMark, readStoreMark, replaceStoreMark, type StoreMark } from './bytes/store-id.ts'
+import type { StoreMark, StoreMarks } from './bytes/store-id.ts'
 import { RECORDS_FILE } from './protocol/records-database.ts'
 import { readUsage } from './protocol/usage.ts'
 
@@ -18,7 +18,9 @@ interface Stores {
   /** The database of the records. */
   db: Db
   bytes: BytesBackend
-  storePath: string
+  marks: StoreMarks
+  /** The directory of a local store, which may hold the database of the records. */
+  storePath: string | undefined
   /** True if the database of the records is a file in the store. */
   holdsRecords: boolean
   /** Makes the store and the database name each other, whatever they named before. */
@@ -35,33 +37,33 @@ interface Names {
 }
 
 /**
- * Checks that a local blob store and the database of its records name each other, which they do from their first meeting
+ * Checks that a blob store and the database of its records name each other, which they do from their first meeting
  * on. The clean-up of a database would destroy the blobs of any other database in the store, and `verify` with `repair`
  * would delete the records of blobs that are in another store.
  *
  * @throws {BLOB_STORE_MISMATCH} when the store and the database do not belong together
  */
 export async function checkStoreIdentity(stores: Stores): Promise<void> {
-  const { db, storePath, adopt } = stores
+  const { db, marks, adopt } = stores
   const database = await claimProperty(db, ID, randomUUID())
   // Read before the mark: who marries the two marks the store first.
   const expected = await storeNamedBy(db)
-  const found = await readStoreMark(storePath)
+  const found = await marks.read()
   const contradiction = await contradictionOf(stores, { database, expected, found })
   if (contradiction !== undefined && !adopt) {
     // Another process of this database may have marked the store and put the first bytes while this one looked.
-    if (found === undefined && (await readStoreMark(storePath)) !== undefined) return checkStoreIdentity(stores)
-    throw mismatch(storePath, contradiction)
+    if (found === undefined && (await marks.read()) !== undefined) return checkStoreIdentity(stores)
+    throw mismatch(marks, contradiction)
   }
   if (database === undefined) return // it can name no store, and no store can name it
   const { store } = await mark(stores, found, database)
   if (expected === store) return
   if (adopt) return writeProperty(db, PROPERTY, store)
   const named = (await claimProperty(db, PROPERTY, store)) ?? store
-  if (named !== store) throw mismatch(storePath, await elsewhere(db)) // another process has just given it another store
+  if (named !== store) throw mismatch(marks, await elsewhere(db)) // another process has just given it another store
 }
 
-/** Returns the id of the local store that a database names, or undefined if it names none. */
+/** Returns the id of the store that a database names, or undefined if it names none. */
 export function storeNamedBy(db: Db): Promise<string | undefined> {
   return readProperty(db, PROPERTY)
 }
@@ -71,19 +73,19 @@ export function storeNamedBy(db: Db): Promise<string | undefined> {
  *
  * @throws {BLOB_STORE_MISMATCH} when the store holds no records, but belongs to a database
  */
-export async function checkOwnRecords(storePath: string, bytes: BytesBackend): Promise<void> {
-  if ((await readStoreMark(storePath)) === undefined && (await isEmpty(bytes))) return
+export async function checkOwnRecords(storePath: string, marks: StoreMarks, bytes: BytesBackend): Promise<void> {
+  if ((await marks.read()) === undefined && (await isEmpty(bytes))) return
   if (await holdsRecords(storePath)) return // asked last: another process may have created them meanwhile
-  throw mismatch(storePath, `belongs to a database elsewhere: it holds bytes, and no records (${RECORDS_FILE})`)
+  throw mismatch(marks, `belongs to a database elsewhere: it holds bytes, and no records (${RECORDS_FILE})`)
 }
 
 /** Makes the store name the database. Returns what the store says then. */
-async function mark({ storePath, adopt }: Stores, found: StoreMark | undefined, database: string): Promise<StoreMark> {
-  const now = found ?? (await createStoreMark(storePath, { store: randomUUID(), database }))
+async function mark({ marks, adopt }: Stores, found: StoreMark | undefined, database: string): Promise<StoreMark> {
+  const now = found ?? (await marks.create({ store: randomUUID(), database }))
   if (now.database === database) return now
-  if (found === undefined && !adopt) throw mismatch(storePath, 'was given to another database at this moment')
+  if (found === undefined && !adopt) throw mismatch(marks, 'was given to another database at this moment')
   const given = { ...now, database }
-  await replaceStoreMark(storePath, given).catch(ignoreReadOnly)
+  await marks.replace(given).catch(ignoreReadOnly)
   return given
 }
 
@@ -120,14 +122,15 @@ async function elsewhere(db: Db): Promise<string> {
 
 const notMounted = (records: number) => `does not hold the ${records} blobs of this database: it may not be mounted`
 
-const holdsRecords = async (storePath: string) => (await lstatIfExists(join(storePath, RECORDS_FILE))) !== undefined
+const holdsRecords = async (storePath: string | undefined) =>
+  storePath !== undefined && (await lstatIfExists(join(storePath, RECORDS_FILE))) !== undefined
 
 async function isEmpty(bytes: BytesBackend): Promise<boolean> {
   for await (const _ of bytes.list()) return false
   return true
 }
 
-function mismatch(storePath: string, what: string): StorageError {
-  const message = `The blob store ${storePath} ${what}. Check blobStore.storePath and the database. After a restore, or to give the store to this database, open once with adoptBlobStore: true`
-  return new StorageError('BLOB_STORE_MISMATCH', message, { details: { storePath } })
+function mismatch({ place, setting }: StoreMarks, what: string): StorageError {
+  const message = `The blob store ${place} ${what}. Check ${setting}, and the database. After a restore, or to give the store to this database, open once with adoptBlobStore: true`
+  return new StorageError('BLOB_STORE_MISMATCH', message, { details: { storePath: place } })
 }

@@ -73,6 +73,18 @@ export const rangeSchema = z
   .strictObject({ start: z.int().min(0).optional(), end: z.int().min(0).optional() })
   .refine(({ start = 0, end = start }) => start <= end, 'start must not be after end') satisfies z.ZodType<ByteRange>
 
+export interface BlobUrlOptions {
+  /** The URL is refused after so many seconds: 1 to 604,800, a week. Default 900. */
+  expiresSeconds?: number | undefined
+  /** Whether a browser downloads the blob or shows it. Default attachment. */
+  disposition?: 'attachment' | 'inline' | undefined
+}
+
+export const urlOptionsSchema = z.strictObject({
+  expiresSeconds: z.int().min(1).max(604_800).optional(),
+  disposition: z.enum(['attachment', 'inline']).optional(),
+}) satisfies z.ZodType<BlobUrlOptions>
+
 export interface DeleteBlobOptions {
   /** Deletes the blob even if a message mentions it. Default false. */
   force?: boolean | undefined

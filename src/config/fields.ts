@@ -40,6 +40,28 @@ export const url = (example: string, ...schemes: string[]) => {
   return text.refine(isUrl, `expected a url like ${example}; percent-encode special characters in its password`)
 }
 
+/** The address of an HTTP server, without a user, a query or a fragment. */
+export const httpUrl = text.refine((value) => {
+  const found = URL.canParse(value) ? new URL(value) : undefined
+  if (found === undefined || !['http:', 'https:'].includes(found.protocol)) return false
+  return found.username === '' && found.search === '' && found.hash === ''
+}, 'expected a url like https://s3.example.com, without a user and a query')
+
+/** The name of a bucket. */
+export const bucketName = text.regex(
+  /^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/i,
+  'expected the name of a bucket: 3 to 63 letters, digits, dots and hyphens',
+)
+
+/** A folder in a bucket. Its characters need no encoding, neither in a URL nor in XML. */
+export const keyPrefix = z
+  .string()
+  .max(512)
+  .regex(
+    /^(?!(?:.*\/)?\.{1,2}(?:\/|$))(?:[\w.-]+(?:\/[\w.-]+)*\/?)?$/,
+    'expected letters, digits and . _ - in folders, such as agents/production',
+  )
+
 export const tls = z.strictObject({
   ca: z
     .union([text, z.array(text)])

@@ -14,8 +14,21 @@ export function configJsonSchema(): Record<string, unknown> {
   const file = z.looseObject(rootSchema.shape).nullable().meta({ title: 'Holdfast storage configuration' })
   return z.toJSONSchema(file, {
     io: 'input',
-    override: ({ zodSchema, jsonSchema }) => orVariable(zodSchema, jsonSchema),
+    unrepresentable: 'any', // a function, which `withoutFunctions` removes
+    override: ({ zodSchema, jsonSchema }) => {
+      withoutFunctions(zodSchema, jsonSchema)
+      orVariable(zodSchema, jsonSchema)
+    },
   })
+}
+
+/** Removes the properties whose value is a function, which no file can have. */
+function withoutFunctions(schema: z.core.$ZodTypes, { properties = {} }: z.core.JSONSchema.BaseSchema) {
+  if (schema._zod.def.type !== 'object') return
+  for (const [name, field] of Object.entries(schema._zod.def.shape)) {
+    const inner = field instanceof z.ZodOptional ? field.unwrap() : field
+    if (inner instanceof z.ZodCustom) delete properties[name]
+  }
 }
 
 /** Accepts `$NAME` too for numbers, booleans and enums: in a file, a variable may stand for each of them. */

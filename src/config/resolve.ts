@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import { extname, resolve } from 'node:path'
 import { pathOfFileUrl } from './file-url.ts'
 import type {
@@ -8,6 +9,7 @@ import type {
   ResolvedConfig,
   ResolvedDatabase,
   ResolvedRetention,
+  ResolvedS3BlobStore,
 } from './resolved.ts'
 import type {
   ValidBlobStore,
@@ -16,10 +18,11 @@ import type {
   ValidPostgres,
   ValidRedisCache,
   ValidRetention,
+  ValidS3BlobStore,
   ValidSqlite,
   ValidStorageConfig,
 } from './valid.ts'
-import { validateConfig } from './validate.ts'
+import { configError, validateConfig } from './validate.ts'
 
 export interface ResolveOptions {
   /** The directory that relative paths start from. Default: the working directory. */
@@ -72,11 +75,17 @@ export function withAbsolutePaths(config: ValidStorageConfig, base: string): Val
   return {
     ...config,
     database: database.type === 'sqlite' ? { ...database, ...sqlitePath(database, base) } : database,
-    blobStore:
-      blobStore.type === 'local'
-        ? { ...blobStore, storePath: resolve(base, plainPath(blobStore.storePath ?? 'blobs')) }
-        : blobStore,
+    blobStore: withAbsoluteStore(blobStore, base),
   }
+}
+
+function withAbsoluteStore(blobStore: ValidBlobStore, base: string): ValidBlobStore {
+  if (blobStore.type === 'local') {
+    return { ...blobStore, storePath: resolve(base, plainPath(blobStore.storePath ?? 'blobs')) }
+  }
+  if (blobStore.type !== 's3' || blobStore.options.stagingPath === undefined) return blobStore
+  const stagingPath = resolve(base, plainPath(blobStore.options.stagingPath))
+  return { ...blobStore, options: { ...blobStore.options, stagingPath } }
 }
 
 /** Returns the absolute directory and the name of the file in it, or the absolute file as `path` alone. */
@@ -155,6 +164,29 @@ function postgresConnection(config: ValidPostgres): PostgresAddress {
 function resolveBlobStore(blobStore: ValidBlobStore): ResolvedBlobStore {
   const { maxBlobSize, maxTotalSize } = blobStore
   if (blobStore.type === 'in-memory') return { type: 'in-memory', maxBlobSize, maxTotalSize }
+  if (blobStore.type === 's3') return resolveS3(blobStore)
   const { storePath = '', cleanupAfterDays } = blobStore
   return { type: 'local', storePath, maxBlobSize, maxTotalSize, cleanupAfterDays }
+}
+
+/** Returns what is to be known of a bucket. The address may be in the environment, as for the tools of AWS. */
+function resolveS3({ options, prefix = '', ...config }: ValidS3BlobStore, env = process.env): ResolvedS3BlobStore {
+  const given = config.endpoint ?? (env.AWS_ENDPOINT_URL_S3 || env.AWS_ENDPOINT_URL || undefined)
+  const named = config.region ?? (env.AWS_REGION || env.AWS_DEFAULT_REGION || undefined)
+  const region = named ?? (given === undefined ? undefined : 'us-east-1')
+  if (region === undefined) {
+    const message = 'is missing; name the region of the bucket, or set AWS_REGION'
+    throw configError([{ path: 'blobStore.region', message }], 'The storage configuration')
+  }
+  const domain = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com'
+  const folder = prefix.replace(/\/$/, '')
+  return {
+    ...config,
+    ...options,
+    region,
+    endpoint: given ?? `https://s3.${region}.${domain}`,
+    prefix: folder === '' ? '' : `${folder}/`,
+    forcePathStyle: config.forcePathStyle ?? (given !== undefined || config.bucket.includes('.')),
+    stagingPath: options.stagingPath ?? tmpdir(),
+  }
 }

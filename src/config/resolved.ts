@@ -7,6 +7,8 @@ import type {
   PostgresOptions,
   RedisCacheConfig,
   RedisCacheOptions,
+  S3BlobStoreConfig,
+  S3Options,
   SqliteOptions,
   TlsOptions,
 } from './types.ts'
@@ -33,7 +35,7 @@ export interface ResolvedRetention {
 
 export type ResolvedCache = ResolvedInMemoryCache | ResolvedRedisCache
 export type ResolvedDatabase = ResolvedInMemoryDatabase | ResolvedSqlite | ResolvedPostgres
-export type ResolvedBlobStore = ResolvedInMemoryBlobStore | ResolvedLocalBlobStore
+export type ResolvedBlobStore = ResolvedInMemoryBlobStore | ResolvedLocalBlobStore | ResolvedS3BlobStore
 
 /** The fields `K` of `T` with their documentation, each with a value. */
 type Filled<T, K extends keyof T> = { [P in K]-?: NonNullable<T[P]> }
@@ -107,4 +109,25 @@ export interface ResolvedLocalBlobStore
   type: 'local'
   /** Absolute path of the directory. It may not exist yet. */
   storePath: string
+}
+
+export interface ResolvedS3BlobStore
+  extends Filled<
+      S3BlobStoreConfig,
+      | 'bucket'
+      | 'region'
+      | 'endpoint'
+      | 'forcePathStyle'
+      | 'maxBlobSize'
+      | 'maxTotalSize'
+      | 'cleanupAfterDays'
+      | 'maxConnections'
+      | 'idleTimeoutMillis'
+      | 'connectionTimeoutMillis'
+    >,
+    Filled<S3Options, 'requestTimeoutMillis' | 'maxAttempts' | 'stagingPath'>,
+    Pick<S3BlobStoreConfig, 'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'credentials'> {
+  type: 's3'
+  /** Empty, or with a slash at its end. */
+  prefix: string
 }

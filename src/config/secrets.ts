@@ -1,6 +1,6 @@
 /**
  * Returns a copy of a configuration that is safe to show or to log: passwords (those in urls included), passphrases and
- * private keys become `***`. Accepts a configuration as it was written, and a resolved one.
+ * private and secret keys become `***`. Accepts a configuration as it was written, and a resolved one.
  *
  * @example
  * ```ts
@@ -19,7 +19,7 @@ function masked(key: string, value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, masked(name, inner)]))
 }
 
-const secretKeys = new Set(['password', 'passphrase', 'key'])
+const secretKeys = new Set(['password', 'passphrase', 'key', 'secretAccessKey', 'sessionToken'])
 
 const maskUrl = (text: string) =>
   text.replace(/^(\w+:\/\/[^/?#@:]*:)[^/?#]*@/, '$1***@').replace(/([?&][^=&#]*(?:pass|key)[^=&#]*=)[^&#]*/gi, '$1***')

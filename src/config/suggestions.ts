@@ -1,7 +1,7 @@
 /** Words of other packages, and the words of this configuration that mean the same. The first word that is valid at the place is suggested. */
 const SYNONYMS = new Map<string, readonly string[]>(
   Object.entries({
-    url: ['path'],
+    url: ['path', 'endpoint'],
     uri: ['url', 'path'],
     dsn: ['url', 'path'],
     file: ['path', 'storePath', 'sqlite', 'local'],
@@ -24,15 +24,35 @@ const SYNONYMS = new Map<string, readonly string[]>(
     fs: ['local'],
     disk: ['local'],
     filesystem: ['local'],
+    r2: ['s3'],
+    minio: ['s3'],
+    garage: ['s3'],
+    ceph: ['s3'],
+    spaces: ['s3'],
+    bucketname: ['bucket'],
+    accesskey: ['accessKeyId'],
+    accesskeyid: ['accessKeyId'],
+    aws_access_key_id: ['accessKeyId'],
+    secretkey: ['secretAccessKey'],
+    secret: ['secretAccessKey'],
+    aws_secret_access_key: ['secretAccessKey'],
+    token: ['sessionToken'],
+    aws_region: ['region'],
+    host: ['endpoint'],
+    endpointurl: ['endpoint'],
+    keyprefix: ['prefix'],
+    folder: ['prefix', 'storePath'],
+    s3forcepathstyle: ['forcePathStyle'],
+    pathstyle: ['forcePathStyle'],
   }),
 )
 
 /** Types of backend that people look for and that have no near equivalent here. */
-const BUCKETS = new Set(['s3', 'gcs', 'r2', 'azure', 'minio'])
+const OTHER_BUCKETS = new Set(['gcs', 'azure'])
 
 /** Returns the end of a message about an unknown type. Empty if no known type is close. */
 export function hintFor(type: string, options: readonly string[]): string {
-  if (BUCKETS.has(type.toLowerCase())) return '; buckets are not supported'
+  if (OTHER_BUCKETS.has(type.toLowerCase())) return '; of the buckets only those of S3 are supported'
   const candidate = nearest(type, options)
   const isClose =
     candidate !== undefined && (isSynonym(type, candidate) || distance(type, candidate) <= type.length / 2)

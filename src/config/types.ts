@@ -46,7 +46,7 @@ export interface SessionRetentionConfig {
 
 export type CacheConfig = InMemoryCacheConfig | RedisCacheConfig
 export type DatabaseConfig = InMemoryDatabaseConfig | SqliteConfig | PostgresConfig
-export type BlobStoreConfig = InMemoryBlobStoreConfig | LocalBlobStoreConfig
+export type BlobStoreConfig = InMemoryBlobStoreConfig | LocalBlobStoreConfig | S3BlobStoreConfig
 
 /** Fields that have no effect on a backend without a connection pool. They let a file stay valid when its type changes. */
 export interface IgnoredPoolFields {
@@ -244,6 +244,62 @@ export interface LocalBlobStoreConfig extends IgnoredPoolFields {
   cleanupAfterDays?: number | 'never' | undefined
   /** This backend has no further options. */
   options?: Record<string, never> | undefined
+}
+
+/** Blobs as objects in a bucket of S3, or of a server that speaks the protocol of S3. */
+export interface S3BlobStoreConfig {
+  type: 's3'
+  /** Name of the bucket, which must exist. */
+  bucket: string
+  /** Region of the bucket. Default: AWS_REGION or AWS_DEFAULT_REGION; beside endpoint us-east-1. */
+  region?: string | undefined
+  /** Address of a server that is not of AWS, such as http://localhost:9000. Default: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else AWS. */
+  endpoint?: string | undefined
+  /** Folder in the bucket; separates two stores. Default: the whole bucket. */
+  prefix?: string | undefined
+  /** Name the bucket in the path of a URL instead of its host. Default: true beside endpoint, or if the name has a dot. */
+  forcePathStyle?: boolean | undefined
+  /** Access key. Default: AWS_ACCESS_KEY_ID, with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. */
+  accessKeyId?: string | undefined
+  /** Secret of the access key. Required beside accessKeyId. */
+  secretAccessKey?: string | undefined
+  /** Token of a temporary access key. */
+  sessionToken?: string | undefined
+  /** Function that returns the keys, asked again before they expire. Instead of accessKeyId; not in a file. */
+  credentials?: (() => S3Credentials | Promise<S3Credentials>) | undefined
+  /** Size of the largest blob, in bytes, at most 5 GiB. Default 50 MiB. */
+  maxBlobSize?: number | undefined
+  /** Size of all blobs together, in bytes. Default 1 GiB. */
+  maxTotalSize?: number | undefined
+  /** A blob that nothing refers to is removed after this many days without use, or never. Default 30. */
+  cleanupAfterDays?: number | 'never' | undefined
+  /** Upper limit of requests under way, and so of connections. Default 64. */
+  maxConnections?: number | undefined
+  /** An idle connection is closed after this time, in milliseconds. Default 10,000. */
+  idleTimeoutMillis?: number | undefined
+  /** Longest wait for a connection, in milliseconds. Default 10,000. */
+  connectionTimeoutMillis?: number | undefined
+  /** Options of the requests. */
+  options?: S3Options | undefined
+}
+
+export interface S3Options {
+  /** Longest wait for an answer, and for the next bytes of one, in milliseconds. Default 30,000. */
+  requestTimeoutMillis?: number | undefined
+  /** How often a request is sent at most, if it fails for a passing reason. Default 5. */
+  maxAttempts?: number | undefined
+  /** Directory for the bytes of puts in progress. Default: the temporary directory of the system. */
+  stagingPath?: string | undefined
+}
+
+/** Keys for a bucket, as the credential providers of AWS return them. */
+export interface S3Credentials {
+  accessKeyId: string
+  secretAccessKey: string
+  /** The token of temporary keys. */
+  sessionToken?: string | undefined
+  /** When temporary keys expire. Default: never. */
+  expiration?: Date | undefined
 }
 
 /** Options of a TLS connection. Certificates and keys are PEM texts, not file names. */

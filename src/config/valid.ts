@@ -12,6 +12,8 @@ import type {
   RedisNode,
   RedisSentinels,
   RetentionConfig,
+  S3BlobStoreConfig,
+  S3Options,
   SessionRetentionConfig,
   SqliteConfig,
   SqliteOptions,
@@ -36,7 +38,7 @@ export interface ValidRetention
 
 export type ValidCache = ValidInMemoryCache | ValidRedisCache
 export type ValidDatabase = ValidInMemoryDatabase | ValidSqlite | ValidPostgres
-export type ValidBlobStore = ValidInMemoryBlobStore | ValidLocalBlobStore
+export type ValidBlobStore = ValidInMemoryBlobStore | ValidLocalBlobStore | ValidS3BlobStore
 
 /** The fields of `T`, with their documentation. The fields `K` are required; the fields `Replaced` are left out. */
 type Filled<T, K extends keyof T, Replaced extends keyof T = never> = Omit<T, K | Replaced> & {
@@ -87,3 +89,17 @@ export interface ValidInMemoryBlobStore
 
 export interface ValidLocalBlobStore
   extends Filled<LocalBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays' | 'options'> {}
+
+export interface ValidS3BlobStore
+  extends Filled<
+    S3BlobStoreConfig,
+    | 'maxBlobSize'
+    | 'maxTotalSize'
+    | 'cleanupAfterDays'
+    | 'maxConnections'
+    | 'idleTimeoutMillis'
+    | 'connectionTimeoutMillis',
+    'options'
+  > {
+  options: Filled<S3Options, 'requestTimeoutMillis' | 'maxAttempts'>
+}

@@ -196,7 +196,7 @@ const blobCases: Cases = {
     ['', '../../etc/passwd', '/etc/passwd', 'file:///etc/passwd', `${ABSENT}\0`, 'A'.repeat(32), 'blob:'],
     (reference) => `every call rejects the reference ${inspect(reference)}`,
     async (reference, { storage: { blobs } }) => {
-      const methods = ['get', 'bytes', 'stream', 'path', 'fileUrl', 'exists', 'delete'] as const
+      const methods = ['get', 'bytes', 'stream', 'path', 'fileUrl', 'url', 'exists', 'delete'] as const
       for (const method of methods) await refused(blobs[method](reference), 'BLOB_REFERENCE_INVALID')
     },
   ),

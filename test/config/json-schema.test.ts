@@ -27,6 +27,7 @@ test.each([
   { storage: { database: { type: 'sqlite' } }, llm: { model: 'other keys of an agent file are free' } },
   { storage: { cache: { type: 'redis', port: '$PORT', options: { tls: '${TLS}' } } } },
   { storage: { blob: { type: 'local', cleanupAfterDays: 'never' } } },
+  { storage: { blob: { type: 's3', bucket: 'files', forcePathStyle: '$STYLE' } } },
   { storage: { blob: { type: 'local', cleanupAfterDays: '$DAYS' } } },
   { storage: null },
 ])('storage.schema.json accepts %j', (file) => {
@@ -41,6 +42,8 @@ test.each([
   { storage: { cache: { type: 'redis', options: { tls: { Ca: 'x' } } } } },
   { storage: { database: { type: 'mysql' } } },
   { storage: { blob: { type: 'local', maxBlobSize: 0 } } },
+  { storage: { blob: { type: 's3' } } },
+  { storage: { blob: { type: 's3', bucket: 'files', credentials: 'none in a file' } } },
   { storage: { blob: { type: 'local', cleanupAfterDays: 'sometimes' } } },
 ])('storage.schema.json rejects %j', (file) => {
   expect(accepts(file)).toBe(false)

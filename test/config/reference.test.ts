@@ -99,7 +99,8 @@ test.each(docs.map((block) => ({ block })))(
   async ({ block }) => {
     const { file } = await configFile(block)
     const more = { REDIS_HOST: 'h', REDIS_PORT: '6380', AGENT_NAME: 'a', REDIS_PASSWORD: 's', REDIS_CA: 'PEM' }
-    const config = await loadStorageConfig(file, { env: { ...env, ...more } })
+    const s3 = { DATABASE_URL: 'postgres://h/d', S3_KEY: 'k', S3_SECRET: 's' }
+    const config = await loadStorageConfig(file, { env: { ...env, ...more, ...s3 } })
     expect(resolveConfig(config)).toEqual(resolveConfig(JSON.parse(JSON.stringify(config)), { baseDir: '/elsewhere' }))
   },
 )

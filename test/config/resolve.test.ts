@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { maskSecrets } from '../../src/config/index.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { validateConfig } from '../../src/config/validate.ts'
@@ -121,5 +121,51 @@ test('validateConfig() returns new defaults in each call', () => {
   expect(validateConfig({})).toMatchObject({
     cache: { options: { maxEntries: 10_000 } },
     blobStore: { maxBlobSize: 10_485_760 },
+  })
+})
+
+describe('a bucket', () => {
+  const resolve = (fields: object = {}) =>
+    resolveConfig({ database: { type: 'sqlite' }, blobStore: { type: 's3', bucket: 'files', ...fields } }).blobStore
+  const without = ['AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3']
+  beforeEach(() => {
+    for (const name of without) vi.stubEnv(name, undefined)
+  })
+  afterEach(() => {
+    vi.unstubAllEnvs()
+  })
+
+  test('is one of AWS, in the host, unless there is an endpoint', () => {
+    const endpoint = 'https://s3.eu-central-1.amazonaws.com'
+    const aws = { region: 'eu-central-1', endpoint, forcePathStyle: false, prefix: '', maxConnections: 64 }
+    expect(resolve({ region: 'eu-central-1' })).toMatchObject(aws)
+    expect(resolve({ region: 'cn-north-1' })).toMatchObject({ endpoint: 'https://s3.cn-north-1.amazonaws.com.cn' })
+    expect(resolve({ region: 'eu-central-1', bucket: 'my.files' })).toMatchObject({ forcePathStyle: true })
+    const other = { region: 'us-east-1', endpoint: 'http://localhost:9000', forcePathStyle: true }
+    expect(resolve({ endpoint: 'http://localhost:9000' })).toMatchObject(other)
+    expect(resolve({ ...other, forcePathStyle: false })).toMatchObject({ forcePathStyle: false })
+    for (const prefix of ['a/b', 'a/b/']) expect(resolve({ ...other, prefix })).toMatchObject({ prefix: 'a/b/' })
+  })
+
+  test('takes the region and the endpoint of the environment', () => {
+    expect(() => resolve()).toThrow('blobStore.region: is missing; name the region of the bucket, or set AWS_REGION')
+    vi.stubEnv('AWS_DEFAULT_REGION', 'eu-west-1')
+    expect(resolve()).toMatchObject({ region: 'eu-west-1' })
+    vi.stubEnv('AWS_REGION', 'eu-west-2')
+    vi.stubEnv('AWS_ENDPOINT_URL', 'http://localhost:1')
+    expect(resolve()).toMatchObject({ region: 'eu-west-2', endpoint: 'http://localhost:1', forcePathStyle: true })
+    vi.stubEnv('AWS_ENDPOINT_URL_S3', 'http://localhost:2')
+    expect(resolve()).toMatchObject({ endpoint: 'http://localhost:2' })
+    expect(resolve({ endpoint: 'http://localhost:3', region: 'x' })).toMatchObject({
+      endpoint: 'http://localhost:3',
+      region: 'x',
+    })
+  })
+
+  test('has secrets that maskSecrets() masks', () => {
+    const keys = { accessKeyId: 'id', secretAccessKey: 'geheim', sessionToken: 'geheim' }
+    const masked = maskSecrets(resolve({ region: 'x', ...keys }))
+    expect(masked).toMatchObject({ accessKeyId: 'id', secretAccessKey: '***', sessionToken: '***' })
+    expect(JSON.stringify(masked)).not.toContain('geheim')
   })
 })

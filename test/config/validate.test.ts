@@ -23,6 +23,7 @@ function problemsOf(input: unknown): string[] {
 }
 
 const pg = { type: 'postgres', host: 'h', database: 'd', user: 'u' }
+const bucket = { type: 's3', bucket: 'agent-files' }
 
 describe('validateConfig()', () => {
   test('reports all problems at once: contradictions, wrong types and unknown keys', () => {
@@ -167,7 +168,26 @@ describe('validateConfig()', () => {
       { blobStore: { type: 'local', cleanupAfterDays: 'sometimes' } },
       'blobStore.cleanupAfterDays: expected number or "never"',
     ],
-    [{ blobStore: { type: 's3' } }, 'expected one of "in-memory", "local"; buckets are not supported'],
+    [{ blobStore: { type: 'gcs' } }, 'expected one of "in-memory", "local", "s3"; of the buckets only those of S3'],
+    [{ blobStore: { type: 'minio' } }, 'did you mean "s3"?'],
+    [{ database: pg, blobStore: { type: 's3' } }, 'blobStore.bucket: is missing'],
+    [{ database: pg, blobStore: { type: 's3', bucket: 'a/b' } }, 'blobStore.bucket: expected the name of a bucket'],
+    [{ blobStore: bucket }, 'blobStore.type: needs a database of type sqlite or postgres'],
+    [{ database: pg, blobStore: { ...bucket, prefix: '/a' } }, 'blobStore.prefix: expected letters, digits'],
+    [{ database: pg, blobStore: { ...bucket, prefix: 'a/../b' } }, 'blobStore.prefix: expected letters, digits'],
+    [{ database: pg, blobStore: { ...bucket, region: 'eu west' } }, 'blobStore.region: expected a region such as'],
+    [{ database: pg, blobStore: { ...bucket, endpoint: 'localhost:9000' } }, 'blobStore.endpoint: expected a url like'],
+    [{ database: pg, blobStore: { ...bucket, endpoint: 'http://k:s@h' } }, 'blobStore.endpoint: expected a url like'],
+    [{ database: pg, blobStore: { ...bucket, maxBlobSize: 6e9 } }, 'blobStore.maxBlobSize: Too big'],
+    [{ database: pg, blobStore: { ...bucket, accessKey: 'k' } }, 'the nearest known one is "accessKeyId"'],
+    [{ database: pg, blobStore: { ...bucket, url: 'http://h' } }, 'the nearest known one is "endpoint"'],
+    [{ database: pg, blobStore: { ...bucket, accessKeyId: 'k' } }, 'blobStore.secretAccessKey: is missing'],
+    [{ database: pg, blobStore: { ...bucket, sessionToken: 't' } }, 'blobStore.sessionToken: has no effect without'],
+    [{ database: pg, blobStore: { ...bucket, credentials: 'k' } }, 'blobStore.credentials: expected a function'],
+    [
+      { database: pg, blobStore: { ...bucket, credentials: () => ({}), accessKeyId: 'k' } },
+      'blobStore.accessKeyId: contradicts credentials',
+    ],
     [{ blobStore: 's3' }, 'blobStore: expected an object, such as { type: in-memory }'],
     [{ database: { type: 'sqlite', path: '~/data' } }, 'database.path: ~ is not expanded'],
     [{ database: { type: 'postgres' } }, 'database: has no address; give url, or host with database and user'],

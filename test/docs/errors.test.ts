@@ -16,15 +16,31 @@ const database = {
   file: false,
 } as const
 const file = { errno: false, step: false, file: false } as const
+const object = {
+  bucket: false,
+  step: false,
+  httpStatus: false,
+  s3Code: false,
+  requestId: false,
+  errno: false,
+} as const
 
 // The details exist only at compile time: the compiler compares this list with them.
 const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> } = {
   CONFIG_INVALID: { problems: true },
   CONFIG_ENV_MISSING: { problems: true, variables: true },
   DRIVER_MISSING: { package: true, supported: false },
-  CONNECTION_FAILED: { ...database, ...file, encoding: false, parameter: false, server: false, database: false },
+  CONNECTION_FAILED: {
+    ...database,
+    ...file,
+    ...object,
+    encoding: false,
+    parameter: false,
+    server: false,
+    database: false,
+  },
   CONNECTION_LOST: { address: false },
-  TIMEOUT: database,
+  TIMEOUT: { ...database, ...object },
   ABORTED: {},
   CACHE_UNAVAILABLE: {},
   CLOSED: {},
@@ -38,11 +54,11 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   INVALID_INPUT: { problems: true },
   INVALID_STATE: { executionId: false, status: false, hash: false, ...database },
   TRANSACTION_MISUSE: database,
-  DATABASE_FAILED: { ...database, ...file },
+  DATABASE_FAILED: { ...database, ...file, ...object },
   DATABASE_MOVED: { file: true },
   READ_ONLY: { ...database, ...file },
-  PRIVILEGE_MISSING: { object: false, privileges: false, ...database },
-  DISK_FULL: { ...database, ...file },
+  PRIVILEGE_MISSING: { object: false, privileges: false, ...database, ...object },
+  DISK_FULL: { ...database, ...file, ...object },
   BLOB_TOO_LARGE: { maxBytes: true },
   BLOB_QUOTA_EXCEEDED: { size: true, maxTotalSize: true },
   BLOB_NOT_FOUND: { uri: false, hash: false },

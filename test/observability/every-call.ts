@@ -219,6 +219,7 @@ export const blobCalls: Record<string, Call> = {
     for await (const _ of await blobs.stream(uri));
     await blobs.path(uri)
     await blobs.fileUrl(uri)
+    await blobs.url(uri, { expiresSeconds: 60 })
     await blobs.list({ source: m('source') })
     await blobs.stats()
     await blobs.delete(uri)

@@ -25,7 +25,7 @@ async function isAbsent(scope: Blobs, reference: string): Promise<void> {
   expect(await scope.exists(reference)).toBe(false)
   expect(await scope.delete(reference)).toBe(false)
   expect(await scope.delete(reference, { force: true })).toBe(false)
-  for (const read of ['bytes', 'text', 'base64', 'dataUri', 'stream', 'path', 'fileUrl'] as const) {
+  for (const read of ['bytes', 'text', 'base64', 'dataUri', 'stream', 'path', 'fileUrl', 'url'] as const) {
     await refused(scope[read](reference), 'BLOB_NOT_FOUND')
   }
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
@@ -17,6 +17,22 @@ export function redisBinary(): string {
 /** Returns the path of pgbouncer. If PgBouncer is absent, tries to install it. */
 export function pgbouncerBinary(): string {
   return join(findOrInstall('PgBouncer', 'pgbouncer', ['pgbouncer']), 'pgbouncer')
+}
+
+/** Returns a Python that can run OpenStack Swift. If Swift is absent, tries to install it. */
+export function pythonWithSwift(): string {
+  const find = () => ['/usr/bin/python3', 'python3'].find(hasSwift)
+  const python = find() ?? (install('python3-swift') ? find() : undefined)
+  if (python !== undefined) return python
+  throw new Error(
+    'The tests need OpenStack Swift, whose proxy speaks the protocol of S3. Install it ' +
+      '(Debian, Ubuntu: sudo apt-get install python3-swift), or set TEST_S3_URL to a bucket that can be written to: ' +
+      'http://<access key>:<secret key>@localhost:9000/<bucket>?region=us-east-1',
+  )
+}
+
+function hasSwift(python: string): boolean {
+  return spawnSync(python, ['-c', 'import swift.common.middleware.s3api.s3api'], { stdio: 'ignore' }).status === 0
 }
 
 /** Returns the directory that holds all `programs`. `variable` names the environment variable that makes them unnecessary. */

@@ -99,6 +99,7 @@ async function calls(of: Storage | StorageTransaction) {
     bytes: await blobs.bytes(blob.id),
     stream: await blobs.stream(blob.uri, { start: 1 }),
     url: await blobs.fileUrl(blob.id),
+    presigned: await blobs.url(blob.id, { expiresSeconds: 60 }),
     blobs: await blobs.list({ source: 'upload' }),
   }
 }

@@ -6,7 +6,7 @@ import { syncDirectory, undefinedOn } from './files.ts'
 
 const FILE = 'store-id'
 
-/** What a local store says about itself, in a file of its own. */
+/** What a store says about itself. */
 export interface StoreMark {
   /** The random id of the store. */
   store: string
@@ -14,8 +14,30 @@ export interface StoreMark {
   database: string | undefined
 }
 
-/** Returns the mark of a store, or undefined if the store has none yet. */
-export async function readStoreMark(storePath: string): Promise<StoreMark | undefined> {
+/** Reads and writes the mark of one store. */
+export interface StoreMarks {
+  /** The store as errors name it: its directory, or its bucket and folder. */
+  readonly place: string
+  /** The settings that say where the store is, as errors name them. */
+  readonly setting: string
+  /** Returns the mark, or undefined if the store has none yet. */
+  read(): Promise<StoreMark | undefined>
+  /** Gives the store its mark, durably. Returns the mark that the store has then: another process may have been faster. */
+  create(mark: StoreMark): Promise<StoreMark>
+  /** Gives the store another mark, durably. */
+  replace(mark: StoreMark): Promise<void>
+}
+
+/** Returns the marks of a local store, which has a file for it. */
+export const localMarks = (storePath: string): StoreMarks => ({
+  place: storePath,
+  setting: 'blobStore.storePath',
+  read: () => readStoreMark(storePath),
+  create: (mark) => createStoreMark(storePath, mark),
+  replace: (mark) => write(storePath, mark, rename),
+})
+
+async function readStoreMark(storePath: string): Promise<StoreMark | undefined> {
   try {
     const text = await readFile(join(storePath, FILE), 'utf8').catch(undefinedOn('ENOENT'))
     const [store, database] = text?.split('\n').filter((line) => line !== '') ?? []
@@ -25,16 +47,10 @@ export async function readStoreMark(storePath: string): Promise<StoreMark | unde
   }
 }
 
-/** Gives a store its mark, durably. Returns the mark that the store has then: another process may have been faster. */
-export async function createStoreMark(storePath: string, mark: StoreMark): Promise<StoreMark> {
+async function createStoreMark(storePath: string, mark: StoreMark): Promise<StoreMark> {
   // A link appears with its whole content, or fails if there is a file already.
   await write(storePath, mark, (draft, file) => link(draft, file).catch(undefinedOn('EEXIST')))
   return (await readStoreMark(storePath)) ?? mark
-}
-
-/** Gives a store another mark, durably. */
-export function replaceStoreMark(storePath: string, mark: StoreMark): Promise<void> {
-  return write(storePath, mark, rename)
 }
 
 async function write(

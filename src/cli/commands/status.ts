@@ -75,5 +75,6 @@ function cacheText({ config: { cache } }: Storage, server: string | undefined): 
 }
 
 function blobsText({ config: { blobStore } }: Storage): string {
+  if (blobStore.type === 's3') return `${blobStore.endpoint}, s3://${blobStore.bucket}/${blobStore.prefix}`
   return blobStore.type === 'local' ? blobStore.storePath : 'in memory'
 }

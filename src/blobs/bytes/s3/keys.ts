@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { S3Credentials } from '../../../config/types.ts'
+import { StorageError } from '../../../errors.ts'
+import type { SigningKeys } from './signature.ts'
+
+/** Gives the keys that sign requests. */
+export interface KeySource {
+  get(): Promise<SigningKeys>
+  /** Asks for other keys, because the server says that these have expired. Returns false if there can be no others. */
+  renew(): Promise<boolean>
+}
+
+export const fixedKeys = (keys: SigningKeys): KeySource => ({ get: async () => keys, renew: async () => false })
+
+/** Keys that are valid for less than this are asked for again. */
+const MARGIN_MILLIS = 60_000
+/** Longest wait for the program's own function. */
+const LONGEST_WAIT_MILLIS = 30_000
+
+/** Asks the program for keys, again before they expire. Calls that wait at the same time share one answer. */
+export class RenewedKeys implements KeySource {
+  readonly #ask: () => Promise<S3Credentials>
+  readonly #now: () => number
+  #keys: S3Credentials | undefined
+  #asking: Promise<S3Credentials> | undefined
+
+  constructor(ask: () => Promise<S3Credentials>, now = Date.now) {
+    this.#ask = ask
+    this.#now = now
+  }
+
+  async get(): Promise<SigningKeys> {
+    const expiration = this.#keys?.expiration?.getTime() ?? Number.POSITIVE_INFINITY
+    if (this.#keys && expiration - this.#now() > MARGIN_MILLIS) return this.#keys
+    this.#asking ??= this.#answer().finally(() => {
+      this.#asking = undefined
+    })
+    return this.#asking
+  }
+
+  async renew(): Promise<boolean> {
+    this.#keys = undefined
+    return true
+  }
+
+  async #answer(): Promise<S3Credentials> {
+    const stop = new AbortController()
+    const late = sleep(LONGEST_WAIT_MILLIS, undefined, { signal: stop.signal }).then(() => {
+      throw failed('gave nothing for 30 s', { retryable: true })
+    })
+    late.catch(() => {}) // it is stopped below
+    try {
+      const keys: unknown = await Promise.race([this.#ask(), late])
+      if (!isKeys(keys)) throw failed('did not return { accessKeyId, secretAccessKey }')
+      this.#keys = keys
+      return keys
+    } catch (cause) {
+      throw cause instanceof StorageError ? cause : failed('failed', { cause, retryable: true })
+    } finally {
+      stop.abort()
+    }
+  }
+}
+
+function isKeys(value: unknown): value is S3Credentials {
+  const text = (name: string) => {
+    const found: unknown = Reflect.get(Object(value), name)
+    return typeof found === 'string' && found !== ''
+  }
+  return text('accessKeyId') && text('secretAccessKey')
+}
+
+const failed = (what: string, options: { cause?: unknown; retryable?: boolean } = {}) =>
+  new StorageError('CONNECTION_FAILED', `The function blobStore.credentials ${what}`, options)

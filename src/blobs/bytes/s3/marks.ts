@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { StorageError } from '../../../errors.ts'
+import type { StoreMark, StoreMarks } from '../store-id.ts'
+import { type Bucket, bodyFrom } from './bucket.ts'
+
+/** A claim of this age was left behind by a process that was killed. */
+const STALE_MILLIS = 60_000
+const ROUNDS = 30
+const LONGEST_PAUSE_MILLIS = 400
+
+/**
+ * The mark of a store in a bucket, as the object `<prefix>store-id`.
+ *
+ * Not every server can store an object only if there is none. So whoever gives a store its first mark claims it before:
+ * stores an object of its own in `<prefix>store-id.claims/`, and then lists them. Of two that claim at once, at least one sees
+ * the other, since both store before they list. Who sees another claim withdraws and begins again. Who sees none looks for a
+ * mark once more, and then sets it.
+ */
+export class S3Marks implements StoreMarks {
+  readonly place: string
+  readonly setting = 'blobStore.bucket and prefix'
+  readonly #bucket: Bucket
+  readonly #key: string
+
+  constructor(objects: Bucket, { bucket, prefix }: { bucket: string; prefix: string }) {
+    this.place = `s3://${bucket}/${prefix}`
+    this.#bucket = objects
+    this.#key = `${prefix}store-id`
+  }
+
+  async read(): Promise<StoreMark | undefined> {
+    const text = await this.#bucket.text(this.#key)
+    const [store, database] = text?.split('\n').filter((line) => line !== '') ?? []
+    return store === undefined ? undefined : { store, database }
+  }
+
+  async create(mark: StoreMark): Promise<StoreMark> {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const found = await this.read()
+      if (found) return found
+      const claim = `${this.#key}.claims/${randomUUID()}`
+      await this.#bucket.put(claim, bodyFrom(Buffer.of()))
+      try {
+        if ((await this.#isAlone(claim)) && (await this.read()) === undefined) {
+          await this.#bucket.putNew(this.#key, bodyFrom(textOf(mark)))
+          return (await this.read()) ?? mark
+        }
+      } finally {
+        await this.#bucket.delete(claim)
+      }
+      await sleep(Math.random() * LONGEST_PAUSE_MILLIS)
+    }
+    const message = `Too many programs open the blob store ${this.place} for the first time at this moment: try again`
+    throw new StorageError('TIMEOUT', message, { retryable: true })
+  }
+
+  async replace(mark: StoreMark): Promise<void> {
+    await this.#bucket.put(this.#key, bodyFrom(textOf(mark)))
+  }
+
+  /** Returns true if nobody else claims the store. Removes what killed processes have left. */
+  async #isAlone(claim: string): Promise<boolean> {
+    const claims: { key: string; storedAt: Date }[] = []
+    for await (const found of this.#bucket.list(`${this.#key}.claims/`)) claims.push(found)
+    const own = claims.find(({ key }) => key === claim)
+    if (!own) return false // the listing is late: it may lack the claims of others as well
+    const isStale = ({ storedAt }: { storedAt: Date }) => own.storedAt.getTime() - storedAt.getTime() > STALE_MILLIS
+    for (const { key } of claims.filter(isStale)) await this.#bucket.delete(key)
+    return claims.filter((found) => !isStale(found)).length === 1
+  }
+}
+
+const textOf = ({ store, database = '' }: StoreMark) => Buffer.from(`${store}\n${database}\n`)

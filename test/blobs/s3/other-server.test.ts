@@ -1,0 +1,75 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bytesContract } from 'holdfast/testing'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openS3 } from '../../../src/blobs/bytes/s3/open.ts'
+import { type OtherServer, otherS3Server } from '../../setup/swift.ts'
+import { put } from '../fixture.ts'
+import { resolved } from './fixture.ts'
+
+// On a server that is not ours: OpenStack Swift, or the bucket of TEST_S3_URL.
+
+const run = randomUUID()
+const stores: { close(): Promise<void> }[] = []
+let server: OtherServer
+
+beforeAll(async () => {
+  server = await otherS3Server()
+})
+
+afterAll(async () => {
+  for (const { close } of stores) await close()
+  await server?.stop()
+})
+
+function open(settings: object = {}) {
+  const opened = openS3(resolved({ ...server.config, prefix: `${run}/${stores.length}`, ...settings }))
+  stores.push({ close: () => opened.bytes.close() })
+  return opened
+}
+
+describe('s3 bytes on another server', () => {
+  for (const { name, run } of bytesContract(async () => open().bytes)) it(name, run)
+
+  it('url() is accepted, forces a download, and expires', async () => {
+    const { bytes } = open()
+    const content = Buffer.from('for a browser')
+    const location = await put(bytes, content)
+    const options = { disposition: 'attachment; filename="a b.txt"', mimeType: 'text/plain' }
+    const url = await bytes.url(location, { ...options, expiresSeconds: 60 })
+    const answer = await fetch(url)
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('content-disposition')).toBe(options.disposition)
+    expect(answer.headers.get('content-type')).toMatch(/^text\/plain/)
+    expect(await answer.text()).toBe('for a browser')
+
+    expect((await fetch(url.replace(/.$/, (last) => (last === '0' ? '1' : '0')))).status).toBe(403)
+    const brief = await bytes.url(location, { ...options, expiresSeconds: 1 })
+    await sleep(2100)
+    expect((await fetch(brief)).status).toBe(403)
+  })
+
+  it('create() gives a store one mark when 6 programs open it at once', async () => {
+    const prefix = `${run}/shared`
+    const all = Array.from({ length: 6 }, (_, i) => ({ store: `store-${i}`, database: `database-${i}` }))
+    const marks = await Promise.all(all.map((mark) => open({ prefix }).marks.create(mark)))
+    for (const mark of marks) expect(mark).toEqual(marks[0])
+    expect(await open({ prefix }).marks.read()).toEqual(marks[0])
+  })
+
+  it('quarantine() moves a damaged object away', async () => {
+    const { bytes } = open()
+    const sound = await put(bytes, randomBytes(1000))
+    const other = await put(bytes, randomBytes(1000))
+    expect(await bytes.quarantine(sound)).toBe(false)
+    expect(await bytes.size(other)).toBe(1000)
+  })
+
+  it('names what is wrong with keys, a region or a bucket', async () => {
+    const failing = (settings: object) => open({ ...settings, options: { maxAttempts: 1 } }).bytes.ping()
+    const code = 'CONNECTION_FAILED'
+    await expect(failing({ secretAccessKey: 'wrong' })).rejects.toMatchObject({ code, retryable: false })
+    await expect(failing({ accessKeyId: 'test:nobody' })).rejects.toMatchObject({ code, retryable: false })
+    await expect(failing({ bucket: `no-such-${run}` })).rejects.toMatchObject({ code, retryable: false })
+  })
+})
