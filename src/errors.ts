@@ -92,6 +92,7 @@ export interface StorageErrorDetails {
   TIMEOUT: DatabaseErrorDetails & ObjectErrorDetails
   ABORTED: NoDetails
   CACHE_UNAVAILABLE: NoDetails
+  EMBEDDING_FAILED: NoDetails
   CLOSED: NoDetails
   MIGRATION_PENDING: {
     /** How many migrations are pending. */

@@ -109,6 +109,18 @@ export type {
   PruneCheckpointsOptions,
   TypedBytes,
 } from './repositories/checkpoints/types.ts'
+export type {
+  EmbedCall,
+  EmbeddingModel,
+  Recall,
+  Recalled,
+  RecalledMemory,
+  RecalledMessage,
+  RecallMemoriesOptions,
+  RecallMessagesOptions,
+  RecallMode,
+  RecallOptions,
+} from './repositories/embeddings/types.ts'
 export {
   type AgentEvent,
   type EventInput,
@@ -243,6 +255,8 @@ export type {
   MetadataPatch,
 } from './schema/values.ts'
 export type { Highlight } from './search/highlights.ts'
+export type { Ranks } from './search/ranks.ts'
+export type { Vector } from './search/vectors.ts'
 export type { DatabaseDescription } from './storage/database-description.ts'
 export { describeDatabase } from './storage/describe-database.ts'
 export type { DatabaseStats, LayerHealth } from './storage/health.ts'
@@ -250,8 +264,10 @@ export { migrateStorage } from './storage/migrate-storage.ts'
 export type { MigrateOptions, MigrationReport, SchemaMigration } from './storage/migration-report.ts'
 export type {
   DiagnoseOptions,
+  EmbedPendingOptions,
   EraseOptions,
   RebuildSearchOptions,
+  RemoveEmbeddingsOptions,
   ScopeOptions,
   StorageOptions,
   TransactionOptions,
@@ -260,6 +276,7 @@ export type { PruneOptions, Pruning } from './storage/retention/types.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export { copyStorage, importInto } from './storage/transfer.ts'
 export type {
+  EmbeddingStats,
   Erasure,
   ScopedBlobs,
   SearchStats,

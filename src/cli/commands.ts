@@ -3,6 +3,7 @@ import { backupCommand, copyCommand, exportCommand, importCommand } from './comm
 import { blobsGc, blobsGet, blobsLs, blobsPut, blobsVerify } from './commands/blobs.ts'
 import { completionOf } from './commands/completion.ts'
 import { doctor } from './commands/doctor.ts'
+import { embeddingsPgvector, embeddingsRm } from './commands/embeddings.ts'
 import { migrate, migrateStatus } from './commands/migrate.ts'
 import { erase, prune } from './commands/removal.ts'
 import { search } from './commands/search.ts'
@@ -22,6 +23,8 @@ const STORAGE_COMMANDS: readonly Command[] = [
   sessionsShow,
   sessionsRm,
   search,
+  embeddingsPgvector,
+  embeddingsRm,
   tail,
   blobsLs,
   blobsGet,

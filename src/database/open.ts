@@ -4,6 +4,7 @@ import { Database } from './database.ts'
 import type { DialectKit, Driver } from './db.ts'
 import { migrate, neverMigrated, pendingMigrations } from './migrate.ts'
 import { MIGRATIONS, type Migration } from './migrations.generated.ts'
+import type { VectorSupport } from './sqlite/vectors.ts'
 
 /**
  * Opens the configured database and brings its schema up to date; with `migrate` false only checks it. Fails as the drivers
@@ -13,9 +14,9 @@ import { MIGRATIONS, type Migration } from './migrations.generated.ts'
  */
 export async function openDatabase(
   config: ResolvedConfig['database'],
-  { migrate: apply }: { migrate: boolean },
+  { migrate: apply, vectors = false }: { migrate: boolean; vectors?: VectorSupport },
 ): Promise<Database> {
-  const driver = await openDriver(config, apply)
+  const driver = await openDriver(config, apply, vectors)
   try {
     // A database in memory starts empty: `migrate: false` has no data to protect.
     await migrate(driver, { apply: apply || config.type === 'in-memory' })
@@ -56,14 +57,18 @@ export async function migrateDatabase(
 }
 
 /** Opens the driver. Its dialect's half of the code, drizzle's included, is loaded only by programs that use it. */
-async function openDriver(config: ResolvedConfig['database'], create: boolean): Promise<Driver> {
+async function openDriver(
+  config: ResolvedConfig['database'],
+  create: boolean,
+  vectors: VectorSupport = false,
+): Promise<Driver> {
   switch (config.type) {
     case 'in-memory':
-      return (await loadSqlite()).openMemory()
+      return (await loadSqlite()).openMemory({ vectors })
     case 'sqlite':
       // Opening the file would create it.
       if (!create && !config.readonly && !existsSync(config.file)) throw neverMigrated('sqlite')
-      return (await loadSqlite()).openSqlite(config)
+      return (await loadSqlite()).openSqlite(config, { vectors })
     case 'postgres':
       return (await import('./postgres/driver.ts')).openPostgres(config)
   }

@@ -69,9 +69,12 @@ export class PacedLease {
   readonly #lease: MaintenanceLease
   readonly #db: Db
   readonly #now: () => Date
+  readonly #millis: number
 
-  constructor(db: Db, step: string, now: () => Date) {
+  /** @param millis How long the lease lasts. A holder that is gone blocks the step no longer than this. */
+  constructor(db: Db, step: string, now: () => Date, millis = LEASE_MILLIS) {
     this.#db = db
+    this.#millis = millis
     this.#lease = { step, holder: randomUUID() }
     this.#now = now
   }
@@ -82,7 +85,7 @@ export class PacedLease {
    */
   async take({ evenAtRest = false } = {}): Promise<boolean> {
     const now = this.#now()
-    const expiresAt = new Date(now.getTime() + LEASE_MILLIS)
+    const expiresAt = new Date(now.getTime() + this.#millis)
     const or = evenAtRest ? NOBODY : this.#lease.holder
     return (await takeLease.first(this.#db, { ...this.#lease, or, now, expiresAt })) !== undefined
   }

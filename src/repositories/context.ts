@@ -1,6 +1,8 @@
 import type { RowCache } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
 import type { Observer } from '../observability/observed.ts'
+import type { Model } from './embeddings/model.ts'
+import type { WrittenTexts } from './embeddings/pending.ts'
 
 /** What every repository gets besides its database handle. */
 export interface RepositoryContext {
@@ -14,4 +16,19 @@ export interface RepositoryContext {
   readonly observer: Observer
   /** Warns if the memory just created ends with the process, since the database is in memory. */
   onMemoryCreated(): void
+  /** The embedding of texts, if the program has given a model. */
+  readonly embedding?: Embedding | undefined
+}
+
+/** What repositories know of the embedding of texts. */
+export interface Embedding {
+  readonly model: Model
+  /** False in a transaction: the model is never called there. */
+  readonly mayCall: boolean
+  /** The schema of pgvector, if it is enabled: then PostgreSQL compares the vectors. */
+  readonly pgvector: string | undefined
+  /** True if this process has texts to embed, or has not looked yet whether there are any. */
+  readonly hasPending: boolean
+  /** Embeds texts that were written, soon. In a transaction it keeps them until after the commit. */
+  written(texts: WrittenTexts): void
 }

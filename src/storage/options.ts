@@ -1,6 +1,7 @@
 import type { BytesBackend } from '../blobs/bytes/backend.ts'
 import type { CacheStore } from '../cache/store.ts'
 import type { DetailsFirstLogger, Logger } from '../logger.ts'
+import type { EmbeddingModel } from '../repositories/embeddings/types.ts'
 
 /** What the program decides when it opens a storage, beside the configuration. */
 export interface StorageOptions {
@@ -27,6 +28,11 @@ export interface StorageOptions {
    * cannot be opened. Default: the configured cache.
    */
   cacheStore?: CacheStore | undefined
+  /**
+   * The model that embeds messages and memories, so that `recall` finds them by their meaning. Texts are embedded in the
+   * background, after the write. Default: nothing is embedded. See docs/recall.md.
+   */
+  embedding?: EmbeddingModel | undefined
   /** The clock, for tests. Default: the system's clock, corrected by its distance to that of PostgreSQL. */
   now?: (() => Date) | undefined
   /**
@@ -67,6 +73,20 @@ export interface RebuildSearchOptions {
   signal?: AbortSignal | undefined
   /** Called after each transaction with the number of texts that the call has indexed. */
   onProgress?: ((progress: { indexed: number }) => void) | undefined
+}
+
+/** Options of `storage.embedPending()` and `storage.enablePgvector()`. */
+export interface EmbedPendingOptions {
+  /** Ends the call. Then the call rejects with ABORTED, and the storage goes on in the background. */
+  signal?: AbortSignal | undefined
+  /** Called after each batch with the number of texts that were embedded since the call. */
+  onProgress?: ((progress: { embedded: number }) => void) | undefined
+}
+
+/** Options of `storage.removeEmbeddings()`. */
+export interface RemoveEmbeddingsOptions {
+  /** The model with its dimensions, as `storage.stats()` names it, such as `text-embedding-3-small/1536`. */
+  model: string
 }
 
 export interface ScopeOptions {

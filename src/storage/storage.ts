@@ -18,6 +18,7 @@ import { consoleLogger, type DetailsFirstLogger, type Logger, messageFirst, warn
 import { Maintenance } from '../maintenance/scheduler.ts'
 import { type Observer, observed, observedCall } from '../observability/observed.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
+import { embeddingSchema } from '../repositories/embeddings/model.ts'
 import { BLOBS, STORAGE, USER_CACHE } from '../repositories/observables.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { backfill } from '../repositories/search/backfill.ts'
@@ -25,6 +26,14 @@ import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
 import { backupStorage, exportStorage } from './archive.ts'
 import { diagnose } from './diagnosis.ts'
+import {
+  embeddingStats,
+  embedPending,
+  enablePgvector,
+  maintainEmbeddings,
+  openEmbedder,
+  removeEmbeddings,
+} from './embeddings.ts'
 import { eraseOwner } from './erase.ts'
 import { databaseStats, probe } from './health.ts'
 import { rememberLayers } from './layers.ts'
@@ -50,6 +59,7 @@ const optionsSchema = z.strictObject({
   maintenance: booleanSchema.optional(),
   bytes: bytesBackendSchema.optional(),
   cacheStore: cacheStoreSchema.optional(),
+  embedding: embeddingSchema.optional(),
   now: rule<() => Date>(isFunction, 'must be a function').optional(),
   closeTimeoutMillis: millisSchema.optional(),
   slowTransactionMillis: millisSchema.optional(),
@@ -105,7 +115,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   const logger = messageFirst(options.logger ?? consoleLogger)
   checkBackends(resolved, options)
   const layers = await openLayers(resolved, { ...options, migrate, logger })
-  const { database, cacheStore, cacheAside, notices, blobs, now, clock } = layers
+  const { database, cacheStore, cacheAside, notices, blobs, now, clock, embedder } = layers
   if (blobs.bytes.type !== 'in-memory' && options.bytes && resolved.database.type === 'in-memory') {
     logger.warn(LOST_RECORDS, { component: 'storage', code: 'BLOB_RECORDS_IN_MEMORY' })
   }
@@ -130,6 +140,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     observer,
     onMemoryCreated:
       resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES, LOST_MEMORIES_DETAILS) : () => {},
+    embedding: embedder,
   }
   const repositories = openRepositories(database, context)
   const scopeLayers = { database, rowCache, blobs, context, logger, slowTransactionMillis, openUserCache }
@@ -143,13 +154,17 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       ...(search
         ? [{ name: 'search-index', run: () => backfill(database, { signal: closing.signal }).then(() => 0) }]
         : []),
+      ...(embedder ? [{ name: 'embeddings', run: () => maintainEmbeddings(database, embedder, closing.signal) }] : []),
       ...(checkFile ? [{ name: 'database-file', run: () => checkFile().then(() => 0) }] : []),
       ...(clock ? [{ name: 'clock', run: () => clock.synchronize().then(() => 0) }] : []),
       ...retention.steps, // may take half a minute
     ],
     logger,
   )
-  if (periodic && !isReadonly(resolved)) maintenance.start()
+  if (periodic && !isReadonly(resolved)) {
+    maintenance.start()
+    void embedder?.walk(0) // what a process that has died left behind
+  }
 
   const uncount = countOpened(resolved, logger)
   const health = async () => {
@@ -166,11 +181,13 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   }
   const stats = async () => {
     const databaseCounts = await databaseStats(database)
+    const embeddings = await embeddingStats(database, embedder, databaseCounts.rows)
     return {
       cache: { ...cacheStore.stats(), ...cacheAside.stats() },
       database: databaseCounts,
       blobs: await blobs.stats(),
       ...(search && { search: await searchStats(database, databaseCounts.rows) }),
+      ...(embeddings && { embeddings }),
     }
   }
   let masked: ResolvedConfig | undefined
@@ -179,7 +196,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     uncount()
     retention.stop()
     closing.abort()
-    const stopped = Promise.all([maintenance.stop(), notices?.close()])
+    const stopped = Promise.all([embedder?.close(), maintenance.stop(), notices?.close()])
     await database.close({
       timeoutMillis: closeTimeoutMillis,
       onUnfinished: () => {
@@ -213,6 +230,12 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     stats: () => call('stats', stats),
     rebuildSearch: (rebuildOptions = {}) =>
       call('rebuildSearch', async () => rebuildSearch(database, rebuildOptions, { search })),
+    embedPending: (embedOptions = {}) =>
+      call('embedPending', async () => embedPending(database, embedder, embedOptions)),
+    enablePgvector: (pgvectorOptions = {}) =>
+      call('enablePgvector', async () => enablePgvector(database, embedder, pgvectorOptions)),
+    removeEmbeddings: (removalOptions) =>
+      call('removeEmbeddings', async () => removeEmbeddings(database, removalOptions)),
     export: (directory, exportOptions = {}) =>
       call('export', async () => exportStorage(wholeLayers, directory, exportOptions)),
     backup: (file, backupOptions = {}) =>
@@ -284,7 +307,7 @@ async function openLayers(
     return layer
   }
   try {
-    const database = await open(openDatabase(config.database, { migrate }))
+    const database = await open(openDatabase(config.database, { migrate, vectors: options.embedding !== undefined }))
     await openSearch(database, config.database)
     const clock = given ? undefined : await DatabaseClock.open(database, logger)
     const now = ownDates(given) ?? clock?.now ?? (() => new Date())
@@ -292,7 +315,8 @@ async function openLayers(
     const cacheStore = options.cacheStore ?? (await open(openCacheStore(config.cache, { logger, now: millis })))
     const blobs = await open(openBlobs({ database, config, now, bytes, adopt }))
     const cache = await openCacheAside(cacheStore, config, database, logger, millis)
-    return { database, cacheStore, ...cache, blobs, now, clock }
+    const embedder = await openEmbedder(database, options.embedding, { logger, now })
+    return { database, cacheStore, ...cache, blobs, now, clock, embedder }
   } catch (error) {
     for (const layer of opened.reverse()) await layer.close()
     throw error

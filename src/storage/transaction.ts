@@ -5,7 +5,8 @@ import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import type { Logger } from '../logger.ts'
 import { observed, observedCall } from '../observability/observed.ts'
-import type { RepositoryContext } from '../repositories/context.ts'
+import type { Embedding, RepositoryContext } from '../repositories/context.ts'
+import type { WrittenTexts } from '../repositories/embeddings/pending.ts'
 import { BLOBS, TRANSACTION } from '../repositories/observables.ts'
 import { lockSession, recordOperation } from '../repositories/operations.ts'
 import { openRepositories } from '../repositories/repositories.ts'
@@ -35,15 +36,18 @@ export async function runTransaction<T>(
 ): Promise<T> {
   checkFunction(body, 'body')
   const limits = parseInput(optionsSchema, options, 'options')
+  const written: WrittenTexts[] = []
+  const { embedding } = context
+  const inside: RepositoryContext = { ...context, embedding: embedding && deferred(embedding, written) }
   const warning = setTimeout(() => warnOfSlowTransaction(logger, slowTransactionMillis), slowTransactionMillis).unref()
   try {
     // The blobs are outermost: bytes are removed after the cache was invalidated.
-    return await blobs.transaction((enter) =>
+    const result = await blobs.transaction((enter) =>
       rowCache.transaction((cache, announce) =>
         database.transaction(
           (tx) =>
-            enter(tx, async (inside) => {
-              const result = await body(openTransaction(tx, { ...context, cache }, inside, owner))
+            enter(tx, async (ownBlobs) => {
+              const result = await body(openTransaction(tx, { ...inside, cache }, ownBlobs, owner))
               await announce(tx)
               return result
             }),
@@ -51,8 +55,25 @@ export async function runTransaction<T>(
         ),
       ),
     )
+    for (const texts of written) embedding?.written(texts)
+    return result
   } finally {
     clearTimeout(warning)
+  }
+}
+
+/** Returns the embedding as a transaction sees it: what is written is kept in `written`, and the model is not called. */
+function deferred(embedding: Embedding, written: WrittenTexts[]): Embedding {
+  return {
+    model: embedding.model,
+    mayCall: false,
+    get pgvector() {
+      return embedding.pgvector
+    },
+    get hasPending() {
+      return embedding.hasPending || written.length > 0
+    },
+    written: (texts) => void written.push(texts),
   }
 }
 

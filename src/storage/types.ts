@@ -12,8 +12,10 @@ import type { SessionSummary } from '../repositories/sessions/types.ts'
 import type { DatabaseStats, LayerHealth } from './health.ts'
 import type {
   DiagnoseOptions,
+  EmbedPendingOptions,
   EraseOptions,
   RebuildSearchOptions,
+  RemoveEmbeddingsOptions,
   ScopeOptions,
   TransactionOptions,
 } from './options.ts'
@@ -22,6 +24,16 @@ import type { PruneOptions, Pruning } from './retention/types.ts'
 /** The index of the texts of messages and memories. */
 export interface SearchStats {
   /** Number of messages and memories that are not indexed yet. */
+  pending: number
+}
+
+/** The vectors of messages and memories. */
+export interface EmbeddingStats {
+  /** The model that embeds, with its dimensions, such as `text-embedding-3-small/1536`. Without a model the last one. */
+  model: string
+  /** Number of texts that each model has embedded. */
+  models: Record<string, number>
+  /** Number of messages and memories that `model` has not embedded yet. */
   pending: number
 }
 
@@ -146,6 +158,8 @@ export interface StorageStats {
   blobs: BlobStats
   /** Given if the search is switched on. */
   search?: SearchStats
+  /** Given if this storage, or an earlier one on the same database, has a model. */
+  embeddings?: EmbeddingStats
 }
 
 /** An open storage: every repository, and the calls that concern all of them. */
@@ -301,6 +315,70 @@ export interface Storage extends Repositories, AsyncDisposable {
    * ```
    */
   rebuildSearch(options?: RebuildSearchOptions): Promise<number>
+  /**
+   * Embeds all messages and memories that are still to be embedded, also those of other processes, and waits until nothing is
+   * left. Returns the number of texts embedded meanwhile. The storage does the same by itself in the background, soon after each
+   * write: call this before a recall that must not miss anything, and at the end of a short program. Safe to repeat.
+   *
+   * @throws {INVALID_STATE} when the storage was opened without a model
+   * @throws {EMBEDDING_FAILED} when the model fails, or refuses some of the texts; the others are embedded
+   * @throws {ABORTED} when `signal` is aborted; the storage goes on in the background
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   * @throws {INVALID_INPUT} when an option is not valid
+   *
+   * @example
+   * ```ts
+   * import { openStorage } from 'holdfast'
+   * import { wordEmbedding } from 'holdfast/testing'
+   * await using agent = await openStorage({}, { embedding: wordEmbedding() })
+   * await agent.memories.create({ content: 'Ada likes window seats' })
+   * await agent.embedPending()
+   * console.log((await agent.stats()).embeddings?.pending) // 0
+   * ```
+   */
+  embedPending(options?: EmbedPendingOptions): Promise<number>
+  /**
+   * Has PostgreSQL compare vectors itself: creates the extension pgvector, and a column beside the stored vectors, and fills
+   * the column. Returns the number of vectors converted. Without pgvector vectors are compared in this process, at most 20,000.
+   * Instances that are open already take part after the next round of their maintenance. Safe to repeat.
+   *
+   * @throws {INVALID_STATE} when the database is SQLite, or the server does not have pgvector
+   * @throws {PRIVILEGE_MISSING} when the user may not create the extension, or does not own the tables
+   * @throws {ABORTED} when `signal` is aborted
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   * @throws {INVALID_INPUT} when an option is not valid
+   *
+   * @example
+   * ```ts
+   * await storage.enablePgvector().catch(({ code }) => console.log(code)) // INVALID_STATE: it is SQLite
+   * ```
+   */
+  enablePgvector(options?: Pick<EmbedPendingOptions, 'signal'>): Promise<number>
+  /**
+   * Removes all vectors of one model, such as the one before the current one. Returns the number removed. Removes up to 1000
+   * in a transaction. A model that is in use begins anew. Safe to repeat.
+   *
+   * @throws {CLOSED} when the storage is closed
+   * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
+   * @throws {TIMEOUT} when no connection became free in time, or a lock was not free in time
+   * @throws {CONNECTION_LOST} when the database cannot be reached
+   * @throws {INVALID_INPUT} when an option is not valid
+   *
+   * @example
+   * ```ts
+   * const { embeddings } = await storage.stats()
+   * for (const model of Object.keys(embeddings?.models ?? {})) {
+   *   if (model !== embeddings?.model) await storage.removeEmbeddings({ model })
+   * }
+   * ```
+   */
+  removeEmbeddings(options: RemoveEmbeddingsOptions): Promise<number>
   /**
    * Copies the SQLite database, as it is at the beginning of the call, into a new file, which appears when the copy is whole and
    * has passed `quick_check`. Others can work meanwhile: 200 pages are copied at a time. The bytes of blobs are not in it, see

@@ -43,6 +43,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   TIMEOUT: { ...database, ...object },
   ABORTED: {},
   CACHE_UNAVAILABLE: {},
+  EMBEDDING_FAILED: {},
   CLOSED: {},
   MIGRATION_PENDING: { pending: true },
   MIGRATION_FAILED: {},

@@ -1,4 +1,5 @@
 import { openStorage, type Repositories, type Storage } from 'holdfast'
+import { wordEmbedding } from 'holdfast/testing'
 import { expect, it } from 'vitest'
 import { startLink } from '../database/link.ts'
 import { freshPostgres } from '../setup/databases.ts'
@@ -60,8 +61,13 @@ it('every call takes as many trips as it says', async () => {
     { database: { type: 'postgres', url: url.href, maxConnections: 1, options: { search: true } } },
     quiet,
   )
+  // Writes nothing, so it embeds nothing beside the measured calls.
+  await using recalling = await openStorage(
+    { database: { type: 'postgres', url: url.href, maxConnections: 1, options: { search: true } } },
+    { ...quiet, embedding: wordEmbedding() },
+  )
   const measured = new Map<string, number>()
-  for (const [call, perform] of Object.entries(callsOf(storage))) {
+  for (const [call, perform] of Object.entries(callsOf(storage, recalling))) {
     for (let i = 0; i < 3; i++) {
       const made = await perform(`${call} ${i}`)
       const before = link.roundTrips
@@ -75,7 +81,7 @@ it('every call takes as many trips as it says', async () => {
 type Call = () => Promise<unknown>
 
 /** Each call on something that is there and was not read before, under a new name each time. */
-function callsOf(storage: Storage): Record<string, (name: string) => Call | Promise<Call>> {
+function callsOf(storage: Storage, recalling: Storage): Record<string, (name: string) => Call | Promise<Call>> {
   const { sessions, messages, kv, lists, queues, memories, events, prompts, workspaces } = storage
   const { toolState, toolExecutions, approvals, toolPreferences, checkpoints } = storage
   const message = (id: string) => ({ id, role: 'user', content: 'x' })
@@ -129,6 +135,7 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
     'sessions.fork': (name) => chat(name, () => sessions.fork(name)),
     'sessions.search': (name) => chat(name, () => sessions.search('x')),
     'messages.search': (name) => chat(name, () => messages.search('x')),
+    'messages.recall': (name) => chat(name, () => recalling.messages.recall('x')),
     'messages.append': (name) => () => messages.append(name, [message('a'), message('b')]),
     'messages.list': (name) => chat(name, () => messages.list(name)),
     'messages.latest': (name) => chat(name, () => messages.latest(name, 5)),
@@ -180,6 +187,7 @@ function callsOf(storage: Storage): Record<string, (name: string) => Call | Prom
     'memories.update': () => memory((id) => memories.update(id, { tags: ['b', 'c'] })),
     'memories.delete': () => memory((id) => memories.delete(id)),
     'memories.search': () => memory(() => memories.search('x')),
+    'memories.recall': () => memory(() => recalling.memories.recall('x')),
     'memories.list': () => () => memories.list({ tags: ['a', 'b'] }),
     'events.append': (runId) => () => events.append([1, 2, 3].map((payload) => ({ type: 'a', runId, payload }))),
     'events.list': (runId) => () => events.list({ runId, type: 'a' }),

@@ -83,10 +83,13 @@ describe.each(databases)('on %s', (type, _, open) => {
     expect([...names].filter((name) => !methods.includes(name)).sort()).toEqual([
       'storage.backup',
       'storage.diagnose',
+      'storage.embedPending',
+      'storage.enablePgvector',
       'storage.erase',
       'storage.export',
       'storage.prune',
       'storage.rebuildSearch',
+      'storage.removeEmbeddings',
       'storage.stats',
       'transaction.lockSession',
       'transaction.once',

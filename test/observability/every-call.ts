@@ -61,6 +61,7 @@ export const repositoryCalls: Record<string, Call> = {
     for await (const _ of messages.iterate(m('session')));
   },
   'messages.search': ({ messages }) => messages.search(MARK, { sessionId: m('session'), role }),
+  'messages.recall': ({ messages }) => messages.recall(MARK, { mode: 'text', sessionId: m('session'), role }),
   'sessions.search': ({ sessions }) => sessions.search(MARK),
   'sessions.fork': ({ sessions }) => sessions.fork(m('session'), { id: m('fork'), title: m('copy') }),
   'sessions.fork to an id that exists': ({ sessions }) => sessions.fork(m('session'), { id: m('fork') }),
@@ -126,6 +127,7 @@ export const repositoryCalls: Record<string, Call> = {
     await memories.update(id, { content: m('new'), tags: [m('other')], metadata })
     await memories.list({ tags: [m('other')] })
     await memories.search(MARK)
+    await memories.recall(MARK, { mode: 'text', tags: [m('other')] })
     await memories.delete(id)
   },
   'memories.update of no memory': ({ memories }) => memories.update(m('none'), { content: m('new') }),
@@ -259,6 +261,9 @@ export const storageCalls: Record<string, (storage: Storage) => unknown> = {
   'storage.erase': (storage) => storage.erase({ ownerId: m('owner') }),
   'storage.prune': (storage) => storage.prune(),
   'storage.rebuildSearch': (storage) => storage.rebuildSearch(),
+  'storage.embedPending': (storage) => storage.embedPending(),
+  'storage.enablePgvector': (storage) => storage.enablePgvector(),
+  'storage.removeEmbeddings': (storage) => storage.removeEmbeddings({ model: m('model') }),
   'storage.stats': (storage) => storage.stats(),
   'storage.diagnose': (storage) => storage.diagnose(),
   'storage.export': (storage) => storage.export(join(freshDirectory(), m('archive'))),

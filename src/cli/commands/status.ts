@@ -1,7 +1,7 @@
-import { migrateStorage, type Storage } from '../../index.ts'
+import { type EmbeddingStats, migrateStorage, type Storage } from '../../index.ts'
 import type { Call, Command } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
-import { bytesText, countsText, inColumns, manyText } from '../text.ts'
+import { bytesText, countsText, inColumns, inLine, manyText } from '../text.ts'
 import { currentText, pendingText } from './migrate.ts'
 
 export const status: Command = {
@@ -33,6 +33,7 @@ export const status: Command = {
         `${blobsText(storage)}: ${manyText(stats.blobs.count, 'blob')}, ${bytesText(stats.blobs.bytes)} of ${bytesText(stats.blobs.maxTotalSize)}`,
       ],
       ['search', searchText(stats.search)],
+      ['embeddings', embeddingsText(stats.embeddings)],
       ['rows', countsText(stats.database.rows)],
       ...layers.flatMap(({ ok, type, error }) => (ok ? [] : [['problem', `${type}: ${error}`]])),
     ]
@@ -44,22 +45,37 @@ export const status: Command = {
 
 export const stats: Command = {
   name: 'stats',
-  summary: 'Counts the rows of each table, the blobs, and what the search has still to index.',
+  summary: 'Counts the rows of each table, the blobs, and what is still to be indexed and embedded.',
   async run({ output, open }: Call) {
-    const { database, blobs, search } = await (await open()).stats()
+    const { database, blobs, search, embeddings } = await (await open()).stats()
     const rows = [
       ...Object.entries(database.rows).map(([table, count]) => [table, count.toLocaleString('en-US')]),
       ['database', bytesText(database.bytes)],
       ['contents of blobs', bytesText(blobs.bytes)],
       ['search', searchText(search)],
+      ['embeddings', embeddingsText(embeddings)],
     ]
-    await output.print(inColumns(rows), { database, blobs, ...(search && { search }) })
+    const given = { ...(search && { search }), ...(embeddings && { embeddings }) }
+    await output.print(inColumns(rows), { database, blobs, ...given })
     return EXIT.ok
   },
 }
 
 const searchText = (search: { pending: number } | undefined) =>
   search === undefined ? 'off' : search.pending === 0 ? 'on' : `on, ${manyText(search.pending, 'text')} not indexed yet`
+
+/** Says how many texts each model has embedded. The command has no model: the program embeds the others. */
+function embeddingsText(embeddings: EmbeddingStats | undefined): string {
+  if (embeddings === undefined) return 'none'
+  const models = Object.entries(embeddings.models).map(
+    ([model, count]) => `${manyText(count, 'text')} by ${inLine(model)}`,
+  )
+  const pending =
+    embeddings.pending === 0
+      ? []
+      : [`${manyText(embeddings.pending, 'text')} not embedded yet by ${inLine(embeddings.model)}`]
+  return [...models, ...pending].join(', ') || `none by ${inLine(embeddings.model)} yet`
+}
 
 /** Says where the database is. */
 function databaseText({ config: { database } }: Storage): string {

@@ -65,7 +65,10 @@ function tablePrivileges(name: string, sql: string): string[] {
   const needed = {
     SELECT: says(`\\b(?:from|join) ${table}`) || says('\\b(?:returning|where|on conflict)\\b'),
     INSERT: inserts,
-    UPDATE: says(`\\bupdate ${table}`) || (inserts && says('\\bdo update\\b')) || says('\\bfor (?:no key )?update\\b'),
+    UPDATE:
+      says(`\\bupdate ${table}`) ||
+      (inserts && says('\\bdo update\\b')) ||
+      says('\\bfor (?:(?:no key )?update|(?:key )?share)\\b'),
     DELETE: says(`\\bdelete from ${table}`),
   }
   return Object.entries(needed).flatMap(([privilege, isNeeded]) => (isNeeded ? [privilege] : []))

@@ -11,8 +11,10 @@ export class SqliteConnection {
   readonly #prepared = new Map<string, BetterSqlite3.Statement>()
   #dataVersion: BetterSqlite3.Statement | undefined
 
-  constructor(db: BetterSqlite3.Database) {
+  /** `extend` adds functions to the connection. */
+  constructor(db: BetterSqlite3.Database, extend?: (db: BetterSqlite3.Database) => void) {
     this.#db = db
+    extend?.(db)
     keepFromCollector(this)
   }
 

@@ -19,6 +19,7 @@ import { FileIdentity } from './file-identity.ts'
 import { sqliteJournal } from './journal.ts'
 import { sqliteKit } from './kit.ts'
 import { loadBetterSqlite3 } from './load.ts'
+import { type VectorSupport, vectorFunctions } from './vectors.ts'
 import { WriteQueue } from './write-queue.ts'
 
 export { sqliteKit } // a chunk of its own would be one more file to load
@@ -33,8 +34,12 @@ type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
  * @throws {CONNECTION_FAILED} when the file cannot be opened, or is not a SQLite database
  * @throws {TIMEOUT} when another process locks the file for too long
  */
-export async function openSqlite(config: SqliteConfig): Promise<Driver> {
+export async function openSqlite(
+  config: SqliteConfig,
+  { vectors = false }: { vectors?: VectorSupport } = {},
+): Promise<Driver> {
   const Database = await loadBetterSqlite3()
+  const extend = await vectorFunctions(vectors)
   const { file, readonly, busyTimeoutMillis, synchronous } = config
   let opened: BetterSqlite3.Database | undefined
   try {
@@ -47,12 +52,12 @@ export async function openSqlite(config: SqliteConfig): Promise<Driver> {
       await mkdir(dirname(file), { recursive: true })
       opened = open()
     }
-    const writer = new SqliteConnection(opened)
+    const writer = new SqliteConnection(opened, extend)
     const identity = FileIdentity.of(file)
     const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true, counters: countersOf(sourceOf(writer)) })
     const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; ${FLUSH}`
     await queue.whenUnlocked(() => writer.exec(`${forWriting} ${OVERWRITE_IN_PAGES} PRAGMA foreign_keys = ON`))
-    const openReader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }))
+    const openReader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }), extend)
     return new SqliteDriver(writer, queue, { openReader, openCopy: async () => openReader(), identity })
   } catch (error) {
     opened?.close()
@@ -82,9 +87,9 @@ const EMPTY_LOG_MILLIS = 2000
  *
  * @throws {DRIVER_MISSING} when better-sqlite3 is not installed, was not compiled, or does not suit this version of Node
  */
-export async function openMemory(): Promise<Driver> {
+export async function openMemory({ vectors = false }: { vectors?: VectorSupport } = {}): Promise<Driver> {
   const Database = await loadBetterSqlite3()
-  const writer = new SqliteConnection(new Database(':memory:'))
+  const writer = new SqliteConnection(new Database(':memory:'), await vectorFunctions(vectors))
   writer.exec('PRAGMA foreign_keys = ON')
   const counters = countersOf(sourceOf(writer))
   const queue = new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, durable: false, counters })

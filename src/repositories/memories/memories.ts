@@ -9,6 +9,10 @@ import type { JsonObject, MemorySource } from '../../schema/values.ts'
 import { idSchema, parseInput } from '../../validation/input.ts'
 import { mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
+import { vectorsOfChangedMemory } from '../embeddings/carry.ts'
+import { recallQuerySchema } from '../embeddings/recall.ts'
+import { recallMemories, recallMemoriesSchema } from '../embeddings/recall-memories.ts'
+import type { Recall, RecalledMemory, RecallMemoriesOptions } from '../embeddings/types.ts'
 import { orderedId } from '../ordered-id.ts'
 import { searchMemories, searchMemoriesSchema } from '../search/memories.ts'
 import { entryOfChanged, entryOfNew } from '../search/memory-entries.ts'
@@ -136,6 +140,7 @@ export class Memories {
       ...insertTagCalls(row, tags),
     ])
     this.#context.onMemoryCreated()
+    this.#context.embedding?.written({ memoryId: row.id })
     return created
   }
 
@@ -182,9 +187,15 @@ export class Memories {
       const merged = mergeJson(locked.metadata, metadata)
       const write = { id, content: content ?? locked.content, metadata: merged, ...filterColumnsOf(merged) }
       const tagCalls = tags ? [deleteTags.with({ id }), ...insertTagCalls({ ...locked, id }, tags)] : []
-      return writeAndRead(tx, id, [updateMemory.with(write), ...entryOfChanged(tx, { id, content }), ...tagCalls])
+      return writeAndRead(tx, id, [
+        updateMemory.with(write),
+        ...entryOfChanged(tx, { id, content }),
+        ...vectorsOfChangedMemory({ id, content }),
+        ...tagCalls,
+      ])
     })
     if (updated === undefined) throw new StorageError('NOT_FOUND', 'There is no such memory', { details: { id } })
+    if (content !== undefined) this.#context.embedding?.written({ memoryId: id })
     return updated
   }
 
@@ -245,6 +256,39 @@ export class Memories {
   ): Promise<SearchPage<MemoryHit<Metadata>>>
   async search(query: string, options: SearchMemoriesOptions = {}): Promise<SearchPage<MemoryHit>> {
     return searchMemories(this.#db, query, parseInput(searchMemoriesSchema, options, 'options'))
+  }
+
+  /**
+   * Returns the memories that fit the query best, by their meaning, by their words, or by both: see `mode`. The query is what
+   * a person would ask. The best comes first, and there are no further pages: it is a ranking, not a list. Needs a model,
+   * `options.embedding` of `openStorage`, except for `mode: 'text'`. What was written a moment ago may not be embedded yet: then the
+   * result is `incomplete`, and `storage.embedPending()` waits for it.
+   *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
+   * @throws {INVALID_STATE} when the storage has no model, when the mode needs the search and that is switched off, inside a
+   *   transaction without `vector`, or when PostgreSQL would have to compare too many vectors without pgvector.
+   * @throws {EMBEDDING_FAILED} when the model cannot embed the query.
+   * @throws {INVALID_INPUT} when the query or an option is not valid, such as a vector of other dimensions.
+   *
+   * @example
+   * ```ts
+   * import { openStorage } from 'holdfast'
+   * import { wordEmbedding } from 'holdfast/testing'
+   * await using agent = await openStorage({}, { embedding: wordEmbedding() })
+   * await agent.memories.create({ content: 'Ada likes window seats' })
+   * await agent.embedPending()
+   * const { items } = await agent.memories.recall('Which seats does Ada like?')
+   * console.log(items[0]?.memory.content) // Ada likes window seats
+   * ```
+   */
+  recall<Metadata extends object = JsonObject>(
+    query: string,
+    options?: RecallMemoriesOptions,
+  ): Promise<Recall<RecalledMemory<Metadata>>>
+  async recall(query: string, options: RecallMemoriesOptions = {}): Promise<Recall<RecalledMemory>> {
+    const text = parseInput(recallQuerySchema, query, 'query')
+    const given = parseInput(recallMemoriesSchema, options, 'options')
+    return recallMemories(this.#db, this.#context.embedding, text, given)
   }
 }
 

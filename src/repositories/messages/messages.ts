@@ -192,6 +192,7 @@ export class Messages extends MessageReads {
     const updated = await updateMessage(this.#db, sessionId, id, values, this.#context.now())
     if (updated === undefined)
       throw new StorageError('NOT_FOUND', 'There is no such message', { details: { sessionId, id } })
+    if (values.content !== undefined) this.#announce([updated])
     return updated
   }
 
@@ -287,6 +288,16 @@ export class Messages extends MessageReads {
           ? { created: true }
           : { created: session.isNew, incarnation: incarnationOf({ id: sessionId, createdAt: session.createdAt }) },
     )
+    this.#announce(messages)
     return messages
+  }
+
+  /** Has the texts of written messages embedded. */
+  #announce(messages: readonly Message[]): void {
+    const { embedding } = this.#context
+    const [first] = messages
+    if (embedding === undefined || first === undefined) return
+    const seqs = messages.map(({ seq }) => seq)
+    embedding.written({ sessionId: first.sessionId, from: Math.min(...seqs), through: Math.max(...seqs) })
   }
 }

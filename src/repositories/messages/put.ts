@@ -3,6 +3,7 @@ import { and, eq, type SQL, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
+import { vectorsOfChanged } from '../embeddings/carry.ts'
 import { entriesOfChanged, entriesOfNew } from '../search/message-entries.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
@@ -123,6 +124,7 @@ async function putOnce(db: Db, sessionId: string, given: readonly NewMessage[], 
       replaceMessage.with({ sessionId, id, role, content, metadata, now }),
     ),
     ...changed.flatMap((message) => entriesOfChanged(db, message, message)),
+    ...changed.flatMap((message) => vectorsOfChanged(message, message)),
     ...mentionsOfNew(added, now),
     ...changed.flatMap((message) => mentionsOfChanged(message, [message.content, message.metadata], now)),
   ])

@@ -6,6 +6,9 @@ import { type Builder, batch, statement } from '../../database/statement.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
+import { recallQuerySchema } from '../embeddings/recall.ts'
+import { recallMessages, recallMessagesSchema } from '../embeddings/recall-messages.ts'
+import type { Recall, RecalledMessage, RecallMessagesOptions } from '../embeddings/types.ts'
 import { searchMessages, searchMessagesSchema } from '../search/messages.ts'
 import type { MessageHit, SearchMessagesOptions, SearchPage } from '../search/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
@@ -269,5 +272,39 @@ export class MessageReads {
   async search(query: string, options: SearchMessagesOptions = {}): Promise<SearchPage<MessageHit>> {
     const given = parseInput(searchMessagesSchema, options, 'options')
     return searchMessages(this.#db, this.#context.now(), query, given)
+  }
+
+  /**
+   * Returns the messages of all sessions that fit the query best, by their meaning, by their words, or by both: see `mode`.
+   * The query is what a person would ask. The best comes first, and there are no further pages: it is a ranking, not a list.
+   * Needs a model, `options.embedding` of `openStorage`, except for `mode: 'text'`. What was written a moment ago may not be embedded
+   * yet: then the result is `incomplete`, and `storage.embedPending()` waits for it.
+   *
+   * @typeParam Content The expected type of the content. It is not checked.
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
+   * @throws {INVALID_STATE} when the storage has no model, when the mode needs the search and that is switched off, inside a
+   *   transaction without `vector`, or when PostgreSQL would have to compare too many vectors without pgvector.
+   * @throws {EMBEDDING_FAILED} when the model cannot embed the query.
+   * @throws {INVALID_INPUT} when the query or an option is not valid, such as a vector of other dimensions.
+   *
+   * @example
+   * ```ts
+   * import { openStorage } from 'holdfast'
+   * import { wordEmbedding } from 'holdfast/testing'
+   * await using agent = await openStorage({}, { embedding: wordEmbedding() })
+   * await agent.messages.append('chat', { role: 'user', content: 'Send me the invoice, please.' })
+   * await agent.embedPending()
+   * const { items } = await agent.messages.recall('What about the invoice?', { context: { before: 1, after: 1 } })
+   * console.log(items[0]?.message.content) // Send me the invoice, please.
+   * ```
+   */
+  recall<Content = MessageContent, Metadata extends object = JsonObject>(
+    query: string,
+    options?: RecallMessagesOptions,
+  ): Promise<Recall<RecalledMessage<Content, Metadata>>>
+  async recall(query: string, options: RecallMessagesOptions = {}): Promise<Recall<RecalledMessage>> {
+    const text = parseInput(recallQuerySchema, query, 'query')
+    const given = parseInput(recallMessagesSchema, options, 'options')
+    return recallMessages(this.#db, this.#context.now(), this.#context.embedding, text, given)
   }
 }

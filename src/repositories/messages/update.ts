@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, type Statement, statement } from '../../database/statement.ts'
+import { vectorsOfChanged } from '../embeddings/carry.ts'
 import { entriesOfChanged } from '../search/message-entries.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
@@ -45,6 +46,7 @@ export async function updateMessage(
   const values = [patch.content, patch.metadata].filter((value) => value !== undefined)
   const mentions = values.length > 0 ? mentionsOfChanged({ sessionId, id }, values, now) : []
   const entries = entriesOfChanged(db, { sessionId, id, now }, patch)
-  const [[updated]] = await batch(db, [update, ...entries, ...mentions])
+  const vectors = vectorsOfChanged({ sessionId, id, now }, patch)
+  const [[updated]] = await batch(db, [update, ...entries, ...vectors, ...mentions])
   return updated
 }

@@ -15,6 +15,11 @@ import type { MemoryHit, SearchOrder, SearchPage } from './types.ts'
 
 export const searchMemoriesSchema = z.strictObject({ ...pageSchema.shape, order: orderSchema.optional() })
 
+/** Returns the index of memories. */
+export function memoryIndex({ kit, tables }: Builder): SearchIndex {
+  return { rows: tables.memorySearch, terms: kit.entries.memories.terms, fts: 'memory_terms' }
+}
+
 type FoundMemory = Memory & { doc: number; score: number | null }
 
 const selectHits = { newest: hitsStatement('newest'), relevance: hitsStatement('relevance') }
@@ -22,9 +27,8 @@ const selectHits = { newest: hitsStatement('newest'), relevance: hitsStatement('
 function hitsStatement(order: SearchOrder): Statement<SearchArguments, FoundMemory> {
   return statement<SearchArguments, FoundMemory>((db: Builder, arg) => {
     const { memories: m, memorySearch: e } = db.tables
-    const index: SearchIndex = { rows: e, terms: db.kit.entries.memories.terms, fts: 'memory_terms' }
     const isNarrow = db.owner !== undefined
-    const found = foundDocs(db, index, { order, isNarrow, conditions: [isOwnEntry(db, e)] }, arg)
+    const found = foundDocs(db, memoryIndex(db), { order, isNarrow, conditions: [isOwnEntry(db, e)] }, arg)
     return db.orm
       .select({ ...memoryColumns(db), doc: e.doc, score: sql<number | null>`found.score` })
       .from(found)

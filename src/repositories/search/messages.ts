@@ -1,4 +1,5 @@
 import { and, desc, eq, lte, notExists, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { isVisible } from '../../database/owner.ts'
@@ -22,12 +23,17 @@ import type { MessageHit, SearchOrder, SearchPage } from './types.ts'
 const MAX_CONTEXT = 100
 const contextSchema = rule<number>(isInteger(0, MAX_CONTEXT), `must be an integer from 0 to ${MAX_CONTEXT}`)
 
-export const searchMessagesSchema = z.strictObject({
-  ...pageSchema.shape,
+/** What both a search and a recall of messages take. */
+export const messageFilters = {
   sessionId: idSchema.optional(),
   role: textSchema({ min: 1, max: 100 }).optional(),
-  order: orderSchema.optional(),
   context: z.strictObject({ before: contextSchema.optional(), after: contextSchema.optional() }).optional(),
+}
+
+export const searchMessagesSchema = z.strictObject({
+  ...pageSchema.shape,
+  ...messageFilters,
+  order: orderSchema.optional(),
 })
 
 interface Filters {
@@ -42,9 +48,15 @@ export function messageIndex({ kit, tables }: Builder): SearchIndex {
 
 /** Returns the conditions of the entries that a search may show: the handle's owner has them, and their session has not expired. */
 export function shownMessages(db: Builder, { now }: { now: Date }): (SQL | undefined)[] {
-  const { messageSearch: e, sessions: s } = db.tables
-  const isExpired = and(eq(s.id, e.sessionId), eq(s.ownerId, e.ownerId), lte(s.expiresAt, now))
-  return [isOwnEntry(db, e), notExists(db.orm.select({ id: s.id }).from(s).where(isExpired))]
+  const { messageSearch: e } = db.tables
+  return [isOwnEntry(db, e), isAlive(db, e, now)]
+}
+
+/** Returns the condition that the session of a row has not expired. */
+export function isAlive(db: Builder, row: { sessionId: PgColumn; ownerId: PgColumn }, now: Date): SQL {
+  const { sessions: s } = db.tables
+  const isExpired = and(eq(s.id, row.sessionId), eq(s.ownerId, row.ownerId), lte(s.expiresAt, now))
+  return notExists(db.orm.select({ id: s.id }).from(s).where(isExpired))
 }
 
 interface Found {
@@ -117,12 +129,12 @@ export async function searchMessages(
 }
 
 /** Adds the messages beside each hit, in one batch. */
-async function withContext(
+export async function withContext<Hit extends { message: Message }>(
   db: Db,
-  hits: readonly MessageHit[],
+  hits: readonly Hit[],
   { before: countBefore = 0, after: countAfter = 0 }: { before?: number | undefined; after?: number | undefined },
   now: Date,
-): Promise<MessageHit[]> {
+): Promise<(Hit & Pick<MessageHit, 'context'>)[]> {
   const selects = hits.flatMap(({ message: { sessionId, seq } }) => [
     selectRange.desc.with({ sessionId, now, after: 0, before: seq, limit: countBefore }),
     selectRange.asc.with({ sessionId, now, after: seq, before: MAX_INTEGER, limit: countAfter }),

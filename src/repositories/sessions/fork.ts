@@ -2,6 +2,7 @@ import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { batch, statement } from '../../database/statement.ts'
+import { copyVectors } from '../embeddings/carry.ts'
 import { indexSession } from '../search/message-entries.ts'
 import type { SessionSummary } from './types.ts'
 import { isUnexpiredSession } from './unexpired.ts'
@@ -100,10 +101,11 @@ interface Fork {
 export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork): Promise<SessionSummary | undefined> {
   return db.transaction(async (tx) => {
     if ((await lockOriginal.first(tx, { id, now })) === undefined) return undefined
-    const [, , , [copy]] = await batch(tx, [
+    const [, , , , [copy]] = await batch(tx, [
       copySession.with({ id, newId, title: title ?? null, keepTitle: title === undefined, now }),
       copyMessages.with({ id, newId, throughSeq }),
       copyMentions.with({ id, newId }),
+      copyVectors.with({ id, newId, throughSeq }),
       setCounters.with({ newId }),
     ])
     await indexSession(tx, newId, now)

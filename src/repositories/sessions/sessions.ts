@@ -353,6 +353,8 @@ export class Sessions {
       retryWithoutExpired(db, { id: newId, now, confirmedNow }, () => fork(db)),
     )
     if (copy === undefined) throw notFound(id)
+    // The vectors were copied, except for texts that had none yet.
+    this.#context.embedding?.written({ sessionId: newId, from: 1, through: copy.lastSeq })
     return copy
   }
 

@@ -1,0 +1,92 @@
+import { and, eq, sql } from 'drizzle-orm'
+import type { Db } from '../../database/db.ts'
+import { batch, rowsStatement, statement } from '../../database/statement.ts'
+import { textOfMessage } from '../../search/message-text.ts'
+import { bytesOfVector, hashOfText } from '../../search/vectors.ts'
+import type { MemoryKey, MessageKey, PendingText } from './pending.ts'
+import { conversionOf } from './pgvector.ts'
+
+/** The vector of a text: null if the text is empty. */
+export interface Embedded {
+  pending: PendingText
+  textHash: string
+  vector: Float32Array | null
+}
+
+// Both lock the text until the transaction ends, so that no update comes between.
+const lockMessage = statement((db, arg: MessageKey) => {
+  const { messages: m } = db.tables
+  const isMessage = and(eq(m.sessionId, arg.sessionId), eq(m.ownerId, arg.ownerId), eq(m.seq, arg.seq))
+  const select = db.orm.select({ content: m.content }).from(m).where(isMessage)
+  return db.dialect === 'postgres' ? select.for('share') : select
+})
+
+const lockMemory = statement((db, arg: { memoryId: string }) => {
+  const { memories: m } = db.tables
+  const select = db.orm.select({ content: m.content }).from(m).where(eq(m.id, arg.memoryId))
+  return db.dialect === 'postgres' ? select.for('share') : select
+})
+
+interface Row {
+  // The columns that both tables have.
+  model: string
+  textHash: string
+  vector: Uint8Array | null
+}
+
+const replaced = { textHash: sql`excluded.text_hash`, vector: sql`excluded.vector` }
+
+const insertMessages = rowsStatement(({ orm, tables: { messageEmbeddings: e } }, rows: (MessageKey & Row)[]) =>
+  orm
+    .insert(e)
+    .values(
+      rows.map(({ sessionId, ownerId, seq, model, textHash, vector }) => {
+        return { sessionId, ownerId, seq, model, textHash, vector }
+      }),
+    )
+    .onConflictDoUpdate({ target: [e.sessionId, e.ownerId, e.seq, e.model], set: replaced }),
+)
+
+const insertMemories = rowsStatement(({ orm, tables: { memoryEmbeddings: e } }, rows: (MemoryKey & Row)[]) =>
+  orm
+    .insert(e)
+    .values(
+      rows.map(({ memoryId, ownerId, model, textHash, vector }) => ({ memoryId, ownerId, model, textHash, vector })),
+    )
+    .onConflictDoUpdate({ target: [e.memoryId, e.model], set: replaced }),
+)
+
+/**
+ * Stores vectors in one transaction, also as pgvector has them if that is enabled, in the schema `pgvector`. A text that was changed or removed since the model got it is left out: whoever changed
+ * it has announced it again. Returns the number stored.
+ */
+export function storeVectors(
+  db: Db,
+  model: string,
+  embedded: readonly Embedded[],
+  pgvector: string | undefined,
+): Promise<number> {
+  return db.transaction(async (tx) => {
+    const contents = await batch(
+      tx,
+      embedded.map(({ pending }) =>
+        pending.kind === 'message' ? lockMessage.with(pending.key) : lockMemory.with(pending.key),
+      ),
+    )
+    const messages: (MessageKey & Row)[] = []
+    const memories: (MemoryKey & Row)[] = []
+    for (const [i, { pending, textHash, vector }] of embedded.entries()) {
+      const [stored] = contents[i] ?? []
+      if (stored === undefined || hashOfText(textOfMessage(stored.content)) !== textHash) continue
+      const row = { model, textHash, vector: vector && bytesOfVector(vector) }
+      if (pending.kind === 'message') messages.push({ ...pending.key, ...row })
+      else memories.push({ ...pending.key, ...row })
+    }
+    await batch(tx, [
+      ...insertMessages.with(messages),
+      ...insertMemories.with(memories),
+      ...(pgvector === undefined ? [] : [...messages, ...memories].flatMap((row) => conversionOf(row, pgvector))),
+    ])
+    return messages.length + memories.length
+  })
+}
