@@ -62,7 +62,7 @@ await build({ ...common, entryPoints: { 'cli/holdfast': 'src/cli/holdfast.ts' },
 await build({ ...common, entryPoints: { 'studio/index': 'src/studio/index.ts' }, plugins: [throughMainEntry] })
 cpSync(join(root, 'src/studio/page'), join(outdir, 'studio/page'), {
   recursive: true,
-  filter: (path) => !path.endsWith('.json'), // what the page's types are checked with
+  filter: (path) => !/\.(?:json|ts)$/.test(path), // what the types of the page are checked with
 })
 // Each adapter imports its own framework, if any, from the program's packages.
 const adapters = ['ai-sdk', 'claude-agent', 'dexto', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']

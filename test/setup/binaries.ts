@@ -35,6 +35,11 @@ function hasSwift(python: string): boolean {
   return spawnSync(python, ['-c', 'import swift.common.middleware.s3api.s3api'], { stdio: 'ignore' }).status === 0
 }
 
+/** Returns the path of Chromium. */
+export function chromiumBinary(): string {
+  return join(findOrInstall('Chromium', 'chromium', ['chromium']), 'chromium')
+}
+
 /** Returns the directory that holds all `programs`. `variable` names the environment variable that makes them unnecessary. */
 function findOrInstall(server: string, aptPackage: string, programs: string[], variable?: string): string {
   // All programs come from one directory: programs of two versions do not work together.

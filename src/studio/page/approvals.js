@@ -1,0 +1,103 @@
+/** @import { View, ApprovalItem } from './items.d.ts' */
+import { get, owner, post } from './api.js'
+import { address, announce, button, copyButton, failure, h, jsonDetails, link, state } from './elements.js'
+import { short, time } from './formats.js'
+import { pagedList } from './paged-list.js'
+import { select } from './search.js'
+
+/** @param {View} view */
+export async function approvals({ given, about, signal }) {
+  const status = given.get('status') ?? 'pending'
+  const session = given.get('session') ?? undefined
+  const chosen = select('status', { pending: 'pending', responded: 'answered', all: 'all' }, status)
+  chosen.addEventListener('change', () => {
+    location.hash = address('approvals', { status: chosen.value, session })
+  })
+  return h(
+    'div',
+    {},
+    h('h1', {}, 'Approvals'),
+    h('div', { class: 'bar' }, h('label', {}, 'Show ', chosen)),
+    !about.write && state('Studio was started without --write: approvals can be read, and not answered.'),
+    pagedList({
+      label: 'Approvals',
+      load: (cursor) =>
+        get('approvals', { status: status === 'all' ? undefined : status, session, cursor, owner: owner() }, signal),
+      row: (approval) => approvalRow(approval, about.write),
+      empty: status === 'pending' ? 'Nobody waits for an answer.' : 'There are no approvals here.',
+    }),
+  )
+}
+
+/**
+ * @param {ApprovalItem} approval
+ * @param {boolean} canAnswer
+ */
+function approvalRow({ id, ownerId, sessionId, type, request, createdAt, response }, canAnswer) {
+  const answer = h('div', {})
+  /** @param {{ decision: string, data: unknown, respondedAt: string }} given */
+  const answered = ({ decision, data, respondedAt }) => {
+    answer.replaceChildren(
+      h(
+        'p',
+        { class: 'facts' },
+        h('span', { class: 'badge' }, h('bdi', {}, decision)),
+        h('span', {}, 'answered ', time(respondedAt)),
+      ),
+      ...(data === null ? [] : [jsonDetails('Data of the answer', data)]),
+    )
+  }
+  if (response !== null) answered(response)
+  else if (canAnswer) answer.append(answerForm(id, answered))
+  return h(
+    'div',
+    {},
+    h('div', { class: 'title' }, h('bdi', {}, type)),
+    h(
+      'p',
+      { class: 'facts' },
+      h('span', { class: 'badge' }, response === null ? 'pending' : 'answered'),
+      h('span', {}, 'asked ', time(createdAt)),
+      sessionId !== null &&
+        h('span', {}, 'session ', link('session', { id: sessionId }, h('bdi', {}, short(sessionId, 60)))),
+      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+      copyButton(id),
+    ),
+    jsonDetails('Request', request, { open: response === null }),
+    answer,
+  )
+}
+
+/**
+ * @param {string} id
+ * @param {(response: { decision: string, data: unknown, respondedAt: string }) => void} answered
+ */
+function answerForm(id, answered) {
+  const word = h('input', { name: 'decision', maxlength: 100, placeholder: 'another word' })
+  const place = h('div', {})
+  /** @param {string} decision */
+  const send = async (decision) => {
+    try {
+      const { status, response } = await post('approvals/respond', { id, decision })
+      answered(response)
+      announce(status === 'created' ? 'Answered' : 'Somebody else has answered before')
+    } catch (error) {
+      place.replaceChildren(failure(error, () => send(decision)))
+    }
+  }
+  return h(
+    'form',
+    {
+      class: 'bar',
+      onsubmit: (/** @type {Event} */ event) => {
+        event.preventDefault()
+        if (word.value !== '') send(word.value)
+      },
+    },
+    button('Approve', () => send('approved'), { class: 'main' }),
+    button('Deny', () => send('denied')),
+    h('label', {}, 'or ', word),
+    h('button', {}, 'Send'),
+    place,
+  )
+}

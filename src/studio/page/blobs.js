@@ -1,0 +1,41 @@
+/** @import { View, BlobItem } from './items.d.ts' */
+import { get, owner } from './api.js'
+import { copyButton, h, jsonDetails } from './elements.js'
+import { time } from './formats.js'
+import { blobView } from './images.js'
+import { pagedList } from './paged-list.js'
+
+/** @param {View} view */
+export async function blobs({ signal }) {
+  return h(
+    'div',
+    {},
+    h('h1', {}, 'Blobs'),
+    pagedList({
+      label: 'Blobs',
+      load: (cursor) => get('blobs', { cursor, limit: 20, owner: owner() }, signal),
+      row: blobRow,
+      empty: 'There are no blobs here.',
+    }),
+  )
+}
+
+/** @param {BlobItem} blob */
+function blobRow(blob) {
+  const { id, ownerId, source, createdAt, lastUsedAt, hash, metadata } = blob
+  return h(
+    'div',
+    {},
+    blobView(blob),
+    h(
+      'p',
+      { class: 'facts' },
+      h('span', {}, 'created ', time(createdAt)),
+      h('span', {}, 'used ', time(lastUsedAt)),
+      source !== null && h('span', {}, 'source ', h('bdi', {}, source)),
+      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+      copyButton(`blob:${id}`, 'reference'),
+    ),
+    jsonDetails('SHA-256 and metadata', { id, hash, metadata }),
+  )
+}

@@ -1,0 +1,141 @@
+/** @import { View, MessageItem, SessionItem } from './items.d.ts' */
+import { get } from './api.js'
+import { contentOf, rawOf } from './content.js'
+import { button, copyButton, failure, h, jsonDetails, link } from './elements.js'
+import { forkTree } from './forks.js'
+import { many, plain, time } from './formats.js'
+import { searchForm } from './search.js'
+import { MessageWindow } from './window.js'
+
+/** @param {View} view */
+export async function conversation({ given, about, signal }) {
+  const id = given.get('id') ?? ''
+  /** @type {SessionItem} */
+  const session = await get('session', { id }, signal)
+  const messages = new MessageWindow({
+    load: (place) => get('messages', { session: id, ...place }, signal),
+    around: (message) => get('messages/around', { session: id, id: message }, signal),
+    row: messageRow,
+    signal,
+  })
+  const message = given.get('message') ?? undefined
+  messages.show(message === undefined ? {} : { id: message })
+  document.addEventListener('keydown', (event) => moveFocus(event, messages.list), { signal })
+  return h(
+    'div',
+    { class: 'conversation' },
+    heading(session),
+    about.search && searchForm({ session: id }),
+    places(session, messages),
+    messages.element,
+  )
+}
+
+/** @param {SessionItem} session */
+function heading(session) {
+  const { id, title, ownerId, messageCount, createdAt, lastActiveAt, parentId, expiresAt, metadata } = session
+  return h(
+    'header',
+    {},
+    h('h1', {}, h('bdi', {}, title || id)),
+    h(
+      'p',
+      { class: 'facts' },
+      h('span', {}, many(messageCount, 'message')),
+      h('span', {}, 'created ', time(createdAt)),
+      h('span', {}, 'active ', time(lastActiveAt)),
+      expiresAt !== null && h('span', {}, 'expires ', time(expiresAt)),
+      h('span', {}, 'owner ', ownerId === '' ? 'nobody' : h('bdi', {}, ownerId)),
+      h('span', { class: 'id' }, h('bdi', {}, id)),
+      copyButton(id),
+    ),
+    h(
+      'p',
+      { class: 'facts' },
+      link('events', { session: id }, 'Events'),
+      link('queues', { session: id }, 'Queues'),
+      link('approvals', { session: id, status: 'all' }, 'Approvals'),
+    ),
+    Object.keys(metadata).length > 0 && jsonDetails('Metadata', metadata),
+    forkTree(id, parentId !== null),
+  )
+}
+
+/**
+ * Makes the buttons that go to a place of the conversation.
+ * @param {SessionItem} session
+ * @param {MessageWindow} messages
+ */
+function places({ lastSeq }, messages) {
+  const seq = h('input', { type: 'number', name: 'seq', min: 1, max: Math.max(1, lastSeq), required: true, size: 8 })
+  return h(
+    'form',
+    {
+      class: 'bar',
+      'aria-label': 'Place in the conversation',
+      onsubmit: (/** @type {Event} */ event) => {
+        event.preventDefault()
+        messages.show({ after: Number(seq.value) - 1 })
+      },
+    },
+    button('First', () => {
+      messages.show({})
+      scrollTo(0, 0)
+    }),
+    button('Last', () => messages.show({ order: 'desc' })),
+    h('label', {}, 'Message number ', seq),
+    h('button', {}, 'Go'),
+    h('span', { class: 'muted' }, `of ${plain(lastSeq)}`),
+    h('span', { class: 'muted keys' }, 'Keys: j next, k previous, / search'),
+  )
+}
+
+/**
+ * @param {MessageItem} message
+ * @param {number | undefined} size
+ */
+function messageRow(message, size) {
+  const { id, seq, role, createdAt } = message
+  const raw = button('JSON', async () => {
+    const shown = row.querySelector(':scope > pre')
+    raw.setAttribute('aria-expanded', String(shown === null))
+    if (shown !== null) shown.remove()
+    else row.append(await rawOf(message, size).catch((error) => failure(error, () => raw.click())))
+  })
+  raw.className = 'quiet'
+  raw.setAttribute('aria-expanded', 'false')
+  const row = h(
+    'li',
+    { class: `message ${KNOWN_ROLES.has(role) ? role : 'other'}`, tabindex: -1, 'data-id': id, 'data-seq': seq },
+    h(
+      'div',
+      { class: 'head' },
+      h('strong', { dir: 'auto' }, role),
+      h('span', { class: 'muted' }, `#${plain(seq)}`),
+      time(createdAt),
+      copyButton(id),
+      raw,
+    ),
+    contentOf(message, size),
+  )
+  return row
+}
+
+const KNOWN_ROLES = new Set(['user', 'assistant', 'system', 'tool'])
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} list
+ */
+function moveFocus(event, list) {
+  const { key, target, ctrlKey, metaKey, altKey } = event
+  if ((key !== 'j' && key !== 'k') || ctrlKey || metaKey || altKey) return
+  if (target instanceof HTMLElement && target.closest('input, textarea, select')) return
+  const focused = document.activeElement?.closest('.message')
+  const first = [...list.children].find((row) => row.getBoundingClientRect().bottom > 80)
+  const next = key === 'j' ? focused?.nextElementSibling : focused?.previousElementSibling
+  const goal = focused ? next : first
+  if (!(goal instanceof HTMLElement)) return
+  goal.focus({ preventScroll: true })
+  goal.scrollIntoView({ block: 'nearest' })
+}

@@ -1,0 +1,182 @@
+/** @import { View, SessionItem, ListPage } from './items.d.ts' */
+import { get, owner } from './api.js'
+import { failure, h, link, state } from './elements.js'
+import { bytes, duration, many, percent, plain } from './formats.js'
+import { plot } from './plot.js'
+import { sessionRow } from './sessions.js'
+
+const SAMPLES = 60
+const SAMPLE_MILLIS = 5000
+
+/** @param {View} view */
+export async function overview({ signal }) {
+  return h(
+    'div',
+    {},
+    h('h1', {}, 'Overview'),
+    part('Health', () => get('health', {}, signal), health),
+    part('Last active sessions', () => get('sessions', { limit: 5, owner: owner() }, signal), recent),
+    part('Activity', () => get('days', { owner: owner() }, signal), activity),
+    part('Size', () => get('stats', {}, signal), sizes),
+    part(
+      'Cache',
+      () => get('cache', {}, signal),
+      (counts) => cache(counts, signal),
+    ),
+  )
+}
+
+/**
+ * Makes a part of the page that is read by itself, so that what takes long holds nothing else up.
+ * @template Value
+ * @param {string} title
+ * @param {() => Promise<Value>} load
+ * @param {(value: Value) => Node} show
+ */
+function part(title, load, show) {
+  const body = h('div', { class: 'body' }, state('Loading…'))
+  const fill = async () => {
+    try {
+      body.replaceChildren(show(await load()))
+    } catch (error) {
+      body.replaceChildren(failure(error, fill))
+    }
+  }
+  fill()
+  return h('section', {}, h('h2', {}, title), body)
+}
+
+/** @typedef {{ ok: boolean, type: string, latencyMs: number, error?: string }} Layer */
+
+/** @param {Record<'database' | 'cache' | 'blobStore', Layer>} layers */
+function health({ database, cache: cached, blobStore }) {
+  /** @type {[string, Layer][]} */
+  const named = [
+    ['Database', database],
+    ['Cache', cached],
+    ['Blob store', blobStore],
+  ]
+  return h(
+    'ul',
+    { class: 'cards' },
+    ...named.map(([name, { ok, type, latencyMs, error }]) =>
+      h(
+        'li',
+        { class: ok ? 'card' : 'card failed' },
+        h('span', { class: 'muted' }, name),
+        h('strong', {}, ok ? 'Answers' : 'Does not answer'),
+        h('span', {}, `${type}, ${duration(latencyMs)}`),
+        error !== undefined && h('span', {}, error),
+      ),
+    ),
+  )
+}
+
+/** @param {ListPage<SessionItem>} page */
+function recent({ items }) {
+  if (items.length === 0) return state('There are no sessions yet. A program makes one with its first message.')
+  return h(
+    'div',
+    {},
+    h('ul', { class: 'rows' }, ...items.map((session) => h('li', {}, sessionRow(session)))),
+    h('p', {}, link('sessions', {}, 'All sessions')),
+  )
+}
+
+/** @param {{ days: { day: string, sessions: number, messages: number }[], complete: boolean }} counted */
+function activity({ days, complete }) {
+  const shown = plot({
+    title: 'Messages by the day on which their session began, last 30 days, UTC',
+    unit: 'messages',
+    kind: 'bars',
+    columns: ['Day', 'Messages', 'New sessions'],
+    points: days.map(({ day, sessions, messages }) => ({
+      label: day,
+      value: messages,
+      more: many(sessions, 'session'),
+    })),
+    text: (value) => many(value, 'message'),
+  })
+  if (!complete) shown.append(state('Only the newest 10,000 sessions were counted: the first days lack some.'))
+  return shown
+}
+
+/**
+ * @param {{
+ *   database: { rows: Record<string, number>, bytes: number, server: string },
+ *   blobs: { count: number, bytes: number, maxTotalSize: number },
+ *   search?: { pending: number },
+ * }} stats
+ */
+function sizes({ database, blobs, search }) {
+  const rows = Object.entries(database.rows).filter(([, count]) => count > 0)
+  return h(
+    'div',
+    {},
+    h(
+      'ul',
+      { class: 'cards' },
+      card('Database', bytes(database.bytes), database.server),
+      card('Blobs', bytes(blobs.bytes), `${many(blobs.count, 'blob')}, at most ${bytes(blobs.maxTotalSize)}`),
+      search !== undefined &&
+        card('Search', search.pending === 0 ? 'Complete' : 'Not complete', `${many(search.pending, 'text')} to index`),
+    ),
+    rows.length > 0 &&
+      h(
+        'table',
+        {},
+        h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Table'), h('th', { scope: 'col' }, 'Rows'))),
+        h(
+          'tbody',
+          {},
+          ...rows.map(([name, count]) => h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, plain(count)))),
+        ),
+      ),
+  )
+}
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {string} more
+ */
+const card = (name, value, more) =>
+  h('li', { class: 'card' }, h('span', { class: 'muted' }, name), h('strong', {}, value), h('span', {}, more))
+
+/**
+ * @param {{ hits: number, misses: number }} first
+ * @param {AbortSignal} signal
+ */
+function cache(first, signal) {
+  const body = h('div', {})
+  /** @type {{ label: string, value: number, more: string }[]} */
+  const points = []
+  /** @param {{ hits: number, misses: number }} counts */
+  const show = ({ hits, misses }) => {
+    const reads = hits + misses
+    const label = new Date().toLocaleTimeString('sv-SE')
+    points.push({ label, value: reads === 0 ? 0 : hits / reads, more: many(reads, 'read') })
+    if (points.length > SAMPLES) points.shift()
+    if (body.querySelector('details[open]')) return // nobody likes a table that changes under their eyes
+    const rate = reads === 0 ? 'No reads yet' : percent(hits / reads)
+    body.replaceChildren(
+      h('ul', { class: 'cards' }, card('Hit rate', rate, `${many(reads, 'read')} of the process that serves Studio`)),
+    )
+    if (reads === 0 || points.length < 2) return // a line needs two points
+    body.append(
+      plot({
+        title: 'Hit rate since this page was opened',
+        unit: '%',
+        kind: 'line',
+        most: 1,
+        columns: ['Time', 'Hit rate', 'Reads'],
+        points,
+        text: percent,
+      }),
+    )
+  }
+  show(first)
+  const timer = setInterval(() => get('cache', {}, signal).then(show, () => {}), SAMPLE_MILLIS)
+  signal.addEventListener('abort', () => clearInterval(timer))
+  return body
+}

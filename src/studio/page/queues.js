@@ -1,0 +1,58 @@
+/** @import { View, QueueSummaryItem } from './items.d.ts' */
+import { get, owner } from './api.js'
+import { h, jsonBlock, link } from './elements.js'
+import { many, short } from './formats.js'
+import { pagedList } from './paged-list.js'
+
+/** @param {View} view */
+export async function queues({ given, signal }) {
+  const session = given.get('session') ?? undefined
+  return h(
+    'div',
+    {},
+    h('h1', {}, 'Queues'),
+    session !== undefined &&
+      h('p', {}, 'Of the session ', link('session', { id: session }, session), ' · ', link('queues', {}, 'all queues')),
+    pagedList({
+      label: 'Queues',
+      load: (cursor) => get('queues', { session, cursor, owner: owner() }, signal),
+      row: (queue) => queueRow(queue, signal),
+      empty: 'There are no queues here.',
+    }),
+  )
+}
+
+/**
+ * @param {QueueSummaryItem} summary
+ * @param {AbortSignal} signal
+ */
+function queueRow({ sessionId, ownerId, queue, length }, signal) {
+  const items = h('div', {})
+  const unfolded = h('details', {}, h('summary', {}, many(length, 'item')), items)
+  unfolded.addEventListener(
+    'toggle',
+    () =>
+      items.replaceChildren(
+        pagedList({
+          label: `Items of ${queue}`,
+          load: (cursor) =>
+            get('queue/items', { session: sessionId, queue, cursor, limit: 10, owner: owner() }, signal),
+          row: jsonBlock,
+          empty: 'The queue is empty.',
+        }),
+      ),
+    { once: true },
+  )
+  return h(
+    'div',
+    {},
+    h('div', { class: 'title' }, h('bdi', {}, queue)),
+    h(
+      'p',
+      { class: 'facts' },
+      h('span', {}, 'session ', link('session', { id: sessionId }, h('bdi', {}, short(sessionId, 60)))),
+      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+    ),
+    unfolded,
+  )
+}

@@ -1,0 +1,66 @@
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, onTestFinished } from 'vitest'
+import { chromiumBinary } from '../setup/binaries.ts'
+
+const ARGUMENTS = [
+  '--no-sandbox', // Chromium refuses to run as root with one
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-dev-shm-usage', // containers have little of it
+]
+
+interface OpenOptions extends BrowserContextOptions {
+  /** The errors that the page may log. Default: of answers that are errors, which the page shows itself. */
+  logs?: RegExp
+}
+
+/** Starts Chromium for a test file. `open` opens a page that is watched: it must ask no other machine, and log no error. */
+export function browserOfFile() {
+  let browser: Browser | undefined
+  beforeAll(async () => {
+    browser = await launch()
+  })
+  afterAll(() => browser?.close())
+  return {
+    async open(url: string, { logs, ...options }: OpenOptions = {}): Promise<Page> {
+      if (browser === undefined) throw new Error('The browser is not started yet')
+      const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
+      const page = await context.newPage()
+      page.setDefaultTimeout(15_000)
+      const seen = watch(page, logs)
+      onTestFinished(async () => {
+        await context.close()
+        expect(seen).toEqual({ elsewhere: [], errors: [] })
+      })
+      await page.goto(url)
+      return page
+    },
+  }
+}
+
+/** Starts Debian's Chromium without a window. */
+export function launch(): Promise<Browser> {
+  return chromium.launch({ executablePath: chromiumBinary(), args: ARGUMENTS })
+}
+
+/** Returns what a page does that it must not: requests to other machines, errors, and dialogs of scripts that somebody stored. */
+function watch(page: Page, allowed = /^Failed to load resource/): { elsewhere: string[]; errors: string[] } {
+  const seen = { elsewhere: [] as string[], errors: [] as string[] }
+  page.on('request', (request) => {
+    const { protocol, hostname } = new URL(request.url())
+    if (!(/^(blob|data|about):$/.test(protocol) || hostname === '127.0.0.1')) seen.elsewhere.push(request.url())
+  })
+  page.on('pageerror', (error) => seen.errors.push(String(error)))
+  page.on('dialog', (dialog) => {
+    seen.errors.push(`dialog: ${dialog.message()}`)
+    void dialog.dismiss()
+  })
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !allowed.test(message.text())) seen.errors.push(message.text())
+  })
+  return seen
+}

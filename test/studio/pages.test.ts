@@ -1,0 +1,264 @@
+import { join } from 'node:path'
+import { openStorage, type Storage } from 'holdfast'
+import { type StudioServer, startStudio } from 'holdfast/studio'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { freshDirectory } from '../setup/databases.ts'
+import { quiet } from '../setup/silent.ts'
+import { browserOfFile } from './browser.ts'
+import { fill } from './filled.ts'
+
+const browser = browserOfFile()
+let storage: Storage
+let reading: StudioServer
+let writing: StudioServer
+
+beforeAll(async () => {
+  const database = { type: 'sqlite', path: join(freshDirectory(), 'agent.db'), options: { search: true } } as const
+  storage = await openStorage({ database }, quiet)
+  await fill(storage)
+  reading = await startStudio(storage)
+  writing = await startStudio(storage, { write: true })
+})
+afterAll(async () => {
+  await reading.close()
+  await writing.close()
+  await storage.close()
+})
+
+/** Opens a page of Studio, as the printed link does, and goes to an address in it. */
+async function opened(
+  address = '#/',
+  { studio = reading, ...options }: Parameters<typeof browser.open>[1] & { studio?: StudioServer } = {},
+) {
+  const page = await browser.open(studio.url, options)
+  await page.locator('h1').waitFor()
+  if (address !== '#/') await go(page, address)
+  return page
+}
+
+async function go(page: Page, address: string): Promise<void> {
+  const heading = await page.locator('h1').elementHandle()
+  await page.evaluate(`location.hash = ${JSON.stringify(address)}`)
+  await heading?.waitForElementState('hidden')
+  await page.locator('h1').waitFor()
+}
+
+const titles = (page: Page) => page.locator('.rows .title').allInnerTexts()
+
+it('the token leaves the address bar, stays in the tab, and a tab without it is told what to do', async () => {
+  const page = await opened()
+  expect(page.url()).not.toContain('token')
+  expect(await page.evaluate('sessionStorage.getItem("token").length')).toBe(43)
+  await page.reload()
+  expect(await page.locator('h1').innerText()).toBe('Overview')
+  const stranger = await browser.open(new URL('/', reading.url).href)
+  await stranger.getByText('This needs the link that Studio printed').waitFor()
+})
+
+it('the overview has health, sizes with units, and a plot with a table', async () => {
+  const page = await opened()
+  await page.getByRole('heading', { name: 'Size' }).waitFor()
+  await page.getByText(/^SQLite \d/).waitFor()
+  await page.getByText(/sqlite, [\d.]+ m?s/).waitFor()
+  await page.getByText('Show as a table').first().click()
+  const last = page.locator('.plot tbody tr').last()
+  expect(await last.innerText()).toMatch(/^\d{4}-\d\d-\d\d\s+123 messages\s+11 sessions$/)
+  expect(await page.locator('svg rect.mark').count()).toBe(30)
+})
+
+it('sessions are listed a page at a time, and by owner', async () => {
+  const page = await opened('#/sessions')
+  await expect.poll(() => titles(page)).toHaveLength(11)
+  await page.getByLabel('Owner').fill('nobody')
+  await page.getByRole('button', { name: 'Filter' }).click()
+  await page.getByText('This owner has no sessions.').waitFor()
+  await page.getByLabel('Owner').fill('ada')
+  await page.getByRole('button', { name: 'Filter' }).click()
+  await expect.poll(() => titles(page)).toHaveLength(11)
+  const many = storage.scope({ ownerId: 'grace' })
+  for (let i = 0; i < 65; i++) await many.sessions.create({ id: `many-${i}` })
+  await page.getByLabel('Owner').fill('grace')
+  await page.getByRole('button', { name: 'Filter' }).click()
+  await page.getByText('Page 1').waitFor()
+  const first = await titles(page)
+  await page.getByRole('button', { name: 'Next' }).click()
+  await page.getByText('Page 2').waitFor()
+  await page.getByRole('button', { name: 'Next' }).click()
+  await page.getByText('Page 3').waitFor()
+  expect(await titles(page)).toHaveLength(5)
+  expect(await page.getByRole('button', { name: 'Next' }).isDisabled()).toBe(true)
+  await page.getByRole('button', { name: 'Previous' }).click()
+  await page.getByText('Page 2').waitFor()
+  await page.getByRole('button', { name: 'Previous' }).click()
+  await page.getByText('Page 1').waitFor()
+  expect(await titles(page)).toEqual(first)
+})
+
+it('a conversation folds tools, shows images, copies ids, and has each message as JSON', async () => {
+  const page = await opened('#/session?id=oslo', { permissions: ['clipboard-read', 'clipboard-write'] })
+  await page.locator('.message').nth(5).waitFor()
+  const call = page.getByText('tool-call: find_trains')
+  await call.waitFor()
+  expect(await page.getByText('"toolCallId": "c1"').first().isVisible()).toBe(false)
+  await call.click()
+  expect(await page.getByText('"before": "12:00"').isVisible()).toBe(true)
+  await page.locator('.message img').waitFor()
+  const second = page.locator('.message').nth(1)
+  await second.getByRole('button', { name: 'JSON' }).click()
+  expect(JSON.parse(await second.locator('pre').innerText())).toMatchObject({ id: 'm2', role: 'user', seq: 2 })
+  await second.getByRole('button', { name: 'JSON' }).click()
+  expect(await second.locator('pre').count()).toBe(0)
+  await second.getByRole('button', { name: 'Copy id' }).click()
+  await page.getByRole('button', { name: 'Copied' }).waitFor()
+  expect(await page.evaluate('navigator.clipboard.readText()')).toBe('m2')
+})
+
+it('forks are a tree, from which each session is reached', async () => {
+  const page = await opened('#/session?id=oslo')
+  await page.getByText('Forks', { exact: true }).click()
+  await page.locator('.tree a').nth(2).waitFor()
+  const tree = page.locator('.tree').first()
+  expect(await tree.locator(':scope > li > strong').innerText()).toBe('Trip to Oslo in spring')
+  expect(await tree.locator('.tree .tree a').innerText()).toBe('Trip to Oslo, by night bus')
+  await tree.locator('.tree .tree a').click()
+  await page.getByRole('heading', { name: 'Trip to Oslo, by night bus' }).waitFor()
+  await page.locator('.tree strong').waitFor()
+})
+
+it('a search leads to the message that was found', async () => {
+  const page = await opened('#/search')
+  await page.getByRole('searchbox').fill('timetable')
+  await page.getByLabel('order').selectOption('relevance')
+  await page.getByRole('searchbox').press('Enter')
+  await page.locator('mark').first().waitFor()
+  expect(await page.locator('mark').first().innerText()).toBe('timetable')
+  await page.locator('.rows a', { hasText: /^oslo$/ }).click()
+  await page.locator('.message.found').waitFor()
+  expect(await page.locator('.message.found').getAttribute('data-id')).toBe('m3')
+  expect(await page.evaluate(`document.activeElement.dataset.id`)).toBe('m3')
+  await go(page, '#/search?q=nothingatall')
+  await page.getByText('Nothing was found.').waitFor()
+})
+
+it('without the search switched on there is no search, and the page says how to switch it on', async () => {
+  await using plain = await openStorage({}, quiet)
+  await using studio = await startStudio(plain)
+  const page = await opened('#/sessions', { studio })
+  await page.getByText('There are no sessions yet.').waitFor()
+  expect(await page.getByRole('searchbox').count()).toBe(0)
+  expect(await page.getByRole('link', { name: 'Search', exact: true }).count()).toBe(0)
+  await go(page, '#/search?q=x')
+  await page.getByText('database.options.search').waitFor()
+})
+
+it('events appear as they come, each once, until following is switched off', async () => {
+  const page = await opened('#/events')
+  await page.getByText('approval.asked').waitFor()
+  const types = () => page.locator('.rows strong').allInnerTexts()
+  expect(await types()).toEqual(['approval.asked', 'tool.answered', 'tool.called', 'run.started'])
+  await storage.events.append([{ type: 'first.new', payload: { n: 1 } }, { type: 'second.new' }])
+  await page.getByText('second.new').waitFor()
+  await storage.events.append({ type: 'third.new' })
+  await page.getByText('third.new').waitFor()
+  expect((await types()).slice(0, 4)).toEqual(['third.new', 'second.new', 'first.new', 'approval.asked'])
+  await page.getByLabel('Follow').uncheck()
+  await page.getByText('New events are not shown.').waitFor()
+  await storage.events.append({ type: 'unseen.new' })
+  await page.getByLabel('Follow').check()
+  await page.getByText('unseen.new').waitFor()
+  expect(new Set(await types()).size).toBe((await types()).length)
+})
+
+it('queues show their items, and executions their input, outcome and time', async () => {
+  const page = await opened('#/queues')
+  await page.getByText('2 items').click()
+  await page.getByText('A window seat, please.').waitFor()
+  await go(page, '#/executions')
+  await page.getByLabel('Show').selectOption('failed')
+  await page.getByText('The server did not answer within 10 s').waitFor()
+  expect(await titles(page)).toEqual(['find_hotels'])
+  await page.getByText(/^took [\d.]+ m?s$/).waitFor()
+  await go(page, '#/memories?tag=travel')
+  await page.getByText('Prefers trains to planes.').waitFor()
+  expect(await page.locator('.rows > li').count()).toBe(1)
+})
+
+it('an approval can be read without write, and answered with it', async () => {
+  const page = await opened('#/approvals')
+  await page.getByText('"price": "EUR 89"').waitFor()
+  await page.getByText('Studio was started without --write').waitFor()
+  expect(await page.getByRole('button', { name: 'Approve' }).count()).toBe(0)
+  const other = await opened('#/approvals', { studio: writing })
+  await other.getByRole('button', { name: 'Approve' }).click()
+  await other.locator('.badge', { hasText: 'approved' }).waitFor()
+  expect((await storage.approvals.get('book'))?.response?.decision).toBe('approved')
+})
+
+it('the configuration is shown with units', async () => {
+  const page = await opened('#/configuration')
+  expect(await page.locator('dl').first().innerText()).toContain('maxBytes')
+  await page.getByText('5.0 s').waitFor()
+})
+
+it('the keyboard alone reaches everything', async () => {
+  const page = await opened()
+  const focused = () => page.evaluate('document.activeElement.textContent.trim()')
+  await page.locator('body').press('Tab')
+  expect(await focused()).toBe('Skip to the content')
+  const reached: unknown[] = []
+  for (let i = 0; i < 12; i++) {
+    await page.keyboard.press('Tab')
+    reached.push(await focused())
+  }
+  expect(reached).toEqual(expect.arrayContaining(['Overview', 'Sessions', 'Search', 'Approvals', 'Configuration']))
+  await page.getByRole('link', { name: 'Sessions', exact: true }).focus()
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Sessions' }).waitFor()
+  expect(await page.evaluate('document.activeElement.id')).toBe('main')
+  await page.keyboard.press('/')
+  await page.keyboard.type('timetable')
+  await page.keyboard.press('Enter')
+  await page.locator('mark').first().waitFor()
+  await go(page, '#/session?id=oslo')
+  await page.locator('.message').nth(5).waitFor()
+  await page.keyboard.press('j')
+  await page.keyboard.press('j')
+  expect(await page.evaluate('document.activeElement.dataset.seq')).toBe('2')
+  await page.keyboard.press('k')
+  expect(await page.evaluate('document.activeElement.dataset.seq')).toBe('1')
+})
+
+it('on a narrow screen the pages are behind a menu, and nothing is wider than the screen', async () => {
+  const page = await opened('#/sessions', { viewport: { width: 390, height: 844 } })
+  const link = page.getByRole('link', { name: 'Blobs', exact: true })
+  expect(await link.isVisible()).toBe(false)
+  await page.getByRole('button', { name: 'Menu' }).click()
+  await link.click()
+  await page.getByRole('heading', { name: 'Blobs' }).waitFor()
+  for (const address of [
+    '#/',
+    '#/session?id=oslo',
+    '#/search?q=oslo',
+    '#/approvals?status=all',
+    '#/executions',
+    '#/events',
+    '#/configuration',
+  ]) {
+    await go(page, address)
+    await page.waitForTimeout(50)
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390)
+  }
+})
+
+it('a page that does not exist, a session that is gone and a Studio that has ended say what to do', async () => {
+  const page = await opened('#/nothing')
+  await page.getByText('Studio has no such page.').waitFor()
+  await page.evaluate(`location.hash = '#/session?id=gone'`)
+  await page.getByText('This session does not exist').waitFor()
+  const ending = await startStudio(storage)
+  const left = await opened('#/', { studio: ending })
+  await ending.close()
+  await left.getByRole('link', { name: 'Memories', exact: true }).click()
+  await left.getByText('Start it again: holdfast studio').waitFor()
+})
