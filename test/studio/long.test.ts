@@ -1,0 +1,141 @@
+import { join } from 'node:path'
+import { openStorage, type Storage } from 'holdfast'
+import { type StudioServer, startStudio } from 'holdfast/studio'
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { freshDirectory } from '../setup/databases.ts'
+import { rounds } from '../setup/rounds.ts'
+import { quiet } from '../setup/silent.ts'
+import { browserOfFile } from './browser.ts'
+
+const MESSAGES = rounds(20_000, 100_000)
+const NODES = 500
+
+const browser = browserOfFile()
+let storage: Storage
+let studio: StudioServer
+
+beforeAll(async () => {
+  storage = await openStorage({ database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } }, quiet)
+  for (let from = 0; from < MESSAGES; from += 1000) {
+    await storage.messages.append(
+      'long',
+      Array.from({ length: 1000 }, (_, i) => ({
+        id: `m${from + i + 1}`,
+        role: i % 2 === 0 ? 'user' : 'assistant',
+        content: `Message ${from + i + 1}: `.padEnd(30 + ((i * 37) % 400), 'words and '),
+      })),
+    )
+  }
+  studio = await startStudio(storage)
+})
+afterAll(async () => {
+  await studio.close()
+  await storage.close()
+})
+
+async function opened(address: string): Promise<Page> {
+  const page = await browser.open(studio.url)
+  await page.locator('h1').waitFor()
+  await page.evaluate(`location.hash = ${JSON.stringify(address)}`)
+  await page.locator('.message').first().waitFor()
+  return page
+}
+
+interface Shown {
+  elements: number
+  seqs: number[]
+  /** True if a message is on the screen. */
+  isFilled: boolean
+}
+
+const shown = (page: Page): Promise<Shown> =>
+  page.evaluate(`(() => {
+    const rows = [...document.querySelectorAll('.message')]
+    return {
+      elements: document.querySelectorAll('*').length,
+      seqs: rows.map((row) => Number(row.dataset.seq)),
+      isFilled: rows.some((row) => row.getBoundingClientRect().top < innerHeight && row.getBoundingClientRect().bottom > 0),
+    }
+  })()`)
+
+const isWhole = (seqs: readonly number[]) => seqs.every((seq, i) => i === 0 || seq === (seqs[i - 1] ?? 0) + 1)
+
+it(`a conversation of ${MESSAGES} messages is scrolled in at most ${NODES} elements, without a gap, both ways`, async () => {
+  const page = await opened('#/session?id=long')
+  let most = 0
+  const scroll = async (distance: number, done: (state: Shown) => boolean) => {
+    for (let i = 0; i < 200; i++) {
+      await page.mouse.wheel(0, distance)
+      await page.waitForTimeout(20)
+      const state = await shown(page)
+      most = Math.max(most, state.elements)
+      expect({ whole: isWhole(state.seqs), ...state }).toMatchObject({ whole: true })
+      if (done(state)) return state
+    }
+    throw new Error(`Scrolling came no further than ${JSON.stringify(await shown(page))}`)
+  }
+  await page.mouse.move(700, 500)
+  const down = await scroll(900, ({ seqs }) => (seqs.at(-1) ?? 0) >= 220)
+  expect(down.seqs[0]).toBeGreaterThan(1)
+  const up = await scroll(-900, ({ seqs }) => seqs[0] === 1)
+  expect(up.isFilled).toBe(true)
+  expect(most).toBeLessThanOrEqual(NODES)
+})
+
+it('the first, the last and any message are one step away, wherever the reader is', async () => {
+  const page = await opened('#/session?id=long')
+  await page.getByRole('button', { name: 'Last' }).click()
+  await expect.poll(async () => (await shown(page)).seqs.at(-1)).toBe(MESSAGES)
+  await page.locator('.message', { hasText: `Message ${MESSAGES}:` }).waitFor()
+  await page.getByLabel('Message number').fill('12345')
+  await page.getByRole('button', { name: 'Go' }).click()
+  await page.locator('.message', { hasText: 'Message 12345:' }).waitFor()
+  await expect.poll(() => page.evaluate('document.activeElement.dataset.seq')).toBe('12345')
+  await expect.poll(async () => ((await shown(page)).seqs[0] ?? 0) < 12_345).toBe(true) // what is before it comes too
+  expect(isWhole((await shown(page)).seqs)).toBe(true)
+  await page.getByRole('button', { name: 'First' }).click()
+  await expect.poll(async () => (await shown(page)).seqs[0]).toBe(1)
+  expect((await shown(page)).elements).toBeLessThanOrEqual(NODES)
+})
+
+it('a message far away is found by its address, with what is before and after it', async () => {
+  const page = await opened('#/session?id=long&message=m10000')
+  await page.locator('.message.found').waitFor()
+  const { seqs, elements, isFilled } = await shown(page)
+  expect({ isFilled, before: seqs.includes(9995), after: seqs.includes(10_005) }).toEqual({
+    isFilled: true,
+    before: true,
+    after: true,
+  })
+  expect(elements).toBeLessThanOrEqual(NODES)
+})
+
+it('the first page reads no more than it shows, however long the conversation is', async () => {
+  const { origin, hash } = new URL(studio.url)
+  const headers = { authorization: `Bearer ${hash.replace('#token=', '')}` }
+  await storage.messages.append('short', { role: 'user', content: 'Hello' })
+  const page = await browser.open(studio.url)
+  const bytes = new Map<string, number>()
+  page.on('response', async (response) => {
+    const { pathname } = new URL(response.url())
+    if (pathname.startsWith('/api/')) bytes.set(pathname, (await response.body()).length)
+  })
+  await page.evaluate(`location.hash = '#/session?id=long'`)
+  await page.locator('.message').nth(19).waitFor()
+  await expect
+    .poll(() => [...bytes.keys()].toSorted())
+    .toEqual(expect.arrayContaining(['/api/messages', '/api/session']))
+  expect(Math.max(...bytes.values())).toBeLessThan(20_000)
+  // The cost of a place far inside is that of the first: compared with each other, since the machine may be busy.
+  const fastest = async (after: number) => {
+    const times: number[] = []
+    for (let i = 0; i < 7; i++) {
+      const begun = performance.now()
+      await (await fetch(`${origin}/api/messages?session=long&limit=20&after=${after}`, { headers })).arrayBuffer()
+      times.push(performance.now() - begun)
+    }
+    return Math.min(...times)
+  }
+  expect(await fastest(MESSAGES - 100)).toBeLessThan(10 * (await fastest(0)))
+})
