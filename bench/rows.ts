@@ -6,6 +6,7 @@ import { iterationRows } from './iteration.ts'
 import { openingRows } from './opening.ts'
 import { ownerRows } from './owners.ts'
 import { postgresRows } from './postgres.ts'
+import { recallRows } from './recall.ts'
 import type { Row } from './row.ts'
 import { searchRows } from './search.ts'
 import { sqliteRows } from './sqlite.ts'
@@ -23,6 +24,7 @@ export const rows: readonly Row[] = [
   ...agentRows,
   ...ownerRows,
   ...searchRows,
+  ...recallRows,
   ...tracingRows,
   ...cacheRows,
   ...blobRows,
