@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
 import { getTableColumns } from 'drizzle-orm'
 import { openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { wordEmbedding } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import * as tables from '../../src/schema/postgres.ts'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
@@ -104,13 +105,14 @@ async function contentsOf(handle: Handle) {
 describe.each(Object.entries(configurations))('%s', (_, configure) => {
   test('erase() removes everything of an owner, and nothing of others', { timeout: 60_000 }, async () => {
     const config = await configure()
-    await using storage = await openStorage(config, options)
+    await using storage = await openStorage(config, { ...options, embedding: wordEmbedding() })
     const other = config.database?.type === 'postgres' ? await openStorage(config, options) : undefined
     const [ada, bob] = [storage.scope({ ownerId: 'ada' }), storage.scope({ ownerId: 'bob' })]
     const empty = await contentsOf(ada)
     await fill(ada, 'ada')
     await fill(bob, 'bob')
     await storage.kv.set('k', 'nobody')
+    await storage.embedPending()
     await contentsOf(ada) // cached now
     if (other) await contentsOf(other.scope({ ownerId: 'ada' }))
     const ofBob = await contentsOf(bob)
