@@ -19,7 +19,6 @@ export type {
   Content,
   ListOptions,
   Location,
-  SetAside,
   Staged,
   StageOptions,
   UrlOptions,

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { type Content, firstLocation } from '../blobs/bytes/backend.ts'
+import { type Content, hasObject } from '../blobs/bytes/backend.ts'
 import { collectContent } from '../blobs/protocol/collect.ts'
 import { endImport, importContent } from '../blobs/protocol/import.ts'
+import { locationOf } from '../blobs/protocol/records.ts'
 import type { BulkTable } from '../database/bulk/table.ts'
 import { allOf } from './all-of.ts'
 import type { Outcomes } from './outcomes.ts'
@@ -53,7 +54,10 @@ export class ContentsTarget {
   /** Stores a content. Returns undefined if it was removed from its origin. */
   async #store(content: Content, dryRun: boolean): Promise<'inserted' | 'unchanged' | undefined> {
     const { db, store } = this.#layers.blobs
-    if (dryRun) return (await store.bytes.size(firstLocation(content))) === content.size ? 'unchanged' : 'inserted'
+    if (dryRun) {
+      const location = await locationOf(db, content.hash)
+      return location && (await hasObject(store.bytes, location)) ? 'unchanged' : 'inserted'
+    }
     this.#reserved = true
     try {
       const isNew = await importContent(db, store, content, () => this.#origin.bytes(content), this.#batch)

@@ -1,5 +1,4 @@
-import { firstLocation } from '../blobs/bytes/backend.ts'
-import { selectContent } from '../blobs/protocol/collect.ts'
+import { chunksOfContent, locationOf } from '../blobs/protocol/records.ts'
 import type { BulkRow } from '../database/bulk/table.ts'
 import { databaseIdentity } from '../database/identity.ts'
 import { isStorageError } from '../errors.ts'
@@ -56,9 +55,9 @@ function originOf(from: ArchiveLayers, source: ArchiveSource, name: string, last
       const after = mark === undefined || mark.after.length === 0 ? undefined : mark.after
       yield* batchesOf(source.rows(table, { after }), mark?.rows ?? 0)
     },
-    bytes: (content) => store.bytes.open(firstLocation(content)),
+    bytes: (content) => chunksOfContent(db, store.bytes, content),
     isGone: async ({ hash }, error) =>
-      isStorageError(error, 'BLOB_NOT_FOUND') && (await selectContent.first(db, { hash })) === undefined,
+      isStorageError(error, 'BLOB_NOT_FOUND') && (await locationOf(db, hash)) === undefined,
   }
 }
 

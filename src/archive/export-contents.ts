@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { and, eq, exists, gt, sql } from 'drizzle-orm'
-import { type Content, firstLocation } from '../blobs/bytes/backend.ts'
-import { selectContent } from '../blobs/protocol/collect.ts'
+import type { Content } from '../blobs/bytes/backend.ts'
+import { chunksOfContent, locationOf } from '../blobs/protocol/records.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { allOf } from './all-of.ts'
 import { type LinesWriter, makeContentFolder, writeContent } from './directory.ts'
@@ -82,11 +82,11 @@ function isUsed(source: ArchiveSource) {
 async function exportContent({ blobs }: ArchiveLayers, directory: string, content: Content): Promise<boolean> {
   const { db, store } = blobs
   try {
-    await writeContent(directory, content.hash, checked(content, store.bytes.open(firstLocation(content))))
+    await writeContent(directory, content.hash, checked(content, chunksOfContent(db, store.bytes, content)))
     return true
   } catch (error) {
     if (!isStorageError(error, 'BLOB_NOT_FOUND')) throw error
-    if ((await selectContent.first(db, { hash: content.hash })) === undefined) return false
+    if ((await locationOf(db, content.hash)) === undefined) return false
     throw error
   }
 }

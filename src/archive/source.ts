@@ -2,10 +2,10 @@ import { count, type SQL } from 'drizzle-orm'
 import type { BlobRows } from '../blobs/open.ts'
 import { lastNumber } from '../database/bulk/numbering.ts'
 import { readRows } from '../database/bulk/read-rows.ts'
-import { type BulkRow, type BulkTable, bulkTable, type Cell } from '../database/bulk/table.ts'
+import type { BulkRow, BulkTable, Cell } from '../database/bulk/table.ts'
 import type { Database } from '../database/database.ts'
 import type { DialectKit, Executor } from '../database/db.ts'
-import { type ArchivedTable, OF_BLOBS } from './tables.ts'
+import { type ArchivedTable, archivedTable, OF_BLOBS } from './tables.ts'
 
 interface Reads {
   kit: DialectKit
@@ -29,14 +29,14 @@ export class ArchiveSource {
   }
 
   table(name: ArchivedTable): BulkTable {
-    return bulkTable((this.readsOf(name) ?? this.#main).kit, name)
+    return archivedTable((this.readsOf(name) ?? this.#main).kit, name)
   }
 
   /** Yields the rows of a table in pages, in the order of the primary key. */
   async *rows(name: ArchivedTable, options: { where?: SQL | undefined; after?: readonly Cell[] | undefined } = {}) {
     const reads = this.readsOf(name)
     if (reads === undefined) return
-    yield* readRows(reads.kit, reads.executor, bulkTable(reads.kit, name), options) as AsyncGenerator<BulkRow[]>
+    yield* readRows(reads.kit, reads.executor, archivedTable(reads.kit, name), options) as AsyncGenerator<BulkRow[]>
   }
 
   /** Returns the last number that the log of events has given. */

@@ -2,7 +2,7 @@ import { changeRecordCount, lockedBatch } from '../blobs/protocol/usage.ts'
 import { insertRows } from '../database/bulk/insert-rows.ts'
 import { passNumber } from '../database/bulk/numbering.ts'
 import { readRowsByKey } from '../database/bulk/read-rows.ts'
-import { type BulkRow, type BulkTable, bulkTable, type Cell, keyOf } from '../database/bulk/table.ts'
+import { type BulkRow, type BulkTable, type Cell, keyOf } from '../database/bulk/table.ts'
 import type { Db } from '../database/db.ts'
 import { isStorageError } from '../errors.ts'
 import { beginIndex } from '../repositories/search/state.ts'
@@ -12,7 +12,7 @@ import type { Outcomes } from './outcomes.ts'
 import type { Mark, ProgressMark } from './progress-mark.ts'
 import { isRowRefused } from './refusal.ts'
 import type { ArchiveLayers } from './run.ts'
-import { type ArchivedTable, OF_BLOBS } from './tables.ts'
+import { type ArchivedTable, archivedTable, OF_BLOBS } from './tables.ts'
 
 /** A row on its way into a storage. */
 export interface Incoming {
@@ -46,7 +46,7 @@ export class Target {
 
   /** Describes a table in the database that has it. */
   table(name: ArchivedTable): BulkTable {
-    return bulkTable(this.#dbOf(name).kit, name)
+    return archivedTable(this.#dbOf(name).kit, name)
   }
 
   /** Writes a batch of a table. `done` is how far the source is with it. */

@@ -5,19 +5,26 @@ import { NOBODY } from '../database/owner.ts'
 import type { Page } from '../database/paging/page.ts'
 import type { JsonObject } from '../schema/values.ts'
 import { parseInput } from '../validation/input.ts'
-import { firstLocation } from './bytes/backend.ts'
 import { type BlobContext, recordsOf, rejectInPart } from './context.ts'
 import { contentDisposition } from './disposition.ts'
 import { toDataUri } from './input/data-uri.ts'
 import { type BlobInput, blobSource } from './input/source.ts'
 import { cleanUp } from './protocol/cleanup.ts'
 import { putBlob, putBlobInTransaction } from './protocol/put.ts'
-import { countUsage, findRecord, listRecords, useExistingRecord, useRecord } from './protocol/records.ts'
+import {
+  countUsage,
+  findRecord,
+  listRecords,
+  locationOf,
+  type StoredBlob,
+  useExistingRecord,
+  useRecord,
+} from './protocol/records.ts'
 import { deleteBlob } from './protocol/remove.ts'
 import type { BlobStore } from './protocol/store.ts'
 import { readUsage } from './protocol/usage.ts'
 import { verifyBlobs } from './protocol/verify.ts'
-import { checkSize, readBytes, readStream } from './read.ts'
+import { checkSize, readBytes, readStream, type StoredObject } from './read.ts'
 import { parseReference } from './reference.ts'
 import {
   type BlobCleanup,
@@ -104,7 +111,9 @@ export class Blobs {
    */
   get<Metadata extends object = JsonObject>(reference: string): Promise<BlobRecord<Metadata> | undefined>
   get(reference: string): Promise<BlobRecord | undefined> {
-    return this.#context.whileOpen(async () => useRecord(this.#records, parseReference(reference), this.#store.now()))
+    return this.#context.whileOpen(async () => {
+      return (await useRecord(this.#records, parseReference(reference), this.#store.now()))?.record
+    })
   }
 
   /**
@@ -121,9 +130,7 @@ export class Blobs {
    * ```
    */
   bytes(reference: string): Promise<Buffer> {
-    return this.#context.whileOpen(async () =>
-      readBytes(this.#store.bytes, firstLocation(await this.#getExisting(reference))),
-    )
+    return this.#context.whileOpen(async () => readBytes(await this.#getExisting(reference)))
   }
 
   /**
@@ -175,8 +182,8 @@ export class Blobs {
    */
   dataUri(reference: string): Promise<string> {
     return this.#context.whileOpen(async () => {
-      const record = await this.#getExisting(reference)
-      return toDataUri(await readBytes(this.#store.bytes, firstLocation(record)), record.mimeType)
+      const blob = await this.#getExisting(reference)
+      return toDataUri(await readBytes(blob), blob.record.mimeType)
     })
   }
 
@@ -198,7 +205,7 @@ export class Blobs {
   stream(reference: string, range: ByteRange = {}): Promise<Readable> {
     return this.#context.whileOpen(async () => {
       const parsed = parseInput(rangeSchema, range, 'range')
-      return readStream(this.#store.bytes, firstLocation(await this.#getExisting(reference)), parsed)
+      return readStream(await this.#getExisting(reference), parsed)
     })
   }
 
@@ -217,9 +224,7 @@ export class Blobs {
    */
   path(reference: string): Promise<string | undefined> {
     return this.#context.whileOpen(async () => {
-      const record = await this.#getExisting(reference)
-      await checkSize(this.#store.bytes, firstLocation(record))
-      return this.#store.bytes.path(firstLocation(record))
+      return this.#store.bytes.path(await checkSize(await this.#getExisting(reference)))
     })
   }
 
@@ -258,10 +263,10 @@ export class Blobs {
   url(reference: string, options: BlobUrlOptions = {}): Promise<string | undefined> {
     return this.#context.whileOpen(async () => {
       const { expiresSeconds = 900, disposition = 'attachment' } = parseInput(urlOptionsSchema, options, 'options')
-      const record = await this.#getExisting(reference)
+      const { record, location } = await this.#getExisting(reference)
       const { name, mimeType } = record
       const given = { expiresSeconds, mimeType, disposition: contentDisposition(disposition, name) }
-      return this.#store.bytes.url?.(firstLocation(record), given)
+      return this.#store.bytes.url?.(location, given)
     })
   }
 
@@ -384,7 +389,9 @@ export class Blobs {
     })
   }
 
-  #getExisting(reference: string): Promise<BlobRecord> {
-    return useExistingRecord(this.#records, parseReference(reference), this.#store.now())
+  async #getExisting(reference: string): Promise<StoredBlob & StoredObject> {
+    const { bytes } = this.#store
+    const found = await useExistingRecord(this.#records, parseReference(reference), this.#store.now())
+    return { ...found, bytes, relocate: () => locationOf(this.#context.db, found.record.hash) }
   }
 }

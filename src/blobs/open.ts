@@ -15,7 +15,7 @@ import { localMarks, type StoreMarks } from './bytes/store-id.ts'
 import { tracedBytes } from './bytes/traced.ts'
 import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
-import { collectContent, collectExpired } from './protocol/collect.ts'
+import { collectContent, collectExpired, collectStray } from './protocol/collect.ts'
 import { eraseBlobs } from './protocol/erase.ts'
 import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-database.ts'
 import { stopAll } from './protocol/staging.ts'
@@ -147,10 +147,11 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
       try {
         return await run(enter)
       } catch (error) {
-        for (const hash of transaction.contentsWritten) transaction.contentsToCollect.add(hash)
+        transaction.strays.push(...transaction.written)
         throw error
       } finally {
         // If a collection fails, maintenance or verify makes up for it.
+        for (const stray of transaction.strays) await collectStray(db, store, stray).catch(() => {})
         for (const hash of transaction.contentsToCollect) await collectContent(db, store, hash).catch(() => {})
       }
     },
@@ -212,10 +213,10 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
         body(transactionBlobs({ ...context, db, transaction, whileOpen: (work) => work() }, { hasOwnDatabase }))
       try {
         const result = await (hasOwnDatabase ? joinTransaction(context.db, inside) : inside(tx))
-        for (const hash of transaction.contentsWritten) outer?.contentsWritten.add(hash)
+        outer?.written.push(...transaction.written)
         return result
       } catch (error) {
-        for (const hash of transaction.contentsWritten) transaction.contentsToCollect.add(hash)
+        transaction.strays.push(...transaction.written)
         throw error
       }
     },
@@ -225,7 +226,8 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
 function transactionContents(limits: BlobStore, outer?: TransactionContents): TransactionContents {
   const { maxBlobSize, maxTotalSize } = limits
   return {
-    contentsWritten: new Set(),
+    written: [],
+    strays: outer?.strays ?? [],
     contentsToCollect: outer?.contentsToCollect ?? new Set(),
     gate: new StagingGate({ puts: PUTS_AT_ONCE_IN_TRANSACTION, maxBlobSize, maxTotalSize }),
   }

@@ -272,6 +272,15 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nCREATE INDEX `message_embeddings_owner` ON `message_embeddings` (`owner_id`,`model`) WHERE \"message_embeddings\".\"owner_id\" <> '';",
       ],
     },
+    {
+      folderMillis: 1795875979009,
+      hash: 'eb6255823187f4bef688c5e6fb7ce901f168492398f1e03fedd53d322629e11a',
+      sql: [
+        "CREATE TABLE `blob_chunks` (\n\t`hash` text NOT NULL,\n\t`generation` text NOT NULL,\n\t`start` integer NOT NULL,\n\t`stored_at` integer NOT NULL,\n\t`data` blob NOT NULL,\n\tPRIMARY KEY(`hash`, `generation`, `start`)\n);\n",
+        "\nCREATE TABLE `blob_removals` (\n\t`hash` text NOT NULL,\n\t`generation` text NOT NULL,\n\t`counted` integer NOT NULL,\n\tPRIMARY KEY(`hash`, `generation`)\n);\n",
+        "\nALTER TABLE `blob_content` ADD `generation` text DEFAULT '' NOT NULL;",
+      ],
+    },
   ],
   postgres: [
     {
@@ -555,6 +564,16 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nALTER TABLE \"message_embeddings\" ADD CONSTRAINT \"message_embeddings_message_fk\" FOREIGN KEY (\"session_id\",\"owner_id\",\"seq\") REFERENCES \"public\".\"messages\"(\"session_id\",\"owner_id\",\"seq\") ON DELETE cascade ON UPDATE cascade;",
         "\nCREATE INDEX \"memory_embeddings_owner\" ON \"memory_embeddings\" USING btree (\"owner_id\",\"model\") WHERE \"memory_embeddings\".\"owner_id\" <> '';",
         "\nCREATE INDEX \"message_embeddings_owner\" ON \"message_embeddings\" USING btree (\"owner_id\",\"model\") WHERE \"message_embeddings\".\"owner_id\" <> '';",
+      ],
+    },
+    {
+      folderMillis: 1795875988035,
+      hash: 'cb365cc4fe0e4109c926ac9c0e0da340c1629e80d84a884b40870f55003bb2cf',
+      sql: [
+        "CREATE TABLE \"blob_chunks\" (\n\t\"hash\" text COLLATE \"C\" NOT NULL,\n\t\"generation\" text COLLATE \"C\" NOT NULL,\n\t\"start\" bigint NOT NULL,\n\t\"stored_at\" timestamp (3) with time zone NOT NULL,\n\t\"data\" \"bytea\" NOT NULL,\n\tCONSTRAINT \"blob_chunks_hash_generation_start_pk\" PRIMARY KEY(\"hash\",\"generation\",\"start\")\n);\n",
+        "\nCREATE TABLE \"blob_removals\" (\n\t\"hash\" text COLLATE \"C\" NOT NULL,\n\t\"generation\" text COLLATE \"C\" NOT NULL,\n\t\"counted\" bigint NOT NULL,\n\tCONSTRAINT \"blob_removals_hash_generation_pk\" PRIMARY KEY(\"hash\",\"generation\")\n);\n",
+        "\nALTER TABLE \"blob_content\" ADD COLUMN \"generation\" text COLLATE \"C\" DEFAULT '' NOT NULL;",
+        "\n-- Not compressed: most blobs are already, and parts of a value can be read without the rest.\nALTER TABLE \"blob_chunks\" ALTER COLUMN \"data\" SET STORAGE EXTERNAL;",
       ],
     },
   ],

@@ -27,7 +27,7 @@ export const OBSERVABLES = {
 } as const satisfies Record<string, Observable>
 
 /** The same for what is no repository. */
-export const BLOBS: Observable = { repository: 'blobs', tables: ['blobs', 'blob_content'] }
+export const BLOBS: Observable = { repository: 'blobs', tables: ['blobs', 'blob_content', 'blob_chunks'] }
 export const USER_CACHE: Observable = { repository: 'cache', tables: [], batches: { getMany: 0 } }
 export const TRANSACTION: Observable = { repository: 'transaction', tables: ['sessions'] }
 export const STORAGE: Observable = { repository: 'storage', tables: [] }

@@ -5,12 +5,41 @@ import type { JsonObject } from './values.ts'
 
 /** Defines the tables of blobs. Records are apart from contents: many records may share a content, without a reference count. */
 export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTables, 'messages'>) {
-  /** Contents by sha256. The bytes exist (`live`) or may exist (`pending`). `put` and the collection lock this row. */
+  /**
+   * Contents by sha256. The bytes exist (`live`) or may exist (`pending`). The generation says which object has them: it is
+   * empty for objects of the first version, which knew none.
+   */
   const blobContent = c.table('blob_content', {
     hash: c.text('hash').primaryKey(),
     size: c.long('size').notNull(),
     state: c.text('state').$type<'pending' | 'live'>().notNull(),
+    generation: c.text('generation').notNull().default(''),
   })
+
+  /** Objects that nobody needs any more, until their bytes are removed. They never become needed again. */
+  const blobRemovals = c.table(
+    'blob_removals',
+    {
+      hash: c.text('hash').notNull(),
+      generation: c.text('generation').notNull(),
+      /** What the quota still counts for the object: 0 if the content is stored in another one as well. */
+      counted: c.long('counted').notNull(),
+    },
+    (t) => [c.primaryKey({ columns: [t.hash, t.generation] })],
+  )
+
+  /** The bytes of objects, in parts, for a store inside the database. `start` is where a part begins. */
+  const blobChunks = c.table(
+    'blob_chunks',
+    {
+      hash: c.text('hash').notNull(),
+      generation: c.text('generation').notNull(),
+      start: c.long('start').notNull(),
+      storedAt: c.instant('stored_at').notNull(),
+      data: c.bytes('data').notNull(),
+    },
+    (t) => [c.primaryKey({ columns: [t.hash, t.generation, t.start] })],
+  )
 
   /** Reservations of puts in flight. Until one expires, its content is not collected. */
   const blobLeases = c.table(
@@ -79,5 +108,5 @@ export function defineBlobTables(c: Columns, { messages }: Pick<ConversationTabl
     used: c.long('used').notNull(),
   })
 
-  return { blobContent, blobLeases, blobs, blobRefs, blobUsage }
+  return { blobContent, blobRemovals, blobChunks, blobLeases, blobs, blobRefs, blobUsage }
 }

@@ -27,6 +27,8 @@ export const {
   checkpointValues,
   checkpointWrites,
   blobContent,
+  blobRemovals,
+  blobChunks,
   blobLeases,
   blobs,
   blobRefs,

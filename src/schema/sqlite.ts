@@ -49,6 +49,8 @@ export const {
   checkpointValues,
   checkpointWrites,
   blobContent,
+  blobRemovals,
+  blobChunks,
   blobLeases,
   blobs,
   blobRefs,

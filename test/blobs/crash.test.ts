@@ -13,7 +13,7 @@ const later = () => new Date(Date.now() + 2 * DAY)
 
 type Message = { acknowledged?: BlobRecord; deleting?: string }
 
-const COLLECT = ['collect.unlink', 'aside.rename', 'collect.commit', 'aside.unlink']
+const COLLECT = ['collect.unlink', 'remove.unlink', 'collect.commit']
 /** The steps of each operation. `npm test` leaves out steps on PostgreSQL whose code does not depend on the database. */
 const STEPS: Record<string, string[]> = {
   put: [
@@ -23,18 +23,11 @@ const STEPS: Record<string, string[]> = {
   delete: ['delete.remove', 'collect.lock', ...COLLECT],
   cleanup: ['cleanup.select', 'cleanup.remove', 'cleanup.decide', 'collect.lock', ...COLLECT],
   verify: [
-    ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.check', 'quarantine.rename'],
+    ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.rename'],
     ...['verify.missing', 'verify.unreferenced', 'verify.strays', ...COLLECT, 'verify.usage'],
   ],
 }
-const TRANSACTIONAL = [
-  'put.commit',
-  'put.insert',
-  'put.acknowledge',
-  'collect.unlink',
-  'collect.commit',
-  'aside.unlink',
-]
+const TRANSACTIONAL = ['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.commit']
 
 function stepsOf(store: string, operation: string): string[] {
   const steps = STEPS[operation] ?? []
@@ -45,8 +38,8 @@ function stepsOf(store: string, operation: string): string[] {
 }
 /** Steps whose code a delete runs as well. */
 const REPEATED: Record<string, string[]> = {
-  cleanup: ['collect.lock', 'collect.unlink', 'aside.rename'],
-  verify: ['collect.unlink', 'aside.rename', 'verify.missing', 'verify.unreferenced', 'verify.strays'],
+  cleanup: ['collect.lock', 'collect.unlink', 'remove.unlink'],
+  verify: ['collect.unlink', 'remove.unlink', 'verify.missing', 'verify.unreferenced', 'verify.strays'],
 }
 
 eachStore(SHARED, (open, configure, name) => {
@@ -111,7 +104,7 @@ async function expectIntact(open: Open, blobs: { id: string; hash: string; data:
   const { blobStore } = storage.config
   if (blobStore.type !== 'local') throw new Error('unreachable')
   const objects = join(blobStore.storePath, 'objects')
-  for (const empty of ['tmp', 'aside']) expect(readdirSync(join(blobStore.storePath, empty))).toEqual([])
+  expect(readdirSync(join(blobStore.storePath, 'tmp'))).toEqual([])
   const files = readdirSync(objects, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
   expect([files.length, bytes > 0 || contents === 0]).toEqual([contents, true])
   for (const { id } of blobs) expect(await storage.blobs.exists(id)).toBe(true)

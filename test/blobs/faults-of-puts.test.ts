@@ -10,6 +10,8 @@ import { openLayer } from './layer.ts'
 import { eachStore, SHARED } from './stores.ts'
 
 const DAY = 86_400_000
+/** Steps of which a put of a stored content does not need the outcome: it keeps the object. */
+const KEEPING: string[] = ['stage.sync', 'commit.open', 'commit.rename', 'commit.sync']
 const PUT_STEPS = [...LOCAL_STEPS, ...BLOB_STEPS].filter((step) => /^(stage|commit|put)\./.test(step))
 
 eachStore(SHARED, (_, configure) => {
@@ -37,7 +39,7 @@ eachStore(SHARED, (_, configure) => {
     it.each(
       PUT_STEPS.flatMap((step) => [
         [step, 'new'],
-        [step, 'shared'],
+        ...(KEEPING.includes(step) ? [] : [[step, 'shared'] as [string, string]]),
       ]),
     )('reports the error at %s, and neither counts nor leaves anything, with %s content', async (step, kind) => {
       const { blobs } = layer
@@ -61,13 +63,13 @@ eachStore(SHARED, (_, configure) => {
   it('maintenance removes the bytes that delete() could not remove', async () => {
     let failing = true
     const onFileStep = (step: string) => {
-      if (failing && step === 'aside.rename') throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      if (failing && step === 'remove.unlink') throw Object.assign(new Error('EIO'), { code: 'EIO' })
     }
     const { blobs, steps, close } = await openLayer(await configure(), { onFileStep })
     const before = await blobs.stats()
     const { id } = await blobs.put(randomBytes(1000))
     expect(await blobs.delete(id)).toBe(true)
-    expect(await blobs.stats()).toEqual({ ...before, bytes: before.bytes + 1000, contents: before.contents + 1 })
+    expect(await blobs.stats()).toEqual({ ...before, bytes: before.bytes + 1000, contents: before.contents })
     failing = false
     for (const step of steps) await step.run()
     expect(await blobs.stats()).toEqual(before)

@@ -4,11 +4,21 @@ import { readdirSync, statfsSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { LOCAL_STEPS, LocalBytes, type LocalStep, type StepHook } from '../../src/blobs/bytes/local.ts'
-import { readBytes } from '../../src/blobs/read.ts'
 import type { StorageErrorCode } from '../../src/errors.ts'
 import { runScript } from '../setup/processes.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
-import { firstOf, list, NO_LIMIT, openDescriptors, openStore, put, sha256, source, writable } from './fixture.ts'
+import {
+  firstOf,
+  list,
+  NO_LIMIT,
+  openDescriptors,
+  openStore,
+  put,
+  readBytes,
+  sha256,
+  source,
+  writable,
+} from './fixture.ts'
 
 const meanings: [errno: string, code: StorageErrorCode][] = [
   ['ENOSPC', 'DISK_FULL'],
@@ -55,11 +65,8 @@ describe('a system error', () => {
     'read.open': async (bytes) => readBytes(bytes, await put(bytes, data)),
     'read.chunk': async (bytes) => readBytes(bytes, await put(bytes, data)),
     'remove.unlink': async (bytes) => bytes.remove(await put(bytes, data)),
+    'has.read': async (bytes) => bytes.has(await put(bytes, data)),
     'quarantine.read': async (bytes) => bytes.quarantine(await put(bytes, data)),
-    'aside.rename': quarantine,
-    'aside.link': async (bytes) => (await bytes.setAside(await put(bytes, data)))?.putBack(),
-    'aside.unlink': async (bytes) => (await bytes.setAside(await put(bytes, data)))?.drop(),
-    'quarantine.check': quarantine,
     'quarantine.rename': quarantine,
     'sweep.unlink': (bytes) => bytes.sweepStaged(new Date()),
   }

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { chmodSync, readdirSync } from 'node:fs'
 import type { BytesBackend, Location } from '../../src/blobs/bytes/backend.ts'
 import { LocalBytes, type StepHook } from '../../src/blobs/bytes/local.ts'
+import { readBytes as readObject, readStream as streamObject } from '../../src/blobs/read.ts'
+import type { ByteRange } from '../../src/blobs/types.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 
 export const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
@@ -33,6 +35,13 @@ export async function list(bytes: BytesBackend): Promise<Location[]> {
   for await (const location of bytes.list()) locations.push(location)
   return locations
 }
+
+/** Returns the bytes of an object, after checking their hash. */
+export const readBytes = (bytes: BytesBackend, location: Location) => readObject({ bytes, location })
+
+/** Returns the bytes of an object, or a range of them, as a stream. */
+export const readStream = (bytes: BytesBackend, location: Location, range?: ByteRange) =>
+  streamObject({ bytes, location }, range)
 
 /** Makes an object writable for its owner, so that a test can damage it. Returns its path. */
 export function writable(path: string): string {

@@ -12,7 +12,7 @@ type Message = { frozen: string } | { code: string; retryable: boolean; message?
 
 const local = () => ({ type: 'local' as const, storePath: join(freshDirectory(), 'blobs') })
 
-/** Opens a layer, and starts a program that freezes while it holds the usage lock. */
+/** Opens a layer, and starts a program that freezes at a moment. */
 async function withFrozen(config: StorageConfig, moment: string, prepare: (layer: Layer) => Promise<unknown>) {
   const layer = await openLayer(config)
   onTestFinished(() => layer.close())
@@ -31,24 +31,43 @@ type Layer = Awaited<ReturnType<typeof openLayer>>
 /** Far more than any limit, and far less than for ever. */
 const PATIENCE = 60_000
 
+const COLLECTING = ['collect.unlink', 'remove.unlink', 'collect.commit']
+const PUTTING = ['put.reserve', 'put.commit', 'commit.rename', 'put.insert']
+
 describe('on PostgreSQL, an instance that is frozen', () => {
   const configure = async (options = {}): Promise<StorageConfig> => ({
     database: { type: 'postgres', url: await freshPostgres(), options },
     blobStore: local(),
   })
 
-  it(
-    'while it collects a content does not stop others, nor take away what they put meanwhile',
-    async () => {
+  it.each(COLLECTING)(
+    'at %s of a collection holds no lock, and takes away nothing that others put meanwhile',
+    async (step) => {
       const data = randomBytes(1000)
-      const { layer, goOn } = await withFrozen(await configure(), 'collect', ({ blobs }) => blobs.put(data))
+      const config = await configure()
+      const { layer, goOn } = await withFrozen(config, step, ({ blobs }) => blobs.put(data))
+      expect(await idleTransactions(config)).toBe(0)
       const { id } = await layer.blobs.put(data)
-      expect((await layer.blobs.bytes(id)).equals(data)).toBe(true)
-      const [outcome] = await goOn()
-      expect(outcome).toMatchObject({ code: expect.stringMatching(/^(TIMEOUT|CONNECTION_LOST)$/), retryable: true })
+      await layer.blobs.delete((await layer.blobs.put(Buffer.from('other'))).id)
+      expect(await goOn()).toMatchObject([{ code: 'ok' }])
       expect((await layer.blobs.bytes(id)).equals(data)).toBe(true)
       expect(await layer.blobs.verify()).toMatchObject({ ok: true })
       expect(await layer.blobs.stats()).toMatchObject({ count: 1, contents: 1, bytes: 1000 })
+    },
+    PATIENCE,
+  )
+
+  it.each(PUTTING)(
+    'at %s of a put holds no lock',
+    async (step) => {
+      const config = await configure()
+      const { layer, goOn } = await withFrozen(config, step, async () => {})
+      expect(await idleTransactions(config)).toBe(0)
+      const { id } = await layer.blobs.put(Buffer.from('frozen'))
+      await layer.blobs.delete(id)
+      expect(await goOn()).toMatchObject([{ code: 'ok' }])
+      expect(await layer.blobs.stats()).toMatchObject({ count: 1, contents: 1, bytes: 6 })
+      expect(await layer.blobs.verify()).toMatchObject({ ok: true })
     },
     PATIENCE,
   )
@@ -88,73 +107,84 @@ describe('on PostgreSQL, an instance that is frozen', () => {
     },
     PATIENCE,
   )
+})
 
-  describe('when the server ends a transaction that collects a content, which is put again at the same moment,', () => {
-    /** Loses the lock in the middle of a collection. Returns a layer, and the blob that was put meanwhile. */
-    const loseLock = async (backend: (bytes: BytesBackend) => BytesBackend) => {
-      const config = await configure()
-      const other = await openLayer(config)
-      const data = randomBytes(1000)
-      await other.blobs.put(data)
-      let id = ''
-      const layer = await openLayer(config, {
-        bytes: backend(other.bytes),
-        async onStep(step) {
-          if (step !== 'collect.unlink' || id !== '') return
-          await endIdleTransactions(config)
-          id = (await other.blobs.put(data)).id
-        },
-      })
-      const cleanup = layer.blobs.cleanup({ olderThan: new Date(Date.now() + 60_000) })
-      await expect(cleanup).rejects.toMatchObject({ code: 'CONNECTION_LOST', retryable: true })
-      await layer.close()
-      onTestFinished(() => other.close())
-      return { blobs: other.blobs, id, data }
+describe('a removal that arrives after its content was put again', () => {
+  const removeLate = async (backend: (bytes: BytesBackend) => BytesBackend) => {
+    const config: StorageConfig = {
+      database: { type: 'sqlite', path: join(freshDirectory(), 'a.db') },
+      blobStore: local(),
     }
-
-    it('the bytes stay', async () => {
-      const { blobs, id, data } = await loseLock((bytes) => bytes)
-      expect((await blobs.bytes(id)).equals(data)).toBe(true)
-      expect(await blobs.verify()).toMatchObject({ ok: true })
+    const other = await openLayer(config)
+    const data = randomBytes(1000)
+    const first = await other.blobs.put(data)
+    let id = ''
+    const layer = await openLayer(config, {
+      bytes: backend(other.bytes),
+      async onStep(step) {
+        if (step === 'collect.unlink' && id === '') id = (await other.blobs.put(data)).id
+      },
     })
+    await layer.blobs.delete(first.id)
+    await layer.close()
+    onTestFinished(() => other.close())
+    return { blobs: other.blobs, id, data }
+  }
 
-    it('a collector that removes the bytes before its commit loses them', async () => {
-      const { blobs, id } = await loseLock(withoutSetAside)
-      await expect(blobs.bytes(id)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
-    })
+  it('takes away nothing', async () => {
+    const { blobs, id, data } = await removeLate((bytes) => bytes)
+    expect((await blobs.bytes(id)).equals(data)).toBe(true)
+    expect(await blobs.stats()).toMatchObject({ count: 1, contents: 1, bytes: 1000 })
+    expect(await blobs.verify()).toMatchObject({ ok: true })
+  })
+
+  it('takes the bytes away if it goes by the hash alone', async () => {
+    const { blobs, id } = await removeLate((bytes) => ({ ...bytes, remove: ({ hash }) => removeAll(bytes, hash) }))
+    await expect(blobs.bytes(id)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
   })
 })
 
 describe('on SQLite, an instance that is frozen', () => {
-  it(
-    'while it holds the file lets others wait for busyTimeoutMillis, and goes on later',
-    async () => {
-      const path = join(freshDirectory(), 'a.db')
-      const config: StorageConfig = {
-        database: { type: 'sqlite', path, options: { busyTimeoutMillis: 300 } },
-        blobStore: local(),
-      }
+  const configure = (): StorageConfig => ({
+    database: { type: 'sqlite', path: join(freshDirectory(), 'a.db'), options: { busyTimeoutMillis: 300 } },
+    blobStore: local(),
+  })
+
+  it.each([...COLLECTING, ...PUTTING])(
+    'at %s does not stop others, and goes on later',
+    async (step) => {
       const data = randomBytes(1000)
-      const { layer, goOn } = await withFrozen(config, 'collect', ({ blobs }) => blobs.put(data))
-      await expect(layer.blobs.put(data)).rejects.toMatchObject({ code: 'TIMEOUT', retryable: true })
-      expect(await goOn()).toMatchObject([{ code: 'ok' }])
+      const { layer, goOn } = await withFrozen(configure(), step, ({ blobs }) => blobs.put(data))
       const { id } = await layer.blobs.put(data)
+      expect(await goOn()).toMatchObject([{ code: 'ok' }])
       expect((await layer.blobs.bytes(id)).equals(data)).toBe(true)
+      expect(await layer.blobs.verify()).toMatchObject({ ok: true })
+    },
+    PATIENCE,
+  )
+
+  it(
+    'in a transaction of its own lets others wait for busyTimeoutMillis',
+    async () => {
+      const { layer, goOn } = await withFrozen(configure(), 'transaction', async () => {})
+      await expect(layer.blobs.put(randomBytes(10))).rejects.toMatchObject({ code: 'TIMEOUT', retryable: true })
+      expect(await goOn()).toMatchObject([{ code: 'ok' }])
       expect(await layer.blobs.verify()).toMatchObject({ ok: true })
     },
     PATIENCE,
   )
 })
 
-async function endIdleTransactions({ database }: StorageConfig): Promise<void> {
+async function idleTransactions({ database }: StorageConfig): Promise<number> {
   if (database?.type !== 'postgres' || !('url' in database)) throw new Error('unreachable')
   const sql = postgres(String(database.url), { max: 1 })
-  await sql`select pg_terminate_backend(pid) from pg_stat_activity
-    where datname = current_database() and state = 'idle in transaction'`
+  const rows = await sql`select pid from pg_stat_activity
+    where datname = current_database() and state like 'idle in transaction%'`
   await sql.end()
+  return rows.length
 }
 
-/** Returns the traced backend of a layer, an object of functions, without one of them. */
-function withoutSetAside({ setAside: _, ...bytes }: BytesBackend): BytesBackend {
-  return bytes
+async function removeAll(bytes: BytesBackend, hash: string): Promise<boolean> {
+  for await (const location of bytes.list()) if (location.hash === hash) await bytes.remove(location)
+  return true
 }

@@ -19,7 +19,7 @@ describe('layout', () => {
       const { hash } = await put(bytes, Buffer.from('hello'))
       const staged = await bytes.stage(source(Buffer.from('staged')), NO_LIMIT)
       expect(bytes.path(firstOf(hash))).toBe(join(storePath, 'objects', hash.slice(0, 2), hash))
-      expect(readdirSync(storePath).toSorted()).toEqual(['aside', 'objects', 'quarantine', 'tmp'])
+      expect(readdirSync(storePath).toSorted()).toEqual(['objects', 'quarantine', 'tmp'])
       const entries = readdirSync(storePath, { recursive: true, withFileTypes: true })
       const modes = (files: boolean) =>
         entries

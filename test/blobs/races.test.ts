@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { eq } from 'drizzle-orm'
 import { expect, it } from 'vitest'
-import type { BytesBackend } from '../../src/blobs/bytes/backend.ts'
+import type { BytesBackend, Location } from '../../src/blobs/bytes/backend.ts'
 import type { BlobStep } from '../../src/blobs/protocol/store.ts'
 import { newBlobId } from '../../src/blobs/reference.ts'
 import type { Db } from '../../src/database/db.ts'
@@ -94,9 +94,12 @@ type NaivePut = (db: Db, bytes: BytesBackend, data: Buffer, meanwhile: () => Pro
 
 async function fileThenRow(...[db, bytes, data, meanwhile]: Parameters<NaivePut>): Promise<string> {
   const staged = await bytes.stage(source(data), { maxBytes: data.length })
-  await staged.commit('')
+  const { blobContent: c } = db.tables
+  const [row] = await db.orm.select().from(c).where(eq(c.hash, staged.hash))
+  const generation = row?.generation ?? ''
+  await staged.commit(generation)
   await meanwhile()
-  return insert(db, staged)
+  return insert(db, { ...staged, generation })
 }
 
 async function skipIfLive(...[db, bytes, data, meanwhile]: Parameters<NaivePut>): Promise<string> {
@@ -105,15 +108,15 @@ async function skipIfLive(...[db, bytes, data, meanwhile]: Parameters<NaivePut>)
   const [row] = await db.orm.select().from(c).where(eq(c.hash, staged.hash))
   await (row?.state === 'live' ? staged.discard() : staged.commit(''))
   await meanwhile()
-  return insert(db, staged)
+  return insert(db, { ...staged, generation: row?.generation ?? '' })
 }
 
-async function insert(db: Db, { hash, size }: { hash: string; size: number }): Promise<string> {
+async function insert(db: Db, { hash, size, generation }: Location): Promise<string> {
   const { blobContent, blobs } = db.tables
   const id = newBlobId()
   const now = new Date()
   await db.transaction(async (tx) => {
-    await tx.orm.insert(blobContent).values({ hash, size, state: 'live' }).onConflictDoNothing()
+    await tx.orm.insert(blobContent).values({ hash, size, generation, state: 'live' }).onConflictDoNothing()
     const times = { createdAt: now, lastUsedAt: now }
     await tx.orm.insert(blobs).values({ id, hash, mimeType: 'text/plain', metadata: {}, ...times })
   })

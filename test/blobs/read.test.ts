@@ -1,18 +1,17 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Location } from '../../src/blobs/bytes/backend.ts'
 import type { LocalBytes } from '../../src/blobs/bytes/local.ts'
 import { MemoryBytes } from '../../src/blobs/bytes/memory.ts'
-import { readBytes, readStream } from '../../src/blobs/read.ts'
 import { type ByteRange, rangeSchema } from '../../src/blobs/types.ts'
 import { parseInput } from '../../src/validation/input.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
-import { collect, openDescriptors, openStore, put, sha256, writable } from './fixture.ts'
+import { collect, openDescriptors, openStore, put, readBytes, readStream, sha256, writable } from './fixture.ts'
 
 const CHUNK = 128 * 1024
 
@@ -164,20 +163,6 @@ describe('damage', () => {
     mkdirSync(bytes.path(content))
     await expect(readBytes(bytes, content)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
     await expect(put(bytes, Buffer.from('x'))).rejects.toMatchObject({ details: { errno: 'EISDIR' } })
-  })
-
-  it('quarantine() moves the object back when a put heals it before the object is set aside', async () => {
-    const data = Buffer.from('healed in time')
-    const { bytes: healer, storePath } = await openStore()
-    const { bytes } = await openStore(async (step) => {
-      if (step === 'aside.rename') await put(healer, data)
-    }, storePath)
-    const content = await put(bytes, data)
-    writeFileSync(writable(bytes.path(content)), 'damaged')
-    expect(await bytes.quarantine(content)).toBe(false)
-    expect(await readBytes(bytes, content)).toEqual(data)
-    expect(readdirSync(join(storePath, 'quarantine'))).toEqual([])
-    expect(readdirSync(dirname(bytes.path(content)))).toEqual([content.hash])
   })
 })
 

@@ -29,7 +29,7 @@ eachStore(SHARED, (open, configure) => {
     await using tomorrow = await open({ now: later, logger })
     expect(await removedStrays(tomorrow)).toBe(3)
     expect(messages).toEqual(['The maintenance step stray-bytes removed 3'])
-    expect(objectsOf(storage)).toEqual([kept.hash])
+    expect(objectsOf(storage)).toEqual([expect.stringContaining(kept.hash)])
     expect(await storage.blobs.stats()).toEqual(before)
     expect(await storage.blobs.verify()).toMatchObject({ ok: true })
     await storage.blobs.delete(kept.id)
@@ -46,19 +46,18 @@ eachStore(SHARED, (open, configure) => {
       },
     })
     makeStray(putter, data)
-    expect(await runStep(sweeper)).toBe(0)
+    expect(await runStep(sweeper)).toBe(1)
     expect((await putter.blobs.bytes(String(record.put?.id))).equals(data)).toBe(true)
     await putter.blobs.delete(String(record.put?.id))
     await Promise.all([putter.close(), sweeper.close()])
   })
 
-  it('a naive removal of bytes without a row loses bytes that are put again meanwhile', async () => {
+  it('a naive removal by the hash alone loses bytes that are put again meanwhile', async () => {
     const data = randomBytes(1000)
     const { blobs, bytes, close } = await openLayer(await configure())
     makeStray({ bytes }, data)
-    const strays = (await list(bytes)).filter(({ hash }) => hash === sha256(data))
     const { id } = await blobs.put(data) // after the look at the rows
-    for (const { hash } of strays) await bytes.remove(firstOf(hash))
+    for (const object of await list(bytes)) if (object.hash === sha256(data)) await bytes.remove(object)
     await expect(blobs.bytes(id)).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
     await blobs.delete(id)
     await close()

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { StorageError } from '../../errors.ts'
 import { backendSchema } from '../../validation/backend.ts'
 
@@ -50,14 +51,6 @@ export interface Staged extends Content {
   discard(): Promise<void>
 }
 
-/** An object that was taken out of its place. */
-export interface SetAside {
-  /** Removes the object for good. An object that was put in its place since stays. Safe to repeat. */
-  drop(): Promise<void>
-  /** Puts the object back, unless another was put in its place since. Safe to repeat. */
-  putBack(): Promise<void>
-}
-
 /**
  * Stores the bytes of blobs as objects, by their hash and generation. Knows nothing about ids, names or quotas: the caller
  * decides when an object may be created or removed. `bytesContract` of `holdfast/testing` holds this contract as tests.
@@ -99,12 +92,6 @@ export interface BytesBackend {
   /** Removes many objects at once. Optional: without this method they are removed one by one. Safe to repeat. */
   removeMany?(locations: readonly Location[]): Promise<void>
   /**
-   * Takes an object out of its place, where a put may then store the content anew. `open`, `size` and `remove` still find
-   * it. Returns undefined if the object does not exist. Optional: without this method the collector calls `remove` before
-   * its commit, and cannot undo it. Then a frozen instance keeps its lock until it goes on or its connection ends.
-   */
-  setAside?(location: Location): Promise<SetAside | undefined>
-  /**
    * Yields every object, in the order of hash and generation, with its length. With `after`, only those behind this place.
    * May miss objects that are created or removed meanwhile.
    */
@@ -137,10 +124,7 @@ export interface ListOptions {
   after?: Pick<Location, 'hash' | 'generation'> | undefined
 }
 
-type RequiredMethod = Exclude<
-  keyof BytesBackend,
-  'type' | 'has' | 'removeMany' | 'setAside' | 'url' | 'storedAt' | 'close'
->
+type RequiredMethod = Exclude<keyof BytesBackend, 'type' | 'has' | 'removeMany' | 'url' | 'storedAt' | 'close'>
 
 const METHODS = {
   stage: true,
@@ -156,8 +140,13 @@ const METHODS = {
 
 export const bytesBackendSchema = backendSchema<BytesBackend>(METHODS)
 
-/** Returns the location of an object without a generation. */
-export const firstLocation = ({ hash, size }: Content): Location => ({ hash, size, generation: '' })
+/** Returns a generation that nobody has used for any content. */
+export const newGeneration = (): string => randomBytes(8).toString('hex')
+
+/** Returns true if the object exists and is undamaged, as far as the backend can tell. */
+export async function hasObject(bytes: BytesBackend, location: Location): Promise<boolean> {
+  return bytes.has ? bytes.has(location) : (await bytes.size(location)) === location.size
+}
 
 /** The size of one read or write. */
 export const CHUNK_BYTES = 128 * 1024

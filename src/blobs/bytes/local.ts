@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, link, mkdir, open, readdir, realpath } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { access, type FileHandle, mkdir, open, readdir, realpath } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { bringBackAside } from './aside.ts'
 import {
   type BytesBackend,
   blobCorrupted,
@@ -13,7 +14,6 @@ import {
   type Location,
   objectName,
   parseObjectName,
-  type SetAside,
   type Staged,
   type StageOptions,
   stagedBytesGone,
@@ -29,7 +29,6 @@ import {
   renameIfExists,
   sizeOfFile,
   syncDirectory,
-  undefinedOn,
   unlinkIfExists,
   writeAll,
 } from './files.ts'
@@ -46,12 +45,9 @@ export const LOCAL_STEPS = [
   'discard.unlink',
   'read.open',
   'read.chunk',
+  'has.read',
   'remove.unlink',
-  'aside.rename',
-  'aside.link',
-  'aside.unlink',
   'quarantine.read',
-  'quarantine.check',
   'quarantine.rename',
   'sweep.unlink',
 ] as const
@@ -72,8 +68,7 @@ type Place = Pick<Location, 'hash' | 'generation'>
 const SHARDS = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padStart(2, '0'))
 
 /**
- * Stores objects as files `objects/<2 hex>/<64 hex>`, followed by `.<generation>` if there is one, staged bytes in `tmp/`, and damaged objects in `quarantine/`. An
- * object about to leave its place is in `aside/` for a moment, where every method still finds it.
+ * Stores objects as files `objects/<2 hex>/<64 hex>`, followed by `.<generation>` if there is one, staged bytes in `tmp/`, and damaged objects in `quarantine/`.
  * Directories have mode 0700 and files 0400. Symbolic links below `objects/` are never followed: for every method, a link
  * in place of an object or a shard does not exist.
  */
@@ -83,7 +78,6 @@ export class LocalBytes implements BytesBackend {
   readonly #objects: string
   readonly #tmp: string
   readonly #quarantine: string
-  readonly #aside: string
   readonly #onStep: StepHook | undefined
 
   private constructor(root: string, onStep: StepHook | undefined) {
@@ -91,7 +85,6 @@ export class LocalBytes implements BytesBackend {
     this.#objects = join(root, 'objects')
     this.#tmp = join(root, 'tmp')
     this.#quarantine = join(root, 'quarantine')
-    this.#aside = join(root, 'aside')
     this.#onStep = onStep
   }
 
@@ -101,6 +94,7 @@ export class LocalBytes implements BytesBackend {
       const topmost = await mkdir(storePath, { recursive: true, mode: 0o700 })
       const store = new LocalBytes(await realpath(storePath), onStep)
       await store.#makeDirectories(topmost && (await realpath(topmost)))
+      await bringBackAside(store.#root)
       return store
     } catch (error) {
       throw fileError(error, 'open')
@@ -197,14 +191,11 @@ export class LocalBytes implements BytesBackend {
     return (await this.#step('remove.unlink', () => this.#find(location, unlink))) ?? false
   }
 
-  async setAside(location: Location): Promise<SetAside | undefined> {
-    checkLocation(location)
-    const aside = await this.#step('aside.rename', () => this.#moveAside(location))
-    if (aside === undefined) return undefined
-    return {
-      drop: () => this.#step('aside.unlink', async () => void (await unlinkIfExists(aside))),
-      putBack: () => this.#step('aside.link', () => this.#putBack(location, aside)),
-    }
+  /** Reads the whole object: only its hash tells if it is sound. */
+  async has(location: Location): Promise<boolean> {
+    const { hash, size } = location
+    if ((await this.size(location)) !== size) return false
+    return (await this.#step('has.read', () => this.#find(location, hashOfFile))) === hash
   }
 
   async *list({ after }: ListOptions = {}): AsyncGenerator<Location> {
@@ -212,23 +203,14 @@ export class LocalBytes implements BytesBackend {
     for (const shard of SHARDS) {
       if (from === undefined || shard >= from.slice(0, 2)) yield* this.#listShard(shard, from ?? '')
     }
-    if (from === undefined) yield* this.#listAside()
   }
 
   async quarantine(location: Location): Promise<boolean> {
-    const { hash } = location
     checkLocation(location)
     const found = await this.#step('quarantine.read', () => this.#find(location, hashOfFile))
-    if (!found || found === hash) return false
-    const aside = await this.#step('aside.rename', () => this.#moveAside(location))
-    if (aside === undefined) return false
-    if ((await this.#step('quarantine.check', () => hashOfFile(aside))) === hash) {
-      // A put had replaced it with sound bytes before it was moved.
-      await this.#step('aside.link', () => this.#putBack(location, aside))
-      return false
-    }
-    const quarantined = join(this.#quarantine, basename(aside))
-    return this.#step('quarantine.rename', () => renameIfExists(aside, quarantined))
+    if (!found || found === location.hash) return false
+    const quarantined = join(this.#quarantine, `${objectName(location)}.${randomUUID()}`)
+    return this.#step('quarantine.rename', () => renameIfExists(this.path(location), quarantined))
   }
 
   async sweepStaged(before: Date, { dryRun = false } = {}): Promise<number> {
@@ -267,63 +249,14 @@ export class LocalBytes implements BytesBackend {
     }
   }
 
-  async *#listAside(): AsyncGenerator<Location> {
-    for (const name of await readdir(this.#aside)) {
-      const location = parseObjectName(name.slice(0, name.lastIndexOf('.')))
-      if (!location || (await lstatIfExists(this.path(location)))) continue
-      const size = await this.#find(location, sizeOfFile)
-      if (size !== undefined) yield { ...location, size }
-    }
-  }
-
   #shard(location: Place): string {
     checkLocation(location)
     return join(this.#objects, location.hash.slice(0, 2))
   }
 
-  #hasShard(location: Place): Promise<boolean> {
-    return isDirectory(this.#shard(location))
-  }
-
-  /**
-   * Calls `look` with the path of an object, and with its path aside if it is there, until it finds something. So no
-   * caller takes a sound object that is only checked for one that is lost.
-   */
+  /** Calls `look` with the path of an object, unless its shard is no directory. */
   async #find<T>(location: Place, look: (path: string) => Promise<T | undefined>): Promise<T | undefined> {
-    const inPlace = async () => ((await this.#hasShard(location)) ? look(this.path(location)) : undefined)
-    const found = await inPlace()
-    if (found !== undefined) return found
-    for (const aside of await this.#asideOf(location)) {
-      const there = await look(aside)
-      if (there !== undefined) return there
-    }
-    return inPlace() // put back meanwhile
-  }
-
-  async #asideOf(location: Place): Promise<string[]> {
-    const names = await readdir(this.#aside)
-    return names
-      .filter((name) => name.slice(0, name.lastIndexOf('.')) === objectName(location))
-      .map((name) => join(this.#aside, name))
-  }
-
-  /** Moves an object aside. Returns its path there, or undefined if there is no object in place. */
-  async #moveAside(location: Place): Promise<string | undefined> {
-    for (const left of await this.#asideOf(location)) await this.#putBack(location, left) // of a process that was killed
-    const aside = join(this.#aside, `${objectName(location)}.${randomUUID()}`)
-    return (await this.#hasShard(location)) && (await renameIfExists(this.path(location), aside)) ? aside : undefined
-  }
-
-  /** Puts an object back into its place, unless a put has filled the place meanwhile. Safe to repeat. */
-  async #putBack(location: Place, aside: string): Promise<void> {
-    const shard = await this.#openShard(location)
-    try {
-      await link(aside, this.path(location)).catch(undefinedOn('EEXIST', 'ENOENT'))
-      await shard.sync()
-      await unlinkIfExists(aside)
-    } finally {
-      await shard.close()
-    }
+    return (await isDirectory(this.#shard(location))) ? look(this.path(location)) : undefined
   }
 
   async #openShard(location: Place): Promise<FileHandle> {
@@ -340,10 +273,10 @@ export class LocalBytes implements BytesBackend {
 
   /** Creates and syncs the directories of the store. `topmost` is the topmost parent that was created for it. */
   async #makeDirectories(topmost: string | undefined): Promise<void> {
-    await Promise.all([this.#objects, this.#tmp, this.#quarantine, this.#aside].map(makeDirectory))
+    await Promise.all([this.#objects, this.#tmp, this.#quarantine].map(makeDirectory))
     await Promise.all(SHARDS.map((shard) => makeDirectory(join(this.#objects, shard))))
     // Sync even if nothing was missing: the process that created a directory may have died before its sync.
-    const directories = [this.#objects, this.#tmp, this.#quarantine, this.#aside, this.#root]
+    const directories = [this.#objects, this.#tmp, this.#quarantine, this.#root]
     await Promise.all(directories.map(syncDirectory))
     for (let path = this.#root; topmost && path.length >= topmost.length; path = dirname(path)) {
       await syncDirectory(dirname(path))

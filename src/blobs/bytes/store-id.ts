@@ -1,10 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { link, open, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { StorageError } from '../../errors.ts'
 import { fileError } from './errors.ts'
 import { syncDirectory, undefinedOn } from './files.ts'
 
 const FILE = 'store-id'
+
+/** The version of the format. The first one had no line for it. */
+const FORMAT = 2
 
 /** What a store says about itself. */
 export interface StoreMark {
@@ -40,8 +44,9 @@ export const localMarks = (storePath: string): StoreMarks => ({
 async function readStoreMark(storePath: string): Promise<StoreMark | undefined> {
   try {
     const text = await readFile(join(storePath, FILE), 'utf8').catch(undefinedOn('ENOENT'))
-    const [store, database] = text?.split('\n').filter((line) => line !== '') ?? []
-    return store === undefined ? undefined : { store, database }
+    const [store, database, format = '1'] = text?.split('\n') ?? []
+    if (Number(format || '1') > FORMAT) throw newerStore(storePath)
+    return store === undefined || store === '' ? undefined : { store, database: database || undefined }
   } catch (error) {
     throw fileError(error, 'store-id')
   }
@@ -62,7 +67,7 @@ async function write(
   try {
     const file = await open(draft, 'wx', 0o600)
     try {
-      await file.writeFile(`${store}\n${database}\n`)
+      await file.writeFile(`${store}\n${database}\n${FORMAT}\n`)
       await file.sync()
     } finally {
       await file.close()
@@ -74,4 +79,9 @@ async function write(
   } finally {
     await unlink(draft).catch(() => {}) // it is swept later
   }
+}
+
+function newerStore(storePath: string): StorageError {
+  const message = `A newer version of Holdfast has written the blob store ${storePath}: use that version`
+  return new StorageError('BLOB_STORE_MISMATCH', message, { details: { storePath } })
 }

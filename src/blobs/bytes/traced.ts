@@ -31,9 +31,6 @@ export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blo
     ...(bytes.removeMany && {
       removeMany: (locations: readonly Location[]) => step('remove', async () => bytes.removeMany?.(locations)),
     }),
-    ...(bytes.setAside && {
-      setAside: async (location: Location) => step('remove', async () => bytes.setAside?.(location)),
-    }),
     list: (options) => bytes.list(options),
     quarantine: (location) => bytes.quarantine(location),
     sweepStaged: (before, options) => bytes.sweepStaged(before, options),

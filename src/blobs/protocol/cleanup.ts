@@ -161,7 +161,7 @@ async function removeUnnamed(
 
 async function putBack(db: Db, removals: Removals, id: string): Promise<void> {
   const removal = removals.get(id)
-  if (removal && !(await insertRecord(db, removal.reservation, removal.record, 'brief'))) {
+  if (removal && (await insertRecord(db, removal.reservation, removal.record, 'brief')) === undefined) {
     const message = `The blob ${id} is named and could not be put back: the search of all texts took more than an hour`
     throw new StorageError('TIMEOUT', message)
   }

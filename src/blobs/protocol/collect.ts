@@ -1,11 +1,13 @@
-import { and, eq, lte, notExists, sql } from 'drizzle-orm'
+import { and, eq, exists, gt, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { statement } from '../../database/statement.ts'
-import { firstLocation, type SetAside } from '../bytes/backend.ts'
+import { type Builder, statement } from '../../database/statement.ts'
+import type { Location } from '../bytes/backend.ts'
+import { removeObjects, selectRemovals } from './removals.ts'
 import type { BlobStore } from './store.ts'
-import { lockedBatch, subtractUsage } from './usage.ts'
+import { lockedBatch, USAGE_ROWS } from './usage.ts'
 
 type Store = Pick<BlobStore, 'bytes' | 'now' | 'onStep'>
+type Place = Pick<Location, 'hash' | 'generation'>
 
 const PAGE_SIZE = 1000
 
@@ -13,59 +15,84 @@ const endExpiredReservations = statement(({ orm, tables: { blobLeases: l } }, ar
   orm.delete(l).where(and(eq(l.hash, arg.hash), lte(l.expiresAt, arg.now))),
 )
 
-const removeUnneededContent = statement(
-  ({ orm, tables: { blobContent: c, blobs: b, blobLeases: l } }, arg: { hash: string }) => {
-    const records = orm.select({ id: b.id }).from(b).where(eq(b.hash, c.hash))
-    const reservations = orm.select({ id: l.id }).from(l).where(eq(l.hash, c.hash))
-    return orm
-      .delete(c)
-      .where(and(eq(c.hash, arg.hash), notExists(records), notExists(reservations)))
-      .returning({ size: c.size })
-  },
-)
+/** Returns the condition that selects a content which no record and no reservation needs. */
+function isUnneeded({ orm, tables: { blobContent: c, blobs: b, blobLeases: l } }: Builder, hash: string) {
+  const records = orm.select({ id: b.id }).from(b).where(eq(b.hash, c.hash))
+  const reservations = orm.select({ id: l.id }).from(l).where(eq(l.hash, c.hash))
+  return and(eq(c.hash, hash), notExists(records), notExists(reservations))
+}
 
-export const selectContent = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
-  orm.select({ hash: c.hash }).from(c).where(eq(c.hash, arg.hash)),
+const releaseUnneeded = statement((db, arg: { hash: string }) => {
+  const { blobContent: c, blobRemovals: r } = db.tables
+  return db.orm.insert(r).select(
+    db.orm
+      .select({ hash: c.hash, generation: c.generation, counted: sql`${c.size}`.as('counted') })
+      .from(c)
+      .where(isUnneeded(db, arg.hash)),
+  )
+})
+
+const uncountUnneeded = statement((db, arg: { hash: string }) => {
+  const { blobContent: c, blobUsage: u } = db.tables
+  const unneeded = db.orm.select({ hash: c.hash }).from(c).where(isUnneeded(db, arg.hash))
+  return db.orm
+    .update(u)
+    .set({ used: sql`${u.used} - 1` })
+    .where(and(eq(u.id, USAGE_ROWS.contents), exists(unneeded)))
+})
+
+const removeUnneeded = statement((db, arg: { hash: string }) =>
+  db.orm.delete(db.tables.blobContent).where(isUnneeded(db, arg.hash)),
 )
 
 /**
- * Removes a content, with its bytes, if no record and no reservation needs it. Returns true if a row or bytes were
- * removed. Safe to repeat.
+ * Removes a content, with its bytes, if no record and no reservation needs it. Returns true if an object was removed. Safe
+ * to repeat.
  *
- * The bytes are taken aside inside the transaction, which holds the usage lock. A put of the same content has then either
- * reserved it, and the reservation is seen here; or it reserves it after this commit, and moves its bytes into place
- * after that. Bytes without a row belong to a put that was rolled back: a put in a running transaction would hold the
- * usage lock.
- *
- * Only the commit shows that the lock was held to the end. If this process is frozen, or the connection is lost, the server
- * gives the lock away, and what is aside may be what a later put has stored: then the bytes go back. They can be read
- * all the time. A backend that cannot take bytes aside removes them inside the transaction, which the server lets idle.
+ * The content gives up its row in one commit, and its object is then a removal. A put from then on stores the content under
+ * another generation. So the bytes can be removed without a lock, and however late: nobody will need this object again.
+ * The second commit refunds them. If this instance dies or freezes between the two, any other goes on with the removal.
  */
 export async function collectContent(db: Db, store: Store, hash: string): Promise<boolean> {
   await store.onStep?.('collect.lock')
-  const location = firstLocation({ hash, size: 0 })
-  const taken: { aside?: SetAside | undefined } = {}
-  const collected = await db
-    .transaction(async (tx) => {
-      const [, [removed], [kept]] = await lockedBatch(tx, store.bytes.setAside ? 'brief' : 'lasting', [
-        endExpiredReservations.with({ hash, now: store.now() }),
-        removeUnneededContent.with({ hash }),
-        selectContent.with({ hash }),
-      ])
-      if (kept) return false
-      await store.onStep?.('collect.unlink')
-      taken.aside = await store.bytes.setAside?.(location)
-      const gone = store.bytes.setAside ? taken.aside !== undefined : await store.bytes.remove(location)
-      if (removed) await subtractUsage.all(tx, removed)
-      await store.onStep?.('collect.commit')
-      return gone || removed !== undefined
-    })
-    .catch(async (error: unknown) => {
-      await taken.aside?.putBack().catch(() => {}) // the bytes can be read where they are
-      throw error
-    })
-  await taken.aside?.drop()
-  return collected
+  const [, , , , removals] = await lockedBatch(db, 'brief', [
+    endExpiredReservations.with({ hash, now: store.now() }),
+    releaseUnneeded.with({ hash }),
+    uncountUnneeded.with({ hash }),
+    removeUnneeded.with({ hash }),
+    selectRemovals.with({ hash }),
+  ])
+  await removeObjects(db, store, removals)
+  return removals.length > 0
+}
+
+/** Selects what an object may be needed for: a content that has it, or a reservation whose put may have just stored it. */
+const selectNeeds = statement(({ orm, tables: { blobContent: c, blobLeases: l } }, arg: Place) =>
+  orm
+    .select({ hash: c.hash })
+    .from(c)
+    .where(and(eq(c.hash, arg.hash), eq(c.generation, arg.generation)))
+    .unionAll(orm.select({ hash: l.hash }).from(l).where(eq(l.hash, arg.hash))),
+)
+
+/**
+ * Returns true if an object is a stray: nobody needs it, now or later. Everything that may need the object is visible:
+ * a transaction that has put the content would hold the usage lock.
+ */
+export async function isStray(db: Db, store: Store, { hash, generation }: Place): Promise<boolean> {
+  const [, needs] = await lockedBatch(db, 'brief', [
+    endExpiredReservations.with({ hash, now: store.now() }),
+    selectNeeds.with({ hash, generation }),
+  ])
+  return needs.length === 0
+}
+
+/** Removes an object if it is a stray. Returns true if it was removed. Safe to repeat. */
+export async function collectStray(db: Db, store: Store, stray: Location): Promise<boolean> {
+  await store.onStep?.('collect.lock')
+  if (!(await isStray(db, store, stray))) return false
+  await removeObjects(db, store, [stray])
+  return true
 }
 
 const selectExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { now: Date; after: string }) =>
@@ -77,17 +104,25 @@ const selectExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { now:
     .limit(PAGE_SIZE),
 )
 
+const selectRemovedHashes = statement(({ orm, tables: { blobRemovals: r } }, arg: { now: Date; after: string }) =>
+  orm.selectDistinct({ hash: r.hash }).from(r).where(gt(r.hash, arg.after)).orderBy(r.hash).limit(PAGE_SIZE),
+)
+
 /**
- * Collects every content that has an expired reservation: a failed put or a removed record left it behind. Returns the
- * number of contents removed. Safe to repeat, and to run on several instances at once.
+ * Collects every content that has an expired reservation: a failed put or a removed record left it behind. Ends the
+ * removals that a collector left behind. Returns the number of contents with something to remove. Safe to repeat, and to
+ * run on several instances at once.
  */
 export async function collectExpired(db: Db, store: Store): Promise<number> {
   let collected = 0
-  for (let after = ''; ; ) {
-    const expired = await selectExpired.all(db, { now: store.now(), after })
-    for (const { hash } of expired) if (await collectContent(db, store, hash)) collected += 1
-    const last = expired.at(-1)
-    if (last === undefined) return collected
-    after = last.hash
+  for (const select of [selectExpired, selectRemovedHashes]) {
+    for (let after = ''; ; ) {
+      const found = await select.all(db, { now: store.now(), after })
+      for (const { hash } of found) if (await collectContent(db, store, hash)) collected += 1
+      const last = found.at(-1)
+      if (last === undefined) break
+      after = last.hash
+    }
   }
+  return collected
 }

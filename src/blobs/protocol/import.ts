@@ -1,22 +1,15 @@
-import { and, eq, gte, lt } from 'drizzle-orm'
+import { and, gte, lt } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import { blobCorrupted, type Content, firstLocation } from '../bytes/backend.ts'
-import { markLive, reserveContent } from './reserve.ts'
+import { blobCorrupted, type Content, hasObject, newGeneration } from '../bytes/backend.ts'
+import { placing, reserveContent } from './reserve.ts'
 import type { BlobStore } from './store.ts'
 import { lockedBatch } from './usage.ts'
 
 /** How long an imported content waits for its records. The records come right after the contents. */
 const RESERVATION_MILLIS = 86_400_000
-
-const selectLive = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
-  orm
-    .select({ hash: c.hash })
-    .from(c)
-    .where(and(eq(c.hash, arg.hash), eq(c.state, 'live'))),
-)
 
 const deleteReservations = statement(({ orm, tables: { blobLeases: l } }, arg: { from: string; to: string }) =>
   orm.delete(l).where(and(gte(l.id, arg.from), lt(l.id, arg.to))),
@@ -35,28 +28,31 @@ export async function importContent(
   db: Db,
   store: BlobStore,
   content: Content,
-  bytes: () => AsyncIterable<Uint8Array>,
+  origin: () => AsyncIterable<Uint8Array>,
   batch: string,
 ): Promise<boolean> {
   const { hash, size } = content
   const { maxTotalSize } = store
   const reservation = { id: `${batch}:${hash}`, hash }
   const expiresAt = new Date(store.now().getTime() + RESERVATION_MILLIS)
-  if (!(await reserveContent(db, reservation, { size, ownerId: NOBODY, expiresAt, maxTotalSize }, 'brief'))) {
+  const generation = newGeneration()
+  const options = { size, ownerId: NOBODY, expiresAt, maxTotalSize, generation }
+  const stored = await reserveContent(db, reservation, options, 'brief')
+  if (stored === undefined) {
     const message = `A content of ${size} bytes does not fit into the ${maxTotalSize} bytes that maxTotalSize allows: raise it, and call again`
     throw new StorageError('BLOB_QUOTA_EXCEEDED', message, { details: { size, maxTotalSize } })
   }
-  const isLive = (await selectLive.first(db, { hash })) !== undefined
-  if (isLive && (await store.bytes.size(firstLocation(content))) === size) return false
-  const staged = await store.bytes.stage(bytes(), { maxBytes: size })
+  const { bytes } = store
+  if (stored.isLive && (await hasObject(bytes, { ...content, generation: stored.generation }))) return false
+  const staged = await bytes.stage(origin(), { maxBytes: size })
   try {
     if (staged.hash !== hash) throw blobCorrupted(hash, 'their hash is another')
-    await staged.commit('')
+    await staged.commit(generation)
   } catch (error) {
     await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
     throw error
   }
-  await lockedBatch(db, 'brief', [markLive.with(reservation)])
+  await lockedBatch(db, 'brief', placing(reservation, { found: stored.generation, placed: generation }))
   return true
 }
 

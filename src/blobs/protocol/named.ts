@@ -7,6 +7,8 @@ const LEFT_OUT: ReadonlySet<string> = new Set<keyof Tables>([
   'properties',
   'maintenanceLeases',
   'blobContent',
+  'blobRemovals',
+  'blobChunks',
   'blobLeases',
   'blobRefs',
   'blobUsage',

@@ -3,13 +3,22 @@ import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { parseInput } from '../../validation/input.ts'
-import { blobTooLarge, type Staged } from '../bytes/backend.ts'
+import { blobTooLarge, hasObject, type Location, newGeneration, type Staged } from '../bytes/backend.ts'
 import { guessMimeType } from '../input/mime.ts'
 import type { BlobSource } from '../input/source.ts'
 import { blobUri, newBlobId } from '../reference.ts'
 import { type BlobRecord, blobNameSchema, type putBlobOptionsSchema } from '../types.ts'
-import { collectContent, collectExpired } from './collect.ts'
-import { expireReservation, insertRecord, type NewRecord, type Reservation, reserveContent } from './reserve.ts'
+import { collectContent, collectExpired, collectStray } from './collect.ts'
+import { removeObjects } from './removals.ts'
+import {
+  expireReservation,
+  insertRecord,
+  type NewRecord,
+  type Placement,
+  type Reservation,
+  reserveContent,
+  type StoredContent,
+} from './reserve.ts'
 import { Staging } from './staging.ts'
 import type { StagingGate } from './staging-gate.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
@@ -21,8 +30,8 @@ const RESERVATION_MILLIS = 3_600_000
 type Options = z.output<typeof putBlobOptionsSchema> & { ownerId: string }
 
 /**
- * Stores bytes and their record in two commits: stages the bytes, reserves their content, moves the bytes into place,
- * and inserts the record. If a step fails, the put or the collector ends the reservation. `db` has no owner: contents are
+ * Stores bytes and their record in two commits: stages the bytes, reserves their content, makes them an object unless a sound
+ * one is there, and inserts the record. If a step fails, the put or the collector ends the reservation. `db` has no owner: contents are
  * everybody's.
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
@@ -34,11 +43,13 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, optio
       return reserve(db, store, staged, ownerId, 'brief')
     })
     try {
-      await commitBytesAndInsert(db, store, staged, reservation, record, 'brief')
+      const losers = await placeAndInsert(db, store, staged, reservation, record, 'brief')
+      await removeObjects(db, store, losers).catch(() => {}) // maintenance makes up for it
     } catch (error) {
       // If this fails as well, the reservation expires by itself. If the record was inserted after all, its content stays.
       await expireReservation(db, reservation, store.now())
-        .then(() => collectContent(db, store, reservation.hash))
+        .then(() => collectContent(db, store, staged.hash))
+        .then(() => collectStray(db, store, { ...staged, generation: reservation.generation }))
         .catch(() => {})
       throw error
     }
@@ -46,24 +57,23 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, optio
   })
 }
 
-/** Returns `putBlob` for use in a transaction. A rollback undoes the reservation, but not the bytes: they are collected. */
-export function putBlobInTransaction({
-  contentsWritten,
-  contentsToCollect,
-  gate,
-}: TransactionContents): typeof putBlob {
+/** Returns `putBlob` for use in a transaction. A rollback undoes the reservation, but not the object, which is then a stray. */
+export function putBlobInTransaction({ written, strays, gate }: TransactionContents): typeof putBlob {
   return (tx, store, input, options) =>
     withStaged(tx, store, gate, input, options, async (staged, record) => {
+      const { hash, size } = staged
+      let location: Location | undefined
       try {
         await tx.transaction(async (savepoint) => {
           const reservation = await reserve(savepoint, store, staged, options.ownerId, 'lasting')
-          await commitBytesAndInsert(savepoint, store, staged, reservation, record, 'lasting')
+          location = { hash, size, generation: reservation.generation }
+          await placeAndInsert(savepoint, store, staged, reservation, record, 'lasting')
         })
       } catch (error) {
-        contentsToCollect.add(staged.hash)
+        if (location) strays.push(location)
         throw error
       }
-      contentsWritten.add(staged.hash)
+      if (location) written.push(location)
     })
 }
 
@@ -123,18 +133,26 @@ async function stageAndInsert(
   }
 }
 
+interface PutReservation extends Reservation {
+  /** The generation under which the put stores an object, if it stores one. */
+  generation: string
+  stored: StoredContent
+}
+
 async function reserve(
   db: Db,
   store: BlobStore,
   { hash, size }: Staged,
   ownerId: string,
   lock: LockUse,
-): Promise<Reservation> {
+): Promise<PutReservation> {
   await store.onStep?.('put.reserve')
   const { maxTotalSize } = store
   const reservation = { id: randomUUID(), hash }
+  const generation = newGeneration()
   const expiresAt = new Date(store.now().getTime() + RESERVATION_MILLIS)
-  if (await reserveContent(db, reservation, { size, ownerId, expiresAt, maxTotalSize }, lock)) return reservation
+  const stored = await reserveContent(db, reservation, { size, ownerId, expiresAt, maxTotalSize, generation }, lock)
+  if (stored) return { ...reservation, generation, stored }
   throw new StorageError(
     'BLOB_QUOTA_EXCEEDED',
     `The blob of ${size} bytes does not fit into the ${maxTotalSize} bytes that maxTotalSize allows`,
@@ -142,19 +160,39 @@ async function reserve(
   )
 }
 
-async function commitBytesAndInsert(
+/** Returns the objects of the content that are about to be removed: two puts at once store two, and one of them loses. */
+async function placeAndInsert(
   db: Db,
   store: BlobStore,
   staged: Staged,
-  reservation: Reservation,
+  reservation: PutReservation,
   record: NewRecord,
   lock: LockUse,
-): Promise<void> {
+): Promise<Location[]> {
   await store.onStep?.('put.commit')
-  await staged.commit('') // even if the content is live: its bytes may be damaged, or about to be collected
+  const placement = await place(store, staged, reservation)
   await store.onStep?.('put.insert')
-  if (await insertRecord(db, reservation, record, lock)) return
+  const losers = await insertRecord(db, reservation, record, lock, placement)
+  if (losers) return losers
   throw new StorageError('TIMEOUT', 'The put took so long that its reservation expired: put the blob again', {
     retryable: true,
   })
+}
+
+/**
+ * Keeps the object of a live content if it is sound, or stores one. What another put is about to store does not count: it
+ * may not be durable yet. A damaged object is never replaced in its place, from which somebody may be about to move it.
+ */
+async function place(
+  { bytes }: Pick<BlobStore, 'bytes'>,
+  staged: Staged,
+  { generation, stored }: Pick<PutReservation, 'generation' | 'stored'>,
+): Promise<Placement> {
+  const { hash, size } = staged
+  if (stored.isLive && (await hasObject(bytes, { hash, size, generation: stored.generation }))) {
+    await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
+    return { found: stored.generation, placed: stored.generation }
+  }
+  await staged.commit(generation)
+  return { found: stored.generation, placed: generation }
 }

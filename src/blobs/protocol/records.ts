@@ -8,6 +8,8 @@ import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
+import { type BytesBackend, blobNotFound, type Content, type Location } from '../bytes/backend.ts'
+import { chunksOf } from '../read.ts'
 import { blobUri } from '../reference.ts'
 import type { BlobRecord } from '../types.ts'
 import type { Usage } from './usage.ts'
@@ -36,9 +38,17 @@ const selectRecords = ({ orm, tables }: Pick<Db, 'orm' | 'tables'>) => {
 }
 
 const selectRecord = statement((db, arg: { id: string; now: Date }) => {
-  const { blobs: b } = db.tables
-  return selectRecords(db).where(and(eq(b.id, arg.id), isOwn(db, b), notExpired(b, arg.now)))
+  const { blobs: b, blobContent: c } = db.tables
+  return db.orm
+    .select({ ...blobRecordColumns(db.tables), generation: c.generation })
+    .from(b)
+    .innerJoin(c, eq(c.hash, b.hash))
+    .where(and(eq(b.id, arg.id), isOwn(db, b), notExpired(b, arg.now)))
 })
+
+const selectLocation = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
+  orm.select({ hash: c.hash, size: c.size, generation: c.generation }).from(c).where(eq(c.hash, arg.hash)),
+)
 
 const updateLastUsed = statement((db, arg: { id: string; now: Date }) => {
   const { blobs: b } = db.tables
@@ -64,17 +74,47 @@ const recordsPage = {
 const listAll = pagedQuery(recordsPage)
 const listBySource = pagedQuery({ ...recordsPage, partition: ({ blobs }) => blobs.source })
 
+/** A record, and the object that has its bytes. */
+export interface StoredBlob {
+  record: BlobRecord
+  location: Location
+}
+
+/** Returns where a content is, or undefined if it does not exist. */
+export function locationOf(db: Db, hash: string): Promise<Location | undefined> {
+  return selectLocation.first(db, { hash })
+}
+
+/**
+ * Yields the bytes of a content, wherever they are.
+ *
+ * @throws {BLOB_NOT_FOUND} when the content or its bytes do not exist
+ */
+export async function* chunksOfContent(db: Db, bytes: BytesBackend, { hash }: Content): AsyncGenerator<Uint8Array> {
+  const relocate = () => locationOf(db, hash)
+  const location = await relocate()
+  if (location === undefined) throw blobNotFound(hash)
+  yield* chunksOf({ bytes, location, relocate })
+}
+
 /** Returns a record, or undefined if it does not exist or has expired. */
-export function findRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {
-  return selectRecord.first(db, { id, now })
+export async function findRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {
+  return (await findStored(db, id, now))?.record
+}
+
+async function findStored(db: Db, id: string, now: Date): Promise<StoredBlob | undefined> {
+  const found = await selectRecord.first(db, { id, now })
+  if (found === undefined) return undefined
+  const { generation, ...record } = found
+  return { record, location: { hash: record.hash, size: record.size, generation } }
 }
 
 /** Like `findRecord`, and updates the record's last use, at most once an hour. */
-export async function useRecord(db: Db, id: string, now: Date): Promise<BlobRecord | undefined> {
-  const record = await findRecord(db, id, now)
-  if (!record || now.getTime() - record.lastUsedAt.getTime() < USE_MILLIS) return record
+export async function useRecord(db: Db, id: string, now: Date): Promise<StoredBlob | undefined> {
+  const found = await findStored(db, id, now)
+  if (!found || now.getTime() - found.record.lastUsedAt.getTime() < USE_MILLIS) return found
   await updateLastUsed.all(db, { id, now }).catch(ignoreReadOnly) // the blob can be read all the same
-  return { ...record, lastUsedAt: now }
+  return { ...found, record: { ...found.record, lastUsedAt: now } }
 }
 
 /** Updates the last use of records. */
@@ -91,9 +131,9 @@ export async function noteUses(db: Db, ids: Iterable<string>, now: Date): Promis
  *
  * @throws {BLOB_NOT_FOUND} when the record does not exist or has expired.
  */
-export async function useExistingRecord(db: Db, id: string, now: Date): Promise<BlobRecord> {
-  const record = await useRecord(db, id, now)
-  if (record) return record
+export async function useExistingRecord(db: Db, id: string, now: Date): Promise<StoredBlob> {
+  const found = await useRecord(db, id, now)
+  if (found) return found
   const uri = blobUri(id)
   throw new StorageError('BLOB_NOT_FOUND', `There is no ${uri}`, { details: { uri } })
 }

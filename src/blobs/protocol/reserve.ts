@@ -1,15 +1,31 @@
-import { and, eq, exists, lte, notExists, or, type SQL, sql } from 'drizzle-orm'
+import { and, eq, exists, lte, ne, notExists, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import type { JsonObject } from '../../schema/values.ts'
-import type { Content } from '../bytes/backend.ts'
+import type { Content, Location } from '../bytes/backend.ts'
+import { selectRemovals } from './removals.ts'
 import { contentCounters, type LockUse, lockedBatch, USAGE_ROWS, usageOfContent } from './usage.ts'
 
 /** A row of `blob_leases`: until it expires, the collector leaves the content alone. */
 export interface Reservation {
   id: string
   hash: string
+}
+
+/** The object that a content has at the moment. */
+export interface StoredContent {
+  generation: string
+  /** True if the object was stored whole at some time. */
+  isLive: boolean
+}
+
+/** What a put has found, and where its bytes are now. */
+export interface Placement {
+  /** The generation of the content when it was reserved. */
+  found: string
+  /** The generation of an object that the put has stored, or has found to be sound. */
+  placed: string
 }
 
 interface ReserveOptions {
@@ -19,6 +35,8 @@ interface ReserveOptions {
   ownerId: string
   expiresAt: Date
   maxTotalSize: number
+  /** The generation of the content if it is new. */
+  generation: string
 }
 
 /** A record before it is inserted. */
@@ -52,7 +70,7 @@ const addUsageIfNew = changeUsageIfNew('+')
 const subtractUsageIfNew = changeUsageIfNew('-')
 
 /** Inserts a pending content, unless it exists or the usage, which already includes it, exceeds the quota. */
-const insertContentIfFits = statement((db, arg: Content & { maxTotalSize: number }) => {
+const insertContentIfFits = statement((db, arg: Content & { maxTotalSize: number; generation: string }) => {
   const { blobContent: c, blobUsage: u } = db.tables
   return db.orm
     .insert(c)
@@ -62,6 +80,7 @@ const insertContentIfFits = statement((db, arg: Content & { maxTotalSize: number
           hash: sql`${arg.hash}`.as('hash'),
           size: sql`${arg.size}`.as('size'),
           state: sql`'pending'`.as('state'),
+          generation: sql`${arg.generation}`.as('generation'),
         })
         .from(u)
         .where(and(eq(u.id, USAGE_ROWS.bytes), lte(u.used, arg.maxTotalSize))),
@@ -109,34 +128,75 @@ const insertReservation = statement((db, arg: NewReservation) => {
     .returning({ id: l.id })
 })
 
+const selectStored = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
+  orm.select({ generation: c.generation, state: c.state }).from(c).where(eq(c.hash, arg.hash)),
+)
+
 /**
- * Makes sure that a content has a row and is counted, and reserves it, in one round trip. Returns false if the content
- * does not fit into the quota.
+ * Makes sure that a content has a row and is counted, and reserves it, in one round trip. Returns what the row says, or
+ * undefined if the content does not fit into the quota.
  */
 export async function reserveContent(
   db: Db,
   { id, hash }: Reservation,
-  { size, ownerId, expiresAt, maxTotalSize }: ReserveOptions,
+  { size, ownerId, expiresAt, maxTotalSize, generation }: ReserveOptions,
   lock: LockUse,
-): Promise<boolean> {
+): Promise<StoredContent | undefined> {
   const content = { hash, size }
-  const [, , reserved] = await lockedBatch(db, lock, [
+  const [, , reserved, , [stored]] = await lockedBatch(db, lock, [
     addUsageIfNew.with(content),
-    insertContentIfFits.with({ ...content, maxTotalSize }),
+    insertContentIfFits.with({ ...content, maxTotalSize, generation }),
     insertReservation.with({ id, hash, ownerId, expiresAt, maxTotalSize }),
     subtractUsageIfNew.with(content), // the content still has no row: it did not fit
+    selectStored.with({ hash }),
   ])
-  return reserved.length > 0
+  if (reserved.length === 0 || stored === undefined) return undefined
+  return { generation: stored.generation, isLive: stored.state === 'live' }
 }
 
-/** Makes a reserved content live. */
-export const markLive = statement((db, arg: Reservation) => {
+/** The content keeps its object, whichever that is. No generation has this name. */
+const KEPT: Placement = { found: '-', placed: '-' }
+
+/** Returns true if nobody but the put can know the generation under which it has stored its bytes. */
+const isFresh = ({ found, placed }: Placement) => sql`${found} <> ${placed}`
+
+/**
+ * Makes a removal of the object that loses: that of the content, if the put has stored another one, or else that of the
+ * put, if the content was given another one meanwhile.
+ */
+const releaseLoser = statement((db, arg: Reservation & Placement) => {
+  const { blobContent: c, blobRemovals: r } = db.tables
+  const loser = sql`case when ${isFresh(arg)} then ${c.generation} else ${arg.placed} end`
+  return db.orm
+    .insert(r)
+    .select(
+      db.orm
+        .select({ hash: c.hash, generation: loser.as('generation'), counted: sql`0`.as('counted') })
+        .from(c)
+        .where(
+          and(
+            eq(c.hash, arg.hash),
+            ne(c.generation, arg.placed),
+            sql`${arg.placed} <> ${sql.raw(`'${KEPT.placed}'`)}`,
+            exists(reservationRow(db, arg.id)),
+          ),
+        ),
+    )
+    .onConflictDoNothing()
+})
+
+/** Makes a reserved content live, in the object that the put has stored for it. */
+const placeContent = statement((db, arg: Reservation & Placement) => {
   const { blobContent: c } = db.tables
   return db.orm
     .update(c)
-    .set({ state: 'live' })
+    .set({ state: 'live', generation: sql`case when ${isFresh(arg)} then ${arg.placed} else ${c.generation} end` })
     .where(and(eq(c.hash, arg.hash), exists(reservationRow(db, arg.id))))
 })
+
+/** Returns the calls that give a reserved content the object which a put has stored for it. */
+export const placing = (reservation: Reservation, placement: Placement) =>
+  [releaseLoser.with({ ...reservation, ...placement }), placeContent.with({ ...reservation, ...placement })] as const
 
 const insertReservedRecord = statement(
   ({ orm, tables: { blobs: b, blobLeases: l } }, arg: NewRecord & { reservation: string }) =>
@@ -175,22 +235,25 @@ const endReservation = statement(({ orm, tables: { blobLeases: l } }, arg: { res
 )
 
 /**
- * Makes the reserved content live, inserts its record and ends the reservation, in one round trip. Returns false if the
- * collector has removed the expired reservation.
+ * Makes the reserved content live, inserts its record and ends the reservation, in one round trip. Without a placement the
+ * content keeps its object. Returns the objects of the content that are about to be removed, or undefined if the collector
+ * has removed the expired reservation.
  */
 export async function insertRecord(
   db: Db,
   reservation: Reservation,
   record: NewRecord,
   lock: LockUse,
-): Promise<boolean> {
-  const [, inserted] = await lockedBatch(db, lock, [
-    markLive.with(reservation),
+  placement: Placement = KEPT,
+): Promise<Location[] | undefined> {
+  const [, , inserted, removals] = await lockedBatch(db, lock, [
+    ...placing(reservation, placement),
     insertReservedRecord.with({ ...record, reservation: reservation.id }),
+    selectRemovals.with({ hash: reservation.hash }),
     countReservedRecord.with({ reservation: reservation.id }),
     endReservation.with({ reservation: reservation.id }),
   ])
-  return inserted.length > 0
+  return inserted.length > 0 ? removals : undefined
 }
 
 const setExpiry = statement(({ orm, tables: { blobLeases: l } }, arg: { reservation: string; now: Date }) =>

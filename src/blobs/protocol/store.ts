@@ -1,5 +1,5 @@
 import type { Db } from '../../database/db.ts'
-import type { BytesBackend } from '../bytes/backend.ts'
+import type { BytesBackend, Location } from '../bytes/backend.ts'
 import type { Staging } from './staging.ts'
 import type { StagingGate } from './staging-gate.ts'
 
@@ -48,11 +48,13 @@ export interface BlobStore {
   onStep?(step: BlobStep): void | Promise<void>
 }
 
-/** What a transaction did to contents, by hash. */
+/** What a transaction did to contents. */
 export interface TransactionContents {
-  /** Contents that the transaction wrote. A rollback makes them contents to collect. */
-  readonly contentsWritten: Set<string>
-  /** Contents to collect after the transaction has ended. */
+  /** Where the transaction has put contents, if it has stored an object there. A rollback makes strays of them. */
+  readonly written: Location[]
+  /** Objects to collect after the transaction has ended, if they are strays. */
+  readonly strays: Location[]
+  /** Contents to collect after the transaction has ended, by hash. */
   readonly contentsToCollect: Set<string>
   /** Admits the puts of the transaction. */
   readonly gate: StagingGate

@@ -2,8 +2,8 @@ import { inArray } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, rowsStatement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import { type Content, firstLocation } from '../bytes/backend.ts'
-import { collectContent } from './collect.ts'
+import { type Location, objectName } from '../bytes/backend.ts'
+import { collectStray } from './collect.ts'
 import type { BlobStore } from './store.ts'
 import { STALE_MILLIS } from './verify-steps.ts'
 
@@ -17,7 +17,7 @@ const PAUSE_MILLIS = 3_600_000
 
 const selectContents = rowsStatement(({ orm, tables: { blobContent: c } }, rows: { hash: string }[]) =>
   orm
-    .select({ hash: c.hash })
+    .select({ hash: c.hash, generation: c.generation })
     .from(c)
     .where(
       inArray(
@@ -32,32 +32,33 @@ const selectContents = rowsStatement(({ orm, tables: { blobContent: c } }, rows:
  * that has put them. Each call continues the walk over the store, without reading any bytes. Returns the number removed.
  *
  * A look at the rows alone proves nothing: the row of a running transaction is not visible yet, and a put may store the
- * same content right after the look. `collectContent` looks again, under the usage lock.
+ * same content right after the look. `collectStray` looks again, under the usage lock.
  *
  * The step fails with INVALID_STATE, and removes nothing of the round, if many objects have no row: the database may be an
  * older backup, and a newer one be restored later.
  */
 export function straySweep(db: Db, store: BlobStore): () => Promise<number> {
-  let objects: AsyncIterator<Content> | undefined
+  /** The object behind which the walk goes on. Undefined if the next walk has not begun. */
+  let after: Location | undefined
   let nextWalk = 0
   return async () => {
     const now = store.now().getTime()
-    if (store.bytes.storedAt === undefined || (objects === undefined && now < nextWalk)) return 0
-    const strays: string[] = []
+    if (store.bytes.storedAt === undefined || (after === undefined && now < nextWalk)) return 0
+    const strays: Location[] = []
     let looked = 0
-    for (let walking = true; walking && looked < OBJECTS_A_ROUND; ) {
-      objects ??= store.bytes.list()[Symbol.asyncIterator]()
-      const slice = await take(objects, SLICE_SIZE)
+    for await (const slice of slicesOf(store.bytes.list({ after }))) {
       looked += slice.length
-      walking = slice.length === SLICE_SIZE
       strays.push(...(await oldWithoutRow(db, store, slice)))
-      if (walking) continue
-      objects = undefined
+      after = slice.at(-1)
+      if (looked >= OBJECTS_A_ROUND) break
+    }
+    if (looked < OBJECTS_A_ROUND) {
+      after = undefined
       nextWalk = now + PAUSE_MILLIS
     }
     if (strays.length > Math.max(FEW_STRAYS, looked / 10)) throw manyStrays(strays.length, looked)
     let removed = 0
-    for (const hash of strays) if (await collectContent(db, store, hash)) removed += 1
+    for (const stray of strays) if (await collectStray(db, store, stray)) removed += 1
     return removed
   }
 }
@@ -67,25 +68,28 @@ function manyStrays(strays: number, looked: number): StorageError {
   return new StorageError('INVALID_STATE', message)
 }
 
-async function isOld({ bytes, now }: BlobStore, hash: string): Promise<boolean> {
-  const storedAt = await bytes.storedAt?.(firstLocation({ hash, size: 0 }))
+async function isOld({ bytes, now }: BlobStore, location: Location): Promise<boolean> {
+  const storedAt = await bytes.storedAt?.(location)
   return storedAt !== undefined && storedAt.getTime() < now().getTime() - STALE_MILLIS
 }
 
-async function take<T>(items: AsyncIterator<T>, count: number): Promise<T[]> {
-  const taken: T[] = []
-  while (taken.length < count) {
-    const { done, value } = await items.next()
-    if (done) break
-    taken.push(value)
+async function* slicesOf(locations: AsyncIterable<Location>): AsyncGenerator<Location[]> {
+  let slice: Location[] = []
+  for await (const location of locations) {
+    slice.push(location)
+    if (slice.length < SLICE_SIZE) continue
+    yield slice
+    slice = []
   }
-  return taken
+  if (slice.length > 0) yield slice
 }
 
-/** Returns the hashes of the contents that have no row and are older than any put may take. */
-async function oldWithoutRow(db: Db, store: BlobStore, contents: Content[]): Promise<string[]> {
-  const known = new Set((await batch(db, selectContents.with(contents))).flat().map(({ hash }) => hash))
-  const old: string[] = []
-  for (const { hash } of contents) if (!known.has(hash) && (await isOld(store, hash))) old.push(hash)
+/** Returns the objects that no content has and that are older than any put may take. */
+async function oldWithoutRow(db: Db, store: BlobStore, locations: Location[]): Promise<Location[]> {
+  const known = new Set((await batch(db, selectContents.with(locations))).flat().map(objectName))
+  const old: Location[] = []
+  for (const location of locations) {
+    if (!known.has(objectName(location)) && (await isOld(store, location))) old.push(location)
+  }
   return old
 }

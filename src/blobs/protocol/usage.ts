@@ -67,7 +67,7 @@ export const usageOfContent = ({ blobUsage: u }: Tables, size: number) =>
 /** Returns the condition that selects the two content counters. */
 export const contentCounters = ({ blobUsage: u }: Tables) => inArray(u.id, [USAGE_ROWS.bytes, USAGE_ROWS.contents])
 
-const selectUsage = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
+export const selectUsage = statement(({ orm, tables: { blobUsage: u } }, _: object) =>
   orm.select({ id: u.id, used: u.used }).from(u),
 )
 
@@ -82,25 +82,10 @@ export async function readUsage(db: Db): Promise<Usage> {
   }
 }
 
-/** Subtracts a removed content from the usage. */
-export const subtractUsage = statement(({ orm, tables }, arg: { size: number }) =>
-  orm
-    .update(tables.blobUsage)
-    .set({ used: sql`${tables.blobUsage.used} - ${usageOfContent(tables, arg.size)}` })
-    .where(contentCounters(tables)),
-)
-
 /** Adds `change` to the number of records. */
 export const changeRecordCount = statement(({ orm, tables: { blobUsage: u } }, arg: { change: number }) =>
   orm
     .update(u)
     .set({ used: sql`${u.used} + cast(${arg.change} as bigint)` })
     .where(eq(u.id, USAGE_ROWS.records)),
-)
-
-export const setUsage = statement(({ orm, tables: { blobUsage: u } }, arg: { id: number; used: number }) =>
-  orm
-    .insert(u)
-    .values({ id: arg.id, used: arg.used })
-    .onConflictDoUpdate({ target: u.id, set: { used: arg.used } }),
 )

@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto'
-import { and, eq, gt, notExists, sql } from 'drizzle-orm'
+import { and, eq, gt, notExists } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { batch, statement } from '../../database/statement.ts'
+import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import { type Content, firstLocation } from '../bytes/backend.ts'
+import type { Content, Location } from '../bytes/backend.ts'
 import type { VerifyStep } from '../types.ts'
-import { collectContent, selectContent } from './collect.ts'
+import { collectContent, collectStray, isStray } from './collect.ts'
+import { removeLost, removeLostRecords, selectLost, uncountLost, uncountLostRecords } from './lost.ts'
+import { locationOf } from './records.ts'
+import { countUsage, recountUsage } from './recount.ts'
 import type { BlobStore } from './store.ts'
-import { changeRecordCount, lockedBatch, readUsage, setUsage, subtractUsage, USAGE_ROWS } from './usage.ts'
+import { lockedBatch, selectUsage, USAGE_ROWS } from './usage.ts'
 
 /**
  * A check of one kind of problem. Yields once for each item that it has checked: the item's name if it is wrong (and,
@@ -32,54 +35,51 @@ async function* staged(_: Db, store: BlobStore, repair: boolean): AsyncGenerator
 
 /** Finds bytes whose length or hash differs from their record. */
 async function* damaged(db: Db, { bytes }: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
-  for await (const content of liveContents(db)) {
-    const wrong = !(await isIntact(content, bytes.open(firstLocation(content))))
-    if (wrong && repair) yield (await bytes.quarantine(firstLocation(content))) ? content.hash : undefined
-    else yield wrong ? content.hash : undefined
+  for await (const location of liveContents(db)) {
+    const wrong = !(await isIntact(location, bytes.open(location)))
+    if (wrong && repair) yield (await bytes.quarantine(location)) ? location.hash : undefined
+    else yield wrong ? location.hash : undefined
   }
 }
 
 /** Finds records whose bytes do not exist. */
 async function* missing(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
-  for await (const { hash } of liveContents(db)) {
-    const lost =
-      (await store.bytes.size(firstLocation({ hash, size: 0 }))) === undefined &&
-      (await confirmLost(db, store, hash, repair))
-    yield lost ? hash : undefined
+  for await (const location of liveContents(db)) {
+    const lost = (await store.bytes.size(location)) === undefined && (await confirmLost(db, store, location, repair))
+    yield lost ? location.hash : undefined
   }
 }
 
-/** Finds contents that no record and no put needs. */
+/** Finds contents that no record and no put needs, and objects that a collector has not removed yet. */
 async function* unreferenced(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string> {
-  for await (const { hash } of allContents(selectUnreferenced, db, store.now())) {
-    if (!repair || (await collectContent(db, store, hash))) yield hash
+  for (const select of [selectUnreferenced, selectRemovals]) {
+    for await (const { hash } of allContents(select, db, store.now())) {
+      if (!repair || (await collectContent(db, store, hash))) yield hash
+    }
   }
 }
 
 /** Finds bytes that have no row. */
 async function* strays(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
-  for await (const { hash } of store.bytes.list()) {
-    if (await selectContent.first(db, { hash })) yield undefined
-    else yield (await (repair ? collectContent(db, store, hash) : confirmStray(db, store, hash))) ? hash : undefined
+  for await (const location of store.bytes.list()) {
+    const { hash, generation } = location
+    if ((await locationOf(db, hash))?.generation === generation) yield undefined
+    else yield (await (repair ? collectStray : confirmStray)(db, store, location)) ? hash : undefined
   }
 }
 
 /** Finds counters that differ from the number and size of the rows. */
 async function* usage(db: Db, _: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
-  const { stored, counted } = await db.transaction(async (tx) => {
-    await lockedBatch(tx, 'brief', [])
-    const stored = await readUsage(tx)
-    const [contents] = await countContents.all(tx, {})
-    const [records] = await countAllRecords.all(tx, {})
-    const counted = { bytes: 0, contents: 0, ...contents, records: records?.count ?? 0 }
-    if (repair)
-      await batch(
-        tx,
-        NAMES.map((name) => setUsage.with({ id: USAGE_ROWS[name], used: counted[name] })),
-      )
-    return { stored, counted }
-  })
-  for (const name of NAMES) yield stored[name] === counted[name] ? undefined : name
+  const [stored, counted] = await lockedBatch(db, 'brief', [
+    selectUsage.with({}),
+    countUsage.with({}),
+    ...(repair ? [recountUsage.with({})] : []),
+  ])
+  const right = new Map(counted.map(({ id, used }) => [id, used]))
+  for (const name of NAMES) {
+    const id = USAGE_ROWS[name]
+    yield stored.find((row) => row.id === id)?.used === right.get(id) ? undefined : name
+  }
 }
 
 const NAMES = Object.keys(USAGE_ROWS) as (keyof typeof USAGE_ROWS)[] // the keys of a constant
@@ -98,37 +98,32 @@ async function isIntact({ hash }: Content, chunks: AsyncIterable<Uint8Array>): P
 }
 
 /**
- * Checks again, under the usage lock, that the bytes are lost: a put may have been about to write them. Returns true if
- * they are, and with `repair` removes the records and the content.
+ * Checks, under the usage lock, that a content whose object is not there has no other one, and no put is about to store it.
+ * The object itself never comes back. Returns true if the content is lost, and with `repair` removes its records and its
+ * row.
  */
-function confirmLost(db: Db, store: BlobStore, hash: string, repair: boolean): Promise<boolean> {
-  return db.transaction(async (tx) => {
-    const [[content]] = await lockedBatch(tx, 'brief', [selectLiveUnreserved.with({ hash, now: store.now() })])
-    if (!content || (await store.bytes.size(firstLocation({ hash, size: 0 }))) !== undefined) return false
-    if (!repair) return true
-    const [removed] = await batch(tx, [
-      removeRecords.with({ hash }),
-      removeContent.with({ hash }),
-      subtractUsage.with(content),
-    ])
-    await changeRecordCount.all(tx, { change: -removed.length })
-    return true
-  })
+async function confirmLost(db: Db, store: BlobStore, location: Location, repair: boolean): Promise<boolean> {
+  const lost = { ...location, now: store.now() }
+  if (!repair) return (await lockedBatch(db, 'brief', [selectLost.with(lost)]))[0].length > 0
+  const [, , , removed] = await lockedBatch(db, 'brief', [
+    uncountLostRecords.with(lost),
+    uncountLost.with(lost),
+    removeLostRecords.with(lost),
+    removeLost.with(lost),
+  ])
+  return removed.length > 0
 }
 
-/** Checks again, under the usage lock, that the bytes have no row: a running transaction may have put them. */
-function confirmStray(db: Db, store: BlobStore, hash: string): Promise<boolean> {
-  return db.transaction(async (tx) => {
-    const [[content]] = await lockedBatch(tx, 'brief', [selectContent.with({ hash })])
-    return !content && (await store.bytes.size(firstLocation({ hash, size: 0 }))) !== undefined
-  })
+/** Checks, under the usage lock, that an object is a stray, and that it is still there. */
+async function confirmStray(db: Db, store: BlobStore, location: Location): Promise<boolean> {
+  return (await isStray(db, store, location)) && (await store.bytes.size(location)) !== undefined
 }
 
 type PageQuery = { after: string; now: Date }
 
 const selectLive = statement(({ orm, tables: { blobContent: c } }, arg: PageQuery) =>
   orm
-    .select({ hash: c.hash, size: c.size })
+    .select({ hash: c.hash, size: c.size, generation: c.generation })
     .from(c)
     .where(and(gt(c.hash, arg.after), eq(c.state, 'live')))
     .orderBy(c.hash)
@@ -142,16 +137,25 @@ const selectUnreferenced = statement(({ orm, tables: { blobContent: c, blobs: b,
     .from(l)
     .where(and(eq(l.hash, c.hash), gt(l.expiresAt, arg.now)))
   return orm
-    .select({ hash: c.hash, size: c.size })
+    .select({ hash: c.hash, size: c.size, generation: c.generation })
     .from(c)
     .where(and(gt(c.hash, arg.after), notExists(records), notExists(reservations)))
     .orderBy(c.hash)
     .limit(PAGE_SIZE)
 })
 
+const selectRemovals = statement(({ orm, tables: { blobRemovals: r } }, arg: PageQuery) =>
+  orm
+    .select({ hash: r.hash, size: r.counted, generation: r.generation })
+    .from(r)
+    .where(gt(r.hash, arg.after))
+    .orderBy(r.hash, r.generation)
+    .limit(PAGE_SIZE),
+)
+
 const liveContents = (db: Db) => allContents(selectLive, db, new Date(0))
 
-async function* allContents(select: typeof selectLive, db: Db, now: Date): AsyncGenerator<Content> {
+async function* allContents(select: typeof selectLive, db: Db, now: Date): AsyncGenerator<Location> {
   for (let after = ''; ; ) {
     const contents = await select.all(db, { after, now })
     yield* contents
@@ -160,38 +164,3 @@ async function* allContents(select: typeof selectLive, db: Db, now: Date): Async
     after = last.hash
   }
 }
-
-/** Selects a live content that no put has reserved. */
-const selectLiveUnreserved = statement(
-  ({ orm, tables: { blobContent: c, blobLeases: l } }, arg: { hash: string; now: Date }) => {
-    const reservations = orm
-      .select({ id: l.id })
-      .from(l)
-      .where(and(eq(l.hash, c.hash), gt(l.expiresAt, arg.now)))
-    return orm
-      .select({ size: c.size })
-      .from(c)
-      .where(and(eq(c.hash, arg.hash), eq(c.state, 'live'), notExists(reservations)))
-  },
-)
-
-const removeRecords = statement(({ orm, tables: { blobs: b } }, arg: { hash: string }) =>
-  orm.delete(b).where(eq(b.hash, arg.hash)).returning({ id: b.id }),
-)
-
-const removeContent = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
-  orm.delete(c).where(eq(c.hash, arg.hash)),
-)
-
-const countContents = statement(({ orm, tables: { blobContent: c } }, _: object) =>
-  orm
-    .select({
-      bytes: sql`coalesce(sum(${c.size}), 0)`.mapWith(Number),
-      contents: sql`count(*)`.mapWith(Number),
-    })
-    .from(c),
-)
-
-const countAllRecords = statement(({ orm, tables: { blobs: b } }, _: object) =>
-  orm.select({ count: sql`count(*)`.mapWith(Number) }).from(b),
-)

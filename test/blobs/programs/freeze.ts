@@ -1,6 +1,6 @@
-// Changes blobs and stops itself with SIGSTOP while it holds the usage lock: `freeze.ts <config> <moment>`.
+// Changes blobs and stops itself with SIGSTOP at a step, or while it holds the usage lock: `freeze.ts <config> <moment>`.
 import { Socket } from 'node:net'
-import { isStorageError, openStorage } from 'holdfast'
+import { type Blobs, isStorageError, openStorage } from 'holdfast'
 import { say } from '../../setup/say.ts'
 import { silent } from '../../setup/silent.ts'
 import { openLayer } from '../layer.ts'
@@ -24,6 +24,10 @@ function freezeBeforeCommit() {
   } as typeof write // an overloaded function, which passes its arguments on
 }
 
+async function deleteAll(blobs: Blobs) {
+  for (const { id } of (await blobs.list()).items) await blobs.delete(id)
+}
+
 const outcome = async (work: Promise<unknown>) => {
   const error = await work.then(() => undefined).catch((thrown: unknown) => thrown)
   if (error !== undefined && !isStorageError(error)) throw error
@@ -38,12 +42,14 @@ if (moment === 'transaction') {
   })
   await outcome(body)
 } else {
-  const layer = await openLayer(JSON.parse(config), {
-    onStep: (step) => {
-      if (moment === 'collect' && step === 'collect.unlink') freeze()
-    },
-  })
-  if (moment === 'collect') await outcome(layer.blobs.cleanup({ olderThan: new Date(Date.now() + 60_000) }))
+  let frozen = false
+  const freezeAt = (step: string) => {
+    if (step === moment && !frozen) freeze()
+    frozen ||= step === moment
+  }
+  const layer = await openLayer(JSON.parse(config), { onStep: freezeAt, onFileStep: freezeAt })
+  if (moment?.startsWith('put.') || moment?.startsWith('commit.')) await outcome(layer.blobs.put(Buffer.from('frozen')))
+  else if (moment !== 'put') await outcome(deleteAll(layer.blobs))
   else {
     freezeBeforeCommit()
     await outcome(layer.blobs.put(Buffer.from('frozen')))
