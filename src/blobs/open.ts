@@ -8,9 +8,10 @@ import type { MaintenanceStep } from '../maintenance/scheduler.ts'
 import { countersOf } from '../observability/counters.ts'
 import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
-import { LocalBytes, type StepHook } from './bytes/local.ts'
+import { LocalBytes, type LocalStep } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
 import { openS3 } from './bytes/s3/open.ts'
+import type { S3Step } from './bytes/s3/s3-bytes.ts'
 import { localMarks, type StoreMarks } from './bytes/store-id.ts'
 import { tracedBytes } from './bytes/traced.ts'
 import type { BlobContext } from './context.ts'
@@ -82,11 +83,13 @@ interface Options {
   bytes?: BytesBackend | undefined
   /** Runs before each step of the protocol, for tests. */
   onStep?: BlobStore['onStep']
-  /** Runs before each step on a file, for tests. */
-  onFileStep?: StepHook
+  /** Runs before each step on a file or a bucket, for tests. */
+  onFileStep?: FileHook
   /** Makes the database take a store that belongs to another one. Default false. */
   adopt?: boolean | undefined
 }
+
+type FileHook = (step: LocalStep | S3Step) => void | Promise<void>
 
 /** How long close() waits for puts that were stopped. */
 const STOP_MILLIS = 1000
@@ -192,9 +195,9 @@ async function openRecords(
   }
 }
 
-async function openBytes(config: ResolvedBlobStore, onStep?: StepHook): Promise<Place & { bytes: BytesBackend }> {
+async function openBytes(config: ResolvedBlobStore, onStep?: FileHook): Promise<Place & { bytes: BytesBackend }> {
   if (config.type === 'in-memory') return { bytes: new MemoryBytes() }
-  if (config.type === 's3') return openS3(config)
+  if (config.type === 's3') return openS3(config, onStep)
   const { storePath } = config
   return { bytes: await LocalBytes.open({ storePath, onStep }), storePath, marks: localMarks(storePath) }
 }

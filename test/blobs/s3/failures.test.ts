@@ -152,6 +152,11 @@ it('a wrong clock is corrected once', async () => {
   expect(server.counts.PutObject).toBe(2)
   await put(bytes, Buffer.from('y'))
   expect(server.counts.PutObject).toBe(3)
+  await using other = await serve({ now: () => new Date(Date.now() + 3_600_000) })
+  // A HEAD is refused without a reason.
+  expect(
+    await other.open({ options: once }).bytes.size({ hash: '0'.repeat(64), size: 1, generation: '' }),
+  ).toBeUndefined()
   await using never = await serve({ fault: () => ({ before: { status: 403, code: 'RequestTimeTooSkewed' } }) })
   await expect(never.open().bytes.ping()).rejects.toMatchObject({ message: expect.stringMatching(/NTP/) })
   expect(never.counts.ListObjectsV2).toBe(2)

@@ -45,9 +45,12 @@ export class Bucket {
 
   /** Returns what is known of an object, or undefined if it does not exist. */
   async head(key: string): Promise<ObjectFacts | undefined> {
-    const reply = await unlessAbsent(this.#client.call('HeadObject', { method: 'HEAD', key }))
+    const asked = this.#client.call('HeadObject', { method: 'HEAD', key }).catch((error: unknown) => {
+      if (!isUnexplained(error)) throw error
+    })
+    const reply = await unlessAbsent(asked)
     if (reply) return factsIn(reply.headers)
-    // An answer without a body does not say whether the bucket exists. The answer to a GET does.
+    // A refusal without a body does not say why: the bucket may be missing, or the clock be wrong. That of a GET does.
     const found = await unlessAbsent(this.#client.open('GetObject', { method: 'GET', key }))
     await found?.close()
     return found && factsIn(found.headers)
@@ -155,6 +158,16 @@ export async function unlessAbsent<T>(call: Promise<T>): Promise<T | undefined> 
     if (error instanceof NotThere) return undefined
     throw error
   }
+}
+
+/** Returns true if the server has refused a request for good, and has not said why. */
+function isUnexplained(error: unknown): boolean {
+  return (
+    error instanceof StorageError &&
+    !error.retryable &&
+    statusOf(error) !== undefined &&
+    !('s3Code' in error.details && error.details.s3Code)
+  )
 }
 
 /** Returns the HTTP status of the answer that was the reason of an error. */

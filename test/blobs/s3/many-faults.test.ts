@@ -1,0 +1,113 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { isStorageError, openStorage, type StorageConfig } from 'holdfast'
+import type { S3Fault, S3ServerRequest } from 'holdfast/testing'
+import { expect, it } from 'vitest'
+import { freshDirectory } from '../../setup/databases.ts'
+import { rounds } from '../../setup/rounds.ts'
+import { quiet } from '../../setup/silent.ts'
+import { sha256 } from '../fixture.ts'
+import { serve } from './fixture.ts'
+
+const OPERATIONS = rounds(1500, 10_000)
+const AT_ONCE = 16
+const SHARE_OF_FAULTS = 0.05
+/** Far more than the bounds of one call allow: two requests of two attempts, each with a wait of 150 ms. */
+const LONGEST_CALL_MILLIS = 15_000
+
+const pick = <T>(items: readonly T[]): T | undefined => items[Math.floor(Math.random() * items.length)]
+
+const ANY: S3Fault[] = [
+  { before: { status: 503, code: 'SlowDown' } },
+  { after: { status: 500, code: 'InternalError' } },
+  { before: { status: 409, code: 'OperationAborted' } },
+  { before: { status: 403, code: 'RequestTimeTooSkewed' } },
+  { before: 'reset' },
+  { after: 'reset' },
+  { before: 'stall' },
+  { after: 'stall' },
+  { cutAt: 50 },
+  { stallAt: 50 },
+  { delayMillis: 60 },
+]
+const OF_CONDITIONS: S3Fault[] = [{ before: { status: 412, code: 'PreconditionFailed' } }]
+
+function faultOf({ headers }: S3ServerRequest): S3Fault | undefined {
+  if (Math.random() >= SHARE_OF_FAULTS) return undefined
+  return pick(headers['if-none-match'] === undefined ? ANY : [...ANY, ...OF_CONDITIONS])
+}
+
+it(
+  `${OPERATIONS} operations with ${SHARE_OF_FAULTS * 100}% of faults lose nothing and store nothing twice`,
+  async () => {
+    let faulty = false
+    await using server = await serve({ fault: (request) => (faulty ? faultOf(request) : undefined) })
+    const config: StorageConfig = {
+      database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') },
+      // Few attempts, so that some calls fail: what they leave must do no harm.
+      blobStore: { ...server.config, options: { requestTimeoutMillis: 150, maxAttempts: 2 } },
+    }
+    const storage = await openStorage(config, quiet)
+    const { blobs } = storage
+    /** The blobs that certainly exist, and those of which a failed call has left it open. */
+    const live = new Map<string, string>()
+    const doubtful = new Set<string>()
+    const contents = Array.from({ length: 40 }, (_, i) => randomBytes(i * 1500))
+    const failures = new Map<string, number>()
+    let longest = 0
+
+    const read = async (id: string) => {
+      const bytes = Math.random() < 0.5 ? await blobs.bytes(id) : await buffer(await blobs.stream(id))
+      expect(sha256(bytes)).toBe(live.get(id) ?? sha256(bytes))
+    }
+    const operate = async () => {
+      const known = pick([...live.keys()])
+      const chance = Math.random()
+      if (known === undefined || chance < 0.4) {
+        const data = Math.random() < 0.5 ? randomBytes(2000) : (pick(contents) ?? Buffer.of())
+        const { id } = await blobs.put(data)
+        live.set(id, sha256(data))
+      } else if (chance < 0.75) await read(known)
+      else {
+        live.delete(known)
+        doubtful.add(known)
+        await blobs.delete(known)
+        doubtful.delete(known)
+        expect(await blobs.exists(known)).toBe(false)
+      }
+    }
+    const worker = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        const begun = performance.now()
+        await operate().catch((error: unknown) => {
+          // A blob that another worker has deleted meanwhile is not found, which is right.
+          if (isStorageError(error, 'BLOB_NOT_FOUND')) return
+          if (!isStorageError(error)) throw error
+          expect(error).toMatchObject({ retryable: true, code: expect.stringMatching(/^(CONNECTION_FAILED|TIMEOUT)$/) })
+          failures.set(error.code, (failures.get(error.code) ?? 0) + 1)
+        })
+        longest = Math.max(longest, performance.now() - begun)
+      }
+    }
+    faulty = true
+    await Promise.all(Array.from({ length: AT_ONCE }, () => worker(Math.ceil(OPERATIONS / AT_ONCE))))
+    faulty = false
+    expect(longest).toBeLessThan(LONGEST_CALL_MILLIS)
+    expect([...failures.values()].reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0)
+
+    for (const [id, hash] of live) expect(sha256(await blobs.bytes(id))).toBe(hash)
+    for (const id of doubtful) if (await blobs.exists(id)) await blobs.delete(id)
+    const tomorrow = () => new Date(Date.now() + 2 * 86_400_000)
+    await storage.close()
+    await using later = await openStorage(config, { ...quiet, now: tomorrow })
+    const { steps } = await later.blobs.verify({ repair: true })
+    expect(steps.filter(({ found }) => found > 0).map(({ step }) => step)).not.toContain('missing')
+    expect(await later.blobs.verify()).toMatchObject({ ok: true })
+    expect(await later.blobs.stats()).toMatchObject({ count: live.size, contents: new Set(live.values()).size })
+    const objects = [...server.objects.keys()].filter((key) => key.startsWith('objects/'))
+    expect(objects).toHaveLength(new Set(live.values()).size)
+    for (const [id, hash] of live) expect(sha256(await later.blobs.bytes(id))).toBe(hash)
+  },
+  rounds(120_000, 1_800_000),
+)
