@@ -2,6 +2,6 @@
 export interface DatabaseDescription {
   /** True if they have the search switched on. */
   search: boolean
-  /** True if they keep blobs in a local store. */
+  /** True if they keep blobs in a local store or in a bucket. */
   hasBlobStore: boolean
 }

@@ -40,7 +40,7 @@ export async function diagnose(storage: Storage, options: DiagnoseOptions): Prom
     () => counters(database, repair),
     async () => (await cacheStore.diagnose?.()) ?? [],
     () => blobs(storage, signal, (checked) => onProgress?.({ check: 'blobs', checked })),
-    async () => (config.blobStore.type === 'local' ? [await diskSpace('blobs-disk', config.blobStore.storePath)] : []),
+    () => blobsDisk(config.blobStore),
     // Counts every table, which only a search needs.
     async () => [searchIndex(config.database.search ? await storage.stats() : {})],
   ]
@@ -113,12 +113,18 @@ async function blobs({ blobs: layer }: Storage, signal: AbortSignal | undefined,
   }
 }
 
+/** Checks the disk of a local store, or of the puts in progress to a bucket. */
+async function blobsDisk(blobStore: ResolvedConfig['blobStore']): Promise<Finding[]> {
+  if (blobStore.type === 'in-memory') return []
+  return [await diskSpace('blobs-disk', blobStore.type === 'local' ? blobStore.storePath : blobStore.stagingPath)]
+}
+
 const STEPS = {
   staged: 'staged files are leftovers',
   damaged: 'contents are damaged',
   missing: 'contents have lost their bytes',
   unreferenced: 'contents are not needed',
-  strays: 'files belong to no record',
+  strays: 'files or objects belong to no record',
   usage: 'counters are wrong',
 }
 

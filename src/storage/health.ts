@@ -5,7 +5,7 @@ import type { Database } from '../database/database.ts'
 export interface LayerHealth {
   /** True if the layer answered. */
   ok: boolean
-  /** The configured type: 'in-memory', 'sqlite', 'postgres', 'redis' or 'local'. */
+  /** The configured type: 'in-memory', 'sqlite', 'postgres', 'redis', 'local' or 's3'. */
   type: string
   /** Milliseconds until the layer answered or failed. */
   latencyMs: number

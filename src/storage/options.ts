@@ -36,7 +36,7 @@ export interface StorageOptions {
   /** The clock, for tests. Default: the system's clock, corrected by its distance to that of PostgreSQL. */
   now?: (() => Date) | undefined
   /**
-   * Whether the database takes the local blob store that it finds, although the store belongs to another database: for
+   * Whether the database takes the blob store that it finds, although the store belongs to another database: for
    * the first open after a restore. The other database is refused from its next start on. Default false: then opening
    * fails with BLOB_STORE_MISMATCH.
    */

@@ -86,7 +86,7 @@ const LOST_MEMORIES = 'Memories in an in-memory database are lost when the proce
  * @throws {MIGRATION_FAILED} when a migration failed; all migrations are rolled back
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has migrated the database
  * @throws {SCHEMA_DIVERGED} when the database has other migrations than this version of the package
- * @throws {BLOB_STORE_MISMATCH} when the local blob store belongs to another database
+ * @throws {BLOB_STORE_MISMATCH} when the blob store belongs to another database
  * @throws {INVALID_INPUT} when an option is not valid, or contradicts the configuration
  *
  * @example

@@ -1,6 +1,6 @@
 /**
  * Moves a blob of `<MiB>` through a process that has done nothing before, and prints by how much the peak of its
- * resident memory exceeds its idle memory: `stream.ts <directory> <MiB> <how> [reference]`.
+ * resident memory exceeds its idle memory: `stream.ts <directory or blob store> <MiB> <how> [reference]`.
  */
 import { randomFillSync } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -11,13 +11,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage } from '../../../src/index.ts'
 import { say } from '../../setup/say.ts'
 
-const [directory = '', mebibytes = '', how = '', reference = ''] = process.argv.slice(2)
+const [place = '', mebibytes = '', how = '', reference = ''] = process.argv.slice(2)
 const MIB = 1024 * 1024
 const limits = { maxBlobSize: 2048 * MIB, maxTotalSize: 8192 * MIB }
+const { directory, ...blobStore } = place.startsWith('{')
+  ? JSON.parse(place)
+  : { directory: place, type: 'local', storePath: join(place, 'blobs') }
 const storage = await openStorage(
   {
     database: { type: 'sqlite', path: join(directory, 'agent.db') },
-    blobStore: { type: 'local', storePath: join(directory, 'blobs'), ...limits },
+    blobStore: { ...blobStore, ...limits },
   },
   { maintenance: false },
 )
