@@ -1,4 +1,4 @@
-/** Draws the pages of Studio into a directory, in light and dark, wide and narrow: `npx tsx scripts/studio-screenshots.ts DIR`. */
+/** Draws the pages of Studio into a directory, in light and dark, wide and narrow: `npx tsx scripts/studio-screenshots.ts DIR [PAGE]`. */
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -76,11 +76,13 @@ it('the package has code, sources, migrations and documentation, and nothing els
   const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
   expect(published('src/')).toEqual(
     sources
-      .filter((path) => path.endsWith('.ts') && !path.includes('node_modules'))
+      .filter((path) => path.endsWith('.ts') && !path.includes('node_modules') && !path.includes('studio/page'))
       .map((path) => join('src', path))
       .toSorted(),
   )
-  const documents = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
+  const documents = readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    /^(?:[\w-]+\.md|images\/[\w-]+\.png)$/.test(name),
+  )
   expect(published('docs/')).toEqual(documents.map((name) => join('docs', name)).toSorted())
 })
 

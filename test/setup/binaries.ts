@@ -35,8 +35,11 @@ function hasSwift(python: string): boolean {
   return spawnSync(python, ['-c', 'import swift.common.middleware.s3api.s3api'], { stdio: 'ignore' }).status === 0
 }
 
-/** Returns the path of Chromium. */
+/** Returns the path of Chromium, or of Chrome, which some machines have instead. */
 export function chromiumBinary(): string {
+  const chrome = searchPath().map((directory) => join(directory, 'google-chrome'))
+  const found = chrome.find((path) => existsSync(path))
+  if (found !== undefined) return found
   return join(findOrInstall('Chromium', 'chromium', ['chromium']), 'chromium')
 }
 

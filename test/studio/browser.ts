@@ -1,5 +1,5 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, onTestFinished } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { chromiumBinary } from '../setup/binaries.ts'
 
 const ARGUMENTS = [
@@ -13,16 +13,28 @@ const ARGUMENTS = [
   '--disable-dev-shm-usage', // containers have little of it
 ]
 
+interface Seen {
+  elsewhere: string[]
+  errors: string[]
+}
+
 interface OpenOptions extends BrowserContextOptions {
   /** The errors that the page may log. Default: of answers that are errors, which the page shows itself. */
   logs?: RegExp
 }
 
-/** Starts Chromium for a test file. `open` opens a page that is watched: it must ask no other machine, and log no error. */
+/**
+ * Starts Chromium for a test file. `open` opens a page that is watched until the file ends: it must ask no other machine, and log
+ * no error.
+ */
 export function browserOfFile() {
   let browser: Browser | undefined
+  const watched: Seen[] = []
   beforeAll(async () => {
     browser = await launch()
+  })
+  afterEach(() => {
+    for (const seen of watched) expect(seen).toEqual({ elsewhere: [], errors: [] })
   })
   afterAll(() => browser?.close())
   return {
@@ -31,11 +43,7 @@ export function browserOfFile() {
       const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
       const page = await context.newPage()
       page.setDefaultTimeout(15_000)
-      const seen = watch(page, logs)
-      onTestFinished(async () => {
-        await context.close()
-        expect(seen).toEqual({ elsewhere: [], errors: [] })
-      })
+      watched.push(watch(page, logs))
       await page.goto(url)
       return page
     },
@@ -48,8 +56,8 @@ export function launch(): Promise<Browser> {
 }
 
 /** Returns what a page does that it must not: requests to other machines, errors, and dialogs of scripts that somebody stored. */
-function watch(page: Page, allowed = /^Failed to load resource/): { elsewhere: string[]; errors: string[] } {
-  const seen = { elsewhere: [] as string[], errors: [] as string[] }
+function watch(page: Page, allowed = /^Failed to load resource/): Seen {
+  const seen: Seen = { elsewhere: [], errors: [] }
   page.on('request', (request) => {
     const { protocol, hostname } = new URL(request.url())
     if (!(/^(blob|data|about):$/.test(protocol) || hostname === '127.0.0.1')) seen.elsewhere.push(request.url())

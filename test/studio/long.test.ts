@@ -34,10 +34,15 @@ afterAll(async () => {
   await storage.close()
 })
 
+let page: Page | undefined
+
+/** Goes to an address in the page that the tests share. */
 async function opened(address: string): Promise<Page> {
-  const page = await browser.open(studio.url)
+  const heading = await page?.locator('h1').elementHandle()
+  page ??= await browser.open(studio.url)
   await page.locator('h1').waitFor()
   await page.evaluate(`location.hash = ${JSON.stringify(address)}`)
+  await heading?.waitForElementState('hidden')
   await page.locator('.message').first().waitFor()
   return page
 }
@@ -84,7 +89,7 @@ it(`a conversation of ${MESSAGES} messages is scrolled in at most ${NODES} eleme
 })
 
 it('the first, the last and any message are one step away, wherever the reader is', async () => {
-  const page = await opened('#/session?id=long')
+  const page = await opened('#/session?id=long&again')
   await page.getByRole('button', { name: 'Last' }).click()
   await expect.poll(async () => (await shown(page)).seqs.at(-1)).toBe(MESSAGES)
   await page.locator('.message', { hasText: `Message ${MESSAGES}:` }).waitFor()

@@ -26,20 +26,27 @@ afterAll(async () => {
   await storage.close()
 })
 
-/** Opens a page of Studio, as the printed link does, and goes to an address in it. */
-async function opened(
-  address = '#/',
-  { studio = reading, ...options }: Parameters<typeof browser.open>[1] & { studio?: StudioServer } = {},
-) {
-  const page = await browser.open(studio.url, options)
-  await page.locator('h1').waitFor()
-  if (address !== '#/') await go(page, address)
+const pages = new Map<StudioServer, Page>()
+
+/** Goes to an address in a page that the tests share, or with options in a page of its own. */
+async function opened(address: string, options: Parameters<typeof browser.open>[1] & { studio?: StudioServer } = {}) {
+  const { studio = reading, ...others } = options
+  const shared = Object.keys(others).length === 0 ? pages.get(studio) : undefined
+  const page = shared ?? (await browser.open(studio.url, others))
+  if (Object.keys(others).length === 0) pages.set(studio, page)
+  if (shared === undefined) await page.locator('h1').waitFor()
+  if (shared !== undefined || address !== '#/') await go(page, address)
   return page
 }
 
+let visits = 0
+
+/** Goes to an address, also if it is the one that is shown. */
 async function go(page: Page, address: string): Promise<void> {
   const heading = await page.locator('h1').elementHandle()
-  await page.evaluate(`location.hash = ${JSON.stringify(address)}`)
+  await page.evaluate(
+    `location.hash = ${JSON.stringify(`${address}${address.includes('?') ? '&' : '?'}again=${visits++}`)}`,
+  )
   await heading?.waitForElementState('hidden')
   await page.locator('h1').waitFor()
 }
@@ -47,7 +54,8 @@ async function go(page: Page, address: string): Promise<void> {
 const titles = (page: Page) => page.locator('.rows .title').allInnerTexts()
 
 it('the token leaves the address bar, stays in the tab, and a tab without it is told what to do', async () => {
-  const page = await opened()
+  const page = await browser.open(reading.url)
+  await page.locator('h1').waitFor()
   expect(page.url()).not.toContain('token')
   expect(await page.evaluate('sessionStorage.getItem("token").length')).toBe(43)
   await page.reload()
@@ -57,7 +65,7 @@ it('the token leaves the address bar, stays in the tab, and a tab without it is 
 })
 
 it('the overview has health, sizes with units, and a plot with a table', async () => {
-  const page = await opened()
+  const page = await opened('#/')
   await page.getByRole('heading', { name: 'Size' }).waitFor()
   await page.getByText(/^SQLite \d/).waitFor()
   await page.getByText(/sqlite, [\d.]+ m?s/).waitFor()
@@ -93,6 +101,7 @@ it('sessions are listed a page at a time, and by owner', async () => {
   await page.getByRole('button', { name: 'Previous' }).click()
   await page.getByText('Page 1').waitFor()
   expect(await titles(page)).toEqual(first)
+  await page.evaluate(`sessionStorage.removeItem('owner')`)
 })
 
 it('a conversation folds tools, shows images, copies ids, and has each message as JSON', async () => {
@@ -202,7 +211,7 @@ it('the configuration is shown with units', async () => {
 })
 
 it('the keyboard alone reaches everything', async () => {
-  const page = await opened()
+  const page = await opened('#/', { viewport: { width: 1280, height: 900 } }) // its focus is where a new page has it
   const focused = () => page.evaluate('document.activeElement.textContent.trim()')
   await page.locator('body').press('Tab')
   expect(await focused()).toBe('Skip to the content')

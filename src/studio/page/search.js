@@ -15,7 +15,8 @@ export function searchForm(given, isWhole = false) {
     name: 'q',
     value: given.q ?? '',
     required: true,
-    placeholder: 'Words, "phrases", prefix*, -without',
+    placeholder: 'Words or a "phrase"',
+    title: 'Words, "phrases", prefix*, -without',
   })
   const place = select('in', { messages: 'messages', sessions: 'sessions', memories: 'memories' }, given.in)
   const order = select('order', { newest: 'newest first', relevance: 'best first' }, given.order)
