@@ -1,7 +1,9 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { dirname, join, relative, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { beforeAll, expect, it } from 'vitest'
 import { freshDirectory, freshPostgres } from './setup/databases.ts'
@@ -281,6 +283,26 @@ it('the command migrates, shows and checks a storage, with a configuration file 
       output: expect.stringContaining('there is no configuration. Give --config'),
     })
   }
+})
+
+it('the command serves Studio with its page and its API, out of the files of the package', async () => {
+  link('better-sqlite3', 'bindings', 'file-uri-to-path')
+  const cwd = freshDirectory()
+  await command(cwd, 'migrate', '--database', 'agent.db')
+  const bin = join(installed, manifest.bin.holdfast)
+  const child = spawn(process.execPath, [bin, 'studio', '--json', '--database', 'agent.db'], { cwd })
+  const ended = once(child, 'close')
+  child.stderr.resume()
+  const [line] = await once(createInterface({ input: child.stdout }), 'line')
+  const { url } = JSON.parse(line)
+  const served = published('dist/studio/page/').map((path) => path.replace('dist/studio/page/', ''))
+  expect(served).toContain('app.js')
+  expect(served.filter((name) => /\.(?:ts|json)$/.test(name))).toEqual([])
+  for (const name of ['', ...served]) expect((await fetch(new URL(`/${name}`, url))).status).toBe(200)
+  const authorization = `Bearer ${new URL(url).hash.replace('#token=', '')}`
+  expect((await fetch(new URL('/api/sessions', url), { headers: { authorization } })).status).toBe(200)
+  child.kill('SIGINT')
+  expect(await ended).toEqual([130, null])
 })
 
 it('openStorage() needs only SQLite if nothing is configured', async () => {
