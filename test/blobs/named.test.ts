@@ -22,6 +22,8 @@ const OUR_BOOKS = [
   'properties',
   'maintenance_leases',
   'blob_content',
+  'blob_removals',
+  'blob_chunks',
   'blob_leases',
   'blob_refs',
   'blob_usage',

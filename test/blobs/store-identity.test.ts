@@ -195,7 +195,7 @@ it('openStorage() opens a store whose mark names no database, as earlier version
   await expect(open('b.db')).rejects.toMatchObject(mismatch(/belongs to another database/))
   await using again = await open()
   expect(await again.blobs.text(uri)).toBe('earlier')
-  expect(readFileSync(file, 'utf8')).toBe(`${store}\n${database}\n`)
+  expect(readFileSync(file, 'utf8')).toBe(`${store}\n${database}\n2\n`)
 })
 
 it('openStorage() opens a store with records of an in-memory database that has no mark', async () => {

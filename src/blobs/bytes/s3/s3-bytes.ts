@@ -16,10 +16,10 @@ import {
   type UrlOptions,
 } from '../backend.ts'
 import { HashingWriter } from '../hashing-writer.ts'
+import { StagedFile } from '../staged-file.ts'
 import { Bucket, statusOf, unlessAbsent } from './bucket.ts'
 import type { S3Client } from './client.ts'
 import { NotThere } from './failure.ts'
-import { StagedFile } from './staged-file.ts'
 
 /** The steps at which a test can interrupt `S3Bytes`. Each is named after what comes next. */
 export const S3_STEPS = ['stage.create', 'commit.put', 'remove.delete', 'quarantine.copy', 'quarantine.delete'] as const

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CHUNK_BYTES } from '../backend.ts'
-import { fileError } from '../errors.ts'
-import { writeAll } from '../files.ts'
+import { CHUNK_BYTES } from './backend.ts'
+import { fileError } from './errors.ts'
+import { writeAll } from './files.ts'
 
 /**
  * A file for the bytes of one put. It has no name: the system removes it as soon as it is closed, even if the process is
