@@ -43,6 +43,11 @@ it('each call sends the requests that docs/blobs.md lists', async () => {
       uri = (await blobs.put(data)).uri
     }),
   ).toEqual({ PutObject: 1 })
+  const again = async () => {
+    const { id } = await blobs.put(data)
+    await blobs.delete(id) // the other record still needs the bytes
+  }
+  expect(await requestsOf(server, again)).toEqual({ HeadObject: 1 })
   for (const read of ['bytes', 'base64'] as const) {
     expect(await requestsOf(server, () => blobs[read](uri))).toEqual({ GetObject: 1 })
   }
