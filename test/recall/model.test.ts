@@ -169,6 +169,11 @@ test('embedPending() ends with its signal, says how far it is, and close() does 
   for (let n = 0; n < 6; n++) await other.memories.create({ content: `Memory ${n}` })
   const embedded = await other.embedPending({ onProgress: (progress) => steps.push(progress.embedded) })
   expect(steps.at(-1)).toBe(embedded)
+  const onProgress = () => {
+    throw new Error('of the caller')
+  }
+  await other.memories.create({ content: 'One more' })
+  await expect(other.embedPending({ onProgress })).rejects.toThrow('of the caller')
   expect((await other.stats()).embeddings?.pending).toBe(0)
 })
 

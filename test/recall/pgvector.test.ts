@@ -1,7 +1,31 @@
 import { openStorage } from 'holdfast'
 import { wordEmbedding } from 'holdfast/testing'
+import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
+import { freshPostgres } from '../setup/databases.ts'
 import { freshPgvector, pgvectorUrl, quiet } from './backends.ts'
+
+test('without pgvector PostgreSQL refuses to compare more than 20,000 vectors, and names it', async () => {
+  const url = await freshPostgres()
+  const config = { database: { type: 'postgres', url } } as const
+  await using storage = await openStorage(config, { ...quiet, embedding: wordEmbedding({ dimensions: 2 }) })
+  const client = postgres(url, { max: 1 })
+  await client.unsafe(`insert into memories (id, owner_id, content, metadata, pinned, created_at, updated_at)
+    select i::text, case when i % 2 = 0 then 'ada' else '' end, 'x', '{}', false, now(), now() from generate_series(1, 20001) i`)
+  await client.unsafe(`insert into memory_embeddings (memory_id, owner_id, model, text_hash, vector)
+    select id, owner_id, 'words/2', '', '\\x0000803f00000000' from memories`)
+  await client.end()
+  const options = { vector: [1, 0], mode: 'vector' } as const
+  const refusal = storage.memories.recall('', options)
+  await expect(refusal).rejects.toMatchObject({ code: 'INVALID_STATE', message: expect.stringContaining('pgvector') })
+  // A scope has half of them. The hashes are of other texts, so none is returned.
+  expect((await storage.scope({ ownerId: 'ada' }).memories.recall('', { ...options, limit: 1 })).items).toEqual([])
+})
+
+test('SQLite has no pgvector, and says so', async () => {
+  await using storage = await openStorage({}, quiet)
+  await expect(storage.enablePgvector()).rejects.toMatchObject({ code: 'INVALID_STATE' })
+})
 
 describe('with pgvector', () => {
   const url = pgvectorUrl

@@ -262,7 +262,11 @@ export class Embedder implements Embedding {
     const stored = await storeVectors(db, model.key, embedded, this.pgvector)
     for (const waiter of this.#waiters) {
       waiter.embedded += stored
-      waiter.onProgress?.(waiter.embedded)
+      try {
+        waiter.onProgress?.(waiter.embedded)
+      } catch (error) {
+        waiter.reject(error) // the texts are embedded all the same
+      }
     }
   }
 
