@@ -39,18 +39,28 @@ const streamRows: Row[] = [
   comparison({ name: 'blobs, stream out', target: { atLeast: 0.8 }, effort: effortOf(MIB + 1), open: streamsOut }),
 ]
 
-export const blobRows = [...sizeRows, ...streamRows]
+/** The same in the database, against the same files by hand. */
+const insideRows: Row[] = SIZES.filter(([name]) => name === '10 KB' || name === '1 MB').flatMap(([name, bytes]) => {
+  const effort = effortOf(bytes)
+  const inside = { type: 'database' } as const
+  return [
+    comparison({ name: `blobs in SQLite, put ${name}`, target: {}, effort, open: (lab) => puts(lab, bytes, inside) }),
+    comparison({ name: `blobs in SQLite, get ${name}`, target: {}, effort, open: (lab) => gets(lab, bytes, inside) }),
+  ]
+})
+
+export const blobRows = [...sizeRows, ...insideRows, ...streamRows]
 
 function effortOf(bytes: number): Partial<Effort> {
   return bytes > MIB ? { rounds: 5, warmupMillis: 0 } : { rounds: 20 }
 }
 
-async function opened(lab: Lab) {
+async function opened(lab: Lab, blobStore?: { type: 'database' }) {
   const directory = dirname(lab.file())
   const limits = { maxBlobSize: 1024 * MIB, maxTotalSize: 1024 * 1024 * MIB }
   const storage = await lab.open({
     database: { type: 'sqlite', path: join(directory, 'agent.db') },
-    blobStore: { type: 'local', storePath: join(directory, 'blobs'), ...limits },
+    blobStore: { ...(blobStore ?? { type: 'local', storePath: join(directory, 'blobs') }), ...limits },
   })
   const byHand = join(directory, 'by-hand')
   mkdirSync(byHand)
@@ -68,8 +78,8 @@ function different(bytes: number) {
   }
 }
 
-async function puts(lab: Lab, bytes: number): Promise<Ways> {
-  const { storage, byHand, close } = await opened(lab)
+async function puts(lab: Lab, bytes: number, blobStore?: { type: 'database' }): Promise<Ways> {
+  const { storage, byHand, close } = await opened(lab, blobStore)
   const next = different(bytes)
   const stored: string[] = []
   const tidy = async () => {
@@ -84,8 +94,8 @@ async function puts(lab: Lab, bytes: number): Promise<Ways> {
   }
 }
 
-async function gets(lab: Lab, bytes: number): Promise<Ways> {
-  const { storage, byHand, close } = await opened(lab)
+async function gets(lab: Lab, bytes: number, blobStore?: { type: 'database' }): Promise<Ways> {
+  const { storage, byHand, close } = await opened(lab, blobStore)
   const data = randomBytes(bytes)
   const { id } = await storage.blobs.put(data)
   const path = join(byHand, 'file')

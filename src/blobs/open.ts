@@ -8,6 +8,7 @@ import type { MaintenanceStep } from '../maintenance/scheduler.ts'
 import { countersOf } from '../observability/counters.ts'
 import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
+import { DatabaseBytes } from './bytes/database/bytes.ts'
 import { LocalBytes, type LocalStep } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
 import { openS3 } from './bytes/s3/open.ts'
@@ -24,7 +25,7 @@ import { PUTS_AT_ONCE, PUTS_AT_ONCE_IN_TRANSACTION, StagingGate } from './protoc
 import type { BlobStore, TransactionContents } from './protocol/store.ts'
 import { straySweep } from './protocol/strays.ts'
 import { STALE_MILLIS } from './protocol/verify-steps.ts'
-import { checkOwnRecords, checkStoreIdentity } from './store-identity.ts'
+import { checkOwnRecords, checkStoreIdentity, checkStoreInside } from './store-identity.ts'
 import type { BlobStats } from './types.ts'
 
 /** The blobs of a transaction. */
@@ -110,14 +111,18 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { cleanupAfterDays } = config.blobStore.type === 'in-memory' ? {} : config.blobStore
   const { bytes: backend, ...place } = options.bytes
     ? { bytes: options.bytes }
-    : await openBytes(config.blobStore, onFileStep)
-  const bytes = tracedBytes(backend, countersOf(main.source).blobBytes)
+    : await openBytes(config.blobStore, main, onFileStep)
+  const traced = (found: BytesBackend) => tracedBytes(found, countersOf(main.source).blobBytes)
+  const bytes = traced(backend)
   const recordsDatabase = await openRecords(options, bytes, place).catch(async (error: unknown) => {
     if (backend !== options.bytes) await backend.close?.()
     throw error
   })
   const store: BlobStore = {
     bytes,
+    ...(backend instanceof DatabaseBytes && {
+      bytesIn: (tx: Db) => traced(new DatabaseBytes(tx, { inTransaction: true })),
+    }),
     // Not ungated: a search may take long, and ends when the storage is closed.
     texts: recordsDatabase ? [main, recordsDatabase.db] : [main],
     maxBlobSize,
@@ -178,16 +183,18 @@ interface Place {
 
 /** Opens the database of the records, unless it is the main database, and checks that it belongs to the store. */
 async function openRecords(
-  { database: main, config, adopt = false }: Options,
+  options: Options,
   bytes: BytesBackend,
   { storePath, marks }: Place,
 ): Promise<RecordsDatabase | undefined> {
+  const { database: main, config, adopt = false } = options
   const holdsRecords = config.database.type === 'in-memory'
   if (storePath !== undefined && marks && holdsRecords && !adopt) await checkOwnRecords(storePath, marks, bytes)
   const records = await openRecordsDatabase(config.database, bytes, storePath)
   try {
     const db = records?.db ?? main
     if (marks) await checkStoreIdentity({ db, bytes, marks, storePath, holdsRecords, adopt })
+    if (config.blobStore.type === 'database' && !options.bytes) await checkStoreInside(db, adopt)
     return records
   } catch (error) {
     await records?.close()
@@ -195,9 +202,14 @@ async function openRecords(
   }
 }
 
-async function openBytes(config: ResolvedBlobStore, onStep?: FileHook): Promise<Place & { bytes: BytesBackend }> {
+async function openBytes(
+  config: ResolvedBlobStore,
+  main: Database,
+  onStep?: FileHook,
+): Promise<Place & { bytes: BytesBackend }> {
   if (config.type === 'in-memory') return { bytes: new MemoryBytes() }
   if (config.type === 's3') return openS3(config, onStep)
+  if (config.type === 'database') return { bytes: new DatabaseBytes(main.ungated()) }
   const { storePath } = config
   return { bytes: await LocalBytes.open({ storePath, onStep }), storePath, marks: localMarks(storePath) }
 }
@@ -212,8 +224,18 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
       if (tx.owner !== undefined) throw new TypeError('The blobs of a transaction need its handle without an owner')
       // A gate of its own: the puts of the outer transaction wait for the end of the savepoint.
       const transaction = transactionContents(context.store, outer)
-      const inside = (db: Db) =>
-        body(transactionBlobs({ ...context, db, transaction, whileOpen: (work) => work() }, { hasOwnDatabase }))
+      const inside = (db: Db) => {
+        const { store } = context
+        const storeInside = store.bytesIn ? { ...store, bytes: store.bytesIn(db) } : store
+        const inner = {
+          ...context,
+          db,
+          store: storeInside,
+          transaction,
+          whileOpen: <W>(work: () => Promise<W>) => work(),
+        }
+        return body(transactionBlobs(inner, { hasOwnDatabase }))
+      }
       try {
         const result = await (hasOwnDatabase ? joinTransaction(context.db, inside) : inside(tx))
         outer?.written.push(...transaction.written)

@@ -63,6 +63,19 @@ export async function checkStoreIdentity(stores: Stores): Promise<void> {
   if (named !== store) throw mismatch(marks, await elsewhere(db)) // another process has just given it another store
 }
 
+/**
+ * Checks that a database which is to keep the bytes itself has no blobs in another store.
+ *
+ * @throws {BLOB_STORE_MISMATCH} when the blobs of the database are in another store
+ */
+export async function checkStoreInside(db: Db, adopt: boolean): Promise<void> {
+  if (adopt || (await storeNamedBy(db)) === undefined) return
+  const { records } = await readUsage(db)
+  if (records === 0) return
+  const message = `The ${records} blobs of this database are in another store, not in the database itself. Check blobStore.type. To give up these blobs, open once with adoptBlobStore: true`
+  throw new StorageError('BLOB_STORE_MISMATCH', message, { details: { storePath: 'database' } })
+}
+
 /** Returns the id of the store that a database names, or undefined if it names none. */
 export function storeNamedBy(db: Db): Promise<string | undefined> {
   return readProperty(db, PROPERTY)

@@ -165,6 +165,9 @@ function resolveBlobStore(blobStore: ValidBlobStore): ResolvedBlobStore {
   const { maxBlobSize, maxTotalSize } = blobStore
   if (blobStore.type === 'in-memory') return { type: 'in-memory', maxBlobSize, maxTotalSize }
   if (blobStore.type === 's3') return resolveS3(blobStore)
+  if (blobStore.type === 'database') {
+    return { type: 'database', maxBlobSize, maxTotalSize, cleanupAfterDays: blobStore.cleanupAfterDays }
+  }
   const { storePath = '', cleanupAfterDays } = blobStore
   return { type: 'local', storePath, maxBlobSize, maxTotalSize, cleanupAfterDays }
 }

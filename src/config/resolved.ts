@@ -1,4 +1,5 @@
 import type {
+  DatabaseBlobStoreConfig,
   InMemoryBlobStoreConfig,
   InMemoryCacheOptions,
   InMemoryDatabaseOptions,
@@ -35,7 +36,11 @@ export interface ResolvedRetention {
 
 export type ResolvedCache = ResolvedInMemoryCache | ResolvedRedisCache
 export type ResolvedDatabase = ResolvedInMemoryDatabase | ResolvedSqlite | ResolvedPostgres
-export type ResolvedBlobStore = ResolvedInMemoryBlobStore | ResolvedLocalBlobStore | ResolvedS3BlobStore
+export type ResolvedBlobStore =
+  | ResolvedInMemoryBlobStore
+  | ResolvedLocalBlobStore
+  | ResolvedDatabaseBlobStore
+  | ResolvedS3BlobStore
 
 /** The fields `K` of `T` with their documentation, each with a value. */
 type Filled<T, K extends keyof T> = { [P in K]-?: NonNullable<T[P]> }
@@ -109,6 +114,11 @@ export interface ResolvedLocalBlobStore
   type: 'local'
   /** Absolute path of the directory. It may not exist yet. */
   storePath: string
+}
+
+export interface ResolvedDatabaseBlobStore
+  extends Filled<DatabaseBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays'> {
+  type: 'database'
 }
 
 export interface ResolvedS3BlobStore

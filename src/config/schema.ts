@@ -275,6 +275,15 @@ const localBlobStore = z.strictObject({
   options: noOptions,
 })
 
+const databaseBlobStore = z.strictObject({
+  type: z.literal('database'),
+  maxBlobSize: integer().default(10_485_760).describe('Size of the largest blob, in bytes. Default 10 MiB.'),
+  maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
+  cleanupAfterDays,
+  ...ignoredPoolFields,
+  options: noOptions,
+})
+
 const s3BlobStore = z
   .strictObject({
     type: z.literal('s3'),
@@ -385,7 +394,7 @@ const blobsInMemory = inMemoryBlobStore.parse(inMemory)
 const copyOf = <T extends { options: object }>(section: T): T => ({ ...section, options: { ...section.options } })
 const cache = z.discriminatedUnion('type', [inMemoryCache, redisCache])
 const database = z.discriminatedUnion('type', [inMemoryDatabase, sqliteDatabase, postgresDatabase])
-const blobStore = z.discriminatedUnion('type', [inMemoryBlobStore, localBlobStore, s3BlobStore])
+const blobStore = z.discriminatedUnion('type', [inMemoryBlobStore, localBlobStore, databaseBlobStore, s3BlobStore])
 
 /** The content of a `storage:` section. A layer that is left out is in memory. Every default is filled in. */
 export const storageSchema = z

@@ -46,7 +46,11 @@ export interface SessionRetentionConfig {
 
 export type CacheConfig = InMemoryCacheConfig | RedisCacheConfig
 export type DatabaseConfig = InMemoryDatabaseConfig | SqliteConfig | PostgresConfig
-export type BlobStoreConfig = InMemoryBlobStoreConfig | LocalBlobStoreConfig | S3BlobStoreConfig
+export type BlobStoreConfig =
+  | InMemoryBlobStoreConfig
+  | LocalBlobStoreConfig
+  | DatabaseBlobStoreConfig
+  | S3BlobStoreConfig
 
 /** Fields that have no effect on a backend without a connection pool. They let a file stay valid when its type changes. */
 export interface IgnoredPoolFields {
@@ -300,6 +304,19 @@ export interface S3Credentials {
   sessionToken?: string | undefined
   /** When temporary keys expire. Default: never. */
   expiration?: Date | undefined
+}
+
+/** Blobs in the database, in the same backup and the same transaction as everything else. For megabytes, not for gigabytes. */
+export interface DatabaseBlobStoreConfig extends IgnoredPoolFields {
+  type: 'database'
+  /** Size of the largest blob, in bytes. Default 10 MiB. */
+  maxBlobSize?: number | undefined
+  /** Size of all blobs together, in bytes. Default 1 GiB. */
+  maxTotalSize?: number | undefined
+  /** A blob that nothing refers to is removed after this many days without use, or never. Default 30. */
+  cleanupAfterDays?: number | 'never' | undefined
+  /** This backend has no further options. */
+  options?: Record<string, never> | undefined
 }
 
 /** Options of a TLS connection. Certificates and keys are PEM texts, not file names. */

@@ -1,4 +1,5 @@
 import type {
+  DatabaseBlobStoreConfig,
   InMemoryBlobStoreConfig,
   InMemoryCacheConfig,
   InMemoryCacheOptions,
@@ -38,7 +39,7 @@ export interface ValidRetention
 
 export type ValidCache = ValidInMemoryCache | ValidRedisCache
 export type ValidDatabase = ValidInMemoryDatabase | ValidSqlite | ValidPostgres
-export type ValidBlobStore = ValidInMemoryBlobStore | ValidLocalBlobStore | ValidS3BlobStore
+export type ValidBlobStore = ValidInMemoryBlobStore | ValidLocalBlobStore | ValidDatabaseBlobStore | ValidS3BlobStore
 
 /** The fields of `T`, with their documentation. The fields `K` are required; the fields `Replaced` are left out. */
 type Filled<T, K extends keyof T, Replaced extends keyof T = never> = Omit<T, K | Replaced> & {
@@ -86,6 +87,9 @@ export interface ValidPostgres
 
 export interface ValidInMemoryBlobStore
   extends Filled<InMemoryBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'options'> {}
+
+export interface ValidDatabaseBlobStore
+  extends Filled<DatabaseBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays' | 'options'> {}
 
 export interface ValidLocalBlobStore
   extends Filled<LocalBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays' | 'options'> {}

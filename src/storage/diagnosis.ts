@@ -113,9 +113,9 @@ async function blobs({ blobs: layer }: Storage, signal: AbortSignal | undefined,
   }
 }
 
-/** Checks the disk of a local store, or of the puts in progress to a bucket. */
+/** Checks the disk of a local store, or of the puts in progress to a bucket. That of the database is checked with it. */
 async function blobsDisk(blobStore: ResolvedConfig['blobStore']): Promise<Finding[]> {
-  if (blobStore.type === 'in-memory') return []
+  if (blobStore.type === 'in-memory' || blobStore.type === 'database') return []
   return [await diskSpace('blobs-disk', blobStore.type === 'local' ? blobStore.storePath : blobStore.stagingPath)]
 }
 

@@ -9,9 +9,9 @@ import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { source } from './fixture.ts'
 import { openLayer } from './layer.ts'
-import { eachStore, SHARED } from './stores.ts'
+import { eachStore, INSIDE, SHARED } from './stores.ts'
 
-eachStore(SHARED, (open, configure) => {
+eachStore({ ...SHARED, ...INSIDE }, (open, configure) => {
   it('three processes put, read, delete and collect the same contents without losing any', async () => {
     const config = await configure()
     const limited = JSON.stringify({ ...config, blobStore: { ...config.blobStore, maxTotalSize: 200_000 } })

@@ -39,6 +39,12 @@ export const SHARED: Record<string, Configure> = {
   'local, postgres': MAIN_RECORDS['local, postgres'] as Configure,
 }
 
+/** Stores whose bytes are in the database of the records. Several processes can share them. */
+export const INSIDE: Record<string, Configure> = {
+  'database, sqlite': () => ({ database: sqlite(), blobStore: { type: 'database' } }),
+  'database, postgres': async () => ({ database: await postgres(), blobStore: { type: 'database' } }),
+}
+
 /** Defines the same tests for each store. */
 export function eachStore(
   stores: Record<string, Configure>,

@@ -14,9 +14,11 @@ interface Field {
 
 /** Returns the fields of each interface in a source. */
 function interfacesIn(source: string): Map<string, Map<string, Field>> {
-  const unions = [...source.matchAll(/^export type (\w+) = (.*)$/gm)].map(([, name = '', members = '']) => {
-    return [name, namesIn(members)] as const
-  })
+  const unions = [...source.matchAll(/^export type (\w+) =\s(.*(?:\n {2}\| .*)*)/gm)].map(
+    ([, name = '', members = '']) => {
+      return [name, namesIn(members)] as const
+    },
+  )
   const found = new Map<string, Map<string, Field>>()
   for (const [, name = '', parent = '', body = ''] of source.matchAll(
     /^export interface (\w+)(?: extends (\w+))? \{\n(.*?)^\}/gms,

@@ -168,7 +168,10 @@ describe('validateConfig()', () => {
       { blobStore: { type: 'local', cleanupAfterDays: 'sometimes' } },
       'blobStore.cleanupAfterDays: expected number or "never"',
     ],
-    [{ blobStore: { type: 'gcs' } }, 'expected one of "in-memory", "local", "s3"; of the buckets only those of S3'],
+    [
+      { blobStore: { type: 'gcs' } },
+      'expected one of "in-memory", "local", "database", "s3"; of the buckets only those of S3',
+    ],
     [{ blobStore: { type: 'minio' } }, 'did you mean "s3"?'],
     [{ database: pg, blobStore: { type: 's3' } }, 'blobStore.bucket: is missing'],
     [{ database: pg, blobStore: { type: 's3', bucket: 'a/b' } }, 'blobStore.bucket: expected the name of a bucket'],

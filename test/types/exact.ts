@@ -2,6 +2,7 @@ import type {
   ApprovalInput,
   ApprovalResponseInput,
   ByteRange,
+  DatabaseBlobStoreConfig,
   EventInput,
   FollowEventsOptions,
   ForkOptions,
@@ -86,6 +87,7 @@ interface Inputs {
   TakeQueueOptions: TakeQueueOptions
   TlsOptions: TlsOptions
   LocalBlobStoreConfig: LocalBlobStoreConfig
+  DatabaseBlobStoreConfig: DatabaseBlobStoreConfig
   InMemoryBlobStoreConfig: InMemoryBlobStoreConfig
   PostgresOptions: PostgresOptions
   PostgresConfig: PostgresConfig

@@ -4,6 +4,7 @@ import type { Db } from '../../database/db.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { parseInput } from '../../validation/input.ts'
 import { blobTooLarge, hasObject, type Location, newGeneration, type Staged } from '../bytes/backend.ts'
+import { inSavepoint } from '../bytes/database/bytes.ts'
 import { guessMimeType } from '../input/mime.ts'
 import type { BlobSource } from '../input/source.ts'
 import { blobUri, newBlobId } from '../reference.ts'
@@ -64,11 +65,13 @@ export function putBlobInTransaction({ written, strays, gate }: TransactionConte
       const { hash, size } = staged
       let location: Location | undefined
       try {
-        await tx.transaction(async (savepoint) => {
-          const reservation = await reserve(savepoint, store, staged, options.ownerId, 'lasting')
-          location = { hash, size, generation: reservation.generation }
-          await placeAndInsert(savepoint, store, staged, reservation, record, 'lasting')
-        })
+        await tx.transaction((savepoint) =>
+          inSavepoint(savepoint, async () => {
+            const reservation = await reserve(savepoint, store, staged, options.ownerId, 'lasting')
+            location = { hash, size, generation: reservation.generation }
+            await placeAndInsert(savepoint, store, staged, reservation, record, 'lasting')
+          }),
+        )
       } catch (error) {
         if (location) strays.push(location)
         throw error

@@ -30,6 +30,8 @@ export type BlobStep = (typeof BLOB_STEPS)[number]
 /** What the protocol works with, besides the database of the records. */
 export interface BlobStore {
   readonly bytes: BytesBackend
+  /** Returns the backend for a transaction of the records. Set if the bytes are in the database of the records. */
+  bytesIn?(tx: Db): BytesBackend
   /** The databases whose text may name a blob, which cleanup therefore keeps. */
   readonly texts: readonly Db[]
   /** In bytes. */

@@ -92,5 +92,6 @@ function cacheText({ config: { cache } }: Storage, server: string | undefined): 
 
 function blobsText({ config: { blobStore } }: Storage): string {
   if (blobStore.type === 's3') return `${blobStore.endpoint}, s3://${blobStore.bucket}/${blobStore.prefix}`
+  if (blobStore.type === 'database') return 'in the database'
   return blobStore.type === 'local' ? blobStore.storePath : 'in memory'
 }
