@@ -171,7 +171,7 @@ describe.each(databases)('on %s', (type, _, open) => {
     expect(read).toMatchObject({ channel: 'cache', store, method: 'read', table: 'kv', result: 'miss' })
 
     const { uri } = await storage.blobs.put(Buffer.from('hello'))
-    const put = (await of(() => storage.blobs.put(Buffer.from('hello')))).filter(({ channel }) => channel === 'blob')
+    const put = (await of(() => storage.blobs.put(Buffer.from('other')))).filter(({ channel }) => channel === 'blob')
     expect(put).toMatchObject([
       { store: 'local', method: 'stage', bytes: 5 },
       { store: 'local', method: 'commit', bytes: 5 },
