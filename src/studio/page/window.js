@@ -28,6 +28,9 @@ export class MessageWindow {
     this.isAtStart = true
     this.isAtEnd = true
     this.isBusy = false
+    /** Counts the places that were gone to: what was read for an earlier one is dropped. */
+    this.visits = 0
+    this.isGoing = false
     this.observer = new IntersectionObserver(() => this.fill(), { rootMargin: '600px' })
     signal.addEventListener('abort', () => this.observer.disconnect())
   }
@@ -38,10 +41,13 @@ export class MessageWindow {
    */
   async show(place) {
     this.observer.disconnect()
+    const visit = ++this.visits
+    this.isGoing = true
     this.below.replaceChildren(state('Loading…'))
     try {
       const { id, ...given } = place
       const page = id === undefined ? await this.load({ ...given, limit: PAGE }) : await this.around(id)
+      if (visit !== this.visits) return
       this.list.replaceChildren()
       this.seqs = []
       const isLast = given.order === 'desc'
@@ -58,9 +64,10 @@ export class MessageWindow {
         if (id !== undefined) target.classList.add('found')
       }
     } catch (error) {
-      this.below.replaceChildren(failure(error, () => this.show(place)))
+      if (visit === this.visits) this.below.replaceChildren(failure(error, () => this.show(place)))
       return
     }
+    this.isGoing = false
     this.observer.observe(this.above)
     this.observer.observe(this.below)
   }
@@ -96,6 +103,7 @@ export class MessageWindow {
     this.isBusy = true
     try {
       for (;;) {
+        if (this.isGoing) break
         if (!this.isAtEnd && isNear(this.below)) await this.more('below')
         else if (!this.isAtStart && isNear(this.above)) await this.more('above')
         else break
@@ -112,7 +120,9 @@ export class MessageWindow {
   async more(side) {
     const isAbove = side === 'above'
     const edge = isAbove ? { before: this.seqs[0], order: 'desc' } : { after: this.seqs.at(-1) }
+    const { visits } = this
     const page = await this.load({ ...edge, limit: PAGE })
+    if (visits !== this.visits) return
     if (page.nextCursor === undefined) this[isAbove ? 'isAtStart' : 'isAtEnd'] = true
     this.below.replaceChildren()
     // What is on the screen stays where it is.
