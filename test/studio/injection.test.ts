@@ -159,7 +159,7 @@ it('Trusted Types refuse markup from a string, which a page without them would r
   onTestFinished(() => storage.close())
   const studio = await startStudio(storage)
   onTestFinished(() => studio.close())
-  const page = await browser.open(studio.url, { logs: /has been blocked/ })
+  const page = await browser.open(studio.url, { logs: /has been blocked|^Failed to load resource/ })
   await page.locator('h1').waitFor()
   const outcome = await page.evaluate(`
     Object.entries({
