@@ -271,17 +271,8 @@ export type {
   StorageOptions,
   TransactionOptions,
 } from './storage/options.ts'
+export type { EmbeddingStats, Erasure, SearchStats, StorageHealth, StorageStats } from './storage/reports.ts'
 export type { PruneOptions, Pruning } from './storage/retention/types.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export { copyStorage, importInto } from './storage/transfer.ts'
-export type {
-  EmbeddingStats,
-  Erasure,
-  ScopedBlobs,
-  SearchStats,
-  Storage,
-  StorageHealth,
-  StorageScope,
-  StorageStats,
-  StorageTransaction,
-} from './storage/types.ts'
+export type { ScopedBlobs, Storage, StorageScope, StorageTransaction } from './storage/types.ts'

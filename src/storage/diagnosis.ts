@@ -11,7 +11,7 @@ import { parseInput } from '../validation/input.ts'
 import type { LayerHealth } from './health.ts'
 import { checkSignal, longRun, progressOf } from './long-run.ts'
 import type { DiagnoseOptions } from './options.ts'
-import type { StorageStats } from './types.ts'
+import type { StorageStats } from './reports.ts'
 
 const optionsSchema = z.strictObject({ ...longRun, repair: z.boolean().optional() })
 

@@ -13,7 +13,7 @@ import type { EmbeddingModel } from '../repositories/embeddings/types.ts'
 import { parseInput, textSchema } from '../validation/input.ts'
 import { checkSignal, parseLongRun } from './long-run.ts'
 import type { EmbedPendingOptions, RemoveEmbeddingsOptions } from './options.ts'
-import type { EmbeddingStats } from './types.ts'
+import type { EmbeddingStats } from './reports.ts'
 
 /** The property that holds the model of the last storage that had one, for the statistics of those that have none. */
 const MODEL = 'embedding_model'

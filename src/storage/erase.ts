@@ -16,7 +16,7 @@ import type { Tables } from '../schema/tables.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
 import { checkSignal, parseRemoval } from './long-run.ts'
 import type { EraseOptions, ScopeOptions } from './options.ts'
-import type { Erasure } from './types.ts'
+import type { Erasure } from './reports.ts'
 
 /** How many rows one transaction removes. */
 const BATCH_ROWS = 1000

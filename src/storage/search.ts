@@ -6,7 +6,7 @@ import { checkSearch } from '../repositories/search/page.ts'
 import { beginIndex, openIndex } from '../repositories/search/state.ts'
 import { checkSignal, parseLongRun } from './long-run.ts'
 import type { RebuildSearchOptions } from './options.ts'
-import type { SearchStats } from './types.ts'
+import type { SearchStats } from './reports.ts'
 
 /** The steps that index an empty database: there are no messages, and there are no memories. */
 const STEPS_OF_EMPTY = 2

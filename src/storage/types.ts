@@ -1,15 +1,11 @@
 import type { BackupOptions, BackupReport, ExportOptions, ExportReport } from '../archive/types.ts'
 import type { Blobs } from '../blobs/blobs.ts'
-import type { BlobStats } from '../blobs/types.ts'
-import type { CacheAsideStats } from '../cache/cache-aside.ts'
-import type { CacheStoreStats } from '../cache/store.ts'
 import type { UserCache } from '../cache/user-cache.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { Finding } from '../diagnosis/findings.ts'
 import type { MaintenanceReport } from '../maintenance/scheduler.ts'
 import type { Repositories } from '../repositories/repositories.ts'
 import type { SessionSummary } from '../repositories/sessions/types.ts'
-import type { DatabaseStats, LayerHealth } from './health.ts'
 import type {
   DiagnoseOptions,
   EmbedPendingOptions,
@@ -19,36 +15,8 @@ import type {
   ScopeOptions,
   TransactionOptions,
 } from './options.ts'
+import type { Erasure, StorageHealth, StorageStats } from './reports.ts'
 import type { PruneOptions, Pruning } from './retention/types.ts'
-
-/** The index of the texts of messages and memories. */
-export interface SearchStats {
-  /** Number of messages and memories that are not indexed yet. */
-  pending: number
-}
-
-/** The vectors of messages and memories. */
-export interface EmbeddingStats {
-  /** The model that embeds, with its dimensions, such as `text-embedding-3-small/1536`. Without a model the last one. */
-  model: string
-  /** Number of texts that each model has embedded. */
-  models: Record<string, number>
-  /** Number of messages and memories that `model` has not embedded yet. */
-  pending: number
-}
-
-/** What `storage.erase()` has removed, or would remove. */
-export interface Erasure {
-  /** Number of rows by table, without the tables that have none. The blobs are `rows.blobs`. */
-  rows: Record<string, number>
-  /** The sum of `rows`. */
-  total: number
-  /**
-   * False if the write-ahead log of SQLite may still hold erased text, since other processes were reading all the time:
-   * erase again later. True otherwise.
-   */
-  logEmptied: boolean
-}
 
 /** The blobs of a scope. What concerns the store of all owners is on the storage alone. */
 export type ScopedBlobs = Omit<Blobs, 'cleanup' | 'verify'>
@@ -142,24 +110,6 @@ export interface StorageTransaction extends Repositories {
    * ```
    */
   transaction<T>(body: (tx: StorageTransaction) => Promise<T>): Promise<T>
-}
-
-export interface StorageHealth {
-  /** True if every layer answers. */
-  ok: boolean
-  cache: LayerHealth
-  database: LayerHealth
-  blobStore: LayerHealth
-}
-
-export interface StorageStats {
-  cache: CacheStoreStats & CacheAsideStats
-  database: DatabaseStats
-  blobs: BlobStats
-  /** Given if the search is switched on. */
-  search?: SearchStats
-  /** Given if this storage, or an earlier one on the same database, has a model. */
-  embeddings?: EmbeddingStats
 }
 
 /** An open storage: every repository, and the calls that concern all of them. */
