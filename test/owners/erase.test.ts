@@ -32,6 +32,8 @@ const WITHOUT_OWNER = {
   properties: 'facts about the database',
   maintenanceLeases: 'which instance runs a step',
   blobContent: 'bytes, stored once for all owners',
+  blobChunks: 'the same, in parts',
+  blobRemovals: 'objects that nobody needs',
   blobLeases: 'puts under way',
   blobUsage: 'totals of the store',
 }

@@ -115,13 +115,17 @@ async function fill(of: Repositories, owner: number): Promise<void> {
   }
 }
 
-/** Every message mentions a blob. */
-const MENTIONS = [
+/** Every message mentions a blob, and every text is embedded. */
+const DERIVED = [
   "insert into blob_content (hash, size, state) values ('hash', 1, 'live')",
   `insert into blobs (id, hash, mime_type, metadata, created_at, last_used_at)
    select 'blob', 'hash', 'text/plain', '{}', created_at, created_at from messages limit 1`,
   `insert into blob_refs (blob_id, session_id, owner_id, message_id)
    select 'blob', session_id, owner_id, id from messages`,
+  `insert into message_embeddings (session_id, owner_id, seq, model, text_hash)
+   select session_id, owner_id, seq, 'model/3', 'hash' from messages`,
+  `insert into memory_embeddings (memory_id, owner_id, model, text_hash)
+   select id, owner_id, 'model/3', 'hash' from memories`,
 ]
 
 const open = {
@@ -154,7 +158,7 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
     await Promise.all(owners.map((i) => fill(openRepositories(database, context, `owner-${i}`), i)))
     storage = openRepositories(database, context)
     scope = openRepositories(database, context, 'owner-7')
-    for (const sql of MENTIONS) await driver.run({ sql, params: [], writes: true })
+    for (const sql of DERIVED) await driver.run({ sql, params: [], writes: true })
     await driver.run({ sql: 'analyze', params: [], writes: true })
     return () => database.close()
   }, 120_000)

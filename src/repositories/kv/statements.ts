@@ -1,6 +1,6 @@
 import { and, eq, inArray, lte, type SQL, sql } from 'drizzle-orm'
 import { notExpired } from '../../database/expiry.ts'
-import { meetsConditions } from '../../database/json-conditions.ts'
+import { meetsConditions } from '../../database/json-filter.ts'
 import { ownerOfNames } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { prefixFilters } from '../../database/paging/prefix-range.ts'

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { JsonCondition } from '../../database/json-conditions.ts'
+import type { JsonCondition } from '../../database/json-condition.ts'
 import type { Json } from '../../schema/values.ts'
 import { isStorable } from '../../validation/input.ts'
 import { isPlainObject, jsonSchema } from '../../validation/json.ts'

@@ -1,14 +1,6 @@
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm'
-import type { Json } from '../schema/values.ts'
 import { readableJson } from './json-entries.ts'
 import type { Builder } from './statement.ts'
-
-/** A test of one property: `in` and `notIn` compare with all values, the others with the first. */
-export interface JsonCondition {
-  property: string
-  test: 'in' | 'notIn' | 'gt' | 'gte' | 'lt' | 'lte'
-  values: readonly Json[]
-}
 
 /** How the dialects spell what they do with the property `m` of a value and the condition `c`. */
 interface Spelling {
