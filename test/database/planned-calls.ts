@@ -142,16 +142,18 @@ export async function fill(driver: Driver, repositories: Repositories): Promise<
     )
     await events.append(part((i) => ({ type: 'type', sessionId: `session-${i % 300}`, runId: `run-${i % 300}` })))
   }
-  await insertMentionedBlob(driver)
+  await insertDerived(driver)
 }
 
-/** Inserts a blob that every message of the conversation mentions. */
-async function insertMentionedBlob(driver: Driver): Promise<void> {
+/** Inserts a blob that every message of the conversation mentions, and an embedding of each text. */
+async function insertDerived(driver: Driver): Promise<void> {
   const now = driver.dialect === 'sqlite' ? '0' : 'now()'
   for (const sql of [
     "insert into blob_content (hash, size, state) values ('hash', 1, 'live')",
     `insert into blobs (id, hash, mime_type, source, metadata, created_at, last_used_at) values ('blob', 'hash', 'text/plain', 'user', '{}', ${now}, ${now})`,
     "insert into blob_refs (blob_id, session_id, message_id) select 'blob', session_id, id from messages",
+    "insert into message_embeddings (session_id, seq, model, text_hash) select session_id, seq, 'model/3', 'hash' from messages",
+    "insert into memory_embeddings (memory_id, model, text_hash) select id, 'model/3', 'hash' from memories",
   ]) {
     await driver.run({ sql, params: [], writes: true })
   }
