@@ -5,11 +5,11 @@ import { Lab } from '../bench/lab.ts'
 import { runRows } from '../bench/report.ts'
 import { rows } from '../bench/rows.ts'
 
-const effort = { rounds: 2, sampleMillis: 0, warmupMillis: 0 }
+const effort = { rounds: 1, sampleMillis: 0, warmupMillis: 0 }
 
 describe('runRows()', () => {
   const url = new URL('../src/index.ts', import.meta.url).href
-  const lab = new Lab({ subject: { openStorage, url }, effort, messages: 2000, sessions: 200, blobBytes: 1e6 })
+  const lab = new Lab({ subject: { openStorage, url }, effort, messages: 400, sessions: 40, blobBytes: 1e5 })
   afterAll(() => lab.close())
 
   // A test for each row, so that the time of a test does not grow with the number of rows.

@@ -30,9 +30,7 @@ export const kvNamespaceCases: Cases = {
   async 'namespace() has keys of its own, whatever the labels and keys are'({ storage, name }) {
     const kv = storage.kv.namespace(name())
     for (const label of AWKWARD) {
-      for (const key of AWKWARD) {
-        await kv.namespace(label).set(key, { label, key })
-      }
+      await kv.namespace(label).setMany(AWKWARD.map((key) => [key, { label, key }]))
     }
     for (const label of AWKWARD) {
       const entries = (await kv.namespace(label).entries()).items

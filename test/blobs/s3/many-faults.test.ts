@@ -10,7 +10,7 @@ import { quiet } from '../../setup/silent.ts'
 import { sha256 } from '../fixture.ts'
 import { serve } from './fixture.ts'
 
-const OPERATIONS = rounds(1500, 10_000)
+const OPERATIONS = rounds(800, 10_000)
 const AT_ONCE = 16
 const SHARE_OF_FAULTS = 0.05
 /** Far more than the bounds of one call allow, also behind 15 others and on a busy machine. */
