@@ -8,7 +8,7 @@ import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 import { browserOfFile } from './browser.ts'
 
-const MESSAGES = rounds(10_000, 100_000)
+const MESSAGES = rounds(20_000, 100_000)
 const NODES = 500
 
 const browser = browserOfFile()
