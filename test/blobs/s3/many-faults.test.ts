@@ -48,9 +48,16 @@ it(
   `${OPERATIONS} operations with ${SHARE_OF_FAULTS * 100}% of faults lose nothing and store nothing twice`,
   async () => {
     let faulty = false
-    await using server = await serve({ fault: (request) => (faulty ? faultOf(request) : undefined) })
+    let faults = 0
+    await using server = await serve({
+      fault(request) {
+        const fault = faulty ? faultOf(request) : undefined
+        if (fault !== undefined) faults += 1
+        return fault
+      },
+    })
     const database = { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } as const
-    // Few attempts, so that some calls fail: what they leave must do no harm.
+    // Few attempts, so that some calls fail in most runs: what they leave must do no harm.
     const options = { requestTimeoutMillis: 1000, maxAttempts: 2 }
     const storage = await openStorage({ database, blobStore: { ...server.config, options } }, quiet)
     const { blobs } = storage
@@ -58,7 +65,6 @@ it(
     const live = new Map<string, string>()
     const doubtful = new Set<string>()
     const contents = Array.from({ length: 40 }, (_, i) => randomBytes(i * 1500))
-    const failures = new Map<string, number>()
     let longest = 0
 
     const read = async (id: string) => {
@@ -89,7 +95,6 @@ it(
           if (isStorageError(error, 'BLOB_NOT_FOUND')) return
           if (!isStorageError(error)) throw error
           expect(error).toMatchObject({ retryable: true, code: expect.stringMatching(/^(CONNECTION_FAILED|TIMEOUT)$/) })
-          failures.set(error.code, (failures.get(error.code) ?? 0) + 1)
         })
         longest = Math.max(longest, performance.now() - begun)
       }
@@ -98,7 +103,7 @@ it(
     await Promise.all(Array.from({ length: AT_ONCE }, () => worker(Math.ceil(OPERATIONS / AT_ONCE))))
     faulty = false
     expect(longest).toBeLessThan(LONGEST_CALL_MILLIS)
-    expect([...failures.values()].reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0)
+    expect(faults).toBeGreaterThan(OPERATIONS / 50)
 
     await storage.close()
     const tomorrow = () => new Date(Date.now() + 2 * 86_400_000)
