@@ -153,6 +153,7 @@ it('an entry loads few files, and no package that was not asked for', () => {
   const { files, packages } = loadedBy('dist/index.js')
   expect(files.size).toBeLessThan(10)
   expect([...packages].filter((name) => !isBuiltin(name))).toEqual([])
+  expect([...packages].filter((name) => /^(?:node:)?https?$/.test(name))).toEqual([]) // only a bucket needs them, and they take long to load
   expect([...loadedBy('dist/testing/index.js').packages].filter((name) => !isBuiltin(name))).toEqual([])
   expect([...loadedBy('dist/config/index.js').packages]).toEqual([]) // it runs in a browser too
   for (const [entry, core] of [

@@ -11,6 +11,7 @@ import type { BytesBackend } from './bytes/backend.ts'
 import { DatabaseBytes } from './bytes/database/bytes.ts'
 import { LocalBytes, type LocalStep } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
+import { transportOf } from './bytes/s3/exchange.ts'
 import { openS3 } from './bytes/s3/open.ts'
 import type { S3Step } from './bytes/s3/s3-bytes.ts'
 import { localMarks, type StoreMarks } from './bytes/store-id.ts'
@@ -208,7 +209,7 @@ async function openBytes(
   onStep?: FileHook,
 ): Promise<Place & { bytes: BytesBackend }> {
   if (config.type === 'in-memory') return { bytes: new MemoryBytes() }
-  if (config.type === 's3') return openS3(config, onStep)
+  if (config.type === 's3') return openS3(config, await transportOf(config.endpoint), onStep)
   if (config.type === 'database') return { bytes: new DatabaseBytes(main.ungated()) }
   const { storePath } = config
   return { bytes: await LocalBytes.open({ storePath, onStep }), storePath, marks: localMarks(storePath) }

@@ -1,3 +1,4 @@
+import http from 'node:http'
 import type { S3BlobStoreConfig } from 'holdfast'
 import { type S3ServerOptions, startS3Server } from 'holdfast/testing'
 import { openS3 } from '../../../src/blobs/bytes/s3/open.ts'
@@ -22,6 +23,7 @@ export async function serve(options: S3ServerOptions = {}) {
   const open = ({ onStep, ...settings }: Settings = {}) => {
     const opened = openS3(
       resolved({ ...server.config, options: { requestTimeoutMillis: 2000, maxAttempts: 8 }, ...settings }),
+      http,
       onStep,
     )
     stores.push(opened.bytes)

@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesContract } from 'holdfast/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Transport, transportOf } from '../../../src/blobs/bytes/s3/exchange.ts'
 import { openS3 } from '../../../src/blobs/bytes/s3/open.ts'
 import { type OtherServer, otherS3Server } from '../../setup/swift.ts'
 import { put } from '../fixture.ts'
@@ -12,9 +13,11 @@ import { resolved } from './fixture.ts'
 const run = randomUUID()
 const stores: { close(): Promise<void> }[] = []
 let server: OtherServer
+let transport: Transport
 
 beforeAll(async () => {
   server = await otherS3Server()
+  transport = await transportOf(resolved(server.config).endpoint)
 })
 
 afterAll(async () => {
@@ -23,7 +26,7 @@ afterAll(async () => {
 })
 
 function open(settings: object = {}) {
-  const opened = openS3(resolved({ ...server.config, prefix: `${run}/${stores.length}`, ...settings }))
+  const opened = openS3(resolved({ ...server.config, prefix: `${run}/${stores.length}`, ...settings }), transport)
   stores.push({ close: () => opened.bytes.close() })
   return opened
 }

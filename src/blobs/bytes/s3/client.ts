@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
-import { Agent, type IncomingMessage } from 'node:http'
-import { Agent as SecureAgent } from 'node:https'
+import type { Agent, IncomingMessage } from 'node:http'
 import { StorageError } from '../../../errors.ts'
 import { Attempts } from './attempts.ts'
-import { bodyOf, exchange, Overdue } from './exchange.ts'
+import { bodyOf, exchange, Overdue, type Transport } from './exchange.ts'
 import { Failure, type Operation, type Refusal } from './failure.ts'
 import type { KeySource } from './keys.ts'
 import { canonicalQuery, encodePath, presignedQuery, type SigningKeys, signedHeaders } from './signature.ts'
@@ -15,6 +14,8 @@ export interface S3ClientOptions {
   readonly region: string
   /** The server, with the scheme. */
   readonly endpoint: URL
+  /** What sends requests to `endpoint`. */
+  readonly transport: Transport
   /** The bucket is in the path of a request, and not in its host. */
   readonly forcePathStyle: boolean
   readonly keys: KeySource
@@ -85,7 +86,7 @@ export class S3Client {
     this.#options = options
     this.#slots = new Slots(options.maxConnections)
     const settings = { keepAlive: true, maxFreeSockets: options.maxConnections, timeout: options.idleTimeoutMillis }
-    this.#agent = options.endpoint.protocol === 'https:' ? new SecureAgent(settings) : new Agent(settings)
+    this.#agent = new options.transport.Agent(settings)
   }
 
   /**
@@ -167,7 +168,10 @@ export class S3Client {
     const release = await this.#slots.acquire(connectMillis, request.signal)
     if (release === undefined) throw new Overdue('connection', connectMillis)
     try {
-      const answer = await exchange(this.#agent, this.#signed(request, keys), { connectMillis, idleMillis })
+      const answer = await exchange(this.#options.transport, this.#agent, this.#signed(request, keys), {
+        connectMillis,
+        idleMillis,
+      })
       const chunks = bodyOf(answer, Number(answer.headers['content-length'] ?? LARGEST_DOCUMENT), idleMillis)
       const { statusCode: status = 0, headers } = answer
       if (status < 200 || status >= 300) throw refused(answer, await textIn(chunks))

@@ -1,6 +1,13 @@
-import { type Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
+import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+
+/** What makes connections and sends requests. */
+export type Transport = typeof import('node:http') | typeof import('node:https')
+
+/** Loads what an address needs. Both take long to load, and no other store needs them. */
+export function transportOf(address: string): Promise<Transport> {
+  return new URL(address).protocol === 'https:' ? import('node:https') : import('node:http')
+}
 
 /** One HTTP request. */
 export interface Exchange {
@@ -67,14 +74,13 @@ export class Patience {
  * `bodyOf`, or destroys it. An answer that comes before the whole body was sent ends the sending.
  */
 export function exchange(
+  { request: send }: Transport,
   agent: Agent,
   { headers, ...given }: Exchange,
   limits: ExchangeLimits,
 ): Promise<IncomingMessage> {
   const { method, url, target, body, signal } = given
-  const isSecure = url.protocol === 'https:'
   return new Promise((resolve, reject) => {
-    const send = isSecure ? requestHttps : requestHttp
     const host = addressOf(url.hostname)
     const request = send({ agent, method, host, port: url.port, path: target, headers, signal })
     const fail = (error: unknown) => {
@@ -106,7 +112,7 @@ export function exchange(
       )
     }
     request.once('socket', (socket: Socket) => {
-      if (socket.connecting) socket.once(isSecure ? 'secureConnect' : 'connect', connected)
+      if (socket.connecting) socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', connected)
       else connected() // it was used before
     })
   })

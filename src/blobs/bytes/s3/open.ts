@@ -2,6 +2,7 @@ import type { ResolvedS3BlobStore } from '../../../config/resolved.ts'
 import { StorageError } from '../../../errors.ts'
 import { Bucket } from './bucket.ts'
 import { S3Client } from './client.ts'
+import type { Transport } from './exchange.ts'
 import { fixedKeys, type KeySource, RenewedKeys } from './keys.ts'
 import { S3Marks } from './marks.ts'
 import { S3Bytes, type S3BytesOptions } from './s3-bytes.ts'
@@ -11,9 +12,9 @@ import { S3Bytes, type S3BytesOptions } from './s3-bytes.ts'
  *
  * @throws {CONFIG_INVALID} when neither the configuration nor the environment has keys.
  */
-export function openS3(config: ResolvedS3BlobStore, onStep?: S3BytesOptions['onStep']) {
+export function openS3(config: ResolvedS3BlobStore, transport: Transport, onStep?: S3BytesOptions['onStep']) {
   const { prefix, stagingPath, endpoint, ...settings } = config
-  const client = new S3Client({ ...settings, endpoint: new URL(endpoint), keys: keysOf(config) })
+  const client = new S3Client({ ...settings, endpoint: new URL(endpoint), transport, keys: keysOf(config) })
   const bytes = new S3Bytes({ client, prefix, stagingPath, onStep })
   return { bytes, marks: new S3Marks(new Bucket(client), { bucket: config.bucket, prefix }) }
 }
