@@ -7,7 +7,6 @@ import {
   type BytesBackend,
   blobCorrupted,
   blobNotFound,
-  blobTooLarge,
   CHUNK_BYTES,
   checkLocation,
   type ListOptions,
@@ -33,6 +32,7 @@ import {
   writeAll,
 } from './files.ts'
 import { HashingWriter } from './hashing-writer.ts'
+import { takeChunks } from './staged.ts'
 
 /** The steps at which a test can interrupt `LocalBytes`. Each is named after what comes next. */
 export const LOCAL_STEPS = [
@@ -101,20 +101,13 @@ export class LocalBytes implements BytesBackend {
     }
   }
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
+  async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
     const path = join(this.#tmp, randomUUID())
     // 0400: only this handle can write, so nobody can write through what `path` returns.
     const file = await this.#step('stage.create', () => open(path, 'wx', 0o400))
     const writer = new HashingWriter((bytes) => this.#step('stage.write', () => writeAll(file, bytes)))
     try {
-      let size = 0
-      for await (const chunk of source) {
-        signal?.throwIfAborted()
-        size += chunk.length
-        if (size > maxBytes) throw blobTooLarge(maxBytes)
-        await writer.add(chunk)
-      }
-      signal?.throwIfAborted()
+      await takeChunks(source, options, (chunk) => writer.add(chunk))
       const written = await writer.finish()
       return { ...written, ...this.#staged(path, written.hash, this.#synced(file)) }
     } catch (error) {

@@ -3,7 +3,6 @@ import {
   type BytesBackend,
   blobCorrupted,
   blobNotFound,
-  blobTooLarge,
   CHUNK_BYTES,
   checkLocation,
   HEAD_BYTES,
@@ -13,39 +12,25 @@ import {
   parseObjectName,
   type Staged,
   type StageOptions,
-  stagedBytesGone,
 } from './backend.ts'
+import { storedOnce, takeChunks } from './staged.ts'
 
 /** Stores bytes in the memory of the process. Copies bytes on the way in and out. */
 export class MemoryBytes implements BytesBackend {
   readonly type = 'in-memory'
   readonly #objects = new Map<string, Buffer>()
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
+  async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
     const chunks: Buffer[] = []
-    let size = 0
-    for await (const chunk of source) {
-      signal?.throwIfAborted()
-      size += chunk.length
-      if (size > maxBytes) throw blobTooLarge(maxBytes)
-      chunks.push(Buffer.from(chunk))
-    }
-    signal?.throwIfAborted()
+    await takeChunks(source, options, (chunk) => chunks.push(Buffer.from(chunk)))
     const bytes = Buffer.concat(chunks)
     const hash = createHash('sha256').update(bytes).digest('hex')
-    let state: 'staged' | 'committed' | 'discarded' = 'staged'
+    const store = async (generation: string) => void this.#objects.set(nameOf({ hash, generation }), bytes)
     return {
       hash,
-      size,
+      size: bytes.length,
       head: Uint8Array.from(bytes.subarray(0, HEAD_BYTES)),
-      commit: async (generation) => {
-        if (state === 'discarded') throw stagedBytesGone(hash)
-        if (state === 'staged') this.#objects.set(nameOf({ hash, generation }), bytes)
-        state = 'committed'
-      },
-      discard: async () => {
-        if (state === 'staged') state = 'discarded'
-      },
+      ...storedOnce(hash, { store, release: async () => {} }),
     }
   }
 

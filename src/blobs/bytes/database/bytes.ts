@@ -7,15 +7,14 @@ import {
   type BytesBackend,
   blobCorrupted,
   blobNotFound,
-  blobTooLarge,
   checkLocation,
   type ListOptions,
   type Location,
   type Staged,
   type StageOptions,
-  stagedBytesGone,
 } from '../backend.ts'
 import { HashingWriter } from '../hashing-writer.ts'
+import { storedOnce, takeChunks } from '../staged.ts'
 import { Spool } from './spool.ts'
 import { insertPart, measureObject, removeObject, selectObjects, selectPart } from './statements.ts'
 
@@ -47,20 +46,15 @@ export class DatabaseBytes implements BytesBackend {
     this.#inTransaction = inTransaction
   }
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
+  async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
     const spool = new Spool()
     const writer = new HashingWriter((bytes) => spool.write(bytes))
     try {
-      let size = 0
-      for await (const chunk of source) {
-        signal?.throwIfAborted()
-        size += chunk.length
-        if (size > maxBytes) throw blobTooLarge(maxBytes)
-        await writer.add(chunk)
-      }
-      signal?.throwIfAborted()
+      await takeChunks(source, options, (chunk) => writer.add(chunk))
       const written = await writer.finish()
-      return { ...written, ...this.#staged(spool, written.hash) }
+      const { hash } = written
+      const store = (generation: string) => this.#store(spool, { hash, generation })
+      return { ...written, ...storedOnce(hash, { store, release: () => spool.close() }) }
     } catch (error) {
       await writer.settled()
       await spool.close()
@@ -144,23 +138,6 @@ export class DatabaseBytes implements BytesBackend {
   /** The handle of the savepoint in which a put of the transaction runs, or else of the transaction or the database. */
   get #db(): Db {
     return (this.#inTransaction ? savepoints.getStore() : undefined) ?? this.#root
-  }
-
-  #staged(spool: Spool, hash: string): Pick<Staged, 'commit' | 'discard'> {
-    let state: 'staged' | 'committed' | 'discarded' = 'staged'
-    return {
-      commit: async (generation) => {
-        checkLocation({ hash, generation })
-        if (state === 'discarded') throw stagedBytesGone(hash)
-        if (state === 'staged') await this.#store(spool, { hash, generation })
-        state = 'committed'
-        await spool.close()
-      },
-      discard: async () => {
-        if (state === 'staged') state = 'discarded'
-        await spool.close()
-      },
-    }
   }
 
   async #store(spool: Spool, { hash, generation }: Pick<Location, 'hash' | 'generation'>): Promise<void> {

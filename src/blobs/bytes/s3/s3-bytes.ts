@@ -4,7 +4,6 @@ import {
   type BytesBackend,
   blobCorrupted,
   blobNotFound,
-  blobTooLarge,
   checkLocation,
   type ListOptions,
   type Location,
@@ -12,10 +11,10 @@ import {
   parseObjectName,
   type Staged,
   type StageOptions,
-  stagedBytesGone,
   type UrlOptions,
 } from '../backend.ts'
 import { HashingWriter } from '../hashing-writer.ts'
+import { storedOnce, takeChunks } from '../staged.ts'
 import { StagedFile } from '../staged-file.ts'
 import { Bucket, statusOf, unlessAbsent } from './bucket.ts'
 import type { S3Client } from './client.ts'
@@ -59,44 +58,24 @@ export class S3Bytes implements BytesBackend {
     this.#onStep = onStep
   }
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
+  async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
     await this.#onStep?.('stage.create')
     const file = await StagedFile.create(this.#stagingPath)
     const writer = new HashingWriter((bytes) => file.write(bytes))
     try {
-      let size = 0
-      for await (const chunk of source) {
-        signal?.throwIfAborted()
-        size += chunk.length
-        if (size > maxBytes) throw blobTooLarge(maxBytes)
-        await writer.add(chunk)
-      }
-      signal?.throwIfAborted()
+      await takeChunks(source, options, (chunk) => writer.add(chunk))
       const written = await writer.finish()
-      return { ...written, ...this.#staged(file, written) }
+      const { hash, size } = written
+      const store = async (generation: string) => {
+        await this.#onStep?.('commit.put')
+        const body = { sha256: hash, size, chunks: () => file.chunks() }
+        await this.#bucket.put(this.#key({ hash, generation }), body)
+      }
+      return { ...written, ...storedOnce(hash, { store, release: () => file.close() }) }
     } catch (error) {
       await writer.settled()
       await file.close()
       throw error
-    }
-  }
-
-  #staged(file: StagedFile, { hash, size }: { hash: string; size: number }): Pick<Staged, 'commit' | 'discard'> {
-    let state: 'staged' | 'committed' | 'discarded' = 'staged'
-    return {
-      commit: async (generation) => {
-        const key = this.#key({ hash, generation })
-        if (state === 'discarded') throw stagedBytesGone(hash)
-        if (state === 'committed') return
-        await this.#onStep?.('commit.put')
-        await this.#bucket.put(key, { sha256: hash, size, chunks: () => file.chunks() })
-        state = 'committed'
-        await file.close()
-      },
-      discard: async () => {
-        if (state === 'staged') state = 'discarded'
-        await file.close()
-      },
     }
   }
 
