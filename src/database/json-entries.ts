@@ -8,19 +8,6 @@ export function textEntries({ dialect }: Pick<Builder, 'dialect'>, object: SQLWr
 }
 
 /**
- * Returns the condition that a JSON object has every property of `expected`, each with the same JSON text as value.
- * `expected` is JSON text.
- */
-export function hasProperties({ dialect }: Pick<Builder, 'dialect'>, object: SQLWrapper, expected: SQLWrapper): SQL {
-  const [entries, isSame] =
-    dialect === 'postgres'
-      ? [sql`json_each(${readableJson(dialect, sql`cast(${expected} as json)`)})`, sql`m.value::text = f.value::text`]
-      : [sql`json_each(${readableJson(dialect, expected)})`, sql`m.type = f.type and m.value is f.value`] // true and 1 have one value
-  return sql`not exists (select 1 from ${entries} f where not exists (
-    select 1 from json_each(${readableJson(dialect, object)}) m where m.key = f.key and ${isSame}))`
-}
-
-/**
  * Returns a JSON value with U+FFFD in place of NUL and of halves of surrogate pairs. PostgreSQL stores them in JSON, but fails
  * with an error as soon as it looks inside such a value.
  */

@@ -121,10 +121,9 @@ export const checkpointCases: Cases = {
       { n: { a: [1], b: 2 } },
       { n: 1, 'a"b': 2 },
       {},
+      { 'a\0': '\0' }, // which PostgreSQL refuses to look into
     ]
     for (const [i, metadata] of all.entries()) await checkpoints.put({ ...step(name(), i), metadata })
-    await checkpoints.put({ ...step(name('other'), 0), metadata: { 'a\0': '\0' } }) // among others
-    assert.deepEqual((await checkpoints.list({ threadId: name('other'), metadata: { n: 1 } })).items, [])
     const found = async (metadata: object) => ids((await checkpoints.list({ threadId: name(), metadata })).items)
     assert.deepEqual(await found({ n: 1 }), ['6', '0'])
     assert.deepEqual(await found({ n: true }), ['1'])

@@ -1,12 +1,15 @@
 import { and, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { hasProperties, textEntries } from '../../database/json-entries.ts'
+import type { JsonCondition } from '../../database/json-condition.ts'
+import { textEntries } from '../../database/json-entries.ts'
+import { meetsConditions } from '../../database/json-filter.ts'
 import { ownerOfNames } from '../../database/owner.ts'
 import { keyset } from '../../database/paging/keyset.ts'
 import { CURSOR, type CursorFormat, cursorOf, decodeCursor } from '../../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Page, type PageOptions } from '../../database/paging/page.ts'
 import { type Builder, type Statement, statement } from '../../database/statement.ts'
 import type { JsonObject } from '../../schema/values.ts'
+import { jsonCopy } from '../../validation/json.ts'
 import type { Checkpoint, CheckpointWrite, TypedBytes } from './types.ts'
 
 /** A checkpoint, a value or a write: what `part` says. One statement reads all three, so that they fit together. */
@@ -68,7 +71,8 @@ export async function readCheckpoints(
   after?: Record<string, unknown>,
 ): Promise<Checkpoint[]> {
   const given: Record<string, unknown> = { ...filters }
-  if (metadata !== undefined && Object.keys(metadata).length > 0) given.metadata = JSON.stringify(metadata)
+  if (metadata !== undefined && Object.keys(metadata).length > 0)
+    given.metadata = JSON.stringify(conditionsOf(metadata))
   for (const name in given) if (given[name] === undefined) delete given[name]
   const shape = `${Object.keys(given).sort()} ${after !== undefined} ${limit === 1}`
   let query = statements.get(shape)
@@ -79,6 +83,11 @@ export async function readCheckpoints(
   return checkpointsOf(await query.all(db, { ...given, ...after, limit }))
 }
 
+/** Returns the conditions that a metadata has every one of these properties. */
+function conditionsOf(metadata: JsonObject): JsonCondition[] {
+  return Object.entries(jsonCopy(metadata)).map(([property, value]) => ({ property, test: 'in', values: [value] }))
+}
+
 type Condition = (db: Builder, value: string) => SQL
 
 const CONDITIONS: Record<string, Condition> = {
@@ -86,7 +95,7 @@ const CONDITIONS: Record<string, Condition> = {
   namespace: ({ tables }, value) => eq(tables.checkpoints.namespace, value),
   id: ({ tables }, value) => eq(tables.checkpoints.id, value),
   before: ({ tables }, value) => lt(tables.checkpoints.id, value),
-  metadata: (db, value) => hasProperties(db, db.tables.checkpoints.metadata, sql`${value}`),
+  metadata: (db, value) => meetsConditions(db, db.tables.checkpoints.metadata, sql`${value}`),
 }
 
 /** Compiles the statement for a set of filters. `cross join` makes SQLite start with the few checkpoints; PostgreSQL chooses. */
