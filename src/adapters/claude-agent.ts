@@ -6,7 +6,7 @@ import type { Message } from '../repositories/messages/types.ts'
 import type { Json, JsonObject } from '../schema/values.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromEntry, toEntry } from './claude-entries.ts'
-import { allMessages, MAX_ITEMS, partsOf } from './parts.ts'
+import { allMessages, itemsOf, partsOf } from './parts.ts'
 
 /** Adds lines to the summary of their session, as `foldSessionSummary` of the SDK does. */
 export type FoldSessionSummary = (
@@ -119,14 +119,8 @@ export class HoldfastSessionStore implements SessionStore {
     )
   }
 
-  async #index(prefix: string): Promise<KvEntry<Indexed>[]> {
-    const all: KvEntry<Indexed>[] = []
-    for (let cursor: string | undefined; ; ) {
-      const { items, nextCursor } = await this.#storage.kv.entries<Indexed>({ prefix, limit: MAX_ITEMS, cursor })
-      all.push(...items)
-      if (nextCursor === undefined) return all
-      cursor = nextCursor
-    }
+  #index(prefix: string): Promise<KvEntry<Indexed>[]> {
+    return itemsOf((page) => this.#storage.kv.entries<Indexed>({ prefix, ...page }))
   }
 }
 

@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url'
 import { StorageError } from '../errors.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { allPages } from './parts.ts'
+import { itemsOf } from './parts.ts'
 
 type BlobRecord = Awaited<ReturnType<Storage['blobs']['put']>>
 type BlobInput = Parameters<Storage['blobs']['put']>[0]
@@ -88,7 +88,7 @@ export class ArtifactStore {
   }
 
   async listArtifacts() {
-    return (await allPages((page) => this.#storage.blobs.list(page))).map(referenceOf)
+    return (await itemsOf((page) => this.#storage.blobs.list(page))).map(referenceOf)
   }
 
   getStoragePath(): string | undefined {

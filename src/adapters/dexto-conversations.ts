@@ -3,7 +3,7 @@ import type { Message, MessageInput } from '../repositories/messages/types.ts'
 import type { QueueItem } from '../schema/values.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromFields, toFields } from './message-fields.ts'
-import { allMessages, allPages } from './parts.ts'
+import { allMessages, itemsOf } from './parts.ts'
 import { decode, encode } from './tagged-json.ts'
 
 /** The property of the metadata that holds what Dexto has beyond our own fields. */
@@ -84,7 +84,7 @@ export class SessionStore {
 
   async listSessionIds(): Promise<string[]> {
     const { sessions } = this.#storage
-    const all = await allPages((page) => sessions.list({ ...page, orderBy: 'createdAt' }))
+    const all = await itemsOf((page) => sessions.list({ ...page, orderBy: 'createdAt' }))
     return all.filter(({ metadata }) => metadata[DEXTO] !== undefined).map(({ id }) => id)
   }
 
@@ -130,7 +130,7 @@ export class QueueStore {
 
   async list({ sessionId }: OfSession): Promise<unknown[]> {
     const { queues } = this.#storage
-    return (await allPages((page) => queues.list(sessionId, this.#name, page))).map(decode)
+    return (await itemsOf((page) => queues.list(sessionId, this.#name, page))).map(decode)
   }
 
   /** Returns the place of the message in the queue, from 1. */

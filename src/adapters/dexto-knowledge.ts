@@ -5,7 +5,7 @@ import type { Workspace } from '../repositories/workspaces.ts'
 import type { JsonObject } from '../schema/values.ts'
 import type { Storage, StorageScope, StorageTransaction } from '../storage/types.ts'
 import { DEXTO } from './dexto-conversations.ts'
-import { allPages } from './parts.ts'
+import { itemsOf } from './parts.ts'
 import { decode, encode } from './tagged-json.ts'
 
 /** A memory as Dexto has it. Its id is Dexto's own. */
@@ -62,7 +62,7 @@ export class MemoryStore {
 
   /** Returns the memories of Dexto. Those that another part of the program has created have no id that Dexto knows. */
   async list(): Promise<DextoMemory[]> {
-    const all = await allPages((page) => this.#storage.memories.list(page))
+    const all = await itemsOf((page) => this.#storage.memories.list(page))
     return all.filter(({ metadata }) => metadata[DEXTO] !== undefined).map(toDexto)
   }
 }
@@ -129,7 +129,7 @@ export class WorkspaceStore {
   }
 
   async listWorkspaces(): Promise<DextoWorkspace[]> {
-    return (await allPages((page) => this.#storage.workspaces.list(page))).map(workspaceOf)
+    return (await itemsOf((page) => this.#storage.workspaces.list(page))).map(workspaceOf)
   }
 
   /**
@@ -179,7 +179,7 @@ export class CustomPromptStore {
 
   /** Returns the prompts of Dexto, not those that another part of the program has saved. */
   async list(): Promise<unknown[]> {
-    const all = await allPages((page) => this.#storage.prompts.list(page))
+    const all = await itemsOf((page) => this.#storage.prompts.list(page))
     return all.filter(({ metadata }) => metadata[DEXTO] !== undefined).map(promptOf)
   }
 }
@@ -210,6 +210,6 @@ export class ToolStateStore {
   }
 
   async listKeys({ toolName, prefix }: { toolName: string; prefix?: string }): Promise<string[]> {
-    return allPages((page) => this.#storage.toolState.keys(toolName, { ...page, prefix }))
+    return itemsOf((page) => this.#storage.toolState.keys(toolName, { ...page, prefix }))
   }
 }

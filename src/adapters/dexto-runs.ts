@@ -4,7 +4,7 @@ import type { AgentEvent } from '../repositories/events.ts'
 import type { ToolExecution, ToolExecutionIdentity } from '../repositories/tool-executions/types.ts'
 import type { Json } from '../schema/values.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { allPages, MAX_ITEMS } from './parts.ts'
+import { itemsOf } from './parts.ts'
 import { decode, encode } from './tagged-json.ts'
 
 interface DextoRequest {
@@ -38,7 +38,7 @@ export class ApprovalStore {
   }
 
   async listPending({ sessionId }: { sessionId?: string }): Promise<unknown[]> {
-    return (await allPages((page) => this.#storage.approvals.listPending({ ...page, sessionId }))).map(requestOf)
+    return (await itemsOf((page) => this.#storage.approvals.listPending({ ...page, sessionId }))).map(requestOf)
   }
 
   /**
@@ -103,7 +103,7 @@ export class ToolPreferenceStore {
   }
 
   async listAllowedTools({ sessionId }: { sessionId?: string }): Promise<string[]> {
-    return allPages((page) => this.#storage.toolPreferences.listAllowed({ ...page, sessionId }))
+    return itemsOf((page) => this.#storage.toolPreferences.listAllowed({ ...page, sessionId }))
   }
 
   async loadSessionPreferences({ sessionId }: { sessionId: string }): Promise<DextoPreferences> {
@@ -146,16 +146,8 @@ export class RuntimeEventStore {
   /** Returns events in the order of their appends: all, or the newest `limit`. */
   async list({ limit, ...filters }: { sessionId?: string; runId?: string; limit?: number }): Promise<DextoEvent[]> {
     const { events } = this.#storage
-    if (limit === undefined) return (await allPages((page) => events.list({ ...filters, ...page }))).map(eventOf)
-    const newest: AgentEvent[] = []
-    let cursor: string | undefined
-    while (newest.length < limit) {
-      const page = { order: 'desc' as const, limit: Math.min(limit - newest.length, MAX_ITEMS), cursor }
-      const { items, nextCursor } = await events.list({ ...filters, ...page })
-      newest.push(...items)
-      cursor = nextCursor
-      if (cursor === undefined) break
-    }
+    if (limit === undefined) return (await itemsOf((page) => events.list({ ...filters, ...page }))).map(eventOf)
+    const newest = await itemsOf((page) => events.list({ ...filters, ...page, order: 'desc' }), limit)
     return newest.reverse().map(eventOf)
   }
 }

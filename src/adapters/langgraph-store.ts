@@ -14,7 +14,7 @@ import {
 import type { Kv } from '../repositories/kv/kv.ts'
 import type { KvEntry } from '../repositories/kv/types.ts'
 import type { PropertyConditions, PropertyTests } from '../repositories/kv/where.ts'
-import { MAX_ITEMS, partsOf } from './parts.ts'
+import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 
 /** The namespace of `kv` that holds all items. */
 const ROOT = 'langgraph'
@@ -84,15 +84,8 @@ export class HoldfastStore extends BaseStore {
   }: SearchOperation): Promise<SearchItem[]> {
     const at = this.#at(namespacePrefix)
     const where = filter && conditionsOf(filter)
-    const found: SearchItem[] = []
-    let cursor: string | undefined
-    for (let left = offset + limit; left > 0; left -= MAX_ITEMS) {
-      const page = await at.find<Value>({ where, cursor, limit: Math.min(left, MAX_ITEMS) })
-      for (const entry of page.items) found.push(itemOf([...namespacePrefix, ...entry.namespace], entry))
-      cursor = page.nextCursor
-      if (cursor === undefined) break
-    }
-    return found.slice(offset)
+    const found = await itemsOf((page) => at.find<Value>({ where, ...page }), offset + limit)
+    return found.slice(offset).map((entry) => itemOf([...namespacePrefix, ...entry.namespace], entry))
   }
 
   async #namespaces({

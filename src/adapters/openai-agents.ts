@@ -11,7 +11,7 @@ import { isStorageError, StorageError } from '../errors.ts'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
-import { MAX_ITEMS, partsOf } from './parts.ts'
+import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 import { encode } from './tagged-json.ts'
 
 export { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
@@ -157,15 +157,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   async #latest(count: number): Promise<Message[]> {
     const { messages } = this.#storage
     if (count <= MAX_ITEMS) return count < 1 ? [] : messages.latest(this.#id, Math.floor(count))
-    const pages: Message[][] = []
-    for (let cursor: string | undefined, left = count; left > 0; ) {
-      const page = await messages.list(this.#id, { order: 'desc', limit: Math.min(left, MAX_ITEMS), cursor })
-      pages.push(page.items)
-      left -= page.items.length
-      cursor = page.nextCursor
-      if (cursor === undefined) break
-    }
-    return pages.flat().reverse()
+    return (await itemsOf((page) => messages.list(this.#id, { order: 'desc', ...page }), count)).reverse()
   }
 
   async #refuseUnlessDone({ operationId, payload }: { operationId: string; payload: unknown }): Promise<void> {

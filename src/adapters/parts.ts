@@ -14,18 +14,24 @@ export function* partsOf<T>(list: readonly T[]): Generator<T[], void> {
   for (let start = 0; start < list.length; start += MAX_ITEMS) yield list.slice(start, start + MAX_ITEMS)
 }
 
-/** Returns all items of a list. One round trip for each 1000. */
-export async function allPages<T>(list: (page: { limit: number; cursor?: string }) => Promise<Page<T>>): Promise<T[]> {
+/** Returns the items of a list, or the first `most` of them. One round trip for each 1000. */
+export async function itemsOf<T>(
+  list: (page: { limit: number; cursor?: string }) => Promise<Page<T>>,
+  most = Number.POSITIVE_INFINITY,
+): Promise<T[]> {
   const all: T[] = []
-  for (let cursor: string | undefined; ; ) {
-    const { items, nextCursor } = await list({ limit: MAX_ITEMS, ...(cursor !== undefined && { cursor }) })
+  let cursor: string | undefined
+  while (all.length < most) {
+    const limit = Math.min(most - all.length, MAX_ITEMS)
+    const { items, nextCursor } = await list({ limit, ...(cursor !== undefined && { cursor }) })
     all.push(...items)
-    if (nextCursor === undefined) return all
+    if (nextCursor === undefined) break
     cursor = nextCursor
   }
+  return all
 }
 
 /** Returns all messages of a session, in their order. One round trip for each 1000. */
 export function allMessages(messages: Messages, sessionId: string): Promise<Message[]> {
-  return allPages((page) => messages.list(sessionId, page))
+  return itemsOf((page) => messages.list(sessionId, page))
 }

@@ -1,4 +1,4 @@
-import type { Highlight, Repositories, TextHit } from '../index.ts'
+import type { Highlight, Message, Repositories, TextHit } from '../index.ts'
 import type { Parameters } from './parameters.ts'
 
 /** How much of a text is returned before what was found, and in all. */
@@ -25,29 +25,16 @@ export async function searchHits(
     const { items, ...rest } = await sessions.search(query, page)
     return {
       ...rest,
-      items: items.map((hit) => ({
-        ...around(hit),
-        id: hit.message.id,
-        seq: hit.message.seq,
-        role: hit.message.role,
-        sessionId: hit.session.id,
-        title: hit.session.title,
-        at: hit.message.createdAt,
-      })),
+      items: items.map((hit) => ({ ...messageHit(hit), title: hit.session.title })),
     }
   }
   const { items, ...rest } = await messages.search(query, { ...page, order, sessionId: given.text('session') })
-  return {
-    ...rest,
-    items: items.map((hit) => ({
-      ...around(hit),
-      id: hit.message.id,
-      seq: hit.message.seq,
-      role: hit.message.role,
-      sessionId: hit.message.sessionId,
-      at: hit.message.createdAt,
-    })),
-  }
+  return { ...rest, items: items.map(messageHit) }
+}
+
+function messageHit(hit: TextHit & { message: Message }) {
+  const { id, seq, role, sessionId, createdAt: at } = hit.message
+  return { ...around(hit), id, seq, role, sessionId, at }
 }
 
 /** Returns the text around the first highlight, and the highlights in it. */

@@ -1,8 +1,7 @@
 import type { SessionSummary, Storage } from '../index.ts'
+import { lookAtNewest } from './newest-sessions.ts'
 
-/** How many sessions are looked at for forks, and how far up the origins are followed. */
-const PAGES = 10
-const PAGE = 1000
+/** How far up the origins are followed. */
 const ORIGINS = 100
 /** The most sessions that a tree shows. */
 const NODES = 200
@@ -37,15 +36,11 @@ export async function forksOf({ sessions }: Pick<Storage, 'sessions'>, session: 
   // A fork is younger than its origin and has its owner, so the walk over the newest sessions ends at the root.
   const ownerId = root.ownerId === '' ? undefined : root.ownerId
   const younger: SessionSummary[] = []
-  let cursor: string | undefined
-  let complete = false
-  for (let page = 0; page < PAGES && !complete; page++) {
-    const { items, nextCursor } = await sessions.list({ orderBy: 'createdAt', ownerId, limit: PAGE, cursor })
-    younger.push(...items.filter((item) => item.parentId !== null && item.createdAt >= root.createdAt))
-    const oldest = items.at(-1)
-    complete = nextCursor === undefined || (oldest !== undefined && oldest.createdAt < root.createdAt)
-    cursor = nextCursor
-  }
+  const complete = await lookAtNewest({ sessions }, ownerId, (item) => {
+    if (item.createdAt < root.createdAt) return false
+    if (item.parentId !== null) younger.push(item)
+    return true
+  })
   for (const item of younger.toReversed()) {
     if (known.size >= NODES) return { nodes: [...known.values()], complete: false }
     if (item.parentId !== null && known.has(item.parentId)) known.set(item.id, nodeOf(item))
