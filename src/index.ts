@@ -13,6 +13,7 @@ export type {
   TableComparison,
   TableOutcome,
 } from './archive/types.ts'
+export type { BlobReads } from './blobs/blob-reads.ts'
 export type { Blobs } from './blobs/blobs.ts'
 export type {
   BytesBackend,
@@ -274,5 +275,6 @@ export type {
 export type { EmbeddingStats, Erasure, SearchStats, StorageHealth, StorageStats } from './storage/reports.ts'
 export type { PruneOptions, Pruning } from './storage/retention/types.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
+export type { StorageTransaction } from './storage/storage-transaction.ts'
 export { copyStorage, importInto } from './storage/transfer.ts'
-export type { ScopedBlobs, Storage, StorageScope, StorageTransaction } from './storage/types.ts'
+export type { ScopedBlobs, Storage, StorageScope } from './storage/types.ts'

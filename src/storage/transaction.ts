@@ -13,7 +13,7 @@ import { openRepositories } from '../repositories/repositories.ts'
 import { homeOfOwner } from '../repositories/sessions/home.ts'
 import { checkFunction, millisSchema, parseInput } from '../validation/input.ts'
 import type { TransactionOptions } from './options.ts'
-import type { StorageTransaction } from './types.ts'
+import type { StorageTransaction } from './storage-transaction.ts'
 
 const optionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
 

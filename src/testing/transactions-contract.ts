@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { StorageTransaction } from '../storage/types.ts'
+import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import { type Cases, eachInput, failsWith, invalid, refused, shown, signal, times } from './contract.ts'
 
 const boom = new Error('of the program')

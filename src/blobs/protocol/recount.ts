@@ -13,7 +13,7 @@ function countOf({ orm, tables: { blobUsage: u, blobContent: c, blobRemovals: r,
 }
 
 /** Counts what each counter should hold. */
-export const countUsage = statement((db, _: object) => {
+export const countAll = statement((db, _: object) => {
   const { blobUsage: u } = db.tables
   return db.orm.select({ id: u.id, used: countOf(db).mapWith(Number) }).from(u)
 })

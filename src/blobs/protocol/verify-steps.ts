@@ -8,7 +8,7 @@ import type { VerifyStep } from '../types.ts'
 import { collectContent, collectStray, isStray } from './collect.ts'
 import { removeLost, removeLostRecords, selectLost, uncountLost, uncountLostRecords } from './lost.ts'
 import { locationOf } from './records.ts'
-import { countUsage, recountUsage } from './recount.ts'
+import { countAll, recountUsage } from './recount.ts'
 import type { BlobStore } from './store.ts'
 import { lockedBatch, selectUsage, USAGE_ROWS } from './usage.ts'
 
@@ -52,7 +52,7 @@ async function* missing(db: Db, store: BlobStore, repair: boolean): AsyncGenerat
 
 /** Finds contents that no record and no put needs, and objects that a collector has not removed yet. */
 async function* unreferenced(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string> {
-  for (const select of [selectUnreferenced, selectRemovals]) {
+  for (const select of [selectUnreferenced, selectRemoved]) {
     for await (const { hash } of allContents(select, db, store.now())) {
       if (!repair || (await collectContent(db, store, hash))) yield hash
     }
@@ -72,7 +72,7 @@ async function* strays(db: Db, store: BlobStore, repair: boolean): AsyncGenerato
 async function* usage(db: Db, _: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
   const [stored, counted] = await lockedBatch(db, 'brief', [
     selectUsage.with({}),
-    countUsage.with({}),
+    countAll.with({}),
     ...(repair ? [recountUsage.with({})] : []),
   ])
   const right = new Map(counted.map(({ id, used }) => [id, used]))
@@ -144,7 +144,7 @@ const selectUnreferenced = statement(({ orm, tables: { blobContent: c, blobs: b,
     .limit(PAGE_SIZE)
 })
 
-const selectRemovals = statement(({ orm, tables: { blobRemovals: r } }, arg: PageQuery) =>
+const selectRemoved = statement(({ orm, tables: { blobRemovals: r } }, arg: PageQuery) =>
   orm
     .select({ hash: r.hash, size: r.counted, generation: r.generation })
     .from(r)
