@@ -145,9 +145,11 @@ const redisCache = z
   }, runAlways)
 
 const search = z
-  .boolean()
+  .union([z.boolean(), z.literal('with-tools')])
   .default(false)
-  .describe('Index the texts of messages and memories, so that they can be searched. Default false.')
+  .describe(
+    'Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false.',
+  )
 
 const inMemoryDatabase = z.strictObject({
   type: z.literal('in-memory'),

@@ -153,9 +153,12 @@ export interface InMemoryDatabaseConfig extends IgnoredPoolFields {
   options?: InMemoryDatabaseOptions | undefined
 }
 
+/** Which texts are indexed: none, what people and models say, or also the inputs and outputs of tools. */
+export type SearchSetting = boolean | 'with-tools'
+
 export interface InMemoryDatabaseOptions {
-  /** Index the texts of messages and memories, so that they can be searched. Default false. */
-  search?: boolean | undefined
+  /** Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false. */
+  search?: SearchSetting | undefined
 }
 
 /** A SQLite file. */
@@ -176,8 +179,8 @@ export interface SqliteOptions {
   readonly?: boolean | undefined
   /** Longest wait for another process that writes, in milliseconds. Default 5,000. */
   busyTimeoutMillis?: number | undefined
-  /** Index the texts of messages and memories, so that they can be searched. Default false. */
-  search?: boolean | undefined
+  /** Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false. */
+  search?: SearchSetting | undefined
 }
 
 /** A PostgreSQL database. Its address is a url, or a host with database and user. */
@@ -220,8 +223,8 @@ export interface PostgresOptions {
   migrationLockTimeoutMillis?: number | undefined
   /** Name of the program in pg_stat_activity. Default holdfast. */
   applicationName?: string | undefined
-  /** Index the texts of messages and memories, so that they can be searched. Default false. */
-  search?: boolean | undefined
+  /** Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false. */
+  search?: SearchSetting | undefined
 }
 
 /** Blobs in the memory of this process. */

@@ -1,3 +1,4 @@
+import type { SearchSetting } from '../config/types.ts'
 import type { Db, Dialect, DialectKit, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 
@@ -7,7 +8,7 @@ export class AccompaniedDb implements Db {
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly owner: Db['owner']
-  readonly search: boolean
+  readonly search: SearchSetting
   readonly #db: Db
   readonly #further: Query
   #orm: Orm | undefined

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { SearchSetting } from '../config/types.ts'
 import { StorageError } from '../errors.ts'
 import {
   type DatabaseSource,
@@ -35,7 +36,7 @@ export class Database implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
   readonly owner = undefined
-  readonly search: boolean
+  readonly search: SearchSetting
   readonly driver: Driver
   readonly source: DatabaseSource
   #orm: Orm | undefined
@@ -45,7 +46,7 @@ export class Database implements Db {
   readonly #deadlines = new Set<TransactionDeadline>()
   #onIdle: (() => void) | undefined
 
-  constructor(driver: Driver, { search = false }: { search?: boolean } = {}) {
+  constructor(driver: Driver, { search = false }: { search?: SearchSetting } = {}) {
     this.search = search
     this.driver = driver
     this.dialect = driver.dialect
@@ -223,7 +224,7 @@ class Transaction implements Db {
   readonly dialect: Dialect
   readonly tables: Tables
   readonly owner = undefined
-  readonly search: boolean
+  readonly search: SearchSetting
   /** The handle whose transaction() created this one. */
   readonly #parentHandle: Db
   /** The enclosing transaction: the parent of a savepoint, or a transaction of another Storage whose callback opened this one. */

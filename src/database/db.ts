@@ -1,4 +1,5 @@
 import type { PgColumn, PgDatabase, PgQueryResultHKT, PgTable } from 'drizzle-orm/pg-core'
+import type { SearchSetting } from '../config/types.ts'
 import type { Finding } from '../diagnosis/findings.ts'
 import type { SearchEntries } from '../schema/search-entries.ts'
 import type { Tables } from '../schema/tables.ts'
@@ -56,8 +57,8 @@ export interface Db extends Executor {
   readonly orm: Orm
   /** Whose rows the handle works with: those of one owner, or everybody's if undefined. See owner.ts. */
   readonly owner: string | undefined
-  /** True if a write of a searched text writes its entry in the full-text index as well. */
-  readonly search: boolean
+  /** Which texts have an entry in the full-text index, which a write of the text writes as well. */
+  readonly search: SearchSetting
   /** Runs `body` in a transaction, or in a savepoint if the handle is a transaction. Rolls back if `body` rejects. */
   transaction<T>(body: (tx: Db) => Promise<T>): Promise<T>
 }

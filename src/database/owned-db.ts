@@ -1,4 +1,5 @@
 import { getTableColumns, getTableName } from 'drizzle-orm'
+import type { SearchSetting } from '../config/types.ts'
 import type { Db, Dialect, DialectKit, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 
@@ -11,7 +12,7 @@ export class OwnedDb implements Db {
   readonly dialect: Dialect
   readonly tables: Db['tables']
   readonly owner: string
-  readonly search: boolean
+  readonly search: SearchSetting
   readonly #db: Db
   #orm: Orm | undefined
 

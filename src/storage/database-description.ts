@@ -1,7 +1,9 @@
+import type { SearchSetting } from '../config/types.ts'
+
 /** What a database says about the programs that use it. */
 export interface DatabaseDescription {
-  /** True if they have the search switched on. */
-  search: boolean
+  /** Which texts they index. */
+  search: SearchSetting
   /** True if they keep blobs in a local store or in a bucket. */
   hasBlobStore: boolean
 }

@@ -2,7 +2,7 @@ import { storeNamedBy } from '../blobs/store-identity.ts'
 import { resolveConfig } from '../config/resolve.ts'
 import type { StorageConfig, StorageConfigFile } from '../config/types.ts'
 import { openDatabase } from '../database/open.ts'
-import { isIndexed } from '../repositories/search/state.ts'
+import { readSearchSetting } from '../repositories/search/state.ts'
 import type { DatabaseDescription } from './database-description.ts'
 
 /**
@@ -26,7 +26,7 @@ import type { DatabaseDescription } from './database-description.ts'
 export async function describeDatabase(config?: StorageConfig | StorageConfigFile): Promise<DatabaseDescription> {
   const database = await openDatabase(resolveConfig(config).database, { migrate: false })
   try {
-    return { search: await isIndexed(database), hasBlobStore: (await storeNamedBy(database)) !== undefined }
+    return { search: await readSearchSetting(database), hasBlobStore: (await storeNamedBy(database)) !== undefined }
   } finally {
     await database.close()
   }

@@ -1,4 +1,5 @@
 import { count, eq } from 'drizzle-orm'
+import type { SearchSetting } from '../config/types.ts'
 import type { Database } from '../database/database.ts'
 import { backfill, backfillStep } from '../repositories/search/backfill.ts'
 import { currentGeneration } from '../repositories/search/generation.ts'
@@ -12,7 +13,7 @@ import type { SearchStats } from './reports.ts'
 const STEPS_OF_EMPTY = 2
 
 /** Opens the index if the search is switched on. If the database is empty, nothing is left to the backfill. */
-export async function openSearch(database: Database, options: { search: boolean }): Promise<void> {
+export async function openSearch(database: Database, options: { search: SearchSetting }): Promise<void> {
   const isNew = await openIndex(database, options)
   for (let step = 0; isNew && step < STEPS_OF_EMPTY; step++) {
     const { indexed, isDone } = await backfillStep(database)
@@ -24,7 +25,7 @@ export async function openSearch(database: Database, options: { search: boolean 
 export async function rebuildSearch(
   database: Database,
   options: RebuildSearchOptions,
-  { search }: { search: boolean },
+  { search }: { search: SearchSetting },
 ): Promise<number> {
   const { signal, onProgress } = parseLongRun(options)
   checkSearch({ search })

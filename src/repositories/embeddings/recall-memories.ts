@@ -15,7 +15,6 @@ import { matchOf } from '../search/match.ts'
 import { memoryIndex } from '../search/memories.ts'
 import { startOf } from '../search/page.ts'
 import { runSearch } from '../search/run.ts'
-import { isComplete } from '../search/state.ts'
 import { nearest, type VectorTable } from './nearest.ts'
 import { type Loaded, type RecallSource, recall, recallShape } from './recall.ts'
 import type { Recall, RecalledMemory } from './types.ts'
@@ -125,6 +124,6 @@ async function byWords(db: Db, query: SearchQuery, limit: number, filters: Filte
       .innerJoin(e, and(eq(e.doc, sql`found.doc`), isVisible(builder, e)))
       .orderBy(sql`found.score desc`, sql`${e.doc} desc`)
   })
-  const { rows, state } = await runSearch(db, select.with({}))
-  return { found: rows, isIncomplete: !isComplete(state) }
+  const { rows, isIncomplete } = await runSearch(db, select.with({}))
+  return { found: rows, isIncomplete }
 }

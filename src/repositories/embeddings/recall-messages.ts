@@ -16,7 +16,6 @@ import { matchOf } from '../search/match.ts'
 import { isAlive, messageFilters, messageIndex, withContext } from '../search/messages.ts'
 import { startOf } from '../search/page.ts'
 import { runSearch } from '../search/run.ts'
-import { isComplete } from '../search/state.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { nearest, type VectorTable } from './nearest.ts'
 import type { MessageKey } from './pending.ts'
@@ -135,9 +134,9 @@ async function byWords(db: Db, query: SearchQuery, limit: number, filters: Filte
       .innerJoin(e, and(eq(e.doc, sql`found.doc`), isVisible(builder, e)))
       .orderBy(sql`found.score desc`, sql`${e.doc} desc`)
   })
-  const { rows, state } = await runSearch(db, select.with({}))
+  const { rows, isIncomplete } = await runSearch(db, select.with({}))
   const found = rows.map(({ score, ownerId, seq, ...row }) => {
     return { key: JSON.stringify([row.sessionId, ownerId, seq]), score }
   })
-  return { found, isIncomplete: !isComplete(state) }
+  return { found, isIncomplete }
 }

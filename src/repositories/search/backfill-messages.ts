@@ -2,13 +2,12 @@ import { and, desc, eq, gte, lt, ne, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
 import type { MessageRole } from '../../schema/values.ts'
-import { textOfMessage } from '../../search/message-text.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import { bytesOf } from '../messages/iterate.ts'
 import { currentGeneration } from './generation.ts'
 import { replaceTerms } from './message-entries.ts'
 import type { MessagePlace, SearchState } from './state.ts'
-import { termsOf } from './terms.ts'
+import { termsOfMessage } from './terms.ts'
 
 /** A transaction ends with the message that brings the JSON to this many bytes. */
 const BATCH_BYTES = 512 * 1024
@@ -138,7 +137,7 @@ async function indexRange(tx: Db, range: Owned & { before: number; from: number 
   const texts = await selectTexts.all(tx, range)
   const lowest = (await selectLowestDoc.first(tx, {}))?.doc ?? 1
   const entries = texts.map(({ seq, role, content, doc }, i) => {
-    const terms = termsOf(tx.dialect, textOfMessage(content))
+    const terms = termsOfMessage(tx, content)
     // The texts are older than all that have a document, so their documents come before.
     return { sessionId, ownerId, seq, role, terms, doc: doc ?? lowest - 1 - i, isNew: doc === null }
   })

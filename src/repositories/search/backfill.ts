@@ -2,7 +2,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { eq, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
-import { TOKENIZER_VERSION } from '../../search/tokenizer.ts'
 import { backfillMemories } from './backfill-memories.ts'
 import { backfillMessages } from './backfill-messages.ts'
 import { parseState, type SearchState, STATE } from './state.ts'
@@ -41,13 +40,13 @@ export interface BackfillStep {
 export function backfillStep(db: Db): Promise<BackfillStep> {
   return db.transaction(async (tx) => {
     const [locked] = await lockState.all(tx, {})
-    const state = parseState(locked?.value)
+    const state = parseState(locked?.value, db.search)
     if (state === undefined || state.phase === 'complete') return { indexed: 0, isDone: true }
     const { indexed, ...next } =
       state.phase === 'messages'
         ? await backfillMessages(tx, state.messages, BATCH_ROWS)
         : await backfillMemories(tx, state.memories, BATCH_ROWS)
-    const after: SearchState = { tokenizer: TOKENIZER_VERSION, ...next }
+    const after: SearchState = { tokenizer: state.tokenizer, tools: state.tools, ...next }
     await setState.all(tx, { value: JSON.stringify(after) })
     return { indexed, isDone: after.phase === 'complete' }
   })

@@ -54,8 +54,8 @@ export async function searchMemories(
     ...start,
     limit: limit + 1,
   })
-  const { rows, state } = await runSearch(db, select)
-  return searchPage(rows, { name, order, limit }, state, ({ doc: _, score, ...memory }): MemoryHit => {
+  const { rows, isIncomplete } = await runSearch(db, select)
+  return searchPage(rows, { name, order, limit }, isIncomplete, ({ doc: _, score, ...memory }): MemoryHit => {
     const { content: text } = memory
     return { memory, text, highlights: highlightsOf(text, query), ...(score !== null && { score }) }
   })

@@ -4,11 +4,10 @@ import { notExpired } from '../../database/expiry.ts'
 import { ownerOfId, ownerOfNames } from '../../database/owner.ts'
 import { type Builder, type Built, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import type { MessageContent, MessageRole } from '../../schema/values.ts'
-import { textOfMessage } from '../../search/message-text.ts'
 import { type MessageId, seqOf } from '../messages/by-id.ts'
 import { inUnexpiredSession, lastSeqOf } from '../sessions/unexpired.ts'
 import { currentGeneration } from './generation.ts'
-import { termsOf } from './terms.ts'
+import { termsOfMessage } from './terms.ts'
 
 interface NewEntry {
   sessionId: string
@@ -38,11 +37,11 @@ interface NewMessage extends Omit<NewEntry, 'terms'> {
 }
 
 /** Returns the calls that index new messages. They belong after the insert, in the same batch. */
-export function entriesOfNew({ dialect, search }: Db, messages: readonly NewMessage[]): Call<never>[] {
-  if (!search) return []
+export function entriesOfNew(db: Db, messages: readonly NewMessage[]): Call<never>[] {
+  if (!db.search) return []
   return insertNew.with(
     messages.map(({ sessionId, role, content, now, fromLast }) => {
-      return { sessionId, role, terms: termsOf(dialect, textOfMessage(content)), now, fromLast }
+      return { sessionId, role, terms: termsOfMessage(db, content), now, fromLast }
     }),
   )
 }
@@ -80,14 +79,14 @@ const setRole = statement((db, arg: MessageId & { role: MessageRole }) => {
  * is left to the backfill.
  */
 export function entriesOfChanged(
-  { dialect, search }: Db,
+  db: Db,
   { sessionId, id, now }: MessageId,
   { content, role }: { content?: MessageContent; role?: MessageRole },
 ): Call<never>[] {
-  if (!search) return []
+  if (!db.search) return []
   const target = { sessionId, id, now }
   return [
-    ...(content === undefined ? [] : [setTerms.with({ ...target, terms: termsOf(dialect, textOfMessage(content)) })]),
+    ...(content === undefined ? [] : [setTerms.with({ ...target, terms: termsOfMessage(db, content) })]),
     ...(role === undefined ? [] : [setRole.with({ ...target, role })]),
   ]
 }
@@ -126,8 +125,8 @@ interface PlacedMessage extends Omit<PlacedEntry, 'terms'> {
   content: MessageContent
 }
 
-function entryOf({ dialect }: Db, { sessionId, seq, role, content }: PlacedMessage): PlacedEntry {
-  return { sessionId, seq, role, terms: termsOf(dialect, textOfMessage(content)) }
+function entryOf(db: Db, { sessionId, seq, role, content }: PlacedMessage): PlacedEntry {
+  return { sessionId, seq, role, terms: termsOfMessage(db, content) }
 }
 
 /** Returns the calls that index new messages whose seqs are known. They belong after the insert, in the same batch. */

@@ -7,7 +7,6 @@ import { DEFAULT_LIMIT, pageSchema } from '../../database/paging/page.ts'
 import { type Builder, batch, type Statement, statement } from '../../database/statement.ts'
 import type { MessageRole } from '../../schema/values.ts'
 import { highlightsOf } from '../../search/highlights.ts'
-import { textOfMessage } from '../../search/message-text.ts'
 import { rule } from '../../validation/fast-path.ts'
 import { idSchema, isInteger, MAX_INTEGER, textSchema } from '../../validation/input.ts'
 import { messageColumns } from '../messages/columns.ts'
@@ -18,6 +17,7 @@ import { foundDocs, isListed, isOwnEntry, type SearchArguments, type SearchIndex
 import { matchOf } from './match.ts'
 import { orderSchema, readQuery, searchPage, startOf } from './page.ts'
 import { runSearch } from './run.ts'
+import { indexedText } from './terms.ts'
 import type { MessageHit, SearchOrder, SearchPage } from './types.ts'
 
 const MAX_CONTEXT = 100
@@ -120,9 +120,9 @@ export async function searchMessages(
     sessionId: sessionId ?? '',
     role: role ?? '',
   })
-  const { rows, state } = await runSearch(db, select)
-  const page = searchPage(rows, { name, order, limit }, state, ({ doc: _, score, ...message }): MessageHit => {
-    const text = textOfMessage(message.content)
+  const { rows, isIncomplete } = await runSearch(db, select)
+  const page = searchPage(rows, { name, order, limit }, isIncomplete, ({ doc: _, score, ...message }): MessageHit => {
+    const text = indexedText(db, message.content)
     return { message, text, highlights: highlightsOf(text, query), ...(score !== null && { score }) }
   })
   return context === undefined ? page : { ...page, items: await withContext(db, page.items, context, now) }

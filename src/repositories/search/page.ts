@@ -1,9 +1,9 @@
 import * as z from 'zod'
+import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
 import { parseQuery, type SearchQuery } from '../../search/query.ts'
 import { rule } from '../../validation/fast-path.ts'
 import { invalidInput, parseInput } from '../../validation/input.ts'
-import { isComplete } from './state.ts'
 import type { SearchOrder, SearchPage } from './types.ts'
 
 const MAX_QUERY_LENGTH = 1000
@@ -21,7 +21,7 @@ export const orderSchema = z.enum(['newest', 'relevance'])
  * @throws {INVALID_INPUT} when the query is not a text, or too long
  * @throws {INVALID_STATE} when the search is switched off
  */
-export function readQuery(query: unknown, { search }: { search: boolean }): SearchQuery {
+export function readQuery(query: unknown, { search }: Pick<Db, 'search'>): SearchQuery {
   const text = parseInput(querySchema, query, 'query')
   checkSearch({ search })
   return parseQuery(text)
@@ -32,7 +32,7 @@ export function readQuery(query: unknown, { search }: { search: boolean }): Sear
  *
  * @throws {INVALID_STATE} when it is switched off
  */
-export function checkSearch({ search }: { search: boolean }): void {
+export function checkSearch({ search }: Pick<Db, 'search'>): void {
   if (search) return
   const message =
     'The texts are not indexed, so they cannot be searched: set database.options.search to true in the configuration'
@@ -78,7 +78,7 @@ interface Row {
 export function searchPage<R extends Row, Hit>(
   rows: readonly R[],
   { name, order, limit }: { name: string; order: SearchOrder; limit: number },
-  state: string | undefined,
+  isIncomplete: boolean,
   hitOf: (row: R) => Hit,
 ): SearchPage<Hit> {
   const shown = rows.slice(0, limit)
@@ -88,6 +88,6 @@ export function searchPage<R extends Row, Hit>(
     const place = order === 'newest' ? [last.doc] : [last.doc, last.score]
     page.nextCursor = Buffer.from(JSON.stringify([`${name} ${order}`, ...place])).toString('base64url')
   }
-  if (!isComplete(state)) page.incomplete = true
+  if (isIncomplete) page.incomplete = true
   return page
 }

@@ -1,7 +1,7 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, type Call, statement } from '../../database/statement.ts'
-import { STATE } from './state.ts'
+import { isComplete, STATE } from './state.ts'
 
 const selectState = statement(({ orm, tables: { properties: p } }, _: object) =>
   orm
@@ -22,12 +22,12 @@ function command(text: string): Call<undefined> {
   return { query: () => ({ sql: text, params: [], writes: false }), decode: () => undefined }
 }
 
-/** Runs the statement of a search, in one round trip. Returns its rows, and the stored state of the index. */
-export async function runSearch<R>(db: Db, select: Call<R>): Promise<{ rows: R[]; state: string | undefined }> {
+/** Runs the statement of a search, in one round trip. Returns its rows, and whether texts are not indexed yet. */
+export async function runSearch<R>(db: Db, select: Call<R>): Promise<{ rows: R[]; isIncomplete: boolean }> {
   const reads = [selectState.with({}), select] as const
   const [[state], rows] =
     db.dialect === 'sqlite'
       ? await batch(db, reads)
       : await batch(db, [planWithIndex, ...reads, planAsBefore]).then(([, ...results]) => results)
-  return { rows, state: state?.value }
+  return { rows, isIncomplete: !isComplete(state?.value, db.search) }
 }

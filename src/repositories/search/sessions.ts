@@ -4,13 +4,13 @@ import { isVisible } from '../../database/owner.ts'
 import { DEFAULT_LIMIT } from '../../database/paging/page.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { highlightsOf } from '../../search/highlights.ts'
-import { textOfMessage } from '../../search/message-text.ts'
 import type { SearchQuery } from '../../search/query.ts'
 import { matches, type SearchArguments } from './docs.ts'
 import { matchOf } from './match.ts'
 import { messageIndex, shownMessages } from './messages.ts'
 import { readQuery, searchPage, startOf } from './page.ts'
 import { runSearch } from './run.ts'
+import { indexedText } from './terms.ts'
 import type { SearchPage, SearchSessionsOptions, SessionHit } from './types.ts'
 
 /** The newest hit of each session. Every hit is read for that: a session may have any number of them. */
@@ -53,16 +53,16 @@ export async function searchSessions(
   const start = startOf(name, 'newest', cursor)
   if (query.required.length === 0) return { items: [] }
   const match = matchOf(db.dialect, query, { owner: db.owner })
-  const { rows, state } = await runSearch(db, selectHits.with({ ...match, ...start, now, limit: limit + 1 }))
-  return searchPage(rows, { name, order: 'newest', limit }, state, (row) => hitOf(row, query))
+  const { rows, isIncomplete } = await runSearch(db, selectHits.with({ ...match, ...start, now, limit: limit + 1 }))
+  return searchPage(rows, { name, order: 'newest', limit }, isIncomplete, (row) => hitOf(db, row, query))
 }
 
 type Row = Awaited<ReturnType<typeof selectHits.all>>[number]
 
-function hitOf(row: Row, query: SearchQuery): SessionHit {
+function hitOf(db: Db, row: Row, query: SearchQuery): SessionHit {
   const { doc: _, seq, messageId, role, content, messageMetadata, messageCreatedAt, ...session } = row
   const place = { sessionId: session.id, seq, id: messageId }
   const message = { ...place, role, content, metadata: messageMetadata, createdAt: messageCreatedAt }
-  const text = textOfMessage(content)
+  const text = indexedText(db, content)
   return { session, message, text, highlights: highlightsOf(text, query) }
 }

@@ -22,6 +22,8 @@ export type MessagePlace = z.output<typeof messagePlaceSchema>
 
 const stateSchema = z.strictObject({
   tokenizer: z.number(),
+  /** True if the inputs and outputs of tools are indexed. */
+  tools: z.literal(true).optional(),
   phase: z.enum(['messages', 'memories', 'complete']),
   messages: messagePlaceSchema.optional(),
   memories: z.strictObject({ createdAt: z.number(), id: z.string() }).optional(),
@@ -30,16 +32,24 @@ const stateSchema = z.strictObject({
 /** How far the index is built. Messages come first, the newest sessions before all others, then memories. */
 export type SearchState = z.output<typeof stateSchema>
 
-/** Returns the state as it is stored, or undefined if another version of the tokenizer has written it. */
-export function parseState(text: string | undefined): SearchState | undefined {
+/**
+ * Returns the state as it is stored, or undefined if it is of an index of other tokens: another version of the tokenizer has
+ * written it, or a program that indexes other texts.
+ */
+export function parseState(text: string | undefined, search: Db['search']): SearchState | undefined {
   if (text === undefined) return undefined
   const { data } = stateSchema.safeParse(JSON.parse(text))
-  return data?.tokenizer === TOKENIZER_VERSION ? data : undefined
+  const isSame = data?.tokenizer === TOKENIZER_VERSION && data.tools === toolsOf(search)
+  return isSame ? data : undefined
+}
+
+function toolsOf(search: Db['search']): true | undefined {
+  return search === 'with-tools' ? true : undefined
 }
 
 /** Returns true if all texts are indexed. */
-export function isComplete(text: string | undefined): boolean {
-  return parseState(text)?.phase === 'complete'
+export function isComplete(text: string | undefined, search: Db['search']): boolean {
+  return parseState(text, search)?.phase === 'complete'
 }
 
 const deleteState = statement(({ orm, tables: { properties: p } }, _: object) =>
@@ -50,14 +60,14 @@ const deleteState = statement(({ orm, tables: { properties: p } }, _: object) =>
  * Notes whether this program keeps the index up to date. Begins a new one if no program has kept it until now, or one with
  * other tokens: what was indexed before is found no more, until the backfill has indexed it again. Returns true if it did.
  */
-export async function openIndex(db: Db, { search }: { search: boolean }): Promise<boolean> {
+export async function openIndex(db: Db, { search }: Pick<Db, 'search'>): Promise<boolean> {
   const stored = await readProperty(db, STATE)
   if (!search) {
     // Somebody who does not index is about to write.
     if (stored !== undefined) await deleteState.all(db, {}).catch(ignoreReadOnly)
     return false
   }
-  if (parseState(stored) !== undefined) return false
+  if (parseState(stored, search) !== undefined) return false
   try {
     await beginIndex(db)
     return true
@@ -67,14 +77,16 @@ export async function openIndex(db: Db, { search }: { search: boolean }): Promis
   }
 }
 
-/** Returns true if the last program that was opened keeps the index up to date. */
-export async function isIndexed(db: Db): Promise<boolean> {
-  return (await readProperty(db, STATE)) !== undefined
+/** Returns what the last program that was opened keeps the index up to date with. */
+export async function readSearchSetting(db: Db): Promise<Db['search']> {
+  const text = await readProperty(db, STATE)
+  if (text === undefined) return false
+  return stateSchema.safeParse(JSON.parse(text)).data?.tools ? 'with-tools' : true
 }
 
 /** Begins the index anew. */
 export async function beginIndex(db: Db): Promise<void> {
-  const state: SearchState = { tokenizer: TOKENIZER_VERSION, phase: 'messages' }
+  const state: SearchState = { tokenizer: TOKENIZER_VERSION, tools: toolsOf(db.search), phase: 'messages' }
   await db.transaction(async (tx) => {
     const generation = Number((await readProperty(tx, GENERATION)) ?? 0) + 1
     await setProperty(tx, GENERATION, String(generation))
