@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { build, type Format } from 'esbuild'
 import { beforeAll, expect, it } from 'vitest'
-import { freshDirectory, freshPostgres } from './setup/databases.ts'
+import { emptyPostgres, freshDirectory } from './setup/databases.ts'
 import { unpackInto } from './setup/packed.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -85,7 +85,7 @@ it.each<[Format, string]>([
 it.each<[Format]>([['esm'], ['cjs']])(
   'a program bundled as %s migrates PostgreSQL, writes and reads',
   async (format) => {
-    const program = programOn(`{ type: 'postgres', url: '${await freshPostgres()}' }`)
+    const program = programOn(`{ type: 'postgres', url: '${await emptyPostgres()}' }`)
     expect(await bundled(format, program)).toBe('{"b":1}')
   },
 )

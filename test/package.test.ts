@@ -6,7 +6,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { beforeAll, expect, it } from 'vitest'
-import { freshDirectory, freshPostgres } from './setup/databases.ts'
+import { emptyPostgres, freshDirectory } from './setup/databases.ts'
 import { unpackInto } from './setup/packed.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -229,7 +229,7 @@ it('openStorage() loads only the configured driver: PostgreSQL needs SQLite only
   link('postgres')
   const program = `
     import { openStorage } from 'holdfast'
-    const storage = await openStorage({ database: { type: 'postgres', url: '${await freshPostgres()}' } })
+    const storage = await openStorage({ database: { type: 'postgres', url: '${await emptyPostgres()}' } })
     await storage.kv.set('a', { b: 1 })
     const failed = (await storage.maintain()).filter(({ error }) => error)
     const { blobs } = await storage.stats()
@@ -252,7 +252,7 @@ async function command(cwd: string, ...args: string[]): Promise<{ code: number; 
 
 it('the command migrates, shows and checks a storage, with a configuration file and with --database', async () => {
   link('better-sqlite3', 'bindings', 'file-uri-to-path', 'postgres')
-  const url = await freshPostgres()
+  const url = await emptyPostgres()
   const databases = [{ type: 'sqlite', path: './agent.db' } as const, { type: 'postgres', url } as const]
   for (const database of databases) {
     const cwd = freshDirectory()

@@ -12,7 +12,7 @@ import type { Dialect, Driver } from '../../src/database/db.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { openPostgres } from '../../src/database/postgres/driver.ts'
 import { openSqlite } from '../../src/database/sqlite/driver.ts'
-import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { emptyPostgres, freshDirectory } from '../setup/databases.ts'
 import { silent } from '../setup/silent.ts'
 
 /** A database of one dialect, with access through Holdfast, through drizzle's own migrator, and by plain SQL. */
@@ -33,7 +33,7 @@ export const dialects: Dialect[] = ['sqlite', 'postgres']
 export async function freshDatabase(dialect: Dialect): Promise<TestDatabase> {
   return dialect === 'sqlite'
     ? sqliteDatabase(join(freshDirectory(), 'test.db'))
-    : postgresDatabase(await freshPostgres())
+    : postgresDatabase(await emptyPostgres())
 }
 
 function sqliteDatabase(path: string): TestDatabase {

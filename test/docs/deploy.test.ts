@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeAll, expect, test } from 'vitest'
-import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
+import { emptyPostgres, freshDirectory, redisPrefix, redisUrl } from '../setup/databases.ts'
 import { freePort } from '../setup/server-process.ts'
 import { adopt } from '../setup/temporary.ts'
 import { blocks, freshProject, projectEnv } from './pages.ts'
@@ -66,7 +66,7 @@ async function startInstance() {
 }
 
 async function freshServers() {
-  return { DATABASE_URL: await freshPostgres(), REDIS_URL: redisUrl(), BLOB_DIR: freshDirectory() }
+  return { DATABASE_URL: await emptyPostgres(), REDIS_URL: redisUrl(), BLOB_DIR: freshDirectory() }
 }
 
 test('server.ts refuses to start while a migration is pending', async () => {

@@ -5,6 +5,7 @@ import type { StorageConfig } from 'holdfast'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { inject } from 'vitest'
+import { createEmpty } from './postgres-template.ts'
 import { temporaryDirectory } from './temporary.ts'
 
 const databases: string[] = []
@@ -12,16 +13,26 @@ const directories: string[] = []
 const prefixes: string[] = []
 
 /**
- * Creates an empty database on the shared server and returns its URL. `settings` are the defaults of its sessions, as in
- * postgresql.conf. The database is dropped when the test file ends.
+ * Creates a database with the tables of Holdfast and no rows on the shared server, and returns its URL. `settings` are the
+ * defaults of its sessions, as in postgresql.conf. The database is dropped when the test file ends.
  */
-export async function freshPostgres(settings: Record<string, string> = {}): Promise<string> {
+export function freshPostgres(settings: Record<string, string> = {}): Promise<string> {
+  // A copy takes half the time of the migrations.
+  return create((sql, name) => sql.unsafe(`CREATE DATABASE ${name} TEMPLATE ${inject('postgresTemplate')}`), settings)
+}
+
+/** Creates a database without any table, as `freshPostgres` does: for tests of migrations. */
+export function emptyPostgres(): Promise<string> {
+  return create(createEmpty, {})
+}
+
+async function create(
+  createDatabase: (sql: postgres.Sql, name: string) => Promise<unknown>,
+  settings: Record<string, string>,
+): Promise<string> {
   const name = `test_${randomBytes(8).toString('hex')}`
   await withPostgres(async (sql) => {
-    // Linguistic collation if the server has ICU, so that no query gets byte order without asking for it.
-    await sql
-      .unsafe(`CREATE DATABASE ${name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
-      .catch(() => sql.unsafe(`CREATE DATABASE ${name} TEMPLATE template0`))
+    await createDatabase(sql, name)
     for (const [setting, value] of Object.entries(settings)) {
       await sql.unsafe(`ALTER DATABASE ${name} SET ${setting} = '${value}'`)
     }

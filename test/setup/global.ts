@@ -3,12 +3,15 @@ import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
 import { installAdapters } from '../../scripts/install-adapters.ts'
 import { removeBundles } from './bundle-program.ts'
+import { createTemplate } from './postgres-template.ts'
 import { startPostgres, startRedis } from './servers.ts'
 import { temporaryDirectory } from './temporary.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
     postgresUrl: string
+    /** The database that test databases are copies of. */
+    postgresTemplate: string
     redisUrl: string
     /** A directory that all test files of the run share. */
     runDirectory: string
@@ -32,7 +35,10 @@ export default async function startServers(project: TestProject): Promise<() => 
     const postgresUrl = process.env.TEST_POSTGRES_URL || (await urlOfNew(startPostgres))
     const redisUrl = process.env.TEST_REDIS_URL || (await urlOfNew(startRedis))
     console.log(`PostgreSQL ${await postgresVersion(postgresUrl)}, Redis ${await redisVersion(redisUrl)}`)
+    const template = await createTemplate(postgresUrl)
+    if (servers.every(({ url }) => url !== postgresUrl)) servers.push({ url: postgresUrl, stop: template.drop })
     project.provide('postgresUrl', postgresUrl)
+    project.provide('postgresTemplate', template.name)
     project.provide('redisUrl', redisUrl)
     project.provide('runDirectory', temporaryDirectory('run'))
   } catch (error) {
