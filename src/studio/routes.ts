@@ -1,5 +1,4 @@
 import type { Storage } from '../index.ts'
-import { sessionsByDay } from './days.ts'
 import { searchHits } from './hits.ts'
 import type { Parameters } from './parameters.ts'
 import { Refusal } from './responses.ts'
@@ -21,12 +20,21 @@ function existing<Value>(value: Value | undefined, what: string): Value {
   return value
 }
 
+/** How long one request may count messages. */
+const MOST_COUNTING_MILLIS = 30_000
+
 /** Every GET of JSON, by its path. Ids are parameters, never parts of a path. */
 export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['health', (storage) => storage.health()],
   ['stats', (storage) => storage.stats()],
   ['configuration', async ({ config }) => config],
-  ['days', (storage, given) => sessionsByDay(scopeOf(storage, given))],
+  [
+    'days',
+    (storage, given) => {
+      const timeoutMillis = given.count('timeoutMillis', MOST_COUNTING_MILLIS)
+      return scopeOf(storage, given).messages.countByDay({ timeoutMillis })
+    },
+  ],
   [
     'cache',
     async (storage) => {

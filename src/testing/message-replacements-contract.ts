@@ -262,6 +262,38 @@ export const messageReplacementCases: Cases = {
     await invalid(messages.getMany(name(), ['a', '']), 'ids.1')
   },
 
+  async 'countByDay() counts by the time of each message, whatever its session did on that day'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
+    const today = clock.now()
+    const at = (daysAgo: number) => new Date(today.getTime() - daysAgo * 86_400_000)
+    const before = (await messages.countByDay({ days: 5 })).days.map((each) => each.messages)
+    const created = [0, 4, 1, 9, 1, -3].map((daysAgo, i) => ({ ...user(`m${i}`), createdAt: at(daysAgo) }))
+    await messages.append(name(), created)
+    await messages.delete(name(), ['m0'])
+    await sessions.fork(name(), { id: name('copy'), throughSeq: 3 })
+    await sessions.create({ id: name('expired'), expiresAt: clock.after(1) })
+    await messages.append(name('expired'), user('gone'))
+    clock.advance(2)
+    const { days, complete, missingThrough } = await messages.countByDay({ days: 5 })
+    assert.deepEqual({ complete, missingThrough }, { complete: true, missingThrough: undefined })
+    assert.deepEqual(
+      days.map(({ day }) => day),
+      times(5, (i) =>
+        at(4 - i)
+          .toISOString()
+          .slice(0, 10),
+      ),
+    )
+    const counts = days.map((each, i) => each.messages - (before[i] ?? 0))
+    assert.deepEqual(counts, [2, 0, 0, 3, 0])
+    assert.equal((await messages.countByDay()).days.length, 30)
+    for (const bad of [0, 367, 0.5]) await invalid(messages.countByDay({ days: bad }), 'options.days')
+    for (const bad of [0, 60_001]) await invalid(messages.countByDay({ timeoutMillis: bad }), 'options.timeoutMillis')
+  },
+
   async 'around() returns a message with its neighbours'({ storage: { messages }, name }) {
     const stored = await messages.append(
       name(),

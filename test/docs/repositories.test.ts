@@ -147,6 +147,7 @@ function callsOf(storage: Storage, recalling: Storage): Record<string, (name: st
     'messages.delete': (name) => chat(name, () => messages.delete(name, ['a'])),
     'messages.getMany': (name) => chat(name, () => messages.getMany(name, ['a', 'b'])),
     'messages.around': (name) => chat(name, () => messages.around(name, 'a')),
+    'messages.countByDay': (name) => chat(name, () => messages.countByDay()),
     'messages.pop': (name) => chat(name, () => messages.pop(name)),
     'messages.truncate': (name) => chat(name, () => messages.truncate(name, { afterSeq: 1 })),
     'messages.clear': (name) => chat(name, () => messages.clear(name)),

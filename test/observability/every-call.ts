@@ -57,6 +57,7 @@ export const repositoryCalls: Record<string, Call> = {
   'messages.getMany': ({ messages }) => messages.getMany(m('session'), [m('1'), m('2')]),
   'messages.around': ({ messages }) => messages.around(m('session'), m('1')),
   'messages.around no message': ({ messages }) => messages.around(m('session'), m('none')),
+  'messages.countByDay': ({ messages }) => messages.countByDay(),
   'messages.iterate': async ({ messages }) => {
     for await (const _ of messages.iterate(m('session')));
   },

@@ -57,6 +57,7 @@ const calls: Record<string, Call> = {
   'messages.delete': ({ messages }, { session, n }) => messages.delete(session, [`m${n % 4}`, `p${n % 3}`]),
   'messages.getMany': ({ messages }, { session, n }) => messages.getMany(session, [`m${n % 4}`, 'm0']),
   'messages.around': ({ messages }, { session, n }) => messages.around(session, `m${n % 4}`, { before: 1, after: 1 }),
+  'messages.countByDay': ({ messages }) => messages.countByDay({ days: 3 }),
   'messages.iterate': async ({ messages }, { session }) => {
     const all = []
     for await (const message of messages.iterate(session)) all.push(message)

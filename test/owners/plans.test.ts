@@ -34,6 +34,7 @@ const scoped: Record<string, Call> = {
   'messages.delete': ({ messages }) => messages.delete('session-1', ['x', 'y']),
   'messages.getMany': ({ messages }) => messages.getMany('session-1', ['m', 'x']),
   'messages.around': ({ messages }) => messages.around('session-1', 'm', { before: 2, after: 2 }),
+  'messages.countByDay': ({ messages }) => messages.countByDay(),
   'messages.truncate': ({ messages }) => messages.truncate('session-4', { afterSeq: 0 }),
   'kv.get': ({ kv }) => kv.get('key-1'),
   'kv.set': ({ kv }) => kv.set('key-2', 1),

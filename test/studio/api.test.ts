@@ -72,8 +72,9 @@ it.each(sharedDatabases)('every path gives what the repositories give: %s', asyn
   expect({ days: days.length, complete, today: days.at(-1) }).toMatchObject({
     days: 30,
     complete: true,
-    today: { sessions: 2, messages: 3 },
+    today: { messages: 3 },
   })
+  expect((await get('days?owner=ada')).days.at(-1)).toMatchObject({ messages: 2 })
 })
 
 it('what does not exist is 404, and what is not valid 400, each with its code', async () => {
@@ -109,6 +110,7 @@ it('what does not exist is 404, and what is not valid 400, each with its code', 
     'blob?id=../../etc/passwd',
     'blob/bytes?id=..%2f..%2fetc',
     'executions?status=lost',
+    'days?timeoutMillis=30001',
   ]) {
     expect({ path, ...(await json(path)) }).toMatchObject({ path, status: 400 })
   }

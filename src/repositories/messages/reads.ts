@@ -12,6 +12,7 @@ import type { Recall, RecalledMessage, RecallMessagesOptions } from '../embeddin
 import { searchMessages, searchMessagesSchema } from '../search/messages.ts'
 import type { MessageHit, SearchMessagesOptions, SearchPage } from '../search/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
+import { type CountByDayOptions, countByDaySchema, type MessagesByDay, messagesByDay } from './by-day.ts'
 import { type MessageId, messageIds, selectByIds, seqOf } from './by-id.ts'
 import { messageColumns } from './columns.ts'
 import { iterateMessages } from './iterate.ts'
@@ -243,6 +244,25 @@ export class MessageReads {
     parseInput(idSchema, sessionId, 'sessionId')
     const { batchSize } = parseInput(iterateOptionsSchema, options, 'options')
     yield* iterateMessages(this.#db, sessionId, { batchSize, now: () => this.#context.now() })
+  }
+
+  /**
+   * Counts the messages of all sessions by the day on which they were created, in UTC. Ends when `timeoutMillis` is over: then
+   * the result is not `complete`. Reads the messages of all sessions that were active on these days, about a million a second,
+   * a few thousand at a time, so that other work goes on. A session that becomes active meanwhile may be missed.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+   * const { days, complete } = await storage.messages.countByDay({ days: 7 })
+   * console.log(days.at(-1)?.messages, complete) // 1 true
+   * ```
+   */
+  async countByDay(options: CountByDayOptions = {}): Promise<MessagesByDay> {
+    const given = parseInput(countByDaySchema, options, 'options')
+    return messagesByDay(this.#db, this.#context.now(), given)
   }
 
   #selectRange(sessionId: string, order: Order, range: SeqRange & { limit: number }): Promise<Message[]> {

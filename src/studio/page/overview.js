@@ -1,12 +1,15 @@
 /** @import { View, SessionItem, ListPage } from './items.d.ts' */
 import { get, owner } from './api.js'
-import { failure, h, link, state } from './elements.js'
+import { button, failure, h, link, state } from './elements.js'
 import { bytes, duration, many, percent, plain } from './formats.js'
 import { plot } from './plot.js'
 import { sessionRow } from './sessions.js'
 
 const SAMPLES = 60
 const SAMPLE_MILLIS = 5000
+/** How long messages are counted at first, and when somebody asks for more. */
+const COUNTING_MILLIS = 2000
+const MOST_COUNTING_MILLIS = 30_000
 
 /** @param {View} view */
 export async function overview({ signal }) {
@@ -16,7 +19,11 @@ export async function overview({ signal }) {
     h('h1', {}, 'Overview'),
     part('Health', () => get('health', {}, signal), health),
     part('Last active sessions', () => get('sessions', { limit: 5, owner: owner() }, signal), recent),
-    part('Activity', () => get('days', { owner: owner() }, signal), activity),
+    part(
+      'Activity',
+      () => countedDays(signal),
+      (counted) => counted,
+    ),
     part('Size', () => get('stats', {}, signal), sizes),
     part(
       'Cache',
@@ -83,22 +90,55 @@ function recent({ items }) {
   )
 }
 
-/** @param {{ days: { day: string, sessions: number, messages: number }[], complete: boolean }} counted */
-function activity({ days, complete }) {
+/**
+ * @typedef {{
+ *   days: { day: string, messages: number }[],
+ *   complete: boolean,
+ *   missingThrough?: string,
+ * }} CountedDays
+ */
+
+/**
+ * @param {CountedDays} counted
+ * @param {number} counting How long the messages were counted, in milliseconds.
+ * @param {(more: HTMLElement) => Promise<void>} countOn
+ */
+function activity({ days, complete, missingThrough }, counting, countOn) {
   const shown = plot({
-    title: 'Messages by the day on which their session began, last 30 days, UTC',
+    title: 'Messages by the day of their creation, last 30 days, UTC',
     unit: 'messages',
     kind: 'bars',
-    columns: ['Day', 'Messages', 'New sessions'],
-    points: days.map(({ day, sessions, messages }) => ({
-      label: day,
-      value: messages,
-      more: many(sessions, 'session'),
-    })),
+    columns: ['Day', 'Messages'],
+    points: days.map(({ day, messages }) => ({ label: day, value: messages })),
     text: (value) => many(value, 'message'),
   })
-  if (!complete) shown.append(state('Only the newest 10,000 sessions were counted: the first days lack some.'))
+  if (complete) return shown
+  const more = h('div', { class: 'pages' })
+  more.append(
+    h('span', {}, `Counted for ${duration(counting)}. The days up to ${missingThrough} may lack messages.`),
+    button('Count on', () => countOn(more)),
+  )
+  shown.append(more)
   return shown
+}
+
+/** @param {AbortSignal} signal */
+async function countedDays(signal) {
+  const given = { owner: owner() }
+  const place = h('div', {})
+  /** @param {HTMLElement} more */
+  const countOn = async (more) => {
+    more.replaceChildren(state(`Counting for up to ${duration(MOST_COUNTING_MILLIS)}…`))
+    try {
+      const timeoutMillis = MOST_COUNTING_MILLIS
+      place.replaceChildren(activity(await get('days', { ...given, timeoutMillis }, signal), timeoutMillis, countOn))
+    } catch (error) {
+      more.replaceChildren(failure(error, () => countOn(more)))
+    }
+  }
+  const timeoutMillis = COUNTING_MILLIS
+  place.append(activity(await get('days', { ...given, timeoutMillis }, signal), timeoutMillis, countOn))
+  return place
 }
 
 /**

@@ -222,6 +222,7 @@ const others = [
   ...[
     'messages.getMany',
     'messages.around',
+    'messages.countByDay',
     'messages.delete',
     'messages.update',
     'messages.pop',
