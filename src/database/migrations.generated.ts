@@ -281,6 +281,13 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nALTER TABLE `blob_content` ADD `generation` text DEFAULT '' NOT NULL;",
       ],
     },
+    {
+      folderMillis: 1795888945012,
+      hash: '69fab23dc7c367b9a5391c8187df1aa14f815bd6ffccd31403162b2beebdec1a',
+      sql: [
+        "CREATE INDEX `sessions_parent` ON `sessions` (`parent_id`,`owner_id`,`created_at`,`id`) WHERE \"sessions\".\"parent_id\" is not null;",
+      ],
+    },
   ],
   postgres: [
     {
@@ -574,6 +581,13 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nCREATE TABLE \"blob_removals\" (\n\t\"hash\" text COLLATE \"C\" NOT NULL,\n\t\"generation\" text COLLATE \"C\" NOT NULL,\n\t\"counted\" bigint NOT NULL,\n\tCONSTRAINT \"blob_removals_hash_generation_pk\" PRIMARY KEY(\"hash\",\"generation\")\n);\n",
         "\nALTER TABLE \"blob_content\" ADD COLUMN \"generation\" text COLLATE \"C\" DEFAULT '' NOT NULL;",
         "\n-- Not compressed: most blobs are already, and parts of a value can be read without the rest.\nALTER TABLE \"blob_chunks\" ALTER COLUMN \"data\" SET STORAGE EXTERNAL;",
+      ],
+    },
+    {
+      folderMillis: 1795888950982,
+      hash: '70f7d2f7dc6b3ac031e3468b4ca857dddad14aa8bf7a3f1e7307db29994f25b5',
+      sql: [
+        "CREATE INDEX \"sessions_parent\" ON \"sessions\" USING btree (\"parent_id\",\"owner_id\",\"created_at\",\"id\") WHERE \"sessions\".\"parent_id\" is not null;",
       ],
     },
   ],

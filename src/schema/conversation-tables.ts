@@ -30,6 +30,7 @@ export function defineConversationTables(c: Columns) {
       c.index('sessions_owner_activity').on(t.ownerId, t.lastActiveAt, t.id).where(hasOwner(t)),
       c.index('sessions_created').on(t.createdAt, t.id, t.ownerId),
       c.index('sessions_owner_created').on(t.ownerId, t.createdAt, t.id).where(hasOwner(t)),
+      c.index('sessions_parent').on(t.parentId, t.ownerId, t.createdAt, t.id).where(sql`${t.parentId} is not null`),
       c.index('sessions_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`),
     ],
   )

@@ -2,7 +2,7 @@ import type { Storage } from '../index.ts'
 import { searchHits } from './hits.ts'
 import type { Parameters } from './parameters.ts'
 import { Refusal } from './responses.ts'
-import { forksOf } from './session-forks.ts'
+import { forksOf, moreForksOf } from './session-forks.ts'
 import { shortenedPage } from './shortened.ts'
 
 /** Answers a request with JSON. */
@@ -53,8 +53,14 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   [
     'session/forks',
     async (storage, given) => {
-      const { sessions } = storage
-      return forksOf(storage, existing(await sessions.summary(given.required('id')), 'session'))
+      return forksOf(storage, existing(await storage.sessions.summary(given.required('id')), 'session'))
+    },
+  ],
+  [
+    'session/more-forks',
+    async (storage, given) => {
+      const session = existing(await storage.sessions.summary(given.required('id')), 'session')
+      return moreForksOf(storage, session, given.text('cursor') ?? '')
     },
   ],
   [

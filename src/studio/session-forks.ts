@@ -1,53 +1,79 @@
-import type { SessionSummary, Storage } from '../index.ts'
-import { lookAtNewest } from './newest-sessions.ts'
+import type { Repositories, SessionSummary, Storage } from '../index.ts'
 
 /** How far up the origins are followed. */
 const ORIGINS = 100
-/** The most sessions that a tree shows. */
+/** How many sessions one answer shows, and how many lists of forks it reads. */
 const NODES = 200
+const LISTS = 200
+const PAGE = 50
 
 /** A session in a tree of forks. */
 export interface ForkNode {
   id: string
   title: string | null
-  /** Undefined for the first session of the tree, and for a fork whose origin is gone. */
+  /** Null for the first session of the tree. */
   parentId: string | null
   messageCount: number
   createdAt: Date
+  /** Where the list of its forks goes on; the empty string is its beginning. Undefined if all its forks are in the tree. */
+  more?: string
 }
 
-/** The tree of forks that a session belongs to: each session after its origin. */
+/** A part of the tree of forks that a session belongs to. */
 export interface Forks {
   nodes: ForkNode[]
-  /** False if there were too many sessions to look at all. */
-  complete: boolean
+  /** True if the first session of the tree has an origin that was not read. */
+  hasOrigin: boolean
 }
 
-/** Returns the tree that a session belongs to: its first origin, and everything that was forked from it. */
-export async function forksOf({ sessions }: Pick<Storage, 'sessions'>, session: SessionSummary): Promise<Forks> {
-  const known = new Map([[session.id, nodeOf(session)]])
+/**
+ * Returns the tree that a session belongs to: its origins, and what was forked from them, the session's own forks first. A large
+ * tree is cut where `more` is.
+ */
+export async function forksOf(storage: Storage, session: SessionSummary): Promise<Forks> {
+  const sessions = sessionsOf(storage, session)
+  const origins = [session]
   let root = session
-  for (let i = 0; i < ORIGINS && root.parentId !== null && !known.has(root.parentId); i++) {
+  let hasOrigin = false
+  while (root.parentId !== null) {
     const origin = await sessions.summary(root.parentId)
-    if (origin === undefined) break
-    known.set(origin.id, nodeOf(origin))
+    hasOrigin = origin !== undefined && origins.length > ORIGINS
+    if (origin === undefined || hasOrigin) break
+    origins.push(origin)
     root = origin
   }
-  // A fork is younger than its origin and has its owner, so the walk over the newest sessions ends at the root.
-  const ownerId = root.ownerId === '' ? undefined : root.ownerId
-  const younger: SessionSummary[] = []
-  const complete = await lookAtNewest({ sessions }, ownerId, (item) => {
-    if (item.createdAt < root.createdAt) return false
-    if (item.parentId !== null) younger.push(item)
-    return true
-  })
-  for (const item of younger.toReversed()) {
-    if (known.size >= NODES) return { nodes: [...known.values()], complete: false }
-    if (item.parentId !== null && known.has(item.parentId)) known.set(item.id, nodeOf(item))
+  const nodes = await withForks(sessions, origins.map(nodeOf))
+  return { nodes, hasOrigin }
+}
+
+/** Returns the forks of a session from a place on, with their own forks. The session itself comes first. */
+export async function moreForksOf(storage: Storage, session: SessionSummary, cursor: string): Promise<Forks> {
+  const nodes = await withForks(sessionsOf(storage, session), [{ ...nodeOf(session), more: cursor }])
+  return { nodes, hasOrigin: false }
+}
+
+/** Forks have the owner of their origin. Without an owner an id may name the sessions of several owners. */
+function sessionsOf(storage: Storage, { ownerId }: SessionSummary): Repositories['sessions'] {
+  return (ownerId === '' ? storage : storage.scope({ ownerId })).sessions
+}
+
+/** Adds the forks of each node, and theirs, until there are too many. */
+async function withForks(sessions: Repositories['sessions'], first: readonly ForkNode[]): Promise<ForkNode[]> {
+  const known = new Map(first.map((node) => [node.id, node]))
+  let lists = 0
+  // A map yields what is added to it during the walk as well.
+  for (const node of known.values()) {
+    while (node.more !== undefined && lists < LISTS && known.size < NODES) {
+      lists++
+      const { items, nextCursor } = await sessions.forks(node.id, { limit: PAGE, cursor: node.more || undefined })
+      for (const fork of items) if (!known.has(fork.id)) known.set(fork.id, nodeOf(fork))
+      if (nextCursor === undefined) delete node.more
+      else node.more = nextCursor
+    }
   }
-  return { nodes: [...known.values()], complete }
+  return [...known.values()]
 }
 
 function nodeOf({ id, title, parentId, messageCount, createdAt }: SessionSummary): ForkNode {
-  return { id, title, parentId, messageCount, createdAt }
+  return { id, title, parentId, messageCount, createdAt, more: '' }
 }

@@ -68,6 +68,30 @@ export const forkCases: Cases = {
     },
   ),
 
+  async 'forks() returns the forks of a session alone, a page at a time'({ storage: { sessions }, name, clock }) {
+    await sessions.create({ id: name() })
+    for (const id of ['a', 'b', 'c']) {
+      clock.advance(1)
+      await sessions.fork(name(), { id: name(id) })
+    }
+    await sessions.fork(name('a'), { id: name('below') })
+    const forksOf = async (id: string, options = {}) => {
+      const { items, nextCursor } = await sessions.forks(id, options)
+      return { ids: items.map((fork) => fork.id), nextCursor }
+    }
+    const { ids, nextCursor: cursor } = await forksOf(name(), { limit: 2 })
+    assert.deepEqual(ids, [name('a'), name('b')])
+    assert.deepEqual(await forksOf(name(), { limit: 2, cursor }), { ids: [name('c')], nextCursor: undefined })
+    assert.deepEqual((await sessions.forks(name('a'))).items, [await sessions.summary(name('below'))])
+    await sessions.update(name('b'), { expiresAt: clock.after(1) })
+    clock.advance(2)
+    assert.deepEqual((await forksOf(name())).ids, [name('a'), name('c')])
+    assert.deepEqual((await forksOf(name('absent'))).ids, [])
+    await sessions.delete(name())
+    assert.deepEqual((await forksOf(name())).ids, [])
+    await refused(sessions.forks(name('a'), { cursor: 'nonsense' }), 'INVALID_INPUT')
+  },
+
   async 'fork() keeps the title unless another is given'({ storage: { sessions }, name }) {
     await sessions.create({ id: name(), title: 'title' })
     assert.equal((await sessions.fork(name())).title, 'title')

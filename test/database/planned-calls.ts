@@ -13,6 +13,7 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
   'sessions.list by createdAt': ({ sessions }) => twoPages((cursor) => sessions.list({ orderBy: 'createdAt', cursor })),
   'sessions.list of an owner by createdAt': ({ sessions }) =>
     twoPages((cursor) => sessions.list({ ownerId: 'owner', orderBy: 'createdAt', cursor })),
+  'sessions.forks': ({ sessions }) => twoPages((cursor) => sessions.forks('session-7', { cursor, limit: 2 })),
   'sessions.update': ({ sessions }) => sessions.update('session-8', { title: 'new' }, { ifVersion: 1 }),
   'sessions.mergeMetadata': ({ sessions }) => sessions.mergeMetadata('session-9', { a: 1 }),
   'sessions.delete': ({ sessions }) => sessions.delete('session-11'),
@@ -118,6 +119,7 @@ export async function fill(driver: Driver, repositories: Repositories): Promise<
   const { sessions, messages, kv, lists, queues, events, memories, approvals } = repositories
   const { toolExecutions, toolPreferences, toolState, prompts, workspaces } = repositories
   await all((i) => sessions.create({ id: `session-${i}`, ownerId: i % 30 === 0 ? 'owner' : `owner-${i}` }))
+  for (let i = 0; i < 4; i++) await sessions.fork('session-7', { id: `fork-${i}` })
   await all((i) => kv.set(`key-${i}`, { i }))
   await all((i) => kv.namespace(`n-${i % 6}`).set(`${i}`, { n: 1 }))
   await all((i) => lists.append(`list-${i}`, 1))

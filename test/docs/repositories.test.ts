@@ -132,6 +132,7 @@ function callsOf(storage: Storage, recalling: Storage): Record<string, (name: st
     'sessions.delete': (name) => chat(name, () => sessions.delete(name)),
     'sessions.summary': (name) => chat(name, () => sessions.summary(name)),
     'sessions.list': () => () => sessions.list(),
+    'sessions.forks': (name) => chat(name, () => sessions.forks(name)),
     'sessions.fork': (name) => chat(name, () => sessions.fork(name)),
     'sessions.search': (name) => chat(name, () => sessions.search('x')),
     'messages.search': (name) => chat(name, () => messages.search('x')),

@@ -33,6 +33,7 @@ export const repositoryCalls: Record<string, Call> = {
     sessions.update(m('session'), { title: m('x') }, { ifVersion: 9 }),
   'sessions.update of no session': ({ sessions }) => sessions.update(m('none'), { title: m('x') }),
   'sessions.mergeMetadata': ({ sessions }) => sessions.mergeMetadata(m('session'), metadata),
+  'sessions.forks': ({ sessions }) => sessions.forks(m('session')),
   'sessions.summary': ({ sessions }) => sessions.summary(m('session')),
   'sessions.list': ({ sessions }) => sessions.list({ ownerId: m('owner') }),
   'messages.append': ({ messages }) =>

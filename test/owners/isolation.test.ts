@@ -39,6 +39,7 @@ const calls: Record<string, Call> = {
   'sessions.delete': ({ sessions }, { session }) => sessions.delete(session),
   'sessions.summary': ({ sessions }, { session }) => sessions.summary(session),
   'sessions.list': ({ sessions }) => sessions.list({ orderBy: 'createdAt' }),
+  'sessions.forks': ({ sessions }, { session }) => sessions.forks(session),
   'sessions.fork': ({ sessions }, { session, n }) => sessions.fork(session, { id: `${session}-${n % 2}` }),
   'messages.append': ({ messages }, { session, n }) =>
     messages.append(session, { id: `m${n % 4}`, role: 'user', content: `${n}` }),

@@ -24,6 +24,7 @@ const scoped: Record<string, Call> = {
     twoPages((cursor) => sessions.list({ cursor, limit: 5, orderBy: 'createdAt' })),
   'sessions.update': ({ sessions }) => sessions.update('session-2', { title: 'new' }),
   'sessions.fork': ({ sessions }) => sessions.fork('session-2', { id: 'fork' }),
+  'sessions.forks': ({ sessions }) => twoPages((cursor) => sessions.forks('session-6', { cursor, limit: 2 })),
   'sessions.delete': ({ sessions }) => sessions.delete('session-3'),
   'messages.append': ({ messages }) => messages.append('session-1', { role: 'user', content: 'x' }),
   'messages.list': ({ messages }) => messages.list('session-1'),
@@ -114,6 +115,7 @@ async function fill(of: Repositories, owner: number): Promise<void> {
     await of.toolPreferences.setPreferences({}, `session-${i}`)
     await of.approvals.setState(i, `session-${i}`)
   }
+  for (let i = 0; i < 4; i++) await of.sessions.fork('session-6', { id: `fork-${i}` })
 }
 
 /** Every message mentions a blob, and every text is embedded. */

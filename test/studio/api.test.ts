@@ -131,19 +131,46 @@ it('the tree of forks is found from each of its sessions', async () => {
   await storage.sessions.create({ id: 'stranger' })
   const { json } = await served(storage)
   const parents = async (id: string) => {
-    const { nodes, complete } = (await json(`session/forks?id=${id}`)).json
+    const { nodes, hasOrigin } = (await json(`session/forks?id=${id}`)).json
     const pairs = nodes.map((node: { id: string; parentId: string | null }) => [node.id, node.parentId])
-    return { complete, parents: Object.fromEntries(pairs) }
+    return { hasOrigin, parents: Object.fromEntries(pairs) }
   }
   for (const id of ['root', 'left', 'right', 'leaf']) {
     expect(await parents(id)).toEqual({
-      complete: true,
+      hasOrigin: false,
       parents: { root: null, left: 'root', right: 'root', leaf: 'left' },
     })
   }
-  expect(await parents('stranger')).toEqual({ complete: true, parents: { stranger: null } })
+  expect(await parents('stranger')).toEqual({ hasOrigin: false, parents: { stranger: null } })
   await storage.sessions.delete('root')
   expect((await parents('leaf')).parents).toEqual({ left: 'root', leaf: 'left' }) // the origin is gone
+})
+
+it('a large tree of forks is read in parts, each by the index of its parent', async () => {
+  const storage = await opened()
+  const ada = storage.scope({ ownerId: 'ada' })
+  await ada.sessions.create({ id: 'root' })
+  await storage.sessions.create({ id: 'f-0' }) // nobody's, with the id of a fork of ada's
+  for (let i = 0; i < 230; i++) await ada.sessions.fork('root', { id: `f-${i}` })
+  for (let i = 0; i < 120; i++) await ada.sessions.fork(i === 0 ? 'root' : `b-${i - 1}`, { id: `b-${i}` })
+  const { json } = await served(storage)
+  type Node = { id: string; more?: string }
+  const seen = new Set<string>()
+  const lists: Node[] = []
+  const note = (nodes: Node[]) => {
+    expect(nodes.length).toBeLessThanOrEqual(250)
+    for (const node of nodes) {
+      seen.add(node.id)
+      if (node.more !== undefined) lists.push(node)
+    }
+  }
+  note((await json('session/forks?id=root')).json.nodes)
+  for (let list = lists.pop(); list !== undefined; list = lists.pop()) {
+    note((await json(`session/more-forks?id=${list.id}&cursor=${list.more}`)).json.nodes)
+  }
+  expect(seen.size).toBe(351)
+  const deep = (await json('session/forks?id=b-119')).json
+  expect(deep).toMatchObject({ hasOrigin: true, nodes: { 0: { id: 'b-119' }, 100: { id: 'b-19' } } })
 })
 
 it('a large item is cut in a list, says how large it is, and is whole by itself', async () => {

@@ -37,6 +37,7 @@ async function calls(of: Storage | StorageTransaction) {
     updated: await sessions.update(id, { title: null }, { ifVersion: session.version }),
     merged: await sessions.mergeMetadata(id, { language: undefined }),
     summary: await sessions.summary(id),
+    forks: await sessions.forks(id, { limit: 10 }),
     sessions: await sessions.list({ limit: 10 }),
     fork: await sessions.fork(id, { throughSeq: 1 }),
     page: await messages.list(id, { order: 'desc' }),

@@ -5,7 +5,7 @@ import { ownedKeys } from '../../cache/owned-row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
 import { NOBODY } from '../../database/owner.ts'
-import { type Page, pageSchema } from '../../database/paging/page.ts'
+import { type Page, type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, JsonObject, MetadataPatch } from '../../schema/values.ts'
 import {
@@ -33,6 +33,7 @@ import {
 } from './removal.ts'
 import {
   insertSession,
+  listForks,
   listSummaries,
   lockAndRaiseVersion,
   selectSession,
@@ -356,6 +357,33 @@ export class Sessions {
     // The vectors were copied, except for texts that had none yet.
     this.#context.embedding?.written({ sessionId: newId, from: 1, through: copy.lastSeq })
     return copy
+  }
+
+  /**
+   * Returns a page of the sessions that were forked from a session, the first fork first. Forks of forks are not among them.
+   * Returns none if the session does not exist. Not cached.
+   *
+   * @typeParam Metadata The expected type of the metadata. It is not checked.
+   * @throws {INVALID_INPUT} when the id or an option is not valid.
+   *
+   * @example
+   * ```ts
+   * await storage.messages.append('chat', { role: 'user', content: 'Oslo or Bergen?' })
+   * await storage.sessions.fork('chat', { id: 'bergen' })
+   * console.log((await storage.sessions.forks('chat')).items.map(({ id }) => id)) // ['bergen']
+   * ```
+   */
+  forks<Metadata extends object = JsonObject>(
+    id: string,
+    options?: PageOptions,
+  ): Promise<Page<SessionSummary<Metadata>>>
+  async forks(id: string, options: PageOptions = {}): Promise<Page<SessionSummary>> {
+    parseInput(idSchema, id, 'id')
+    const page = parseInput(pageSchema, options, 'options')
+    const now = this.#context.now()
+    const session = await selectSession.first(this.#db, { id, now })
+    if (session === undefined) return { items: [] }
+    return listForks(this.#db, { now, parentId: id, ownerId: session.ownerId }, page, 'asc')
   }
 
   /**

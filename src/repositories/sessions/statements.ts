@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import { notExpired } from '../../database/expiry.ts'
 import { isNamed, isVisible, ofOwner } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
@@ -63,6 +63,22 @@ export const listSummaries = {
   lastActiveAt: summariesBy('sessions', 'lastActiveAt'),
   createdAt: summariesBy('sessions by createdAt', 'createdAt'),
 }
+
+/** Lists the sessions that were forked from one, whose owner they have. */
+export const listForks = pagedQuery({
+  name: 'forks',
+  select: ({ orm, tables }) => orm.select().from(tables.sessions),
+  visible: () => undefined, // the owner is always given
+  filters: {
+    now: ({ sessions }, now: Date) => notExpired(sessions, now),
+    parentId: ({ sessions }, parentId: string) => eq(sessions.parentId, parentId),
+    ownerId: ({ sessions }, ownerId: string) => eq(sessions.ownerId, ownerId),
+  },
+  orderBy: [
+    { name: 'createdAt', kind: 'instant', column: ({ sessions }) => sessions.createdAt },
+    { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
+  ],
+})
 
 function summariesBy(name: string, column: 'lastActiveAt' | 'createdAt') {
   return pagedQuery({

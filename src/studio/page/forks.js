@@ -1,7 +1,9 @@
 /** @import { ForkItem } from './items.d.ts' */
 import { get } from './api.js'
-import { failure, h, link, state } from './elements.js'
+import { button, failure, h, link, state } from './elements.js'
 import { many, short } from './formats.js'
+
+/** @typedef {{ nodes: ForkItem[], hasOrigin: boolean }} Forks */
 
 /**
  * Makes the tree of forks that a session belongs to. It is read when it is unfolded.
@@ -15,16 +17,21 @@ export function forkTree(id, isFork) {
     if (isRead) return
     isRead = true
     try {
-      /** @type {{ nodes: ForkItem[], complete: boolean }} */
-      const { nodes, complete } = await get('session/forks', { id })
+      /** @type {Forks} */
+      const { nodes, hasOrigin } = await get('session/forks', { id })
       const known = new Set(nodes.map((node) => node.id))
       const roots = nodes.filter(({ parentId }) => parentId === null || !known.has(parentId))
+      const [root] = roots
       place.replaceChildren(
-        nodes.length === 1 && roots[0]?.parentId === null
+        nodes.length === 1 && root?.parentId === null
           ? state('Nothing was forked from this session.')
-          : branches(roots, nodes, id),
+          : branches(roots, nodes, { current: id, isOriginKnown: hasOrigin }),
       )
-      if (!complete) place.append(state('There are too many sessions to look at all: forks may be missing.'))
+      if (hasOrigin && root?.parentId) {
+        place.prepend(
+          h('p', {}, link('session', { id: root.parentId }, 'The origin of the first session'), ' has origins too.'),
+        )
+      }
     } catch (error) {
       isRead = false
       place.replaceChildren(failure(error, read))
@@ -35,27 +42,59 @@ export function forkTree(id, isFork) {
   return tree
 }
 
+/** @typedef {{ current: string, isOriginKnown: boolean }} Place */
+
 /**
  * @param {ForkItem[]} siblings
  * @param {ForkItem[]} nodes
- * @param {string} current
+ * @param {Place} place
  * @returns {HTMLElement}
  */
-function branches(siblings, nodes, current) {
+function branches(siblings, nodes, place) {
+  return h('ul', { class: 'tree' }, ...siblings.map((node) => branch(node, nodes, place)))
+}
+
+/**
+ * @param {ForkItem} node
+ * @param {ForkItem[]} nodes
+ * @param {Place} place
+ */
+function branch(node, nodes, place) {
+  const children = nodes.filter(({ parentId }) => parentId === node.id)
+  const name = h('bdi', {}, short(node.title || node.id))
+  const isLost = !place.isOriginKnown && node.parentId !== null && !nodes.some(({ id }) => id === node.parentId)
+  const below = branches(children, nodes, place)
+  if (node.more !== undefined) below.append(moreOf(node, node.more, place))
   return h(
-    'ul',
-    { class: 'tree' },
-    ...siblings.map((node) => {
-      const children = nodes.filter(({ parentId }) => parentId === node.id)
-      const name = h('bdi', {}, short(node.title || node.id))
-      const isLost = node.parentId !== null && !nodes.some(({ id }) => id === node.parentId)
-      return h(
-        'li',
-        {},
-        node.id === current ? h('strong', { 'aria-current': 'true' }, name) : link('session', { id: node.id }, name),
-        h('span', { class: 'muted' }, ` ${many(node.messageCount, 'message')}${isLost ? ', its origin is gone' : ''}`),
-        children.length > 0 && branches(children, nodes, current),
-      )
-    }),
+    'li',
+    {},
+    node.id === place.current ? h('strong', { 'aria-current': 'true' }, name) : link('session', { id: node.id }, name),
+    h('span', { class: 'muted' }, ` ${many(node.messageCount, 'message')}${isLost ? ', its origin is gone' : ''}`),
+    below.childElementCount > 0 && below,
   )
+}
+
+/**
+ * Makes the button that reads the forks of a session from a place on.
+ * @param {ForkItem} node
+ * @param {string} cursor
+ * @param {Place} place
+ */
+function moreOf(node, cursor, place) {
+  const item = h('li', {})
+  const read = async () => {
+    try {
+      /** @type {Forks} */
+      const { nodes } = await get('session/more-forks', { id: node.id, cursor })
+      const [again, ...forks] = nodes
+      const children = forks.filter(({ parentId }) => parentId === node.id)
+      const shown = children.filter(({ id }) => id !== place.current)
+      const next = again?.more === undefined ? [] : [moreOf(node, again.more, place)]
+      item.replaceWith(...shown.map((fork) => branch(fork, nodes, place)), ...next)
+    } catch (error) {
+      item.replaceChildren(failure(error, read))
+    }
+  }
+  item.append(button(cursor === '' ? 'Show forks' : 'More forks', read))
+  return item
 }

@@ -30,6 +30,8 @@ export interface ForkItem {
   parentId: string | null
   messageCount: number
   createdAt: string
+  /** Where the list of its forks goes on. */
+  more?: string
 }
 
 export interface HitItem {

@@ -216,7 +216,7 @@ const changes: Change[] = [
 
 /** The other calls of these repositories: reads, and writes that change no cached read. */
 const others = [
-  ...['sessions.get', 'sessions.summary', 'sessions.list', 'sessions.search', 'messages.search'],
+  ...['sessions.get', 'sessions.summary', 'sessions.list', 'sessions.forks', 'sessions.search', 'messages.search'],
   'messages.recall',
   ...['messages.list', 'messages.latest', 'messages.get', 'messages.iterate'],
   ...[

@@ -1,0 +1,1 @@
+CREATE INDEX "sessions_parent" ON "sessions" USING btree ("parent_id","owner_id","created_at","id") WHERE "sessions"."parent_id" is not null;
