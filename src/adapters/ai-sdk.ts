@@ -5,7 +5,7 @@ import type { Message, MessageInput, MessagePut } from '../repositories/messages
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { allMessages, MAX_ITEMS, partsOf } from './parts.ts'
-import { fromUIMessage, toUIMessage } from './ui-messages.ts'
+import { fromUIMessage, toUIMessage, type UIMessageLike } from './ui-messages.ts'
 
 export { fromUIMessage, toUIMessage, type UIMessageLike } from './ui-messages.ts'
 
@@ -56,7 +56,9 @@ export class ChatStore<UI extends UIMessage = UIMessage> {
 
   /** Returns the messages of a chat, the oldest first, or an empty list if there is no such chat. */
   async load(chatId: string): Promise<UI[]> {
-    return (await allMessages(this.#storage.messages, chatId)).map((message) => toUIMessage<UI>(message))
+    const { messages, blobs } = this.#storage
+    const stored = await blobs.inline(await allMessages(messages, chatId))
+    return stored.map((message) => toUIMessage<UI>(message))
   }
 
   /**
@@ -159,7 +161,7 @@ export class ChatStore<UI extends UIMessage = UIMessage> {
       const isKept = (id: string) => base[start - 1]?.id === id && !changed.some((message) => message.id === id)
       for (const id of ids) {
         const message = stored.get(id)
-        if (message === undefined || !(isKept(id) || isEqual(toUIMessage<UI>(message), seen.get(id))))
+        if (message === undefined || !(isKept(id) || (await isStored(tx, message, seen.get(id)))))
           throw conflict(chatId, base.length, before?.messageCount)
       }
       for (const part of partsOf(changed.map(fromUIMessage))) await tx.messages.put(chatId, part)
@@ -212,8 +214,17 @@ function areEqual(some: readonly UIMessage[], others: readonly UIMessage[]): boo
 }
 
 /** Returns true if both messages are stored as the same. */
-function isEqual(message: UIMessage, other: UIMessage | undefined): boolean {
+function isEqual(message: UIMessageLike, other: UIMessageLike | undefined): boolean {
   return other !== undefined && isDeepStrictEqual(fromUIMessage(message), fromUIMessage(other))
+}
+
+/** Returns true if a message is stored as the other, with its data or with the names of the blobs that its data became. */
+async function isStored(
+  { blobs }: StorageTransaction,
+  message: Message,
+  other: UIMessageLike | undefined,
+): Promise<boolean> {
+  return isEqual(toUIMessage(message), other) || isEqual(toUIMessage(await blobs.inline(message)), other)
 }
 
 function streamKey(chatId: string): string {

@@ -84,7 +84,7 @@ export class HoldfastSessionStore implements SessionStore {
 
   /** Returns the lines of a transcript in their order, or null if there is none. */
   async load(key: SessionKey): Promise<SessionStoreEntry[] | null> {
-    const messages = await allMessages(this.#storage.messages, placeOf(key).id)
+    const messages = await this.#storage.blobs.inline(await allMessages(this.#storage.messages, placeOf(key).id))
     return messages.length === 0 ? null : messages.map(toEntry).filter((entry) => entry !== undefined)
   }
 

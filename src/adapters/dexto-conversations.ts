@@ -22,7 +22,8 @@ export class ConversationStore {
   }
 
   async listMessages({ sessionId }: OfSession): Promise<DextoMessage[]> {
-    return (await allMessages(this.#storage.messages, sessionId)).map(toDexto)
+    const { messages, blobs } = this.#storage
+    return (await blobs.inline(await allMessages(messages, sessionId))).map(toDexto)
   }
 
   /** Returns the messages for the model: the newest summary, the messages that it leaves as they are, and those after it. */

@@ -54,7 +54,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
 
   /** Returns the items, or the newest `limit` of them, the oldest first. */
   async getItems(limit?: number): Promise<AgentInputItem[]> {
-    return (await this.#latest(limit ?? Number.POSITIVE_INFINITY)).map(toOpenAIItem)
+    return this.#itemsOf(await this.#latest(limit ?? Number.POSITIVE_INFINITY))
   }
 
   /** Appends items, all or none. Not safe to repeat: `applyHistoryTransaction` is. */
@@ -65,7 +65,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   /** Removes the newest item and returns it, or undefined if there is none. */
   async popItem(): Promise<AgentInputItem | undefined> {
     const message = await this.#storage.messages.pop(this.#id)
-    return message && toOpenAIItem(message)
+    return message && toOpenAIItem(await this.#storage.blobs.inline(message))
   }
 
   /** Removes the session with everything that belongs to it. Safe to repeat. */
@@ -128,7 +128,8 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
       const suffix = await this.#latest(Math.max(expectedSuffix.length, 1))
       const last = suffix.at(-1)?.seq ?? 0
       const isExpected =
-        expectedSuffix.length === 0 || isDeepStrictEqual(suffix.map(toOpenAIItem).map(encode), encode(expectedSuffix))
+        expectedSuffix.length === 0 ||
+        isDeepStrictEqual((await this.#itemsOf(suffix)).map(encode), encode(expectedSuffix))
       if (!isExpected) return this.#refuseUnlessDone(operation)
       const afterSeq = expectedSuffix.length === 0 ? last : (suffix[0]?.seq ?? 1) - 1
       try {
@@ -151,6 +152,11 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
       if (operationId !== undefined && (await tx.once(this.#id, operationId, payload)) === 'repeated') return
       for (const part of partsOf(messages)) await tx.messages.append(this.#id, part)
     })
+  }
+
+  /** Returns the items of messages, with the data that became blobs. */
+  async #itemsOf(messages: Message[]): Promise<AgentInputItem[]> {
+    return (await this.#storage.blobs.inline(messages)).map(toOpenAIItem)
   }
 
   /** Returns the newest `count` messages, the oldest first. */

@@ -26,6 +26,9 @@ const TAGS: Record<string, Tag> = {
   },
 }
 
+/** What stands in the place of data that is a blob: neither base64 nor a date looks like it. */
+const NAMES_BLOB = /^blob:[0-9a-f]{32}$/
+
 function bytesOf(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, 'base64'))
 }
@@ -55,7 +58,7 @@ export function decode(value: Json): unknown {
   if (!isPlainObject(value)) return value
   const tag = onlyTagOf(value)
   const inner = tag === undefined ? undefined : value[tag]
-  if (tag !== undefined && typeof inner === 'string') return TAGS[tag]?.read(inner)
+  if (tag !== undefined && typeof inner === 'string') return NAMES_BLOB.test(inner) ? inner : TAGS[tag]?.read(inner)
   const object = isPlainObject(inner) ? inner : value
   return Object.fromEntries(Object.entries(object).map(([key, property]) => [key, decode(property ?? null)]))
 }

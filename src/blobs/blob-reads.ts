@@ -4,6 +4,7 @@ import type { Db } from '../database/db.ts'
 import type { Page } from '../database/paging/page.ts'
 import type { JsonObject } from '../schema/values.ts'
 import { parseInput } from '../validation/input.ts'
+import { inlined } from './attachments/inline.ts'
 import { type BlobContext, recordsOf } from './context.ts'
 import { contentDisposition } from './disposition.ts'
 import { toDataUri } from './input/data-uri.ts'
@@ -279,9 +280,34 @@ export class BlobReads {
     })
   }
 
+  /**
+   * Returns a message, or any other value, with data in the place of the blobs that it names, if that is what they were before
+   * `offloadAboveBytes` made blobs of them: the same base64 or data URI. Any other string stays as it is, also the name of a
+   * blob that the program has put itself or has deleted. For a call of a model, for example.
+   *
+   * @throws {BLOB_NOT_FOUND} when the bytes of a blob are missing.
+   * @throws {BLOB_CORRUPTED} when the bytes of a blob are damaged.
+   *
+   * @example
+   * ```ts
+   * const messages = await storage.blobs.inline(await storage.messages.latest('chat', 20))
+   * ```
+   */
+  inline<T>(value: T): Promise<T> {
+    return this.context.whileOpen(() =>
+      inlined(value, async (id) => {
+        const found = await useRecord(this.records, id, this.store.now())
+        return found && { metadata: found.record.metadata, bytes: () => readBytes(this.#objectOf(found)) }
+      }),
+    )
+  }
+
   async #getExisting(reference: string): Promise<StoredBlob & StoredObject> {
+    return this.#objectOf(await useExistingRecord(this.records, parseReference(reference), this.store.now()))
+  }
+
+  #objectOf(found: StoredBlob): StoredBlob & StoredObject {
     const { bytes } = this.store
-    const found = await useExistingRecord(this.records, parseReference(reference), this.store.now())
     return { ...found, bytes, relocate: () => locationOf(this.context.db, found.record.hash) }
   }
 }

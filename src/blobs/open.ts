@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedBlobStore, ResolvedDatabase } from '../config/resolved.ts'
+import { configError } from '../config/validate.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import { joinTransaction } from '../database/joined-transaction.ts'
 import { onOneInstance } from '../maintenance/lease.ts'
 import type { MaintenanceStep } from '../maintenance/scheduler.ts'
 import { countersOf } from '../observability/counters.ts'
+import { Offload } from './attachments/offload.ts'
 import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
 import { DatabaseBytes } from './bytes/database/bytes.ts'
@@ -34,6 +36,8 @@ export interface TransactionBlobs {
   readonly blobs: Blobs
   /** Returns the blobs of one owner. */
   scoped(owner: string): Blobs
+  /** Set if data in messages becomes blobs. */
+  readonly offload: Offload | undefined
   /**
    * Runs `body` with the blobs of `tx`, which is the transaction or a savepoint in it: a handle without an owner, also in a
    * scope, whose blobs are `inside.scoped(owner)`.
@@ -54,6 +58,8 @@ export interface BlobLayer {
   readonly blobs: Blobs
   /** Returns the blobs of one owner. */
   scoped(owner: string): Blobs
+  /** Set if data in messages becomes blobs. */
+  readonly offload: Offload | undefined
   readonly bytes: BytesBackend
   readonly rows: BlobRows
   readonly steps: readonly MaintenanceStep[]
@@ -102,17 +108,23 @@ const EMPTY = { count: 0, contents: 0, bytes: 0 }
  * Opens the blob store and the database for its records.
  *
  * @throws {CONNECTION_FAILED} when the directory or the bucket cannot be used.
+ * @throws {CONFIG_INVALID} when the data of messages would be lost before the messages.
  * @throws {BLOB_STORE_MISMATCH} when the store is that of another database.
  * @throws {DISK_FULL} when the disk is full.
  * @throws {READ_ONLY} when the file system is read-only.
  */
 export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { database: main, config, now, onStep, onFileStep } = options
-  const { maxBlobSize, maxTotalSize } = config.blobStore
+  const { maxBlobSize, maxTotalSize, offloadAboveBytes } = config.blobStore
   const { cleanupAfterDays } = config.blobStore.type === 'in-memory' ? {} : config.blobStore
   const { bytes: backend, ...place } = options.bytes
     ? { bytes: options.bytes }
     : await openBytes(config.blobStore, main, onFileStep)
+  if (offloadAboveBytes !== undefined && backend.type === 'in-memory' && config.database.type !== 'in-memory') {
+    const message =
+      'would leave messages in the database without their data, which is in memory; choose another blob store'
+    throw configError([{ path: 'blobStore.offloadAboveBytes', message }], 'The storage configuration')
+  }
   const traced = (found: BytesBackend) => tracedBytes(found, countersOf(main.source).blobBytes)
   const bytes = traced(backend)
   const recordsDatabase = await openRecords(options, bytes, place).catch(async (error: unknown) => {
@@ -128,6 +140,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     texts: recordsDatabase ? [main, recordsDatabase.db] : [main],
     maxBlobSize,
     maxTotalSize,
+    offloadAboveBytes,
     cleanupAfterDays: cleanupAfterDays === 'never' ? undefined : cleanupAfterDays,
     puts: new Set(),
     gate: new StagingGate({ puts: PUTS_AT_ONCE, maxBlobSize, maxTotalSize }),
@@ -142,6 +155,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   return {
     blobs,
     scoped: (owner) => new Blobs({ ...root, owner }),
+    offload: offloadTo(root),
     count: async (owner) => (unused() ? 0 : (await new Blobs({ ...root, owner }).stats()).count),
     overwriting: (body) => recordsDatabase?.overwriting?.(body) ?? body().then(() => true),
     erase: (owner, limit) => root.whileOpen(async () => (unused() ? 0 : eraseBlobs(db, store, owner, limit))),
@@ -221,6 +235,7 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   return {
     blobs: new Blobs(context),
     scoped: (owner) => new Blobs({ ...context, owner }),
+    offload: offloadTo(context),
     async savepoint(tx, body) {
       if (tx.owner !== undefined) throw new TypeError('The blobs of a transaction need its handle without an owner')
       // A gate of its own: the puts of the outer transaction wait for the end of the savepoint.
@@ -247,6 +262,11 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
       }
     },
   }
+}
+
+function offloadTo(context: BlobContext): Offload | undefined {
+  const { offloadAboveBytes } = context.store
+  return offloadAboveBytes === undefined ? undefined : new Offload(context, offloadAboveBytes)
 }
 
 function transactionContents(limits: BlobStore, outer?: TransactionContents): TransactionContents {

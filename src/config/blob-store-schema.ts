@@ -15,10 +15,15 @@ import {
 } from './fields.ts'
 import type { S3BlobStoreConfig } from './types.ts'
 
+const offloadAboveBytes = integer()
+  .optional()
+  .describe('Data in a message becomes a blob if it has more bytes than this. Default: messages keep all data.')
+
 export const inMemoryBlobStore = z.strictObject({
   type: z.literal('in-memory'),
   maxBlobSize: integer().default(10_485_760).describe('Size of the largest blob, in bytes. Default 10 MiB.'),
   maxTotalSize: integer().default(104_857_600).describe('Size of all blobs together, in bytes. Default 100 MiB.'),
+  offloadAboveBytes,
   ...ignoredPoolFields,
   options: noOptions,
 })
@@ -34,6 +39,7 @@ const localBlobStore = z.strictObject({
   maxBlobSize: integer().default(52_428_800).describe('Size of the largest blob, in bytes. Default 50 MiB.'),
   maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
   cleanupAfterDays,
+  offloadAboveBytes,
   ...ignoredPoolFields,
   options: noOptions,
 })
@@ -43,6 +49,7 @@ const databaseBlobStore = z.strictObject({
   maxBlobSize: integer().default(10_485_760).describe('Size of the largest blob, in bytes. Default 10 MiB.'),
   maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
   cleanupAfterDays,
+  offloadAboveBytes,
   ...ignoredPoolFields,
   options: noOptions,
 })
@@ -83,6 +90,7 @@ const s3BlobStore = z
       .describe('Size of the largest blob, in bytes, at most 5 GiB. Default 50 MiB.'),
     maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
     cleanupAfterDays,
+    offloadAboveBytes,
     maxConnections: connections
       .default(64)
       .describe('Upper limit of requests under way, and so of connections. Default 64.'),

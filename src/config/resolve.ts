@@ -162,14 +162,15 @@ function postgresConnection(config: ValidPostgres): PostgresAddress {
 }
 
 function resolveBlobStore(blobStore: ValidBlobStore): ResolvedBlobStore {
-  const { maxBlobSize, maxTotalSize } = blobStore
-  if (blobStore.type === 'in-memory') return { type: 'in-memory', maxBlobSize, maxTotalSize }
+  const { maxBlobSize, maxTotalSize, offloadAboveBytes } = blobStore
+  const limits = { maxBlobSize, maxTotalSize, ...(offloadAboveBytes !== undefined && { offloadAboveBytes }) }
+  if (blobStore.type === 'in-memory') return { type: 'in-memory', ...limits }
   if (blobStore.type === 's3') return resolveS3(blobStore)
   if (blobStore.type === 'database') {
-    return { type: 'database', maxBlobSize, maxTotalSize, cleanupAfterDays: blobStore.cleanupAfterDays }
+    return { type: 'database', ...limits, cleanupAfterDays: blobStore.cleanupAfterDays }
   }
   const { storePath = '', cleanupAfterDays } = blobStore
-  return { type: 'local', storePath, maxBlobSize, maxTotalSize, cleanupAfterDays }
+  return { type: 'local', storePath, ...limits, cleanupAfterDays }
 }
 
 /** Returns what is to be known of a bucket. The address may be in the environment, as for the tools of AWS. */

@@ -105,19 +105,23 @@ export type PostgresAddress =
   | { url: string }
   | (ServerAddress & { database: string; user: string; password?: string | undefined })
 
-export interface ResolvedInMemoryBlobStore extends Filled<InMemoryBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize'> {
+export interface ResolvedInMemoryBlobStore
+  extends Filled<InMemoryBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize'>,
+    Pick<InMemoryBlobStoreConfig, 'offloadAboveBytes'> {
   type: 'in-memory'
 }
 
 export interface ResolvedLocalBlobStore
-  extends Filled<LocalBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays'> {
+  extends Filled<LocalBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays'>,
+    Pick<LocalBlobStoreConfig, 'offloadAboveBytes'> {
   type: 'local'
   /** Absolute path of the directory. It may not exist yet. */
   storePath: string
 }
 
 export interface ResolvedDatabaseBlobStore
-  extends Filled<DatabaseBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays'> {
+  extends Filled<DatabaseBlobStoreConfig, 'maxBlobSize' | 'maxTotalSize' | 'cleanupAfterDays'>,
+    Pick<DatabaseBlobStoreConfig, 'offloadAboveBytes'> {
   type: 'database'
 }
 
@@ -136,7 +140,7 @@ export interface ResolvedS3BlobStore
       | 'connectionTimeoutMillis'
     >,
     Filled<S3Options, 'requestTimeoutMillis' | 'maxAttempts' | 'stagingPath'>,
-    Pick<S3BlobStoreConfig, 'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'credentials'> {
+    Pick<S3BlobStoreConfig, 'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'credentials' | 'offloadAboveBytes'> {
   type: 's3'
   /** Empty, or with a slash at its end. */
   prefix: string

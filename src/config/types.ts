@@ -234,6 +234,8 @@ export interface InMemoryBlobStoreConfig extends IgnoredPoolFields {
   maxBlobSize?: number | undefined
   /** Size of all blobs together, in bytes. Default 100 MiB. */
   maxTotalSize?: number | undefined
+  /** Data in a message becomes a blob if it has more bytes than this. Default: messages keep all data. */
+  offloadAboveBytes?: number | undefined
   /** This backend has no further options. */
   options?: Record<string, never> | undefined
 }
@@ -249,6 +251,8 @@ export interface LocalBlobStoreConfig extends IgnoredPoolFields {
   maxTotalSize?: number | undefined
   /** A blob that nothing refers to is removed after this many days without use, or never. Default 30. */
   cleanupAfterDays?: number | 'never' | undefined
+  /** Data in a message becomes a blob if it has more bytes than this. Default: messages keep all data. */
+  offloadAboveBytes?: number | undefined
   /** This backend has no further options. */
   options?: Record<string, never> | undefined
 }
@@ -280,6 +284,8 @@ export interface S3BlobStoreConfig {
   maxTotalSize?: number | undefined
   /** A blob that nothing refers to is removed after this many days without use, or never. Default 30. */
   cleanupAfterDays?: number | 'never' | undefined
+  /** Data in a message becomes a blob if it has more bytes than this. Default: messages keep all data. */
+  offloadAboveBytes?: number | undefined
   /** Upper limit of requests under way, and so of connections. Default 64. */
   maxConnections?: number | undefined
   /** An idle connection is closed after this time, in milliseconds. Default 10,000. */
@@ -318,6 +324,8 @@ export interface DatabaseBlobStoreConfig extends IgnoredPoolFields {
   maxTotalSize?: number | undefined
   /** A blob that nothing refers to is removed after this many days without use, or never. Default 30. */
   cleanupAfterDays?: number | 'never' | undefined
+  /** Data in a message becomes a blob if it has more bytes than this. Default: messages keep all data. */
+  offloadAboveBytes?: number | undefined
   /** This backend has no further options. */
   options?: Record<string, never> | undefined
 }

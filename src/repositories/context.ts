@@ -1,3 +1,4 @@
+import type { Offload } from '../blobs/attachments/offload.ts'
 import type { RowCache } from '../cache/row-cache.ts'
 import type { Db } from '../database/db.ts'
 import type { Observer } from '../observability/observed.ts'
@@ -12,6 +13,8 @@ export interface RepositoryContext {
   confirmedNow(db: Db): Promise<Date>
   /** The cache of point reads. A write of rows that it may hold goes through it. */
   readonly cache: RowCache
+  /** Makes blobs of the data in messages, if the configuration says so. */
+  readonly offload?: Offload | undefined
   /** Receives the calls of the repositories. */
   readonly observer: Observer
   /** Warns if the memory just created ends with the process, since the database is in memory. */

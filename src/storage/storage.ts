@@ -141,6 +141,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     onMemoryCreated:
       resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES, LOST_MEMORIES_DETAILS) : () => {},
     embedding: embedder,
+    offload: blobs.offload,
   }
   const repositories = openRepositories(database, context)
   const scopeLayers = { database, rowCache, blobs, context, logger, slowTransactionMillis, openUserCache }

@@ -85,7 +85,7 @@ function openTransaction(
   owner: string | undefined,
 ): StorageTransaction {
   const { db, cache } = owner === undefined ? { db: tx, cache: context.cache } : homeOfOwner(tx, context.cache, owner)
-  const owned = { ...context, cache }
+  const owned = { ...context, cache, offload: blobs.offload }
   const { observer } = context
   const call = <T>(method: string, work: () => Promise<T>) => observedCall(observer, TRANSACTION, method, work)
   return {

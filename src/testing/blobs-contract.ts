@@ -89,6 +89,21 @@ const blobCases: Cases = {
     assert.ok((await blobs.bytes(String(first?.id))).equals(data), 'a record must not lose its bytes to another')
   },
 
+  async 'inline() returns data for the names of blobs that were data, and nothing else'({ storage: { blobs } }) {
+    const data = randomBytes(1000)
+    const own = await blobs.put(data)
+    const [bare, uri] = await Promise.all(
+      ['', 'data:a/b;base64,'].map(async ($inline) => (await blobs.put(data, { metadata: { $inline } })).uri),
+    )
+    const absent = `blob:${ABSENT}`
+    const at = new Date(0)
+    const named = { at, text: bare, parts: [{ data: bare, url: uri }, [uri]], own: own.uri, absent, in: `see ${uri}` }
+    const base64 = data.toString('base64')
+    const url = `data:a/b;base64,${base64}`
+    assert.deepEqual(await blobs.inline(named), { ...named, parts: [{ data: base64, url }, [url]] })
+    assert.equal(await blobs.inline(absent), absent)
+  },
+
   async 'put() takes the MIME type from the options, then from the bytes, then from the name'({ storage: { blobs } }) {
     const type = async (...args: Parameters<typeof blobs.put>) => (await blobs.put(...args)).mimeType
     assert.equal(await type(PNG, { name: 'misleading.txt' }), 'image/png')

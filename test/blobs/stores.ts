@@ -11,6 +11,7 @@ interface Limits {
   maxBlobSize: number
   maxTotalSize: number
   cleanupAfterDays: number | 'never'
+  offloadAboveBytes: number
 }
 
 type Configure = () => Promise<StorageConfig> | StorageConfig

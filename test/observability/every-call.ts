@@ -224,6 +224,7 @@ export const blobCalls: Record<string, Call> = {
     await blobs.path(uri)
     await blobs.fileUrl(uri)
     await blobs.url(uri, { expiresSeconds: 60 })
+    await blobs.inline({ data: uri })
     await blobs.list({ source: m('source') })
     await blobs.stats()
     await blobs.delete(uri)

@@ -28,7 +28,11 @@ import type { LockUse } from './usage.ts'
 /** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
 const RESERVATION_MILLIS = 3_600_000
 
-type Options = z.output<typeof putBlobOptionsSchema> & { ownerId: string }
+type Options = z.output<typeof putBlobOptionsSchema> & {
+  ownerId: string
+  /** The id of the record. Default: a random one. A put with an id that is taken fails with ALREADY_EXISTS. */
+  id?: string
+}
 
 /**
  * Stores bytes and their record in two commits: stages the bytes, reserves their content, makes them an object unless a sound
@@ -113,7 +117,7 @@ async function stageAndInsert(
   insert: (staged: Staged, record: NewRecord) => Promise<void>,
 ): Promise<BlobRecord> {
   const described = {
-    id: newBlobId(),
+    id: options.id ?? newBlobId(),
     ownerId: options.ownerId,
     name: options.name ?? (name === undefined ? null : parseInput(blobNameSchema, name, 'input.name')),
     source: options.source ?? null,

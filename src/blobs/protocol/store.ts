@@ -38,6 +38,8 @@ export interface BlobStore {
   readonly maxBlobSize: number
   /** In bytes, for all contents together. */
   readonly maxTotalSize: number
+  /** Data in messages becomes blobs if it has more bytes. Undefined if it stays in the messages. */
+  readonly offloadAboveBytes: number | undefined
   /** Undefined if cleanup removes no record because of its age. */
   readonly cleanupAfterDays: number | undefined
   /** The puts under way, transactions included. */

@@ -1,9 +1,11 @@
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { NOBODY } from '../../database/owner.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, invalidInput, parseInput, positionSchema, rejectDuplicateIds } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
+import { homeOf } from '../sessions/home.ts'
 import { type Operation, operationOf } from '../sessions/operation.ts'
 import { type OperationOptions, operationOptionsSchema } from '../sessions/operation-options.ts'
 import { type Clock, cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
@@ -58,6 +60,8 @@ export class Messages extends MessageReads {
    * a list of messages. One round trip on PostgreSQL.
    *
    * @throws {INVALID_STATE} when the operation was done with another payload.
+   * @throws {BLOB_TOO_LARGE} when data that is to become a blob exceeds `maxBlobSize` of the blob store.
+   * @throws {BLOB_QUOTA_EXCEEDED} when data that is to become a blob does not fit into the blob store.
    * @throws {INVALID_INPUT} when a message is not valid or two messages of one append have the same id.
    *
    * @example
@@ -89,8 +93,8 @@ export class Messages extends MessageReads {
       : [parseInput(messageInputSchema, input, 'message')]
     if (given.operationId !== undefined && !Array.isArray(input))
       throw invalidInput([{ path: 'message', message: 'must be a list of messages if there is an operationId' }])
-    const messages = await this.#write(sessionId, given, (db, clock, operation) =>
-      appendMessages(db, sessionId, inputs, clock, operation),
+    const messages = await this.#write(sessionId, given, inputs, (db, stored, clock, operation) =>
+      appendMessages(db, sessionId, stored, clock, operation),
     )
     if (Array.isArray(input)) return messages
     return messages[0] as Message // one row in, one message out: an operation takes a list
@@ -103,6 +107,8 @@ export class Messages extends MessageReads {
    * conversation only what is new or different is sent. Two round trips on PostgreSQL, one if nothing differs. Safe to
    * repeat.
    *
+   * @throws {BLOB_TOO_LARGE} when data that is to become a blob exceeds `maxBlobSize` of the blob store.
+   * @throws {BLOB_QUOTA_EXCEEDED} when data that is to become a blob does not fit into the blob store.
    * @throws {INVALID_INPUT} when a message is not valid or has no id, or two messages have the same id.
    *
    * @example
@@ -122,7 +128,7 @@ export class Messages extends MessageReads {
   async put(sessionId: string, messages: readonly MessagePut[]): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const inputs = parseInput(putSchema, messages, 'messages')
-    return this.#write(sessionId, {}, (db, clock) => putMessages(db, sessionId, inputs, clock))
+    return this.#write(sessionId, {}, inputs, (db, stored, clock) => putMessages(db, sessionId, stored, clock))
   }
 
   /**
@@ -135,6 +141,8 @@ export class Messages extends MessageReads {
    * @throws {VERSION_CONFLICT} when the newest message does not have the seq `expectLastSeq`; nothing was changed.
    * @throws {ALREADY_EXISTS} when a message outside of the range has the id of a new one.
    * @throws {INVALID_STATE} when the operation was done with another payload.
+   * @throws {BLOB_TOO_LARGE} when data that is to become a blob exceeds `maxBlobSize` of the blob store.
+   * @throws {BLOB_QUOTA_EXCEEDED} when data that is to become a blob does not fit into the blob store.
    * @throws {INVALID_INPUT} when an option or a message is not valid, or the messages do not fit into the range.
    *
    * @example
@@ -161,8 +169,8 @@ export class Messages extends MessageReads {
     const places = (range.throughSeq ?? Number.POSITIVE_INFINITY) - range.afterSeq
     if (inputs.length > places)
       throw invalidInput([{ path: 'messages', message: `must be at most ${places}, the places of the range` }])
-    return this.#write(sessionId, range, (db, clock, operation) =>
-      replaceMessages(db, sessionId, range, inputs, clock, operation),
+    return this.#write(sessionId, range, inputs, (db, stored, clock, operation) =>
+      replaceMessages(db, sessionId, range, stored, clock, operation),
     )
   }
 
@@ -172,6 +180,8 @@ export class Messages extends MessageReads {
    * @typeParam Content The expected type of the content. It is not checked.
    * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when the session has no message of that id.
+   * @throws {BLOB_TOO_LARGE} when data that is to become a blob exceeds `maxBlobSize` of the blob store.
+   * @throws {BLOB_QUOTA_EXCEEDED} when data that is to become a blob does not fit into the blob store.
    * @throws {INVALID_INPUT} when an id or a field is not valid.
    *
    * @example
@@ -189,7 +199,9 @@ export class Messages extends MessageReads {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
     const values = parseInput(messagePatchSchema, patch, 'patch')
-    const updated = await updateMessage(this.#db, sessionId, id, values, this.#context.now())
+    const [{ content, metadata } = values] = await this.#offloaded(sessionId, [{ ...values, id }])
+    const stored = { ...values, content, metadata }
+    const updated = await updateMessage(this.#db, sessionId, id, stored, this.#context.now())
     if (updated === undefined)
       throw new StorageError('NOT_FOUND', 'There is no such message', { details: { sessionId, id } })
     if (values.content !== undefined) this.#announce([updated])
@@ -271,17 +283,19 @@ export class Messages extends MessageReads {
   }
 
   /** Runs a write that may create the session. It does not change a cached session. */
-  async #write(
+  async #write<Input extends z.output<typeof messageInputSchema>>(
     sessionId: string,
     { operationId, payload = null }: z.output<typeof operationOptionsSchema>,
-    write: (db: Db, clock: Clock, operation: Operation | undefined) => Promise<Written>,
+    inputs: readonly Input[],
+    write: (db: Db, inputs: readonly Input[], clock: Clock, operation: Operation | undefined) => Promise<Written>,
   ): Promise<Message[]> {
     const { confirmedNow } = this.#context
+    const stored = await this.#offloaded(sessionId, inputs, operationId)
     const now = this.#context.now()
     const operation = operationId === undefined ? undefined : operationOf({ sessionId, now }, operationId, payload)
     const { messages } = await this.#context.cache.writeIfNew(
       cachedRowsOf(sessionId),
-      (db = this.#db) => write(db, { now, confirmedNow }, operation),
+      (db = this.#db) => write(db, stored, { now, confirmedNow }, operation),
       // The session's cached absence from before its creation must be invalidated.
       ({ session }) =>
         session === undefined
@@ -290,6 +304,18 @@ export class Messages extends MessageReads {
     )
     this.#announce(messages)
     return messages
+  }
+
+  /** Returns the messages as they are to be stored: with the names of blobs in the place of data, if there is an offload. */
+  async #offloaded<M extends Partial<Message>>(
+    sessionId: string,
+    messages: readonly M[],
+    operationId?: string,
+  ): Promise<readonly M[]> {
+    const { offload } = this.#context
+    if (offload === undefined) return messages
+    const owner = async () => (await homeOf(this.#db, this.#context, sessionId)).db.owner ?? NOBODY
+    return offload.messages(messages, { sessionId, owner, operationId })
   }
 
   /** Has the texts of written messages embedded. */

@@ -1,8 +1,12 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, exists, ne, notExists, or, sql } from 'drizzle-orm'
+import { INLINE } from '../../blobs/attachments/offload.ts'
 import type { Db } from '../../database/db.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
 import { giveEntries } from '../search/message-entries.ts'
 import { TABLES_OF_SESSION } from './removal.ts'
+
+/** How the metadata of a blob begins that was data in a message. */
+const DATA = `{"${INLINE}":%`
 
 interface Gift {
   id: string
@@ -28,7 +32,22 @@ export function giveSession<Row>(db: Db, { id, from, to }: Gift, update: (tx: Db
         .set({ ownerId: to })
         .where(and(eq(sessionId, id), eq(table.ownerId, from)))
     }
+    await giveAttachments(tx, { id, from, to })
     await giveEntries(new OwnedDb(tx, to), id)
     return updated
   })
+}
+
+/** Gives the blobs along that were data in the messages of the session, unless a message of another session names them. */
+async function giveAttachments({ orm, tables: { blobs: b, blobRefs: r } }: Db, { id, from, to }: Gift): Promise<void> {
+  const mentions = orm.select({ id: r.blobId }).from(r)
+  const isOfBlob = eq(r.blobId, b.id)
+  const isData = sql`cast(${b.metadata} as text) like ${DATA}`
+  const isGiven = exists(mentions.where(and(isOfBlob, eq(r.sessionId, id), eq(r.ownerId, to))))
+  const others = orm.select({ id: r.blobId }).from(r)
+  const isShared = others.where(and(isOfBlob, or(ne(r.sessionId, id), ne(r.ownerId, to))))
+  await orm
+    .update(b)
+    .set({ ownerId: to })
+    .where(and(eq(b.source, id), eq(b.ownerId, from), isData, isGiven, notExists(isShared)))
 }

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto'
+import { and, eq } from 'drizzle-orm'
+import { notExpired } from '../../database/expiry.ts'
+import { OwnedDb } from '../../database/owned-db.ts'
+import { isOwn } from '../../database/owner.ts'
+import { statement } from '../../database/statement.ts'
+import { isStorageError } from '../../errors.ts'
+import type { JsonObject, MessageContent } from '../../schema/values.ts'
+import type { BlobContext } from '../context.ts'
+import { isMimeType } from '../input/mime.ts'
+import { blobSource } from '../input/source.ts'
+import { putBlob, putBlobInTransaction } from '../protocol/put.ts'
+import { blobUri, newBlobId } from '../reference.ts'
+import { blobNameSchema } from '../types.ts'
+import { type Data, dataOf, typeIn } from './data.ts'
+import { mapStrings, type Place } from './strings.ts'
+
+/** The property of a blob's metadata that says what stands before its bytes if a part of a message is data again. */
+export const INLINE = '$inline'
+
+/** How many blobs a call stores at once. */
+const AT_ONCE = 8
+
+/**
+ * Properties that hold bare base64: those of the AI SDK, OpenAI, Anthropic, Gemini, Bedrock, LangChain, MCP and Dexto, and of bytes
+ * that an adapter has written as JSON.
+ */
+const BARE = new Set([
+  ...['data', 'image', 'audio', 'file', 'file_data', 'fileData', 'blob', 'bytes', 'base64', 'b64_json', 'result'],
+  ...['partial_image_b64', '$bytes', '$buffer'],
+])
+const TYPES = ['mediaType', 'media_type', 'mimeType', 'mime_type']
+
+/** What of a message may hold data. */
+interface Contents {
+  id?: string | undefined
+  content?: MessageContent | undefined
+  metadata?: JsonObject | undefined
+}
+
+interface Target {
+  sessionId: string
+  /** Returns the owner of the session. Called only if there is data. */
+  owner(): Promise<string>
+  operationId?: string | undefined
+}
+
+interface Attachment extends Data {
+  id: string
+  mimeType: string | undefined
+  name: string | undefined
+}
+
+const touchRecord = statement((db, arg: { id: string; now: Date }) => {
+  const { blobs: b } = db.tables
+  return db.orm
+    .update(b)
+    .set({ lastUsedAt: arg.now })
+    .where(and(eq(b.id, arg.id), isOwn(db, b), notExpired(b, arg.now)))
+    .returning({ id: b.id })
+})
+
+/** Makes blobs of the data in messages that are about to be stored. */
+export class Offload {
+  readonly #context: BlobContext
+  readonly #aboveBytes: number
+
+  constructor(context: BlobContext, aboveBytes: number) {
+    this.#context = context
+    this.#aboveBytes = aboveBytes
+  }
+
+  /**
+   * Stores the data of messages as blobs of the session's owner, and returns messages that name the blobs. If the messages are not
+   * stored after all, the blobs are unused, and cleaned up like others. Safe to repeat: the id of a blob follows from
+   * its bytes and the message, so that a repeat finds the blob, and names it as before. A message without an id, outside of an
+   * operation, is another one each time.
+   */
+  async messages<M extends Contents>(given: readonly M[], target: Target): Promise<readonly M[]> {
+    if (!given.some((message) => this.#hasData(message))) return given
+    const owner = await target.owner()
+    const found = new Map<string, Attachment>()
+    const named = given.map((message, i) => {
+      const { operationId, sessionId } = target
+      const place = message.id ?? (operationId === undefined ? undefined : [operationId, i])
+      const idOf = ({ bytes, prefix }: Data) => {
+        if (place === undefined) return newBlobId()
+        const hash = createHash('sha256').update(bytes).digest('hex')
+        return derivedId([owner, sessionId, place, prefix, hash])
+      }
+      return mapFields(message, (text, at) => {
+        const data = this.#dataAt(text, at)
+        if (data === undefined) return text
+        const id = idOf(data)
+        found.set(id, { ...data, id, mimeType: typeOf(data, at), name: nameAt(at) })
+        return blobUri(id)
+      })
+    })
+    await this.#putAll([...found.values()], owner, target.sessionId)
+    return named
+  }
+
+  #hasData(message: Contents): boolean {
+    let found = false
+    mapFields(message, (text, at) => {
+      found ||= this.#dataAt(text, at) !== undefined
+      return text
+    })
+    return found
+  }
+
+  #dataAt(text: string, { key = '' }: Place): Data | undefined {
+    return dataOf(text, { aboveBytes: this.#aboveBytes, mayBeBare: BARE.has(key) })
+  }
+
+  async #putAll(attachments: readonly Attachment[], owner: string, source: string): Promise<void> {
+    // In a transaction one after the other, as its statements are. Sorted, so that two transactions lock rows in one order.
+    const atOnce = this.#context.transaction ? 1 : AT_ONCE
+    const sorted = attachments.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    for (let start = 0; start < sorted.length; start += atOnce) {
+      const puts = sorted.slice(start, start + atOnce).map((attachment) => this.#put(attachment, owner, source))
+      const failed = (await Promise.allSettled(puts)).find((outcome) => outcome.status === 'rejected')
+      if (failed) throw failed.reason
+    }
+  }
+
+  #put({ id, bytes, prefix, mimeType, name }: Attachment, ownerId: string, source: string): Promise<void> {
+    const { db, store, transaction, whileOpen } = this.#context
+    return whileOpen(async () => {
+      if (await touchRecord.first(new OwnedDb(db, ownerId), { id, now: store.now() })) return
+      const put = transaction ? putBlobInTransaction(transaction) : putBlob
+      const options = { id, ownerId, source, mimeType, name, metadata: { [INLINE]: prefix } }
+      await put(db, store, await blobSource(bytes), options).catch((error: unknown) => {
+        // Another call with the same message was first.
+        if (!isStorageError(error, 'ALREADY_EXISTS')) throw error
+      })
+    })
+  }
+}
+
+function mapFields<M extends Contents>(message: M, map: (text: string, place: Place) => string): M {
+  const { content, metadata } = message
+  return {
+    ...message,
+    ...(content !== undefined && { content: mapStrings(content, map) }),
+    ...(metadata !== undefined && { metadata: mapStrings(metadata, map) }),
+  }
+}
+
+/** Returns an id that nobody finds without the bytes and the ids of the message. */
+function derivedId(of: unknown): string {
+  return createHash('sha256').update(JSON.stringify(of)).digest('hex').slice(0, 32)
+}
+
+function typeOf({ prefix }: Data, place: Place): string | undefined {
+  const named = [typeIn(prefix), ...TYPES.map((key) => textAt(place, key))]
+  return named.find((type) => type !== undefined && isMimeType(type))
+}
+
+function nameAt(place: Place): string | undefined {
+  const name = textAt(place, 'filename')
+  return blobNameSchema.safeParse(name).success ? name : undefined
+}
+
+/** Returns the text of a property of the object around a place, or of the object around that. */
+function textAt({ around }: Place, key: string): string | undefined {
+  const values = around.slice(0, 2).map((object) => object[key])
+  return values.find((value) => typeof value === 'string')
+}
