@@ -1,4 +1,5 @@
-import type { Storage, StorageConfig, StorageScope } from 'holdfast'
+import { enableRowLevelSecurity, migrateStorage, type Storage, type StorageConfig, type StorageScope } from 'holdfast'
+import postgres from 'postgres'
 import type { Ways } from './harness.ts'
 import type { Lab } from './lab.ts'
 import { comparison, type Row } from './row.ts'
@@ -19,10 +20,14 @@ const CALLS: Record<string, (handle: Handle, i: number) => Promise<unknown>> = {
   'blobs.list': ({ blobs }) => blobs.list({ limit: 20 }),
 }
 
+/** Calls of a scope, with row-level security against without. */
+const SECURED = ['messages.get', 'messages.latest', 'append'] as const
+
 /** The calls of a scope, against the same calls of the storage itself. Both have the same rows. */
 export const ownerRows: Row[] = [
   ...rowsOf('SQLite', (lab) => ({ database: { type: 'sqlite', path: lab.file() } })),
   ...rowsOf('PostgreSQL', async (lab) => ({ database: { type: 'postgres', url: await lab.postgresUrl() } })),
+  ...SECURED.map(securedRow),
 ]
 
 function rowsOf(database: string, configOf: (lab: Lab) => StorageConfig | Promise<StorageConfig>): Row[] {
@@ -48,6 +53,47 @@ function rowsOf(database: string, configOf: (lab: Lab) => StorageConfig | Promis
       },
     }),
   )
+}
+
+function securedRow(name: (typeof SECURED)[number]): Row {
+  return comparison({
+    name: `PostgreSQL, in a scope with row-level security, ${name}`,
+    target: {}, // it is opt-in
+    open: async (lab): Promise<Ways> => {
+      const pair = await lab.once(
+        'row-level security',
+        async () => ({
+          ours: await lab.open(await securedConfig(lab)),
+          plain: await lab.open({ database: { type: 'postgres', url: await lab.postgresUrl() } }),
+        }),
+        close,
+      )
+      const call = CALLS[name] as (typeof CALLS)[string] // one of its keys
+      const [ours, plain] = [pair.ours.scope({ ownerId: 'ada' }), pair.plain.scope({ ownerId: 'ada' })]
+      for (const handle of [ours, plain]) await seed(handle)
+      return {
+        ours: { call: (i) => call(ours, i) },
+        baseline: { call: (i) => call(plain, i) },
+        others: {},
+        close: async () => {}, // other rows share the storages
+      }
+    },
+  })
+}
+
+/** Makes a database with policies. Its user is no superuser, who would bypass them. */
+async function securedConfig(lab: Lab): Promise<StorageConfig> {
+  const url = await lab.postgresUrl()
+  const config = (address: string): StorageConfig => ({
+    database: { type: 'postgres', url: address, options: { rowLevelSecurity: true } },
+  })
+  await migrateStorage(config(url))
+  await enableRowLevelSecurity(config(url))
+  const sql = postgres(url, { max: 1 })
+  await sql.unsafe(`CREATE ROLE bench_app LOGIN PASSWORD 'bench_app';
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bench_app`)
+  await sql.end()
+  return config(Object.assign(new URL(url), { username: 'bench_app', password: 'bench_app' }).href)
 }
 
 async function close({ ours, plain }: { ours: Storage; plain: Storage }): Promise<void> {

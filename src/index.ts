@@ -275,6 +275,7 @@ export type {
 } from './storage/options.ts'
 export type { EmbeddingStats, Erasure, SearchStats, StorageHealth, StorageStats } from './storage/reports.ts'
 export type { PruneOptions, Pruning } from './storage/retention/types.ts'
+export { checkRowLevelSecurity, disableRowLevelSecurity, enableRowLevelSecurity } from './storage/row-level-security.ts'
 export { openStorage, openStorageFromFile } from './storage/storage.ts'
 export type { StorageTransaction } from './storage/storage-transaction.ts'
 export { copyStorage, importInto } from './storage/transfer.ts'

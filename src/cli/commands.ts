@@ -7,6 +7,7 @@ import { embeddingsPgvector, embeddingsRm } from './commands/embeddings.ts'
 import { migrate, migrateStatus } from './commands/migrate.ts'
 import { erase, prune } from './commands/removal.ts'
 import { search } from './commands/search.ts'
+import { securityCheck, securityDisable, securityEnable } from './commands/security.ts'
 import { sessionsLs, sessionsRm, sessionsShow } from './commands/sessions.ts'
 import { stats, status } from './commands/status.ts'
 import { studio } from './commands/studio.ts'
@@ -37,6 +38,9 @@ const STORAGE_COMMANDS: readonly Command[] = [
   backupCommand,
   erase,
   prune,
+  securityEnable,
+  securityDisable,
+  securityCheck,
 ]
 
 /** Every command, in the order of help. */

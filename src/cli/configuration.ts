@@ -73,7 +73,8 @@ export async function completed(
   { needsBlobs }: { needsBlobs: boolean },
 ): Promise<StorageConfig> {
   if (!isBare || config.database === undefined) return config
-  const { search, hasBlobStore } = await describeDatabase(config)
+  const { search, hasBlobStore, rowLevelSecurity } = await describeDatabase(config)
   if (needsBlobs && hasBlobStore && config.blobStore === undefined) throw new UsageError(BLOBS_MISSING)
-  return { ...config, database: { ...config.database, options: { search } } as StorageConfig['database'] }
+  const options = { search, ...(rowLevelSecurity && { rowLevelSecurity }) }
+  return { ...config, database: { ...config.database, options } as StorageConfig['database'] }
 }

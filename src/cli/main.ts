@@ -87,7 +87,8 @@ async function runCommand(command: Command, given: Given, surroundings: Surround
     if (migrate) await migrateStorage(found.config)
     const complete = await completed(found, { needsBlobs })
     const config = readonly ? forReading(complete) : complete
-    const storage = await openStorage(config, { migrate: false, maintenance: false, logger: loggerFor(output) })
+    const options = { migrate: false, maintenance: false, operator: true, logger: loggerFor(output) }
+    const storage = await openStorage(config, options)
     opened.push(storage)
     return storage
   }

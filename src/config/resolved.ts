@@ -94,7 +94,10 @@ export interface ResolvedSqlite
 
 export interface ResolvedPostgres
   extends Filled<PostgresConfig, 'maxConnections' | 'idleTimeoutMillis' | 'connectionTimeoutMillis'>,
-    Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName' | 'search'>,
+    Filled<
+      PostgresOptions,
+      'prepare' | 'migrationLockTimeoutMillis' | 'applicationName' | 'rowLevelSecurity' | 'search'
+    >,
     Pick<PostgresOptions, 'schema' | 'ssl' | 'statementTimeoutMillis'> {
   type: 'postgres'
   connection: PostgresAddress

@@ -229,6 +229,12 @@ const postgresDatabase = z
         applicationName: text
           .default('holdfast')
           .describe('Name of the program in pg_stat_activity. Default holdfast.'),
+        rowLevelSecurity: z
+          .boolean()
+          .default(false)
+          .describe(
+            'Have PostgreSQL show a scope the rows of its owner alone. The tables need policies, see docs/owners.md. Default false.',
+          ),
         search,
       })
       .prefault({})

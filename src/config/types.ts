@@ -223,6 +223,8 @@ export interface PostgresOptions {
   migrationLockTimeoutMillis?: number | undefined
   /** Name of the program in pg_stat_activity. Default holdfast. */
   applicationName?: string | undefined
+  /** Have PostgreSQL show a scope the rows of its owner alone. The tables need policies, see docs/owners.md. Default false. */
+  rowLevelSecurity?: boolean | undefined
   /** Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false. */
   search?: SearchSetting | undefined
 }

@@ -82,7 +82,10 @@ export interface ValidSqlite extends Filled<SqliteConfig, never, 'options'> {
 
 export interface ValidPostgres
   extends Filled<PostgresConfig, 'maxConnections' | 'idleTimeoutMillis' | 'connectionTimeoutMillis', 'options'> {
-  options: Filled<PostgresOptions, 'prepare' | 'migrationLockTimeoutMillis' | 'applicationName' | 'search'>
+  options: Filled<
+    PostgresOptions,
+    'prepare' | 'migrationLockTimeoutMillis' | 'applicationName' | 'rowLevelSecurity' | 'search'
+  >
 }
 
 export interface ValidInMemoryBlobStore

@@ -103,9 +103,23 @@ export interface Driver extends Pick<Executor, 'batch'> {
   size(): Promise<number>
   /** Returns the name and the version of the server, or of the library, such as `PostgreSQL 17.2`. */
   server(): Promise<string>
+  /** Row-level security. Only PostgreSQL has it. */
+  readonly rowLevelSecurity?: RowLevelSecurity
   /** Checks what only this dialect knows. May read the whole database. */
   diagnose(): Promise<Finding[]>
   close(): Promise<void>
+}
+
+/** The policies that let a transaction see the rows of one owner. */
+export interface RowLevelSecurity {
+  /** Returns true if the tables have policies. */
+  isEnabled(): Promise<boolean>
+  /** Gives every table its policies. Safe to repeat. */
+  enable(): Promise<void>
+  /** Removes the policies. Safe to repeat. */
+  disable(): Promise<void>
+  /** Checks that every table has its policies, and that the user does not bypass them. */
+  check(): Promise<Finding>
 }
 
 /** Reads of one moment. Statements run in the order of the calls. */

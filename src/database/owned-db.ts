@@ -32,13 +32,17 @@ export class OwnedDb implements Db {
   }
 
   run(query: Query): Promise<readonly Row[]> {
-    checkOwner(query.sql, this.tables)
-    return this.#db.run(query)
+    return this.#db.run(this.#own(query))
   }
 
   batch(queries: readonly Query[]): Promise<(readonly Row[])[]> {
-    for (const { sql } of queries) checkOwner(sql, this.tables)
-    return this.#db.batch(queries)
+    return this.#db.batch(queries.map((query) => this.#own(query)))
+  }
+
+  /** Checks a query, and names the owner for row-level security. */
+  #own({ sql, params, writes }: Query): Query {
+    checkOwner(sql, this.tables)
+    return { sql, params, writes, owner: this.owner }
   }
 
   transaction<T>(body: (tx: Db) => Promise<T>): Promise<T> {

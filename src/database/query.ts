@@ -9,6 +9,8 @@ export interface Query {
   readonly params: readonly unknown[]
   /** True if the query may change data. SQLite runs a write on its writer; no driver repeats a write that may have committed. */
   readonly writes: boolean
+  /** The owner of the handle that sends the query, for row-level security. Undefined: everybody's rows may be meant. */
+  readonly owner?: string | undefined
 }
 
 /** A field that drizzle selects: its place in the result, and the column or expression that decodes it. */

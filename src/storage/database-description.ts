@@ -6,4 +6,6 @@ export interface DatabaseDescription {
   search: SearchSetting
   /** True if they keep blobs in a local store or in a bucket. */
   hasBlobStore: boolean
+  /** True if the tables have policies of row-level security. False on SQLite. */
+  rowLevelSecurity: boolean
 }

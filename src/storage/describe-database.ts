@@ -20,13 +20,20 @@ import type { DatabaseDescription } from './database-description.ts'
  * @example
  * ```ts
  * import { describeDatabase } from 'holdfast'
- * console.log(await describeDatabase()) // { search: false, hasBlobStore: false }
+ * console.log(await describeDatabase()) // { search: false, hasBlobStore: false, rowLevelSecurity: false }
  * ```
  */
 export async function describeDatabase(config?: StorageConfig | StorageConfigFile): Promise<DatabaseDescription> {
-  const database = await openDatabase(resolveConfig(config).database, { migrate: false })
+  const resolved = resolveConfig(config).database
+  // With the option it sees the facts of a database that has policies, and of any other.
+  const seeing = resolved.type === 'postgres' ? { ...resolved, rowLevelSecurity: true } : resolved
+  const database = await openDatabase(seeing, { migrate: false })
   try {
-    return { search: await readSearchSetting(database), hasBlobStore: (await storeNamedBy(database)) !== undefined }
+    return {
+      search: await readSearchSetting(database),
+      hasBlobStore: (await storeNamedBy(database)) !== undefined,
+      rowLevelSecurity: (await database.driver.rowLevelSecurity?.isEnabled()) ?? false,
+    }
   } finally {
     await database.close()
   }

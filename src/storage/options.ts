@@ -41,6 +41,12 @@ export interface StorageOptions {
    * fails with BLOB_STORE_MISMATCH.
    */
   adoptBlobStore?: boolean | undefined
+  /**
+   * Whether this process is an operator's, such as an administration tool, for a database with
+   * `options.rowLevelSecurity`. If true, the storage itself sees what everybody has. Default false: then only scopes, and calls
+   * that concern the whole storage, such as `erase` and `maintain`, may be used. Without row-level security it changes nothing.
+   */
+  operator?: boolean | undefined
   /** How long `close()` waits for calls in flight before it rolls back their transactions. Milliseconds. Default 30,000. */
   closeTimeoutMillis?: number | undefined
   /** How long a transaction may be open before a warning is logged. Milliseconds. Default 10,000. */

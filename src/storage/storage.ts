@@ -19,7 +19,7 @@ import { Maintenance } from '../maintenance/scheduler.ts'
 import { type Observer, observed, observedCall } from '../observability/observed.ts'
 import type { RepositoryContext } from '../repositories/context.ts'
 import { embeddingSchema } from '../repositories/embeddings/model.ts'
-import { BLOBS, STORAGE, USER_CACHE } from '../repositories/observables.ts'
+import { STORAGE, USER_CACHE } from '../repositories/observables.ts'
 import { openRepositories } from '../repositories/repositories.ts'
 import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
@@ -40,10 +40,11 @@ import { rememberLayers } from './layers.ts'
 import { countOpened } from './open-twice.ts'
 import type { StorageOptions } from './options.ts'
 import { Retention } from './retention/retention.ts'
+import { openRoot, refusedRoot } from './root.ts'
 import { openScope } from './scope.ts'
 import { openSearch, rebuildSearch, searchStats } from './search.ts'
+import { checkSecured, isSecured } from './secured.ts'
 import { slowCalls } from './slow-calls.ts'
-import { runTransaction } from './transaction.ts'
 import type { Storage } from './types.ts'
 
 const isLogger = (value: unknown) =>
@@ -65,6 +66,7 @@ const optionsSchema = z.strictObject({
   slowTransactionMillis: millisSchema.optional(),
   slowOperationMillis: millisSchema.optional(),
   adoptBlobStore: booleanSchema.optional(),
+  operator: booleanSchema.optional(),
 })
 
 const UNFINISHED =
@@ -87,6 +89,7 @@ const LOST_MEMORIES = 'Memories in an in-memory database are lost when the proce
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has migrated the database
  * @throws {SCHEMA_DIVERGED} when the database has other migrations than this version of the package
  * @throws {BLOB_STORE_MISMATCH} when the blob store belongs to another database
+ * @throws {INVALID_STATE} when row-level security is configured and does not hold for this user, or is enabled and not configured
  * @throws {INVALID_INPUT} when an option is not valid, or contradicts the configuration
  *
  * @example
@@ -210,19 +213,18 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     await options.bytes?.close?.()
   }
   const wholeLayers = { database, blobs: blobs.rows, rowCache, now, closing: closing.signal }
+  const isRefused = isSecured(resolved.database) && !options.operator
   const storage: Storage = {
-    ...repositories,
+    ...(isRefused ? refusedRoot(scopeLayers) : openRoot(scopeLayers)),
     get config() {
       masked ??= maskSecrets(resolved)
       return masked
     },
     cache: openUserCache(),
-    blobs: observed(blobs.blobs, BLOBS, observer),
     scope: (options) => openScope(scopeLayers, options),
     erase: (owner, eraseOptions = {}) =>
       call('erase', async () => eraseOwner({ database, blobs, rowCache, now }, owner, eraseOptions)),
     prune: (pruneOptions = {}) => call('prune', async () => retention.prune(pruneOptions)),
-    transaction: (body, transactionOptions = {}) => runTransaction(scopeLayers, undefined, body, transactionOptions),
     diagnose: (diagnoseOptions = {}) =>
       call('diagnose', async () =>
         diagnose({ config: resolved, database, cacheStore, blobs, health, stats }, diagnoseOptions),
@@ -309,6 +311,7 @@ async function openLayers(
   }
   try {
     const database = await open(openDatabase(config.database, { migrate, vectors: options.embedding !== undefined }))
+    if (isSecured(config.database) && !options.operator) await checkSecured(database)
     await openSearch(database, config.database)
     const clock = given ? undefined : await DatabaseClock.open(database, logger)
     const now = ownDates(given) ?? clock?.now ?? (() => new Date())

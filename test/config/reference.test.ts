@@ -37,6 +37,7 @@ const postgres = {
   connectionTimeoutMillis: 10_000,
   prepare: true,
   applicationName: 'holdfast',
+  rowLevelSecurity: false,
   migrationLockTimeoutMillis: 60_000,
   search: false,
 } as const

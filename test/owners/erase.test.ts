@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
 import { getTableColumns } from 'drizzle-orm'
-import { openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { openStorage, type StorageConfig } from 'holdfast'
 import { wordEmbedding } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import * as tables from '../../src/schema/postgres.ts'
@@ -10,6 +10,7 @@ import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/d
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { silent } from '../setup/silent.ts'
+import { fill, type Handle } from './rows-of-every-table.ts'
 
 const options = { logger: silent, maintenance: false }
 const search = { options: { search: true } } // so that erasures find tokens as well
@@ -44,43 +45,6 @@ test('every table has an owner, or a reason to have none', () => {
 })
 
 const TABLES_OF_AN_OWNER = Object.keys(tables).filter((name) => !(name in WITHOUT_OWNER))
-
-type Handle = Pick<Storage, 'approvals' | 'events' | 'kv' | 'lists' | 'memories' | 'messages' | 'prompts' | 'queues'> &
-  Pick<
-    Storage,
-    'sessions' | 'toolExecutions' | 'transaction' | 'toolPreferences' | 'toolState' | 'workspaces' | 'checkpoints'
-  > & {
-    blobs: Pick<Storage['blobs'], 'put'>
-  }
-
-/** Fills every table, with names that every owner uses. */
-async function fill(handle: Handle, mark: string) {
-  const { uri } = await handle.blobs.put(Buffer.from('shared bytes'))
-  await handle.blobs.put(Buffer.from(mark), { name: mark })
-  await handle.messages.append('main', { id: 'm', role: 'user', content: `${mark} ${uri}` })
-  await handle.sessions.update('main', { title: mark })
-  await handle.transaction((tx) => tx.once('main', 'operation', mark))
-  await handle.kv.set('k', mark)
-  await handle.lists.append('l', mark, mark)
-  await handle.memories.create({ content: mark, tags: ['a', 'b'] })
-  await handle.events.append({ type: 'with a session', sessionId: 'main', payload: mark })
-  await handle.events.append({ type: 'without', payload: mark })
-  await handle.queues.push('main', 'q', { id: 'i', mark })
-  await handle.queues.push('no session', 'q', { id: 'i', mark })
-  await handle.prompts.save({ name: 'p', content: mark })
-  await handle.workspaces.save({ path: '/w', name: mark })
-  await handle.toolState.set('t', 'k', mark)
-  const identity = { runId: 'r', turnId: 't', modelStepId: 's', toolCallId: 'c' }
-  await handle.toolExecutions.start({ identity, toolName: 't', input: mark })
-  await handle.approvals.request({ id: 'a', type: 't', request: mark })
-  await handle.approvals.setState(mark)
-  await handle.approvals.setState(mark, 'main')
-  const bytes = { type: 'text', data: Buffer.from(mark) }
-  await handle.checkpoints.put({ threadId: 'main', id: '1', ...bytes, versions: { a: '1' }, values: { a: bytes } })
-  await handle.checkpoints.putWrites({ threadId: 'main', id: '1', taskId: 'x' }, [{ channel: 'a', ...bytes }])
-  await handle.toolPreferences.setPreferences({ disabled: ['x'] })
-  await handle.toolPreferences.allow('x', 'main')
-}
 
 /** What a handle shows of it. */
 async function contentsOf(handle: Handle) {

@@ -1,14 +1,14 @@
 import { messageOf } from '../../caught.ts'
 import { type Finding, fail, firstOf, ok, warn } from '../../diagnosis/findings.ts'
-import type { Driver, Execute } from '../db.ts'
+import type { Driver, Execute, RowLevelSecurity } from '../db.ts'
 import type { Row } from '../query.ts'
 
-type Server = Pick<Driver, 'begin'> & { read: Execute }
+type Server = Pick<Driver, 'begin'> & { read: Execute; rowLevelSecurity: RowLevelSecurity }
 
 /** Checks the server, the rights of the user and the state of our tables. Reads catalogs only. */
 export async function diagnosePostgres(
-  { begin, read }: Server,
-  { tables, maxConnections }: { tables: readonly string[]; maxConnections: number },
+  { begin, read, rowLevelSecurity }: Server,
+  { tables, maxConnections, isSecured }: { tables: readonly string[]; maxConnections: number; isSecured: boolean },
 ): Promise<Finding[]> {
   return [
     await transactions(begin),
@@ -18,6 +18,7 @@ export async function diagnosePostgres(
     await indexes(read),
     await constraints(read),
     await connections(read, maxConnections),
+    ...(isSecured ? [await rowLevelSecurity.check()] : []),
   ]
 }
 

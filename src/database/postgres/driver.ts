@@ -3,7 +3,7 @@ import type { ResolvedPostgres } from '../../config/resolved.ts'
 import type { Finding } from '../../diagnosis/findings.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { countersOf } from '../../observability/counters.ts'
-import type { Driver, DriverTransaction, Executor, MigrationJournal, Snapshot } from '../db.ts'
+import type { Driver, DriverTransaction, Executor, MigrationJournal, RowLevelSecurity, Snapshot } from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
@@ -11,7 +11,9 @@ import { wasRolledBack } from './errors.ts'
 import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
+import * as security from './row-level-security.ts'
 import { addressesOf } from './socket.ts'
+import { VisibleRows } from './visible-rows.ts'
 
 export { PostgresListener } from './listener.ts' // a chunk of its own would be one more file to load
 
@@ -48,6 +50,8 @@ class PostgresDriver implements Driver {
   readonly #schema: string | undefined
   readonly #migrationLockTimeoutMillis: number
   readonly #maxConnections: number
+  /** True if each transaction says whose rows it works with. */
+  readonly #isSecured: boolean
 
   constructor(config: ResolvedPostgres, pool: PostgresPool, namespace: string | undefined) {
     this.#pool = pool
@@ -55,11 +59,14 @@ class PostgresDriver implements Driver {
     this.#schema = config.schema
     this.#migrationLockTimeoutMillis = config.migrationLockTimeoutMillis
     this.#maxConnections = config.maxConnections
+    this.#isSecured = config.rowLevelSecurity
   }
 
   run(query: Query): Promise<readonly Row[]> {
     return this.#send(query.writes, (connection) =>
-      connection.session.isReadCommitted ? connection.run(query) : runInTransaction(connection, query),
+      connection.session.isReadCommitted && !this.#isSecured
+        ? connection.run(query)
+        : this.#runAll(connection, [query]).then(firstRows),
     )
   }
 
@@ -67,7 +74,24 @@ class PostgresDriver implements Driver {
     const [only] = queries
     if (queries.length <= 1) return only === undefined ? [] : [await this.run(only)]
     const writes = queries.some((query) => query.writes)
-    return this.#send(writes, (connection) => pipelineTransaction(connection, queries))
+    return this.#send(writes, (connection) => this.#runAll(connection, queries))
+  }
+
+  /**
+   * Runs queries as one transaction in one round trip: all are sent before the first is answered. No query of another caller
+   * can come in between, so the transaction does not have to own the connection. If a query fails, the server turns COMMIT
+   * into ROLLBACK.
+   */
+  async #runAll(connection: PostgresConnection, queries: readonly Query[]): Promise<(readonly Row[])[]> {
+    const { rows, begun } = this.#isSecured
+      ? VisibleRows.begin(connection, BEGIN, queries[0])
+      : { rows: connection, begun: connection.command(BEGIN) }
+    const sent = Promise.all([Promise.all(queries.map((query) => rows.run(query))), begun])
+    const [results, end] = await Promise.allSettled([sent, connection.command('COMMIT')])
+    if (results.status === 'rejected') throw results.reason
+    if (end.status === 'rejected') throw end.reason
+    if (end.value !== 'COMMIT') throw rolledBack()
+    return results.value[0]
   }
 
   async #send<T>(writes: boolean, send: (connection: PostgresConnection) => Promise<T>): Promise<T> {
@@ -97,8 +121,9 @@ class PostgresDriver implements Driver {
         this.#pool.release(connection)
       }
     }
+    const rows = this.#isSecured ? new VisibleRows(connection) : connection
     return {
-      run: (query) => connection.run(query),
+      run: (query) => rows.run(query),
       commit: () => finish('COMMIT'),
       rollback: () => finish('ROLLBACK'),
       // The server rolls back when it notices.
@@ -120,6 +145,7 @@ class PostgresDriver implements Driver {
       await connection.command('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
       // Whoever reads may wait for a slow disk between two statements.
       await connection.command('SET LOCAL idle_in_transaction_session_timeout = 0')
+      if (this.#isSecured) await connection.command(security.visibility(security.ANYBODY))
       await run({ sql: 'select 1', params: [], writes: false }) // the snapshot is that of the first query
     } catch (error) {
       await release().catch(() => {}) // the first error says why
@@ -154,7 +180,11 @@ class PostgresDriver implements Driver {
           await execute(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`).catch((error) => {
             throw isStorageError(error, 'TIMEOUT') ? this.#migrationLockHeld(error) : error
           })
+          await execute(security.visibility(security.ANYBODY)) // a migration may change rows
           await body(execute)
+          // A migration may have created tables.
+          if (await security.hasRowLevelSecurity(execute))
+            await security.enableRowLevelSecurity(execute, this.kit.tables)
         } catch (error) {
           await transaction.rollback().catch(() => {})
           throw error
@@ -205,8 +235,20 @@ class PostgresDriver implements Driver {
 
   diagnose(): Promise<Finding[]> {
     const tables = Object.values(this.kit.tables).map((table) => getTableName(table))
-    const server = { begin: () => this.begin(), read: this.journal.read }
-    return diagnosePostgres(server, { tables, maxConnections: this.#maxConnections })
+    const { rowLevelSecurity } = this
+    const server = { begin: () => this.begin(), read: this.journal.read, rowLevelSecurity }
+    return diagnosePostgres(server, { tables, maxConnections: this.#maxConnections, isSecured: this.#isSecured })
+  }
+
+  get rowLevelSecurity(): RowLevelSecurity {
+    const { read, exclusively } = this.journal
+    const { tables } = this.kit
+    return {
+      isEnabled: () => security.hasRowLevelSecurity(read),
+      enable: () => exclusively((execute) => security.enableRowLevelSecurity(execute, tables)),
+      disable: () => exclusively((execute) => security.disableRowLevelSecurity(execute, tables)),
+      check: () => security.checkRowLevelSecurity(read, tables),
+    }
   }
 
   close(): Promise<void> {
@@ -214,27 +256,8 @@ class PostgresDriver implements Driver {
   }
 }
 
-/**
- * Runs queries as one transaction in one round trip: all are sent before the first is answered. No query of another caller
- * can come in between, so the transaction does not have to own the connection. If a query fails, the server turns COMMIT
- * into ROLLBACK.
- */
-async function pipelineTransaction(
-  connection: PostgresConnection,
-  queries: readonly Query[],
-): Promise<(readonly Row[])[]> {
-  const sent = Promise.all([connection.command(BEGIN), ...queries.map((query) => connection.run(query))])
-  const [results, end] = await Promise.allSettled([sent, connection.command('COMMIT')])
-  if (results.status === 'rejected') throw results.reason
-  if (end.status === 'rejected') throw end.reason
-  if (end.value !== 'COMMIT') throw rolledBack()
-  const [, ...rows] = results.value
-  return rows
-}
-
-/** Runs one query in a transaction of its own, at READ COMMITTED. */
-async function runInTransaction(connection: PostgresConnection, query: Query): Promise<readonly Row[]> {
-  const [rows = []] = await pipelineTransaction(connection, [query])
+/** Returns the rows of the first query. */
+function firstRows([rows = []]: (readonly Row[])[]): readonly Row[] {
   return rows
 }
 

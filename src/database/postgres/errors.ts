@@ -157,6 +157,16 @@ const LOST = new Set([
 /** The SQLSTATE of a missing privilege. */
 const INSUFFICIENT_PRIVILEGE = '42501'
 
+/** The function of the server that reports a row which a policy refuses, whatever language the message has. */
+const POLICY_CHECK = 'ExecWithCheckOptions'
+
+function refusedByPolicy(error: Error, address: DatabaseAddress | undefined): StorageError {
+  const message =
+    'A policy of row-level security refused the row: set options.rowLevelSecurity of the database to true, as every program of this database must'
+  const details = { ...factsOf(error, INSUFFICIENT_PRIVILEGE), ...(address && { address }) }
+  return new StorageError('INVALID_STATE', message, { cause: withoutValues(error), details })
+}
+
 /**
  * Returns the StorageError for an error of postgres.js or of a socket. `sql` is the statement that failed. The error
  * contains no parameter values.
@@ -166,6 +176,7 @@ export function postgresError(error: unknown, address?: DatabaseAddress, sql = '
   const code = codeOf(error) ?? ''
   if (LOST.has(code) || code.startsWith('08')) return connectionLost(withoutValues(error), address)
   if (isError(error) && code === INSUFFICIENT_PRIVILEGE) {
+    if (Reflect.get(error, 'routine') === POLICY_CHECK) return refusedByPolicy(error, address)
     return privilegeMissing(error.message, sql, { cause: withoutValues(error), ...(address && { address }) })
   }
   const meaning = MEANINGS[code] ?? MEANINGS[code.slice(0, 2)]

@@ -1,0 +1,269 @@
+import { isDeepStrictEqual } from 'node:util'
+import fc from 'fast-check'
+import { isStorageError, openStorage, type Storage, type StorageScope } from 'holdfast'
+import { silent } from '../setup/silent.ts'
+
+// Each owner must get the answers that a storage of their own would give, whatever the others do in the shared one.
+
+export type Handle = Pick<Storage, Exclude<keyof StorageScope, 'ownerId' | 'transaction' | 'blobs'> | 'cache'> & {
+  blobs: StorageScope['blobs']
+  transaction: StorageScope['transaction']
+}
+
+/** What a call may use: names that all owners use as well, and the ids that its storage has made. */
+export interface Arguments {
+  session: string
+  key: string
+  n: number
+  /** Ids of memories and blobs, in the order of their creation. */
+  made: { memories: string[]; blobs: string[] }
+}
+
+export type Call = (storage: Handle, args: Arguments) => Promise<unknown>
+
+const pick = (ids: readonly string[], n: number) => ids[n % Math.max(ids.length, 1)] ?? 'none'
+const identity = (n: number) => ({ runId: 'run', turnId: 'turn', modelStepId: 'step', toolCallId: `${n % 3}` })
+
+export const calls: Record<string, Call> = {
+  'sessions.create': ({ sessions }, { session, n }) => sessions.create({ id: session, title: `${n}` }),
+  'sessions.get': ({ sessions }, { session }) => sessions.get(session),
+  'sessions.update': ({ sessions }, { session, n }) => sessions.update(session, { title: `${n}` }),
+  'sessions.mergeMetadata': ({ sessions }, { session, n }) => sessions.mergeMetadata(session, { n }),
+  'sessions.delete': ({ sessions }, { session }) => sessions.delete(session),
+  'sessions.summary': ({ sessions }, { session }) => sessions.summary(session),
+  'sessions.list': ({ sessions }) => sessions.list({ orderBy: 'createdAt' }),
+  'sessions.forks': ({ sessions }, { session }) => sessions.forks(session),
+  'sessions.fork': ({ sessions }, { session, n }) => sessions.fork(session, { id: `${session}-${n % 2}` }),
+  'messages.append': ({ messages }, { session, n }) =>
+    messages.append(session, { id: `m${n % 4}`, role: 'user', content: `${n}` }),
+  'messages.list': ({ messages }, { session }) => messages.list(session),
+  'messages.get': ({ messages }, { session, n }) => messages.get(session, `m${n % 4}`),
+  'messages.update': ({ messages }, { session, n }) => messages.update(session, `m${n % 4}`, { content: `new ${n}` }),
+  'messages.pop': ({ messages }, { session }) => messages.pop(session),
+  'messages.truncate': ({ messages }, { session, n }) => messages.truncate(session, { afterSeq: n % 3 }),
+  'messages.put': ({ messages }, { session, n }) =>
+    messages.put(session, [
+      { id: `m${n % 4}`, role: 'user', content: `put ${n}` },
+      { id: `p${n % 3}`, role: 'user', content: 'put' },
+    ]),
+  'messages.replace': ({ messages }, { session, n }) =>
+    messages.replace(session, { afterSeq: n % 3 }, [{ id: `m${n % 4}`, role: 'user', content: `instead ${n}` }]),
+  'messages.delete': ({ messages }, { session, n }) => messages.delete(session, [`m${n % 4}`, `p${n % 3}`]),
+  'messages.getMany': ({ messages }, { session, n }) => messages.getMany(session, [`m${n % 4}`, 'm0']),
+  'messages.around': ({ messages }, { session, n }) => messages.around(session, `m${n % 4}`, { before: 1, after: 1 }),
+  'messages.countByDay': ({ messages }) => messages.countByDay({ days: 3 }),
+  'messages.iterate': async ({ messages }, { session }) => {
+    const all = []
+    for await (const message of messages.iterate(session)) all.push(message)
+    return all
+  },
+  'kv.set': ({ kv }, { key, n }) => kv.set(key, n),
+  'kv.setIfAbsent': ({ kv }, { key, n }) => kv.setIfAbsent(key, n),
+  'kv.set, if a version': ({ kv }, { key, n }) => kv.set(key, n, { ifVersion: 1 + (n % 2) }),
+  'kv.getEntry': ({ kv }, { key }) => kv.getEntry(key),
+  'kv.getMany': async ({ kv }) => [...(await kv.getMany(['a', 'b', 'c']))].sort(),
+  'kv.setMany': ({ kv }, { key, n }) => kv.setMany(Object.entries({ [key]: n, c: n })),
+  'kv.deleteMany': ({ kv }, { key }) => kv.deleteMany([key, 'a']),
+  'kv.clear': ({ kv }, { key }) => kv.clear({ prefix: key }),
+  'kv.keys': ({ kv }) => kv.keys({ order: 'desc' }),
+  'kv.has': ({ kv }, { key }) => kv.has(key),
+  'kv.delete': ({ kv }, { key }) => kv.delete(key),
+  'kv.entries': ({ kv }) => kv.entries(),
+  'kv.entries, if a property': ({ kv }, { n }) => kv.entries({ where: { n: { gte: n } } }),
+  'kv.namespace': ({ kv }, { key, n }) => kv.namespace('a', key).set('b', { n }),
+  'kv.namespaces': ({ kv }, { n }) => kv.namespaces({ depth: 1 + (n % 2) }),
+  'kv.find': ({ kv }, { key, n }) =>
+    kv.namespace('a').find({ where: { n: { ne: n } }, order: key === 'a' ? 'asc' : 'desc' }),
+  'lists.append': ({ lists }, { key, n }) => lists.append(key, n, n + 1),
+  'lists.length': ({ lists }, { key }) => lists.length(key),
+  'lists.keys': ({ lists }) => lists.keys(),
+  'lists.delete': ({ lists }, { key }) => lists.delete(key),
+  'queues.push': ({ queues }, { session, key, n }) => queues.push(session, key, { id: `i${n % 3}`, n }),
+  'queues.takeAll': ({ queues }, { session, key }) => queues.takeAll(session, key),
+  'queues.take and ack': async ({ queues }, { session, key }) => {
+    const taken = await queues.take(session, key, { leaseSeconds: 60, limit: 2 })
+    const { held } = await queues.ack(taken.map(({ receipt }) => receipt))
+    return [taken.map(({ item, attempt }) => ({ item, attempt })), held.length]
+  },
+  'queues.list': ({ queues }, { session, key }) => queues.list(session, key),
+  'queues.remove': ({ queues }, { session, key, n }) => queues.remove(session, key, `i${n % 3}`),
+  'memories.create': async ({ memories }, { n, made }) => {
+    const { id, ...memory } = await memories.create({ content: `${n}`, tags: ['all', `${n % 2}`] })
+    made.memories.push(id)
+    return memory
+  },
+  'memories.get': async ({ memories }, { n, made }) => without(await memories.get(pick(made.memories, n)), 'id'),
+  'memories.update': async ({ memories }, { n, made }) =>
+    without(await memories.update(pick(made.memories, n), { content: `new ${n}`, tags: ['all'] }), 'id'),
+  'memories.delete': ({ memories }, { n, made }) => memories.delete(pick(made.memories, n)),
+  'memories.list': async ({ memories }) => contents((await memories.list()).items),
+  'memories.list, by a tag': async ({ memories }) => contents((await memories.list({ tags: ['1'] })).items),
+  'memories.list, by two tags': async ({ memories }) =>
+    contents((await memories.list({ tags: ['all', '1'], match: 'all' })).items),
+  'events.append': async ({ events }, { session, n }) =>
+    without(
+      await events.append({ id: `e${n % 5}`, type: `t${n % 2}`, sessionId: session, runId: 'run', payload: n }),
+      'seq',
+    ),
+  'events.list': async ({ events }) => (await events.list()).items.map((event) => without(event, 'seq')),
+  'events.list, of a session': async ({ events }, { session }) =>
+    (await events.list({ sessionId: session })).items.map((event) => without(event, 'seq')),
+  'events.list, of a type': async ({ events }) =>
+    (await events.list({ type: 't1', runId: 'run' })).items.map((event) => without(event, 'seq')),
+  'events.prune': ({ events }) => events.prune({ before: new Date(0) }),
+  'checkpoints.put': ({ checkpoints }, { key, n }) => {
+    const data = Buffer.from(`${n}`)
+    const values = { a: { type: 'text', data } }
+    return checkpoints.put({ threadId: key, id: `${n % 4}`, type: 'text', data, versions: { a: `${n}` }, values })
+  },
+  'checkpoints.putWrites': ({ checkpoints }, { key, n }) =>
+    checkpoints.putWrites({ threadId: key, id: `${n % 4}`, taskId: 'task' }, [
+      { channel: 'a', type: 'text', data: Buffer.from(`${n}`) },
+    ]),
+  'checkpoints.latest': ({ checkpoints }, { key }) => checkpoints.latest({ threadId: key }),
+  'checkpoints.list': ({ checkpoints }) => checkpoints.list(),
+  'checkpoints.prune': ({ checkpoints }, { key }) => checkpoints.prune(key, { keepLast: 1 }),
+  'checkpoints.deleteThread': ({ checkpoints }, { key }) => checkpoints.deleteThread(key),
+  'prompts.save': ({ prompts }, { key, n }) => prompts.save({ name: key, content: n }),
+  'prompts.get': ({ prompts }, { key }) => prompts.get(key),
+  'prompts.delete': ({ prompts }, { key }) => prompts.delete(key),
+  'prompts.list': ({ prompts }) => prompts.list(),
+  'workspaces.save': ({ workspaces }, { key, n }) => workspaces.save({ id: key, path: `/${n % 3}` }),
+  'workspaces.setCurrent': ({ workspaces }, { key }) => workspaces.setCurrent(key),
+  'workspaces.getCurrent': ({ workspaces }) => workspaces.getCurrent(),
+  'workspaces.clearCurrent': ({ workspaces }) => workspaces.clearCurrent(),
+  'workspaces.list': ({ workspaces }) => workspaces.list(),
+  'toolState.set': ({ toolState }, { key, n }) => toolState.set('tool', key, n),
+  'toolState.get': ({ toolState }, { key }) => toolState.get('tool', key),
+  'toolState.delete': ({ toolState }, { key }) => toolState.delete('tool', key),
+  'toolState.keys': ({ toolState }) => toolState.keys('tool'),
+  'toolExecutions.start': ({ toolExecutions }, { n }) =>
+    toolExecutions.start({ identity: identity(n), toolName: 'tool', input: n }),
+  'toolExecutions.complete': ({ toolExecutions }, { n }) => toolExecutions.complete(`x${n % 3}`, 1),
+  'toolExecutions.start, by id': ({ toolExecutions }, { n }) =>
+    toolExecutions.start({ executionId: `x${n % 3}`, identity: identity(n), toolName: 'tool' }),
+  'toolExecutions.list': ({ toolExecutions }) => toolExecutions.list(),
+  'toolExecutions.delete': ({ toolExecutions }, { n }) => toolExecutions.delete(`x${n % 3}`),
+  'approvals.request': ({ approvals }, { session, n }) =>
+    approvals.request({ id: `q${n % 3}`, type: 'tool', sessionId: session, request: n }),
+  'approvals.respond': ({ approvals }, { n }) => approvals.respond({ id: `q${n % 3}`, decision: 'approved', data: n }),
+  'approvals.get': ({ approvals }, { n }) => approvals.get(`q${n % 3}`),
+  'approvals.listPending': ({ approvals }) => approvals.listPending(),
+  'approvals.list': ({ approvals }) => approvals.list(),
+  'approvals.delete': ({ approvals }, { n }) => approvals.delete(`q${n % 3}`),
+  'approvals.setState': ({ approvals }, { session, n }) => approvals.setState(n, n % 2 ? session : undefined),
+  'approvals.getState': ({ approvals }, { session, n }) => approvals.getState(n % 2 ? session : undefined),
+  'approvals.deleteState': ({ approvals }, { session, n }) => approvals.deleteState(n % 2 ? session : undefined),
+  'toolPreferences.setPreferences': ({ toolPreferences }, { session, n }) =>
+    toolPreferences.setPreferences({ autoApproved: [`${n}`] }, n % 2 ? session : undefined),
+  'toolPreferences.getPreferences': ({ toolPreferences }, { session, n }) =>
+    toolPreferences.getPreferences(n % 2 ? session : undefined),
+  'blobs.put': async ({ blobs }, { n, made }) => {
+    const { id, uri: _, ...record } = await blobs.put(Buffer.from(`${n % 3}`), { source: `${n % 2}` })
+    made.blobs.push(id)
+    return record
+  },
+  'blobs.get': async ({ blobs }, { n, made }) => without(await blobs.get(pick(made.blobs, n)), 'id', 'uri'),
+  'blobs.bytes': ({ blobs }, { n, made }) => blobs.bytes(pick(made.blobs, n)),
+  'blobs.list': async ({ blobs }) => (await blobs.list()).items.length,
+  'blobs.list, of a source': async ({ blobs }) => (await blobs.list({ source: '1' })).items.length,
+  'blobs.stats': async ({ blobs }) => without(await blobs.stats(), 'maxTotalSize'),
+  'blobs.delete': ({ blobs }, { n, made }) => blobs.delete(pick(made.blobs, n)),
+  'cache.set': ({ cache }, { key, n }) => cache.set(key, n),
+  'cache.get': ({ cache }, { key }) => cache.get(key),
+  'cache.delete': ({ cache }, { key }) => cache.delete(key),
+  transaction: ({ transaction }, { session, key, n }) =>
+    transaction(async (tx) => {
+      await tx.kv.set(key, n)
+      await tx.sessions.mergeMetadata(session, { n })
+      return tx.transaction((inner) => inner.messages.append(session, { role: 'user', content: `${n}`, id: `t${n}` }))
+    }),
+}
+
+const OWNERS = ['ada', 'bob'] as const
+export type Actor = (typeof OWNERS)[number] | 'nobody'
+
+export const step = fc.record({
+  actor: fc.constantFrom<Actor>('ada', 'bob', 'ada', 'bob', 'nobody'),
+  call: fc.constantFrom(...Object.keys(calls)),
+  session: fc.constantFrom('s', 't'),
+  key: fc.constantFrom('a', 'b', 'c'),
+  n: fc.nat({ max: 11 }),
+})
+
+const now = () => new Date('2100-01-01')
+export const options = { now, logger: silent, maintenance: false }
+
+/** Returns an answer, or the code of the error, as text without what tells one storage from another. */
+async function answerOf(call: Promise<unknown>): Promise<unknown> {
+  try {
+    const answer: unknown = JSON.parse(JSON.stringify((await call) ?? null))
+    return stripped(answer)
+  } catch (error) {
+    if (isStorageError(error)) return error.code
+    throw error
+  }
+}
+
+/** Removes the owner, which the storage of one owner does not have, and cursors, which hold it. */
+function stripped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(stripped)
+  if (typeof value !== 'object' || value === null) return value
+  const kept = Object.entries(value).filter(([name]) => name !== 'ownerId' && name !== 'nextCursor')
+  return Object.fromEntries(kept.map(([name, inner]) => [name, stripped(inner)]))
+}
+
+function without<T extends object, K extends keyof T>(value: T | undefined, ...names: K[]): Omit<T, K> | undefined {
+  if (value === undefined) return undefined
+  const copy: Partial<T> = { ...value }
+  for (const name of names) delete copy[name]
+  return copy as Omit<T, K> // all but the names
+}
+
+const contents = (items: readonly { content: string }[]) => items.map(({ content }) => content).sort()
+
+/**
+ * Runs the steps in one shared storage, and each actor's in a storage of its own. Returns the first different answers.
+ *
+ * @param mark Makes the owners others than those of an earlier run in the same storage.
+ */
+export async function firstDifference(
+  shared: Storage,
+  steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : never)[],
+  mark = '',
+) {
+  const actors: readonly Actor[] = [...OWNERS, 'nobody']
+  const views = new Map<Actor, { seen: Handle; own: Storage; made: Arguments['made'][] }>()
+  for (const actor of actors) {
+    const own = await openStorage({}, options)
+    const seen = actor === 'nobody' ? shared : shared.scope({ ownerId: actor + mark })
+    const made = () => ({ memories: [], blobs: [] })
+    views.set(actor, { seen: seen as Handle, own, made: [made(), made()] }) // a scope has what the calls use
+  }
+  try {
+    for (const { actor, call, session, ...args } of steps) {
+      const view = views.get(actor)
+      const run = calls[call]
+      if (!view || !run) throw new Error('unknown')
+      const [inShared, inOwn] = view.made
+      if (!inShared || !inOwn) throw new Error('unknown')
+      // The storage itself shows everybody's rows in lists, and finds others' sessions: it acts by names, on its own sessions.
+      if (
+        actor === 'nobody' &&
+        (/list|get$|stats|prune/i.test(call) || call.startsWith('toolExec') || call.startsWith('appro'))
+      )
+        continue
+      const of = (made: Arguments['made']) => ({
+        ...args,
+        session: actor === 'nobody' ? `root-${session}` : session,
+        made,
+      })
+      const answer = await answerOf(run(view.seen, of(inShared)))
+      const expected = await answerOf(run(view.own as Handle, of(inOwn))) // a storage has what the calls use
+      if (!isDeepStrictEqual(answer, expected)) return { actor, call, args, answer, expected }
+    }
+    return undefined
+  } finally {
+    for (const { own } of views.values()) await own.close()
+  }
+}
