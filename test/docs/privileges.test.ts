@@ -193,23 +193,27 @@ describe('after the migration', () => {
   it('each missing privilege is an error that names the table and the privilege', { timeout: 600_000 }, async () => {
     await using program = await open('agent_app')
     const tables = Object.values(schema).map(getTableName)
-    const missed = []
-    for (const table of tables) {
-      const said = new Map<string, string[]>()
-      for (const privilege of ['SELECT', 'INSERT', 'UPDATE', 'DELETE']) {
-        await run(`revoke ${privilege} on agent.${table} from agent_app`)
-        said.set(privilege, (await errorsOfEverything(program)).map(named))
-        await run(`grant ${privilege} on agent.${table} to agent_app`)
-        const isRight = (error: string) => error.startsWith(`table ${table}:`) && error.includes(privilege)
-        expect(
-          said.get(privilege)?.filter((error) => !isRight(error)),
-          `${privilege} on ${table}`,
-        ).toEqual([])
-      }
+    const missed = new Set<string>()
+    // Each privilege is missing on a part of the tables in `npm test`: every call is made for each.
+    const all = tables.flatMap((table, i) =>
+      ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].flatMap((privilege, k) =>
+        (i + k) % rounds(4, 1) === 0 ? [{ table, privilege }] : [],
+      ),
+    )
+    for (const { table, privilege } of all) {
+      await run(`revoke ${privilege} on agent.${table} from agent_app`)
+      const said = (await errorsOfEverything(program)).map(named)
+      await run(`grant ${privilege} on agent.${table} to agent_app`)
+      const isRight = (error: string) => error.startsWith(`table ${table}:`) && error.includes(privilege)
+      expect(
+        said.filter((error) => !isRight(error)),
+        `${privilege} on ${table}`,
+      ).toEqual([])
       // The other two are not needed on every table.
-      if (said.get('SELECT')?.length === 0 || said.get('INSERT')?.length === 0) missed.push(table)
+      if (said.length === 0 && ['SELECT', 'INSERT'].includes(privilege)) missed.add(table)
     }
-    expect(missed).toEqual(['blob_chunks', 'blob_usage']) // a store of files has no use for the first; the migration fills the second
+    const unused = ['blob_chunks', 'blob_usage'] // a store of files has no use for the first; the migration fills the second
+    expect([...missed].filter((table) => !unused.includes(table))).toEqual([])
     expect(await errorsOfEverything(program)).toEqual([])
   })
 })
