@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { StorageConfig } from 'holdfast'
+import { startS3Server } from 'holdfast/testing'
 import postgres from 'postgres'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { BytesBackend } from '../../src/blobs/bytes/backend.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { openLayer } from './layer.ts'
+
+const server = startS3Server()
+afterAll(async () => (await server).close())
 
 type Message = { frozen: string } | { code: string; retryable: boolean; message?: string }
 
@@ -32,6 +36,9 @@ type Layer = Awaited<ReturnType<typeof openLayer>>
 const PATIENCE = 60_000
 
 const COLLECTING = ['collect.unlink', 'remove.unlink', 'collect.commit']
+/** Others never wait for so long for a frozen instance. */
+const LEASE_MILLIS = 10_000
+const PUTTING_IN_BUCKET = ['put.reserve', 'put.commit', 'commit.put', 'put.insert']
 const PUTTING = ['put.reserve', 'put.commit', 'commit.rename', 'put.insert']
 
 describe('on PostgreSQL, an instance that is frozen', () => {
@@ -103,6 +110,28 @@ describe('on PostgreSQL, an instance that is frozen', () => {
       expect(await goOn()).toMatchObject([{ code: 'ok' }])
       await layer.blobs.put(Buffer.from('other'))
       expect(await layer.blobs.stats()).toMatchObject({ count: 2 })
+      expect(await layer.blobs.verify()).toMatchObject({ ok: true })
+    },
+    PATIENCE,
+  )
+})
+
+describe('in front of a bucket, an instance that is frozen', () => {
+  it.each([...[...COLLECTING, 'remove.delete'].filter((step) => step !== 'remove.unlink'), ...PUTTING_IN_BUCKET])(
+    'at %s does not stop others, and takes away nothing that others put meanwhile',
+    async (step) => {
+      const data = randomBytes(1000)
+      const config: StorageConfig = {
+        database: { type: 'sqlite', path: join(freshDirectory(), 'a.db') },
+        blobStore: { ...(await server).config, prefix: step },
+      }
+      const { layer, goOn } = await withFrozen(config, step, ({ blobs }) => blobs.put(data))
+      const begun = performance.now()
+      const { id } = await layer.blobs.put(data)
+      await layer.blobs.delete((await layer.blobs.put(Buffer.from('other'))).id)
+      expect(performance.now() - begun).toBeLessThan(LEASE_MILLIS)
+      expect(await goOn()).toMatchObject([{ code: 'ok' }])
+      expect((await layer.blobs.bytes(id)).equals(data)).toBe(true)
       expect(await layer.blobs.verify()).toMatchObject({ ok: true })
     },
     PATIENCE,
