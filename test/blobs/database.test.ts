@@ -9,7 +9,7 @@ import { openDatabase } from '../../src/database/open.ts'
 import { bytesContract } from '../../src/testing/bytes-contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
-import { rounds } from '../setup/rounds.ts'
+import { rounds, soak } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 import { sha256 } from './fixture.ts'
 import { eachStore, INSIDE, type Open } from './stores.ts'
@@ -61,6 +61,14 @@ describe.each([
   })
 })
 
+/** Steps between which the database has changed. */
+const STEPS = ['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.commit']
+const EVERY_STEP = [
+  ...['put.reserve', 'put.commit', 'put.insert', 'put.acknowledge', 'delete.remove'],
+  ...['collect.lock', 'collect.unlink', 'collect.commit', 'cleanup.select', 'cleanup.remove', 'cleanup.decide'],
+  ...['verify.staged', 'verify.damaged', 'verify.missing', 'verify.unreferenced', 'verify.strays', 'verify.usage'],
+]
+
 eachStore(INSIDE, (open, configure) => {
   it('a transaction has the bytes it has put, and a rollback undoes them', async () => {
     await using storage = await open()
@@ -79,6 +87,17 @@ eachStore(INSIDE, (open, configure) => {
     expect(await chunkCount(await configure())).toBe(0)
   })
 
+  it('16 uploads at once are stored, each whole', async () => {
+    await using storage = await open()
+    const all = Array.from({ length: 16 }, () => randomBytes(MIB))
+    const records = await Promise.all(all.map((data) => storage.blobs.put(data)))
+    for (const [i, { id }] of records.entries()) {
+      expect((await storage.blobs.bytes(id)).equals(all[i] ?? Buffer.of())).toBe(true)
+      await storage.blobs.delete(id)
+    }
+    expect(await chunkCount(await configure())).toBe(0)
+  })
+
   it('stats() counts the blobs, and erase() removes their bytes', async () => {
     await using storage = await open()
     await storage.scope({ ownerId: 'alice' }).blobs.put(randomBytes(300_000))
@@ -87,21 +106,21 @@ eachStore(INSIDE, (open, configure) => {
     expect(await chunkCount(await configure())).toBe(0)
   })
 
-  it.each(['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.commit'])(
+  it.each(soak ? EVERY_STEP : STEPS)(
     'a process killed at %s loses no acknowledged blob, and leaves nothing behind after verify()',
     async (step) => {
       const config = JSON.stringify(await configure())
       let argument = randomBytes(8).toString('hex')
       const kept = await withBlob(open)
-      const operation = step.startsWith('put') ? 'put' : 'delete'
-      if (operation === 'delete') argument = (await withBlob(open)).id
+      const operation = step.startsWith('collect') ? 'delete' : step.replace(/\..*/, '')
+      if (operation !== 'put') argument = (await withBlob(open)).id
       const script = runScript('test/blobs/programs/operate.ts', [config, operation, step, argument])
       expect(await script.exit, script.output).toMatchObject({ signal: 'SIGKILL' })
       await expectIntact(open, [kept], await configure())
     },
   )
 
-  it('a process killed at any moment loses no acknowledged blob', async () => {
+  it('a process killed at any moment loses no acknowledged blob', { timeout: rounds(120_000, 3_600_000) }, async () => {
     const config = JSON.stringify(await configure())
     for (let round = 0; round < rounds(2, 200); round++) {
       const moment = String(100 + Math.floor(Math.random() * 400))
