@@ -1,9 +1,13 @@
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { createReadStream, createWriteStream, mkdirSync } from 'node:fs'
 import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { S3BlobStoreConfig, StorageConfig } from 'holdfast'
 import type { Effort, Ways } from './harness.ts'
 import type { Lab } from './lab.ts'
 import { comparison, type Row } from './row.ts'
@@ -14,6 +18,7 @@ const SIZES: [name: string, bytes: number][] = [
   ['1 KB', KIB],
   ['10 KB', 10 * KIB],
   ['1 MB', MIB],
+  ['64 MB', 64 * MIB],
   ['100 MB', 100 * MIB],
 ]
 
@@ -41,28 +46,54 @@ const streamRows: Row[] = [
   comparison({ name: 'blobs, stream out', target: { atLeast: 0.8 }, effort: effortOf(MIB + 1), open: streamsOut }),
 ]
 
-/** The same in the database, against the same files by hand. */
-const insideRows: Row[] = SIZES.filter(([name]) => name === '10 KB' || name === '1 MB').flatMap(([name, bytes]) => {
-  const effort = effortOf(bytes)
-  const inside = { type: 'database' } as const
-  return [
-    comparison({ name: `blobs in SQLite, put ${name}`, target: {}, effort, open: (lab) => puts(lab, bytes, inside) }),
-    comparison({ name: `blobs in SQLite, get ${name}`, target: {}, effort, open: (lab) => gets(lab, bytes, inside) }),
-  ]
-})
+/** The same in the database and in a bucket on this machine, against the same files by hand. */
+const elsewhereRows: Row[] = Object.entries({ SQLite: inSqlite, PostgreSQL: inPostgres, 'a bucket': inBucket }).flatMap(
+  ([place, configOf]) =>
+    SIZES.filter(([name]) => ['10 KB', '1 MB', '64 MB'].includes(name)).flatMap(([name, bytes]) => {
+      const effort = effortOf(bytes)
+      const open = (ways: typeof puts) => async (lab: Lab) =>
+        ways(lab, Math.min(bytes, lab.options.blobBytes), await configOf(lab))
+      return [
+        comparison({ name: `blobs in ${place}, put ${name}`, target: {}, effort, open: open(puts) }),
+        comparison({ name: `blobs in ${place}, get ${name}`, target: {}, effort, open: open(gets) }),
+      ]
+    }),
+)
 
-export const blobRows = [...sizeRows, ...insideRows, ...streamRows]
+export const blobRows = [...sizeRows, ...elsewhereRows, ...streamRows]
+
+function inSqlite(): StorageConfig {
+  return { blobStore: { type: 'database' } }
+}
+
+async function inPostgres(lab: Lab): Promise<StorageConfig> {
+  return { database: { type: 'postgres', url: await lab.postgresUrl() }, blobStore: { type: 'database' } }
+}
+
+async function inBucket(lab: Lab): Promise<StorageConfig> {
+  const { config } = await lab.once('bucket', startBucket, async ({ server }) => void server.kill('SIGKILL'))
+  return { blobStore: { ...config, prefix: randomBytes(8).toString('hex') } }
+}
+
+/** Starts a bucket in a process of its own, so that its work is not ours. */
+async function startBucket(): Promise<{ server: ChildProcess; config: S3BlobStoreConfig }> {
+  const program = join(import.meta.dirname, 'programs/bucket.ts')
+  const server = spawn(process.execPath, ['--import', 'tsx', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [line] = await once(createInterface(server.stdout), 'line')
+  return { server, config: JSON.parse(line) }
+}
 
 function effortOf(bytes: number): Partial<Effort> {
   return bytes > MIB ? { rounds: 5, warmupMillis: 0 } : { rounds: 20 }
 }
 
-async function opened(lab: Lab, blobStore?: { type: 'database' }) {
+async function opened(lab: Lab, config: StorageConfig = {}) {
   const directory = dirname(lab.file())
   const limits = { maxBlobSize: 1024 * MIB, maxTotalSize: 1024 * 1024 * MIB }
   const storage = await lab.open({
     database: { type: 'sqlite', path: join(directory, 'agent.db') },
-    blobStore: { ...(blobStore ?? { type: 'local', storePath: join(directory, 'blobs') }), ...limits },
+    ...config,
+    blobStore: { ...(config.blobStore ?? { type: 'local', storePath: join(directory, 'blobs') }), ...limits },
   })
   const byHand = join(directory, 'by-hand')
   mkdirSync(byHand)
@@ -80,8 +111,8 @@ function different(bytes: number) {
   }
 }
 
-async function puts(lab: Lab, bytes: number, blobStore?: { type: 'database' }): Promise<Ways> {
-  const { storage, byHand, close } = await opened(lab, blobStore)
+async function puts(lab: Lab, bytes: number, config?: StorageConfig): Promise<Ways> {
+  const { storage, byHand, close } = await opened(lab, config)
   const next = different(bytes)
   const stored: string[] = []
   const tidy = async () => {
@@ -96,8 +127,8 @@ async function puts(lab: Lab, bytes: number, blobStore?: { type: 'database' }): 
   }
 }
 
-async function gets(lab: Lab, bytes: number, blobStore?: { type: 'database' }): Promise<Ways> {
-  const { storage, byHand, close } = await opened(lab, blobStore)
+async function gets(lab: Lab, bytes: number, config?: StorageConfig): Promise<Ways> {
+  const { storage, byHand, close } = await opened(lab, config)
   const data = randomBytes(bytes)
   const { id } = await storage.blobs.put(data)
   const path = join(byHand, 'file')
