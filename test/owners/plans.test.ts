@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { withoutCache } from '../../src/cache/row-cache.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
+import type { ResolvedSqlite } from '../../src/config/resolved.ts'
 import { Database } from '../../src/database/database.ts'
 import type { Driver } from '../../src/database/db.ts'
 import { openDatabase } from '../../src/database/open.ts'
@@ -142,13 +143,15 @@ const open = {
 
 describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
   const sent: Query[] = []
+  let config: ResolvedSqlite
   let driver: Driver
   let storage: Repositories
   let scope: Repositories
 
   beforeAll(async () => {
-    const { database: config } = resolveConfig({ database: await open[dialect]() })
-    driver = (await openDatabase(config, { migrate: true })).driver
+    const { database: resolved } = resolveConfig({ database: await open[dialect]() })
+    config = resolved as ResolvedSqlite // only the test of SQLite uses it
+    driver = (await openDatabase(resolved, { migrate: true })).driver
     const database = new Database(recording(driver, sent))
     const context = {
       now: () => new Date(),
@@ -179,6 +182,27 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
   test.each(Object.keys(scoped))('in a scope, %s finds and orders its rows by an index', async (name) => {
     await checkPlans(scoped[name], scope)
   })
+
+  // No program analyzes a database in SQLite: without statistics both indexes look the same.
+  test.runIf(dialect === 'sqlite')(
+    'in a scope, the tags of a memory are found by the memory, without statistics',
+    async () => {
+      await driver.run({ sql: 'delete from sqlite_stat1', params: [], writes: true })
+      const unanalyzed = await openDatabase({ ...config, readonly: true }, { migrate: false })
+      sent.length = 0
+      const { items } = await scope.memories.list()
+      await scope.memories.get(items[0]?.id ?? '')
+      await scope.memories.update(items[0]?.id ?? '', { tags: ['tag', 'other'] })
+      const steps = []
+      for (const { sql, params } of sent.filter((query) => query.sql.includes('memory_tags'))) {
+        const plan = await unanalyzed.run({ sql: `explain query plan ${sql}`, params, writes: false })
+        steps.push(...plan.map((row) => String(row.at(-1))).filter((step) => step.startsWith('SEARCH memory_tags')))
+      }
+      await unanalyzed.close()
+      expect(steps.length).toBeGreaterThan(2)
+      for (const step of steps) expect(step).toContain('memory_id=?')
+    },
+  )
 
   test.each(Object.keys(unscoped))('%s finds and orders its rows by an index', async (name) => {
     await checkPlans(unscoped[name], storage)

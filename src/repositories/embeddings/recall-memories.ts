@@ -3,7 +3,7 @@ import type { PgColumn } from 'drizzle-orm/pg-core'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { ignoreReadOnly } from '../../database/identity.ts'
-import { isVisible } from '../../database/owner.ts'
+import { isOwn, isVisible } from '../../database/owner.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
 import type { SearchQuery } from '../../search/query.ts'
 import { hashOfText } from '../../search/vectors.ts'
@@ -45,7 +45,7 @@ function filtersOf(
       db.orm
         .select({ tag: t.tag })
         .from(t)
-        .where(and(eq(t.memoryId, memoryId), inArray(t.tag, [...some]), isVisible(db, t))),
+        .where(and(eq(t.memoryId, memoryId), inArray(t.tag, [...some]), isOwn(db, t))),
     )
   const groups = match === 'all' ? tags.map((tag) => [tag]) : tags.length > 0 ? [tags] : []
   const isOfSource = (wanted: string) =>

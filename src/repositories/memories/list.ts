@@ -1,6 +1,6 @@
 import { and, count, eq, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { isVisible, ofOwner } from '../../database/owner.ts'
+import { isOwn, isVisible, ofOwner } from '../../database/owner.ts'
 import { notIndexable } from '../../database/paging/keyset.ts'
 import { cursorOf, pagedQuery } from '../../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Page, type PageOptions } from '../../database/paging/page.ts'
@@ -15,7 +15,8 @@ const TAG_SEPARATOR = '\u001f'
 /** Lists the columns of a `Memory`, with its tags in the order they were given. */
 export function memoryColumns(db: Builder) {
   const { memories: m, memoryTags: t } = db.tables
-  const isItsTag = and(eq(t.memoryId, m.id), isVisible(db, t))
+  // Not isVisible: SQLite would take the index of the owner's tags, and read all of them for each memory.
+  const isItsTag = and(eq(t.memoryId, m.id), isOwn(db, t))
   return {
     id: m.id,
     ownerId: m.ownerId,

@@ -1,7 +1,7 @@
 import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { isVisible, ownerOfNames } from '../../database/owner.ts'
+import { isOwn, isVisible, ownerOfNames } from '../../database/owner.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
 import { type Builder, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
@@ -75,7 +75,7 @@ const insertTags = rowsStatement(
 
 const deleteTags = statement((db: Builder, arg: { id: string }) => {
   const { memoryTags: t } = db.tables
-  return db.orm.delete(t).where(and(eq(t.memoryId, arg.id), isVisible(db, t)))
+  return db.orm.delete(t).where(and(eq(t.memoryId, arg.id), isOwn(db, t)))
 })
 
 const selectMemory = statement((db: Builder, arg: { id: string }) =>
