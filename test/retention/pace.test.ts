@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, test } from 'vitest'
+import { Pace } from '../../src/storage/retention/pace.ts'
 import { dialects, freshDatabase, type TestDatabase } from '../database/dialects.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds, soak } from '../setup/rounds.ts'
@@ -44,6 +46,17 @@ async function fill({ dialect, query }: TestDatabase, mark = '', events = ROWS /
   await sessions('idle ', ROWS / 4 / 10, old, 10)
   await messages('idle ', 10)
 }
+
+test('a pace removes fewer rows if the rows take the time, and not if the commit does', async () => {
+  const afterSteps = async (millisOf: (rows: number) => number) => {
+    const pace = new Pace('postgres')
+    for (let i = 0; i < 10; i++) await pace.step(() => sleep(millisOf(pace.rows)))
+    return pace.rows
+  }
+  const [slowRows, slowCommit] = await Promise.all([afterSteps((rows) => rows), afterSteps(() => 40)])
+  expect(slowRows).toBeLessThan(25)
+  expect(slowCommit).toBeGreaterThan(100)
+})
 
 test.each(dialects)(
   'on %s, an append hardly waits while prune() removes many rows',
