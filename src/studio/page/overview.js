@@ -13,6 +13,14 @@ const MOST_COUNTING_MILLIS = 30_000
 
 /** @param {View} view */
 export async function overview({ signal }) {
+  /** The answer that two parts wait for: it counts all rows. @type {Promise<any> | undefined} */
+  let waiting
+  const stats = () => {
+    waiting ??= get('stats', {}, signal).finally(() => {
+      waiting = undefined
+    })
+    return waiting
+  }
   return h(
     'div',
     {},
@@ -24,12 +32,8 @@ export async function overview({ signal }) {
       () => countedDays(signal),
       (counted) => counted,
     ),
-    part('Size', () => get('stats', {}, signal), sizes),
-    part(
-      'Cache',
-      () => get('cache', {}, signal),
-      (counts) => cache(counts, signal),
-    ),
+    part('Size', stats, sizes),
+    part('Cache', stats, (counted) => cache(counted.cache, signal)),
   )
 }
 
@@ -216,7 +220,19 @@ function cache(first, signal) {
     )
   }
   show(first)
-  const timer = setInterval(() => get('cache', {}, signal).then(show, () => {}), SAMPLE_MILLIS)
-  signal.addEventListener('abort', () => clearInterval(timer))
+  /** @type {ReturnType<typeof setTimeout>} */
+  let timer
+  /** @param {number} millis */
+  const waitFor = (millis) => {
+    if (!signal.aborted) timer = setTimeout(sample, millis)
+  }
+  const sample = async () => {
+    const begun = performance.now()
+    await get('cache', {}, signal).then(show, () => {})
+    // The answer counts all rows as well, which takes long in a large storage.
+    waitFor(Math.max(SAMPLE_MILLIS, 50 * (performance.now() - begun)))
+  }
+  signal.addEventListener('abort', () => clearTimeout(timer))
+  waitFor(SAMPLE_MILLIS)
   return body
 }
