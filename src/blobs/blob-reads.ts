@@ -1,12 +1,12 @@
 import type { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
+import { contentDisposition } from '../content-disposition.ts'
 import type { Db } from '../database/db.ts'
 import type { Page } from '../database/paging/page.ts'
 import type { JsonObject } from '../schema/values.ts'
 import { parseInput } from '../validation/input.ts'
 import { inlined } from './attachments/inline.ts'
 import { type BlobContext, recordsOf } from './context.ts'
-import { contentDisposition } from './disposition.ts'
 import { toDataUri } from './input/data-uri.ts'
 import {
   countUsage,

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { contentDisposition } from '../content-disposition.ts'
 import type { Storage } from '../index.ts'
 import { BYTES_POLICY, SECURITY_HEADERS } from './headers.ts'
 import { Refusal } from './responses.ts'
@@ -24,16 +25,12 @@ export async function blobResponse(
       'content-security-policy': BYTES_POLICY,
       'content-type': isShown ? record.mimeType : 'application/octet-stream',
       'content-length': String(record.size),
-      'content-disposition': `${isShown ? 'inline' : 'attachment'}; filename*=UTF-8''${encodedName(record.name ?? record.id)}`,
+      'content-disposition': contentDisposition(isShown ? 'inline' : 'attachment', fileName(record.name ?? record.id)),
     },
   })
 }
 
-/** Returns a name as RFC 8187 has it, without anything that a file name may not hold. */
-function encodedName(name: string): string {
-  const plain = name
-    .replace(/[\p{Cc}\p{Cf}/\\:*?"<>|]/gu, '_')
-    .slice(0, 150)
-    .toWellFormed()
-  return encodeURIComponent(plain).replace(/['()*!]/g, (character) => `%${character.charCodeAt(0).toString(16)}`)
+/** Returns a name without anything that a file name may not hold. */
+function fileName(name: string): string {
+  return name.replace(/[\p{Cc}\p{Cf}/\\:*?"<>|]/gu, '_').slice(0, 150)
 }

@@ -230,7 +230,9 @@ it('a blob is shown only if it is an image that cannot hold a program', async ()
       'content-security-policy': "default-src 'none'; sandbox",
       'x-content-type-options': 'nosniff',
       'content-disposition': expect.stringMatching(
-        served === 'application/octet-stream' ? /^attachment; filename\*=UTF-8''a__b_.._%?\w*x\w*\.html$/ : /^inline;/,
+        served === 'application/octet-stream'
+          ? /^attachment; filename="a__b_.._%?\w*x\w*\.html"; filename\*=UTF-8''a__b_.._%?\w*x\w*\.html$/
+          : /^inline;/,
       ),
     })
   }
