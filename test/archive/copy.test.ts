@@ -9,6 +9,8 @@ const routes: [from: Kind, to: Kind][] = [
   ['in-memory', 'postgres'],
   ['in-memory, local blobs', 'in-memory'],
   ['postgres', 'sqlite, blobs in memory'],
+  ['sqlite, blobs in the database', 'postgres, blobs in the database'],
+  ['postgres, blobs in the database', 'sqlite'],
 ]
 
 async function openFilled(kind: Kind): Promise<Storage> {

@@ -13,6 +13,11 @@ export const kinds = {
   'in-memory, local blobs': async () => ({ blobStore: local() }),
   sqlite: async () => ({ database: sqlite(), blobStore: local() }),
   'sqlite, blobs in memory': async () => ({ database: sqlite() }),
+  'sqlite, blobs in the database': async () => ({ database: sqlite(), blobStore: { type: 'database' } }),
+  'postgres, blobs in the database': async () => ({
+    database: { type: 'postgres', url: await freshPostgres() },
+    blobStore: { type: 'database' },
+  }),
   postgres: async () => ({ database: { type: 'postgres', url: await freshPostgres() }, blobStore: local() }),
 } as const satisfies Record<string, () => Promise<StorageConfig>>
 
