@@ -110,6 +110,32 @@ it('SIGINT ends an export without a manifest and a copy after a batch, and the n
   expect(next).toMatchObject([{ equal: true }])
 })
 
+it('SIGINT ends an import after a batch and a backup without a file, and the next import goes on', async () => {
+  const { cwd } = await prepared(20_000)
+  await holdfast(['export', 'archive'], { cwd })
+  writeFileSync(
+    join(cwd, 'new.yml'),
+    JSON.stringify({ storage: { database: { type: 'sqlite', path: './new.db' }, blobStore: { type: 'in-memory' } } }),
+  )
+  await holdfast(['migrate', '--config', 'new.yml'], { cwd })
+  for (const [args, isRunning] of [
+    [['import', 'archive', '--config', 'new.yml'], () => existsSync(join(cwd, 'new.db-wal'))],
+    [['backup', 'copy.db'], () => readdirSync(cwd).some((name) => name.startsWith('copy.db'))],
+  ] as const) {
+    const child = start([...args], { cwd })
+    while (!isRunning() && child.exitCode === null) await sleep(2)
+    child.kill('SIGINT')
+    const [code] = await once(child, 'close')
+    expect([0, 130]).toContain(code) // a fast machine may have ended
+    expect(readdirSync(cwd).filter((name) => name.startsWith('copy.db'))).toEqual(
+      args[0] === 'backup' && code === 0 ? ['copy.db'] : [],
+    )
+  }
+  expect(await objects(['import', 'archive', '--config', 'new.yml'], { cwd })).toMatchObject([{ refused: 0 }])
+  const [counted] = await objects(['stats', '--config', 'new.yml'], { cwd })
+  expect(counted).toMatchObject({ database: { rows: { messages: 20_000 } } })
+})
+
 it('on a terminal a copy shows the table, the rate, and the time left', async () => {
   const { cwd } = await prepared(20_000)
   const { shown, code } = await onTerminal(['copy', '--from', 'agent.yml', '--to', 'other.yml'], { cwd })
