@@ -1,11 +1,11 @@
 import type { Repositories, SessionSummary, Storage } from '../index.ts'
 
 /** How far up the origins are followed. */
-const ORIGINS = 100
+const ORIGINS = 30
 /** How many sessions one answer shows, and how many lists of forks it reads. */
-const NODES = 200
-const LISTS = 200
-const PAGE = 50
+const NODES = 50
+const LISTS = 50
+const PAGE = 30
 
 /** A session in a tree of forks. */
 export interface ForkNode {

@@ -11,7 +11,7 @@ import { many, short } from './formats.js'
  * @param {boolean} isFork
  */
 export function forkTree(id, isFork) {
-  const place = h('div', {}, state('Loading…'))
+  const place = h('div', { class: 'tree-box' }, state('Loading…'))
   let isRead = false
   const read = async () => {
     if (isRead) return
@@ -28,9 +28,7 @@ export function forkTree(id, isFork) {
           : branches(roots, nodes, { current: id, isOriginKnown: hasOrigin }),
       )
       if (hasOrigin && root?.parentId) {
-        place.prepend(
-          h('p', {}, link('session', { id: root.parentId }, 'The origin of the first session'), ' has origins too.'),
-        )
+        place.prepend(h('p', {}, link('session', { id: root.parentId }, 'Earlier origins')))
       }
     } catch (error) {
       isRead = false
@@ -43,22 +41,11 @@ export function forkTree(id, isFork) {
 }
 
 /** @typedef {{ current: string, isOriginKnown: boolean }} Place */
+/** @type {(siblings: ForkItem[], nodes: ForkItem[], place: Place) => HTMLElement} */
+const branches = (siblings, nodes, place) =>
+  h('ul', { class: 'tree' }, ...siblings.map((node) => branch(node, nodes, place)))
 
-/**
- * @param {ForkItem[]} siblings
- * @param {ForkItem[]} nodes
- * @param {Place} place
- * @returns {HTMLElement}
- */
-function branches(siblings, nodes, place) {
-  return h('ul', { class: 'tree' }, ...siblings.map((node) => branch(node, nodes, place)))
-}
-
-/**
- * @param {ForkItem} node
- * @param {ForkItem[]} nodes
- * @param {Place} place
- */
+/** @type {(node: ForkItem, nodes: ForkItem[], place: Place) => HTMLElement} */
 function branch(node, nodes, place) {
   const children = nodes.filter(({ parentId }) => parentId === node.id)
   const name = h('bdi', {}, short(node.title || node.id))
@@ -74,12 +61,7 @@ function branch(node, nodes, place) {
   )
 }
 
-/**
- * Makes the button that reads the forks of a session from a place on.
- * @param {ForkItem} node
- * @param {string} cursor
- * @param {Place} place
- */
+/** @type {(node: ForkItem, cursor: string, place: Place) => HTMLElement} */
 function moreOf(node, cursor, place) {
   const item = h('li', {})
   const read = async () => {
@@ -95,6 +77,6 @@ function moreOf(node, cursor, place) {
       item.replaceChildren(failure(error, read))
     }
   }
-  item.append(button(cursor === '' ? 'Show forks' : 'More forks', read))
+  item.append(button(cursor === '' ? 'Show forks' : 'More forks', read, { class: 'quiet' }))
   return item
 }

@@ -7,13 +7,12 @@ import { sessionRow } from './sessions.js'
 
 const SAMPLES = 60
 const SAMPLE_MILLIS = 5000
-/** How long messages are counted at first, and when somebody asks for more. */
 const COUNTING_MILLIS = 2000
 const MOST_COUNTING_MILLIS = 30_000
 
 /** @param {View} view */
 export async function overview({ signal }) {
-  /** The answer that two parts wait for: it counts all rows. @type {Promise<any> | undefined} */
+  /** @type {Promise<any> | undefined} */
   let waiting
   const stats = () => {
     waiting ??= get('stats', {}, signal).finally(() => {
@@ -94,17 +93,11 @@ function recent({ items }) {
   )
 }
 
-/**
- * @typedef {{
- *   days: { day: string, messages: number }[],
- *   complete: boolean,
- *   missingThrough?: string,
- * }} CountedDays
- */
+/** @typedef {{ days: { day: string, messages: number }[], complete: boolean, missingThrough?: string }} CountedDays */
 
 /**
  * @param {CountedDays} counted
- * @param {number} counting How long the messages were counted, in milliseconds.
+ * @param {number} counting In milliseconds.
  * @param {(more: HTMLElement) => Promise<void>} countOn
  */
 function activity({ days, complete, missingThrough }, counting, countOn) {
@@ -201,7 +194,7 @@ function cache(first, signal) {
     const label = new Date().toLocaleTimeString('sv-SE')
     points.push({ label, value: reads === 0 ? 0 : hits / reads, more: many(reads, 'read') })
     if (points.length > SAMPLES) points.shift()
-    if (body.querySelector('details[open]')) return // nobody likes a table that changes under their eyes
+    if (body.querySelector('details[open]')) return
     const rate = reads === 0 ? 'No reads yet' : percent(hits / reads)
     body.replaceChildren(
       h('ul', { class: 'cards' }, card('Hit rate', rate, `${many(reads, 'read')} of the process that serves Studio`)),
@@ -220,19 +213,13 @@ function cache(first, signal) {
     )
   }
   show(first)
-  /** @type {ReturnType<typeof setTimeout>} */
-  let timer
-  /** @param {number} millis */
-  const waitFor = (millis) => {
-    if (!signal.aborted) timer = setTimeout(sample, millis)
-  }
-  const sample = async () => {
+  const sample = async (wait = SAMPLE_MILLIS) => {
+    await new Promise((resolve) => setTimeout(resolve, wait))
+    if (signal.aborted) return
     const begun = performance.now()
     await get('cache', {}, signal).then(show, () => {})
-    // The answer counts all rows as well, which takes long in a large storage.
-    waitFor(Math.max(SAMPLE_MILLIS, 50 * (performance.now() - begun)))
+    sample(Math.max(SAMPLE_MILLIS, 50 * (performance.now() - begun))) // the answer counts all rows as well
   }
-  signal.addEventListener('abort', () => clearTimeout(timer))
-  waitFor(SAMPLE_MILLIS)
+  sample()
   return body
 }
