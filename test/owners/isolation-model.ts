@@ -34,9 +34,13 @@ export const calls: Record<string, Call> = {
   'sessions.list': ({ sessions }) => sessions.list({ orderBy: 'createdAt' }),
   'sessions.forks': ({ sessions }, { session }) => sessions.forks(session),
   'sessions.fork': ({ sessions }, { session, n }) => sessions.fork(session, { id: `${session}-${n % 2}` }),
+  'sessions.search': async ({ sessions }, { n }) => (await sessions.search(`${n}`)).items,
   'messages.append': ({ messages }, { session, n }) =>
     messages.append(session, { id: `m${n % 4}`, role: 'user', content: `${n}` }),
   'messages.list': ({ messages }, { session }) => messages.list(session),
+  'messages.latest': ({ messages }, { session }) => messages.latest(session, 2),
+  'messages.clear': ({ messages }, { session }) => messages.clear(session),
+  'messages.search': async ({ messages }, { n }) => (await messages.search(`${n}`)).items,
   'messages.get': ({ messages }, { session, n }) => messages.get(session, `m${n % 4}`),
   'messages.update': ({ messages }, { session, n }) => messages.update(session, `m${n % 4}`, { content: `new ${n}` }),
   'messages.pop': ({ messages }, { session }) => messages.pop(session),
@@ -66,6 +70,7 @@ export const calls: Record<string, Call> = {
   'kv.deleteMany': ({ kv }, { key }) => kv.deleteMany([key, 'a']),
   'kv.clear': ({ kv }, { key }) => kv.clear({ prefix: key }),
   'kv.keys': ({ kv }) => kv.keys({ order: 'desc' }),
+  'kv.get': ({ kv }, { key }) => kv.get(key),
   'kv.has': ({ kv }, { key }) => kv.has(key),
   'kv.delete': ({ kv }, { key }) => kv.delete(key),
   'kv.entries': ({ kv }) => kv.entries(),
@@ -75,16 +80,30 @@ export const calls: Record<string, Call> = {
   'kv.find': ({ kv }, { key, n }) =>
     kv.namespace('a').find({ where: { n: { ne: n } }, order: key === 'a' ? 'asc' : 'desc' }),
   'lists.append': ({ lists }, { key, n }) => lists.append(key, n, n + 1),
+  'lists.range': ({ lists }, { key, n }) => lists.range(key, n % 2, 3),
+  'lists.update': ({ lists }, { key, n }) =>
+    lists.update(key, (items) => ({ items: [...items, n], result: items.length })),
   'lists.length': ({ lists }, { key }) => lists.length(key),
   'lists.keys': ({ lists }) => lists.keys(),
   'lists.delete': ({ lists }, { key }) => lists.delete(key),
   'queues.push': ({ queues }, { session, key, n }) => queues.push(session, key, { id: `i${n % 3}`, n }),
   'queues.takeAll': ({ queues }, { session, key }) => queues.takeAll(session, key),
-  'queues.take and ack': async ({ queues }, { session, key }) => {
+  'queues.take, queues.ack': async ({ queues }, { session, key }) => {
     const taken = await queues.take(session, key, { leaseSeconds: 60, limit: 2 })
     const { held } = await queues.ack(taken.map(({ receipt }) => receipt))
     return [taken.map(({ item, attempt }) => ({ item, attempt })), held.length]
   },
+  'queues.take, queues.extend, queues.release': async ({ queues }, { session, key }) => {
+    const taken = await queues.take(session, key, { leaseSeconds: 60 })
+    const receipts = taken.map(({ receipt }) => receipt)
+    return [
+      (await queues.extend(receipts, { leaseSeconds: 90 })).held.length,
+      (await queues.release(receipts)).held.length,
+    ]
+  },
+  'queues.clear': ({ queues }, { session, key }) => queues.clear(session, key),
+  'queues.listQueues': ({ queues }) => queues.listQueues(),
+  'queues.delete': ({ queues }, { session, key }) => queues.delete(session, key),
   'queues.list': ({ queues }, { session, key }) => queues.list(session, key),
   'queues.remove': ({ queues }, { session, key, n }) => queues.remove(session, key, `i${n % 3}`),
   'memories.create': async ({ memories }, { n, made }) => {
@@ -96,6 +115,8 @@ export const calls: Record<string, Call> = {
   'memories.update': async ({ memories }, { n, made }) =>
     without(await memories.update(pick(made.memories, n), { content: `new ${n}`, tags: ['all'] }), 'id'),
   'memories.delete': ({ memories }, { n, made }) => memories.delete(pick(made.memories, n)),
+  'memories.search': async ({ memories }, { n }) =>
+    (await memories.search(`${n}`)).items.map(({ memory }) => memory.content),
   'memories.list': async ({ memories }) => contents((await memories.list()).items),
   'memories.list, by a tag': async ({ memories }) => contents((await memories.list({ tags: ['1'] })).items),
   'memories.list, by two tags': async ({ memories }) =>
@@ -110,6 +131,12 @@ export const calls: Record<string, Call> = {
     (await events.list({ sessionId: session })).items.map((event) => without(event, 'seq')),
   'events.list, of a type': async ({ events }) =>
     (await events.list({ type: 't1', runId: 'run' })).items.map((event) => without(event, 'seq')),
+  'events.follow': async ({ events }, { session, n }) => {
+    // There is something to yield: it does not wait.
+    await events.append({ id: `f${n}`, type: 't', sessionId: session, runId: 'followed' })
+    const { value } = await events.follow({ runId: 'followed', limit: 100 }).next()
+    return value?.items.map((event) => without(event, 'seq'))
+  },
   'events.prune': ({ events }) => events.prune({ before: new Date(0) }),
   'checkpoints.put': ({ checkpoints }, { key, n }) => {
     const data = Buffer.from(`${n}`)
@@ -120,6 +147,7 @@ export const calls: Record<string, Call> = {
     checkpoints.putWrites({ threadId: key, id: `${n % 4}`, taskId: 'task' }, [
       { channel: 'a', type: 'text', data: Buffer.from(`${n}`) },
     ]),
+  'checkpoints.get': ({ checkpoints }, { key, n }) => checkpoints.get({ threadId: key, id: `${n % 4}` }),
   'checkpoints.latest': ({ checkpoints }, { key }) => checkpoints.latest({ threadId: key }),
   'checkpoints.list': ({ checkpoints }) => checkpoints.list(),
   'checkpoints.prune': ({ checkpoints }, { key }) => checkpoints.prune(key, { keepLast: 1 }),
@@ -129,6 +157,8 @@ export const calls: Record<string, Call> = {
   'prompts.delete': ({ prompts }, { key }) => prompts.delete(key),
   'prompts.list': ({ prompts }) => prompts.list(),
   'workspaces.save': ({ workspaces }, { key, n }) => workspaces.save({ id: key, path: `/${n % 3}` }),
+  'workspaces.get': ({ workspaces }, { key }) => workspaces.get(key),
+  'workspaces.findByPath': ({ workspaces }, { n }) => workspaces.findByPath(`/${n % 3}`),
   'workspaces.setCurrent': ({ workspaces }, { key }) => workspaces.setCurrent(key),
   'workspaces.getCurrent': ({ workspaces }) => workspaces.getCurrent(),
   'workspaces.clearCurrent': ({ workspaces }) => workspaces.clearCurrent(),
@@ -140,6 +170,9 @@ export const calls: Record<string, Call> = {
   'toolExecutions.start': ({ toolExecutions }, { n }) =>
     toolExecutions.start({ identity: identity(n), toolName: 'tool', input: n }),
   'toolExecutions.complete': ({ toolExecutions }, { n }) => toolExecutions.complete(`x${n % 3}`, 1),
+  'toolExecutions.fail': ({ toolExecutions }, { n }) => toolExecutions.fail(`x${n % 3}`, 'broken'),
+  'toolExecutions.cancel': ({ toolExecutions }, { n }) => toolExecutions.cancel(`x${n % 3}`),
+  'toolExecutions.get': ({ toolExecutions }, { n }) => toolExecutions.get(`x${n % 3}`),
   'toolExecutions.start, by id': ({ toolExecutions }, { n }) =>
     toolExecutions.start({ executionId: `x${n % 3}`, identity: identity(n), toolName: 'tool' }),
   'toolExecutions.list': ({ toolExecutions }) => toolExecutions.list(),
@@ -158,6 +191,15 @@ export const calls: Record<string, Call> = {
     toolPreferences.setPreferences({ autoApproved: [`${n}`] }, n % 2 ? session : undefined),
   'toolPreferences.getPreferences': ({ toolPreferences }, { session, n }) =>
     toolPreferences.getPreferences(n % 2 ? session : undefined),
+  'toolPreferences.allow': ({ toolPreferences }, { session, key, n }) =>
+    toolPreferences.allow(key, n % 2 ? session : undefined),
+  'toolPreferences.disallow': ({ toolPreferences }, { session, key, n }) =>
+    toolPreferences.disallow(key, n % 2 ? session : undefined),
+  'toolPreferences.isAllowed': ({ toolPreferences }, { session, key }) => toolPreferences.isAllowed(key, session),
+  'toolPreferences.listAllowed': ({ toolPreferences }, { session }) =>
+    toolPreferences.listAllowed({ sessionId: session }),
+  'toolPreferences.deletePreferences': ({ toolPreferences }, { session, n }) =>
+    toolPreferences.deletePreferences(n % 2 ? session : undefined),
   'blobs.put': async ({ blobs }, { n, made }) => {
     const { id, uri: _, ...record } = await blobs.put(Buffer.from(`${n % 3}`), { source: `${n % 2}` })
     made.blobs.push(id)
@@ -165,11 +207,17 @@ export const calls: Record<string, Call> = {
   },
   'blobs.get': async ({ blobs }, { n, made }) => without(await blobs.get(pick(made.blobs, n)), 'id', 'uri'),
   'blobs.bytes': ({ blobs }, { n, made }) => blobs.bytes(pick(made.blobs, n)),
+  'blobs.text': ({ blobs }, { n, made }) => blobs.text(pick(made.blobs, n)),
+  'blobs.base64': ({ blobs }, { n, made }) => blobs.base64(pick(made.blobs, n)),
+  'blobs.dataUri': ({ blobs }, { n, made }) => blobs.dataUri(pick(made.blobs, n)),
+  'blobs.stream': async ({ blobs }, { n, made }) => (await blobs.stream(pick(made.blobs, n))).toArray(),
+  'blobs.exists': ({ blobs }, { n, made }) => blobs.exists(pick(made.blobs, n)),
   'blobs.list': async ({ blobs }) => (await blobs.list()).items.length,
   'blobs.list, of a source': async ({ blobs }) => (await blobs.list({ source: '1' })).items.length,
   'blobs.stats': async ({ blobs }) => without(await blobs.stats(), 'maxTotalSize'),
   'blobs.delete': ({ blobs }, { n, made }) => blobs.delete(pick(made.blobs, n)),
   'cache.set': ({ cache }, { key, n }) => cache.set(key, n),
+  'cache.getMany': async ({ cache }) => [...(await cache.getMany(['a', 'b', 'c']))].sort(),
   'cache.get': ({ cache }, { key }) => cache.get(key),
   'cache.delete': ({ cache }, { key }) => cache.delete(key),
   transaction: ({ transaction }, { session, key, n }) =>
@@ -178,6 +226,19 @@ export const calls: Record<string, Call> = {
       await tx.sessions.mergeMetadata(session, { n })
       return tx.transaction((inner) => inner.messages.append(session, { role: 'user', content: `${n}`, id: `t${n}` }))
     }),
+}
+
+/** Methods that no call is about, and why. */
+export const NOT_COMPARED: Record<string, string> = {
+  'sessions.sweepExpired': 'concerns everybody, for maintenance',
+  'kv.sweepExpired': 'concerns everybody, for maintenance',
+  'messages.recall': 'needs a model; see test/recall',
+  'memories.recall': 'needs a model; see test/recall',
+  'blobs.cleanup': 'refused in a scope',
+  'blobs.verify': 'refused in a scope',
+  'blobs.path': 'only a directory has paths; it finds the blob as blobs.bytes does',
+  'blobs.fileUrl': 'the same',
+  'blobs.url': 'only a bucket has urls; it finds the blob as blobs.bytes does',
 }
 
 const OWNERS = ['ada', 'bob'] as const
@@ -192,6 +253,8 @@ export const step = fc.record({
 })
 
 const now = () => new Date('2100-01-01')
+/** The databases of both have it. */
+export const search = { options: { search: true } }
 export const options = { now, logger: silent, maintenance: false }
 
 /** Returns an answer, or the code of the error, as text without what tells one storage from another. */
@@ -235,7 +298,7 @@ export async function firstDifference(
   const actors: readonly Actor[] = [...OWNERS, 'nobody']
   const views = new Map<Actor, { seen: Handle; own: Storage; made: Arguments['made'][] }>()
   for (const actor of actors) {
-    const own = await openStorage({}, options)
+    const own = await openStorage({ database: { type: 'in-memory', ...search } }, options)
     const seen = actor === 'nobody' ? shared : shared.scope({ ownerId: actor + mark })
     const made = () => ({ memories: [], blobs: [] })
     views.set(actor, { seen: seen as Handle, own, made: [made(), made()] }) // a scope has what the calls use
@@ -250,7 +313,7 @@ export async function firstDifference(
       // The storage itself shows everybody's rows in lists, and finds others' sessions: it acts by names, on its own sessions.
       if (
         actor === 'nobody' &&
-        (/list|get$|stats|prune/i.test(call) || call.startsWith('toolExec') || call.startsWith('appro'))
+        (/list|get$|stats|prune|search|follow/i.test(call) || call.startsWith('toolExec') || call.startsWith('appro'))
       )
         continue
       const of = (made: Arguments['made']) => ({

@@ -5,19 +5,22 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { OwnedDb } from '../../src/database/owned-db.ts'
 import type { Query } from '../../src/database/query.ts'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
+import { methodsOf } from '../setup/methods.ts'
 import { rounds } from '../setup/rounds.ts'
-import { firstDifference, options, step } from './isolation-model.ts'
+import { calls, firstDifference, NOT_COMPARED, options, search, step } from './isolation-model.ts'
 
 const configurations: Record<string, () => Promise<StorageConfig>> = {
-  'in memory': async () => ({}),
+  'in memory': async () => ({ database: { type: 'in-memory', ...search } }),
   SQLite: async () => ({
-    database: { type: 'sqlite', path: join(freshDirectory(), 'test.db') },
+    database: { type: 'sqlite', path: join(freshDirectory(), 'test.db'), ...search },
     blobStore: { type: 'local', storePath: freshDirectory() },
   }),
   // The memory cache of this instance; its rows go when another instance says so.
-  'PostgreSQL and a memory cache': async () => ({ database: { type: 'postgres', url: await freshPostgres() } }),
+  'PostgreSQL and a memory cache': async () => ({
+    database: { type: 'postgres', url: await freshPostgres(), ...search },
+  }),
   'PostgreSQL and Redis': async () => ({
-    database: { type: 'postgres', url: await freshPostgres() },
+    database: { type: 'postgres', url: await freshPostgres(), ...search },
     cache: { type: 'redis', url: redisUrl(), options: { keyPrefix: redisPrefix() } },
   }),
 }
@@ -38,6 +41,16 @@ describe.each(Object.entries(configurations))('%s', (name, configure) => {
   })
 })
 
+test('every method of a scope is among the calls, or has a reason not to be', async () => {
+  await using storage = await openStorage({}, options)
+  const methods = Object.entries(storage.scope({ ownerId: 'ada' })).flatMap(([name, part]) =>
+    typeof part === 'object' ? methodsOf(part).map((method) => `${name}.${method}`) : [],
+  )
+  expect(methods.length).toBeGreaterThan(100)
+  const compared = new Set(Object.keys(calls).flatMap((name) => name.split(', ')))
+  expect(methods.filter((method) => !compared.has(method) && !(method in NOT_COMPARED))).toEqual([])
+})
+
 const { run, batch } = OwnedDb.prototype
 afterEach(() => Object.assign(OwnedDb.prototype, { run, batch }))
 
@@ -54,7 +67,7 @@ test.each(['memories', 'kv', 'messages', 'events'])(
       return batch.call(this, queries.map(forgetful))
     }
     const result = await fc.check(
-      property(async () => ({})),
+      property(async () => ({ database: { type: 'in-memory', ...search } })),
       { numRuns: 200, endOnFailure: true },
     )
     expect(result.failed).toBe(true)

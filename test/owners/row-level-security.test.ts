@@ -127,9 +127,13 @@ describe('a storage', () => {
     const { configOf, urlOf } = await securedDatabase()
     const pooler = await startPgBouncer(urlOf('app'))
     onTestFinished(() => pooler.stop())
-    const database = { type: 'postgres', url: pooler.url, options: { rowLevelSecurity: true, prepare: false } } as const
+    const database = {
+      type: 'postgres',
+      url: pooler.url,
+      options: { rowLevelSecurity: true, prepare: false, search: true },
+    } as const
     let run = 0
-    for (const config of [configOf('app', { search: false }), { database, blobStore: { type: 'database' } as const }]) {
+    for (const config of [configOf('app'), { database, blobStore: { type: 'database' } as const }]) {
       await using shared = await openStorage(config, options)
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 120, size: 'max' }), async (steps) => {
