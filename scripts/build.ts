@@ -30,11 +30,16 @@ const common = {
 /** What a program loads only if it asks for it, and what it installs itself. */
 const external = ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', 'mime']
 
-/** Takes what `testing/` and `adapters/` need from the rest out of the main entry, so that there is one copy of it. */
+/**
+ * Takes what `testing/`, `adapters/` and `studio/` need from the rest out of the main entry, so that there is one copy of it. Only
+ * a function that is no part of the package is copied.
+ */
 const throughMainEntry: Plugin = {
   name: 'through-main-entry',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\.\// }, () => ({ path: '../index.js', external: true }))
+    onResolve({ filter: /^\.\.\// }, ({ path }) =>
+      path === '../content-disposition.ts' ? undefined : { path: '../index.js', external: true },
+    )
   },
 }
 

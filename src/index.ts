@@ -156,7 +156,7 @@ export {
   memoryInputSchema,
   memoryPatchSchema,
 } from './repositories/memories/types.ts'
-export type { CountByDayOptions, MessagesByDay } from './repositories/messages/by-day.ts'
+export type { CountByDayOptions, MessagesByDay } from './repositories/messages/by-day-types.ts'
 export type { Messages } from './repositories/messages/messages.ts'
 export {
   type AroundOptions,

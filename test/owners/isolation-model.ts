@@ -55,7 +55,7 @@ export const calls: Record<string, Call> = {
   'messages.delete': ({ messages }, { session, n }) => messages.delete(session, [`m${n % 4}`, `p${n % 3}`]),
   'messages.getMany': ({ messages }, { session, n }) => messages.getMany(session, [`m${n % 4}`, 'm0']),
   'messages.around': ({ messages }, { session, n }) => messages.around(session, `m${n % 4}`, { before: 1, after: 1 }),
-  'messages.countByDay': ({ messages }) => messages.countByDay({ days: 3 }),
+  'messages.countByDay': ({ messages }) => messages.countByDay({ days: 3, timeoutMillis: 60_000 }),
   'messages.iterate': async ({ messages }, { session }) => {
     const all = []
     for await (const message of messages.iterate(session)) all.push(message)
@@ -201,7 +201,14 @@ export const calls: Record<string, Call> = {
   'toolPreferences.deletePreferences': ({ toolPreferences }, { session, n }) =>
     toolPreferences.deletePreferences(n % 2 ? session : undefined),
   'blobs.put': async ({ blobs }, { n, made }) => {
-    const { id, uri: _, ...record } = await blobs.put(Buffer.from(`${n % 3}`), { source: `${n % 2}` })
+    const {
+      id,
+      uri: _,
+      ...record
+    } = await blobs.put(Buffer.from(`${n % 3}`), {
+      source: `${n % 2}`,
+      metadata: n % 2 ? { $inline: '' } : {},
+    })
     made.blobs.push(id)
     return record
   },
@@ -211,6 +218,11 @@ export const calls: Record<string, Call> = {
   'blobs.base64': ({ blobs }, { n, made }) => blobs.base64(pick(made.blobs, n)),
   'blobs.dataUri': ({ blobs }, { n, made }) => blobs.dataUri(pick(made.blobs, n)),
   'blobs.stream': async ({ blobs }, { n, made }) => (await blobs.stream(pick(made.blobs, n))).toArray(),
+  'blobs.inline': async ({ blobs }, { n, made }) => {
+    const uri = `blob:${pick(made.blobs, n)}`
+    const value = await blobs.inline(uri)
+    return value === uri ? 'not found' : value
+  },
   'blobs.exists': ({ blobs }, { n, made }) => blobs.exists(pick(made.blobs, n)),
   'blobs.list': async ({ blobs }) => (await blobs.list()).items.length,
   'blobs.list, of a source': async ({ blobs }) => (await blobs.list({ source: '1' })).items.length,

@@ -6,6 +6,7 @@ import { isVisible } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
+import type { CountByDayOptions, MessagesByDay } from './by-day-types.ts'
 
 const DAY_MILLIS = 86_400_000
 /** How many sessions one statement looks up. */
@@ -17,27 +18,6 @@ export const countByDaySchema = z.strictObject({
   days: z.number().int().min(1).max(366).optional(),
   timeoutMillis: z.number().int().min(1).max(60_000).optional(),
 })
-
-/** Options of `messages.countByDay()`. */
-export interface CountByDayOptions {
-  /** The number of days, the current one included: 1 to 366. Default 30. */
-  days?: number | undefined
-  /** How long to count, in milliseconds: 1 to 60,000. Default 1000. */
-  timeoutMillis?: number | undefined
-}
-
-/** How many messages were created on each of the last days. */
-export interface MessagesByDay {
-  days: {
-    /** A day in UTC, such as `2026-01-31`. */
-    day: string
-    messages: number
-  }[]
-  /** False if the time was over: then every day up to `missingThrough` may lack some. */
-  complete: boolean
-  /** The newest day that may lack messages. Undefined if the count is complete. */
-  missingThrough?: string
-}
 
 /** The sessions that may have a message since then. */
 const activeSessions = pagedQuery({
