@@ -1,6 +1,7 @@
 /**
  * Moves a blob of `<MiB>` through a process that has done nothing before, and prints by how much the peak of its
- * resident memory exceeds its idle memory: `stream.ts <directory or blob store> <MiB> <how> [reference]`.
+ * resident memory exceeds its idle memory: `stream.ts <directory or blob store, with its directory and database> <MiB> <how>
+ * [reference]`.
  */
 import { randomFillSync } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -14,12 +15,14 @@ import { say } from '../../setup/say.ts'
 const [place = '', mebibytes = '', how = '', reference = ''] = process.argv.slice(2)
 const MIB = 1024 * 1024
 const limits = { maxBlobSize: 2048 * MIB, maxTotalSize: 8192 * MIB }
-const { directory, ...blobStore } = place.startsWith('{')
-  ? JSON.parse(place)
-  : { directory: place, type: 'local', storePath: join(place, 'blobs') }
+const {
+  directory,
+  database = { type: 'sqlite', path: join(directory, 'agent.db') },
+  ...blobStore
+} = place.startsWith('{') ? JSON.parse(place) : { directory: place, type: 'local', storePath: join(place, 'blobs') }
 const storage = await openStorage(
   {
-    database: { type: 'sqlite', path: join(directory, 'agent.db') },
+    database,
     blobStore: { ...blobStore, ...limits },
   },
   { maintenance: false },
