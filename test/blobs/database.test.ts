@@ -111,7 +111,7 @@ eachStore(INSIDE, (open, configure) => {
     async (step) => {
       const config = JSON.stringify(await configure())
       let argument = randomBytes(8).toString('hex')
-      const kept = await withBlob(open)
+      const kept = await withBlob(open, 'kept')
       const operation = step.startsWith('collect') ? 'delete' : step.replace(/\..*/, '')
       if (operation !== 'put') argument = (await withBlob(open)).id
       const script = runScript('test/blobs/programs/operate.ts', [config, operation, step, argument])
@@ -188,9 +188,12 @@ async function* chunks(data: Uint8Array): AsyncGenerator<Uint8Array> {
   yield data
 }
 
-async function withBlob(open: Open): Promise<BlobRecord> {
+/** Stores a blob. If it is to be kept, a message names it, or a clean-up would take it. */
+async function withBlob(open: Open, how?: 'kept'): Promise<BlobRecord> {
   await using storage = await open()
-  return storage.blobs.put(randomBytes(300_000))
+  const record = await storage.blobs.put(randomBytes(300_000))
+  if (how === 'kept') await storage.messages.append('keeping', { role: 'user', content: record.uri })
+  return record
 }
 
 async function chunkCount(config: StorageConfig): Promise<number> {
