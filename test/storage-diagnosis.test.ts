@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { migrateStorage, openStorage } from 'holdfast'
 import { expect, it } from 'vitest'
-import { freshDirectory, sharedDatabases } from './setup/databases.ts'
+import { emptyDatabases, freshDirectory, sharedDatabases } from './setup/databases.ts'
 
-it.each(sharedDatabases)('on %s, migrateStorage() of ten callers at once migrates once', async (_, configure) => {
+it.each(emptyDatabases)('on %s, migrateStorage() of ten callers at once migrates once', async (_, configure) => {
   const database = await configure()
   const dry = await migrateStorage({ database }, { dryRun: true })
   expect(dry.migrations.map(({ number }) => number)).toEqual(Array.from({ length: dry.known }, (_, i) => i))

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
-import type { BytesBackend, Location, Staged } from '../blobs/bytes/backend.ts'
+import type { BytesBackend, Location } from '../blobs/bytes/backend.ts'
 import { type ContractCase, eachInput } from './contract.ts'
+import { stagingCases } from './staging-contract.ts'
+import { CHUNK, from, GENERATION, inOrder, list, NO_LIMIT, placeOf, put, read, sha256 } from './stored-bytes.ts'
 
-const CHUNK = 128 * 1024
 /** The size of the object that ranges are read from. */
 const RANGE_OBJECT = 2 * CHUNK + 100
 const HASH = createHash('sha256').update('x').digest('hex')
-const GENERATION = '0123456789abcdef'
-const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
 
 /**
  * Returns what every backend for the bytes of blobs must do, as cases for any test runner. Each case calls `open` once and
@@ -25,6 +24,8 @@ const NO_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER }
  */
 export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[] {
   const cases: Record<string, (bytes: BytesBackend) => Promise<void>> = {
+    ...stagingCases(),
+
     ...eachInput<number, BytesBackend>(
       [0, 1, 4095, 4096, 4097, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7],
       (size) => `open() returns the ${size} bytes that were committed`,
@@ -38,22 +39,6 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
         assert.ok((await read(bytes, staged)).equals(data))
       },
     ),
-
-    'stage() accepts chunks of any size and a source that reuses its buffer': async (bytes) => {
-      const data = randomBytes(2 * CHUNK + 12_345)
-      const reused = Buffer.alloc(CHUNK + 1)
-      async function* source() {
-        for (let at = 0, length = 0; at < data.length; at += length) {
-          length = Math.min(at % 3 === 0 ? 1 + (at % 1000) : reused.length, data.length - at)
-          data.copy(reused, 0, at, at + length)
-          yield reused.subarray(0, length)
-          reused.fill(0)
-        }
-      }
-      const staged = await bytes.stage(source(), NO_LIMIT)
-      assert.equal(staged.hash, sha256(data))
-      assert.ok((await read(bytes, await commit(staged))).equals(data))
-    },
 
     'open() returns copies: neither the source nor a reader changes an object': async (bytes) => {
       const data = randomBytes(5000)
@@ -71,46 +56,6 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       const kept: Uint8Array[] = []
       for await (const chunk of bytes.open(content)) kept.push(chunk)
       assert.ok(Buffer.concat(kept).equals(data))
-    },
-
-    'open(), size() and list() show nothing before commit() and after discard()': async (bytes) => {
-      const staged = await bytes.stage(from([Buffer.from('secret')]), NO_LIMIT)
-      const location = { hash: staged.hash, size: staged.size, generation: GENERATION }
-      assert.equal(await bytes.size(location), undefined)
-      assert.equal((await bytes.has?.(location)) ?? false, false)
-      await assert.rejects(read(bytes, location), { code: 'BLOB_NOT_FOUND' })
-      assert.deepEqual(await list(bytes), [])
-      await staged.discard()
-      await staged.discard()
-      await assert.rejects(staged.commit(GENERATION), { code: 'INVALID_STATE' })
-      assert.deepEqual(await list(bytes), [])
-      await assertNothingStaged(bytes)
-    },
-
-    'commit() may be repeated, and discard() does nothing after it': async (bytes) => {
-      const staged = await bytes.stage(from([Buffer.from('twice')]), NO_LIMIT)
-      const location = await commit(staged)
-      await staged.commit(location.generation)
-      await staged.discard()
-      assert.equal((await read(bytes, location)).toString(), 'twice')
-      await assertNothingStaged(bytes)
-    },
-
-    'commit() stores an object for each generation when 8 calls commit the same content at once': async (bytes) => {
-      const data = randomBytes(10_000)
-      const all = await Promise.all(Array.from({ length: 8 }, () => put(bytes, [data])))
-      assert.deepEqual(await list(bytes), all.map(placeOf).sort(inOrder))
-      for (const location of all) assert.ok((await read(bytes, location)).equals(data))
-      await assertNothingStaged(bytes)
-    },
-
-    'commit() stores an object without a generation, as the first version did': async (bytes) => {
-      const data = randomBytes(1000)
-      const [old, young] = [await put(bytes, [data], ''), await put(bytes, [data])]
-      assert.deepEqual(await list(bytes), [placeOf(old), placeOf(young)])
-      assert.ok((await read(bytes, old)).equals(data))
-      assert.equal(await bytes.remove(old), true)
-      assert.ok((await read(bytes, young)).equals(data))
     },
 
     'remove() of one generation leaves the others, however late it comes': async (bytes) => {
@@ -144,93 +89,6 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       await bytes.removeMany(gone)
       await bytes.removeMany(gone)
       assert.deepEqual(await list(bytes), kept && [placeOf(kept)])
-    },
-
-    'stage() keeps contents apart when 24 calls run at once': async (bytes) => {
-      const all = Array.from({ length: 24 }, (_, i) => Buffer.alloc(i * 30_000 + 1, randomBytes(64)))
-      const contents = await Promise.all(all.map((data) => put(bytes, [data.subarray(0, 9), data.subarray(9)])))
-      const back = await Promise.all(contents.map((content) => read(bytes, content)))
-      back.forEach((data, i) => {
-        assert.equal(sha256(data), sha256(all[i] ?? Buffer.alloc(0)))
-      })
-    },
-
-    'stage() rejects with BLOB_TOO_LARGE, stops the source and leaves nothing if it yields more than maxBytes': async (
-      bytes,
-    ) => {
-      const data = randomBytes(CHUNK)
-      const staged = await bytes.stage(from([data]), { maxBytes: CHUNK })
-      await staged.discard()
-      let yielded = 0
-      let stopped = false
-      async function* endless() {
-        try {
-          for (; ; yielded += 1000) yield Buffer.alloc(1000)
-        } finally {
-          stopped = true
-        }
-      }
-      await assert.rejects(bytes.stage(endless(), { maxBytes: CHUNK }), { code: 'BLOB_TOO_LARGE' })
-      assert.ok(stopped)
-      assert.ok(yielded <= CHUNK, `it took ${yielded} bytes`)
-      await assertNothingStaged(bytes)
-    },
-
-    'stage() rejects with the reason of its signal, stops the source and leaves nothing': async (bytes) => {
-      const abort = new AbortController()
-      const reason = new Error('nobody waits')
-      let stopped = false
-      async function* endless() {
-        try {
-          for (let i = 0; ; i++) {
-            if (i === 5) abort.abort(reason)
-            yield Buffer.alloc(1000)
-          }
-        } finally {
-          stopped = true
-        }
-      }
-      const staging = bytes.stage(endless(), { ...NO_LIMIT, signal: abort.signal })
-      await assert.rejects(staging, (error) => error === reason)
-      assert.ok(stopped)
-      assert.deepEqual(await list(bytes), [])
-      await assertNothingStaged(bytes)
-    },
-
-    ...eachInput<number, BytesBackend>(
-      [0, 10, CHUNK, 2 * CHUNK + 1],
-      (size) =>
-        `stage() rejects with the error of the source and leaves nothing if the source fails after ${size} bytes`,
-      async (size, bytes) => {
-        const failure = new Error('the connection was lost')
-        async function* failing() {
-          yield Buffer.alloc(size)
-          throw failure
-        }
-        await assert.rejects(bytes.stage(failing(), NO_LIMIT), (error) => error === failure)
-        assert.deepEqual(await list(bytes), [])
-        await assertNothingStaged(bytes)
-      },
-    ),
-
-    'stage() asks for one chunk at a time': async (bytes) => {
-      let asked = 0
-      let open = 0
-      const source: AsyncIterable<Uint8Array> = {
-        [Symbol.asyncIterator]: () => ({
-          async next() {
-            open += 1
-            assert.equal(open, 1, 'two chunks were asked for at once')
-            await new Promise((resolve) => setImmediate(resolve))
-            open -= 1
-            asked += 1
-            return asked > 20 ? { done: true, value: undefined } : { done: false, value: Buffer.alloc(50_000, asked) }
-          },
-        }),
-      }
-      const staged = await bytes.stage(source, NO_LIMIT)
-      assert.equal(staged.size, 1_000_000)
-      await staged.discard()
     },
 
     ...eachInput<[start: number, end?: number], BytesBackend>(
@@ -309,15 +167,6 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.equal((await read(bytes, content)).toString(), 'sound')
     },
 
-    'sweepStaged() leaves objects and younger staged contents alone': async (bytes) => {
-      const content = await put(bytes, [Buffer.from('object')])
-      const staged = await bytes.stage(from([Buffer.from('under way')]), NO_LIMIT)
-      assert.equal(await bytes.sweepStaged(new Date(Date.now() - 60_000)), 0)
-      assert.equal((await read(bytes, await commit(staged))).toString(), 'under way')
-      await bytes.sweepStaged(new Date(Date.now() + 60_000))
-      assert.equal((await read(bytes, content)).toString(), 'object')
-    },
-
     ...eachInput<string, BytesBackend>(
       ['', '../../etc/passwd', '/etc/passwd', `${HASH}/..`, HASH.toUpperCase(), `${HASH}\0`, `${HASH}\n`],
       (hash) => `every call rejects the hash ${inspect(hash)}`,
@@ -351,32 +200,6 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
   return Object.entries(cases).map(([name, run]) => ({ name, run: async () => run(await open()) }))
 }
 
-async function put(bytes: BytesBackend, chunks: Uint8Array[], generation?: string): Promise<Location & Staged> {
-  const staged = await bytes.stage(from(chunks), NO_LIMIT)
-  return { ...staged, ...(await commit(staged, generation)) }
-}
-
-async function commit(staged: Staged, generation = randomBytes(8).toString('hex')): Promise<Location> {
-  await staged.commit(generation)
-  return { hash: staged.hash, size: staged.size, generation }
-}
-
-async function read(bytes: BytesBackend, location: Location, start?: number, end?: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of bytes.open(location, start, end)) chunks.push(chunk)
-  return Buffer.concat(chunks)
-}
-
-async function list(bytes: BytesBackend, after?: Location): Promise<Location[]> {
-  const locations: Location[] = []
-  for await (const location of after ? bytes.list({ after }) : bytes.list()) locations.push(location)
-  return locations
-}
-
-async function assertNothingStaged(bytes: BytesBackend): Promise<void> {
-  assert.equal(await bytes.sweepStaged(new Date(Date.now() + 60_000), { dryRun: true }), 0, 'something was left staged')
-}
-
 async function assertInvalid(bytes: BytesBackend, location: Location): Promise<void> {
   const invalid = { code: 'INVALID_INPUT' }
   await assert.rejects(read(bytes, location), invalid)
@@ -387,13 +210,3 @@ async function assertInvalid(bytes: BytesBackend, location: Location): Promise<v
   if (bytes.has) await assert.rejects(async () => bytes.has?.(location), invalid)
   if (bytes.storedAt) await assert.rejects(async () => bytes.storedAt?.(location), invalid)
 }
-
-async function* from(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* chunks
-}
-
-const placeOf = ({ hash, size, generation }: Location): Location => ({ hash, size, generation })
-
-const inOrder = (a: Location, b: Location) => (`${a.hash}.${a.generation}` < `${b.hash}.${b.generation}` ? -1 : 1)
-
-const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')

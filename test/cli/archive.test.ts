@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, it } from 'vitest'
-import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { emptyPostgres, freshDirectory } from '../setup/databases.ts'
 import { holdfast, objects, onTerminal, start } from './command-line.ts'
 
 /** Makes a directory with agent.yml on SQLite and other.yml on PostgreSQL, each with a blob store. */
@@ -15,7 +15,7 @@ async function prepared(messages = 10) {
     blobStore: { type: 'local', storePath: './blobs' },
   }
   const to: StorageConfig = {
-    database: { type: 'postgres', url: await freshPostgres() },
+    database: { type: 'postgres', url: await emptyPostgres() },
     blobStore: { type: 'local', storePath: './other-blobs' },
   }
   writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: from }))

@@ -5,7 +5,7 @@ import { openStorage, type StorageConfig } from 'holdfast'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { expect, it } from 'vitest'
-import { freshDirectory, freshPostgres, sharedDatabases } from '../setup/databases.ts'
+import { emptyDatabases, freshDirectory, freshPostgres, sharedDatabases } from '../setup/databases.ts'
 import { startPgBouncer } from '../setup/pgbouncer.ts'
 import { startRedis } from '../setup/servers.ts'
 import { holdfast, type RunOptions } from './command-line.ts'
@@ -58,7 +58,7 @@ it.each(sharedDatabases)('on %s, the doctor finds nothing wrong with a storage t
   expect(all.length).toBeGreaterThan(12)
 })
 
-it.each(sharedDatabases)('on %s, the doctor finds pending migrations', async (_, configure) => {
+it.each(emptyDatabases)('on %s, the doctor finds pending migrations', async (_, configure) => {
   const { code, found } = await diagnosed({ database: await configure() })
   expect({ code, found }).toMatchObject({ code: 3, found: [{ check: 'migrations', result: 'fail' }] })
 })

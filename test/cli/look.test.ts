@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, it } from 'vitest'
-import { freshDirectory, sharedDatabases } from '../setup/databases.ts'
+import { emptyDatabases, freshDirectory, sharedDatabases } from '../setup/databases.ts'
 import { holdfast, objects, onTerminal, start } from './command-line.ts'
 
 /** Writes a configuration file beside a local blob store, and opens its storage. */
@@ -19,7 +19,7 @@ async function prepared(database: StorageConfig['database']) {
   return { cwd, storage: opened }
 }
 
-it.each(sharedDatabases)('on %s, migrate, status and migrate status say what is pending', async (_, configure) => {
+it.each(emptyDatabases)('on %s, migrate, status and migrate status say what is pending', async (_, configure) => {
   const cwd = freshDirectory()
   writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: { database: await configure() } }))
   const before = await holdfast(['migrate', 'status'], { cwd })

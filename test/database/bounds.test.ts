@@ -4,7 +4,7 @@ import { openStorage, type Storage } from 'holdfast'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { times } from '../../src/testing/contract.ts'
-import { freshPostgres } from '../setup/databases.ts'
+import { emptyPostgres, freshPostgres } from '../setup/databases.ts'
 import { type PostgresServer, startPostgres } from '../setup/servers.ts'
 import { quiet } from '../setup/silent.ts'
 import { freshDatabase } from './dialects.ts'
@@ -103,7 +103,7 @@ describe('a storage whose PostgreSQL is slow', () => {
 
 describe('openStorage() with migrations pending', () => {
   it('rejects with TIMEOUT if another process holds the migration lock', async () => {
-    const url = await freshPostgres()
+    const url = await emptyPostgres()
     const sql = postgres(url, { max: 1 })
     onTestFinished(() => sql.end())
     await sql`select pg_advisory_lock(7309442112)`

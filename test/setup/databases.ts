@@ -5,7 +5,7 @@ import type { StorageConfig } from 'holdfast'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { inject } from 'vitest'
-import { createEmpty } from './postgres-template.ts'
+import { createEmpty } from './empty-postgres.ts'
 import { temporaryDirectory } from './temporary.ts'
 
 const databases: string[] = []
@@ -49,6 +49,12 @@ export function freshDirectory(): string {
   directories.push(directory)
   return directory
 }
+
+/** Those databases without any table, for tests of migrations. */
+export const emptyDatabases: [name: string, configure: () => Promise<StorageConfig['database']>][] = [
+  ['SQLite', async () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })],
+  ['PostgreSQL', async () => ({ type: 'postgres', url: await emptyPostgres() })],
+]
 
 /** The databases that several processes can share, by name. Each call creates a new database. */
 export const sharedDatabases: [name: string, configure: () => Promise<StorageConfig['database']>][] = [

@@ -1,14 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { migrateStorage } from 'holdfast'
 import postgres from 'postgres'
-
-/** Creates a database without any table. */
-export async function createEmpty(sql: postgres.Sql, name: string): Promise<void> {
-  // Linguistic collation if the server has ICU, so that no query gets byte order without asking for it.
-  await sql
-    .unsafe(`CREATE DATABASE ${name} TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`)
-    .catch(() => sql.unsafe(`CREATE DATABASE ${name} TEMPLATE template0`))
-}
+import { createEmpty } from './empty-postgres.ts'
 
 /** Creates the database that others are copied from: it has the tables of Holdfast, and has never been opened as a storage. */
 export async function createTemplate(url: string): Promise<{ name: string; drop(): Promise<void> }> {

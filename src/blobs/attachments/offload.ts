@@ -40,8 +40,8 @@ interface Contents {
 
 interface Target {
   sessionId: string
-  /** Returns the owner of the session. Called only if there is data. */
-  owner(): Promise<string>
+  /** The owner of the session. */
+  owner: string
   operationId?: string | undefined
 }
 
@@ -70,6 +70,11 @@ export class Offload {
     this.#aboveBytes = aboveBytes
   }
 
+  /** Returns true if messages have data to store. */
+  isNeeded(messages: readonly Contents[]): boolean {
+    return messages.some((message) => this.#hasData(message))
+  }
+
   /**
    * Stores the data of messages as blobs of the session's owner, and returns messages that name the blobs. If the messages are not
    * stored after all, the blobs are unused, and cleaned up like others. Safe to repeat: the id of a blob follows from
@@ -77,11 +82,9 @@ export class Offload {
    * operation, is another one each time.
    */
   async messages<M extends Contents>(given: readonly M[], target: Target): Promise<readonly M[]> {
-    if (!given.some((message) => this.#hasData(message))) return given
-    const owner = await target.owner()
+    const { operationId, sessionId, owner } = target
     const found = new Map<string, Attachment>()
     const named = given.map((message, i) => {
-      const { operationId, sessionId } = target
       const place = message.id ?? (operationId === undefined ? undefined : [operationId, i])
       const idOf = ({ bytes, prefix }: Data) => {
         if (place === undefined) return newBlobId()
@@ -96,7 +99,7 @@ export class Offload {
         return blobUri(id)
       })
     })
-    await this.#putAll([...found.values()], owner, target.sessionId)
+    await this.#putAll([...found.values()], owner, sessionId)
     return named
   }
 

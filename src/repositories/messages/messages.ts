@@ -199,9 +199,10 @@ export class Messages extends MessageReads {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
     const values = parseInput(messagePatchSchema, patch, 'patch')
-    const [{ content, metadata } = values] = await this.#offloaded(sessionId, [{ ...values, id }])
-    const stored = { ...values, content, metadata }
-    const updated = await updateMessage(this.#db, sessionId, id, stored, this.#context.now())
+    const updated = await this.#offloaded(sessionId, [{ ...values, id }], undefined, ([stored = values]) => {
+      const { content, metadata } = stored
+      return updateMessage(this.#db, sessionId, id, { ...values, content, metadata }, this.#context.now())
+    })
     if (updated === undefined)
       throw new StorageError('NOT_FOUND', 'There is no such message', { details: { sessionId, id } })
     if (values.content !== undefined) this.#announce([updated])
@@ -290,32 +291,37 @@ export class Messages extends MessageReads {
     write: (db: Db, inputs: readonly Input[], clock: Clock, operation: Operation | undefined) => Promise<Written>,
   ): Promise<Message[]> {
     const { confirmedNow } = this.#context
-    const stored = await this.#offloaded(sessionId, inputs, operationId)
-    const now = this.#context.now()
-    const operation = operationId === undefined ? undefined : operationOf({ sessionId, now }, operationId, payload)
-    const { messages } = await this.#context.cache.writeIfNew(
-      cachedRowsOf(sessionId),
-      (db = this.#db) => write(db, stored, { now, confirmedNow }, operation),
-      // The session's cached absence from before its creation must be invalidated.
-      ({ session }) =>
-        session === undefined
-          ? { created: true }
-          : { created: session.isNew, incarnation: incarnationOf({ id: sessionId, createdAt: session.createdAt }) },
-    )
+    const { messages } = await this.#offloaded(sessionId, inputs, operationId, (stored) => {
+      const now = this.#context.now()
+      const operation = operationId === undefined ? undefined : operationOf({ sessionId, now }, operationId, payload)
+      return this.#context.cache.writeIfNew(
+        cachedRowsOf(sessionId),
+        (db = this.#db) => write(db, stored, { now, confirmedNow }, operation),
+        // The session's cached absence from before its creation must be invalidated.
+        ({ session }) =>
+          session === undefined
+            ? { created: true }
+            : { created: session.isNew, incarnation: incarnationOf({ id: sessionId, createdAt: session.createdAt }) },
+      )
+    })
     this.#announce(messages)
     return messages
   }
 
-  /** Returns the messages as they are to be stored: with the names of blobs in the place of data, if there is an offload. */
-  async #offloaded<M extends Partial<Message>>(
+  /**
+   * Writes messages as they are to be stored: with the names of blobs in the place of data, if there is an offload. What has
+   * no data is written at once, so that close() waits for every such call made before it.
+   */
+  async #offloaded<M extends Partial<Message>, T>(
     sessionId: string,
     messages: readonly M[],
-    operationId?: string,
-  ): Promise<readonly M[]> {
+    operationId: string | undefined,
+    write: (stored: readonly M[]) => Promise<T>,
+  ): Promise<T> {
     const { offload } = this.#context
-    if (offload === undefined) return messages
-    const owner = async () => (await homeOf(this.#db, this.#context, sessionId)).db.owner ?? NOBODY
-    return offload.messages(messages, { sessionId, owner, operationId })
+    if (offload === undefined || !offload.isNeeded(messages)) return write(messages)
+    const owner = (await homeOf(this.#db, this.#context, sessionId)).db.owner ?? NOBODY
+    return write(await offload.messages(messages, { sessionId, owner, operationId }))
   }
 
   /** Has the texts of written messages embedded. */

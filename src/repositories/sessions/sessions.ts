@@ -5,7 +5,6 @@ import { ownedKeys } from '../../cache/owned-row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
 import { NOBODY } from '../../database/owner.ts'
-import { type Page, type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, JsonObject, MetadataPatch } from '../../schema/values.ts'
 import {
@@ -18,11 +17,10 @@ import {
 } from '../../validation/input.ts'
 import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
-import { searchSessions } from '../search/sessions.ts'
-import type { SearchPage, SearchSessionsOptions, SessionHit } from '../search/types.ts'
 import { forkSession } from './fork.ts'
 import { giveSession } from './giving.ts'
 import { homeOf, homeOfOwner } from './home.ts'
+import { SessionReads } from './reads.ts'
 import {
   cachedRowsOf,
   expiredSessions,
@@ -31,19 +29,9 @@ import {
   removeSession,
   retryWithoutExpired,
 } from './removal.ts'
-import {
-  insertSession,
-  listForks,
-  listSummaries,
-  lockAndRaiseVersion,
-  selectSession,
-  selectSummary,
-  sessionColumns,
-  updateMetadata,
-} from './statements.ts'
+import { insertSession, lockAndRaiseVersion, selectSession, sessionColumns, updateMetadata } from './statements.ts'
 import {
   type ForkOptions,
-  type ListSessionsOptions,
   type Session,
   type SessionInput,
   type SessionPatch,
@@ -61,19 +49,15 @@ const forkOptionsSchema = z.strictObject({
   throughSeq: positionSchema.optional(),
 })
 const updateOptionsSchema = z.strictObject({ ifVersion: versionSchema.optional() })
-const listOptionsSchema = z.strictObject({
-  ownerId: idSchema.optional(),
-  orderBy: z.enum(['lastActiveAt', 'createdAt']).optional(),
-  ...pageSchema.shape,
-})
 
 /** Sessions: conversations, without their messages, which are in `storage.messages`. */
-export class Sessions {
+export class Sessions extends SessionReads {
   readonly #db: Db
   readonly #context: RepositoryContext
 
   /** @internal */
   constructor(db: Db, context: RepositoryContext) {
+    super(db, context)
     this.#db = db
     this.#context = context
   }
@@ -112,26 +96,6 @@ export class Sessions {
     const create = (db = home) => retryWithoutExpired(db, { id, now, confirmedNow }, () => insert(db))
     const outcomeOf = (session: Session) => ({ created: true, incarnation: incarnationOf(session) })
     return cache.writeIfNew(cachedRowsOf(id), create, outcomeOf)
-  }
-
-  /**
-   * Returns a session, or undefined if there is none. Cached.
-   *
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when the id is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.sessions.create({ id: 'chat', title: 'Trip to Oslo' })
-   * console.log((await storage.sessions.get('chat'))?.title) // Trip to Oslo
-   * ```
-   */
-  get<Metadata extends object = JsonObject>(id: string): Promise<Session<Metadata> | undefined>
-  async get(id: string): Promise<Session | undefined> {
-    parseInput(idSchema, id, 'id')
-    return this.#context.cache.read('sessions', id, (db = this.#db) =>
-      selectSession.first(db, { id, now: this.#context.now() }),
-    )
   }
 
   /**
@@ -262,67 +226,6 @@ export class Sessions {
   }
 
   /**
-   * Returns a session with its counters, or undefined if there is none. Not cached.
-   *
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when the id is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
-   * console.log((await storage.sessions.summary('chat'))?.messageCount) // 1
-   * ```
-   */
-  summary<Metadata extends object = JsonObject>(id: string): Promise<SessionSummary<Metadata> | undefined>
-  async summary(id: string): Promise<SessionSummary | undefined> {
-    parseInput(idSchema, id, 'id')
-    return selectSummary.first(this.#db, { id, now: this.#context.now() })
-  }
-
-  /**
-   * Returns a page of sessions, the most recently active first unless `orderBy` is 'createdAt'. Not cached. A session
-   * that becomes active moves to the front, so a walk over all pages may miss it; a walk by 'createdAt' misses none.
-   *
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.sessions.create({ ownerId: 'ada' })
-   * const { items, nextCursor } = await storage.sessions.list({ ownerId: 'ada', limit: 20 })
-   * console.log(items.length, nextCursor) // 1 undefined
-   * ```
-   */
-  list<Metadata extends object = JsonObject>(options?: ListSessionsOptions): Promise<Page<SessionSummary<Metadata>>>
-  async list(options: ListSessionsOptions = {}): Promise<Page<SessionSummary>> {
-    const { ownerId, orderBy = 'lastActiveAt', ...page } = parseInput(listOptionsSchema, options, 'options')
-    return listSummaries[orderBy](this.#db, { now: this.#context.now(), ownerId }, page, 'desc')
-  }
-
-  /**
-   * Returns a page of the sessions that have a message which the query finds, each with its newest hit. The session of the
-   * newest hit comes first. The query is that of `messages.search`. Needs `database.options.search`.
-   *
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_STATE} when the search is switched off.
-   * @throws {INVALID_INPUT} when the query or an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Send me the invoice, please.' })
-   * const { items } = await storage.sessions.search('invoice')
-   * console.log(items[0]?.session.id) // chat
-   * ```
-   */
-  search<Metadata extends object = JsonObject>(
-    query: string,
-    options?: SearchSessionsOptions,
-  ): Promise<SearchPage<SessionHit<Metadata>>>
-  async search(query: string, options: SearchSessionsOptions = {}): Promise<SearchPage<SessionHit>> {
-    return searchSessions(this.#db, this.#context.now(), query, parseInput(pageSchema, options, 'options'))
-  }
-
-  /**
    * Copies a session with its messages into a new session, whose `parentId` is `id`. The copy keeps the owner, metadata
    * and `expiresAt` of the original. Safe to repeat with an `id` option: the repeat fails with ALREADY_EXISTS.
    *
@@ -357,33 +260,6 @@ export class Sessions {
     // The vectors were copied, except for texts that had none yet.
     this.#context.embedding?.written({ sessionId: newId, from: 1, through: copy.lastSeq })
     return copy
-  }
-
-  /**
-   * Returns a page of the sessions that were forked from a session, the first fork first. Forks of forks are not among them.
-   * Returns none if the session does not exist. Not cached.
-   *
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_INPUT} when the id or an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Oslo or Bergen?' })
-   * await storage.sessions.fork('chat', { id: 'bergen' })
-   * console.log((await storage.sessions.forks('chat')).items.map(({ id }) => id)) // ['bergen']
-   * ```
-   */
-  forks<Metadata extends object = JsonObject>(
-    id: string,
-    options?: PageOptions,
-  ): Promise<Page<SessionSummary<Metadata>>>
-  async forks(id: string, options: PageOptions = {}): Promise<Page<SessionSummary>> {
-    parseInput(idSchema, id, 'id')
-    const page = parseInput(pageSchema, options, 'options')
-    const now = this.#context.now()
-    const session = await selectSession.first(this.#db, { id, now })
-    if (session === undefined) return { items: [] }
-    return listForks(this.#db, { now, parentId: id, ownerId: session.ownerId }, page, 'asc')
   }
 
   /**

@@ -3,7 +3,7 @@ import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import { keyset } from '../../database/paging/keyset.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
-import { hasPending, hasRunning, isRunAwaited } from './in-use.ts'
+import { hasPending, hasRow, hasRunning, isRunAwaited } from './in-use.ts'
 import type { Rule } from './rule.ts'
 
 /** A table whose rows go by their age. */
@@ -110,7 +110,7 @@ export const agedExecutions = agedRows({
     return and(
       ne(e.status, 'running'),
       lte(e.finishedAt, before),
-      sql`not exists (select 1 from ${e} as other where ${isOther})`,
+      not(hasRow(sql`${e} as other`, isOther)),
       not(isRunAwaited(tables, { id: e.runId, ownerId: e.ownerId })),
     )
   },
@@ -129,8 +129,8 @@ export const agedApprovals = agedRows({
     return and(
       isNotNull(a.respondedAt),
       lte(a.respondedAt, before),
-      sql`not exists (select 1 from ${a} as other where ${isOther})`,
-      sql`not exists (select 1 from ${v} where ${isOfSession} and ${hasRunning(tables, { id: v.runId, ownerId: v.ownerId })})`,
+      not(hasRow(sql`${a} as other`, isOther)),
+      not(hasRow(v, sql`${isOfSession} and ${hasRunning(tables, { id: v.runId, ownerId: v.ownerId })}`)),
     )
   },
 })

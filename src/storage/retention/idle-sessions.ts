@@ -4,7 +4,7 @@ import { type Builder, statement } from '../../database/statement.ts'
 import { homeOfOwner } from '../../repositories/sessions/home.ts'
 import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
 import type { Tables } from '../../schema/tables.ts'
-import { isSessionInUse } from './in-use.ts'
+import { alternatives, isSessionInUse } from './in-use.ts'
 import { followingSession, type Incarnation, isUnused, removeOldest, sessionsByActivity } from './old-messages.ts'
 import { MOST_ROWS } from './pace.ts'
 import type { Removed, Rule, RuleContext } from './rule.ts'
@@ -27,9 +27,11 @@ const selectIdle = statement(
   (db, arg: { lastActiveAt: Date; id: string; ownerId: string; before: Date; limit: number }) => {
     const { sessions: s, events, queueItems, sessionOperations } = db.tables
     const hasMany = (table: TableOfSession) => {
-      const isOfSession = sql`${table.sessionId} = ${s.id} and ${table.ownerId} = ${s.ownerId}`
       const most = sql.raw(String(MOST_ROWS))
-      return sql`exists (select 1 from ${table} where ${isOfSession} limit 1 offset ${most})`.mapWith(Boolean)
+      const [ofOwner, ofNobody] = alternatives(table, s).map(
+        (isIts) => sql`exists (select 1 from ${table} where ${isIts} limit 1 offset ${most})`,
+      )
+      return sql`(${ofOwner} or ${ofNobody})`.mapWith(Boolean)
     }
     const isUnchanged = lte(s.updatedAt, arg.before)
     const { condition, orderBy } = followingSession(db, arg)

@@ -4,28 +4,54 @@ import type { Tables } from '../../schema/tables.ts'
 // Retention leaves alone what a pending approval or a running execution needs. An execution names a run and no session, so
 // the events that name both connect the two. `status = 'running'` is a literal: partial indexes have this condition.
 
+/**
+ * Returns the condition that a table has such a row. Counts, since for EXISTS PostgreSQL may join, or expect an early hit, and read
+ * all events and all approvals for each transaction of some hundred rows.
+ */
+export function hasRow(table: SQLWrapper, condition: SQL): SQL {
+  return sql`((select count(*) from ${table} where ${condition}) > 0)`
+}
+
 /** Where a row is: the id of its session or of its run, and its owner. */
 interface Place {
   id: SQLWrapper
   ownerId: SQLWrapper
 }
 
+/**
+ * Returns the condition that the rows of a session are those of its owner, in two alternatives: the indexes of owners serve the
+ * first. By the id of the session alone, the rows of everybody whose session has the same id would be read.
+ */
+export function alternatives(
+  { sessionId, ownerId }: { sessionId: SQLWrapper; ownerId: SQLWrapper },
+  session: Place,
+): readonly SQL[] {
+  const isOfSession = sql`${sessionId} = ${session.id} and ${ownerId}`
+  return [
+    sql`${isOfSession} = ${session.ownerId} and ${ownerId} <> ''`,
+    sql`${isOfSession} = '' and ${session.ownerId} = ''`,
+  ]
+}
+
 /** Returns the condition that a session has a pending approval. */
-export function hasPending({ approvals: a }: Tables, { id, ownerId }: Place): SQL {
-  return sql`exists (select 1 from ${a} where ${a.sessionId} = ${id} and ${a.ownerId} = ${ownerId} and ${a.respondedAt} is null)`
+export function hasPending({ approvals: a }: Tables, session: Place): SQL {
+  const [ofOwner, ofNobody] = alternatives(a, session).map((isIts) =>
+    hasRow(a, sql`${isIts} and ${a.respondedAt} is null`),
+  )
+  return sql`(${ofOwner} or ${ofNobody})`
 }
 
 /** Returns the condition that a run has a running execution. What runs outside of a scope may belong to anybody's run. */
 export function hasRunning({ toolExecutions: e }: Tables, { id, ownerId }: Place): SQL {
-  return sql`exists (select 1 from ${e} where ${e.runId} = ${id} and ${isOfOwner(e.ownerId, ownerId)} and ${e.status} = 'running')`
+  return hasRow(e, sql`${e.runId} = ${id} and ${isOfOwner(e.ownerId, ownerId)} and ${e.status} = 'running'`)
 }
 
 /** Returns the condition that a session has a pending approval, or that one of its events names a run with a running execution. */
 export function isSessionInUse(tables: Tables, session: Place): SQL {
   const { events: v } = tables
-  const isOfSession = sql`${v.sessionId} = ${session.id} and ${v.ownerId} = ${session.ownerId}`
   const isOfRunning = hasRunning(tables, { id: v.runId, ownerId: v.ownerId })
-  return sql`(${hasPending(tables, session)} or exists (select 1 from ${v} where ${isOfSession} and ${isOfRunning}))`
+  const [ofOwner, ofNobody] = alternatives(v, session).map((isIts) => hasRow(v, sql`${isIts} and ${isOfRunning}`))
+  return sql`(${hasPending(tables, session)} or ${ofOwner} or ${ofNobody})`
 }
 
 /** Returns the condition that an event of a run names a session with a pending approval. */
@@ -33,7 +59,7 @@ export function isRunAwaited(tables: Tables, { id, ownerId }: Place): SQL {
   const { events: v } = tables
   const isOfRun = sql`${v.runId} = ${id} and ${isOfOwner(ownerId, v.ownerId)}`
   const isOfPending = hasPending(tables, { id: v.sessionId, ownerId: v.ownerId })
-  return sql`exists (select 1 from ${v} where ${isOfRun} and ${isOfPending})`
+  return hasRow(v, sql`${isOfRun} and ${isOfPending}`)
 }
 
 /** Returns the condition that an execution has this owner, or none. */
