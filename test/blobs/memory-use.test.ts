@@ -4,7 +4,7 @@ import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 
-const mebibytes = rounds(256, 1024)
+const mebibytes = rounds(128, 1024)
 /**
  * A stream of Node allocates a buffer for each chunk, and V8 frees dropped buffers after 32 MiB of them, since Node 22
  * after 64 MiB. To these come the code that the first put loads and the young generation of the heap: 7 to 17 MiB.

@@ -71,7 +71,7 @@ describe('three processes on PostgreSQL and Redis', () => {
       database: { type: 'postgres', url: await freshPostgres() },
     }
     const { instances } = await start(3, config)
-    const each = rounds(9000, 340_000)
+    const each = rounds(6000, 340_000)
     const load = { rows: 6, pauseMillis: 15 }
     await disturbed(async () => {
       const { stale, reads, writes, warnings } = await tryOut(instances, { ...load, variant: 'ours', reads: each })
@@ -93,7 +93,7 @@ describe('two processes with a cache in memory each', () => {
     const path = join(freshDirectory(), 'agent.db')
     const { instances, warnings } = await start(2, { database: { type: 'sqlite', path } })
     expect(warnings.flat()).toEqual([])
-    const each = rounds(10_000, 500_000)
+    const each = rounds(7000, 500_000)
     const { stale, reads, writes } = await tryOut(instances, { variant: 'ours', reads: each })
     expect(reads).toBeGreaterThanOrEqual(2 * each)
     expect(writes).toBeGreaterThan(50)
@@ -119,7 +119,7 @@ describe('a thousand concurrent reads of one row that is not cached', () => {
     const server = await startRedis()
     const cache = { type: 'redis', url: server.url } as const
     const { instances } = await start(2, { cache, database: { type: 'postgres', url: await freshPostgres() } })
-    for (let round = 1; round <= rounds(5, 100); round++) {
+    for (let round = 1; round <= rounds(3, 100); round++) {
       const key = `cold ${round}`
       instances[0]?.send({ do: 'write', key, value: round })
       await instances[0]?.next(({ is }) => is === 'written')
