@@ -325,7 +325,9 @@ export async function firstDifference(
       // The storage itself shows everybody's rows in lists, and finds others' sessions: it acts by names, on its own sessions.
       if (
         actor === 'nobody' &&
-        (/list|get$|stats|prune|search|follow/i.test(call) || call.startsWith('toolExec') || call.startsWith('appro'))
+        (/list|get$|stats|prune|search|follow|countByDay/i.test(call) ||
+          call.startsWith('toolExec') ||
+          call.startsWith('appro'))
       )
         continue
       const of = (made: Arguments['made']) => ({
