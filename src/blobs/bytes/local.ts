@@ -31,8 +31,7 @@ import {
   unlinkIfExists,
   writeAll,
 } from './files.ts'
-import { HashingWriter } from './hashing-writer.ts'
-import { takeChunks } from './staged.ts'
+import { writeSource } from './staged.ts'
 
 /** The steps at which a test can interrupt `LocalBytes`. Each is named after what comes next. */
 export const LOCAL_STEPS = [
@@ -105,17 +104,14 @@ export class LocalBytes implements BytesBackend {
     const path = join(this.#tmp, randomUUID())
     // 0400: only this handle can write, so nobody can write through what `path` returns.
     const file = await this.#step('stage.create', () => open(path, 'wx', 0o400))
-    const writer = new HashingWriter((bytes) => this.#step('stage.write', () => writeAll(file, bytes)))
-    try {
-      await takeChunks(source, options, (chunk) => writer.add(chunk))
-      const written = await writer.finish()
-      return { ...written, ...this.#staged(path, written.hash, this.#synced(file)) }
-    } catch (error) {
-      await writer.settled() // a write after the close could hit another file with the same descriptor
-      await file.close()
-      await unlinkIfExists(path).catch(() => {}) // sweepStaged removes it later
-      throw error
-    }
+    const written = await writeSource(source, options, {
+      write: (bytes) => this.#step('stage.write', () => writeAll(file, bytes)),
+      release: async () => {
+        await file.close()
+        await unlinkIfExists(path).catch(() => {}) // sweepStaged removes it later
+      },
+    })
+    return { ...written, ...this.#staged(path, written.hash, this.#synced(file)) }
   }
 
   /** Starts the fsync and closes the file. Only `commit` waits for it, so the caller can reserve the content meanwhile. */

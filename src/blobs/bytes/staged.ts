@@ -1,4 +1,39 @@
-import { blobTooLarge, checkLocation, type Staged, type StageOptions, stagedBytesGone } from './backend.ts'
+import {
+  blobTooLarge,
+  type Content,
+  checkLocation,
+  type Staged,
+  type StageOptions,
+  stagedBytesGone,
+} from './backend.ts'
+import { HashingWriter } from './hashing-writer.ts'
+
+interface Place {
+  write(bytes: Uint8Array): Promise<void>
+  /** Gives up what was written. Called once no write is running: a late one could hit another file with the same descriptor. */
+  release(): Promise<unknown>
+}
+
+/**
+ * Writes a source to a place, as `BytesBackend.stage` has to, and returns what it was. Releases the place if that fails.
+ *
+ * @throws {BLOB_TOO_LARGE} when the source has yielded more than `maxBytes` bytes
+ */
+export async function writeSource(
+  source: AsyncIterable<Uint8Array>,
+  options: StageOptions,
+  { write, release }: Place,
+): Promise<Content & { head: Uint8Array }> {
+  const writer = new HashingWriter(write)
+  try {
+    await takeChunks(source, options, (chunk) => writer.add(chunk))
+    return await writer.finish()
+  } catch (error) {
+    await writer.settled()
+    await release()
+    throw error
+  }
+}
 
 /**
  * Hands each chunk of a source to `take`, as `BytesBackend.stage` has to.

@@ -13,8 +13,7 @@ import {
   type Staged,
   type StageOptions,
 } from '../backend.ts'
-import { HashingWriter } from '../hashing-writer.ts'
-import { storedOnce, takeChunks } from '../staged.ts'
+import { storedOnce, writeSource } from '../staged.ts'
 import { Spool } from './spool.ts'
 import { insertPart, measureObject, removeObject, selectObjects, selectPart } from './statements.ts'
 
@@ -48,18 +47,11 @@ export class DatabaseBytes implements BytesBackend {
 
   async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
     const spool = new Spool()
-    const writer = new HashingWriter((bytes) => spool.write(bytes))
-    try {
-      await takeChunks(source, options, (chunk) => writer.add(chunk))
-      const written = await writer.finish()
-      const { hash } = written
-      const store = (generation: string) => this.#store(spool, { hash, generation })
-      return { ...written, ...storedOnce(hash, { store, release: () => spool.close() }) }
-    } catch (error) {
-      await writer.settled()
-      await spool.close()
-      throw error
-    }
+    const release = () => spool.close()
+    const written = await writeSource(source, options, { write: (bytes) => spool.write(bytes), release })
+    const { hash } = written
+    const store = (generation: string) => this.#store(spool, { hash, generation })
+    return { ...written, ...storedOnce(hash, { store, release }) }
   }
 
   async *open(location: Location, start = 0, end = location.size, into?: Uint8Array): AsyncGenerator<Uint8Array> {

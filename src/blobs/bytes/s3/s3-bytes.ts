@@ -13,8 +13,7 @@ import {
   type StageOptions,
   type UrlOptions,
 } from '../backend.ts'
-import { HashingWriter } from '../hashing-writer.ts'
-import { storedOnce, takeChunks } from '../staged.ts'
+import { storedOnce, writeSource } from '../staged.ts'
 import { StagedFile } from '../staged-file.ts'
 import { Bucket, statusOf, unlessAbsent } from './bucket.ts'
 import type { S3Client } from './client.ts'
@@ -62,22 +61,15 @@ export class S3Bytes implements BytesBackend {
   async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
     await this.#onStep?.('stage.create')
     const file = await StagedFile.create(this.#stagingPath)
-    const writer = new HashingWriter((bytes) => file.write(bytes))
-    try {
-      await takeChunks(source, options, (chunk) => writer.add(chunk))
-      const written = await writer.finish()
-      const { hash, size } = written
-      const store = async (generation: string) => {
-        await this.#onStep?.('commit.put')
-        const body = { sha256: hash, size, chunks: () => file.chunks() }
-        await this.#bucket.put(this.#key({ hash, generation }), body)
-      }
-      return { ...written, ...storedOnce(hash, { store, release: () => file.close() }) }
-    } catch (error) {
-      await writer.settled()
-      await file.close()
-      throw error
+    const release = () => file.close()
+    const written = await writeSource(source, options, { write: (bytes) => file.write(bytes), release })
+    const { hash, size } = written
+    const store = async (generation: string) => {
+      await this.#onStep?.('commit.put')
+      const body = { sha256: hash, size, chunks: () => file.chunks() }
+      await this.#bucket.put(this.#key({ hash, generation }), body)
     }
+    return { ...written, ...storedOnce(hash, { store, release }) }
   }
 
   async *open(location: Location, start = 0, end = location.size, into?: Uint8Array): AsyncGenerator<Uint8Array> {
