@@ -1,5 +1,4 @@
 import { count, eq } from 'drizzle-orm'
-import type { SearchSetting } from '../config/types.ts'
 import type { Database } from '../database/database.ts'
 import { backfill, backfillStep } from '../repositories/search/backfill.ts'
 import { currentGeneration } from '../repositories/search/generation.ts'
@@ -13,8 +12,8 @@ import type { SearchStats } from './reports.ts'
 const STEPS_OF_EMPTY = 2
 
 /** Opens the index if the search is switched on. If the database is empty, nothing is left to the backfill. */
-export async function openSearch(database: Database, options: { search: SearchSetting }): Promise<void> {
-  const isNew = await openIndex(database, options)
+export async function openSearch(database: Database): Promise<void> {
+  const isNew = await openIndex(database)
   for (let step = 0; isNew && step < STEPS_OF_EMPTY; step++) {
     const { indexed, isDone } = await backfillStep(database)
     if (isDone || indexed > 0) return
@@ -22,13 +21,9 @@ export async function openSearch(database: Database, options: { search: SearchSe
 }
 
 /** Indexes everything anew. See `Storage.rebuildSearch`. */
-export async function rebuildSearch(
-  database: Database,
-  options: RebuildSearchOptions,
-  { search }: { search: SearchSetting },
-): Promise<number> {
+export async function rebuildSearch(database: Database, options: RebuildSearchOptions): Promise<number> {
   const { signal, onProgress } = parseLongRun(options)
-  checkSearch({ search })
+  checkSearch(database)
   await beginIndex(database)
   let indexed = 0
   await backfill(database, {

@@ -20,7 +20,6 @@ import { type Observer, observed, observedCall } from '../observability/observed
 import type { RepositoryContext } from '../repositories/context.ts'
 import { embeddingSchema } from '../repositories/embeddings/model.ts'
 import { STORAGE, USER_CACHE } from '../repositories/observables.ts'
-import { openRepositories } from '../repositories/repositories.ts'
 import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
@@ -146,14 +145,14 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     embedding: embedder,
     offload: blobs.offload,
   }
-  const repositories = openRepositories(database, context)
   const scopeLayers = { database, rowCache, blobs, context, logger, slowTransactionMillis, openUserCache }
+  const root = openRoot(scopeLayers)
   const checkFile = database.driver.checkFile?.bind(database.driver)
   const retention = new Retention({ database, rowCache, now, confirmedNow }, resolved.retention)
   const maintenance = new Maintenance(
     [
-      { name: 'expired-sessions', run: () => repositories.sessions.sweepExpired() },
-      { name: 'expired-keys', run: () => repositories.kv.sweepExpired() },
+      { name: 'expired-sessions', run: () => root.sessions.sweepExpired() },
+      { name: 'expired-keys', run: () => root.kv.sweepExpired() },
       ...blobs.steps.map(({ name, run }) => ({ name, run: () => database.whileOpen(confirmedNow).then(run) })),
       ...(search
         ? [{ name: 'search-index', run: () => backfill(database, { signal: closing.signal }).then(() => 0) }]
@@ -215,7 +214,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   const wholeLayers = { database, blobs: blobs.rows, rowCache, now, closing: closing.signal }
   const isRefused = isSecured(resolved.database) && !options.operator
   const storage: Storage = {
-    ...(isRefused ? refusedRoot(scopeLayers) : openRoot(scopeLayers)),
+    ...(isRefused ? refusedRoot(scopeLayers) : root),
     get config() {
       masked ??= maskSecrets(resolved)
       return masked
@@ -231,8 +230,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       ),
     health,
     stats: () => call('stats', stats),
-    rebuildSearch: (rebuildOptions = {}) =>
-      call('rebuildSearch', async () => rebuildSearch(database, rebuildOptions, { search })),
+    rebuildSearch: (rebuildOptions = {}) => call('rebuildSearch', async () => rebuildSearch(database, rebuildOptions)),
     embedPending: (embedOptions = {}) =>
       call('embedPending', async () => embedPending(database, embedder, embedOptions)),
     enablePgvector: (pgvectorOptions = {}) =>
@@ -312,7 +310,7 @@ async function openLayers(
   try {
     const database = await open(openDatabase(config.database, { migrate, vectors: options.embedding !== undefined }))
     if (isSecured(config.database) && !options.operator) await checkSecured(database)
-    await openSearch(database, config.database)
+    await openSearch(database)
     const clock = given ? undefined : await DatabaseClock.open(database, logger)
     const now = ownDates(given) ?? clock?.now ?? (() => new Date())
     const millis = () => now().getTime()

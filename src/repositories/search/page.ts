@@ -21,9 +21,9 @@ export const orderSchema = z.enum(['newest', 'relevance'])
  * @throws {INVALID_INPUT} when the query is not a text, or too long
  * @throws {INVALID_STATE} when the search is switched off
  */
-export function readQuery(query: unknown, { search }: Pick<Db, 'search'>): SearchQuery {
+export function readQuery(query: unknown, db: Pick<Db, 'search'>): SearchQuery {
   const text = parseInput(querySchema, query, 'query')
-  checkSearch({ search })
+  checkSearch(db)
   return parseQuery(text)
 }
 

@@ -60,14 +60,14 @@ const deleteState = statement(({ orm, tables: { properties: p } }, _: object) =>
  * Notes whether this program keeps the index up to date. Begins a new one if no program has kept it until now, or one with
  * other tokens: what was indexed before is found no more, until the backfill has indexed it again. Returns true if it did.
  */
-export async function openIndex(db: Db, { search }: Pick<Db, 'search'>): Promise<boolean> {
+export async function openIndex(db: Db): Promise<boolean> {
   const stored = await readProperty(db, STATE)
-  if (!search) {
+  if (!db.search) {
     // Somebody who does not index is about to write.
     if (stored !== undefined) await deleteState.all(db, {}).catch(ignoreReadOnly)
     return false
   }
-  if (parseState(stored, search) !== undefined) return false
+  if (parseState(stored, db.search) !== undefined) return false
   try {
     await beginIndex(db)
     return true
