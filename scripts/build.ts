@@ -30,24 +30,19 @@ const common = {
 /** What a program loads only if it asks for it, and what it installs itself. */
 const external = ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', 'mime']
 
-/**
- * Takes what `testing/`, `adapters/` and `studio/` need from the rest out of the main entry, so that there is one copy of it. Only
- * a function that is no part of the package is copied.
- */
+/** Takes what `testing/` and `adapters/` need from the rest out of the main entry, so that there is one copy of it. */
 const throughMainEntry: Plugin = {
   name: 'through-main-entry',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\.\// }, ({ path }) =>
-      path === '../content-disposition.ts' ? undefined : { path: '../index.js', external: true },
-    )
+    onResolve({ filter: /^\.\.\// }, () => ({ path: '../index.js', external: true }))
   },
 }
 
-/** Takes the package out of the command line, which is a program that uses the package. */
+/** Takes the package out of the command line and of Studio, which are programs that use the package. */
 const throughPackage: Plugin = {
   name: 'through-package',
   setup({ onResolve }) {
-    onResolve({ filter: /\/index\.ts$/ }, ({ path }) => ({
+    onResolve({ filter: /^\.\.\/.*index\.ts$/ }, ({ path }) => ({
       path: path.endsWith('/studio/index.ts') ? '../studio/index.js' : '../index.js',
       external: true,
     }))
@@ -64,7 +59,7 @@ const { metafile } = await build({
 })
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
 await build({ ...common, entryPoints: { 'cli/holdfast': 'src/cli/holdfast.ts' }, plugins: [throughPackage] })
-await build({ ...common, entryPoints: { 'studio/index': 'src/studio/index.ts' }, plugins: [throughMainEntry] })
+await build({ ...common, entryPoints: { 'studio/index': 'src/studio/index.ts' }, plugins: [throughPackage] })
 cpSync(join(root, 'src/studio/page'), join(outdir, 'studio/page'), {
   recursive: true,
   filter: (path) => !/\.(?:json|ts)$/.test(path), // what the types of the page are checked with
