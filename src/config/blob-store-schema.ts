@@ -33,11 +33,13 @@ const cleanupAfterDays = z
   .default(30)
   .describe('A blob that nothing refers to is removed after this many days without use, or never. Default 30.')
 
+const maxTotalSize = integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.')
+
 const localBlobStore = z.strictObject({
   type: z.literal('local'),
   storePath: path.optional().describe('Directory of the blobs. Default: blobs in the base directory.'),
   maxBlobSize: integer().default(52_428_800).describe('Size of the largest blob, in bytes. Default 50 MiB.'),
-  maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
+  maxTotalSize,
   cleanupAfterDays,
   offloadAboveBytes,
   ...ignoredPoolFields,
@@ -47,7 +49,7 @@ const localBlobStore = z.strictObject({
 const databaseBlobStore = z.strictObject({
   type: z.literal('database'),
   maxBlobSize: integer().default(10_485_760).describe('Size of the largest blob, in bytes. Default 10 MiB.'),
-  maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
+  maxTotalSize,
   cleanupAfterDays,
   offloadAboveBytes,
   ...ignoredPoolFields,
@@ -88,7 +90,7 @@ const s3BlobStore = z
     maxBlobSize: integer(5_368_709_120)
       .default(52_428_800)
       .describe('Size of the largest blob, in bytes, at most 5 GiB. Default 50 MiB.'),
-    maxTotalSize: integer().default(1_073_741_824).describe('Size of all blobs together, in bytes. Default 1 GiB.'),
+    maxTotalSize,
     cleanupAfterDays,
     offloadAboveBytes,
     maxConnections: connections
