@@ -1,7 +1,7 @@
 /** @import { View, ApprovalItem } from './items.d.ts' */
 import { get, owner, post } from './api.js'
 import { address, announce, button, copyButton, failure, h, jsonDetails, link, state } from './elements.js'
-import { short, time } from './formats.js'
+import { ofOwner, short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 import { select } from './search.js'
 
@@ -60,7 +60,7 @@ function approvalRow({ id, ownerId, sessionId, type, request, createdAt, respons
       h('span', {}, 'asked ', time(createdAt)),
       sessionId !== null &&
         h('span', {}, 'session ', link('session', { id: sessionId }, h('bdi', {}, short(sessionId, 60)))),
-      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+      ofOwner(ownerId),
       copyButton(id),
     ),
     jsonDetails('Request', request, { open: response === null }),

@@ -1,7 +1,7 @@
 /** @import { View, BlobItem } from './items.d.ts' */
 import { get, owner } from './api.js'
 import { copyButton, h, jsonDetails } from './elements.js'
-import { time } from './formats.js'
+import { ofOwner, time } from './formats.js'
 import { blobView } from './images.js'
 import { pagedList } from './paged-list.js'
 
@@ -33,7 +33,7 @@ function blobRow(blob) {
       h('span', {}, 'created ', time(createdAt)),
       h('span', {}, 'used ', time(lastUsedAt)),
       source !== null && h('span', {}, 'source ', h('bdi', {}, source)),
-      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+      ofOwner(ownerId),
       copyButton(`blob:${id}`, 'reference'),
     ),
     jsonDetails('SHA-256 and metadata', { id, hash, metadata }),

@@ -1,7 +1,7 @@
 /** @import { View, ExecutionItem } from './items.d.ts' */
 import { get, owner } from './api.js'
 import { address, copyButton, h, jsonDetails, link } from './elements.js'
-import { duration, short, time } from './formats.js'
+import { duration, ofOwner, short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 import { select } from './search.js'
 
@@ -54,7 +54,7 @@ function executionRow(
       h('span', {}, 'started ', time(startedAt)),
       took !== undefined && h('span', {}, `took ${duration(took)}`),
       h('span', {}, 'run ', link('executions', { run: identity.runId }, h('bdi', {}, short(identity.runId, 40)))),
-      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+      ofOwner(ownerId),
       copyButton(executionId),
     ),
     input !== null && jsonDetails('Input', input),

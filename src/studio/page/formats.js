@@ -59,3 +59,9 @@ export function short(text, length = 80) {
   const characters = [...text.slice(0, length * 2)]
   return characters.length < length && text.length < length * 2 ? text : `${characters.slice(0, length).join('')}…`
 }
+
+/**
+ * Says whose something is. Says nothing if it is nobody's.
+ * @param {string} ownerId
+ */
+export const ofOwner = (ownerId) => ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId))

@@ -1,7 +1,7 @@
 /** @import { View, MemoryItem } from './items.d.ts' */
 import { get, owner } from './api.js'
 import { address, copyButton, h, jsonDetails, link } from './elements.js'
-import { time } from './formats.js'
+import { ofOwner, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 import { searchForm } from './search.js'
 
@@ -51,7 +51,7 @@ function memoryRow({ id, ownerId, content, tags, metadata, createdAt }) {
       { class: 'facts' },
       ...tags.map((tag) => link('memories', { tag }, h('span', { class: 'badge' }, tag))),
       time(createdAt),
-      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+      ofOwner(ownerId),
       copyButton(id),
     ),
     Object.keys(metadata).length > 0 && jsonDetails('Metadata', metadata),

@@ -1,7 +1,7 @@
 /** @import { View, QueueSummaryItem } from './items.d.ts' */
 import { get, owner } from './api.js'
 import { h, jsonBlock, link } from './elements.js'
-import { many, short } from './formats.js'
+import { many, ofOwner, short } from './formats.js'
 import { pagedList } from './paged-list.js'
 
 /** @param {View} view */
@@ -51,7 +51,7 @@ function queueRow({ sessionId, ownerId, queue, length }, signal) {
       'p',
       { class: 'facts' },
       h('span', {}, 'session ', link('session', { id: sessionId }, h('bdi', {}, short(sessionId, 60)))),
-      ownerId !== '' && h('span', {}, 'owner ', h('bdi', {}, ownerId)),
+      ofOwner(ownerId),
     ),
     unfolded,
   )
