@@ -50,17 +50,18 @@ export function freshDirectory(): string {
   return directory
 }
 
-/** Those databases without any table, for tests of migrations. */
-export const emptyDatabases: [name: string, configure: () => Promise<StorageConfig['database']>][] = [
+type Databases = [name: string, configure: () => Promise<StorageConfig['database']>][]
+
+const databasesOn = (postgresUrl: () => Promise<string>): Databases => [
   ['SQLite', async () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })],
-  ['PostgreSQL', async () => ({ type: 'postgres', url: await emptyPostgres() })],
+  ['PostgreSQL', async () => ({ type: 'postgres', url: await postgresUrl() })],
 ]
 
 /** The databases that several processes can share, by name. Each call creates a new database. */
-export const sharedDatabases: [name: string, configure: () => Promise<StorageConfig['database']>][] = [
-  ['SQLite', async () => ({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })],
-  ['PostgreSQL', async () => ({ type: 'postgres', url: await freshPostgres() })],
-]
+export const sharedDatabases = databasesOn(freshPostgres)
+
+/** The same without any table, for tests of migrations. */
+export const emptyDatabases = databasesOn(emptyPostgres)
 
 /** Returns the URL of the shared Redis. Use keys under a `redisPrefix()`. For FLUSHALL and worse, use `startRedis()`. */
 export function redisUrl(): string {
