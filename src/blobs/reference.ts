@@ -3,12 +3,16 @@ import { StorageError } from '../errors.ts'
 
 const ID = '[0-9a-f]{32}'
 const REFERENCE = new RegExp(`^(?:blob:)?(${ID})$`)
+const URI = new RegExp(`^blob:(${ID})$`)
 const MENTION = new RegExp(`blob:(${ID})`, 'g')
 
 /** Returns a new blob id: 128 random bits as 32 lower-case hexadecimal digits. */
 export const newBlobId = () => randomBytes(16).toString('hex')
 
 export const blobUri = (id: string) => `blob:${id}`
+
+/** Returns the id in `blob:<id>`, or undefined if the text is anything else. */
+export const idOfUri = (text: string) => URI.exec(text)?.[1]
 
 /**
  * Returns the id in `blob:<id>` or `<id>`.

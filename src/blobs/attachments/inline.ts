@@ -1,12 +1,11 @@
 import type { JsonObject } from '../../schema/values.ts'
+import { blobUri, idOfUri } from '../reference.ts'
 import { isPrefix, textOf } from './data.ts'
 import { INLINE } from './offload.ts'
 import { mapStrings } from './strings.ts'
 
 /** How many blobs are read at once. */
 const AT_ONCE = 8
-
-const REFERENCE = /^blob:([0-9a-f]{32})$/
 
 interface Found {
   metadata: JsonObject
@@ -17,7 +16,7 @@ interface Found {
 export async function inlined<T>(value: T, find: (id: string) => Promise<Found | undefined>): Promise<T> {
   const named = new Set<string>()
   mapStrings(value, (text) => {
-    const id = REFERENCE.exec(text)?.[1]
+    const id = idOfUri(text)
     if (id !== undefined) named.add(id)
     return text
   })
@@ -26,7 +25,7 @@ export async function inlined<T>(value: T, find: (id: string) => Promise<Found |
   const read = async (id: string) => {
     const found = await find(id)
     const prefix = found?.metadata[INLINE]
-    if (found && isPrefix(prefix)) texts.set(`blob:${id}`, textOf({ prefix, bytes: await found.bytes() }))
+    if (found && isPrefix(prefix)) texts.set(blobUri(id), textOf({ prefix, bytes: await found.bytes() }))
   }
   const ids = [...named]
   for (let start = 0; start < ids.length; start += AT_ONCE) {
