@@ -33,5 +33,8 @@ test('run() returns rows that a minor collection frees', async () => {
   // The naive variant: the rows that postgres.js returns.
   const sql = postgres(url, { max: 1 })
   onTestFinished(() => sql.end())
-  expect(await heapGrowth(async () => sql.unsafe(SQL, ['4000'], { prepare: true }).values())).toBeGreaterThan(10)
+  const naive = async () => sql.unsafe(SQL, ['4000'], { prepare: true }).values()
+  // Measured three times: V8 may collect everything in between, when it thinks fit.
+  const growths = [await heapGrowth(naive), await heapGrowth(naive), await heapGrowth(naive)]
+  expect(Math.max(...growths)).toBeGreaterThan(10)
 })
