@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { StorageConfig } from 'holdfast'
-import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { inject } from 'vitest'
 import { createEmpty } from './empty-postgres.ts'
@@ -108,6 +107,7 @@ async function withPostgres<T>(work: (sql: postgres.Sql) => Promise<T>): Promise
 
 /** Deletes the keys of the shared Redis that begin with one of the prefixes. */
 export async function deleteKeys(prefixes: string[]): Promise<void> {
+  const { Redis } = await import('ioredis') // only now: every test file loads this one
   const redis = new Redis(inject('redisUrl'))
   try {
     for (const prefix of prefixes) {
