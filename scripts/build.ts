@@ -4,9 +4,10 @@
  * in `holdfast/schema/*` import the program's own drizzle, which has to join with them.
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { buildPage } from './build-page.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const outdir = join(root, 'dist')
@@ -60,10 +61,7 @@ const { metafile } = await build({
 await build({ ...common, entryPoints: { 'testing/index': 'src/testing/index.ts' }, plugins: [throughMainEntry] })
 await build({ ...common, entryPoints: { 'cli/holdfast': 'src/cli/holdfast.ts' }, plugins: [throughPackage] })
 await build({ ...common, entryPoints: { 'studio/index': 'src/studio/index.ts' }, plugins: [throughPackage] })
-cpSync(join(root, 'src/studio/page'), join(outdir, 'studio/page'), {
-  recursive: true,
-  filter: (path) => !/\.(?:json|ts)$/.test(path), // what the types of the page are checked with
-})
+await buildPage(join(outdir, 'studio/page'))
 // Each adapter imports its own framework, if any, from the program's packages.
 const adapters = ['ai-sdk', 'claude-agent', 'dexto', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']
 await build({

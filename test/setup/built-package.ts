@@ -1,6 +1,7 @@
-import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from 'esbuild'
+import { buildPage } from '../../scripts/build-page.ts'
 import { freshDirectory } from './databases.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -37,7 +38,7 @@ async function buildPackage(): Promise<string> {
   await build({ ...common, entryPoints: Object.fromEntries(sources), external: drivers })
   const tables = { 'schema/sqlite': 'src/schema/sqlite.ts', 'schema/postgres': 'src/schema/postgres.ts' }
   await build({ ...common, entryPoints: tables, external: ['drizzle-orm'] }) // the tables are of the program's drizzle
-  cpSync(join(root, 'src/studio/page'), join(outdir, 'studio/page'), { recursive: true })
+  await buildPage(join(outdir, 'studio/page'))
   const names = [...Object.entries(entries), ...Object.keys(tables).map((entry) => [entry, entry] as const)]
   const exports = names.map(([file, name]) => [name === 'index' ? '.' : `./${name}`, `./${file}.js`])
   writeFileSync(join(outdir, 'package.json'), JSON.stringify({ type: 'module', exports: Object.fromEntries(exports) }))

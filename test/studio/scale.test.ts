@@ -1,9 +1,11 @@
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import Database from 'better-sqlite3'
-import { openStorage, type Storage } from 'holdfast'
-import { type StudioServer, startStudio } from 'holdfast/studio'
+import type { Storage } from 'holdfast'
+import type { StudioServer } from 'holdfast/studio'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { builtPackage } from '../setup/built-package.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
@@ -47,6 +49,9 @@ function fill(path: string): void {
 }
 
 beforeAll(async () => {
+  const built = pathToFileURL(`${await builtPackage()}/`)
+  const { openStorage } = (await import(new URL('index.js', built).href)) as typeof import('holdfast')
+  const { startStudio } = (await import(new URL('studio/index.js', built).href)) as typeof import('holdfast/studio')
   const path = join(freshDirectory(), 'agent.db')
   const database = { type: 'sqlite', path, options: { search: true } } as const
   await (await openStorage({ database }, quiet)).close()
