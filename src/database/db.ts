@@ -97,6 +97,11 @@ export interface Driver extends Pick<Executor, 'batch'> {
    * others were reading all the time, so that the log still has it. Only SQLite keeps deleted data in its files.
    */
   overwriting?(body: () => Promise<void>): Promise<boolean>
+  /**
+   * Moves the write-ahead log into the file as far as nobody uses it. A commit does so if the log is long, and takes long then: who
+   * writes much calls this more often, so that others do not wait for it. Undefined if the database does so in the background.
+   */
+  moveLog?(): Promise<void>
   /** Copies the database, as it is now, into a new file. Returns the size of the file in bytes. Only SQLite can. */
   backup?(file: string, steps: BackupSteps): Promise<number>
   /** Returns the size of the database in bytes. */

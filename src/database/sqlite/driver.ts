@@ -303,6 +303,10 @@ class SqliteDriver implements Driver {
     }
   }
 
+  moveLog(): Promise<void> {
+    return this.#onWriter((writer) => writer.exec('PRAGMA wal_checkpoint(PASSIVE)'))
+  }
+
   /** Runs `work` on the writer while no transaction holds it. */
   async #onWriter<T>(work: (writer: SqliteConnection) => T | Promise<T>): Promise<T> {
     this.#check()

@@ -156,7 +156,7 @@ export class Retention {
     const idle = this.#rules.find(([rule]) => rule === idleSessions)
     const idleBefore = idle && new Date(now.getTime() - idle[1])
     for (const [rule, age] of this.#rules) {
-      const context = { db: database.ungated(), rowCache, pace: new Pace(database.dialect), dryRun, idleBefore }
+      const context = { db: database.ungated(), rowCache, pace: new Pace(database), dryRun, idleBefore }
       yield* rule(context, new Date(now.getTime() - age))
     }
   }
