@@ -96,6 +96,47 @@ describe('spans', () => {
     expect(spans.getFinishedSpans().map(({ name }) => name)).toEqual(['messages.append', 'request'])
   })
 
+  it('a turn of an agent is the calls that it makes, each under the span of the turn', async () => {
+    await using storage = await postgres()
+    begin()
+    const { toolExecutions, approvals } = storage
+    const turn = await inSpan('turn', async () => {
+      await storage.messages.append('chat', { role: 'user', content: 'Delete the file, please.' })
+      await storage.messages.latest('chat', 20)
+      await storage.memories.list()
+      await approvals.request({ id: 'a1', sessionId: 'chat', type: 'tool', request: { path: 'x' } })
+      await approvals.respond({ id: 'a1', decision: 'approved' })
+      const identity = { runId: 'r1', turnId: 't1', modelStepId: 's1', toolCallId: 'c1' }
+      const { record } = await toolExecutions.start({ identity, toolName: 'delete', input: { path: 'x' } })
+      await toolExecutions.complete(record.executionId, { deleted: 1 })
+      await storage.events.append([{ type: 'turn.ended', sessionId: 'chat', runId: 'r1' }])
+      await storage.transaction(async (tx) => {
+        await tx.messages.append('chat', { role: 'assistant', content: 'Done.' })
+        await tx.kv.set('last', { turn: 1 })
+      })
+    })
+    const inTurn = spans.getFinishedSpans().filter(({ name }) => name !== 'turn')
+    const { spanId, traceId } = turn.spanContext()
+    const transaction = inTurn.find(({ name }) => name === 'transaction')?.spanContext().spanId
+    const [first, second] = [spanId, transaction]
+    expect(inTurn.map((span) => [span.name, span.kind, span.spanContext().traceId, parentOf(span)])).toEqual(
+      [
+        ['messages.append', first],
+        ['messages.latest', first],
+        ['memories.list', first],
+        ['approvals.request', first],
+        ['approvals.respond', first],
+        ['toolExecutions.start', first],
+        ['toolExecutions.complete', first],
+        ['events.append', first],
+        ['messages.append', second],
+        ['kv.set', second],
+        ['transaction', first],
+      ].map(([name, parent]) => [name, SpanKind.CLIENT, traceId, parent]),
+    )
+    expect(new Set(inTurn.map(({ attributes }) => attributes['db.system.name']))).toEqual(new Set(['postgresql']))
+  })
+
   it('a call that fails has the code of the error, and not its message', async () => {
     await using storage = await postgres()
     begin({ statements: true })
