@@ -112,7 +112,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
     'queue/items',
     async (storage, given) => {
       const { queues } = scopeOf(storage, given)
-      return shortenedPage(await queues.list(given.required('session'), given.required('queue'), given.page))
+      const items = await queues.list(given.required('session'), given.required('queue'), given.page)
+      return given.text('whole') === undefined ? shortenedPage(items) : items
     },
   ],
   [

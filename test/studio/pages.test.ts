@@ -204,6 +204,39 @@ it('an approval can be read without write, and answered with it', async () => {
   expect((await storage.approvals.get('book'))?.response?.decision).toBe('approved')
 })
 
+it('what is cut says so, and is shown whole: also the request that somebody is about to approve', async () => {
+  const large = { text: `${'x'.repeat(20_000)} and the end of it` }
+  await storage.approvals.request({ id: 'large', type: 'large', request: large })
+  await storage.memories.create({ content: 'Much is known.', metadata: large })
+  await storage.queues.push('large', 'inbox', { id: 'large', payload: large })
+  await storage.blobs.put(Buffer.from('x'), { metadata: large })
+  const identity = { runId: 'large', turnId: 't', modelStepId: 's', toolCallId: 'c' }
+  await storage.toolExecutions.start({ identity, toolName: 'large', input: large })
+  const page = await opened('#/approvals', { studio: writing })
+  for (const address of ['#/approvals', '#/memories', '#/queues?session=large', '#/blobs', '#/executions?run=large']) {
+    await go(page, address)
+    if (address.startsWith('#/queues')) await page.getByText('1 item').click()
+    const note = page.getByText(/^Only a part is shown: the whole has 20,\d\d\d characters/)
+    await note.waitFor()
+    expect(await page.locator('main').innerText()).not.toContain('and the end of it')
+    await page.getByRole('button', { name: 'Show the whole' }).click()
+    await page.locator('.cut').getByText('and the end of it').waitFor()
+  }
+})
+
+it('what cannot be read whole says why, and can be tried again', async () => {
+  const content = `${'y'.repeat(20_000)} and the end of it`
+  await storage.messages.append('cut', { id: 'm', role: 'user', content })
+  const page = await opened('#/session?id=cut')
+  const answer = JSON.stringify({ error: { code: 'TIMEOUT', message: 'It took too long' } })
+  await page.route('**/api/message?*', (route) => route.fulfill({ status: 503, body: answer }))
+  await page.getByRole('button', { name: /^Show the whole message/ }).click()
+  await page.getByText('It took too long').waitFor()
+  await page.unroute('**/api/message?*')
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.getByText('and the end of it').waitFor()
+})
+
 it('the configuration is shown with units', async () => {
   const page = await opened('#/configuration')
   expect(await page.locator('dl').first().innerText()).toContain('maxBytes')

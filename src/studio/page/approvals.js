@@ -1,5 +1,6 @@
 /** @import { View, ApprovalItem } from './items.d.ts' */
 import { get, owner, post } from './api.js'
+import { cutNote } from './cut.js'
 import { address, announce, button, copyButton, failure, h, jsonDetails, link, state } from './elements.js'
 import { ofOwner, short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
@@ -23,7 +24,7 @@ export async function approvals({ given, about, signal }) {
       label: 'Approvals',
       load: (cursor) =>
         get('approvals', { status: status === 'all' ? undefined : status, session, cursor, owner: owner() }, signal),
-      row: (approval) => approvalRow(approval, about.write),
+      row: (approval, size) => approvalRow(approval, size, about.write),
       empty: status === 'pending' ? 'Nobody waits for an answer.' : 'There are no approvals here.',
     }),
   )
@@ -31,9 +32,10 @@ export async function approvals({ given, about, signal }) {
 
 /**
  * @param {ApprovalItem} approval
+ * @param {number | undefined} size
  * @param {boolean} canAnswer
  */
-function approvalRow({ id, ownerId, sessionId, type, request, createdAt, response }, canAnswer) {
+function approvalRow({ id, ownerId, sessionId, type, request, createdAt, response }, size, canAnswer) {
   const answer = h('div', {})
   /** @param {{ decision: string, data: unknown, respondedAt: string }} given */
   const answered = ({ decision, data, respondedAt }) => {
@@ -64,6 +66,7 @@ function approvalRow({ id, ownerId, sessionId, type, request, createdAt, respons
       copyButton(id),
     ),
     jsonDetails('Request', request, { open: response === null }),
+    cutNote(size, () => get('approval', { id })),
     answer,
   )
 }

@@ -1,5 +1,6 @@
 /** @import { View, BlobItem } from './items.d.ts' */
 import { get, owner } from './api.js'
+import { cutNote } from './cut.js'
 import { copyButton, h, jsonDetails } from './elements.js'
 import { ofOwner, time } from './formats.js'
 import { blobView } from './images.js'
@@ -20,8 +21,11 @@ export async function blobs({ signal }) {
   )
 }
 
-/** @param {BlobItem} blob */
-function blobRow(blob) {
+/**
+ * @param {BlobItem} blob
+ * @param {number | undefined} size
+ */
+function blobRow(blob, size) {
   const { id, ownerId, source, createdAt, lastUsedAt, hash, metadata } = blob
   return h(
     'div',
@@ -37,5 +41,6 @@ function blobRow(blob) {
       copyButton(`blob:${id}`, 'reference'),
     ),
     jsonDetails('SHA-256 and metadata', { id, hash, metadata }),
+    cutNote(size, () => get('blob', { id })),
   )
 }

@@ -1,5 +1,5 @@
 import { get } from './api.js'
-import { button, h, jsonBlock, jsonDetails } from './elements.js'
+import { button, failure, h, jsonBlock, jsonDetails } from './elements.js'
 import { plain, short } from './formats.js'
 import { dataImage, mentionedBlob } from './images.js'
 
@@ -19,11 +19,16 @@ export function contentOf(message, size) {
   const body = h('div', { class: 'content', dir: 'auto' })
   fill(body, content, role)
   if (size !== undefined) {
-    const all = button(`Show the whole message (${plain(size)} characters)`, async () => {
-      const whole = await get('message', { session: message.sessionId, id: message.id })
-      body.replaceChildren()
-      fill(body, whole.content, role, Number.POSITIVE_INFINITY)
-    })
+    const show = async () => {
+      try {
+        const whole = await get('message', { session: message.sessionId, id: message.id })
+        body.replaceChildren()
+        fill(body, whole.content, role, Number.POSITIVE_INFINITY)
+      } catch (error) {
+        all.replaceChildren(failure(error, show))
+      }
+    }
+    const all = h('div', {}, button(`Show the whole message (${plain(size)} characters)`, show))
     body.append(all)
   }
   return body

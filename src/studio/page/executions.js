@@ -1,5 +1,6 @@
 /** @import { View, ExecutionItem } from './items.d.ts' */
 import { get, owner } from './api.js'
+import { cutNote } from './cut.js'
 import { address, copyButton, h, jsonDetails, link } from './elements.js'
 import { duration, ofOwner, short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
@@ -37,12 +38,6 @@ function executionRow(
   size,
 ) {
   const took = finishedAt === null ? undefined : Date.parse(finishedAt) - Date.parse(startedAt)
-  const whole = h('details', { hidden: size === undefined }, h('summary', {}, 'Whole, as JSON'))
-  whole.addEventListener(
-    'toggle',
-    async () => whole.append(jsonDetails('JSON', await get('execution', { id: executionId }), { open: true })),
-    { once: true },
-  )
   return h(
     'div',
     {},
@@ -61,6 +56,6 @@ function executionRow(
     output !== null && jsonDetails('Output', output),
     error !== null && jsonDetails(status === 'cancelled' ? 'Reason' : 'Error', error, { open: true }),
     jsonDetails('Identity', identity),
-    whole,
+    cutNote(size, () => get('execution', { id: executionId })),
   )
 }

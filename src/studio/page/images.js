@@ -65,7 +65,11 @@ export function blobView({ id, name, mimeType, size }) {
       place.replaceChildren(failure(error, () => save.click()))
     }
   })
-  const note = isShown ? '' : '· not shown, can be saved'
+  const note = !isShown
+    ? '· not shown, can be saved'
+    : size > MAX_SHOWN_BYTES
+      ? '· too large to be shown, can be saved'
+      : ''
   return h('div', { class: 'blob' }, place, h('p', {}, h('bdi', {}, called), ` · ${mimeType} `, note, ' ', save))
 }
 
@@ -77,7 +81,8 @@ export function mentionedBlob(id) {
   const place = h('div', { class: 'blob muted' }, `blob:${id}`)
   get('blob', { id }).then(
     (blob) => place.replaceChildren(blobView(blob)),
-    () => place.append(' does not exist any more'),
+    ({ code, message }) =>
+      place.append(code === 'NOT_FOUND' ? ' does not exist any more' : ` could not be read: ${message}`),
   )
   return place
 }

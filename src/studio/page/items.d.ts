@@ -72,6 +72,10 @@ export interface QueueSummaryItem {
   length: number
 }
 
+export interface QueueItem {
+  id: string
+}
+
 export interface ApprovalItem {
   id: string
   ownerId: string

@@ -1,5 +1,6 @@
 /** @import { View, MemoryItem } from './items.d.ts' */
 import { get, owner } from './api.js'
+import { cutNote } from './cut.js'
 import { address, copyButton, h, jsonDetails, link } from './elements.js'
 import { ofOwner, time } from './formats.js'
 import { pagedList } from './paged-list.js'
@@ -40,8 +41,11 @@ export async function memories({ given, about, signal }) {
   )
 }
 
-/** @param {MemoryItem} memory */
-function memoryRow({ id, ownerId, content, tags, metadata, createdAt }) {
+/**
+ * @param {MemoryItem} memory
+ * @param {number} [size]
+ */
+function memoryRow({ id, ownerId, content, tags, metadata, createdAt }, size) {
   return h(
     'div',
     {},
@@ -55,5 +59,6 @@ function memoryRow({ id, ownerId, content, tags, metadata, createdAt }) {
       copyButton(id),
     ),
     Object.keys(metadata).length > 0 && jsonDetails('Metadata', metadata),
+    cutNote(size, () => get('memory', { id })),
   )
 }

@@ -1,5 +1,6 @@
-/** @import { View, QueueSummaryItem } from './items.d.ts' */
+/** @import { ListPage, QueueItem, View, QueueSummaryItem } from './items.d.ts' */
 import { get, owner } from './api.js'
+import { cutNote } from './cut.js'
 import { h, jsonBlock, link } from './elements.js'
 import { many, ofOwner, short } from './formats.js'
 import { pagedList } from './paged-list.js'
@@ -28,6 +29,13 @@ export async function queues({ given, signal }) {
  */
 function queueRow({ sessionId, ownerId, queue, length }, signal) {
   const items = h('div', {})
+  /** @type {Record<string, string | number | undefined>} */
+  let query = {}
+  /** @param {QueueItem} item */
+  const whole = async ({ id }) => {
+    const { items } = /** @type {ListPage<QueueItem>} */ (await get('queue/items', { ...query, whole: 1 }))
+    return items.find((item) => item.id === id) ?? 'It was taken meanwhile.'
+  }
   const unfolded = h('details', {}, h('summary', {}, many(length, 'item')), items)
   unfolded.addEventListener(
     'toggle',
@@ -35,9 +43,17 @@ function queueRow({ sessionId, ownerId, queue, length }, signal) {
       items.replaceChildren(
         pagedList({
           label: `Items of ${queue}`,
-          load: (cursor) =>
-            get('queue/items', { session: sessionId, queue, cursor, limit: 10, owner: owner() }, signal),
-          row: jsonBlock,
+          load: (cursor) => {
+            query = { session: sessionId, queue, cursor, limit: 10, owner: owner() }
+            return get('queue/items', query, signal)
+          },
+          row: (item, size) =>
+            h(
+              'div',
+              {},
+              jsonBlock(item),
+              cutNote(size, () => whole(item)),
+            ),
           empty: 'The queue is empty.',
         }),
       ),
