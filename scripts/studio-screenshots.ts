@@ -1,5 +1,8 @@
-/** Draws the pages of Studio into a directory, in light and dark, wide and narrow: `npx tsx scripts/studio-screenshots.ts DIR [PAGE]`. */
-import { mkdirSync, rmSync } from 'node:fs'
+/**
+ * Draws the pages of Studio into a directory, in light and dark, wide and narrow, and a sheet of all pages for each scheme:
+ * `npx tsx scripts/studio-screenshots.ts DIR [PAGE]`.
+ */
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
@@ -55,7 +58,29 @@ for (const [theme, width] of [
   }
   await context.close()
 }
+if (only === undefined) {
+  for (const theme of ['light', 'dark']) await drawSheet(theme)
+}
 await browser.close()
 await studio.close()
 await storage.close()
 rmSync(work, { recursive: true, force: true })
+
+/** Draws all pages of a scheme, made small: the wide ones above the narrow ones. */
+async function drawSheet(theme: string): Promise<void> {
+  const image = (name: string, width: number, shown: number) => {
+    const data = readFileSync(join(directory, `${name}-${theme}-${width}.png`)).toString('base64')
+    return `<figure style="width:${shown}px"><img src="data:image/png;base64,${data}"><figcaption>${name}</figcaption></figure>`
+  }
+  const names = Object.keys(PAGES)
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
+  await page.setContent(`<style>
+    body { margin: 0; padding: 8px; background: #888; font: 11px sans-serif; color: white }
+    div { display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 8px }
+    figure { margin: 0 } img { width: 100%; max-height: 260px; object-fit: cover; object-position: top; display: block }
+  </style>
+  <div>${names.map((name) => image(name, 1280, 310)).join('')}</div>
+  <div>${names.map((name) => image(name, 390, 107)).join('')}</div>`)
+  await page.screenshot({ path: join(directory, `sheet-${theme}.png`), fullPage: true })
+  await page.close()
+}
