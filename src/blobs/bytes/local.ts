@@ -62,6 +62,9 @@ export interface LocalBytesOptions {
   onStep?: StepHook
 }
 
+/** How much is read at once into a buffer that is there anyway: each read costs a turn of the thread pool. */
+const READ_INTO_BYTES = 512 * 1024
+
 type Place = Pick<Location, 'hash' | 'generation'>
 
 const SHARDS = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padStart(2, '0'))
@@ -152,7 +155,7 @@ export class LocalBytes implements BytesBackend {
     try {
       if (object.size !== size) throw blobCorrupted(hash, `${object.size} bytes instead of ${size}`)
       for (let at = start; at < end; ) {
-        const length = Math.min(CHUNK_BYTES, end - at)
+        const length = Math.min(into ? READ_INTO_BYTES : CHUNK_BYTES, end - at)
         const chunk = into?.subarray(at - start, at - start + length) ?? Buffer.allocUnsafeSlow(length)
         const { bytesRead } = await this.#step('read.chunk', () => object.file.read(chunk, 0, length, at))
         if (bytesRead === 0) throw blobCorrupted(hash, `cut off at ${at} of ${size} bytes`)
