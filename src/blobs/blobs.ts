@@ -87,6 +87,7 @@ export class Blobs extends BlobReads {
    * other text of the database. Searches every text if there is a blob to remove. Maintenance does the same once a
    * minute. Safe to repeat.
    *
+   * @throws {ABORTED} when `signal` is aborted; what was removed until then stays removed.
    * @throws {TRANSACTION_MISUSE} when called in a transaction.
    * @throws {INVALID_STATE} when called on a scope: all owners' blobs are concerned.
    * @throws {INVALID_INPUT} when an option is not valid.

@@ -122,11 +122,17 @@ export interface CleanupBlobsOptions {
   olderThan?: Date | undefined
   /** Only counts what would be removed. Default false. */
   dryRun?: boolean | undefined
+  /** Ends the call after the blob, or the search, that is under way. Then it rejects with ABORTED. */
+  signal?: AbortSignal | undefined
+  /** Called after each blob that was removed or, with `dryRun`, counted. Receives the sums until then. */
+  onProgress?: ((progress: BlobCleanup) => void) | undefined
 }
 
 export const cleanupOptionsSchema = z.strictObject({
   olderThan: instantSchema.optional(),
   dryRun: z.boolean().optional(),
+  signal: signalSchema.optional(),
+  onProgress: z.custom<CleanupBlobsOptions['onProgress']>((value) => typeof value === 'function').optional(),
 }) satisfies z.ZodType<CleanupBlobsOptions>
 
 /** What a cleanup removed, or would remove. */

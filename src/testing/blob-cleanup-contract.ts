@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import type { BlobCleanup } from '../blobs/types.ts'
 import type { Storage } from '../storage/types.ts'
 import { type Cases, eachInput, type Fixture } from './contract.ts'
 
@@ -186,6 +187,39 @@ export const blobCleanupCases: Cases = {
     assert.equal(await blobs.exists(unnamed.id), true)
   },
 
+  async 'cleanup() reports every blob that it removes or counts'({ storage: { blobs }, clock }) {
+    const olderThan = await twoExpiredAndTwoUnused(blobs, clock)
+    for (const dryRun of [true, false]) {
+      const seen: BlobCleanup[] = []
+      const total = await blobs.cleanup({ olderThan, dryRun, onProgress: (progress) => seen.push(progress) })
+      assert.deepEqual(
+        seen.map(({ removed }) => removed),
+        [1, 2, 3, 4],
+      )
+      assert.deepEqual(seen.at(-1), total)
+    }
+  },
+
+  async 'cleanup() rejects when its signal is aborted, and what was removed stays removed'({
+    storage: { blobs },
+    clock,
+  }) {
+    const aborted = AbortSignal.abort(new Error('enough'))
+    await assert.rejects(blobs.cleanup({ signal: aborted }), { code: 'ABORTED', cause: aborted.reason })
+    const olderThan = await twoExpiredAndTwoUnused(blobs, clock)
+    const { count } = await blobs.stats()
+    for (const last of [1, 2, 3]) {
+      const ending = new AbortController()
+      const onProgress = ({ removed }: BlobCleanup) => {
+        if (removed === 1) ending.abort()
+      }
+      await assert.rejects(blobs.cleanup({ olderThan, signal: ending.signal, onProgress }), { code: 'ABORTED' })
+      // Unused blobs are removed together, between two searches.
+      assert.equal((await blobs.stats()).count, count - (last === 3 ? 4 : last))
+    }
+    assert.deepEqual(await blobs.cleanup({ olderThan }), { removed: 0, bytes: 0 })
+  },
+
   async 'cleanup() keeps a blob that was read since, whenever its last use was recorded'({
     storage: { blobs },
     clock,
@@ -226,6 +260,17 @@ export const blobCleanupCases: Cases = {
     await blobs.cleanup({ olderThan: clock.after(-DAY) })
     assert.deepEqual(await lastUseOf(blobs, id), clock.now())
   },
+}
+
+/** Stores two blobs of each kind that a cleanup removes. Returns its `olderThan`. */
+async function twoExpiredAndTwoUnused(blobs: Storage['blobs'], clock: Fixture['clock']): Promise<Date> {
+  await blobs.cleanup({ olderThan: clock.after(1000 * DAY) }) // removes the blobs of other cases
+  for (const size of [10, 20]) {
+    await blobs.put(randomBytes(size), { expiresAt: new Date('1969-07-20') })
+    await blobs.put(randomBytes(size))
+  }
+  clock.advance(UNUSED_DAYS * DAY)
+  return clock.after(-DAY)
 }
 
 async function cleanUpUnused({ blobs }: Storage, clock: Fixture['clock']): Promise<void> {

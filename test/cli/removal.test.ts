@@ -40,8 +40,10 @@ it.each(sharedDatabases)('on %s, sessions rm, erase, prune and blobs gc remove w
   expect(await objects(['prune', '--dry-run'], { cwd })).toMatchObject([{ total: 1 }])
   expect((await holdfast(['prune', '--yes'], { cwd })).stdout).toBe('1 row removed: events 1\n')
 
+  expect(await objects(['blobs', 'gc', '--dry-run'], { cwd })).toEqual([{ removed: 1, bytes: 6, dryRun: true }])
   const gc = await holdfast(['blobs', 'gc', '--yes'], { cwd })
   expect(gc.stdout).toBe('1 blob, 6 bytes removed\n')
+  expect(await objects(['blobs', 'gc', '--yes'], { cwd })).toEqual([{ removed: 0, bytes: 0, dryRun: false }])
   expect((await objects(['stats'], { cwd }))[0]).toMatchObject({
     database: { rows: { sessions: 1, kv: 0, events: 1, blobs: 0 } },
   })
@@ -76,25 +78,28 @@ async function filled(cwd: string, storage: Storage): Promise<void> {
   expect((await objects(['stats'], { cwd }))[0]).toMatchObject({ database: { rows: { events: 5000 } } })
 }
 
-it.each([['erase', '--owner', 'ada', '--yes'], ['prune', '--yes'], ['blobs', 'verify'], ['doctor']])(
-  'SIGINT ends %s %s after the batch with 130, and what was done stays',
-  async (...args) => {
-    const { cwd, storage } = await prepared({ type: 'sqlite', path: './agent.db' })
-    await filled(cwd, storage)
-    const child = start(args, { cwd })
-    let stderr = ''
-    child.stderr.on('data', (chunk) => {
-      stderr += chunk
-    })
-    const log = join(cwd, 'agent.db-wal') // is there while the file is open
-    while (!existsSync(log) && child.exitCode === null) await sleep(5)
-    child.kill('SIGINT')
-    const [code] = await once(child, 'close')
-    expect([0, 130]).toContain(code) // a fast machine may have ended
-    if (code === 130) expect(stderr).toContain('Interrupted: what was done until now stays.')
-    expect(await objects(['blobs', 'verify'], { cwd })).toMatchObject([{ ok: true }])
-  },
-)
+it.each([
+  ['erase', '--owner', 'ada', '--yes'],
+  ['prune', '--yes'],
+  ['blobs', 'verify'],
+  ['blobs', 'gc', '--older-than', '2100-01-01', '--yes'],
+  ['doctor'],
+])('SIGINT ends %s %s after the batch with 130, and what was done stays', async (...args) => {
+  const { cwd, storage } = await prepared({ type: 'sqlite', path: './agent.db' })
+  await filled(cwd, storage)
+  const child = start(args, { cwd })
+  let stderr = ''
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk
+  })
+  const log = join(cwd, 'agent.db-wal') // is there while the file is open
+  while (!existsSync(log) && child.exitCode === null) await sleep(5)
+  child.kill('SIGINT')
+  const [code] = await once(child, 'close')
+  expect([0, 130]).toContain(code) // a fast machine may have ended
+  if (code === 130) expect(stderr).toContain('Interrupted: what was done until now stays.')
+  expect(await objects(['blobs', 'verify'], { cwd })).toMatchObject([{ ok: true }])
+})
 
 it('on a terminal the progress is one line that is rewritten, with a rate', async () => {
   const { cwd, storage } = await prepared({ type: 'sqlite', path: join(freshDirectory(), 'agent.db') })

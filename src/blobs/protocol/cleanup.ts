@@ -52,18 +52,25 @@ const unusedRecords = removableQuery('lastUsedAt')
 /**
  * Removes expired records, and records that were last used before `olderThan`, by default `cleanupAfterDays` ago, and
  * that no message mentions and no other text names. Safe to repeat.
+ *
+ * @throws {ABORTED} when the signal is aborted
  */
 export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOptions): Promise<BlobCleanup> {
-  const { olderThan = defaultOlderThan(store), dryRun = false } = options
+  const { olderThan = defaultOlderThan(store), dryRun = false, signal, onProgress } = options
   const now = store.now()
   const rule = { force: false, usedBefore: usedBefore(olderThan, now), expiredBy: now }
   const total: BlobCleanup = { removed: 0, bytes: 0 }
   const count = ({ size }: Removable) => {
     total.removed += 1
     total.bytes += size
+    onProgress?.({ ...total })
   }
+  checkSignal(signal)
   for await (const records of pagesOf(expiredRecords, db, store, rule)) {
-    for (const record of records) if (dryRun || (await removeExpired(db, store, record.id, rule))) count(record)
+    for (const record of records) {
+      checkSignal(signal)
+      if (dryRun || (await removeExpired(db, store, record.id, rule))) count(record)
+    }
   }
   for await (const records of pagesOf(unusedRecords, db, store, rule)) {
     const named = await findNamed(
@@ -73,8 +80,9 @@ export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOpt
     const unnamed = records.filter(({ id }) => !named.has(id))
     // A name counts as a use: the next search for the blob is as far away as after a read.
     if (!dryRun) await noteUses(db, named, rule.expiredBy)
-    const removed = dryRun ? undefined : await removeUnnamed(db, store, unnamed, rule)
-    for (const record of unnamed) if (removed?.has(record.id) ?? true) count(record)
+    if (dryRun) for (const record of unnamed) count(record)
+    else await removeUnnamed(db, store, unnamed, { rule, signal, count })
+    checkSignal(signal)
   }
   return total
 }
@@ -121,8 +129,16 @@ async function removeExpired(db: Db, store: BlobStore, id: string, rule: Removal
 /** Records that were removed, by their ids. A reservation of each keeps its content. */
 type Removals = Map<string, { record: RemovedRecord; reservation: Reservation }>
 
+interface UnnamedRemoval {
+  rule: RemovalRule
+  signal: AbortSignal | undefined
+  /** Counts a record that is removed for good. */
+  count(record: Removable): void
+}
+
 /**
- * Removes records that a search has not found named, unless they were used since. Returns the ids of those removed.
+ * Removes records that a search has not found named, unless they were used since, and counts each. An aborted signal
+ * leaves the rest of the records.
  *
  * A text that names a record may have been written, or moved to where the search had been, before the record was removed.
  * So the texts are searched again after the removals were committed, and the records that are named now come back. Until
@@ -132,11 +148,12 @@ async function removeUnnamed(
   db: Db,
   store: BlobStore,
   unnamed: readonly Removable[],
-  rule: RemovalRule,
-): Promise<Removals> {
+  { rule, signal, count }: UnnamedRemoval,
+): Promise<void> {
   const removals: Removals = new Map()
   try {
     for (const { id } of unnamed) {
+      if (signal?.aborted) break // the records that are removed already still need the second search
       await store.onStep?.('cleanup.remove')
       const reservation = randomUUID()
       const reservedUntil = new Date(store.now().getTime() + HOUR_MILLIS)
@@ -152,11 +169,13 @@ async function removeUnnamed(
     for (const id of removals.keys()) await putBack(db, removals, id).catch(() => {})
     throw error
   }
-  for (const { reservation } of removals.values()) {
+  for (const record of unnamed) {
+    const reservation = removals.get(record.id)?.reservation
+    if (!reservation) continue
     await expireReservation(db, reservation, store.now())
     await collectContent(db, store, reservation.hash)
+    count(record)
   }
-  return removals
 }
 
 async function putBack(db: Db, removals: Removals, id: string): Promise<void> {
@@ -166,4 +185,10 @@ async function putBack(db: Db, removals: Removals, id: string): Promise<void> {
     throw new StorageError('TIMEOUT', message)
   }
   removals.delete(id)
+}
+
+function checkSignal(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return
+  const message = 'The cleanup was aborted by its signal; what was removed stays removed'
+  throw new StorageError('ABORTED', message, { cause: signal.reason })
 }

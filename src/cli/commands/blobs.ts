@@ -145,12 +145,15 @@ export const blobsGc: Command = {
     { name: 'dry-run', summary: 'Counts, and removes nothing.' },
     YES,
   ],
-  async run({ given, output, open, confirm }) {
+  async run({ given, output, signal, open, confirm }) {
     const dryRun = given.flag('dry-run')
     const olderThan = given.instant('older-than')
     const { blobs } = await open()
     if (!dryRun) await confirm('Remove unused blobs?')
-    const cleanup = await blobs.cleanup({ dryRun, olderThan })
+    const progress = output.progress('blobs')
+    const cleanup = await blobs
+      .cleanup({ dryRun, olderThan, signal, onProgress: ({ removed }) => progress.update(removed) })
+      .finally(() => progress.end())
     const removed = `${manyText(cleanup.removed, 'blob')}, ${bytesText(cleanup.bytes)}`
     await output.print(`${removed} ${dryRun ? 'would be removed' : 'removed'}`, { ...cleanup, dryRun })
     return EXIT.ok
