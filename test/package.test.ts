@@ -298,7 +298,14 @@ it('the command serves Studio with its page and its API, out of the files of the
   const { url } = JSON.parse(line)
   const served = published('dist/studio/page/').map((path) => path.replace('dist/studio/page/', ''))
   expect(served.toSorted()).toEqual(['app.js', 'icon.svg', 'index.html', 'studio.css'])
-  for (const name of ['', ...served]) expect((await fetch(new URL(`/${name}`, url))).status).toBe(200)
+  for (const name of ['', ...served]) {
+    const answer = await fetch(new URL(`/${name}`, url))
+    expect({ name, status: answer.status, isEmpty: (await answer.text()) === '' }).toEqual({
+      name,
+      status: 200,
+      isEmpty: false,
+    })
+  }
   const authorization = `Bearer ${new URL(url).hash.replace('#token=', '')}`
   expect((await fetch(new URL('/api/sessions', url), { headers: { authorization } })).status).toBe(200)
   child.kill('SIGINT')
