@@ -2,8 +2,9 @@ import type { ArchiveRun } from '../archive/run.ts'
 import type { ArchiveProgress } from '../archive/types.ts'
 import { StorageError } from '../errors.ts'
 import { rule } from '../validation/fast-path.ts'
+import { checkSignal } from '../validation/signal.ts'
 import type { StorageLayers } from './layers.ts'
-import { checkSignal, type LongRunOptions, progressOf } from './long-run.ts'
+import { type LongRunOptions, progressOf } from './long-run.ts'
 
 export const flagSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
 

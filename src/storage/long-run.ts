@@ -1,5 +1,4 @@
 import * as z from 'zod'
-import { StorageError } from '../errors.ts'
 import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
 
 /** What a call that takes long may be given. */
@@ -42,14 +41,4 @@ export function parseRemoval<Progress>(options: LongRunOptions<Progress> & { dry
 export function progressOf<Progress>({ onProgress }: LongRunOptions<Progress>) {
   if (onProgress !== undefined) checkFunction(onProgress, 'options.onProgress')
   return onProgress
-}
-
-/**
- * Checks that a call goes on.
- *
- * @param message Says what was aborted, and what to do.
- * @throws {ABORTED} when the signal is aborted
- */
-export function checkSignal(signal: AbortSignal | undefined, message: string): void {
-  if (signal?.aborted) throw new StorageError('ABORTED', message, { cause: signal.reason })
 }

@@ -49,7 +49,7 @@ async function fill({ dialect, query }: TestDatabase, mark = '', events = ROWS /
 
 test('a pace removes fewer rows if they take long, and more if they are quick', async () => {
   const afterSteps = async (step: () => Promise<unknown>) => {
-    const pace = new Pace({ dialect: 'postgres', driver: {} })
+    const pace = new Pace('postgres')
     for (let i = 0; i < 10; i++) await pace.step(step)
     return pace.rows
   }

@@ -4,6 +4,7 @@ import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
+import { checkSignal } from '../../validation/signal.ts'
 import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
 import { findNamed } from './named.ts'
@@ -14,6 +15,7 @@ import type { BlobStore } from './store.ts'
 
 /** How many records are removed at a time: one search of all texts is for so many ids. */
 const PAGE_SIZE = 1000
+const ABORTED = 'The cleanup was aborted by its signal; what was removed stays removed'
 const HOUR_MILLIS = 3_600_000
 const DAY_MILLIS = 86_400_000
 /** The earliest instant that can be stored. */
@@ -65,10 +67,10 @@ export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOpt
     total.bytes += size
     onProgress?.({ ...total })
   }
-  checkSignal(signal)
+  checkSignal(signal, ABORTED)
   for await (const records of pagesOf(expiredRecords, db, store, rule)) {
     for (const record of records) {
-      checkSignal(signal)
+      checkSignal(signal, ABORTED)
       if (dryRun || (await removeExpired(db, store, record.id, rule))) count(record)
     }
   }
@@ -82,7 +84,7 @@ export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOpt
     if (!dryRun) await noteUses(db, named, rule.expiredBy)
     if (dryRun) for (const record of unnamed) count(record)
     else await removeUnnamed(db, store, unnamed, { rule, signal, count })
-    checkSignal(signal)
+    checkSignal(signal, ABORTED)
   }
   return total
 }
@@ -185,10 +187,4 @@ async function putBack(db: Db, removals: Removals, id: string): Promise<void> {
     throw new StorageError('TIMEOUT', message)
   }
   removals.delete(id)
-}
-
-function checkSignal(signal: AbortSignal | undefined): void {
-  if (!signal?.aborted) return
-  const message = 'The cleanup was aborted by its signal; what was removed stays removed'
-  throw new StorageError('ABORTED', message, { cause: signal.reason })
 }

@@ -1,5 +1,6 @@
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
+import { checkSignal } from '../../validation/signal.ts'
 import type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from '../types.ts'
 import type { BlobStore } from './store.ts'
 import { CHECKS, type Check } from './verify-steps.ts'
@@ -41,7 +42,7 @@ async function refuseMassLoss(db: Db, store: BlobStore, { signal }: VerifyOption
 async function run(step: VerifyStep, findings: ReturnType<Check>, options: VerifyOptions): Promise<VerifyReport> {
   const report: VerifyReport = { step, checked: 0, found: 0, repaired: 0, items: [] }
   for await (const finding of findings) {
-    if (options.signal?.aborted) throw aborted(options.signal)
+    checkSignal(options.signal, 'The comparison was aborted by its signal; what was repaired stays')
     report.checked += 1
     if (finding !== undefined) {
       report.found += 1
@@ -51,10 +52,4 @@ async function run(step: VerifyStep, findings: ReturnType<Check>, options: Verif
     options.onProgress?.({ step, checked: report.checked, found: report.found })
   }
   return report
-}
-
-function aborted({ reason }: AbortSignal): StorageError {
-  return new StorageError('ABORTED', 'The comparison was aborted by its signal; what was repaired stays', {
-    cause: reason,
-  })
 }

@@ -304,7 +304,8 @@ class SqliteDriver implements Driver {
   }
 
   moveLog(): Promise<void> {
-    return this.#onWriter((writer) => writer.exec('PRAGMA wal_checkpoint(PASSIVE)'))
+    const move = 'PRAGMA wal_checkpoint(PASSIVE)'
+    return this.#onWriter((writer) => this.#queue.whenUnlocked(() => writer.exec(move)))
   }
 
   /** Runs `work` on the writer while no transaction holds it. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Dialect, Driver } from '../../database/db.ts'
+import type { Dialect } from '../../database/db.ts'
 
 /** How many rows one transaction removes at most. */
 export const MOST_ROWS = 500
@@ -18,20 +18,18 @@ const PAUSES: Record<Dialect, number> = { sqlite: 4, postgres: 1 }
 const SHORTEST_PAUSE_MILLIS = 2
 const LONGEST_PAUSE_MILLIS = 1000
 
-interface PacedDatabase {
-  dialect: Dialect
-  driver: Pick<Driver, 'moveLog'>
-}
-
 /**
  * Decides how many rows a transaction removes, and how long the database is left to others before the next one.
  */
 export class Pace {
-  readonly #database: PacedDatabase
+  readonly #pause: number
+  readonly #afterStep: () => Promise<unknown>
   #rows = FIRST_ROWS
 
-  constructor(database: PacedDatabase) {
-    this.#database = database
+  /** `afterStep` runs between a transaction and its pause. */
+  constructor(dialect: Dialect, afterStep: () => Promise<unknown> = async () => {}) {
+    this.#pause = PAUSES[dialect]
+    this.#afterStep = afterStep
   }
 
   /** How many rows to remove in a transaction. */
@@ -46,8 +44,8 @@ export class Pace {
     const millis = performance.now() - begun
     if (millis > TARGET_MILLIS) this.#rows = Math.max(Math.floor(this.#rows / 2), FEWEST_ROWS)
     else if (millis < TARGET_MILLIS / 2) this.#rows = Math.min(this.#rows * 2, MOST_ROWS)
-    await this.#database.driver.moveLog?.()
-    await pause(millis * PAUSES[this.#database.dialect])
+    await this.#afterStep()
+    await pause(millis * this.#pause)
     return result
   }
 

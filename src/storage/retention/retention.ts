@@ -5,7 +5,8 @@ import { sweepableBefore } from '../../database/expiry.ts'
 import { StorageError } from '../../errors.ts'
 import { PacedLease } from '../../maintenance/lease.ts'
 import type { MaintenanceStep } from '../../maintenance/scheduler.ts'
-import { checkSignal, parseRemoval } from '../long-run.ts'
+import { checkSignal } from '../../validation/signal.ts'
+import { parseRemoval } from '../long-run.ts'
 import { agedApprovals, agedEvents, agedExecutions, agedMemories } from './aged-rows.ts'
 import { idleSessions } from './idle-sessions.ts'
 import { oldMessages } from './old-messages.ts'
@@ -155,8 +156,10 @@ export class Retention {
     const now = sweepableBefore(await confirmedNow())
     const idle = this.#rules.find(([rule]) => rule === idleSessions)
     const idleBefore = idle && new Date(now.getTime() - idle[1])
+    const afterStep = dryRun ? undefined : async () => database.driver.moveLog?.()
     for (const [rule, age] of this.#rules) {
-      const context = { db: database.ungated(), rowCache, pace: new Pace(database), dryRun, idleBefore }
+      const pace = new Pace(database.dialect, afterStep)
+      const context = { db: database.ungated(), rowCache, pace, dryRun, idleBefore }
       yield* rule(context, new Date(now.getTime() - age))
     }
   }

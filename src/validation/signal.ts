@@ -1,0 +1,11 @@
+import { StorageError } from '../errors.ts'
+
+/**
+ * Checks that a call goes on.
+ *
+ * @param message Says what was aborted, and what to do.
+ * @throws {ABORTED} when the signal is aborted
+ */
+export function checkSignal(signal: AbortSignal | undefined, message: string): void {
+  if (signal?.aborted) throw new StorageError('ABORTED', message, { cause: signal.reason })
+}
