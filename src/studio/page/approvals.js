@@ -1,7 +1,7 @@
 /** @import { View, ApprovalItem } from './items.d.ts' */
 import { get, owner, post } from './api.js'
 import { cutNote } from './cut.js'
-import { address, announce, button, copyButton, failure, h, jsonDetails, link, state } from './elements.js'
+import { address, announce, attempt, button, copyButton, h, jsonDetails, link, state } from './elements.js'
 import { ofOwner, short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 import { select } from './search.js'
@@ -79,15 +79,12 @@ function answerForm(id, answered) {
   const word = h('input', { name: 'decision', maxlength: 100, placeholder: 'another word' })
   const place = h('div', {})
   /** @param {string} decision */
-  const send = async (decision) => {
-    try {
+  const send = (decision) =>
+    attempt(place, async () => {
       const { status, response } = await post('approvals/respond', { id, decision })
       answered(response)
       announce(status === 'created' ? 'Answered' : 'Somebody else has answered before')
-    } catch (error) {
-      place.replaceChildren(failure(error, () => send(decision)))
-    }
-  }
+    })
   return h(
     'form',
     {

@@ -1,5 +1,5 @@
 import { get } from './api.js'
-import { button, failure, h, jsonBlock, jsonDetails } from './elements.js'
+import { attempt, button, h, jsonBlock, jsonDetails } from './elements.js'
 import { plain, short } from './formats.js'
 import { dataImage, mentionedBlob } from './images.js'
 
@@ -20,15 +20,12 @@ export function contentOf(message, size) {
   fill(body, content, role)
   if (size !== undefined) {
     const show = async () => {
-      try {
-        const whole = await get('message', { session: message.sessionId, id: message.id })
-        body.replaceChildren()
-        fill(body, whole.content, role, Number.POSITIVE_INFINITY)
-      } catch (error) {
-        all.replaceChildren(failure(error, show))
-      }
+      const whole = await get('message', { session: message.sessionId, id: message.id })
+      body.replaceChildren()
+      fill(body, whole.content, role, Number.POSITIVE_INFINITY)
     }
-    const all = h('div', {}, button(`Show the whole message (${plain(size)} characters)`, show))
+    const all = h('div', {})
+    all.append(button(`Show the whole message (${plain(size)} characters)`, () => attempt(all, show)))
     body.append(all)
   }
   return body

@@ -1,4 +1,4 @@
-import { button, failure, h, jsonBlock } from './elements.js'
+import { attempt, button, h, jsonBlock } from './elements.js'
 import { plain } from './formats.js'
 
 /**
@@ -9,13 +9,7 @@ import { plain } from './formats.js'
 export function cutNote(size, load) {
   if (size === undefined) return undefined
   const place = h('div', { class: 'cut' })
-  const show = async () => {
-    try {
-      place.replaceChildren(jsonBlock(await load()))
-    } catch (error) {
-      place.replaceChildren(failure(error, show))
-    }
-  }
+  const show = () => attempt(place, async () => place.replaceChildren(jsonBlock(await load())))
   place.append(
     h('p', {}, `Only a part is shown: the whole has ${plain(size)} characters as JSON. `),
     button('Show the whole', show),

@@ -141,6 +141,19 @@ export function failure(error, retry) {
 }
 
 /**
+ * Does what may fail. If it does, a place says why, and the work can be tried again.
+ * @param {Element} place
+ * @param {() => unknown} work
+ */
+export async function attempt(place, work) {
+  try {
+    await work()
+  } catch (error) {
+    place.replaceChildren(failure(error, () => attempt(place, work)))
+  }
+}
+
+/**
  * Tells a screen reader what has changed.
  * @param {string | null} text
  */

@@ -1,6 +1,6 @@
 /** @import { ForkItem } from './items.d.ts' */
 import { get } from './api.js'
-import { button, failure, h, link, state } from './elements.js'
+import { attempt, button, failure, h, link, state } from './elements.js'
 import { many, short } from './formats.js'
 
 /** @typedef {{ nodes: ForkItem[], hasOrigin: boolean }} Forks */
@@ -65,18 +65,14 @@ function branch(node, nodes, place) {
 function moreOf(node, cursor, place) {
   const item = h('li', {})
   const read = async () => {
-    try {
-      /** @type {Forks} */
-      const { nodes } = await get('session/more-forks', { id: node.id, cursor })
-      const [again, ...forks] = nodes
-      const children = forks.filter(({ parentId }) => parentId === node.id)
-      const shown = children.filter(({ id }) => id !== place.current)
-      const next = again?.more === undefined ? [] : [moreOf(node, again.more, place)]
-      item.replaceWith(...shown.map((fork) => branch(fork, nodes, place)), ...next)
-    } catch (error) {
-      item.replaceChildren(failure(error, read))
-    }
+    /** @type {Forks} */
+    const { nodes } = await get('session/more-forks', { id: node.id, cursor })
+    const [again, ...forks] = nodes
+    const children = forks.filter(({ parentId }) => parentId === node.id)
+    const shown = children.filter(({ id }) => id !== place.current)
+    const next = again?.more === undefined ? [] : [moreOf(node, again.more, place)]
+    item.replaceWith(...shown.map((fork) => branch(fork, nodes, place)), ...next)
   }
-  item.append(button(cursor === '' ? 'Show forks' : 'More forks', read, { class: 'quiet' }))
+  item.append(button(cursor === '' ? 'Show forks' : 'More forks', () => attempt(item, read), { class: 'quiet' }))
   return item
 }

@@ -1,5 +1,5 @@
 import { bytesOf, get } from './api.js'
-import { button, failure, h } from './elements.js'
+import { attempt, button, h } from './elements.js'
 import { bytes } from './formats.js'
 
 /** @import { BlobItem } from './items.d.ts' */
@@ -48,29 +48,22 @@ export function blobView({ id, name, mimeType, size }) {
   const place = h('div', { class: 'image' })
   const isShown = SHOWN.has(mimeType)
   const show = async () => {
-    try {
-      const read = await bytesOf(id)
-      place.replaceChildren(imageOf(new Blob([read], { type: mimeType }), called))
-    } catch (error) {
-      place.replaceChildren(failure(error, show))
-    }
+    const read = await bytesOf(id)
+    place.replaceChildren(imageOf(new Blob([read], { type: mimeType }), called))
   }
-  if (isShown && size <= MAX_SHOWN_BYTES) show()
-  const save = button(`Save (${bytes(size)})`, async () => {
-    try {
-      const url = URL.createObjectURL(new Blob([await bytesOf(id)], { type: 'application/octet-stream' }))
-      h('a', { href: url, download: called.replace(/[/\\]/g, '_') }).click()
-      setTimeout(() => URL.revokeObjectURL(url), 60_000)
-    } catch (error) {
-      place.replaceChildren(failure(error, () => save.click()))
-    }
-  })
+  if (isShown && size <= MAX_SHOWN_BYTES) attempt(place, show)
+  const save = async () => {
+    const url = URL.createObjectURL(new Blob([await bytesOf(id)], { type: 'application/octet-stream' }))
+    h('a', { href: url, download: called.replace(/[/\\]/g, '_') }).click()
+    setTimeout(() => URL.revokeObjectURL(url), 60_000)
+  }
+  const saving = button(`Save (${bytes(size)})`, () => attempt(place, save))
   const note = !isShown
     ? '· not shown, can be saved'
     : size > MAX_SHOWN_BYTES
       ? '· too large to be shown, can be saved'
       : ''
-  return h('div', { class: 'blob' }, place, h('p', {}, h('bdi', {}, called), ` · ${mimeType} `, note, ' ', save))
+  return h('div', { class: 'blob' }, place, h('p', {}, h('bdi', {}, called), ` · ${mimeType} `, note, ' ', saving))
 }
 
 /**

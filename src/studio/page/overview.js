@@ -1,6 +1,6 @@
 /** @import { View, SessionItem, ListPage } from './items.d.ts' */
 import { get, owner } from './api.js'
-import { button, failure, h, link, state } from './elements.js'
+import { attempt, button, failure, h, link, state } from './elements.js'
 import { bytes, duration, many, percent, plain } from './formats.js'
 import { plot } from './plot.js'
 import { sessionRow } from './sessions.js'
@@ -45,14 +45,7 @@ export async function overview({ signal }) {
  */
 function part(title, load, show) {
   const body = h('div', { class: 'body' }, state('Loading…'))
-  const fill = async () => {
-    try {
-      body.replaceChildren(show(await load()))
-    } catch (error) {
-      body.replaceChildren(failure(error, fill))
-    }
-  }
-  fill()
+  attempt(body, async () => body.replaceChildren(show(await load())))
   return h('section', {}, h('h2', {}, title), body)
 }
 
