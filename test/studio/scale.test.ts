@@ -49,6 +49,7 @@ function fill(path: string): void {
 }
 
 beforeAll(async () => {
+  // As published: the page is one script there. The casts name the entries that these files are built from.
   const built = pathToFileURL(`${await builtPackage()}/`)
   const { openStorage } = (await import(new URL('index.js', built).href)) as typeof import('holdfast')
   const { startStudio } = (await import(new URL('studio/index.js', built).href)) as typeof import('holdfast/studio')
