@@ -112,7 +112,7 @@ export interface StorageErrorDetails {
   ALREADY_EXISTS: DatabaseErrorDetails & {
     /** The id that was to be stored. */
     id?: string
-    /** The path that belongs to another workspace. */
+    /** The path that belongs to another workspace, or the file or directory that was to be new. */
     path?: string
   }
   NOT_FOUND: {
@@ -155,6 +155,10 @@ export interface StorageErrorDetails {
       privileges?: readonly string[]
     }
   DISK_FULL: DatabaseErrorDetails & FileErrorDetails & ObjectErrorDetails
+  ARCHIVE_DAMAGED: {
+    /** The file in the directory of the archive, such as `messages.jsonl`. */
+    file: string
+  }
   BLOB_TOO_LARGE: {
     /** The configured `maxBlobSize`, in bytes. */
     maxBytes: number

@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path'
 import { syncDirectory, unlinkIfExists, writeAll } from '../blobs/bytes/files.ts'
 import { codeOf, isError } from '../caught.ts'
 import { StorageError } from '../errors.ts'
-import { invalidInput } from '../validation/input.ts'
 import { type ArchiveFile, MANIFEST } from './manifest.ts'
 
 /** The folder of the contents of blobs. Each has its own file: `blobs/<2 hex>/<sha256>`. */
@@ -17,16 +16,20 @@ const CHUNK_BYTES = 256 * 1024
 /**
  * Creates the directory of an export. Returns its absolute path.
  *
- * @throws {INVALID_INPUT} when the directory has files in it, or is a file
+ * @throws {ALREADY_EXISTS} when the directory has files in it, or is a file
  */
 export async function createDirectory(directory: string): Promise<string> {
   const path = resolve(directory)
-  const refused = (message: string, cause?: unknown) => invalidInput([{ path: 'directory', message }], cause)
+  const refused = (what: string, cause?: unknown) =>
+    new StorageError('ALREADY_EXISTS', `${path} ${what}: name a directory that is new or empty`, {
+      cause,
+      details: { path },
+    })
   try {
     await mkdir(path, { recursive: true, mode: 0o700 })
   } catch (error) {
     if (codeOf(error) === 'EEXIST' || codeOf(error) === 'ENOTDIR') {
-      throw refused(`${path} is a file: name a directory that is new or empty`, error)
+      throw refused('is a file', error)
     }
     throw fileError(error, path)
   }
@@ -37,7 +40,7 @@ export async function createDirectory(directory: string): Promise<string> {
     : found.some((name) => name.endsWith('.jsonl'))
       ? `holds an export that was not finished (it has no ${MANIFEST})`
       : 'is not empty'
-  throw refused(`${path} ${what}: name a directory that is new or empty`)
+  throw refused(what)
 }
 
 /** A file of an archive that is being written, line by line. */

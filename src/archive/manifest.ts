@@ -62,7 +62,8 @@ export async function writeManifest(directory: string, manifest: Manifest): Prom
 /**
  * Reads the manifest. Returns it with its checksum, which names the archive.
  *
- * @throws {INVALID_INPUT} when there is no manifest, or it is damaged, or of another format
+ * @throws {INVALID_INPUT} when there is no manifest, or it is of another format
+ * @throws {ARCHIVE_DAMAGED} when it is not what was written
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has written the archive
  */
 export async function readManifest(
@@ -74,14 +75,14 @@ export async function readManifest(
     text = await readFile(join(directory, MANIFEST), 'utf8')
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error
-    throw damaged(directory, MANIFEST, 'does not exist: the directory is no archive, or its export was not finished')
+    throw notReadable(directory, 'does not exist: the directory is no archive, or its export was not finished')
   }
   const content = contentOf(text)
   if (content === undefined) throw damaged(directory, MANIFEST, 'is not JSON: export again, or copy the file again')
   const { sha256: checksum, ...rest } = content
   if (typeof rest.format === 'number' && rest.format > FORMAT) {
     const message = `has the format ${rest.format}, and this version reads ${FORMAT}: install the version that wrote it`
-    throw damaged(directory, MANIFEST, message)
+    throw notReadable(directory, message)
   }
   const { data: manifest } = manifestSchema.safeParse(rest)
   if (manifest === undefined || checksum !== checksumOf(rest)) {
@@ -94,9 +95,13 @@ export async function readManifest(
   return { manifest, checksum: String(checksum) }
 }
 
-/** Makes the error of a file of an archive. Names the file. */
-export function damaged(directory: string, file: string, what: string): StorageError<'INVALID_INPUT'> {
-  return invalidInput([{ path: 'directory', message: `${join(directory, file)} ${what}` }])
+/** Makes the error of a file of an archive that is not what was exported. */
+export function damaged(directory: string, file: string, what: string): StorageError<'ARCHIVE_DAMAGED'> {
+  return new StorageError('ARCHIVE_DAMAGED', `${join(directory, file)} ${what}`, { details: { file } })
+}
+
+function notReadable(directory: string, what: string): StorageError<'INVALID_INPUT'> {
+  return invalidInput([{ path: 'directory', message: `${join(directory, MANIFEST)} ${what}` }])
 }
 
 function contentOf(text: string): Record<string, unknown> | undefined {

@@ -12,7 +12,7 @@ const AGAIN = 'export again, or copy the file again'
 /**
  * Checks that all files of an archive are what was exported.
  *
- * @throws {INVALID_INPUT} when a file is missing or damaged; names the file
+ * @throws {ARCHIVE_DAMAGED} when a file is missing or damaged; names the file
  */
 export async function verifyFiles(directory: string, manifest: Manifest, run: ArchiveRun): Promise<void> {
   const total = Object.values(manifest.tables).reduce((sum, { bytes }) => sum + bytes, 0) + manifest.blobs.bytes

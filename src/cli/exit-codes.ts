@@ -17,7 +17,7 @@ export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] =
   [EXIT.usage, 'the command or the configuration is wrong; nothing was done'],
   [EXIT.findings, 'done, and something was found: pending, damaged or different'],
   [EXIT.unreachable, 'the database, Redis or the blob store cannot be reached'],
-  [EXIT.refused, 'refused: a newer schema, read only, or a state that does not allow it'],
+  [EXIT.refused, 'refused: a newer schema, read only, a target that exists, or a state that does not allow it'],
   [130, 'interrupted by SIGINT; 143 by SIGTERM'],
 ]
 
@@ -33,6 +33,7 @@ const CODES: Partial<Record<StorageErrorCode, number>> = {
   DRIVER_MISSING: EXIT.usage,
   INVALID_INPUT: EXIT.usage,
   MIGRATION_PENDING: EXIT.findings,
+  ARCHIVE_DAMAGED: EXIT.findings,
   CONNECTION_FAILED: EXIT.unreachable,
   CONNECTION_LOST: EXIT.unreachable,
   TIMEOUT: EXIT.unreachable,
@@ -43,6 +44,7 @@ const CODES: Partial<Record<StorageErrorCode, number>> = {
   BLOB_STORE_MISMATCH: EXIT.refused,
   BLOB_IN_USE: EXIT.refused,
   INVALID_STATE: EXIT.refused,
+  ALREADY_EXISTS: EXIT.refused,
 }
 
 /** Returns the exit code of a command that ended with an error. */

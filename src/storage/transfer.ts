@@ -19,7 +19,8 @@ const copySchema = z.strictObject({ ...longRun, verify: flagSchema.optional() })
  * archive is refused, with what belongs to it. Writes in batches; others can work meanwhile. Safe to repeat: a call that was
  * interrupted goes on, and a complete one changes nothing.
  *
- * @throws {INVALID_INPUT} when a file of the archive is missing or damaged, or an option is not valid
+ * @throws {ARCHIVE_DAMAGED} when a file of the archive is missing or damaged; the error names it
+ * @throws {INVALID_INPUT} when the directory is no archive, or an option is not valid
  * @throws {SCHEMA_TOO_NEW} when a newer version of the package has written the archive
  * @throws {ABORTED} when `signal` is aborted; what was written until then stays
  * @throws {INVALID_STATE} when the storage holds other data with the same keys, far more than a report can list

@@ -274,7 +274,8 @@ export interface Storage extends Repositories, AsyncDisposable {
    *
    * @param file A file that does not exist, in a directory that does. A relative path starts from the working directory.
    * @throws {INVALID_STATE} when the database is PostgreSQL; the message has the command that backs it up
-   * @throws {INVALID_INPUT} when the file exists, its directory does not, or an option is not valid
+   * @throws {ALREADY_EXISTS} when the file exists
+   * @throws {INVALID_INPUT} when the directory of the file does not exist, or an option is not valid
    * @throws {ABORTED} when `signal` is aborted; nothing is left of the copy
    * @throws {DATABASE_FAILED} when the copy is damaged, as then the database is
    * @throws {DISK_FULL} when the disk of the file is full
@@ -295,7 +296,8 @@ export interface Storage extends Repositories, AsyncDisposable {
    * export is not finished. `importInto` reads it. Not safe to repeat: each call needs a directory of its own.
    *
    * @param directory A directory that is new or empty. A relative path starts from the working directory.
-   * @throws {INVALID_INPUT} when the directory is not empty, or an option is not valid
+   * @throws {ALREADY_EXISTS} when the directory is not empty, or is a file
+   * @throws {INVALID_INPUT} when an option is not valid
    * @throws {ABORTED} when `signal` is aborted
    * @throws {BLOB_NOT_FOUND} when the bytes of a blob are lost
    * @throws {BLOB_CORRUPTED} when the bytes of a blob are damaged

@@ -68,6 +68,7 @@ it('backup() copies what was acknowledged before it, while four processes write'
   for (const [i, session] of sessions.entries()) {
     const messages = await copy.messages.latest(session, 1000)
     const last = messages.at(-1)?.seq ?? 0
+    expect(messages).toHaveLength(Math.min(last, 1000)) // without a gap
     expect(last).toBeGreaterThanOrEqual(before[i] ?? 0)
     expect(last).toBeLessThanOrEqual(after[i] ?? 0)
     expect(await copy.sessions.summary(session)).toMatchObject({ lastSeq: last, messageCount: last })
@@ -128,7 +129,12 @@ it('backup() overwrites nothing, and leaves nothing behind if it is refused or a
   const file = newFile()
   writeFileSync(file, 'mine')
   const invalid = (what: string) => ({ code: 'INVALID_INPUT', message: expect.stringContaining(what) })
-  await expect(storage.backup(file)).rejects.toMatchObject(invalid(file))
+  const exists = (path: string) => ({
+    code: 'ALREADY_EXISTS',
+    message: expect.stringContaining(path),
+    details: { path },
+  })
+  await expect(storage.backup(file)).rejects.toMatchObject(exists(file))
   await expect(storage.backup(join(dirname(file), 'none/backup.db'))).rejects.toMatchObject(invalid('does not exist'))
   await expect(storage.backup('')).rejects.toMatchObject(invalid('path of a file'))
   await expect(storage.backup(newFile(), { pages: 1 } as object)).rejects.toMatchObject(invalid('options.pages'))
@@ -137,7 +143,7 @@ it('backup() overwrites nothing, and leaves nothing behind if it is refused or a
   // The name is taken while the copy is made.
   const taken = newFile()
   const onProgress = () => existsSync(taken) || writeFileSync(taken, 'theirs')
-  await expect(storage.backup(taken, { onProgress })).rejects.toMatchObject(invalid(taken))
+  await expect(storage.backup(taken, { onProgress })).rejects.toMatchObject(exists(taken))
   expect(statSync(taken).size).toBe(6)
   expect(readdirSync(dirname(taken))).toEqual(['backup.db'])
 
@@ -148,7 +154,7 @@ it('backup() overwrites nothing, and leaves nothing behind if it is refused or a
   expect(readdirSync(dirname(aborted))).toEqual([])
   const directory = join(dirname(aborted), 'directory')
   mkdirSync(directory)
-  await expect(storage.backup(directory)).rejects.toMatchObject(invalid(directory))
+  await expect(storage.backup(directory)).rejects.toMatchObject(exists(directory))
 })
 
 it('backup() of PostgreSQL names the command that backs it up', async () => {

@@ -1,6 +1,6 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { importInto, type Storage } from 'holdfast'
+import { importInto, type Storage, type StorageError } from 'holdfast'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { editLines, editManifest, filesBelow } from './edited.ts'
 import { digests, fill } from './filled.ts'
@@ -29,15 +29,14 @@ function copyOfArchive(): string {
   return directory
 }
 
-/** Imports an archive that is refused. Returns the message, after the check that nothing was written. */
-async function refusal(directory: string): Promise<{ code: string; message: string }> {
+/** Imports an archive that is refused. Returns the error, after the check that nothing was written. */
+async function refusal(directory: string): Promise<StorageError<'ARCHIVE_DAMAGED'>> {
   const target = await openKind('in-memory')
   const error = await importInto(target, directory).catch((reason: unknown) => reason)
   expect(Object.values((await target.stats()).database.rows).reduce((sum, rows) => sum + rows, 0)).toBeLessThan(10)
   expect(await target.sessions.get('chat-nobody')).toBeUndefined()
   await target.close()
-  const { code, message } = error as { code: string; message: string }
-  return { code, message }
+  return error as StorageError<'ARCHIVE_DAMAGED'>
 }
 
 describe('importInto() of a damaged archive', () => {
@@ -53,8 +52,12 @@ describe('importInto() of a damaged archive', () => {
         const changed = Buffer.from(bytes)
         changed[at] = (changed[at] ?? 0) ^ 1
         writeFileSync(path, changed)
-        const { code, message } = await refusal(directory)
-        expect({ code, file, isNamed: message.includes(file) }).toEqual({ code: 'INVALID_INPUT', file, isNamed: true })
+        const { code, message, details } = await refusal(directory)
+        expect({ code, named: details.file, isNamed: message.includes(file) }).toEqual({
+          code: 'ARCHIVE_DAMAGED',
+          named: file,
+          isNamed: true,
+        })
       }
       writeFileSync(path, bytes)
     }
@@ -67,7 +70,8 @@ describe('importInto() of a damaged archive', () => {
     for (const file of filesBelow(directory)) {
       rmSync(join(directory, file))
       const { code, message } = await refusal(directory)
-      expect({ code, isNamed: message.includes(file) }).toEqual({ code: 'INVALID_INPUT', isNamed: true })
+      const expected = file === 'manifest.json' ? 'INVALID_INPUT' : 'ARCHIVE_DAMAGED'
+      expect({ code, isNamed: message.includes(file) }).toEqual({ code: expected, isNamed: true })
       cpSync(join(archive, file), join(directory, file))
     }
   })
@@ -100,7 +104,7 @@ describe('importInto() of a damaged archive', () => {
     editManifest(directory, ({ tables }) => {
       Object.assign((tables as Record<string, object>).kv ?? {}, { file: '../../etc/passwd.jsonl' })
     })
-    expect(await refusal(directory)).toMatchObject({ code: 'INVALID_INPUT' })
+    expect(await refusal(directory)).toMatchObject({ code: 'ARCHIVE_DAMAGED', details: { file: 'manifest.json' } })
   })
 })
 
@@ -109,12 +113,19 @@ describe('export() into a directory that is in use', () => {
     const storage = await openKind('in-memory')
     const directory = newDirectory()
     await storage.export(directory)
-    const message = (what: RegExp) => ({ code: 'INVALID_INPUT', message: expect.stringMatching(what) })
-    await expect(storage.export(directory)).rejects.toMatchObject(message(/holds an export already/))
+    const exists = (path: string, what: RegExp) => ({
+      code: 'ALREADY_EXISTS',
+      message: expect.stringMatching(what),
+      details: { path },
+    })
+    await expect(storage.export(directory)).rejects.toMatchObject(exists(directory, /holds an export already/))
     rmSync(join(directory, 'manifest.json'))
-    await expect(storage.export(directory)).rejects.toMatchObject(message(/not finished/))
-    await expect(storage.export(join(directory, '..'))).rejects.toMatchObject(message(/is not empty/))
-    await expect(storage.export(join(directory, 'kv.jsonl'))).rejects.toMatchObject(message(/is a file/))
+    await expect(storage.export(directory)).rejects.toMatchObject(exists(directory, /not finished/))
+    const parent = join(directory, '..')
+    await expect(storage.export(parent)).rejects.toMatchObject(exists(parent, /is not empty/))
+    const file = join(directory, 'kv.jsonl')
+    await expect(storage.export(file)).rejects.toMatchObject(exists(file, /is a file/))
+    const message = (what: RegExp) => ({ code: 'INVALID_INPUT', message: expect.stringMatching(what) })
     for (const wrong of ['', 'a\0b', 7])
       await expect(storage.export(wrong as string)).rejects.toMatchObject(message(/directory/))
     await expect(storage.export(newDirectory(), { owner: 'x' } as object)).rejects.toMatchObject(

@@ -180,6 +180,12 @@ it('the doctor finds a database with the encoding LATIN1', async () => {
   expect(found[0]?.message).toContain('LATIN1')
 })
 
+it('the doctor exits with 4 if there is no server, and says where it looked', async () => {
+  const { code, found } = await diagnosed({ database: { type: 'postgres', url: 'postgres://agent@127.0.0.1:1/agent' } })
+  expect({ code, found }).toMatchObject({ code: 4, found: [{ check: 'open', result: 'fail' }] })
+  expect(found[0]?.message).toContain('host 127.0.0.1, port 1')
+})
+
 it.each(sharedDatabases)('on %s, the doctor finds a second database on the blob store', async (_, configure) => {
   const { blobStore } = await filled(await configure())
   const database = await configure()

@@ -60,6 +60,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   READ_ONLY: { ...database, ...file },
   PRIVILEGE_MISSING: { object: false, privileges: false, ...database, ...object },
   DISK_FULL: { ...database, ...file, ...object },
+  ARCHIVE_DAMAGED: { file: true },
   BLOB_TOO_LARGE: { maxBytes: true },
   BLOB_QUOTA_EXCEEDED: { size: true, maxTotalSize: true },
   BLOB_NOT_FOUND: { uri: false, hash: false },

@@ -30,13 +30,11 @@ async function create(
   settings: Record<string, string>,
 ): Promise<string> {
   const name = `test_${randomBytes(8).toString('hex')}`
-  await withPostgres(async (sql) => {
-    await createDatabase(sql, name)
-    for (const [setting, value] of Object.entries(settings)) {
-      await sql.unsafe(`ALTER DATABASE ${name} SET ${setting} = '${value}'`)
-    }
-  })
+  await createDatabase(administrator(), name)
   databases.push(name)
+  for (const [setting, value] of Object.entries(settings)) {
+    await administrator().unsafe(`ALTER DATABASE ${name} SET ${setting} = '${value}'`)
+  }
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
   return url.href
@@ -77,32 +75,27 @@ export function redisPrefix(): string {
 /** Returns the clients that are still connected to the databases of this test file, one line for each. */
 export async function connectedClients(): Promise<string[]> {
   if (databases.length === 0) return []
-  return withPostgres(async (sql) => {
-    const rows = await sql<{ pid: number; state: string | null; query: string }[]>`
-      SELECT pid, state, left(query, 100) AS query FROM pg_stat_activity
-      WHERE datname = ANY(${databases}) AND backend_type = 'client backend'`
-    return rows.map(({ pid, state, query }) => `PostgreSQL connection ${pid}, ${state}: ${query}`)
-  })
+  const rows = await administrator()<{ pid: number; state: string | null; query: string }[]>`
+    SELECT pid, state, left(query, 100) AS query FROM pg_stat_activity
+    WHERE datname = ANY(${databases}) AND backend_type = 'client backend'`
+  return rows.map(({ pid, state, query }) => `PostgreSQL connection ${pid}, ${state}: ${query}`)
 }
 
 /** Drops and removes everything that this test file created. */
 export async function discardAll(): Promise<void> {
-  if (databases.length > 0) {
-    await withPostgres((sql) =>
-      Promise.all(databases.splice(0).map((name) => sql.unsafe(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))),
-    )
-  }
+  for (const name of databases.splice(0)) await administrator().unsafe(`DROP DATABASE ${name} WITH (FORCE)`)
+  await connection?.end()
+  connection = undefined
   if (prefixes.length > 0) await deleteKeys(prefixes.splice(0))
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
 }
 
-async function withPostgres<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
-  const sql = postgres(inject('postgresUrl'), { max: 1, onnotice: () => {} })
-  try {
-    return await work(sql)
-  } finally {
-    await sql.end()
-  }
+let connection: postgres.Sql | undefined
+
+/** Returns the connection that creates and drops databases. One per test file: a new connection doubles the time of CREATE DATABASE. */
+function administrator(): postgres.Sql {
+  connection ??= postgres(inject('postgresUrl'), { max: 1, onnotice: () => {} })
+  return connection
 }
 
 /** Deletes the keys of the shared Redis that begin with one of the prefixes. */

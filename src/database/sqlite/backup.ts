@@ -80,7 +80,7 @@ function damaged(file: string, damage: string): StorageError {
 /** Returns the error of a name that is taken. */
 export function fileExists(file: string, cause?: unknown): StorageError {
   const message = `${file} exists, and a backup overwrites nothing: name a new file`
-  return invalidInput([{ path: 'file', message }], cause)
+  return new StorageError('ALREADY_EXISTS', message, { cause, details: { path: file } })
 }
 
 const MEANINGS: Record<string, readonly [code: CodeWith<FileErrorDetails>, message: string]> = {
