@@ -1,6 +1,17 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { dirname, join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -240,10 +251,29 @@ it('openStorage() loads only the configured driver: PostgreSQL needs SQLite only
   expect(JSON.parse(await output(program))).toEqual([{ b: 1 }, [], 0, true, ['DRIVER_MISSING', 'better-sqlite3']])
 })
 
-/** Runs the command `holdfast` as npx does in a project that has installed the package. */
-async function command(cwd: string, ...args: string[]): Promise<{ code: number; output: string }> {
+/** Makes an empty directory inside the project that has installed the package. */
+function freshProject(): string {
+  return mkdtempSync(join(consumer, 'project-'))
+}
+
+/** Runs `npx holdfast`, with the link that npm makes in `node_modules/.bin` when it installs the package. */
+function npx(cwd: string, ...args: string[]): Promise<{ code: number; output: string }> {
+  const bin = join(consumer, 'node_modules/.bin/holdfast')
+  if (!existsSync(bin)) {
+    mkdirSync(dirname(bin), { recursive: true })
+    chmodSync(join(installed, manifest.bin.holdfast), 0o755) // as npm does
+    symlinkSync(join('../holdfast', manifest.bin.holdfast), bin)
+  }
+  return ended(run('npx', ['--offline', 'holdfast', ...args], { cwd, env: { ...process.env, HOLDFAST_CONFIG: '' } }))
+}
+
+/** Runs the command `holdfast` without npx, which takes half a second to start. */
+function command(cwd: string, ...args: string[]): Promise<{ code: number; output: string }> {
   const bin = join(installed, manifest.bin.holdfast)
-  const running = run(process.execPath, [bin, ...args], { cwd, env: { ...process.env, HOLDFAST_CONFIG: '' } })
+  return ended(run(process.execPath, [bin, ...args], { cwd, env: { ...process.env, HOLDFAST_CONFIG: '' } }))
+}
+
+function ended(running: Promise<{ stdout: string }>): Promise<{ code: number; output: string }> {
   return running.then(
     ({ stdout }) => ({ code: 0, output: stdout }),
     ({ code, stderr }) => ({ code, output: stderr }),
@@ -252,10 +282,18 @@ async function command(cwd: string, ...args: string[]): Promise<{ code: number; 
 
 it('the command migrates, shows and checks a storage, with a configuration file and with --database', async () => {
   link('better-sqlite3', 'bindings', 'file-uri-to-path', 'postgres')
-  const url = await emptyPostgres()
-  const databases = [{ type: 'sqlite', path: './agent.db' } as const, { type: 'postgres', url } as const]
+  const databases = [
+    { type: 'sqlite', path: './agent.db' } as const,
+    { type: 'postgres', url: await emptyPostgres() } as const,
+  ]
+  for (const place of ['./other.db', await emptyPostgres()]) {
+    expect(await npx(freshProject(), 'migrate', '--database', place)).toMatchObject({
+      code: 0,
+      output: expect.stringMatching(/^\d+ migrations applied/),
+    })
+  }
   for (const database of databases) {
-    const cwd = freshDirectory()
+    const cwd = freshProject()
     writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: { database } }))
     expect(await command(cwd, 'migrate')).toMatchObject({
       code: 0,

@@ -32,6 +32,8 @@ export interface MigrationRun {
   known: readonly Migration[]
   /** The migrations that this run applied, or would apply. */
   migrations: readonly Migration[]
+  /** What is there already. Only of a dry run. */
+  found?: { server: string; bytes: number }
 }
 
 /**
@@ -49,8 +51,10 @@ export async function migrateDatabase(
   if (config.type === 'in-memory' && dryRun) return { known: MIGRATIONS.sqlite, migrations: [] }
   const driver = await openDriver(config, !dryRun)
   try {
-    const migrations = dryRun ? await pendingMigrations(driver) : await migrate(driver, { apply: true })
-    return { known: MIGRATIONS[driver.dialect], migrations }
+    const known = MIGRATIONS[driver.dialect]
+    if (!dryRun) return { known, migrations: await migrate(driver, { apply: true }) }
+    const migrations = await pendingMigrations(driver)
+    return { known, migrations, found: { server: await driver.server(), bytes: await driver.size() } }
   } finally {
     await driver.close()
   }

@@ -38,9 +38,10 @@ export async function migrateStorage(
 ): Promise<MigrationReport> {
   const { baseDir, dryRun = false } = parseInput(optionsSchema, options, 'options')
   const { database } = resolveConfig(config, { baseDir })
-  const { known, migrations } = await migrateDatabase(database, { dryRun })
+  const { known, migrations, found } = await migrateDatabase(database, { dryRun })
   return {
     database: database.type,
+    ...found,
     known: known.length,
     migrations: migrations.map((migration) => ({
       number: known.indexOf(migration),

@@ -19,6 +19,10 @@ export interface SchemaMigration {
 /** What `migrateStorage()` did, or with `dryRun` would do. */
 export interface MigrationReport {
   database: ResolvedDatabase['type']
+  /** With `dryRun`: the name and the version of the server, or of the library. Not given if there is no SQLite file yet. */
+  server?: string
+  /** With `dryRun`: the size of the database in bytes. Not given if there is no SQLite file yet. */
+  bytes?: number
   /** How many migrations this version of the package knows. */
   known: number
   /** The migrations that the call applied, or with `dryRun` those that are pending. Empty if the schema is up to date. */

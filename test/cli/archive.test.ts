@@ -60,6 +60,19 @@ it('export --owner has nothing of others, and a flipped byte is named', async ()
   expect(code).toBe(3)
 })
 
+it('export --session and --since leave out the rest', async () => {
+  const { cwd } = await prepared()
+  const storage = JSON.parse(readFileSync(join(cwd, 'agent.yml'), 'utf8')).storage
+  await using opened = await openStorage(storage, { ...quiet, baseDir: cwd })
+  await opened.messages.append('other chat', { role: 'user', content: 'hello' })
+  const [one] = await objects(['export', 'one', '--session', 'other chat'], { cwd })
+  expect(one).toMatchObject({ tables: { sessions: 1, messages: 1 }, blobs: { contents: 0 } })
+  const [none] = await objects(['export', 'none', '--since', '2100-01-01'], { cwd })
+  expect(none).toMatchObject({ rows: 0 })
+  const [all] = await objects(['export', 'all', '--since', '1d'], { cwd })
+  expect(all).toMatchObject({ tables: { sessions: 2, messages: 11, kv: 1 }, blobs: { contents: 1 } })
+})
+
 it('copy moves everything into a new database of another kind, and back', async () => {
   const { cwd } = await prepared()
   const copied = await holdfast(['copy', '--from', 'agent.yml', '--to', 'other.yml', '--verify'], { cwd })
@@ -91,16 +104,21 @@ it('a row that the target has with other content is refused with 3, and stays', 
   expect(await other.scope({ ownerId: 'ada' }).kv.get('theme')).toBe('light')
 })
 
-/** Starts a command, sends SIGINT as soon as it is at work, and returns its exit code. */
-async function interrupted(args: readonly string[], cwd: string, isAtWork: () => boolean | Promise<boolean>) {
+/** Starts a command, and sends a signal as soon as the command is at work. Returns its exit code, or the signal that ended it. */
+async function interrupted(
+  args: readonly string[],
+  cwd: string,
+  isAtWork: () => boolean | Promise<boolean>,
+  signal: NodeJS.Signals = 'SIGINT',
+) {
   const child = start(args, { cwd })
   while (!(await isAtWork()) && child.exitCode === null) await sleep(2)
-  child.kill('SIGINT')
-  const [code] = await once(child, 'close')
-  return code
+  child.kill(signal)
+  const [code, ending] = await once(child, 'close')
+  return code ?? ending
 }
 
-it('SIGINT ends an export without a manifest and a copy after a batch, and the next copy goes on', async () => {
+it('SIGINT ends an export without a manifest and a copy after a batch; after SIGKILL the next copy goes on', async () => {
   const { cwd } = await prepared(40_000)
   const archive = join(cwd, 'archive')
   expect(await interrupted(['export', 'archive'], cwd, () => existsSync(join(archive, 'messages.jsonl')))).toBe(130)
@@ -109,8 +127,10 @@ it('SIGINT ends an export without a manifest and a copy after a batch, and the n
   await holdfast(['migrate', '--config', 'other.yml'], { cwd })
   await using other = await openStorage(JSON.parse(readFileSync(join(cwd, 'other.yml'), 'utf8')), { baseDir: cwd })
   const copy = ['copy', '--from', 'agent.yml', '--to', 'other.yml']
-  const hasMessages = async () => Number((await other.stats()).database.rows.messages) > 0
-  expect(await interrupted(copy, cwd, hasMessages)).toBe(130)
+  const copied = async () => Number((await other.stats()).database.rows.messages)
+  const hasMore = (than: number) => async () => (await copied()) > than
+  expect(await interrupted(copy, cwd, hasMore(0))).toBe(130)
+  expect(await interrupted(copy, cwd, hasMore(await copied()), 'SIGKILL')).toBe('SIGKILL')
   const [next] = await objects([...copy, '--verify'], { cwd })
   expect(next).toMatchObject({ equal: true, tables: { messages: { unchanged: expect.any(Number) } } })
 })

@@ -28,3 +28,31 @@ it('status, doctor and blobs verify know a blob store in a bucket, and print no 
   expect(down.code).not.toBe(0)
   for (const { stdout, stderr } of [status, verify, doctor, down]) expect(stdout + stderr).not.toContain('geheim')
 })
+
+it('copy moves blobs into a bucket, and out of it', async () => {
+  const server = await startS3Server()
+  const cwd = freshDirectory()
+  const places = {
+    local: { type: 'local', storePath: './blobs' },
+    bucket: { ...server.config, prefix: 'agents' },
+    back: { type: 'local', storePath: './back' },
+  } as const
+  for (const [name, blobStore] of Object.entries(places)) {
+    const storage = { database: { type: 'sqlite', path: `${name}.db` }, blobStore }
+    writeFileSync(join(cwd, `${name}.yml`), JSON.stringify({ storage }))
+  }
+  const source = await openStorageFromFile(join(cwd, 'local.yml'), quiet)
+  const { uri } = await source.blobs.put(Buffer.from('moved twice'))
+  await source.messages.append('chat', { role: 'user', content: `see ${uri}` })
+  await source.close()
+  for (const [from, to] of [
+    ['local', 'bucket'],
+    ['bucket', 'back'],
+  ]) {
+    const copied = await holdfast(['copy', '--from', `${from}.yml`, '--to', `${to}.yml`, '--verify'], { cwd })
+    expect(copied).toMatchObject({ code: 0, stdout: expect.stringMatching(/\nboth sides are equal\n$/) })
+  }
+  expect((await holdfast(['blobs', 'get', uri, '--config', 'bucket.yml'], { cwd })).stdout).toBe('moved twice')
+  await server.close()
+  expect((await holdfast(['blobs', 'get', uri, '--config', 'back.yml'], { cwd })).stdout).toBe('moved twice')
+})

@@ -24,7 +24,11 @@ it.each(emptyDatabases)('on %s, migrate, status and migrate status say what is p
   writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: { database: await configure() } }))
   const before = await holdfast(['migrate', 'status'], { cwd })
   expect(before).toMatchObject({ code: 3, stdout: expect.stringContaining('pending: run holdfast migrate') })
-  expect(await holdfast(['status'], { cwd })).toMatchObject({ code: 3 })
+  const status = await holdfast(['status'], { cwd })
+  expect(status).toMatchObject({
+    code: 3,
+    stdout: expect.stringMatching(/^database .*(PostgreSQL|does not exist yet)/m),
+  })
   const dry = await holdfast(['migrate', '--dry-run'], { cwd })
   expect(dry).toMatchObject({ code: 3, stdout: expect.stringContaining('CREATE TABLE') })
   expect(await holdfast(['migrate', 'status'], { cwd })).toMatchObject({ code: 3 }) // the dry run changed nothing
@@ -81,6 +85,9 @@ it.each(sharedDatabases)('on %s, the commands that look show what there is', asy
   await holdfast(['blobs', 'get', blob.id, 'copy.txt'], { cwd })
   expect(readFileSync(join(cwd, 'copy.txt'), 'utf8')).toBe('bytes')
   expect(await holdfast(['blobs', 'get', blob.id, 'copy.txt'], { cwd })).toMatchObject({ code: 5 })
+  expect(await objects(['blobs', 'get', blob.id, 'json.txt'], { cwd })).toEqual([{ file: 'json.txt', bytes: 5 }])
+  expect(await objects(['blobs', 'ls'], { cwd })).toMatchObject([{ id: blob.id, size: 5 }])
+  expect(await holdfast(['blobs', 'get', blob.id, '--json'], { cwd })).toMatchObject({ code: 2, stdout: '' })
   const put = await holdfast(['blobs', 'put', '--name', 'b.txt'], { cwd, input: 'more' })
   expect((await holdfast(['blobs', 'get', put.stdout.trim()], { cwd })).stdout).toBe('more')
   expect(await objects(['blobs', 'put', 'copy.txt'], { cwd })).toMatchObject([{ name: 'copy.txt', size: 5 }])

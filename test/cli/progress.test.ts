@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { Progress, progressLine } from '../../src/cli/progress.ts'
 import { bytesText, inColumns, inLine, printable } from '../../src/cli/text.ts'
 
@@ -11,12 +11,17 @@ it('a line of progress has the rate, and the time left if the total is known', (
   expect(progressLine({ done: 10, total: 10, unit: 'rows', seconds: 1 })).toBe('10 of 10 rows · 10/s')
 })
 
-it('progress that nobody sees rewritten writes no line within the first seconds', () => {
+it('progress that nobody sees rewritten is a line every ten seconds', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  onTestFinished(() => void vi.useRealTimers())
   const written: string[] = []
   const progress = new Progress({ write: (text) => written.push(text) }, 'rows')
-  for (let i = 0; i < 1000; i++) progress.update(i)
+  for (let second = 1; second <= 25; second++) {
+    vi.advanceTimersByTime(1000)
+    progress.update(second * 100, 10_000)
+  }
   progress.end()
-  expect(written).toEqual([])
+  expect(written).toEqual(['1,000 of 10,000 rows · 100/s · 90 s left\n', '2,000 of 10,000 rows · 100/s · 80 s left\n'])
 })
 
 it('printable() shows control characters and marks of direction as escapes', () => {

@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import type { BlobRecord, VerifyReport } from '../../index.ts'
 import type { Command } from '../command.ts'
-import { EXIT, Refusal } from '../exit-codes.ts'
+import { EXIT, Refusal, UsageError } from '../exit-codes.ts'
 import { LIMIT, OWNER, YES } from '../options.ts'
 import { pagesOf } from '../pages.ts'
 import { bytesText, inColumns, inLine, manyText, timeText } from '../text.ts'
@@ -52,6 +52,7 @@ export const blobsGet: Command = {
   ],
   async run({ given, output, signal, open }) {
     const [file] = given.all('FILE')
+    if (file === undefined && output.isJson) throw new UsageError('bytes are not JSON: with --json, name a FILE')
     if (file !== undefined && existsSync(file)) throw new Refusal(`${file} exists: name a file that does not`)
     const { blobs } = await open()
     const stream = await blobs.stream(given.argument('ID'))
@@ -65,8 +66,10 @@ export const blobsGet: Command = {
     // Under its own name the file is complete.
     const partial = `${file}.part`
     try {
-      await pipeline(stream, createWriteStream(partial, { flags: 'wx' }), { signal })
+      const written = createWriteStream(partial, { flags: 'wx' })
+      await pipeline(stream, written, { signal })
       await rename(partial, file)
+      if (output.isJson) await output.print('', { file, bytes: written.bytesWritten })
     } catch (error) {
       await rm(partial, { force: true })
       throw error

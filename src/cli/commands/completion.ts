@@ -18,7 +18,8 @@ export function completionOf(commands: readonly Command[]): Command {
       const wanted = given.argument('SHELL')
       const shell = SHELLS.find((name) => name === wanted)
       if (shell === undefined) throw new UsageError(`SHELL must be one of ${SHELLS.join(', ')}`)
-      await output.write(completionScript(shell, commands))
+      const script = completionScript(shell, commands)
+      await output.print(script.trimEnd(), { shell, script })
       return EXIT.ok
     },
   }

@@ -7,17 +7,20 @@ import { currentText, pendingText } from './migrate.ts'
 export const status: Command = {
   name: 'status',
   summary: 'Shows the configuration, the migrations, the health of each layer, and how much there is.',
-  details: 'Counts the rows of every table. Exits with 3 if migrations are pending, with 4 if a layer does not answer.',
+  details:
+    'Counts the rows of every table, unless migrations are pending: then it exits with 3. Exits with 4 if a layer does not answer.',
   async run(call) {
     const { source, config } = await call.configuration()
     const report = await migrateStorage(config, { dryRun: true })
     const schema = { known: report.known, pending: report.migrations.length }
     if (schema.pending > 0) {
+      const { server, bytes } = report
       const rows = [
         ['configuration', source],
+        ['database', server === undefined ? 'does not exist yet' : `${server}, ${bytesText(bytes ?? 0)}`],
         ['schema', pendingText(report)],
       ]
-      await call.output.print(inColumns(rows), { configuration: source, schema })
+      await call.output.print(inColumns(rows), { configuration: source, database: { server, bytes }, schema })
       return EXIT.findings
     }
     const storage = await call.open()

@@ -1,0 +1,82 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import BetterSqlite3 from 'better-sqlite3'
+import { openStorage, type StorageConfig } from 'holdfast'
+import { startS3Server } from 'holdfast/testing'
+import postgres from 'postgres'
+import { expect, it } from 'vitest'
+import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { quiet } from '../setup/silent.ts'
+import { holdfast } from './command-line.ts'
+
+/** Makes a directory with agent.yml, and opens the storage once, so that the database is migrated. */
+async function directoryWith(storage: StorageConfig): Promise<string> {
+  const cwd = freshDirectory()
+  writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage }))
+  await (await openStorage({ database: storage.database }, { ...quiet, baseDir: cwd })).close()
+  return cwd
+}
+
+const sqlite = { type: 'sqlite', path: './agent.db' } as const
+
+it('a newer schema is refused with 5 on SQLite and PostgreSQL', async () => {
+  const later = `insert into holdfast_migrations (hash, created_at) values ('later', 9999999999999)`
+  const cwd = await directoryWith({ database: sqlite })
+  const file = new BetterSqlite3(join(cwd, 'agent.db'))
+  file.exec(later)
+  file.close()
+  const url = await freshPostgres()
+  const sql = postgres(url, { max: 1 })
+  await sql.unsafe(later)
+  await sql.end()
+  for (const where of [[], ['--database', url]]) {
+    expect(await holdfast(['stats', ...where], { cwd })).toMatchObject({
+      code: 5,
+      stdout: '',
+      stderr: expect.stringContaining('SCHEMA_TOO_NEW'),
+    })
+  }
+})
+
+it('a write into a database that is opened read-only is refused with 5', async () => {
+  const cwd = await directoryWith({ database: sqlite })
+  const storage = { database: { ...sqlite, options: { readonly: true } } }
+  writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage }))
+  const refused = await holdfast(['sessions', 'rm', 'chat', '--yes'], { cwd })
+  expect(refused).toMatchObject({ code: 5, stderr: expect.stringContaining('READ_ONLY') })
+})
+
+it('status exits with 4 if Redis or the bucket cannot be reached, and says which', async () => {
+  const server = await startS3Server()
+  const blobStore = server.config
+  const cwd = await directoryWith({ database: sqlite, blobStore })
+  await server.close()
+  const bucket = await holdfast(['status'], { cwd })
+  expect(bucket).toMatchObject({ code: 4, stderr: expect.stringContaining('object store') })
+  const cache = { type: 'redis', host: '127.0.0.1', port: 1 } as const
+  const redis = await holdfast(['status'], { cwd: await directoryWith({ database: sqlite, cache }) })
+  expect(redis.code).toBe(4)
+  expect(redis.stdout + redis.stderr).toMatch(/redis/i)
+})
+
+it('no command prints the password of PostgreSQL', async () => {
+  const url = new URL(await freshPostgres())
+  const sql = postgres(url.href, { max: 1 })
+  const user = `operator_${url.pathname.slice(1)}`
+  await sql.unsafe(`create role ${user} superuser login password 'geheim'`)
+  Object.assign(url, { username: user, password: 'geheim' })
+  const cwd = await directoryWith({ database: { type: 'postgres', url: url.href } })
+  for (const command of ['status', 'doctor', 'stats']) {
+    for (const json of [[], ['--json']]) {
+      const { code, stdout, stderr } = await holdfast([command, ...json], { cwd })
+      expect(code).toBe(0)
+      expect(stdout + stderr).not.toContain('geheim')
+    }
+  }
+  await sql.unsafe(`drop role ${user}`)
+  await sql.end()
+  url.port = '1'
+  const down = await holdfast(['status', '--database', url.href])
+  expect(down.code).toBe(4)
+  expect(down.stdout + down.stderr).not.toContain('geheim')
+})
