@@ -17,6 +17,7 @@ const CONFIGURATION: readonly Option[] = [
 const OUTPUT: readonly Option[] = [
   { name: 'json', summary: 'Prints JSON: one object, or for lists an object a line.' },
   { name: 'quiet', summary: 'Prints no progress and no notes.' },
+  { name: 'yes', summary: 'Does not ask before something is removed.' },
   { name: 'help', summary: 'Explains the command.' },
 ]
 
@@ -29,9 +30,6 @@ export function optionsOf(command: Command): readonly Option[] {
 export function sharedOptionsOf({ isOffline = false }: Pick<Command, 'isOffline'>): readonly Option[] {
   return isOffline ? OUTPUT : [...CONFIGURATION, ...OUTPUT]
 }
-
-/** The option of a command that removes something. */
-export const YES: Option = { name: 'yes', summary: 'Does not ask.' }
 
 /** The option of a command that works on what one owner has. */
 export const OWNER: Option = { name: 'owner', value: 'ID', summary: 'Only what this owner has.' }

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type { BlobRecord, VerifyReport } from '../../index.ts'
 import type { Command } from '../command.ts'
 import { EXIT, Refusal, UsageError } from '../exit-codes.ts'
-import { LIMIT, OWNER, YES } from '../options.ts'
+import { LIMIT, OWNER } from '../options.ts'
 import { pagesOf } from '../pages.ts'
 import { bytesText, inColumns, inLine, manyText, timeText } from '../text.ts'
 import { scopeOf } from './sessions.ts'
@@ -112,7 +112,6 @@ export const blobsVerify: Command = {
   options: [
     { name: 'repair', summary: 'Removes leftovers and the records of lost bytes; damaged bytes go to quarantine.' },
     { name: 'force', summary: 'Repairs even if more than a tenth of the contents is lost.' },
-    YES,
   ],
   async run({ given, output, signal, open, confirm }) {
     const repair = given.flag('repair')
@@ -146,7 +145,6 @@ export const blobsGc: Command = {
   options: [
     { name: 'older-than', value: 'WHEN', summary: 'Last used before this date, or this long ago, such as 30d.' },
     { name: 'dry-run', summary: 'Counts, and removes nothing.' },
-    YES,
   ],
   async run({ given, output, signal, open, confirm }) {
     const dryRun = given.flag('dry-run')

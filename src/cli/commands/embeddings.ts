@@ -1,6 +1,5 @@
 import type { Command } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
-import { YES } from '../options.ts'
 import { inLine, manyText } from '../text.ts'
 
 export const embeddingsPgvector: Command = {
@@ -25,7 +24,6 @@ export const embeddingsRm: Command = {
       summary: 'The model with its dimensions, as status names it, such as text-embedding-3-small/1536.',
     },
   ],
-  options: [YES],
   async run({ given, output, open, confirm }) {
     const model = given.argument('MODEL')
     const storage = await open()

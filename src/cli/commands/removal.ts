@@ -1,6 +1,6 @@
 import type { Call, Command } from '../command.ts'
 import { EXIT, UsageError } from '../exit-codes.ts'
-import { OWNER, YES } from '../options.ts'
+import { OWNER } from '../options.ts'
 import { countsText, inLine, manyText } from '../text.ts'
 
 const DRY_RUN = { name: 'dry-run', summary: 'Counts, and removes nothing.' }
@@ -10,7 +10,7 @@ export const erase: Command = {
   summary: 'Removes everything that an owner has: rows, blobs and cached values.',
   details: 'On SQLite what is removed is overwritten in the file. Backups are out of reach. Safe to repeat.',
   needsBlobs: true,
-  options: [{ ...OWNER, summary: 'Whose data to remove. Required.' }, DRY_RUN, YES],
+  options: [{ ...OWNER, summary: 'Whose data to remove. Required.' }, DRY_RUN],
   async run(call) {
     const { given, output, signal, open, confirm } = call
     const ownerId = given.text('owner')
@@ -33,7 +33,7 @@ export const prune: Command = {
   name: 'prune',
   summary: 'Removes what is older than the retention of the configuration says.',
   details: 'Maintenance does the same once an hour. Without retention nothing is removed. Safe to repeat.',
-  options: [DRY_RUN, YES],
+  options: [DRY_RUN],
   async run(call) {
     const { given, output, signal, open, confirm } = call
     const dryRun = given.flag('dry-run')

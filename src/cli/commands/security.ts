@@ -1,7 +1,6 @@
 import { checkRowLevelSecurity, disableRowLevelSecurity, enableRowLevelSecurity } from '../../index.ts'
 import type { Command } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
-import { YES } from '../options.ts'
 
 export const securityEnable: Command = {
   name: 'security enable',
@@ -19,7 +18,6 @@ export const securityDisable: Command = {
   name: 'security disable',
   summary: 'Removes the policies of row-level security.',
   details: 'Programs with database.options.rowLevelSecurity do not open afterwards. Safe to repeat.',
-  options: [YES],
   async run({ output, configuration, confirm }) {
     const { config } = await configuration()
     await confirm('Remove the policies that keep owners apart?')

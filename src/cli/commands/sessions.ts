@@ -1,7 +1,7 @@
 import { type Message, type SessionSummary, type Storage, StorageError, type StorageScope } from '../../index.ts'
 import type { Call, Command } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
-import { LIMIT, OWNER, YES } from '../options.ts'
+import { LIMIT, OWNER } from '../options.ts'
 import { pagesOf } from '../pages.ts'
 import { countText, inColumns, inLine, manyText, printable, timeText } from '../text.ts'
 
@@ -96,7 +96,7 @@ export const sessionsRm: Command = {
   name: 'sessions rm',
   summary: 'Deletes sessions with everything that belongs to them.',
   arguments: [{ name: 'ID', summary: 'The id of a session.', isRepeated: true }],
-  options: [OWNER, YES],
+  options: [OWNER],
   async run(call) {
     const { given, output, signal, confirm } = call
     const ids = given.all('ID')
