@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { Message, MessageInput, Session } from 'holdfast'
 import type postgres from 'postgres'
 
+const UNIQUE_VIOLATION = '23505'
+
 /** Returns the baseline: the same calls with the same guarantees, by hand over postgres.js. */
 export function rawPostgres(sql: postgres.Sql) {
   return {
@@ -34,25 +36,25 @@ export function rawPostgres(sql: postgres.Sql) {
     async append(sessionId: string, input: MessageInput): Promise<Message> {
       const { id = randomUUID(), role, content, metadata = {} } = input
       const now = new Date()
-      const [message] = await pipelined(sql, (tx) => [
-        tx`INSERT INTO sessions
-             (id, metadata, version, created_at, updated_at, last_seq, message_count, last_active_at)
-           VALUES (${sessionId}, '{}', 1, ${now}, ${now}, 0, 0, ${now})
-           ON CONFLICT (id, owner_id) DO UPDATE SET last_seq = sessions.last_seq`,
-        tx<Message[]>`
-           WITH inserted AS (
-             INSERT INTO messages (session_id, seq, id, role, content, metadata, created_at)
-             SELECT id, last_seq + 1, ${id}, ${role}, ${json(content)}::json, ${json(metadata)}::json, ${now}
-             FROM sessions WHERE id = ${sessionId} AND owner_id = '' AND (expires_at IS NULL OR expires_at > ${now})
-             ON CONFLICT (session_id, owner_id, id) DO NOTHING RETURNING *
-           ), counted AS (
-             UPDATE sessions SET last_seq = last_seq + 1, message_count = message_count + 1, last_active_at = ${now}
-             WHERE id = ${sessionId} AND owner_id = '' AND EXISTS (SELECT 1 FROM inserted)
-           )
-           SELECT session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"
-           FROM inserted`,
-      ])
-      return (message ?? (await this.message(sessionId, id))) as Message // inserted just now, or before
+      const [message] = await sql<Message[]>`
+        WITH session AS (
+          INSERT INTO sessions
+            (id, metadata, version, created_at, updated_at, last_seq, message_count, last_active_at)
+          VALUES (${sessionId}, '{}', 1, ${now}, ${now}, 1, 1, ${now})
+          ON CONFLICT (id, owner_id) DO UPDATE
+            SET last_seq = sessions.last_seq + 1, message_count = sessions.message_count + 1, last_active_at = ${now}
+            WHERE sessions.expires_at IS NULL OR sessions.expires_at > ${now}
+          RETURNING id, last_seq
+        )
+        INSERT INTO messages (session_id, seq, id, role, content, metadata, created_at)
+        SELECT session.id, last_seq, ${id}, ${role}, ${json(content)}::json, ${json(metadata)}::json, ${now} FROM session
+        RETURNING session_id AS "sessionId", seq, id, role, content, metadata, created_at AS "createdAt"`.catch(
+        async (error) => {
+          if (error.code !== UNIQUE_VIOLATION) throw error
+          return [await this.message(sessionId, id)] // appended before
+        },
+      )
+      return message as Message // inserted just now, or before
     },
   }
 }
@@ -60,21 +62,4 @@ export function rawPostgres(sql: postgres.Sql) {
 /** Casts a value for a json column: postgres.js encodes it, but its type lacks arrays of objects. */
 function json(value: unknown): postgres.SerializableParameter {
   return value as postgres.SerializableParameter
-}
-
-/** Runs BEGIN, the statements and COMMIT in one round trip. Returns the rows of the last statement. */
-async function pipelined(
-  sql: postgres.Sql,
-  statements: (tx: postgres.ReservedSql) => [postgres.PendingQuery<postgres.Row[]>, postgres.PendingQuery<Message[]>],
-): Promise<Message[]> {
-  const tx = await sql.reserve()
-  try {
-    // postgres.js sends a query when it is awaited. Without `execute()` COMMIT would overtake the statements.
-    const begun = tx`BEGIN`.execute()
-    const [held, inserted] = statements(tx)
-    const [, , rows] = await Promise.all([begun, held.execute(), inserted.execute(), tx`COMMIT`.execute()])
-    return rows
-  } finally {
-    tx.release()
-  }
 }

@@ -1,6 +1,7 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/postgres-js'
-import { openStorage } from 'holdfast'
+import { openStorage, type StatementMessage } from 'holdfast'
 import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
 import { messages, sessions } from '../../src/schema/postgres.ts'
@@ -47,6 +48,27 @@ test('a call takes one round trip once its statements are prepared, and a transa
   for (const [name, call] of Object.entries(calls)) counted[name] = await roundTrips(link, call)
   expect(counted).toEqual(Object.fromEntries(Object.keys(calls).map((name) => [name, 1])))
   expect(await roundTrips(link, inTransaction)).toBeLessThanOrEqual(3)
+})
+
+test('an append of any number of messages is one statement without BEGIN and COMMIT', async () => {
+  await using storage = await openStorage({ database: { type: 'postgres', url: await freshPostgres() } }, quiet)
+  const sent: number[] = []
+  const listener = (message: unknown) => sent.push((message as StatementMessage).statements) // of this channel
+  subscribe('tracing:holdfast:statement:start', listener)
+  onTestFinished(() => void unsubscribe('tracing:holdfast:statement:start', listener))
+  for (const count of [1, 2, 1000]) {
+    const messages = Array.from({ length: count }, (_, i) => ({
+      id: `"${count}\\{${i}},`,
+      role: 'NULL',
+      content: null,
+    }))
+    const stored = await storage.messages.append('chat', messages)
+    expect(stored.map(({ id, role, content }) => ({ id, role, content }))).toEqual(messages)
+  }
+  expect(sent).toEqual([1, 1, 1])
+  const found = await storage.messages.latest('chat', 1000)
+  expect(found[0]).toMatchObject({ id: '"1000\\{0},', seq: 4, role: 'NULL', content: null })
+  expect(found.at(-1)).toMatchObject({ id: '"1000\\{999},', seq: 1003 })
 })
 
 // The naive variant: drizzle's own transaction over postgres.js.

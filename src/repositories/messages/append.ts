@@ -1,85 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { notExpired } from '../../database/expiry.ts'
-import { ownerOfId, ownerOfSession } from '../../database/owner.ts'
-import { batch, rowsStatement, statement } from '../../database/statement.ts'
+import { batch } from '../../database/statement.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
-import type { JsonObject } from '../../schema/values.ts'
 import { jsonCopy } from '../../validation/json.ts'
 import { entriesOfNew } from '../search/message-entries.ts'
-import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
+import { activityAt } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
-import { lastSeqOf } from '../sessions/unexpired.ts'
 import { messageIds, selectByIds } from './by-id.ts'
+import { allocateSeqs, arraysOf, insertAtOnce, insertMessages, type NewMessage } from './insert.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
-interface SeqAllocation extends Activity {
-  sessionId: string
-  metadata: JsonObject
-  count: number
-}
-
-/**
- * Allocates the seqs of `count` messages and adds them to the session's counter, creating the session if needed.
- * Returns the last seq. Locks the session's row, so appends to one session run one after the other.
- */
-export const allocateSeqs = statement((db, arg: SeqAllocation) => {
-  const { sessions: s } = db.tables
-  const count = sql`cast(${arg.count} as integer)`
-  return db.orm
-    .insert(s)
-    .values({
-      id: arg.sessionId,
-      ownerId: ownerOfSession(db, arg.sessionId, notExpired(s, arg.now)),
-      metadata: arg.metadata,
-      version: 1,
-      createdAt: arg.now,
-      updatedAt: arg.now,
-      lastSeq: count,
-      messageCount: count,
-      lastActiveAt: arg.now,
-    })
-    .onConflictDoUpdate({
-      target: [s.id, s.ownerId],
-      set: {
-        lastSeq: sql`${s.lastSeq} + ${count}`,
-        messageCount: sql`${s.messageCount} + ${count}`,
-        lastActiveAt: laterOf(s.lastActiveAt, arg),
-      },
-      setWhere: notExpired(s, arg.now),
-    })
-    .returning({ lastSeq: s.lastSeq, createdAt: s.createdAt })
-})
-
-/**
- * seq = session.last_seq + fromLast. The session's last_seq already includes the new messages. For an expired session
- * the subquery is null and the insert fails.
- */
-export const insertMessages = rowsStatement((db, rows: NewMessage[]) => {
-  const { messages, sessions: s } = db.tables
-  return db.orm.insert(messages).values(
-    rows.map(({ sessionId, id, role, content, metadata, createdAt, now, fromLast }) => ({
-      sessionId,
-      ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)),
-      seq: sql`${lastSeqOf(db, sessionId, now)} + cast(${fromLast} as integer)`,
-      id,
-      role,
-      content,
-      metadata,
-      createdAt,
-    })),
-  )
-})
-
 /** Maximum number of messages in one append. */
 export const MAX_APPEND = 1000
-
-/** `fromLast` is the distance to the last message of the append: 0 for the last message, -1 for the message before. */
-export type NewMessage = Omit<Message, 'seq'> & { now: Date; fromLast: number }
 
 /** What a write stored, or found stored. */
 export interface Written {
@@ -90,8 +25,8 @@ export interface Written {
 
 /**
  * Appends messages in one atomic batch: allocate the seqs, insert the messages. No statement needs the result of
- * another, so the batch is one round trip. A taken message id rolls the batch back; then the existing messages are read
- * and only the missing ones appended.
+ * another, so the batch is one round trip; on PostgreSQL it is one statement, unless more has to be written. A taken message id rolls the
+ * batch back; then the existing messages are read and only the missing ones appended.
  */
 export async function appendMessages(
   db: Db,
@@ -173,11 +108,12 @@ async function insertAll(
   now: Date,
   operation?: Operation,
 ): Promise<Written> {
-  const allocate = allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: rows.length })
+  const allocation = { sessionId, metadata: {}, ...activityAt(now), count: rows.length }
+  const isAtOnce = db.dialect === 'postgres' && rows.length > 0
   const [[allocated]] = await batch(db, [
-    allocate,
+    isAtOnce ? insertAtOnce.with({ ...allocation, ...arraysOf(rows) }) : allocateSeqs.with(allocation),
     ...claimsOf(operation),
-    ...insertMessages.with(rows),
+    ...(isAtOnce ? [] : insertMessages.with(rows)),
     ...entriesOfNew(db, rows),
     ...mentionsOfNew(rows, now),
   ])
