@@ -10,7 +10,7 @@ import { countersOf } from '../observability/counters.ts'
 import { Offload } from './attachments/offload.ts'
 import { Blobs } from './blobs.ts'
 import type { BytesBackend } from './bytes/backend.ts'
-import { DatabaseBytes } from './bytes/database/bytes.ts'
+import { DatabaseBytes, type DatabaseStep } from './bytes/database/bytes.ts'
 import { LocalBytes, type LocalStep } from './bytes/local.ts'
 import { MemoryBytes } from './bytes/memory.ts'
 import { transportOf } from './bytes/s3/exchange.ts'
@@ -91,13 +91,13 @@ interface Options {
   bytes?: BytesBackend | undefined
   /** Runs before each step of the protocol, for tests. */
   onStep?: BlobStore['onStep']
-  /** Runs before each step on a file or a bucket, for tests. */
+  /** Runs before each step of the bytes, for tests. */
   onFileStep?: FileHook
   /** Makes the database take a store that belongs to another one. Default false. */
   adopt?: boolean | undefined
 }
 
-type FileHook = (step: LocalStep | S3Step) => void | Promise<void>
+type FileHook = (step: LocalStep | S3Step | DatabaseStep) => void | Promise<void>
 
 /** How long close() waits for puts that were stopped. */
 const STOP_MILLIS = 1000
@@ -134,7 +134,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const store: BlobStore = {
     bytes,
     ...(backend instanceof DatabaseBytes && {
-      bytesIn: (tx: Db) => traced(new DatabaseBytes(tx, { inTransaction: true })),
+      bytesIn: (tx: Db) => traced(new DatabaseBytes(tx, { inTransaction: true, onStep: onFileStep })),
     }),
     // Not ungated: a search may take long, and ends when the storage is closed.
     texts: recordsDatabase ? [main, recordsDatabase.db] : [main],
@@ -224,7 +224,7 @@ async function openBytes(
 ): Promise<Place & { bytes: BytesBackend }> {
   if (config.type === 'in-memory') return { bytes: new MemoryBytes() }
   if (config.type === 's3') return openS3(config, await transportOf(config.endpoint), onStep)
-  if (config.type === 'database') return { bytes: new DatabaseBytes(main.ungated()) }
+  if (config.type === 'database') return { bytes: new DatabaseBytes(main.ungated(), { onStep }) }
   const { storePath } = config
   return { bytes: await LocalBytes.open({ storePath, onStep }), storePath, marks: localMarks(storePath) }
 }

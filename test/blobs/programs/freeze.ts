@@ -1,15 +1,34 @@
-// Changes blobs and stops itself with SIGSTOP at a step, or while it holds the usage lock: `freeze.ts <config> <moment>`.
+// Changes blobs, and stops itself by SIGSTOP at the moments that its input names, one in a line: `freeze.ts <config>`.
 import { Socket } from 'node:net'
-import { type Blobs, isStorageError, openStorage } from 'holdfast'
+import { createInterface } from 'node:readline'
+import { isStorageError, openStorage } from 'holdfast'
 import { say } from '../../setup/say.ts'
-import { silent } from '../../setup/silent.ts'
+import { quiet } from '../../setup/silent.ts'
 import { openLayer } from '../layer.ts'
 
-const [config = '', moment] = process.argv.slice(2)
+/** What the program does next, and when it stops. */
+export interface Moment {
+  operation: keyof typeof operations
+  /** A step, or COMMIT, or the end of the body of a transaction. */
+  at: string
+  /** The size of what is put. The content is a repetition of `at`. */
+  bytes: number
+}
 
-const freeze = () => {
+const [config = ''] = process.argv.slice(2)
+const settings = JSON.parse(config)
+let moment: string | undefined
+/** Stands still during a clean-up, which then takes what was put before it began, and nothing later. */
+let now: Date | undefined
+
+function freeze() {
   say({ frozen: moment })
+  moment = undefined
   process.kill(process.pid, 'SIGSTOP')
+}
+
+const freezeAt = (step: string) => {
+  if (step === moment) freeze()
 }
 
 /** Freezes once, before COMMIT is sent. With `prepare: false` the statements before it have been answered by then. */
@@ -24,36 +43,39 @@ function freezeBeforeCommit() {
   } as typeof write // an overloaded function, which passes its arguments on
 }
 
-async function deleteAll(blobs: Blobs) {
-  for (const { id } of (await blobs.list()).items) await blobs.delete(id)
+const { blobs, erase, close } = await openLayer(settings, {
+  onStep: freezeAt,
+  onFileStep: freezeAt,
+  now: () => now ?? new Date(),
+})
+const operations = {
+  put: (data: Buffer) => blobs.put(data),
+  async delete() {
+    for (const { id } of (await blobs.list()).items) await blobs.delete(id)
+  },
+  async cleanup() {
+    now = new Date()
+    await blobs.cleanup({ olderThan: now })
+    now = undefined
+  },
+  erase: () => erase('owner', 100),
+  verify: () => blobs.verify({ repair: true }),
+  async transaction(data: Buffer) {
+    await using storage = await openStorage(settings, quiet)
+    await storage.transaction(async (tx) => {
+      await tx.blobs.put(data)
+      freeze()
+    })
+  },
 }
 
-const outcome = async (work: Promise<unknown>) => {
+for await (const line of createInterface({ input: process.stdin })) {
+  const { operation, at, bytes } = JSON.parse(line) as Moment // the test writes nothing else
+  moment = at
+  if (at === 'COMMIT') freezeBeforeCommit()
+  const work: Promise<unknown> = operations[operation](Buffer.alloc(bytes, at))
   const error = await work.then(() => undefined).catch((thrown: unknown) => thrown)
   if (error !== undefined && !isStorageError(error)) throw error
   say({ code: error?.code ?? 'ok', retryable: error?.retryable ?? false, message: error?.message })
 }
-
-if (moment === 'transaction') {
-  await using storage = await openStorage(JSON.parse(config), { logger: silent, maintenance: false })
-  const body = storage.transaction(async (tx) => {
-    await tx.blobs.put(Buffer.from('in a transaction'))
-    freeze()
-  })
-  await outcome(body)
-} else {
-  let frozen = false
-  const freezeAt = (step: string) => {
-    if (step === moment && !frozen) freeze()
-    frozen ||= step === moment
-  }
-  const layer = await openLayer(JSON.parse(config), { onStep: freezeAt, onFileStep: freezeAt })
-  if (moment?.startsWith('put.') || moment?.startsWith('commit.')) await outcome(layer.blobs.put(Buffer.from('frozen')))
-  else if (moment !== 'put') await outcome(deleteAll(layer.blobs))
-  else {
-    freezeBeforeCommit()
-    await outcome(layer.blobs.put(Buffer.from('frozen')))
-    await outcome(layer.blobs.put(Buffer.from('frozen')))
-  }
-  await layer.close()
-}
+await close()

@@ -24,6 +24,18 @@ const PARTS_AT_ONCE = 4
 /** How many objects one statement lists. */
 const LISTED = 500
 
+/** The steps at which a test can interrupt `DatabaseBytes`. Each is named after the parts that come next. */
+export const DATABASE_STEPS = ['commit.first', 'commit.rest'] as const
+
+export type DatabaseStep = (typeof DATABASE_STEPS)[number]
+
+interface DatabaseBytesOptions {
+  /** True if `db` is a transaction. Default false. */
+  inTransaction?: boolean
+  /** Runs before each step, for tests. */
+  onStep?: ((step: DatabaseStep) => void | Promise<void>) | undefined
+}
+
 const savepoints = new AsyncLocalStorage<Db>()
 
 /** Runs `work`, in which backends of transactions use this savepoint. */
@@ -38,11 +50,13 @@ export class DatabaseBytes implements BytesBackend {
   readonly type = 'database'
   readonly #root: Db
   readonly #inTransaction: boolean
+  readonly #onStep: DatabaseBytesOptions['onStep']
 
   /** `db` is the database of the records, or a transaction in it: a handle without an owner. */
-  constructor(db: Db, { inTransaction = false } = {}) {
+  constructor(db: Db, { inTransaction = false, onStep }: DatabaseBytesOptions = {}) {
     this.#root = db
     this.#inTransaction = inTransaction
+    this.#onStep = onStep
   }
 
   async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
@@ -135,15 +149,20 @@ export class DatabaseBytes implements BytesBackend {
   async #store(spool: Spool, { hash, generation }: Pick<Location, 'hash' | 'generation'>): Promise<void> {
     const storedAt = new Date()
     let start = 0
+    let step: DatabaseStep = 'commit.first'
     let calls: ReturnType<typeof insertPart.with>[] = []
+    const flush = async () => {
+      await this.#onStep?.(step)
+      await batch(this.#db, calls)
+      step = 'commit.rest'
+      calls = []
+    }
     for await (const data of spool.parts(PART_BYTES)) {
       calls.push(insertPart.with({ hash, generation, start, storedAt, data }))
       start += data.length
-      if (calls.length < (spool.isInMemory ? PARTS_AT_ONCE : 1)) continue
-      await batch(this.#db, calls)
-      calls = []
+      if (calls.length === (spool.isInMemory ? PARTS_AT_ONCE : 1)) await flush()
     }
-    if (calls.length > 0) await batch(this.#db, calls)
+    if (calls.length > 0) await flush()
   }
 
   async #measure({ hash, generation }: Pick<Location, 'hash' | 'generation'>) {
