@@ -36,9 +36,9 @@ function stepsOf(store: string, operation: string): string[] {
     return operation in REPEATED ? [] : steps.filter((step) => TRANSACTIONAL.includes(step))
   return steps.filter((step) => !REPEATED[operation]?.includes(step))
 }
-/** Steps whose code a delete runs as well. */
+/** Steps whose code a delete runs as well, at the same state of the records. A clean-up has reserved the content before. */
 const REPEATED: Record<string, string[]> = {
-  cleanup: ['collect.lock', 'collect.unlink', 'remove.unlink'],
+  cleanup: ['remove.unlink'],
   verify: ['collect.unlink', 'remove.unlink', 'verify.missing', 'verify.unreferenced', 'verify.strays'],
 }
 

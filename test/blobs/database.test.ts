@@ -61,13 +61,26 @@ describe.each([
   })
 })
 
-/** Steps between which the database has changed. */
-const STEPS = ['put.commit', 'put.insert', 'put.acknowledge', 'collect.unlink', 'collect.commit']
-const EVERY_STEP = [
-  ...['put.reserve', 'put.commit', 'put.insert', 'put.acknowledge', 'delete.remove'],
-  ...['collect.lock', 'collect.unlink', 'collect.commit', 'cleanup.select', 'cleanup.remove', 'cleanup.decide'],
-  ...['verify.staged', 'verify.damaged', 'verify.missing', 'verify.unreferenced', 'verify.strays', 'verify.usage'],
-]
+/** The size of a put that is stored in twelve parts. */
+const LARGE = String(3 * MIB)
+const COLLECT = ['collect.unlink', 'collect.commit']
+/** The steps of each operation between which the database has changed: at commit.rest, the first of many parts is stored. */
+const STEPS: Record<string, string[]> = {
+  put: ['put.commit', 'commit.rest', 'put.insert', 'put.acknowledge'],
+  delete: COLLECT,
+  cleanup: COLLECT,
+}
+const EVERY_STEP: Record<string, string[]> = {
+  put: ['put.reserve', 'put.commit', 'commit.first', 'commit.rest', 'put.insert', 'put.acknowledge'],
+  delete: ['delete.remove', 'collect.lock', ...COLLECT],
+  cleanup: ['cleanup.select', 'cleanup.remove', 'cleanup.decide', 'collect.lock', ...COLLECT],
+  verify: [
+    ...['verify.staged', 'verify.damaged', 'verify.missing', 'verify.unreferenced', 'verify.strays', 'verify.usage'],
+  ],
+}
+const KILLS = Object.entries(soak ? EVERY_STEP : STEPS).flatMap(([operation, steps]) =>
+  steps.map((step) => [operation, step] as const),
+)
 
 eachStore(INSIDE, (open, configure) => {
   it('a transaction has the bytes it has put, and a rollback undoes them', async () => {
@@ -106,16 +119,17 @@ eachStore(INSIDE, (open, configure) => {
     expect(await chunkCount(await configure())).toBe(0)
   })
 
-  it.each(soak ? EVERY_STEP : STEPS)(
-    'a process killed at %s loses no acknowledged blob, and leaves nothing behind after verify()',
-    async (step) => {
+  it.each(KILLS)(
+    '%s() killed at %s loses no acknowledged blob, and leaves nothing behind after verify()',
+    async (operation, step) => {
       const config = JSON.stringify(await configure())
       let argument = randomBytes(8).toString('hex')
       const kept = await withBlob(open, 'kept')
-      const operation = step.startsWith('collect') ? 'delete' : step.replace(/\..*/, '')
       if (operation !== 'put') argument = (await withBlob(open)).id
-      const script = runScript('test/blobs/programs/operate.ts', [config, operation, step, argument])
+      const parts = await chunkCount(await configure())
+      const script = runScript('test/blobs/programs/operate.ts', [config, operation, step, argument, LARGE])
       expect(await script.exit, script.output).toMatchObject({ signal: 'SIGKILL' })
+      if (step === 'commit.rest') expect(await chunkCount(await configure())).toBe(parts + 1)
       await expectIntact(open, [kept], await configure())
     },
   )
@@ -128,6 +142,8 @@ eachStore(INSIDE, (open, configure) => {
         config,
         'everything',
         moment,
+        '',
+        LARGE,
       ])
       await script.exit
       const deleting = new Set(script.messages.map((message) => message.deleting))

@@ -1,9 +1,9 @@
 // Runs one operation on a store, and kills itself by SIGKILL at a step, or after some milliseconds:
-// `operate.ts <config> <operation> <step or milliseconds> <argument>`.
+// `operate.ts <config> <operation> <step or milliseconds> <argument> <bytes of a large put>`.
 import { say } from '../../setup/say.ts'
 import { openLayer } from '../layer.ts'
 
-const [config = '', operation, fatal = '', argument = ''] = process.argv.slice(2)
+const [config = '', operation, fatal = '', argument = '', bytes = '600000'] = process.argv.slice(2)
 
 const die = () => process.kill(process.pid, 'SIGKILL')
 const dieAt = async (step: string) => {
@@ -17,7 +17,7 @@ if (/^\d+$/.test(fatal)) setTimeout(die, Number(fatal))
 
 switch (operation) {
   case 'put':
-    say({ acknowledged: await blobs.put(Buffer.alloc(600_000, argument)) })
+    say({ acknowledged: await blobs.put(Buffer.alloc(Number(bytes), argument)) })
     break
   case 'delete':
     say({ deleted: await blobs.delete(argument) })
@@ -30,7 +30,7 @@ switch (operation) {
     break
   case 'everything':
     for (let i = 0; ; i++) {
-      const record = await blobs.put(Buffer.alloc(1000 + (i % 7) * 100_000, i % 7))
+      const record = await blobs.put(Buffer.alloc(i % 7 === 6 ? Number(bytes) : 1000 + (i % 7) * 100_000, i % 7))
       say({ acknowledged: record })
       if (i % 3 === 0) {
         say({ deleting: record.id })
