@@ -1,12 +1,19 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bytesContract } from 'holdfast/testing'
+import { openStorage } from 'holdfast'
+import { blobsContract, bytesContract } from 'holdfast/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Transport, transportOf } from '../../../src/blobs/bytes/s3/exchange.ts'
 import { openS3 } from '../../../src/blobs/bytes/s3/open.ts'
+import { freshDirectory } from '../../setup/databases.ts'
+import { rounds } from '../../setup/rounds.ts'
+import { quiet } from '../../setup/silent.ts'
 import { type OtherServer, otherS3Server } from '../../setup/swift.ts'
-import { put } from '../fixture.ts'
+import { list, put } from '../fixture.ts'
+import { contentionTests } from './contention.ts'
 import { resolved } from './fixture.ts'
+import { killTests } from './kills.ts'
 
 // On a server that is not ours: OpenStack Swift, or the bucket of TEST_S3_URL.
 
@@ -74,5 +81,39 @@ describe('s3 bytes on another server', () => {
     await expect(failing({ secretAccessKey: 'wrong' })).rejects.toMatchObject({ code, retryable: false })
     await expect(failing({ accessKeyId: 'test:nobody' })).rejects.toMatchObject({ code, retryable: false })
     await expect(failing({ bucket: `no-such-${run}` })).rejects.toMatchObject({ code, retryable: false })
+  })
+})
+
+describe('blobs in a bucket of another server', () => {
+  const paths = new Map<string, string>()
+  /** Returns a store in a folder, with a database of its own: each time the same. */
+  const configure = (folder: string, limits: object = {}) => {
+    const path = paths.get(folder) ?? join(freshDirectory(), 'a.db')
+    paths.set(folder, path)
+    const blobStore = { ...server.config, prefix: `${run}/${folder}`, ...limits }
+    return { database: { type: 'sqlite' as const, path }, blobStore }
+  }
+  const countObjects = async (folder: string) => (await list(open({ prefix: `${run}/${folder}` }).bytes)).length
+
+  const cases = blobsContract((options) => openStorage(configure('contract'), { ...quiet, ...options }))
+  // A search of the texts of a database asks no bucket.
+  const ofDatabase = cases.filter(({ name }) => name.startsWith('blobs.cleanup() keeps a blob that'))
+  const isLeftOut = new Set(ofDatabase.filter((_, i) => i % rounds(10, 1) > 0))
+  for (const each of cases) if (!isLeftOut.has(each)) it(each.name, each.run)
+
+  killTests(
+    [
+      ['put', 'put.insert'],
+      ['delete', 'remove.delete'],
+      ['cleanup', 'collect.commit'],
+    ],
+    rounds(1, 50),
+    { configure: () => configure('kills'), countObjects: () => countObjects('kills') },
+  )
+
+  contentionTests({
+    configure: async (folder, maxTotalSize) => configure(folder, { maxTotalSize }),
+    countObjects,
+    rounds: rounds(8, 500),
   })
 })
