@@ -2,14 +2,24 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { createServer, request } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { PutBlobOptions, Storage } from 'holdfast'
-import { afterEach, expect, it } from 'vitest'
+import type { PutBlobOptions, Storage, StorageConfig } from 'holdfast'
+import { startS3Server } from 'holdfast/testing'
+import { afterAll, afterEach, expect, it } from 'vitest'
 import { signal } from '../../src/testing/contract.ts'
-import { eachStore, MAIN_RECORDS } from './stores.ts'
+import { freshDirectory } from '../setup/databases.ts'
+import { eachStore, INSIDE, MAIN_RECORDS } from './stores.ts'
+
+const server = startS3Server()
+const inBucket = async (): Promise<StorageConfig> => ({
+  database: { type: 'sqlite', path: join(freshDirectory(), 'test.db') },
+  blobStore: (await server).config,
+})
+
+afterAll(async () => (await server).close())
 
 const endings: (() => Promise<unknown>)[] = []
 
@@ -17,7 +27,7 @@ afterEach(async () => {
   for (const end of endings.splice(0)) await end()
 })
 
-eachStore(MAIN_RECORDS, (open) => {
+eachStore({ ...MAIN_RECORDS, ...INSIDE, bucket: inBucket }, (open) => {
   it('put() of an upload that stalls fails with TIMEOUT after idleTimeoutMillis, and disconnects the client', async () => {
     await using storage = await open()
     const { put, disconnected } = await stalledUpload(storage, { idleTimeoutMillis: 300 })
@@ -72,7 +82,10 @@ eachStore(MAIN_RECORDS, (open) => {
     expect((await storage.blobs.bytes(id)).length).toBe(10)
     await storage.blobs.delete(id)
   })
+})
 
+// A source is the same in front of every store.
+eachStore({ 'in-memory': () => ({}) }, (open) => {
   it('put() gives up a web stream, a generator and an iterator that never end', async () => {
     await using storage = await open()
     const given: string[] = []
@@ -110,25 +123,28 @@ eachStore(MAIN_RECORDS, (open) => {
 /** Lets a client send a tenth of a file over HTTP, and then nothing. Resolves when the bytes are being put. */
 async function stalledUpload(storage: Storage, options: PutBlobOptions = {}) {
   let put: Promise<unknown> = Promise.resolve()
+  let socket: Socket | undefined
   const { reached: requested, reach } = signal()
-  const server = createServer((incoming) => {
+  const upload = createServer((incoming) => {
     put = storage.blobs.put(incoming, options).catch((error: unknown) => error)
+    socket = incoming.socket
     reach()
   })
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo // it listens on a port
+  await once(upload.listen(0, '127.0.0.1'), 'listening')
+  const { port } = upload.address() as AddressInfo // it listens on a port
   const client = request({ port, host: '127.0.0.1', method: 'PUT', headers: { 'content-length': 1_000_000 } })
   const disconnected = new Promise<void>((resolve) => client.once('close', resolve))
   client.on('error', () => {}) // it is disconnected
   client.write(randomBytes(100_000))
   endings.push(async () => {
     client.destroy()
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
+    upload.closeAllConnections()
+    await new Promise((resolve) => upload.close(resolve))
   })
   await requested
   const isLocal = storage.config.blobStore.type === 'local'
   while (isLocal && stagedFiles(storage).length === 0) await sleep(5)
+  while ((socket?.bytesRead ?? 0) < 100_000) await sleep(5)
   return { put, disconnected }
 }
 
@@ -140,4 +156,5 @@ async function expectNothingStored(storage: Storage): Promise<void> {
   expect(stagedFiles(storage)).toEqual([])
   expect(await storage.blobs.stats()).toMatchObject({ count: 0, contents: 0, bytes: 0 })
   expect(await storage.blobs.verify()).toMatchObject({ ok: true })
+  if (storage.config.blobStore.type === 's3') expect([...(await server).objects.keys()]).toEqual(['store-id'])
 }

@@ -93,6 +93,7 @@ const REFUSED: [name: string, refusal: { status: number; code: string }, expecte
   ['a wrong key', { status: 403, code: 'InvalidAccessKeyId' }, { code: 'CONNECTION_FAILED', message: /access key/ }],
   ['a quota', { status: 403, code: 'QuotaExceeded' }, { code: 'DISK_FULL' }],
   ['a full disk', { status: 507, code: 'XMinioStorageFull' }, { code: 'DISK_FULL' }],
+  ['a condition that was not set', { status: 412, code: 'PreconditionFailed' }, { code: 'DATABASE_FAILED' }],
   ['anything else', { status: 400, code: 'InvalidRequest' }, { code: 'DATABASE_FAILED' }],
 ]
 

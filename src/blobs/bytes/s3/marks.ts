@@ -8,6 +8,8 @@ import { type Bucket, bodyFrom } from './bucket.ts'
 const STALE_MILLIS = 60_000
 const ROUNDS = 30
 const LONGEST_PAUSE_MILLIS = 400
+/** How often the server may say that there is a mark, and then have none. */
+const CONTRADICTIONS = 3
 
 /**
  * The mark of a store in a bucket, as the object `<prefix>store-id`.
@@ -36,6 +38,7 @@ export class S3Marks implements StoreMarks {
   }
 
   async create(mark: StoreMark): Promise<StoreMark> {
+    let contradictions = 0
     for (let round = 0; round < ROUNDS; round += 1) {
       const found = await this.read()
       if (found) return found
@@ -43,8 +46,12 @@ export class S3Marks implements StoreMarks {
       await this.#bucket.put(claim, bodyFrom(Buffer.of()))
       try {
         if ((await this.#isAlone(claim)) && (await this.read()) === undefined) {
-          await this.#bucket.putNew(this.#key, bodyFrom(textOf(mark)))
-          return (await this.read()) ?? mark
+          const isStored = await this.#bucket.putNew(this.#key, bodyFrom(textOf(mark)))
+          const now = await this.read()
+          if (isStored || now) return now ?? mark
+          // A mark that nobody will find again would separate the store from its database.
+          contradictions += 1
+          if (contradictions === CONTRADICTIONS) throw noMark(this.place)
         }
       } finally {
         await this.#bucket.delete(claim)
@@ -69,6 +76,11 @@ export class S3Marks implements StoreMarks {
     for (const { key } of claims.filter(isStale)) await this.#bucket.delete(key)
     return claims.filter((found) => !isStale(found)).length === 1
   }
+}
+
+function noMark(place: string): StorageError {
+  const message = `The object store refuses to give the blob store ${place} its mark store-id, as if there were one, and has none: try again`
+  return new StorageError('CONNECTION_FAILED', message, { retryable: true })
 }
 
 const textOf = ({ store, database = '' }: StoreMark) => Buffer.from(`${store}\n${database}\n`)
