@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStorage, type StorageConfig } from 'holdfast'
-import { expect, it } from 'vitest'
+import { startS3Server } from 'holdfast/testing'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { dialects, freshDatabase } from '../database/dialects.ts'
 import { ownMigrations } from '../database/histories.ts'
 import { freshDirectory } from '../setup/databases.ts'
@@ -85,16 +86,52 @@ it.each(dialects)(
   60_000,
 )
 
-it('a store of a later version is refused by name', async () => {
-  const storePath = join(freshDirectory(), 'blobs')
-  const config: StorageConfig = {
-    database: { type: 'sqlite', path: join(freshDirectory(), 'a.db') },
-    blobStore: { type: 'local', storePath },
-  }
-  await (await openStorage(config, quiet)).close()
-  writeFileSync(join(storePath, 'store-id'), 'a-store\na-database\n3\n')
-  await expect(openStorage(config, quiet)).rejects.toMatchObject({
-    code: 'BLOB_STORE_MISMATCH',
-    message: expect.stringContaining('A newer version of Holdfast'),
+/** Returns two stores with a mark, by what opens them and what overwrites the mark. */
+const marked = {
+  'in files': async () => {
+    const storePath = join(freshDirectory(), 'blobs')
+    const write = (mark: string) => writeFileSync(join(storePath, 'store-id'), mark)
+    return {
+      blobStore: { type: 'local', storePath } as const,
+      write,
+      read: () => readFileSync(join(storePath, 'store-id'), 'utf8'),
+    }
+  },
+  'in a bucket': async () => {
+    const { config, objects, close } = await startS3Server()
+    onTestFinished(close)
+    const write = (mark: string) => objects.set('store-id', { bytes: Buffer.from(mark), storedAt: new Date() })
+    return { blobStore: config, write, read: () => String(objects.get('store-id')?.bytes) }
+  },
+}
+
+describe.each(Object.entries(marked))('the mark of a store %s', (_, start) => {
+  it('has the format, and a mark of a later format is refused by name, even with adoptBlobStore', async () => {
+    const { blobStore, write, read } = await start()
+    const database = { type: 'sqlite', path: join(freshDirectory(), 'a.db') } as const
+    const open = (options = {}) => openStorage({ database, blobStore }, { ...quiet, ...options })
+    await (await open()).close()
+    const [store, id, format, ...rest] = read().split('\n')
+    expect([format, ...rest]).toEqual(['2', ''])
+    for (const later of ['3', '10', '3-beta']) {
+      write(`${store}\n${id}\n${later}\nwhat this version does not know\n`)
+      const before = read()
+      for (const options of [{}, { adoptBlobStore: true }]) {
+        await expect(open(options)).rejects.toMatchObject({
+          code: 'BLOB_STORE_MISMATCH',
+          message: expect.stringContaining('A newer version of Holdfast'),
+        })
+      }
+      expect(read()).toBe(before)
+    }
+  })
+
+  it('of an earlier format, without a line for it, is read', async () => {
+    const { blobStore, write, read } = await start()
+    const database = { type: 'sqlite', path: join(freshDirectory(), 'a.db') } as const
+    const open = () => openStorage({ database, blobStore }, quiet)
+    await (await open()).close()
+    write(read().split('\n').slice(0, 2).join('\n'))
+    await (await open()).close()
   })
 })

@@ -7,7 +7,7 @@ import { syncDirectory, undefinedOn } from './files.ts'
 
 const FILE = 'store-id'
 
-/** The version of the format. The first one had no line for it. */
+/** The version of the format of a store. The mark of the first version has no line for it, nor had that of a bucket at first. */
 const FORMAT = 2
 
 /** What a store says about itself. */
@@ -24,12 +24,31 @@ export interface StoreMarks {
   readonly place: string
   /** The settings that say where the store is, as errors name them. */
   readonly setting: string
-  /** Returns the mark, or undefined if the store has none yet. */
+  /**
+   * Returns the mark, or undefined if the store has none yet.
+   *
+   * @throws {BLOB_STORE_MISMATCH} when a newer version has written the mark
+   */
   read(): Promise<StoreMark | undefined>
   /** Gives the store its mark, durably. Returns the mark that the store has then: another process may have been faster. */
   create(mark: StoreMark): Promise<StoreMark>
   /** Gives the store another mark, durably. */
   replace(mark: StoreMark): Promise<void>
+}
+
+/** Returns the text of a mark, wherever it is kept: an id in each of two lines, and the version of the format. */
+export const markText = ({ store, database = '' }: StoreMark): string => `${store}\n${database}\n${FORMAT}\n`
+
+/**
+ * Reads the text of a mark. Returns undefined if there is none. `place` is the store as errors name it.
+ *
+ * @throws {BLOB_STORE_MISMATCH} when a newer version has written the mark
+ */
+export function parseMark(text: string | undefined, place: string): StoreMark | undefined {
+  const [store, database, format] = text?.split('\n') ?? []
+  const isKnown = Number(format || '1') <= FORMAT // false for what is no number
+  if (!isKnown) throw newerStore(place)
+  return store === undefined || store === '' ? undefined : { store, database: database || undefined }
 }
 
 /** Returns the marks of a local store, which has a file for it. */
@@ -44,9 +63,7 @@ export const localMarks = (storePath: string): StoreMarks => ({
 async function readStoreMark(storePath: string): Promise<StoreMark | undefined> {
   try {
     const text = await readFile(join(storePath, FILE), 'utf8').catch(undefinedOn('ENOENT'))
-    const [store, database, format = '1'] = text?.split('\n') ?? []
-    if (Number(format || '1') > FORMAT) throw newerStore(storePath)
-    return store === undefined || store === '' ? undefined : { store, database: database || undefined }
+    return parseMark(text, storePath)
   } catch (error) {
     throw fileError(error, 'store-id')
   }
@@ -60,14 +77,14 @@ async function createStoreMark(storePath: string, mark: StoreMark): Promise<Stor
 
 async function write(
   storePath: string,
-  { store, database = '' }: StoreMark,
+  mark: StoreMark,
   place: (draft: string, file: string) => Promise<void>,
 ): Promise<void> {
   const draft = join(storePath, `tmp/${randomUUID()}`)
   try {
     const file = await open(draft, 'wx', 0o600)
     try {
-      await file.writeFile(`${store}\n${database}\n${FORMAT}\n`)
+      await file.writeFile(markText(mark))
       await file.sync()
     } finally {
       await file.close()
@@ -81,7 +98,7 @@ async function write(
   }
 }
 
-function newerStore(storePath: string): StorageError {
-  const message = `A newer version of Holdfast has written the blob store ${storePath}: use that version`
-  return new StorageError('BLOB_STORE_MISMATCH', message, { details: { storePath } })
+function newerStore(place: string): StorageError {
+  const message = `A newer version of Holdfast has written the blob store ${place}: use that version`
+  return new StorageError('BLOB_STORE_MISMATCH', message, { details: { storePath: place } })
 }

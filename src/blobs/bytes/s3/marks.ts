@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageError } from '../../../errors.ts'
-import type { StoreMark, StoreMarks } from '../store-id.ts'
+import { markText, parseMark, type StoreMark, type StoreMarks } from '../store-id.ts'
 import { type Bucket, bodyFrom } from './bucket.ts'
 
 /** A claim of this age was left behind by a process that was killed. */
@@ -32,9 +32,7 @@ export class S3Marks implements StoreMarks {
   }
 
   async read(): Promise<StoreMark | undefined> {
-    const text = await this.#bucket.text(this.#key)
-    const [store, database] = text?.split('\n').filter((line) => line !== '') ?? []
-    return store === undefined ? undefined : { store, database }
+    return parseMark(await this.#bucket.text(this.#key), this.place)
   }
 
   async create(mark: StoreMark): Promise<StoreMark> {
@@ -46,7 +44,7 @@ export class S3Marks implements StoreMarks {
       await this.#bucket.put(claim, bodyFrom(Buffer.of()))
       try {
         if ((await this.#isAlone(claim)) && (await this.read()) === undefined) {
-          const isStored = await this.#bucket.putNew(this.#key, bodyFrom(textOf(mark)))
+          const isStored = await this.#bucket.putNew(this.#key, bodyOf(mark))
           const now = await this.read()
           if (isStored || now) return now ?? mark
           // A mark that nobody will find again would separate the store from its database.
@@ -63,7 +61,7 @@ export class S3Marks implements StoreMarks {
   }
 
   async replace(mark: StoreMark): Promise<void> {
-    await this.#bucket.put(this.#key, bodyFrom(textOf(mark)))
+    await this.#bucket.put(this.#key, bodyOf(mark))
   }
 
   /** Returns true if nobody else claims the store. Removes what killed processes have left. */
@@ -83,4 +81,4 @@ function noMark(place: string): StorageError {
   return new StorageError('CONNECTION_FAILED', message, { retryable: true })
 }
 
-const textOf = ({ store, database = '' }: StoreMark) => Buffer.from(`${store}\n${database}\n`)
+const bodyOf = (mark: StoreMark) => bodyFrom(Buffer.from(markText(mark)))
