@@ -17,6 +17,7 @@ export type { BlobReads } from './blobs/blob-reads.ts'
 export type { Blobs } from './blobs/blobs.ts'
 export type {
   BytesBackend,
+  CommitOptions,
   Content,
   ListOptions,
   Location,

@@ -37,7 +37,7 @@ export class Blobs extends BlobReads {
    * @throws {BLOB_TOO_LARGE} when there are more than `maxBlobSize` bytes.
    * @throws {BLOB_QUOTA_EXCEEDED} when all blobs together would exceed `maxTotalSize`.
    * @throws {DISK_FULL} when the disk of the bytes or of the database is full.
-   * @throws {ABORTED} when `signal` is aborted before all bytes are read.
+   * @throws {ABORTED} when `signal` is aborted before all bytes are stored.
    * @throws {TIMEOUT} when the source, or a put under way that is waited for, gives nothing for `idleTimeoutMillis`, or
    *   the put is interrupted for an hour between its two commits.
    *

@@ -45,7 +45,7 @@ export interface PutBlobOptions<Metadata extends object = JsonObject> {
   metadata?: Given<Metadata, JsonObject, object> | undefined
   /** Default null: the blob never expires. */
   expiresAt?: Date | null | undefined
-  /** Ends the put with ABORTED, and destroys the source. Has no effect once the bytes were read. Default: none. */
+  /** Ends the put with ABORTED, and destroys the source. Has no effect once the bytes are stored. Default: none. */
   signal?: AbortSignal | undefined
   /** How long the put waits for the next bytes of its source, and for its turn. In milliseconds. Default 60,000. */
   idleTimeoutMillis?: number | undefined

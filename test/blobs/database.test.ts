@@ -12,6 +12,7 @@ import { runScript } from '../setup/processes.ts'
 import { rounds, soak } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 import { sha256 } from './fixture.ts'
+import { openLayer } from './layer.ts'
 import { eachStore, INSIDE, type Open } from './stores.ts'
 
 const MIB = 1024 * 1024
@@ -109,6 +110,19 @@ eachStore(INSIDE, (open, configure) => {
       await storage.blobs.delete(id)
     }
     expect(await chunkCount(await configure())).toBe(0)
+  })
+
+  it('put() of many parts whose signal is aborted between two of them ends with ABORTED, and leaves nothing', async () => {
+    const abort = new AbortController()
+    const reason = new Error('the user pressed cancel')
+    const layer = await openLayer(await configure(), {
+      onFileStep: (step) => (step === 'commit.rest' ? abort.abort(reason) : undefined),
+    })
+    const put = layer.blobs.put(randomBytes(2 * MIB), { signal: abort.signal })
+    await expect(put).rejects.toMatchObject({ code: 'ABORTED', cause: reason })
+    expect(await layer.blobs.stats()).toMatchObject({ count: 0, contents: 0, bytes: 0 })
+    expect(await layer.blobs.verify()).toMatchObject({ ok: true })
+    await layer.close()
   })
 
   it('stats() counts the blobs, and erase() removes their bytes', async () => {

@@ -24,6 +24,14 @@ export interface StageOptions {
   signal?: AbortSignal | undefined
 }
 
+export interface CommitOptions {
+  /**
+   * Ends the call: it rejects with the reason of the signal, and the object may be there or not. A backend whose `commit` takes
+   * but a moment may ignore the signal.
+   */
+  signal?: AbortSignal | undefined
+}
+
 export interface UrlOptions {
   /** The URL is refused after so many seconds. */
   expiresSeconds: number
@@ -46,7 +54,7 @@ export interface Staged extends Content {
    *
    * @throws {INVALID_STATE} when the bytes were discarded or swept.
    */
-  commit(generation: string): Promise<void>
+  commit(generation: string, options?: CommitOptions): Promise<void>
   /** Removes the staged bytes. Does nothing after `commit`. Safe to repeat. */
   discard(): Promise<void>
 }

@@ -1,5 +1,6 @@
 import {
   blobTooLarge,
+  type CommitOptions,
   type Content,
   checkLocation,
   type Staged,
@@ -58,7 +59,7 @@ export async function takeChunks(
 /** What becomes of staged bytes that are in no place of the store yet. */
 interface Fate {
   /** Makes them the object of a generation. Called again if it fails. */
-  store(generation: string): Promise<void>
+  store(generation: string, options: CommitOptions): Promise<void>
   /** Gives them up. Safe to repeat. */
   release(): Promise<void>
 }
@@ -67,10 +68,10 @@ interface Fate {
 export function storedOnce(hash: string, { store, release }: Fate): Pick<Staged, 'commit' | 'discard'> {
   let state: 'staged' | 'committed' | 'discarded' = 'staged'
   return {
-    commit: async (generation) => {
+    commit: async (generation, options = {}) => {
       checkLocation({ hash, generation })
       if (state === 'discarded') throw stagedBytesGone(hash)
-      if (state === 'staged') await store(generation)
+      if (state === 'staged') await store(generation, options)
       state = 'committed'
       await release()
     },

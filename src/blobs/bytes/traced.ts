@@ -44,8 +44,8 @@ export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blo
 
 function tracedCommit(staged: Staged, store: string): Staged {
   const { hash, size, head } = staged
-  const commit = (generation: string) =>
-    traced(blobSteps, { store, method: 'commit', bytes: size }, () => staged.commit(generation))
+  const commit: Staged['commit'] = (generation, options) =>
+    traced(blobSteps, { store, method: 'commit', bytes: size }, () => staged.commit(generation, options))
   return { hash, size, head, commit, discard: () => staged.discard() }
 }
 

@@ -40,7 +40,7 @@ type Options = z.output<typeof putBlobOptionsSchema> & {
  * everybody's.
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
-  return withStaged(db, store, store.gate, input, options, async (staged, record) => {
+  return withStaged(db, store, store.gate, input, options, async (staged, record, signal) => {
     const { ownerId } = options
     const reservation = await reserve(db, store, staged, ownerId, 'brief').catch(async (error) => {
       // Contents that nothing needs any more may take up the quota.
@@ -48,7 +48,7 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, optio
       return reserve(db, store, staged, ownerId, 'brief')
     })
     try {
-      const losers = await placeAndInsert(db, store, staged, reservation, record, 'brief')
+      const losers = await placeAndInsert(db, store, { staged, record, signal }, reservation, 'brief')
       await removeObjects(db, store, losers).catch(() => {}) // maintenance makes up for it
     } catch (error) {
       // If this fails as well, the reservation expires by itself. If the record was inserted after all, its content stays.
@@ -65,7 +65,7 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, optio
 /** Returns `putBlob` for use in a transaction. A rollback undoes the reservation, but not the object, which is then a stray. */
 export function putBlobInTransaction({ written, strays, gate }: TransactionContents): typeof putBlob {
   return (tx, store, input, options) =>
-    withStaged(tx, store, gate, input, options, async (staged, record) => {
+    withStaged(tx, store, gate, input, options, async (staged, record, signal) => {
       const { hash, size } = staged
       let location: Location | undefined
       try {
@@ -73,7 +73,7 @@ export function putBlobInTransaction({ written, strays, gate }: TransactionConte
           inSavepoint(savepoint, async () => {
             const reservation = await reserve(savepoint, store, staged, options.ownerId, 'lasting')
             location = { hash, size, generation: reservation.generation }
-            await placeAndInsert(savepoint, store, staged, reservation, record, 'lasting')
+            await placeAndInsert(savepoint, store, { staged, record, signal }, reservation, 'lasting')
           }),
         )
       } catch (error) {
@@ -84,6 +84,9 @@ export function putBlobInTransaction({ written, strays, gate }: TransactionConte
     })
 }
 
+/** Stores staged bytes and their record. The signal ends the storing of the bytes. */
+type Insert = (staged: Staged, record: NewRecord, signal: AbortSignal) => Promise<void>
+
 /** Stages the bytes and runs `insert` with their record. If a step fails, discards the bytes and gives the source up. */
 async function withStaged(
   db: Db,
@@ -91,7 +94,7 @@ async function withStaged(
   gate: StagingGate,
   source: BlobSource,
   options: Options,
-  insert: (staged: Staged, record: NewRecord) => Promise<void>,
+  insert: Insert,
 ): Promise<BlobRecord> {
   const staging = new Staging(source, options)
   store.puts.add(staging)
@@ -114,7 +117,7 @@ async function stageAndInsert(
   options: Options,
   staging: Staging,
   chunks: AsyncIterable<Uint8Array>,
-  insert: (staged: Staged, record: NewRecord) => Promise<void>,
+  insert: Insert,
 ): Promise<BlobRecord> {
   const described = {
     id: options.id ?? newBlobId(),
@@ -131,7 +134,7 @@ async function stageAndInsert(
     staging.check()
     const type = options.mimeType ?? mimeType ?? (await guessMimeType(staged.head, described.name ?? undefined))
     const record = { ...described, mimeType: type }
-    await insert(staged, record)
+    await insert(staged, record, staging.signal)
     const { id, createdAt } = record
     return { ...record, uri: blobUri(id), hash: staged.hash, size: staged.size, lastUsedAt: createdAt }
   } catch (error) {
@@ -171,13 +174,12 @@ async function reserve(
 async function placeAndInsert(
   db: Db,
   store: BlobStore,
-  staged: Staged,
+  { staged, record, signal }: { staged: Staged; record: NewRecord; signal: AbortSignal },
   reservation: PutReservation,
-  record: NewRecord,
   lock: LockUse,
 ): Promise<Location[]> {
   await store.onStep?.('put.commit')
-  const placement = await place(store, staged, reservation)
+  const placement = await place(store, staged, reservation, signal)
   await store.onStep?.('put.insert')
   const losers = await insertRecord(db, reservation, record, lock, placement)
   if (losers) return losers
@@ -194,12 +196,13 @@ async function place(
   { bytes }: Pick<BlobStore, 'bytes'>,
   staged: Staged,
   { generation, stored }: Pick<PutReservation, 'generation' | 'stored'>,
+  signal: AbortSignal,
 ): Promise<Placement> {
   const { hash, size } = staged
   if (stored.isLive && (await hasObject(bytes, { hash, size, generation: stored.generation }))) {
     await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
     return { found: stored.generation, placed: stored.generation }
   }
-  await staged.commit(generation)
+  await staged.commit(generation, { signal })
   return { found: stored.generation, placed: generation }
 }

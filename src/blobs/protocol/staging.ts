@@ -45,7 +45,7 @@ export class Staging {
     else signal?.addEventListener('abort', this.#abort)
   }
 
-  /** Makes the put fail with this error, unless its bytes are staged already, and gives its source up. */
+  /** Makes the put fail with this error, unless its bytes are stored already, and gives its source up. */
   stop(error: StorageError): void {
     this.#stopped ??= error
     this.#source.destroy?.()

@@ -7,6 +7,7 @@ import {
   type BytesBackend,
   blobCorrupted,
   blobNotFound,
+  type CommitOptions,
   checkLocation,
   type ListOptions,
   type Location,
@@ -64,7 +65,7 @@ export class DatabaseBytes implements BytesBackend {
     const release = () => spool.close()
     const written = await writeSource(source, options, { write: (bytes) => spool.write(bytes), release })
     const { hash } = written
-    const store = (generation: string) => this.#store(spool, { hash, generation })
+    const store = (generation: string, options: CommitOptions) => this.#store(spool, { hash, generation }, options)
     return { ...written, ...storedOnce(hash, { store, release }) }
   }
 
@@ -146,13 +147,18 @@ export class DatabaseBytes implements BytesBackend {
     return (this.#inTransaction ? savepoints.getStore() : undefined) ?? this.#root
   }
 
-  async #store(spool: Spool, { hash, generation }: Pick<Location, 'hash' | 'generation'>): Promise<void> {
+  async #store(
+    spool: Spool,
+    { hash, generation }: Pick<Location, 'hash' | 'generation'>,
+    { signal }: CommitOptions,
+  ): Promise<void> {
     const storedAt = new Date()
     let start = 0
     let step: DatabaseStep = 'commit.first'
     let calls: ReturnType<typeof insertPart.with>[] = []
     const flush = async () => {
       await this.#onStep?.(step)
+      signal?.throwIfAborted()
       await batch(this.#db, calls)
       step = 'commit.rest'
       calls = []

@@ -22,10 +22,10 @@ export class Bucket {
     this.#client = client
   }
 
-  /** Stores an object, or replaces it. */
-  async put(key: string, body: RequestBody): Promise<void> {
+  /** Stores an object, or replaces it. If the signal is aborted, ends the request, and throws the reason of the signal. */
+  async put(key: string, body: RequestBody, signal?: AbortSignal): Promise<void> {
     const headers = { 'content-type': 'application/octet-stream' }
-    await this.#client.call('PutObject', { method: 'PUT', key, body, headers })
+    await this.#client.call('PutObject', { method: 'PUT', key, body, headers, signal })
   }
 
   /** Stores an object if there is none, and returns true if it did. A server that does not know the condition replaces it. */

@@ -4,6 +4,7 @@ import {
   type BytesBackend,
   blobCorrupted,
   blobNotFound,
+  type CommitOptions,
   checkLocation,
   type ListOptions,
   type Location,
@@ -64,10 +65,10 @@ export class S3Bytes implements BytesBackend {
     const release = () => file.close()
     const written = await writeSource(source, options, { write: (bytes) => file.write(bytes), release })
     const { hash, size } = written
-    const store = async (generation: string) => {
+    const store = async (generation: string, { signal }: CommitOptions) => {
       await this.#onStep?.('commit.put')
       const body = { sha256: hash, size, chunks: () => file.chunks() }
-      await this.#bucket.put(this.#key({ hash, generation }), body)
+      await this.#bucket.put(this.#key({ hash, generation }), body, signal)
     }
     return { ...written, ...storedOnce(hash, { store, release }) }
   }
