@@ -101,7 +101,7 @@ export class Database implements Db {
     this.#deadlines.add(deadline)
     const begun = performance.now()
     try {
-      const connection = await this.driver.begin()
+      const connection = await this.driver.begin(options)
       if (message !== undefined) message.waitMs = performance.now() - begun
       return await new Transaction(this, connection).runBody(body, connection, deadline)
     } finally {

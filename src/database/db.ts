@@ -72,7 +72,7 @@ export interface Driver extends Pick<Executor, 'batch'> {
   /** Runs a query. Returns or throws at once if it waits for nothing: a promise costs a tenth of a short read. */
   run(query: Query): readonly Row[] | Promise<readonly Row[]>
   /** Waits for a connection, then opens a transaction that owns the connection until its end. */
-  begin(): Promise<DriverTransaction>
+  begin(options?: BeginOptions): Promise<DriverTransaction>
   /**
    * Opens a snapshot: reads that all see the database as it is now. Others may write meanwhile. PostgreSQL keeps a connection
    * until the snapshot is closed, SQLite opens one of its own, and a database in memory is copied.
@@ -137,6 +137,11 @@ export interface BackupSteps {
   /** Throws if the backup is to end. */
   check(): void
   progress?: ((pages: number, total: number) => void) | undefined
+}
+
+export interface BeginOptions {
+  /** How long the transaction may take, by the clock of the caller. A server ends it a second later, if the caller is frozen. */
+  timeoutMillis?: number | undefined
 }
 
 /** A transaction of a driver. Statements run in the order of the calls. */

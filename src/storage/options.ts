@@ -59,7 +59,10 @@ export interface StorageOptions {
 }
 
 export interface TransactionOptions {
-  /** After this time the transaction is rolled back, and the call rejects with TIMEOUT. Milliseconds. Default: no limit. */
+  /**
+   * After this time the transaction is rolled back, and the call rejects with TIMEOUT. If the process is frozen, PostgreSQL
+   * rolls back a second later. Milliseconds. Default: no limit.
+   */
   timeoutMillis?: number | undefined
 }
 

@@ -3,7 +3,15 @@ import type { ResolvedPostgres } from '../../config/resolved.ts'
 import type { Finding } from '../../diagnosis/findings.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { countersOf } from '../../observability/counters.ts'
-import type { Driver, DriverTransaction, Executor, MigrationJournal, RowLevelSecurity, Snapshot } from '../db.ts'
+import type {
+  BeginOptions,
+  Driver,
+  DriverTransaction,
+  Executor,
+  MigrationJournal,
+  RowLevelSecurity,
+  Snapshot,
+} from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
@@ -107,11 +115,12 @@ class PostgresDriver implements Driver {
     }
   }
 
-  async begin(): Promise<DriverTransaction> {
+  async begin({ timeoutMillis }: BeginOptions = {}): Promise<DriverTransaction> {
     const connection = await this.#pool.exclusive()
     // Not awaited: the first statement is pipelined behind BEGIN, and fails if BEGIN fails.
     const begun = connection.command(BEGIN)
     begun.catch(() => {})
+    if (timeoutMillis !== undefined) connection.run(idleLimit(timeoutMillis)).catch(() => {}) // what follows fails as well
     const finish = async (command: 'COMMIT' | 'ROLLBACK') => {
       try {
         await begun
@@ -281,6 +290,18 @@ function namespaceOf({ connection, schema }: ResolvedPostgres): string | undefin
 /** Removes the schema "public", which drizzle-kit writes into foreign keys: the search path decides where the tables lie. */
 function withoutPublicSchema(sql: string): string {
   return sql.replaceAll('"public".', '')
+}
+
+/** The caller ends a transaction itself, unless it is frozen: then the server does so a little later. */
+const GRACE_MILLIS = 1000
+const LONGEST_MILLIS = 2 ** 31 - 1
+
+/** Returns the query that makes the server end the transaction when it is idle for too long. Keeps a limit that is shorter. */
+function idleLimit(timeoutMillis: number): Pick<Query, 'sql' | 'params'> {
+  const name = literal('idle_in_transaction_session_timeout')
+  const millis = literal(String(Math.min(timeoutMillis + GRACE_MILLIS, LONGEST_MILLIS)))
+  const isLonger = `current_setting(${name}) = '0' or current_setting(${name})::interval > (${millis} || ' ms')::interval`
+  return { sql: `select set_config(${name}, ${millis}, true) where ${isLonger}`, params: [] }
 }
 
 function rolledBack(): StorageError {

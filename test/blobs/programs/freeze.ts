@@ -1,7 +1,7 @@
 // Changes blobs, and stops itself by SIGSTOP at the moments that its input names, one in a line: `freeze.ts <config>`.
 import { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { isStorageError, openStorage } from 'holdfast'
+import { isStorageError, openStorage, type StorageTransaction } from 'holdfast'
 import { say } from '../../setup/say.ts'
 import { quiet } from '../../setup/silent.ts'
 import { openLayer } from '../layer.ts'
@@ -13,6 +13,8 @@ export interface Moment {
   at: string
   /** The size of what is put. The content is a repetition of `at`. */
   bytes: number
+  /** Limits a transaction. */
+  timeoutMillis?: number
 }
 
 const [config = ''] = process.argv.slice(2)
@@ -60,20 +62,21 @@ const operations = {
   },
   erase: () => erase('owner', 100),
   verify: () => blobs.verify({ repair: true }),
-  async transaction(data: Buffer) {
+  async transaction(data: Buffer, limits: { timeoutMillis?: number }) {
     await using storage = await openStorage(settings, quiet)
-    await storage.transaction(async (tx) => {
+    const body = async (tx: StorageTransaction) => {
       await tx.blobs.put(data)
       freeze()
-    })
+    }
+    await storage.transaction(body, limits)
   },
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { operation, at, bytes } = JSON.parse(line) as Moment // the test writes nothing else
+  const { operation, at, bytes, ...limits } = JSON.parse(line) as Moment // the test writes nothing else
   moment = at
   if (at === 'COMMIT') freezeBeforeCommit()
-  const work: Promise<unknown> = operations[operation](Buffer.alloc(bytes, at))
+  const work: Promise<unknown> = operations[operation](Buffer.alloc(bytes, at), limits)
   const error = await work.then(() => undefined).catch((thrown: unknown) => thrown)
   if (error !== undefined && !isStorageError(error)) throw error
   say({ code: error?.code ?? 'ok', retryable: error?.retryable ?? false, message: error?.message })
