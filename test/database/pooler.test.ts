@@ -20,7 +20,7 @@ async function ended(url: string, maxConnections: number, rounds: number): Promi
           storage.messages.append(session, { role: 'user', content: `${worker} ${i}` }).then(() => count++),
           storage.messages.latest(session, 5).then(() => count++),
           storage.kv.set(`k${worker}`, i).then(() => count++),
-          storage.transaction((tx) => tx.lists.append('list', i)).then(() => count++),
+          storage.transaction((tx) => tx.lists.append('list', i), { timeoutMillis: 60_000 }).then(() => count++),
         ])
       }
     }),
