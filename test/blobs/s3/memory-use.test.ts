@@ -6,7 +6,7 @@ import { rounds } from '../../setup/rounds.ts'
 
 const mebibytes = rounds(128, 1024)
 /** As for files: see ../memory-use.test.ts. */
-const bound = Number.parseInt(process.versions.v8, 10) < 13 ? 40 : 80
+const bound = Number.parseInt(process.versions.v8, 10) < 13 ? 48 : 80
 
 it(
   `streams in and out grow an idle process by at most ${bound} MiB when they move ${mebibytes} MiB`,
