@@ -2,15 +2,20 @@
 //
 //   npm run bench                      runs all rows, with 10^6 messages, 10^5 sessions and a blob of 1 GiB
 //   npm run bench -- --quick           runs fewer rounds, with a tenth of the data
+//   npm run bench -- --peers           runs the rows that compare with other packages, and says where one of them is faster.
+//                                      Needs npm install --prefix bench
 //   npm run bench -- 'SQLite, append'  runs the rows whose name contains the text
 
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { Lab, type LabOptions } from './lab.ts'
-import { runRows } from './report.ts'
+import { printPeers, runRows } from './report.ts'
 import { rows } from './rows.ts'
 
-const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean' } }, allowPositionals: true })
+const { values, positionals } = parseArgs({
+  options: { quick: { type: 'boolean' }, peers: { type: 'boolean' } },
+  allowPositionals: true,
+})
 const filter = (positionals[0] ?? '').toLowerCase()
 const MIB = 1024 * 1024
 const size: Omit<LabOptions, 'subject'> = values.quick
@@ -22,7 +27,9 @@ const size: Omit<LabOptions, 'subject'> = values.quick
       blobBytes: 1024 * MIB,
     }
 
-const chosen = rows.filter(({ name }) => name.toLowerCase().includes(filter))
+const chosen = rows.filter(
+  ({ name, peers }) => name.toLowerCase().includes(filter) && (!values.peers || peers !== undefined),
+)
 if (chosen.length === 0) {
   console.error(`No row's name contains "${filter}". The rows are:\n${rows.map(({ name }) => `  ${name}`).join('\n')}`)
   process.exit(1)
@@ -36,7 +43,8 @@ const subject: LabOptions['subject'] = { url, ...((await import(url)) as typeof 
 
 const lab = new Lab({ ...size, subject })
 try {
-  await runRows(chosen, lab)
+  const results = await runRows(chosen, lab)
+  if (values.peers) printPeers(results)
 } finally {
   await lab.close()
 }

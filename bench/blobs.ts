@@ -8,9 +8,15 @@ import { createInterface } from 'node:readline'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { S3BlobStoreConfig, StorageConfig } from 'holdfast'
+import { loadCacache } from './cacache.ts'
 import type { Effort, Ways } from './harness.ts'
 import type { Lab } from './lab.ts'
 import { comparison, type Row } from './row.ts'
+
+const UNSYNCED = 'cacache syncs nothing: after a loss of power what was put may be gone, and ours is not'
+const ELSEWHERE = 'the bytes come over a connection, and those of cacache out of a file'
+
+const SHA256 = { algorithms: ['sha256'] }
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -34,8 +40,8 @@ const sizeRows: Row[] = SIZES.flatMap(([name, bytes]) => {
     // The tests of the benchmark move less.
     const open = (ways: typeof puts) => (lab: Lab) => ways(lab, Math.min(bytes, lab.options.blobBytes))
     return [
-      comparison({ name: `blobs, put ${at}`, target: {}, inFlight: calls, effort, open: open(puts) }),
-      comparison({ name: `blobs, get ${at}`, target: {}, inFlight: calls, effort, open: open(gets) }),
+      comparison({ name: `blobs, put ${at}`, target: {}, peers: UNSYNCED, inFlight: calls, effort, open: open(puts) }),
+      comparison({ name: `blobs, get ${at}`, target: {}, peers: '', inFlight: calls, effort, open: open(gets) }),
     ]
   })
 })
@@ -46,21 +52,29 @@ const streamRows: Row[] = [
   comparison({ name: 'blobs, stream out', target: { atLeast: 0.8 }, effort: effortOf(MIB + 1), open: streamsOut }),
 ]
 
-/** The same in the database and in a bucket on this machine, against the same files by hand. */
-const elsewhereRows: Row[] = Object.entries({ SQLite: inSqlite, PostgreSQL: inPostgres, 'a bucket': inBucket }).flatMap(
-  ([place, configOf]) =>
-    SIZES.filter(([name]) => ['10 KB', '1 MB', '64 MB'].includes(name)).flatMap(([name, bytes]) => {
-      const effort = effortOf(bytes)
-      const open = (ways: typeof puts) => async (lab: Lab) =>
-        ways(lab, Math.min(bytes, lab.options.blobBytes), await configOf(lab))
-      return [
-        comparison({ name: `blobs in ${place}, put ${name}`, target: {}, effort, open: open(puts) }),
-        comparison({ name: `blobs in ${place}, get ${name}`, target: {}, effort, open: open(gets) }),
-      ]
-    }),
+/** The same in memory, in the database and in a bucket on this machine, against the same files by hand. */
+const elsewhereRows: Row[] = Object.entries({
+  memory: inMemory,
+  SQLite: inSqlite,
+  PostgreSQL: inPostgres,
+  'a bucket': inBucket,
+}).flatMap(([place, configOf]) =>
+  SIZES.filter(([name]) => ['10 KB', '1 MB', '64 MB'].includes(name)).flatMap(([name, bytes]) => {
+    const effort = effortOf(bytes)
+    const open = (ways: typeof puts) => async (lab: Lab) =>
+      ways(lab, Math.min(bytes, lab.options.blobBytes), await configOf(lab))
+    return [
+      comparison({ name: `blobs in ${place}, put ${name}`, target: {}, peers: UNSYNCED, effort, open: open(puts) }),
+      comparison({ name: `blobs in ${place}, get ${name}`, target: {}, peers: ELSEWHERE, effort, open: open(gets) }),
+    ]
+  }),
 )
 
 export const blobRows = [...sizeRows, ...elsewhereRows, ...streamRows]
+
+function inMemory(): StorageConfig {
+  return { database: { type: 'in-memory' }, blobStore: { type: 'in-memory' } }
+}
 
 function inSqlite(): StorageConfig {
   return { blobStore: { type: 'database' } }
@@ -119,10 +133,15 @@ async function puts(lab: Lab, bytes: number, config?: StorageConfig): Promise<Wa
     for (const id of stored.splice(0)) await storage.blobs.delete(id)
   }
   let files = 0
+  const cacache = await loadCacache()
+  const cached = join(byHand, 'cacache')
   return {
     ours: { call: async () => void stored.push((await storage.blobs.put(next())).id), tidy },
     baseline: { call: () => durably(byHand, next()) },
-    others: { writeFile: { call: () => writeFile(join(byHand, `plain ${files++ % 100}`), next()) } },
+    others: {
+      writeFile: { call: () => writeFile(join(byHand, `plain ${files++ % 100}`), next()) },
+      ...(cacache && { cacache: { call: () => cacache.put(cached, `${files++ % 100}`, next(), SHA256) } }),
+    },
     close,
   }
 }
@@ -133,6 +152,9 @@ async function gets(lab: Lab, bytes: number, config?: StorageConfig): Promise<Wa
   const { id } = await storage.blobs.put(data)
   const path = join(byHand, 'file')
   await writeFile(path, data)
+  const cacache = await loadCacache()
+  const cached = join(byHand, 'cacache')
+  await cacache?.put(cached, 'content', data, SHA256)
   return {
     ours: { call: () => storage.blobs.bytes(id) },
     baseline: {
@@ -141,7 +163,10 @@ async function gets(lab: Lab, bytes: number, config?: StorageConfig): Promise<Wa
           .update(await readFile(path))
           .digest(),
     },
-    others: { readFile: { call: () => readFile(path) } },
+    others: {
+      readFile: { call: () => readFile(path) },
+      ...(cacache && { cacache: { call: () => cacache.get(cached, 'content') } }),
+    },
     close,
   }
 }

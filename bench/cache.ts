@@ -19,9 +19,15 @@ const KEYS = Array.from({ length: 100 }, (_, i) => `key ${i}`)
  * against the same writes without marks.
  */
 export const cacheRows: Row[] = [
-  comparison({ name: 'memory cache, hit', target: { atMost: 1.3 }, open: memoryHit }),
-  comparison({ name: 'Redis cache, hit', target: { atMost: 1 / 0.9 }, open: redisHit }),
-  comparison({ name: 'Redis cache, hit, 64 in flight', target: { atMost: 1 / 0.9 }, inFlight: 64, open: redisHit }),
+  comparison({ name: 'memory cache, hit', target: { atMost: 1.3 }, peers: '', open: memoryHit }),
+  comparison({ name: 'Redis cache, hit', target: { atMost: 1 / 0.9 }, peers: '', open: redisHit }),
+  comparison({
+    name: 'Redis cache, hit, 64 in flight',
+    target: { atMost: 1 / 0.9 },
+    peers: '',
+    inFlight: 64,
+    open: redisHit,
+  }),
   ...[1, 16].map((inFlight) =>
     comparison({
       name: `Redis cache, kv.set, ${inFlight} in flight`,

@@ -1,6 +1,7 @@
-import postgres from 'postgres'
+import postgres, { type Sql } from 'postgres'
 import { closeField, contenderOf, type Field, waysOf } from './contender.ts'
 import { drizzlePostgres } from './drizzle-postgres.ts'
+import { kyselyOnPostgres } from './kysely.ts'
 import type { Lab } from './lab.ts'
 import { rawPostgres } from './raw-postgres.ts'
 import { countRoundTrips } from './round-trips.ts'
@@ -16,6 +17,7 @@ export const postgresRows: Row[] = [
       comparison({
         name: `PostgreSQL, ${{ message: 'messages.get', page: 'page of 50', append: 'append' }[work]}, ${inFlight} in flight`,
         target: { atMost: work === 'append' ? 1.1 : inFlight === 1 ? 1.15 : 1.2 },
+        peers: '',
         inFlight,
         open: async (lab) => waysOf(work, await field(lab)),
       }),
@@ -26,19 +28,21 @@ export const postgresRows: Row[] = [
 
 /** Opens the contenders, each with a database and a pool of the same size. */
 async function openField(lab: Lab): Promise<Field> {
-  const databases = [await seededDatabase(lab), await seededDatabase(lab), await seededDatabase(lab)] as const
-  const storage = await lab.open({ database: { type: 'postgres', url: databases[0] } })
-  const raw = postgres(databases[1], { max: 10, onnotice: () => {} })
-  const drizzle = postgres(databases[2], { max: 10, onnotice: () => {} })
+  const databases = []
+  for (let i = 0; i < 4; i++) databases.push(await seededDatabase(lab))
+  const [ours = '', ...others] = databases
+  const storage = await lab.open({ database: { type: 'postgres', url: ours } })
+  const clients = others.map((url) => postgres(url, { max: 10, onnotice: () => {} })) as [Sql, Sql, Sql] // three others
+  const [raw, drizzle, third] = clients
+  const kysely = await kyselyOnPostgres(third)
   const { perCall, prepared } = drizzlePostgres(drizzle)
   return {
     ours: contenderOf(storage),
     raw: rawPostgres(raw),
-    others: { drizzle: perCall, prepared },
+    others: { drizzle: perCall, prepared, ...(kysely && { kysely }) },
     close: async () => {
       await storage.close()
-      await raw.end()
-      await drizzle.end()
+      for (const client of clients) await client.end()
     },
   }
 }

@@ -23,6 +23,37 @@ export async function runRows(rows: readonly Row[], lab: Lab, print: (line: stri
   return results
 }
 
+/** The packages among the other ways of a row. */
+const PEERS = new Set(['drizzle', 'prepared', 'kysely', 'bentocache', 'cacache'])
+
+/** Prints how much faster we are than each package, and where we are not first, why. */
+export function printPeers(
+  results: readonly { row: Row; result: Result }[],
+  print: (line: string) => void = console.log,
+) {
+  print('')
+  print('The time of each package over ours; below 1 it is faster.')
+  const behind: string[] = []
+  for (const { row, result } of results) {
+    const peers = Object.entries(result.others ?? {})
+      .filter(([way]) => PEERS.has(way))
+      .map(([way, ratio]) => ({
+        way,
+        over: row.target.atLeast === undefined ? ratio / result.value : result.value / ratio,
+      }))
+    if (peers.length === 0) continue
+    print(`${row.name.padEnd(NAME_WIDTH)}${peers.map(({ way, over }) => `${way} ${over.toFixed(2)}`).join(', ')}`)
+    const faster = peers.filter(({ over }) => over < 1).map(({ way }) => way)
+    if (faster.length > 0)
+      behind.push(`${row.name}: ${faster.join(' and ')} may be, because ${row.peers || 'of a defect'}`)
+  }
+  print(
+    behind.length === 0
+      ? 'No package is faster in any row.'
+      : `Faster than ours:\n${behind.map((text) => `  ${text}`).join('\n')}`,
+  )
+}
+
 function lineOf({ name, target }: Row, result: Result): string {
   const { value, unit, micros, others = {} } = result
   const cells = [

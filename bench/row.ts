@@ -22,12 +22,15 @@ export interface Row {
   /** The database, then the work. The command line filters by it. */
   name: string
   target: Target
+  /** Given if the row compares with other packages: why one of them may be faster. Empty if none may be. */
+  peers?: string | undefined
   run(lab: Lab): Promise<Result>
 }
 
 interface Comparison {
   name: string
   target: Target
+  peers?: string
   /** Number of calls at once. Default 1. */
   inFlight?: number
   /** Lower limits of the effort, for slow calls. */
@@ -39,10 +42,11 @@ interface Comparison {
  * Returns a row that compares ways to do the same work. Its value is our time as a multiple of the baseline's or, if
  * the target has `atLeast`, the baseline's time as a multiple of ours.
  */
-export function comparison({ name, target, inFlight = 1, effort = {}, open }: Comparison): Row {
+export function comparison({ name, target, peers, inFlight = 1, effort = {}, open }: Comparison): Row {
   return {
     name,
     target,
+    peers,
     async run(lab) {
       const ways = await open(lab)
       try {

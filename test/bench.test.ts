@@ -2,7 +2,8 @@ import { openStorage } from 'holdfast'
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { compare, median } from '../bench/harness.ts'
 import { Lab } from '../bench/lab.ts'
-import { runRows } from '../bench/report.ts'
+import { printPeers, runRows } from '../bench/report.ts'
+import type { Result, Row } from '../bench/row.ts'
 import { rows } from '../bench/rows.ts'
 import { rounds } from './setup/rounds.ts'
 
@@ -100,4 +101,25 @@ test('compare() keeps the given number of calls in flight', async () => {
 test('median() returns the middle value, or the mean of the two middle values', () => {
   expect(median([9, 1, 5])).toBe(5)
   expect(median([4, 1, 3, 2])).toBe(2.5)
+})
+
+test('printPeers() says which package is faster, and why', () => {
+  const run = () => Promise.reject(new Error('was run before'))
+  const results: { row: Row; result: Result }[] = [
+    {
+      row: { name: 'get', target: {}, peers: 'it checks nothing', run },
+      result: { value: 2, unit: 'x', others: { drizzle: 5, prepared: 1, readFile: 0.1 } },
+    },
+    {
+      row: { name: 'append', target: { atLeast: 3 }, peers: '', run },
+      result: { value: 3, unit: 'x', others: { kysely: 0.5 } },
+    },
+    { row: { name: 'alone', target: {}, run }, result: { value: 1, unit: 'x' } },
+  ]
+  const printed: string[] = []
+  printPeers(results, (line) => printed.push(line))
+  const [, , get, append, verdict] = printed
+  expect(get).toMatch(/^get +drizzle 2\.50, prepared 0\.50$/)
+  expect(append).toMatch(/^append +kysely 6\.00$/)
+  expect(verdict).toBe('Faster than ours:\n  get: prepared may be, because it checks nothing')
 })
