@@ -9,7 +9,7 @@ import { activityAt } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { messageIds, selectByIds } from './by-id.ts'
-import { allocateSeqs, arraysOf, insertAtOnce, insertMessages, type NewMessage } from './insert.ts'
+import { allocateSeqs, insertionOf, insertMessages, type NewMessage } from './insert.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
@@ -111,7 +111,7 @@ async function insertAll(
   const allocation = { sessionId, metadata: {}, ...activityAt(now), count: rows.length }
   const isAtOnce = db.dialect === 'postgres' && rows.length > 0
   const [[allocated]] = await batch(db, [
-    isAtOnce ? insertAtOnce.with({ ...allocation, ...arraysOf(rows) }) : allocateSeqs.with(allocation),
+    isAtOnce ? insertionOf(allocation, rows) : allocateSeqs.with(allocation),
     ...claimsOf(operation),
     ...(isAtOnce ? [] : insertMessages.with(rows)),
     ...entriesOfNew(db, rows),
