@@ -20,12 +20,14 @@ const MAX_JSON_BYTES = 32 * 1024 * 1024
 
 /** Returns a response of JSON. Refuses a value that would stall the page. */
 export function jsonResponse(value: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
-  const text = Buffer.from(JSON.stringify(value))
-  if (text.length > MAX_JSON_BYTES) {
+  const text = JSON.stringify(value)
+  // Each unit takes a byte or more: what is far too large is refused before it is copied.
+  const bytes = text.length > MAX_JSON_BYTES ? undefined : Buffer.from(text)
+  if (bytes === undefined || bytes.length > MAX_JSON_BYTES) {
     const limit = `${MAX_JSON_BYTES / 1024 / 1024} MiB`
     throw new Refusal(413, 'TOO_LARGE', `This has more than ${limit}. The command line prints it: holdfast --help`)
   }
-  return new Response(text, {
+  return new Response(bytes, {
     status,
     headers: { ...SECURITY_HEADERS, 'content-type': 'application/json; charset=utf-8', ...headers },
   })

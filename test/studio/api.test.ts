@@ -194,20 +194,6 @@ it('a large item is cut in a list, says how large it is, and is whole by itself'
   expect((await json('message?session=chat&id=long')).json.content).toBe(content)
 })
 
-it('an answer of more than 32 MiB is refused, and blobs of any size are streamed', async () => {
-  const storage = await opened({ blobStore: { type: 'local', storePath: freshDirectory() } })
-  await storage.messages.append('chat', { id: 'huge', role: 'user', content: 'x'.repeat(33 * 1024 * 1024) })
-  const { url, json, authorized } = await served(storage)
-  const refused = await json('message?session=chat&id=huge')
-  expect(refused).toMatchObject({ status: 413, json: { error: { code: 'TOO_LARGE' } } })
-  expect((await json('messages?session=chat')).json.items[0].content).toHaveLength(4001)
-  const { id } = await storage.blobs.put(Buffer.alloc(40 * 1024 * 1024, 1))
-  const answer = await fetch(new URL(`/api/blob/bytes?id=${id}`, url), { headers: authorized })
-  let bytes = 0
-  for await (const chunk of answer.body ?? []) bytes += chunk.length
-  expect(bytes).toBe(40 * 1024 * 1024)
-})
-
 it('a blob is shown only if it is an image that cannot hold a program', async () => {
   const storage = await opened()
   const { ask, authorized } = await served(storage)
