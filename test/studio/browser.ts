@@ -57,6 +57,15 @@ export function browserOfFile() {
   }
 }
 
+/** Goes to another page of Studio in the same document, where nothing that ran before is forgotten. */
+export async function visit(page: Page, address: string): Promise<void> {
+  await page.evaluate(`
+    document.querySelector('main').replaceChildren()
+    history.replaceState(null, '', ${JSON.stringify(address)})
+    dispatchEvent(new HashChangeEvent('hashchange'))
+  `)
+}
+
 /** Waits until everything that the page asked for is shown. */
 export async function settled(page: Page): Promise<void> {
   await page.locator('main :is(h1, .failure)').first().waitFor()

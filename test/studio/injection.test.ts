@@ -8,7 +8,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { serve } from '../../src/studio/node-bridge.ts'
 import { quiet } from '../setup/silent.ts'
 import { ATTACKS, EVERY, sessionIdOf, storeAttacks } from './attacks.ts'
-import { browserOfFile, settled } from './browser.ts'
+import { browserOfFile, settled, visit } from './browser.ts'
 import { png } from './filled.ts'
 
 const browser = browserOfFile()
@@ -145,15 +145,6 @@ function textsOf(page: Page, places: readonly string[]): Promise<string[]> {
 /** Returns true if a text has an attack as it was stored, or as JSON writes it. */
 function shows(text: string, attack: string): boolean {
   return text.includes(attack) || text.includes(JSON.stringify(attack))
-}
-
-/** Goes to another page of Studio in the same document, where nothing that ran before is forgotten. */
-async function visit(page: Page, address: string): Promise<void> {
-  await page.evaluate(`
-    document.querySelector('main').replaceChildren()
-    history.replaceState(null, '', ${JSON.stringify(address)})
-    dispatchEvent(new HashChangeEvent('hashchange'))
-  `)
 }
 
 /** Unfolds and presses what there is, and looks at what became of it. */

@@ -243,34 +243,6 @@ it('the configuration is shown with units', async () => {
   await page.getByText('5.0 s').waitFor()
 })
 
-it('the keyboard alone reaches everything', async () => {
-  const page = await opened('#/', { viewport: { width: 1280, height: 900 } }) // its focus is where a new page has it
-  const focused = () => page.evaluate('document.activeElement.textContent.trim()')
-  await page.locator('body').press('Tab')
-  expect(await focused()).toBe('Skip to the content')
-  const reached: unknown[] = []
-  for (let i = 0; i < 12; i++) {
-    await page.keyboard.press('Tab')
-    reached.push(await focused())
-  }
-  expect(reached).toEqual(expect.arrayContaining(['Overview', 'Sessions', 'Search', 'Approvals', 'Configuration']))
-  await page.getByRole('link', { name: 'Sessions', exact: true }).focus()
-  await page.keyboard.press('Enter')
-  await page.getByRole('heading', { name: 'Sessions' }).waitFor()
-  expect(await page.evaluate('document.activeElement.id')).toBe('main')
-  await page.keyboard.press('/')
-  await page.keyboard.type('timetable')
-  await page.keyboard.press('Enter')
-  await page.locator('mark').first().waitFor()
-  await go(page, '#/session?id=oslo')
-  await page.locator('.message').nth(5).waitFor()
-  await page.keyboard.press('j')
-  await page.keyboard.press('j')
-  expect(await page.evaluate('document.activeElement.dataset.seq')).toBe('2')
-  await page.keyboard.press('k')
-  expect(await page.evaluate('document.activeElement.dataset.seq')).toBe('1')
-})
-
 it('on a narrow screen the pages are behind a menu, and nothing is wider than the screen', async () => {
   const page = await opened('#/sessions', { viewport: { width: 390, height: 844 } })
   const link = page.getByRole('link', { name: 'Blobs', exact: true })

@@ -119,6 +119,10 @@ function ownerForm() {
   )
 }
 
+document.querySelector('.skip')?.addEventListener('click', (event) => {
+  event.preventDefault() // its fragment would be taken for the address of a page
+  main.focus()
+})
 addEventListener('hashchange', () => {
   if (takeToken()) about = undefined
   show()

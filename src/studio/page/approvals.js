@@ -42,7 +42,7 @@ function approvalRow({ id, ownerId, sessionId, type, request, createdAt, respons
     answer.replaceChildren(
       h(
         'p',
-        { class: 'facts' },
+        { class: 'facts', tabindex: -1 },
         h('span', { class: 'badge' }, h('bdi', {}, decision)),
         h('span', {}, 'answered ', time(respondedAt)),
       ),
@@ -50,7 +50,13 @@ function approvalRow({ id, ownerId, sessionId, type, request, createdAt, respons
     )
   }
   if (response !== null) answered(response)
-  else if (canAnswer) answer.append(answerForm(id, answered))
+  else if (canAnswer) {
+    const form = answerForm(id, (given) => {
+      answered(given)
+      answer.querySelector('p')?.focus() // the button that had the focus is gone
+    })
+    answer.append(form)
+  }
   return h(
     'div',
     {},
