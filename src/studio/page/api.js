@@ -12,6 +12,8 @@ export class Failed extends Error {
   }
 }
 
+const AGAIN = ': it may have been ended. Start it again: holdfast studio'
+
 /**
  * Takes the token out of the address, where a screenshot or the history would keep it. Returns true if there was one.
  */
@@ -53,7 +55,7 @@ async function request(url, options = {}) {
     response = await fetch(url, { ...options, headers })
   } catch (error) {
     if (options.signal?.aborted) throw error
-    throw new Failed('UNREACHABLE', 'Studio does not answer: it may have been ended. Start it again: holdfast studio')
+    throw new Failed('UNREACHABLE', `Studio does not answer${AGAIN}`)
   }
   if (response.ok) return response
   const { error } = await response.json().catch(() => ({ error: {} }))
@@ -101,8 +103,11 @@ export async function* follow(given, signal) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
   for (;;) {
-    const { done, value } = await reader.read()
-    if (done) throw new Failed('ENDED', 'Studio has ended the stream of events.')
+    const { done, value } = await reader.read().catch((error) => {
+      if (signal.aborted) throw error
+      return { done: true, value: '' } // the connection is cut
+    })
+    if (done) throw new Failed('ENDED', `Studio does not send events any more${AGAIN}`)
     const lines = `${rest}${value}`.split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines) {
