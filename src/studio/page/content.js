@@ -15,20 +15,35 @@ const PARTS = 20
  * @param {number | undefined} size Given if the content is not whole: what it would take.
  */
 export function contentOf(message, size) {
-  const { content, role } = message
+  const { content, role, metadata } = message
   const body = h('div', { class: 'content', dir: 'auto' })
   fill(body, content, role)
+  body.append(...besides(metadata))
   if (size !== undefined) {
     const show = async () => {
       const whole = await get('message', { session: message.sessionId, id: message.id })
       body.replaceChildren()
       fill(body, whole.content, role, Number.POSITIVE_INFINITY)
+      body.append(...besides(whole.metadata))
     }
     const all = h('div', {})
     all.append(button(`Show the whole message (${plain(size)} characters)`, () => attempt(all, show)))
     body.append(all)
   }
   return body
+}
+
+/**
+ * Makes what is shown of the metadata of a message. OpenAI has tool calls beside the content, so they are stored there.
+ * @param {Record<string, unknown>} metadata
+ */
+function besides({ tool_calls: calls, ...others }) {
+  const isList = Array.isArray(calls)
+  const rest = isList || calls === undefined ? others : { tool_calls: calls, ...others }
+  return [
+    ...(isList ? calls.map((call) => jsonDetails(short(`tool call: ${call?.function?.name}`, 120), call)) : []),
+    ...(Object.keys(rest).length > 0 ? [jsonDetails('Metadata', rest)] : []),
+  ]
 }
 
 /**
@@ -71,7 +86,7 @@ function fillParts(body, parts, from, length) {
  */
 function partOf(part, length) {
   if (typeof part !== 'object' || part === null) return text(String(part), length)
-  const { type, text: words, thinking, name, toolName } = /** @type {Record<string, unknown>} */ (part)
+  const { type, text: words, thinking, name, toolName, tool } = /** @type {Record<string, unknown>} */ (part)
   const kind = String(type ?? 'part')
   if (typeof words === 'string' && /text$/.test(kind)) return [...text(words, length), ...mentions(words)]
   const thoughts = words ?? thinking
@@ -82,7 +97,7 @@ function partOf(part, length) {
   if (images.length > 0) return images
   const blobs = mentions(JSON.stringify(part))
   if (/image|file|document/.test(kind) && blobs.length > 0) return blobs
-  const called = toolName ?? name
+  const called = toolName ?? name ?? tool
   const label = typeof called === 'string' ? `${kind}: ${called}` : kind
   return [jsonDetails(short(label, 120), part), ...blobs]
 }
