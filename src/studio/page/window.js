@@ -28,11 +28,14 @@ export class MessageWindow {
     this.isAtStart = true
     this.isAtEnd = true
     this.isBusy = false
+    this.hasFailed = false
     /** Counts the places that were gone to: what was read for an earlier one is dropped. */
     this.visits = 0
     this.isGoing = false
     this.observer = new IntersectionObserver(() => this.fill(), { rootMargin: '600px' })
     signal.addEventListener('abort', () => this.observer.disconnect())
+    // The observer tells of changes from frame to frame: an edge that left and came back between two frames is none.
+    addEventListener('scroll', () => this.fill(), { signal, passive: true })
   }
 
   /**
@@ -43,6 +46,7 @@ export class MessageWindow {
     this.observer.disconnect()
     const visit = ++this.visits
     this.isGoing = true
+    this.hasFailed = false
     this.below.replaceChildren(state('Loading…'))
     try {
       const { id, ...given } = place
@@ -99,7 +103,7 @@ export class MessageWindow {
 
   /** Reads what comes near the screen, and removes what is far from it, one page after the other. */
   async fill() {
-    if (this.isBusy) return
+    if (this.isBusy || this.hasFailed) return
     this.isBusy = true
     try {
       for (;;) {
@@ -109,7 +113,11 @@ export class MessageWindow {
         else break
       }
     } catch (error) {
-      const retry = () => this.fill()
+      this.hasFailed = true // scrolling would ask again and again
+      const retry = () => {
+        this.hasFailed = false
+        this.fill()
+      }
       this.below.replaceChildren(failure(error, retry))
     } finally {
       this.isBusy = false
