@@ -1,4 +1,5 @@
 import type { AgentEvent, EventsPage, Repositories } from '../index.ts'
+import { eventFilters } from './event-at.ts'
 import { SECURITY_HEADERS } from './headers.ts'
 import type { Parameters } from './parameters.ts'
 import { describeError, Refusal } from './responses.ts'
@@ -24,9 +25,8 @@ export class Following {
     if (signal.aborted) end()
     this.#followers.add(ending)
     ending.signal.addEventListener('abort', () => this.#followers.delete(ending), { once: true })
-    const filters = { sessionId: given.text('session'), runId: given.text('run'), type: given.text('type') }
     const pages = events.follow({
-      ...filters,
+      ...eventFilters(given),
       cursor: given.text('cursor'),
       limit: given.page.limit,
       pollMillis: POLL_MILLIS,

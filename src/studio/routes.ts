@@ -1,4 +1,5 @@
 import type { Storage } from '../index.ts'
+import { eventAt, eventFilters } from './event-at.ts'
 import { searchHits } from './hits.ts'
 import type { Parameters } from './parameters.ts'
 import { Refusal } from './responses.ts'
@@ -99,8 +100,14 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
     'events',
     async (storage, given) => {
       const order = given.choice('order', ['asc', 'desc'])
-      const filters = { sessionId: given.text('session'), runId: given.text('run'), type: given.text('type') }
-      return shortenedPage(await scopeOf(storage, given).events.list({ ...given.page, ...filters, order }))
+      return shortenedPage(await scopeOf(storage, given).events.list({ ...given.page, ...eventFilters(given), order }))
+    },
+  ],
+  [
+    'event',
+    async (storage, given) => {
+      const seq = Number(given.required('seq'))
+      return existing(await eventAt(scopeOf(storage, given).events, given, seq), 'event')
     },
   ],
   [

@@ -22,7 +22,12 @@ it.each(sharedDatabases)('every path gives what the repositories give: %s', asyn
   ])
   await storage.messages.append('other', { id: 'm3', role: 'user', content: 'A boat to Oslo' })
   const memory = await ada.memories.create({ content: 'Likes trains to Oslo', tags: ['travel'] })
-  await storage.events.append({ type: 'run.started', sessionId: 'a/../b', runId: 'r1', payload: { n: 1 } })
+  const event = await storage.events.append({
+    type: 'run.started',
+    sessionId: 'a/../b',
+    runId: 'r1',
+    payload: { n: 1 },
+  })
   await storage.queues.push('a/../b', 'steer', { id: 'q1', text: 'a window seat' })
   const asked = await storage.approvals.request({ sessionId: 'a/../b', type: 'tool', request: { tool: 'mail' } })
   const identity = { runId: 'r1', turnId: 't', modelStepId: 's', toolCallId: 'c' }
@@ -58,6 +63,8 @@ it.each(sharedDatabases)('every path gives what the repositories give: %s', asyn
   expect((await get('memories?tag=travel')).items).toEqual(same([memory]))
   expect(await get(`memory?id=${memory.id}`)).toEqual(same(memory))
   expect((await get('events?run=r1&order=desc')).items).toMatchObject([{ type: 'run.started', payload: { n: 1 } }])
+  expect(await get(`event?run=r1&seq=${event.seq}`)).toEqual(same(event))
+  expect((await json(`event?type=other&seq=${event.seq}`)).status).toBe(404)
   expect((await get('queues')).items).toMatchObject([{ sessionId: 'a/../b', queue: 'steer', length: 1 }])
   expect((await get(`queue/items?session=${session}&queue=steer`)).items).toEqual([{ id: 'q1', text: 'a window seat' }])
   expect((await get('approvals?status=pending')).items).toEqual([same(asked)])

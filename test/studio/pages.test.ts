@@ -212,8 +212,17 @@ it('what is cut says so, and is shown whole: also the request that somebody is a
   await storage.blobs.put(Buffer.from('x'), { metadata: large })
   const identity = { runId: 'large', turnId: 't', modelStepId: 's', toolCallId: 'c' }
   await storage.toolExecutions.start({ identity, toolName: 'large', input: large })
+  await storage.events.append({ type: 'large', payload: large })
   const page = await opened('#/approvals', { studio: writing })
-  for (const address of ['#/approvals', '#/memories', '#/queues?session=large', '#/blobs', '#/executions?run=large']) {
+  for (const address of [
+    '#/approvals',
+    '#/memories',
+    '#/queues?session=large',
+    '#/blobs',
+    '#/executions?run=large',
+    '#/events',
+    '#/events?type=large',
+  ]) {
     await go(page, address)
     if (address.startsWith('#/queues')) await page.getByText('1 item').click()
     const note = page.getByText(/^Only a part is shown: the whole has 20,\d\d\d characters/)
@@ -222,6 +231,24 @@ it('what is cut says so, and is shown whole: also the request that somebody is a
     await page.getByRole('button', { name: 'Show the whole' }).click()
     await page.locator('.cut').getByText('and the end of it').waitFor()
   }
+})
+
+it('an event that was cut is shown whole, wherever it stands and whenever it came', async () => {
+  const payload = (n: number) => ({ text: `${'z'.repeat(20_000)} and the end of ${n}` })
+  const events = (from: number, through: number) =>
+    Array.from({ length: through - from + 1 }, (_, i) => ({ type: 'cut', payload: payload(from + i) }))
+  await storage.events.append(events(1, 50))
+  const page = await opened('#/events?type=cut')
+  await expect.poll(() => page.locator('.rows > li').count()).toBe(40)
+  const came = await storage.events.append(events(51, 53))
+  const row = (n: number) => page.locator('.rows > li').nth(53 - n)
+  await page.locator('.rows > li:first-child', { hasText: `#${came.at(-1)?.seq}` }).waitFor()
+  for (const n of [53, 51, 50, 14]) {
+    await row(n).getByRole('button', { name: 'Show the whole' }).click()
+    await row(n).locator('.cut').getByText(`and the end of ${n}`).waitFor()
+  }
+  const gone = { headers: { authorization: `Bearer ${new URL(reading.url).hash.replace('#token=', '')}` } }
+  expect((await fetch(new URL('/api/event?seq=9999', reading.url), gone)).status).toBe(404)
 })
 
 it('what cannot be read whole says why, and can be tried again', async () => {

@@ -9,7 +9,12 @@ import { plain } from './formats.js'
 export function cutNote(size, load) {
   if (size === undefined) return undefined
   const place = h('div', { class: 'cut' })
-  const show = () => attempt(place, async () => place.replaceChildren(jsonBlock(await load())))
+  const show = () =>
+    attempt(place, async () => {
+      const whole = jsonBlock(await load())
+      place.replaceChildren(whole)
+      whole.focus({ preventScroll: true }) // the button that had the focus is gone
+    })
   place.append(
     h('p', {}, `Only a part is shown: the whole has ${plain(size)} characters as JSON. `),
     button('Show the whole', show),

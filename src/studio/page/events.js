@@ -1,5 +1,6 @@
 /** @import { View, EventItem, ListPage } from './items.d.ts' */
 import { follow, get, owner } from './api.js'
+import { cutNote } from './cut.js'
 import { address, failure, h, jsonDetails, link, state } from './elements.js'
 import { short, time } from './formats.js'
 
@@ -10,16 +11,20 @@ const MOST = 40
 export async function events({ given, signal }) {
   const filters = Object.fromEntries(['session', 'run', 'type'].map((name) => [name, given.get(name) ?? undefined]))
   const rows = h('ul', { class: 'rows', 'aria-label': 'Events, the newest first' })
-  const note = h('div', { role: 'status' })
+  const note = h('div', { role: 'status' }, state('Loading…'))
   const following = h('input', { type: 'checkbox', checked: true })
   /** @type {Set<number>} */
   const seen = new Set()
-  /** @param {ListPage<EventItem>} page */
-  const show = ({ items, shortened = {} }) => {
+  /**
+   * @param {ListPage<EventItem>} page
+   * @param {string | undefined} cursor The place that the page follows, from which an event that was cut is found again.
+   */
+  const show = ({ items, shortened = {} }, cursor) => {
     for (const [i, event] of items.entries()) {
       if (seen.has(event.seq)) continue
       seen.add(event.seq)
-      rows.prepend(h('li', {}, eventRow(event, shortened[i] !== undefined)))
+      const whole = () => get('event', { ...filters, owner: owner(), cursor, seq: event.seq }, signal)
+      rows.prepend(h('li', {}, eventRow(event), cutNote(shortened[i], whole)))
       if (rows.childElementCount > MOST) rows.lastElementChild?.remove()
     }
   }
@@ -33,12 +38,12 @@ export async function events({ given, signal }) {
       const query = { ...filters, owner: owner() }
       const { items, nextCursor, shortened } = await get(
         'events',
-        { ...query, order: 'desc', limit: MOST },
+        { ...query, order: 'desc', limit: MOST + 1 }, // the last one has the cursor that the others follow
         ending.signal,
       )
       const last = items.length - 1
       const sizes = Object.fromEntries(Object.entries(shortened ?? {}).map(([i, size]) => [last - Number(i), size]))
-      show({ items: items.toReversed(), shortened: sizes })
+      show({ items: items.toReversed(), shortened: sizes }, nextCursor)
       note.replaceChildren(
         state(
           items.length === 0
@@ -46,10 +51,12 @@ export async function events({ given, signal }) {
             : 'New events appear by themselves.',
         ),
       )
-      for await (const page of follow({ ...query, cursor: nextCursor }, ending.signal)) {
+      let cursor = nextCursor
+      for await (const page of follow({ ...query, cursor }, ending.signal)) {
         if (page.items.some(({ seq }) => !seen.has(seq)))
           note.replaceChildren(state('New events appear by themselves.'))
-        show(page)
+        show(page, cursor)
+        cursor = page.nextCursor
       }
     } catch (error) {
       if (!ending.signal.aborted) note.replaceChildren(failure(error, start))
@@ -91,11 +98,8 @@ export async function events({ given, signal }) {
   )
 }
 
-/**
- * @param {EventItem} event
- * @param {boolean} isCut
- */
-function eventRow({ type, sessionId, runId, payload, occurredAt, seq }, isCut) {
+/** @param {EventItem} event */
+function eventRow({ type, sessionId, runId, payload, occurredAt, seq }) {
   return h(
     'div',
     {},
@@ -109,7 +113,6 @@ function eventRow({ type, sessionId, runId, payload, occurredAt, seq }, isCut) {
       runId !== null && h('span', {}, 'run ', link('events', { run: runId }, h('bdi', {}, short(runId, 40)))),
       h('span', { class: 'muted' }, `#${seq}`),
     ),
-    payload !== null &&
-      jsonDetails(isCut ? 'Payload (cut: holdfast tail --json prints the whole)' : 'Payload', payload),
+    payload !== null && jsonDetails('Payload', payload),
   )
 }
