@@ -68,15 +68,16 @@ export async function visit(page: Page, address: string): Promise<void> {
 
 /** Waits until everything that the page asked for is shown. */
 export async function settled(page: Page): Promise<void> {
-  await page.locator('main :is(h1, .failure)').first().waitFor()
-  await expect.poll(() => page.evaluate(LOADING), { interval: 10, timeout: 10_000 }).toEqual([])
+  await expect.poll(() => page.evaluate(LOADING), { interval: 10, timeout: 15_000 }).toEqual([])
 }
 
 /** What is loading, but for what is folded: that waits until somebody unfolds it. */
-const LOADING = `[...document.querySelectorAll('main [aria-busy], main .state')]
-  .filter((element) => element.ariaBusy === 'true' || element.textContent.startsWith('Loading'))
-  .filter((element) => element.closest('details:not([open])') === null)
-  .map((element) => element.outerHTML)`
+const LOADING = `document.querySelector('main :is(h1, .failure)') === null
+  ? ['the page']
+  : [...document.querySelectorAll('main [aria-busy], main .state')]
+      .filter((element) => element.ariaBusy === 'true' || element.textContent.startsWith('Loading'))
+      .filter((element) => element.closest('details:not([open])') === null)
+      .map((element) => element.outerHTML)`
 
 /** Starts Debian's Chromium without a window. */
 export function launch(): Promise<Browser> {
