@@ -50,11 +50,12 @@ interface Answer {
   body: string
 }
 
+const authorized = () => ({ authorization: `Bearer ${new URL(studio.url).hash.replace('#token=', '')}` })
+
 /** Sends a path as it is: other clients shorten it before. */
-function ask(path: string, method = 'GET'): Promise<Answer> {
-  const authorization = `Bearer ${new URL(studio.url).hash.replace('#token=', '')}`
+function ask(path: string, method = 'GET', headers: Record<string, string> = authorized()): Promise<Answer> {
   return new Promise((done, fail) => {
-    const options = { host: '127.0.0.1', port: studio.port, path, method, agent, headers: { authorization } }
+    const options = { host: '127.0.0.1', port: studio.port, path, method, agent, headers }
     const asking = request(options, (response) => {
       const { statusCode = 0, headers } = response
       const answer = { path, status: statusCode, type: headers['content-type'], headers }
@@ -184,9 +185,35 @@ it('every route and every file has its type, which no browser may guess, whether
       expect(headers['content-security-policy']).toMatch(isBytes ? /; sandbox$/ : /trusted-types 'none'$/)
     }
   }
-  const following = await fetch(new URL('/api/events/follow', studio.url), {
-    headers: { authorization: `Bearer ${new URL(studio.url).hash.replace('#token=', '')}` },
-  })
+  const following = await fetch(new URL('/api/events/follow', studio.url), { headers: authorized() })
   expect(following.headers.get('content-type')).toBe('application/x-ndjson; charset=utf-8')
   await following.body?.cancel()
+})
+
+it('every route needs the token, its own host and origin, and one method', async () => {
+  const given = `?id=${blobId}&session=chat&queue=x&q=x&seq=1`
+  const refused: [status: number, method: string, headers: Record<string, string>][] = [
+    [401, 'GET', {}],
+    [401, 'GET', { authorization: 'Bearer x' }],
+    [421, 'GET', { ...authorized(), host: `evil.example:${studio.port}` }],
+    [403, 'GET', { ...authorized(), origin: 'http://evil.example' }],
+    [403, 'GET', { ...authorized(), 'sec-fetch-site': 'cross-site' }],
+    ...['PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method): [number, string, Record<string, string>] => [
+      405,
+      method,
+      authorized(),
+    ]),
+  ]
+  const answers = API.flatMap((route) =>
+    refused.map(async ([status, method, headers]) => {
+      const answer = await ask(`/api/${route}${given}`, method, headers)
+      return { wanted: status, method, ...answer, isError: Object.keys(JSON.parse(answer.body)).join() === 'error' }
+    }),
+  )
+  const wrong = (await Promise.all(answers)).filter(({ wanted, status, isError }) => status !== wanted || !isError)
+  expect(wrong).toEqual([])
+  const posted = await Promise.all(API.map((route) => ask(`/api/${route}${given}`, 'POST')))
+  expect(posted.map(({ status }) => status)).toEqual(API.map((route) => (route === 'approvals/respond' ? 415 : 405)))
+  const files = ASSETS.flatMap((name) => ['POST', 'PUT', 'DELETE', 'OPTIONS'].map((method) => ask(`/${name}`, method)))
+  expect((await Promise.all(files)).filter(({ status }) => status !== 405)).toEqual([])
 })
