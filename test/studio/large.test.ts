@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage } from 'holdfast'
 import { type StudioServer, startStudio } from 'holdfast/studio'
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
+import { jsonResponse } from '../../src/studio/responses.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
 import { served } from './served.ts'
@@ -94,14 +95,19 @@ it('readers that stop reading hold up nobody, and are let go when Studio ends', 
   await expect.poll(openBlobs).toBe(0)
 })
 
-it('a message of 100 MiB is cut in a list, and refused as a whole before it is copied', async () => {
+it('a message of 100 MiB is cut in a list, and refused as a whole', async () => {
   await storage.messages.append('chat', { id: 'huge', role: 'user', content: 'x'.repeat(SIZE) })
   const { json } = await served(storage)
-  const before = process.memoryUsage().arrayBuffers
   const refused = await json('message?session=chat&id=huge')
   expect(refused).toMatchObject({ status: 413, json: { error: { code: 'TOO_LARGE' } } })
-  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(STREAM_BYTES)
   expect((await json('messages?session=chat')).json.items[0].content).toHaveLength(4001)
+})
+
+it('jsonResponse() refuses 100 MiB before it copies them', () => {
+  const value = 'x'.repeat(SIZE)
+  const before = process.memoryUsage().arrayBuffers
+  expect(() => jsonResponse(value)).toThrow('more than 32 MiB')
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MIB) // in the same turn, so nothing was collected
 })
 
 it('an answer of 32 MiB is refused if it takes more bytes than characters', async () => {
