@@ -69,6 +69,7 @@ function messagesOf(attack: string) {
     {
       role: 'assistant',
       content: [{ type: 'tool-call', toolCallId: attack, toolName: attack, name: attack, input: EVERY }],
+      metadata: { tool_calls: [{ id: attack, function: { name: attack, arguments: attack } }, null, attack] },
     },
     { role: 'tool', content: [{ type: 'tool-result', toolCallId: attack, toolName: attack, output: EVERY }] },
     { role: 'tool', content: attack },

@@ -48,6 +48,8 @@ const CONVERSATION = [
   '.message:nth-child(2) summary',
   '.message:nth-child(3) summary',
   '.message:nth-child(3) details pre',
+  '.message:nth-child(3) details:nth-child(2) summary',
+  '.message:nth-child(3) details:nth-child(2) pre',
   '.message:nth-child(4) summary',
   '.message:nth-child(4) details pre',
   '.message:nth-child(5) details .text',

@@ -41,7 +41,7 @@ function besides({ tool_calls: calls, ...others }) {
   const isList = Array.isArray(calls)
   const rest = isList || calls === undefined ? others : { tool_calls: calls, ...others }
   return [
-    ...(isList ? calls.map((call) => jsonDetails(short(`tool call: ${call?.function?.name}`, 120), call)) : []),
+    ...(isList ? calls.map((call) => jsonDetails(short(`tool call: ${call?.function?.name ?? '?'}`, 120), call)) : []),
     ...(Object.keys(rest).length > 0 ? [jsonDetails('Metadata', rest)] : []),
   ]
 }
