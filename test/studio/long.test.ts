@@ -13,6 +13,8 @@ const MESSAGES = 100_000
 /** How many messages are scrolled past from end to end: each page of 20 takes a read and a frame. */
 const SCROLLED = rounds(1000, 100_000)
 const NODES = 500
+/** When scrolling that changes nothing is given up. */
+const STUCK_MILLIS = 30_000
 
 const browser = browserOfFile()
 let storage: Storage
@@ -80,10 +82,13 @@ const isWhole = (seqs: readonly number[]) => seqs.every((seq, i) => i === 0 || s
 
 /** Scrolls in the page, frame by frame, until a message is reached. Returns the most elements, and how often seqs had a gap. */
 const SCROLL = (distance: number, goal: number) => `(async () => {
-  let [most, gaps, empty, still] = [0, 0, 0, 0]
-  for (let before = ''; still < 500; ) {
+  let [most, gaps, empty, changed] = [0, 0, 0, performance.now()]
+  for (let before = ''; performance.now() - changed < ${STUCK_MILLIS}; ) {
     scrollBy(0, ${distance})
-    await new Promise(requestAnimationFrame)
+    await new Promise((done) => {
+      requestAnimationFrame(done)
+      setTimeout(done, 1000) // a browser that draws nothing must end the test, too
+    })
     const rows = [...document.querySelectorAll('.message')]
     const seqs = rows.map((row) => Number(row.dataset.seq))
     most = Math.max(most, document.querySelectorAll('*').length)
@@ -92,7 +97,7 @@ const SCROLL = (distance: number, goal: number) => `(async () => {
     if (!rows.some((row) => onScreen(row.getBoundingClientRect()))) empty++
     if (seqs.at(${distance > 0 ? -1 : 0}) === ${goal}) return { most, gaps, empty, reached: ${goal} }
     const now = seqs.join() + scrollY
-    still = now === before ? still + 1 : 0
+    if (now !== before) changed = performance.now()
     before = now
   }
   return { most, gaps, empty, reached: document.querySelector('.message')?.dataset.seq }
