@@ -142,6 +142,9 @@ it('bash completes commands, groups, options and files', async () => {
   expect(await complete('sessions', 's')).toEqual(['show'])
   expect(await complete('migrate', 's')).toEqual(['status'])
   expect(await complete('sessions', 'show', '--la')).toEqual(['--last'])
+  expect(await complete('status', '--js')).toEqual(['--json'])
+  expect(await complete('migrate', '--dr')).toEqual(['--dry-run'])
+  expect(await complete('migrate', 'status', '--js')).toEqual(['--json'])
   expect(await complete('status', '--config', 'ag')).toEqual(['agent.yml'])
 })
 

@@ -30,16 +30,25 @@ export function completionScript(shell: Shell, commands: readonly Command[]): st
   return shell === 'fish' ? fishScript(commands) : bashScript(commands, shell)
 }
 
+/** Completion of zsh, unless it is there, and the functions of bash. */
+const FOR_ZSH = `typeset -f compdef > /dev/null || { autoload -U compinit && compinit; }
+autoload -U +X bashcompinit && bashcompinit
+`
+
 function bashScript(commands: readonly Command[], shell: 'bash' | 'zsh'): string {
-  const cases = commands.map((command) => {
-    const options = optionsOf(command).map(({ name }) => `--${name}`)
-    return `    "${command.name}") words="${options.join(' ')}" ;;`
-  })
+  const casesOf = (wordCount: number) =>
+    commands
+      .filter(({ name }) => name.split(' ').length === wordCount)
+      .map((command) => {
+        const options = optionsOf(command).map(({ name }) => `--${name}`)
+        return `    "${command.name}") words="${options.join(' ')}" ;;`
+      })
+      .join('\n')
   const groups = groupsOf(commands)
   const groupCases = Object.entries(groups).map(
     ([group, words]) => `    "${group} "*|"${group}") [ "$COMP_CWORD" -eq 2 ] && words="$words ${words.join(' ')}" ;;`,
   )
-  return `${shell === 'zsh' ? 'autoload -U +X bashcompinit && bashcompinit\n' : ''}_holdfast() {
+  return `${shell === 'zsh' ? FOR_ZSH : ''}_holdfast() {
   local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" words=""
   local one="\${COMP_WORDS[1]}" two="\${COMP_WORDS[1]} \${COMP_WORDS[2]}"
   case "$before" in
@@ -49,10 +58,10 @@ function bashScript(commands: readonly Command[], shell: 'bash' | 'zsh'): string
     COMPREPLY=($(compgen -W "${firstWords(commands).join(' ')}" -- "$word")); return
   fi
   case "$one" in
-${cases.filter((line) => !/^ {4}"\S+ /.test(line)).join('\n')}
+${casesOf(1)}
   esac
   case "$two" in
-${cases.filter((line) => /^ {4}"\S+ /.test(line)).join('\n')}
+${casesOf(2)}
 ${groupCases.join('\n')}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$word") $(compgen -f -- "$word"))
