@@ -79,6 +79,12 @@ export interface Driver extends Pick<Executor, 'batch'> {
    */
   snapshot(): Promise<Snapshot>
   readonly journal: MigrationJournal
+  /**
+   * Checks that the user sees the rows of the tables. Undefined if every user does.
+   *
+   * @throws {INVALID_STATE} when policies of row-level security hide them
+   */
+  checkRows?(): Promise<void>
   /** Returns a number that changes after each commit of another process on SQLite. Always 0 on PostgreSQL, which has none. */
   dataVersion(): number
   /**

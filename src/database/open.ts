@@ -11,6 +11,7 @@ import type { VectorSupport } from './sqlite/vectors.ts'
  * and `migrate` fail.
  *
  * @throws {MIGRATION_PENDING} when `migrate` is false and the SQLite file does not exist
+ * @throws {INVALID_STATE} when policies of row-level security hide all rows, since the configuration lacks the option
  */
 export async function openDatabase(
   config: ResolvedConfig['database'],
@@ -20,6 +21,7 @@ export async function openDatabase(
   try {
     // A database in memory starts empty: `migrate: false` has no data to protect.
     await migrate(driver, { apply: apply || config.type === 'in-memory' })
+    await driver.checkRows?.()
   } catch (error) {
     await driver.close()
     throw error

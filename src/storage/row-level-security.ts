@@ -69,7 +69,8 @@ async function withPolicies<T>(
 ): Promise<T> {
   const resolved = resolveConfig(config).database
   if (resolved.type !== 'postgres') throw onlyPostgres()
-  const database = await openDatabase(resolved, { migrate: false })
+  // With the option it also opens a database that has policies.
+  const database = await openDatabase({ ...resolved, rowLevelSecurity: true }, { migrate: false })
   try {
     const { rowLevelSecurity } = database.driver
     if (rowLevelSecurity === undefined) throw onlyPostgres()

@@ -259,15 +259,24 @@ describe('what bypasses the policies is found', () => {
   })
 
   test('and a program without the option opens only if there are no policies', async () => {
-    const { configOf } = await securedDatabase()
+    const { configOf, asOwner } = await securedDatabase()
     const without = configOf('app', { rowLevelSecurity: false })
     await expect(openStorage(without, quiet)).rejects.toMatchObject({
       code: 'INVALID_STATE',
       message: expect.stringContaining('set options.rowLevelSecurity of the database to true'),
     })
+    // A program that only reads would find nothing, and no statement would fail.
+    await admin.unsafe("create role reader login password 'reader'")
+    await asOwner.unsafe('grant select on all tables in schema public to reader')
+    const reading = configOf('reader', { rowLevelSecurity: false, search: false })
+    await expect(openStorage(reading, { ...quiet, migrate: false })).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: expect.stringContaining('hide every row from this user: set options.rowLevelSecurity'),
+    })
     await expect(disableRowLevelSecurity(configOf('app'))).rejects.toMatchObject({ code: 'PRIVILEGE_MISSING' })
-    await disableRowLevelSecurity(configOf('owner'))
+    await disableRowLevelSecurity(configOf('owner', { rowLevelSecurity: false })) // needs no option itself
     await (await openStorage(without, quiet)).close()
+    await (await openStorage(reading, { ...quiet, migrate: false })).close()
   })
 })
 

@@ -47,7 +47,7 @@ export class PostgresConnection {
   /** True if the connection takes no new work, and is closed as soon as it is idle. */
   retired = false
   /** What the connection learned about its server when it was opened. */
-  session: Session = { backendPid: 0, isPooled: false, isReadCommitted: true }
+  session: Session = { backendPid: 0, isPooled: false, isReadCommitted: true, isFiltered: false }
   lastUsed = performance.now()
   readonly #client: Postgres.Sql
   readonly #socket: net.Socket
@@ -131,16 +131,18 @@ export class PostgresConnection {
     const set = Object.entries(settings).map(([name, value]) => `, set_config('${name}', '${value}', false)`)
     const result = await this.#client
       .unsafe(
-        `select pg_backend_pid(), current_setting('server_encoding'), current_setting('default_transaction_isolation')${set.join('')}`,
+        `select pg_backend_pid(), current_setting('server_encoding'), current_setting('default_transaction_isolation'),
+          row_security_active(to_regclass('sessions'))${set.join('')}`,
       )
       .values()
-    const [[backendPid, encoding, isolation] = []] = result
+    const [[backendPid, encoding, isolation, isFiltered] = []] = result
     if (encoding !== 'UTF8') throw notUtf8(String(encoding))
     this.session = {
       backendPid: Number(backendPid),
       // A pooler announces a made-up process id when a client connects.
       isPooled: result.state.pid !== Number(backendPid),
       isReadCommitted: this.#config.prepare || isolation === 'read committed',
+      isFiltered: isFiltered === true,
     }
   }
 
@@ -241,6 +243,8 @@ export interface Session {
   isPooled: boolean
   /** True if a statement outside of a transaction runs at READ COMMITTED. */
   isReadCommitted: boolean
+  /** True if policies of row-level security decide which rows of our tables this user sees. */
+  isFiltered: boolean
 }
 
 /**

@@ -15,7 +15,7 @@ import type {
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
-import { wasRolledBack } from './errors.ts'
+import { hiddenByPolicies, wasRolledBack } from './errors.ts'
 import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
@@ -220,6 +220,13 @@ class PostgresDriver implements Driver {
     const millis = this.#migrationLockTimeoutMillis
     const message = `Another process held the migration lock (advisory lock ${MIGRATION_LOCK}) for ${millis} ms: wait for it, or raise options.migrationLockTimeoutMillis`
     return new StorageError('TIMEOUT', message, { cause, retryable: true })
+  }
+
+  /** Without the option, no transaction would say whose rows it works with. */
+  async checkRows(): Promise<void> {
+    if (this.#isSecured) return
+    const isFiltered = await this.#pool.shared(async ({ session }) => session.isFiltered)
+    if (isFiltered) throw hiddenByPolicies()
   }
 
   dataVersion(): number {

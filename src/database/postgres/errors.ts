@@ -160,9 +160,15 @@ const INSUFFICIENT_PRIVILEGE = '42501'
 /** The function of the server that reports a row which a policy refuses, whatever language the message has. */
 const POLICY_CHECK = 'ExecWithCheckOptions'
 
+const ADVICE = 'set options.rowLevelSecurity of the database to true, as every program of this database must'
+
+/** Makes the error of a user to whom policies show no row. */
+export function hiddenByPolicies(): StorageError {
+  return new StorageError('INVALID_STATE', `Policies of row-level security hide every row from this user: ${ADVICE}`)
+}
+
 function refusedByPolicy(error: Error, address: DatabaseAddress | undefined): StorageError {
-  const message =
-    'A policy of row-level security refused the row: set options.rowLevelSecurity of the database to true, as every program of this database must'
+  const message = `A policy of row-level security refused the row: ${ADVICE}`
   const details = { ...factsOf(error, INSUFFICIENT_PRIVILEGE), ...(address && { address }) }
   return new StorageError('INVALID_STATE', message, { cause: withoutValues(error), details })
 }
