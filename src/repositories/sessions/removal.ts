@@ -5,7 +5,7 @@ import type { Db } from '../../database/db.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
 import { NOBODY, ownerOfNames } from '../../database/owner.ts'
 import { type Builder, batch, type Call, statement } from '../../database/statement.ts'
-import { StorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import { hasOwner } from '../../schema/has-owner.ts'
 import type { Tables } from '../../schema/tables.ts'
 import type { RepositoryContext } from '../context.ts'
@@ -167,10 +167,14 @@ export async function retryWithoutExpired<T>(
 
 /**
  * Returns true if a row that exists already may be why the database refused a write: ALREADY_EXISTS for a taken id,
- * DATABASE_FAILED for an append to an expired session, which yields no seq.
+ * DATABASE_FAILED for an append to an expired session, which yields no seq and so violates a constraint.
  */
 export function isWriteConflict(error: unknown): boolean {
-  return error instanceof StorageError && ['ALREADY_EXISTS', 'DATABASE_FAILED'].includes(error.code)
+  if (isStorageError(error, 'ALREADY_EXISTS')) return true
+  if (!isStorageError(error, 'DATABASE_FAILED')) return false
+  const { sqliteCode, postgresCode } = error.details
+  if (sqliteCode !== undefined) return sqliteCode.startsWith('SQLITE_CONSTRAINT')
+  return postgresCode === undefined || postgresCode.startsWith('23')
 }
 
 /** Yields expired sessions of all owners, in batches. The caller removes each session before it asks for the next. */
