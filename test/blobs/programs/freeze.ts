@@ -1,6 +1,7 @@
 // Changes blobs, and stops itself by SIGSTOP at the moments that its input names, one in a line: `freeze.ts <config>`.
 import { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isStorageError, openStorage, type StorageTransaction } from 'holdfast'
 import { say } from '../../setup/say.ts'
 import { quiet } from '../../setup/silent.ts'
@@ -57,6 +58,7 @@ const operations = {
   },
   async cleanup() {
     now = new Date()
+    await sleep(2) // or others put in the same millisecond
     await blobs.cleanup({ olderThan: now })
     now = undefined
   },
