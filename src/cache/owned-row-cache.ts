@@ -22,7 +22,7 @@ export class OwnedRowCache implements RowCache {
   }
 
   read<T extends object>(table: string, id: string, load: Load<T>): MaybePromise<T | undefined> {
-    return this.#cache.read(table, idOf(this.#owner, id), (db) => load(this.#owned(db)))
+    return this.#cache.read(table, idOf(this.#owner, id), load, this.#owner)
   }
 
   write<T>(rows: readonly RowKey[], work: Write<T>): Promise<T> {

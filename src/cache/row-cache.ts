@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { AccompaniedDb } from '../database/accompanied-db.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
+import { OwnedDb } from '../database/owned-db.ts'
 import { StorageError } from '../errors.ts'
 import { noteCacheResult } from '../observability/channels.ts'
 import type { CacheAside } from './cache-aside.ts'
@@ -29,9 +30,9 @@ export interface WriteOutcome {
 export interface RowCache {
   /**
    * Returns the row from the cache or from `load`, or undefined if the row does not exist. The row's `expiresAt` bounds
-   * how long it is cached.
+   * how long it is cached. `owner` is that of the handle which `load` is given.
    */
-  read<T extends object>(table: string, id: string, load: Load<T>): MaybePromise<T | undefined>
+  read<T extends object>(table: string, id: string, load: Load<T>, owner?: string): MaybePromise<T | undefined>
   /**
    * Runs a write and invalidates `rows` before it resolves (in a transaction: after the commit). A failure with an
    * unknown outcome counts as a change.
@@ -75,10 +76,12 @@ export class StorageRowCache implements RowCache {
     if (isShared || notices) this.#knownSessions = new LRUCache({ max: MAX_KNOWN_SESSIONS })
   }
 
-  read<T extends object>(table: string, id: string, load: Load<T>): MaybePromise<T | undefined> {
+  read<T extends object>(table: string, id: string, load: Load<T>, owner?: string): MaybePromise<T | undefined> {
     // A hit needs no database, but must be refused whenever a miss would be.
     this.#database.check()
-    const row = this.#aside.read(table, id, () => load(this.#ungated))
+    const row = this.#aside.read(table, id, () =>
+      load(owner === undefined ? this.#ungated : new OwnedDb(this.#ungated, owner)),
+    )
     // close() waits for reads that are still loading.
     return row instanceof Promise ? this.#database.whileOpen(() => row) : row
   }

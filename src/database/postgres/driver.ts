@@ -222,7 +222,7 @@ class PostgresDriver implements Driver {
     return new StorageError('TIMEOUT', message, { cause, retryable: true })
   }
 
-  /** Without the option, no transaction would say whose rows it works with. */
+  /** Checks that policies hide no row: without the option, no transaction says whose rows it works with. */
   async checkRows(): Promise<void> {
     if (this.#isSecured) return
     const isFiltered = await this.#pool.shared(async ({ session }) => session.isFiltered)
