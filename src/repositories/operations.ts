@@ -37,7 +37,7 @@ export async function recordOperation(
   const operation = operationOf({ sessionId, now }, operationId, parseInput(jsonSchema, payload, 'payload'))
   const record = () =>
     batch(db, [
-      allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: 0 }),
+      allocateSeqs.with({ sessionId, ...activityAt(now), count: 0 }),
       insertOperation.with(operation),
       selectOperation.with(operation),
     ])

@@ -6,12 +6,11 @@ import { afterEach, expect, it } from 'vitest'
 import { runScript } from '../setup/processes.ts'
 import { rounds, soak } from '../setup/rounds.ts'
 import { sha256, writable } from './fixture.ts'
+import { blobsOfKilled, type Message } from './killed.ts'
 import { eachStore, type Open, SHARED } from './stores.ts'
 
 const DAY = 86_400_000
 const later = () => new Date(Date.now() + 2 * DAY)
-
-type Message = { acknowledged?: BlobRecord; deleting?: string }
 
 const COLLECT = ['collect.unlink', 'remove.unlink', 'collect.commit']
 /** The steps of each operation. `npm test` leaves out steps on PostgreSQL whose code does not depend on the database. */
@@ -72,12 +71,7 @@ eachStore(SHARED, (open, configure, name) => {
     async () => {
       const config = JSON.stringify(await configure())
       for (let round = 0; round < rounds(4, 200); round++) {
-        const moment = String(20 + Math.floor(Math.random() * 300))
-        const script = runScript<Message>('test/blobs/programs/operate.ts', [config, 'everything', moment])
-        await script.exit
-        const deleting = new Set(script.messages.map((message) => message.deleting))
-        const acknowledged = script.messages.flatMap(({ acknowledged: record }) => (record ? [record] : []))
-        const expected = acknowledged.filter(({ id }) => !deleting.has(id))
+        const expected = await blobsOfKilled(config, [20, 320])
         await expectIntact(
           open,
           expected.map((record) => ({ ...record, data: undefined })),

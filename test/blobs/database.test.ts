@@ -12,6 +12,7 @@ import { runScript } from '../setup/processes.ts'
 import { rounds, soak } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 import { sha256 } from './fixture.ts'
+import { blobsOfKilled } from './killed.ts'
 import { openLayer } from './layer.ts'
 import { eachStore, INSIDE, type Open } from './stores.ts'
 
@@ -151,22 +152,7 @@ eachStore(INSIDE, (open, configure) => {
   it('a process killed at any moment loses no acknowledged blob', { timeout: rounds(120_000, 3_600_000) }, async () => {
     const config = JSON.stringify(await configure())
     for (let round = 0; round < rounds(2, 200); round++) {
-      const moment = String(100 + Math.floor(Math.random() * 400))
-      const script = runScript<{ acknowledged?: BlobRecord; deleting?: string }>('test/blobs/programs/operate.ts', [
-        config,
-        'everything',
-        moment,
-        '',
-        LARGE,
-      ])
-      await script.exit
-      const deleting = new Set(script.messages.map((message) => message.deleting))
-      const expected = script.messages.flatMap(({ acknowledged }) => acknowledged ?? [])
-      await expectIntact(
-        open,
-        expected.filter(({ id }) => !deleting.has(id)),
-        await configure(),
-      )
+      await expectIntact(open, await blobsOfKilled(config, [100, 500], '', LARGE), await configure())
     }
   })
 })

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { copyFileSync, cpSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { afterEach, beforeAll } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
@@ -83,6 +84,25 @@ export async function holdfast(args: readonly string[], options: RunOptions = {}
   child.stdin.end(options.input ?? '')
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { code, stdout, stderr }
+}
+
+/**
+ * Starts a command, and sends a signal as soon as the command is at work. Returns its exit code, or the signal that ended it, and
+ * what it has written to stderr.
+ */
+export async function interrupted(
+  args: readonly string[],
+  cwd: string,
+  isAtWork: () => boolean | Promise<boolean>,
+  signal: NodeJS.Signals = 'SIGINT',
+) {
+  const child = start(args, { cwd })
+  child.stdout.resume()
+  const closed = Promise.all([text(child.stderr), once(child, 'close')])
+  while (!(await isAtWork()) && child.exitCode === null) await sleep(2)
+  child.kill(signal)
+  const [stderr, [code, ending]] = await closed
+  return { code: code ?? ending, stderr }
 }
 
 /** Runs the command line with `--json` and returns the objects that it prints. */

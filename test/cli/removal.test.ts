@@ -1,11 +1,9 @@
-import { once } from 'node:events'
 import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage, type StorageConfig } from 'holdfast'
 import { beforeAll, expect, it } from 'vitest'
 import { freshDirectory, sharedDatabases } from '../setup/databases.ts'
-import { holdfast, objects, onTerminal, start } from './command-line.ts'
+import { holdfast, interrupted, objects, onTerminal } from './command-line.ts'
 
 /** Opens a storage that keeps events for a day, beside its configuration file. */
 async function prepared(database: StorageConfig['database']): Promise<{ cwd: string; storage: Storage }> {
@@ -93,15 +91,9 @@ it.each([
 ])('SIGINT ends %s %s after the batch with 130, and what was done stays', async (...args) => {
   const cwd = freshDirectory()
   cpSync(full, cwd, { recursive: true })
-  const child = start(args, { cwd })
-  let stderr = ''
-  child.stderr.on('data', (chunk) => {
-    stderr += chunk
-  })
   const log = join(cwd, 'agent.db-wal') // is there while the file is open
-  while (!existsSync(log) && child.exitCode === null) await sleep(2)
-  child.kill('SIGINT')
-  expect(await once(child, 'close')).toEqual([130, null])
+  const { code, stderr } = await interrupted(args, cwd, () => existsSync(log))
+  expect(code).toBe(130)
   expect(stderr).toContain('Interrupted: what was done until now stays.')
   expect(await objects(['blobs', 'verify'], { cwd })).toMatchObject([{ ok: true }])
 })

@@ -108,7 +108,7 @@ async function insertAll(
   now: Date,
   operation?: Operation,
 ): Promise<Written> {
-  const allocation = { sessionId, metadata: {}, ...activityAt(now), count: rows.length }
+  const allocation = { sessionId, ...activityAt(now), count: rows.length }
   const isAtOnce = db.dialect === 'postgres' && rows.length > 0
   const [[allocated]] = await batch(db, [
     isAtOnce ? insertionOf(allocation, rows) : allocateSeqs.with(allocation),

@@ -10,7 +10,6 @@ import type { Message } from './types.ts'
 
 interface SeqAllocation extends Activity {
   sessionId: string
-  metadata: JsonObject
   count: number
 }
 
@@ -23,7 +22,7 @@ function allocation(db: Builder, arg: SeqAllocation) {
     .values({
       id: arg.sessionId,
       ownerId: ownerOfSession(db, arg.sessionId, notExpired(s, arg.now)),
-      metadata: arg.metadata,
+      metadata: {},
       version: 1,
       createdAt: arg.now,
       updatedAt: arg.now,
@@ -112,13 +111,13 @@ function insertAtOnce(db: Builder, arg: SeqAllocation, given: SQL) {
 }
 
 /** One message as values: arrays of one item take PostgreSQL 60 us longer. */
-const insertOne = statement((db, arg: SeqAllocation & Omit<NewMessage, 'metadata'> & { ownMetadata: JsonObject }) => {
+const insertOne = statement((db, arg: SeqAllocation & NewMessage) => {
   const { content, metadata, createdAt } = db.tables.messages
   const values = [
     sql`cast(${arg.id} as text)`,
     sql`cast(${arg.role} as text)`,
     sql`cast(${sql.param(arg.content, content)} as json)`,
-    sql`cast(${sql.param(arg.ownMetadata, metadata)} as json)`,
+    sql`cast(${sql.param(arg.metadata, metadata)} as json)`,
     sql`cast(${sql.param(arg.createdAt, createdAt)} as timestamptz)`,
     sql.raw('1'),
   ]
@@ -148,10 +147,7 @@ const insertMany = statement((db, arg: SeqAllocation & MessageArrays) => {
 /** Returns the call that allocates the seqs of messages and inserts the messages, on PostgreSQL. */
 export function insertionOf(allocation: SeqAllocation, messages: readonly NewMessage[]): Call<Allocated> {
   const [first] = messages
-  if (first !== undefined && messages.length === 1) {
-    const { metadata: ownMetadata, ...message } = first
-    return insertOne.with({ ...message, ownMetadata, ...allocation })
-  }
+  if (first !== undefined && messages.length === 1) return insertOne.with({ ...first, ...allocation })
   const array = (textOf: (message: NewMessage) => string | null) => arrayText(messages.map(textOf))
   return insertMany.with({
     ...allocation,

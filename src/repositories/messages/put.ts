@@ -114,7 +114,7 @@ async function putOnce(db: Db, sessionId: string, given: readonly NewMessage[], 
   const activity = activityAt(now)
   const raise =
     added.length > 0
-      ? allocateSeqs.with({ sessionId, metadata: {}, ...activity, count: added.length })
+      ? allocateSeqs.with({ sessionId, ...activity, count: added.length })
       : lockSession.with({ sessionId, ...activity })
   const results = await batch(db, [
     raise,

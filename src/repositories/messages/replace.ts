@@ -107,7 +107,7 @@ async function replaceEnd(
   const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
   const results = await batch(db, [
     given.length > 0 || operation !== undefined
-      ? allocateSeqs.with({ sessionId, metadata: {}, ...activityAt(now), count: given.length })
+      ? allocateSeqs.with({ sessionId, ...activityAt(now), count: given.length })
       : lockSession.with({ sessionId, ...activityAt(now) }),
     ...claimsOf(operation),
     ...(expectLastSeq === undefined

@@ -4,8 +4,7 @@ import { expect, it } from 'vitest'
 import { runScript } from '../../setup/processes.ts'
 import { quiet } from '../../setup/silent.ts'
 import { sha256 } from '../fixture.ts'
-
-type Message = { acknowledged?: BlobRecord; deleting?: string }
+import { blobsOfKilled } from '../killed.ts'
 
 /** An operation of `programs/operate.ts`, and the step at which the program kills itself. */
 export type Kill = readonly [operation: string, step: string]
@@ -49,12 +48,7 @@ export function killTests(kills: readonly Kill[], rounds: number, { configure, c
   }, async () => {
     const config = JSON.stringify(await configure())
     for (let round = 0; round < rounds; round++) {
-      const moment = String(20 + Math.floor(Math.random() * 400))
-      const script = runScript<Message>('test/blobs/programs/operate.ts', [config, 'everything', moment])
-      await script.exit
-      const deleting = new Set(script.messages.map((message) => message.deleting))
-      const acknowledged = script.messages.flatMap(({ acknowledged: record }) => (record ? [record] : []))
-      const expected = acknowledged.filter(({ id }) => !deleting.has(id))
+      const expected = await blobsOfKilled(config, [20, 420])
       const hashes = await readRepaired(expected.map(({ id }) => id))
       for (const { id, hash } of expected) expect(hashes.get(id)).toBe(hash)
     }
