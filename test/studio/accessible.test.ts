@@ -118,6 +118,8 @@ it('the keyboard alone goes from a fresh page to a conversation, unfolds a tool 
   await reach(page, /^Order/)
   await page.keyboard.press('ArrowDown')
   await expect.poll(() => page.url()).toContain('orderBy=createdAt')
+  // The address changes before the page does, which then takes the focus from the list.
+  await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('main')
   await settled(page)
   await reach(page, /^Trip to Oslo in spring$/)
   await page.keyboard.press('Enter')
