@@ -17,13 +17,19 @@ let trials = 0
 /** Runs the same trial in all processes at once and judges their history. Each row has one writer. */
 export async function tryOut(
   instances: Script<Message>[],
-  { rows = 12, pauseMillis = 10, maxMillis = 3_600_000, ...trial }: Partial<Trial> & Pick<Trial, 'variant' | 'reads'>,
+  {
+    rows = 12,
+    writes = 0,
+    pauseMillis = 10,
+    maxMillis = 3_600_000,
+    ...trial
+  }: Partial<Trial> & Pick<Trial, 'variant' | 'reads'>,
 ): Promise<Verdict> {
   const prefix = `trial-${process.pid}-${trials++}:`
   const results = await Promise.all(
     instances.map((instance, i) => {
       const own = Array.from({ length: rows }, (_, row) => row).filter((row) => row % instances.length === i)
-      instance.send({ do: 'trial', prefix, rows, own, pauseMillis, maxMillis, ...trial })
+      instance.send({ do: 'trial', prefix, rows, own, writes, pauseMillis, maxMillis, ...trial })
       return historyOf(instance)
     }),
   )

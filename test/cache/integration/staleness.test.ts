@@ -74,9 +74,14 @@ describe('three processes on PostgreSQL and Redis', () => {
     const each = rounds(6000, 340_000)
     const load = { rows: 6, pauseMillis: 15 }
     await disturbed(async () => {
-      const { stale, reads, writes, warnings } = await tryOut(instances, { ...load, variant: 'ours', reads: each })
+      const { stale, reads, writes, warnings } = await tryOut(instances, {
+        ...load,
+        variant: 'ours',
+        reads: each,
+        writes: 200,
+      })
       expect(reads).toBeGreaterThanOrEqual(3 * each)
-      expect(writes).toBeGreaterThan(500)
+      expect(writes).toBeGreaterThanOrEqual(600)
       expect({ stale, warnings }).toEqual({ stale: 0, warnings: [] })
       for (const variant of ['plain', 'setAfterCommit', 'joinedFlight'] as const) {
         expect({ variant, isStale: await isEverStale(instances, { ...load, variant, reads: 8000 }) }).toEqual({
@@ -94,9 +99,9 @@ describe('two processes with a cache in memory each', () => {
     const { instances, warnings } = await start(2, { database: { type: 'sqlite', path } })
     expect(warnings.flat()).toEqual([])
     const each = rounds(7000, 500_000)
-    const { stale, reads, writes } = await tryOut(instances, { variant: 'ours', reads: each })
+    const { stale, reads, writes } = await tryOut(instances, { variant: 'ours', reads: each, writes: 50 })
     expect(reads).toBeGreaterThanOrEqual(2 * each)
-    expect(writes).toBeGreaterThan(50)
+    expect(writes).toBeGreaterThanOrEqual(100)
     expect(stale).toBe(0)
     // The naive variant: the same protocol without a check of the file's data version.
     expect(await isEverStale(instances, { variant: 'leased', reads: 10_000 })).toBe(true)

@@ -24,10 +24,12 @@ export interface Trial {
   rows: number
   /** The rows that this process writes. */
   own: number[]
+  /** The trial ends after this number of reads and this number of writes. A slow machine writes less while it reads. */
   reads: number
+  writes: number
   /** The longest pause between two writes of a row. */
   pauseMillis: number
-  /** Ends the trial after this time, even if there were fewer reads. */
+  /** Ends the trial after this time, even if there were fewer reads or writes. */
   maxMillis: number
 }
 
@@ -70,13 +72,14 @@ async function readAtOnce(key: string, times: number): Promise<void> {
   say<Message>({ is: 'read', loads: (await storage.stats()).cache.loads - before, values: [...new Set(values)] })
 }
 
-async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis }: Trial): Promise<void> {
+async function trial({ variant, prefix, rows, own, reads, writes, pauseMillis, maxMillis }: Trial): Promise<void> {
   const cache = variant === 'ours' ? undefined : await openCacheStore(prefix)
   const reader = variant !== 'ours' && cache ? variants[variant](cache) : ours(storage)
   const deadline = performance.now() + maxMillis
   let history: History = { writes: [], reads: [] }
   let made = 0
-  const continues = () => made < reads && performance.now() < deadline
+  let written = 0
+  const continues = () => (made < reads || written < writes) && performance.now() < deadline
 
   const write = async (row: number) => {
     for (let version = 1; continues(); version++) {
@@ -85,6 +88,7 @@ async function trial({ variant, prefix, rows, own, reads, pauseMillis, maxMillis
       else await storage.kv.set(id, version)
       await reader.written('kv', { id, version })
       history.writes.push(row, version, now())
+      written++
       await sleep(Math.random() * pauseMillis)
     }
   }
