@@ -262,6 +262,37 @@ export const messageReplacementCases: Cases = {
     await invalid(messages.getMany(name(), ['a', '']), 'ids.1')
   },
 
+  async 'find() returns messages by their ids alone, those of the session created last'({
+    storage: { sessions, messages },
+    name,
+    clock,
+  }) {
+    const [m0, m1, m2] = [name('m0'), name('m1'), name('m2')]
+    const stored = await messages.append(name('one'), [user(m0), user(m1), user(name('other'))])
+    clock.advance(1)
+    const [second] = await messages.append(name('two'), [user(m2)])
+    assert.deepEqual(await messages.find([m2, name('absent'), m0, m2, m1]), [second, stored[0], stored[1]])
+    assert.deepEqual(await messages.find([]), [])
+    clock.advance(1)
+    await sessions.fork(name('one'), { id: name('copy'), throughSeq: 1 })
+    const found = await messages.find([m1, m0])
+    assert.deepEqual(
+      found.map(({ sessionId, id }) => [sessionId, id]),
+      [
+        [name('one'), m1],
+        [name('copy'), m0],
+      ],
+    )
+    await sessions.create({ id: name('expired'), expiresAt: clock.after(1) })
+    await messages.append(name('expired'), user(m2))
+    clock.advance(2)
+    assert.deepEqual(await messages.find([m2]), [second])
+    await messages.delete(name('two'), [m2])
+    assert.deepEqual(await messages.find([m2]), [])
+    await invalid(messages.find(times(1001, String)), 'ids')
+    await invalid(messages.find(['a', '']), 'ids.1')
+  },
+
   async 'countByDay() counts by the time of each message, whatever its session did on that day'({
     storage: { sessions, messages },
     name,

@@ -147,6 +147,7 @@ function callsOf(storage: Storage, recalling: Storage): Record<string, (name: st
     'messages.replace': (name) => chat(name, () => messages.replace(name, { afterSeq: 1 }, [message('c')])),
     'messages.delete': (name) => chat(name, () => messages.delete(name, ['a'])),
     'messages.getMany': (name) => chat(name, () => messages.getMany(name, ['a', 'b'])),
+    'messages.find': (name) => chat(name, () => messages.find(['a'])),
     'messages.around': (name) => chat(name, () => messages.around(name, 'a')),
     'messages.countByDay': (name) => chat(name, () => messages.countByDay()),
     'messages.pop': (name) => chat(name, () => messages.pop(name)),

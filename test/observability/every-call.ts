@@ -56,6 +56,7 @@ export const repositoryCalls: Record<string, Call> = {
   'messages.latest': ({ messages }) => messages.latest(m('session'), 2),
   'messages.get': ({ messages }) => messages.get(m('session'), m('1')),
   'messages.getMany': ({ messages }) => messages.getMany(m('session'), [m('1'), m('2')]),
+  'messages.find': ({ messages }) => messages.find([m('1'), m('2')]),
   'messages.around': ({ messages }) => messages.around(m('session'), m('1')),
   'messages.around no message': ({ messages }) => messages.around(m('session'), m('none')),
   'messages.countByDay': ({ messages }) => messages.countByDay(),

@@ -54,6 +54,7 @@ export const calls: Record<string, Call> = {
     messages.replace(session, { afterSeq: n % 3 }, [{ id: `m${n % 4}`, role: 'user', content: `instead ${n}` }]),
   'messages.delete': ({ messages }, { session, n }) => messages.delete(session, [`m${n % 4}`, `p${n % 3}`]),
   'messages.getMany': ({ messages }, { session, n }) => messages.getMany(session, [`m${n % 4}`, 'm0']),
+  'messages.find': ({ messages }, { n }) => messages.find([`m${n % 4}`, 'm0']),
   'messages.around': ({ messages }, { session, n }) => messages.around(session, `m${n % 4}`, { before: 1, after: 1 }),
   'messages.countByDay': ({ messages }) => messages.countByDay({ days: 3, timeoutMillis: 60_000 }),
   'messages.iterate': async ({ messages }, { session }) => {
@@ -325,7 +326,7 @@ export async function firstDifference(
       // The storage itself shows everybody's rows in lists, and finds others' sessions: it acts by names, on its own sessions.
       if (
         actor === 'nobody' &&
-        (/list|get$|stats|prune|search|follow|countByDay/i.test(call) ||
+        (/list|get$|stats|prune|search|follow|find$|countByDay/i.test(call) ||
           call.startsWith('toolExec') ||
           call.startsWith('appro'))
       )

@@ -40,6 +40,7 @@ const scoped: Record<string, Call> = {
     messages.replace('session-3', { afterSeq: 5, expectLastSeq: 0 }, []).catch(() => undefined),
   'messages.delete': ({ messages }) => messages.delete('session-1', ['x', 'y']),
   'messages.getMany': ({ messages }) => messages.getMany('session-1', ['m', 'x']),
+  'messages.find': ({ messages }) => messages.find(['m', 'x']),
   'messages.around': ({ messages }) => messages.around('session-1', 'm', { before: 2, after: 2 }),
   'messages.countByDay': ({ messages }) => messages.countByDay(),
   'messages.truncate': ({ messages }) => messages.truncate('session-4', { afterSeq: 0 }),

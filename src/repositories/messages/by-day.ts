@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
@@ -100,6 +101,7 @@ export async function messagesByDay(
       const before = counts[day - first] // a message with a time in the future has no day here
       if (before !== undefined) counts[day - first] = before + messages
     }
+    await nextTurn() // SQLite answers within the turn
   }
   return { ...named(counts, first), complete: true }
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { and, asc, gt, lte, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, statement } from '../../database/statement.ts'
@@ -75,5 +76,6 @@ export async function* iterateMessages(
     }
     if (size < limit && bytes < BATCH_BYTES) return
     limit = Math.max(1, Math.min(batchSize, GROWTH * size))
+    await nextTurn() // SQLite answers within the turn: without this, nothing else would run until the last message
   }
 }

@@ -6,14 +6,8 @@ import { type Builder, batch, statement } from '../../database/statement.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
-import { recallQuerySchema } from '../embeddings/recall.ts'
-import { recallMessages, recallMessagesSchema } from '../embeddings/recall-messages.ts'
-import type { Recall, RecalledMessage, RecallMessagesOptions } from '../embeddings/types.ts'
-import { searchMessages, searchMessagesSchema } from '../search/messages.ts'
-import type { MessageHit, SearchMessagesOptions, SearchPage } from '../search/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
-import { countByDaySchema, messagesByDay } from './by-day.ts'
-import type { CountByDayOptions, MessagesByDay } from './by-day-types.ts'
+import { MessagesOfAllSessions } from './all-sessions.ts'
 import { type MessageId, messageIds, selectByIds, seqOf } from './by-id.ts'
 import { messageColumns } from './columns.ts'
 import { iterateMessages } from './iterate.ts'
@@ -71,12 +65,13 @@ function neighbours(db: Builder, arg: Neighbours) {
 }
 
 /** The reads of `Messages`. */
-export class MessageReads {
+export class MessageReads extends MessagesOfAllSessions {
   readonly #db: Db
   readonly #context: RepositoryContext
 
   /** @internal */
   constructor(db: Db, context: RepositoryContext) {
+    super(db, context)
     this.#db = db
     this.#context = context
   }
@@ -225,7 +220,7 @@ export class MessageReads {
 
   /**
    * Yields every message of a session in order. Reads them in batches that end after 1 MiB of JSON, so memory stays
-   * bounded even if messages are large. Messages appended before the last batch is read are yielded as well.
+   * bounded even if messages are large, and other work goes on between two batches. Messages appended before the last batch is read are yielded as well.
    *
    * @typeParam Content The expected type of the content. It is not checked.
    * @typeParam Metadata The expected type of the metadata. It is not checked.
@@ -247,85 +242,7 @@ export class MessageReads {
     yield* iterateMessages(this.#db, sessionId, { batchSize, now: () => this.#context.now() })
   }
 
-  /**
-   * Counts the messages of all sessions by the day on which they were created, in UTC. Ends when `timeoutMillis` is over: then
-   * the result is not `complete`. Reads the messages of all sessions that were active on these days, about a million a second,
-   * a few thousand at a time, so that other work goes on. A session that becomes active meanwhile may be missed.
-   *
-   * @throws {INVALID_INPUT} when an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Hello' })
-   * const { days, complete } = await storage.messages.countByDay({ days: 7 })
-   * console.log(days.at(-1)?.messages, complete) // 1 true
-   * ```
-   */
-  async countByDay(options: CountByDayOptions = {}): Promise<MessagesByDay> {
-    const given = parseInput(countByDaySchema, options, 'options')
-    return messagesByDay(this.#db, this.#context.now(), given)
-  }
-
   #selectRange(sessionId: string, order: Order, range: SeqRange & { limit: number }): Promise<Message[]> {
     return selectRange[order].all(this.#db, { sessionId, now: this.#context.now(), ...range })
-  }
-
-  /**
-   * Returns a page of the messages of all sessions that the query finds, the newest first unless `order` is 'relevance'.
-   * The query is made of words that must all occur, "a phrase", word*, a OR b, -word. Needs `database.options.search`.
-   *
-   * @typeParam Content The expected type of the content. It is not checked.
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_STATE} when the search is switched off.
-   * @throws {INVALID_INPUT} when the query or an option is not valid.
-   *
-   * @example
-   * ```ts
-   * await storage.messages.append('chat', { role: 'user', content: 'Send me the invoice, please.' })
-   * const { items } = await storage.messages.search('invoice')
-   * for (const { text, highlights } of items) console.log(text, highlights) // Send me the invoice, please. [ [ 12, 19 ] ]
-   * ```
-   */
-  search<Content = MessageContent, Metadata extends object = JsonObject>(
-    query: string,
-    options?: SearchMessagesOptions,
-  ): Promise<SearchPage<MessageHit<Content, Metadata>>>
-  async search(query: string, options: SearchMessagesOptions = {}): Promise<SearchPage<MessageHit>> {
-    const given = parseInput(searchMessagesSchema, options, 'options')
-    return searchMessages(this.#db, this.#context.now(), query, given)
-  }
-
-  /**
-   * Returns the messages of all sessions that fit the query best, by their meaning, by their words, or by both: see `mode`.
-   * The query is what a person would ask. The best comes first, and there are no further pages: it is a ranking, not a list.
-   * Needs a model, `options.embedding` of `openStorage`, except for `mode: 'text'`. What was written a moment ago may not be embedded
-   * yet: then the result is `incomplete`, and `storage.embedPending()` waits for it.
-   *
-   * @typeParam Content The expected type of the content. It is not checked.
-   * @typeParam Metadata The expected type of the metadata. It is not checked.
-   * @throws {INVALID_STATE} when the storage has no model, when the mode needs the search and that is switched off, inside a
-   *   transaction without `vector`, or when PostgreSQL would have to compare too many vectors without pgvector.
-   * @throws {EMBEDDING_FAILED} when the model cannot embed the query.
-   * @throws {INVALID_INPUT} when the query or an option is not valid, such as a vector of other dimensions.
-   *
-   * @example
-   * ```ts
-   * import { openStorage } from 'holdfast'
-   * import { wordEmbedding } from 'holdfast/testing'
-   * await using agent = await openStorage({}, { embedding: wordEmbedding() })
-   * await agent.messages.append('chat', { role: 'user', content: 'Send me the invoice, please.' })
-   * await agent.embedPending()
-   * const { items } = await agent.messages.recall('What about the invoice?', { context: { before: 1, after: 1 } })
-   * console.log(items[0]?.message.content) // Send me the invoice, please.
-   * ```
-   */
-  recall<Content = MessageContent, Metadata extends object = JsonObject>(
-    query: string,
-    options?: RecallMessagesOptions,
-  ): Promise<Recall<RecalledMessage<Content, Metadata>>>
-  async recall(query: string, options: RecallMessagesOptions = {}): Promise<Recall<RecalledMessage>> {
-    const text = parseInput(recallQuerySchema, query, 'query')
-    const given = parseInput(recallMessagesSchema, options, 'options')
-    return recallMessages(this.#db, this.#context.now(), this.#context.embedding, text, given)
   }
 }

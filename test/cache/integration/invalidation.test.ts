@@ -221,6 +221,7 @@ const others = [
   ...['messages.list', 'messages.latest', 'messages.get', 'messages.iterate'],
   ...[
     'messages.getMany',
+    'messages.find',
     'messages.around',
     'messages.countByDay',
     'messages.delete',

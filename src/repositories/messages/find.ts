@@ -1,0 +1,87 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { sql } from 'drizzle-orm'
+import type { Db } from '../../database/db.ts'
+import { notExpired } from '../../database/expiry.ts'
+import { isVisible } from '../../database/owner.ts'
+import { pagedQuery } from '../../database/paging/list-query.ts'
+import { statement } from '../../database/statement.ts'
+import type { Tables } from '../../schema/tables.ts'
+import { messageColumns } from './columns.ts'
+import type { Message } from './types.ts'
+
+/** How many sessions one statement lists. */
+const PAGE_SESSIONS = 500
+/** How many keys one statement looks up. SQLite reads in the thread of the program, so a step takes a few milliseconds, and other work goes on between two steps. */
+const STEP_KEYS = 4000
+
+/** All sessions by their creation: a session that becomes active during the walk keeps its place. */
+const sessionsByCreation = pagedQuery({
+  name: 'sessions to look into',
+  select: ({ orm, tables: { sessions: s } }) =>
+    orm.select({ id: s.id, ownerId: s.ownerId, createdAt: s.createdAt }).from(s),
+  visible: (db) => isVisible(db, db.tables.sessions),
+  filters: { now: ({ sessions }, now: Date) => notExpired(sessions, now) },
+  orderBy: [
+    { name: 'createdAt', kind: 'instant', column: ({ sessions }) => sessions.createdAt },
+    { name: 'id', kind: 'text', column: ({ sessions }) => sessions.id },
+    { name: 'ownerId', kind: 'text', column: ({ sessions }) => sessions.ownerId },
+  ],
+})
+
+interface Step {
+  /** JSON of a list of pairs: the id and the owner of each session. */
+  sessions: string
+  /** JSON of a list of ids of messages. */
+  ids: string
+}
+
+/** Selects the messages of some sessions that have one of the ids, with the place of the session in the list. */
+const findStep = statement((db, arg: Step) => {
+  const { messages: m } = db.tables
+  const isWanted = sql`${m.sessionId} = given.value ->> 0 and ${m.ownerId} = given.value ->> 1 and ${m.id} = wanted.value`
+  // OFFSET keeps PostgreSQL from a join over the whole table, as in by-day.ts.
+  const [given, found] =
+    db.dialect === 'sqlite'
+      ? [sql`json_each(${arg.sessions}) given`, sql`json_each(${arg.ids}) wanted cross join ${m} on ${isWanted}`]
+      : [
+          sql`json_array_elements(cast(${arg.sessions} as json)) with ordinality given (value, key)`,
+          sql`json_array_elements_text(cast(${arg.ids} as json)) wanted cross join lateral (select * from ${m} where ${isWanted} offset 0) messages`,
+        ]
+  return db.orm
+    .select({ place: sql`given.key`.mapWith(Number), ...namedColumns(db.tables) })
+    .from(given)
+    .crossJoin(found)
+})
+
+/** Lists the columns of a `Message` for a query whose tables are SQL, which drizzle cannot find the columns in. */
+function namedColumns(tables: Tables): ReturnType<typeof messageColumns> {
+  const columns = Object.entries(messageColumns(tables))
+  const named = columns.map(([name, column]) => [name, sql`${column}`.mapWith(column)] as const)
+  return Object.fromEntries(named) as object as ReturnType<typeof messageColumns> // decodes to the same values
+}
+
+/**
+ * Finds messages by their ids alone. No index begins with the id of a message, which would slow every append: so this looks
+ * into one session after the other, the one created last first, until every id is found.
+ */
+export async function findMessages(db: Db, now: Date, ids: readonly string[]): Promise<Message[]> {
+  const found = new Map<string, Message>()
+  const missing = new Set(ids)
+  let cursor: string | undefined
+  do {
+    if (missing.size === 0) break
+    const page = await sessionsByCreation(db, { now }, { limit: PAGE_SESSIONS, cursor }, 'desc')
+    for (let next = 0; next < page.items.length && missing.size > 0; ) {
+      const some = page.items.slice(next, next + Math.ceil(STEP_KEYS / missing.size))
+      next += some.length
+      const sessions = JSON.stringify(some.map(({ id, ownerId }) => [id, ownerId]))
+      const rows = await findStep.all(db, { sessions, ids: JSON.stringify([...missing]) })
+      for (const { place: _, ...message } of rows.sort((a, b) => a.place - b.place)) {
+        if (missing.delete(message.id)) found.set(message.id, message)
+      }
+      await nextTurn() // SQLite answers within the turn
+    }
+    cursor = page.nextCursor
+  } while (cursor !== undefined)
+  return ids.map((id) => found.get(id)).filter((message) => message !== undefined)
+}
