@@ -161,10 +161,13 @@ export type { CountByDayOptions, MessagesByDay } from './repositories/messages/b
 export type { Messages } from './repositories/messages/messages.ts'
 export {
   type AroundOptions,
+  type ImportedMessages,
+  type ImportMessagesOptions,
   type IterateMessagesOptions,
   type ListMessagesOptions,
   type Message,
   type MessageContentInput,
+  type MessageImport,
   type MessageInput,
   type MessagePartInput,
   type MessagePatch,

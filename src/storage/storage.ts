@@ -139,6 +139,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     now,
     confirmedNow,
     cache: rowCache,
+    closing: closing.signal,
     observer,
     onMemoryCreated:
       resolved.database.type === 'in-memory' ? warnOnce(logger, LOST_MEMORIES, LOST_MEMORIES_DETAILS) : () => {},

@@ -38,7 +38,11 @@ export async function runTransaction<T>(
   const limits = parseInput(optionsSchema, options, 'options')
   const written: WrittenTexts[] = []
   const { embedding } = context
-  const inside: RepositoryContext = { ...context, embedding: embedding && deferred(embedding, written) }
+  const inside: RepositoryContext = {
+    ...context,
+    embedding: embedding && deferred(embedding, written),
+    closing: undefined,
+  }
   const warning = setTimeout(() => warnOfSlowTransaction(logger, slowTransactionMillis), slowTransactionMillis).unref()
   try {
     // The blobs are outermost: bytes are removed after the cache was invalidated.

@@ -11,6 +11,7 @@ import { kvWhereCases } from './kv-where-contract.ts'
 import { listCases } from './lists-contract.ts'
 import { memoryCases } from './memories-contract.ts'
 import { messageChangeCases } from './message-changes-contract.ts'
+import { messageImportCases } from './message-imports-contract.ts'
 import { messageReplacementCases } from './message-replacements-contract.ts'
 import { messageCases } from './messages-contract.ts'
 import { operationCases } from './operations-contract.ts'
@@ -41,7 +42,7 @@ import { workspaceCases } from './workspaces-contract.ts'
 export function repositoryContract(open: OpenStorage): ContractCase[] {
   return contractCases(open, {
     sessions: { ...sessionCases, ...forkCases },
-    messages: { ...messageCases, ...messageChangeCases, ...messageReplacementCases },
+    messages: { ...messageCases, ...messageChangeCases, ...messageReplacementCases, ...messageImportCases },
     kv: { ...kvCases, ...kvNamespaceCases, ...kvWhereCases },
     lists: listCases,
     queues: { ...queueCases, ...queueLeaseCases },

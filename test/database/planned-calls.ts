@@ -29,6 +29,8 @@ export const calls: Record<string, (repositories: Repositories) => Promise<unkno
   'messages.append': ({ messages }) => messages.append('conversation', [{ role: 'user', content: 'x' }]),
   'messages.append of what is there': ({ messages }) =>
     messages.append('conversation', { id: 'message-7', role: 'user', content: 'x' }),
+  'messages.import of what is there': ({ messages }) =>
+    messages.import([{ sessionId: 'conversation', id: 'message-7', role: 'user', content: 'x' }]),
   'messages.update': ({ messages }) => messages.update('conversation', 'message-8', { content: 'new' }),
   'messages.pop': ({ messages }) => messages.pop('conversation'),
   'messages.truncate': ({ messages }) => messages.truncate('conversation', { afterSeq: ROWS - 10 }),

@@ -145,6 +145,7 @@ function callsOf(storage: Storage, recalling: Storage): Record<string, (name: st
     'messages.update': (name) => chat(name, () => messages.update(name, 'a', { content: 'y' })),
     'messages.put': (name) => chat(name, () => messages.put(name, [message('a'), message('c')])),
     'messages.replace': (name) => chat(name, () => messages.replace(name, { afterSeq: 1 }, [message('c')])),
+    'messages.import': (name) => () => messages.import([{ ...message('a'), sessionId: name }]),
     'messages.delete': (name) => chat(name, () => messages.delete(name, ['a'])),
     'messages.getMany': (name) => chat(name, () => messages.getMany(name, ['a', 'b'])),
     'messages.find': (name) => chat(name, () => messages.find(['a'])),

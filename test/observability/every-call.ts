@@ -77,6 +77,10 @@ export const repositoryCalls: Record<string, Call> = {
     ]),
   'messages.replace after another seq': ({ messages }) =>
     messages.replace(m('session'), { afterSeq: 1, expectLastSeq: 99 }, [{ role, content: m('content') }]),
+  'messages.import': ({ messages }) =>
+    messages.import([{ sessionId: m('session'), id: m('5'), role, content: m('content'), metadata }]),
+  'messages.import of what is no message': ({ messages }) =>
+    messages.import([{ sessionId: m('session'), role, content: Symbol(MARK) as unknown as string }]), // to be refused
   'messages.delete': ({ messages }) => messages.delete(m('session'), [m('4')]),
   'messages.pop': ({ messages }) => messages.pop(m('session')),
   'messages.truncate': ({ messages }) => messages.truncate(m('session'), { afterSeq: 1 }),

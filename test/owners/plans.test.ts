@@ -38,6 +38,10 @@ const scoped: Record<string, Call> = {
   'messages.put': ({ messages }) => messages.put('session-1', [{ id: 'm', role: 'user', content: 'put' }]),
   'messages.replace': ({ messages }) =>
     messages.replace('session-3', { afterSeq: 5, expectLastSeq: 0 }, []).catch(() => undefined),
+  'messages.import': ({ messages }) =>
+    messages.import([{ sessionId: 'session-1', id: 'imported', role: 'user', content: 'x' }]),
+  'messages.import of what is there': ({ messages }) =>
+    messages.import([{ sessionId: 'session-1', id: 'imported', role: 'user', content: 'x' }]),
   'messages.delete': ({ messages }) => messages.delete('session-1', ['x', 'y']),
   'messages.getMany': ({ messages }) => messages.getMany('session-1', ['m', 'x']),
   'messages.find': ({ messages }) => messages.find(['m', 'x']),

@@ -53,7 +53,7 @@ interface Allocated {
  */
 export const allocateSeqs = statement((db, arg: SeqAllocation) => {
   const { sessions: s } = db.tables
-  return allocation(db, arg).returning({ lastSeq: s.lastSeq, createdAt: s.createdAt })
+  return allocation(db, arg).returning({ ownerId: s.ownerId, lastSeq: s.lastSeq, createdAt: s.createdAt })
 })
 
 /** `fromLast` is the distance to the last message of the append: 0 for the last message, -1 for the message before. */

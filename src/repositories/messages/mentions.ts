@@ -72,8 +72,14 @@ const deleteStaleMentions = statement((db, arg: MessageAt) => {
   return db.orm.delete(r).where(and(isOfMessage, notExists(messageWithMention)))
 })
 
+/** A message that may mention blobs. Content and metadata are JSON, or its text, which mentions the same. */
+interface Mentioning extends Pick<Message, 'sessionId' | 'id'> {
+  content: unknown
+  metadata: unknown
+}
+
 /** Returns the calls that record what new messages mention. They belong after the insert, in the same batch. */
-export function mentionsOfNew(messages: readonly Omit<Message, 'seq'>[], now: Date): Call<never>[] {
+export function mentionsOfNew(messages: readonly Mentioning[], now: Date): Call<never>[] {
   const mentions: Mention[] = []
   for (const message of messages) mentions.push(...mentionsIn(message, [message.content, message.metadata], now))
   return recordCalls(mentions, now)

@@ -1,33 +1,37 @@
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
-import { NOBODY } from '../../database/owner.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import { idSchema, invalidInput, parseInput, positionSchema, rejectDuplicateIds } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
-import { homeOf } from '../sessions/home.ts'
-import { type Operation, operationOf } from '../sessions/operation.ts'
 import { type OperationOptions, operationOptionsSchema } from '../sessions/operation-options.ts'
-import { type Clock, cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
-import { appendMessages, MAX_APPEND, type Written } from './append.ts'
+import { appendMessages, MAX_APPEND } from './append.ts'
+import { importMessages } from './import.ts'
+import type { ImportBatch } from './import-batch.ts'
 import { putMessages } from './put.ts'
 import { MessageReads } from './reads.ts'
 import { popMessage, removeMessages, truncateMessages } from './removal.ts'
 import { replaceMessages } from './replace.ts'
 import {
+  type ImportedMessages,
+  type ImportMessagesOptions,
+  importOptionsSchema,
   type Message,
+  type MessageImport,
   type MessageInput,
   type MessagePatch,
   type MessagePut,
   messageIdsSchema,
   messageInputSchema,
   messagePatchSchema,
+  type ParsedImport,
   putInputSchema,
   type ReplaceMessagesOptions,
   replaceOptionsSchema,
   type TruncateMessagesOptions,
 } from './types.ts'
 import { updateMessage } from './update.ts'
+import { MessageWriter } from './writer.ts'
 
 const appendSchema = messagesOf(messageInputSchema)
 const putSchema = messagesOf(putInputSchema)
@@ -45,12 +49,14 @@ function messagesOf<T extends z.ZodType<{ id?: string }>>(message: T) {
 export class Messages extends MessageReads {
   readonly #db: Db
   readonly #context: RepositoryContext
+  readonly #writer: MessageWriter
 
   /** @internal */
   constructor(db: Db, context: RepositoryContext) {
     super(db, context)
     this.#db = db
     this.#context = context
+    this.#writer = new MessageWriter(db, context)
   }
 
   /**
@@ -93,7 +99,7 @@ export class Messages extends MessageReads {
       : [parseInput(messageInputSchema, input, 'message')]
     if (given.operationId !== undefined && !Array.isArray(input))
       throw invalidInput([{ path: 'message', message: 'must be a list of messages if there is an operationId' }])
-    const messages = await this.#write(sessionId, given, inputs, (db, stored, clock, operation) =>
+    const messages = await this.#writer.write(sessionId, given, inputs, (db, stored, clock, operation) =>
       appendMessages(db, sessionId, stored, clock, operation),
     )
     if (Array.isArray(input)) return messages
@@ -128,7 +134,7 @@ export class Messages extends MessageReads {
   async put(sessionId: string, messages: readonly MessagePut[]): Promise<Message[]> {
     parseInput(idSchema, sessionId, 'sessionId')
     const inputs = parseInput(putSchema, messages, 'messages')
-    return this.#write(sessionId, {}, inputs, (db, stored, clock) => putMessages(db, sessionId, stored, clock))
+    return this.#writer.write(sessionId, {}, inputs, (db, stored, clock) => putMessages(db, sessionId, stored, clock))
   }
 
   /**
@@ -169,7 +175,7 @@ export class Messages extends MessageReads {
     const places = (range.throughSeq ?? Number.POSITIVE_INFINITY) - range.afterSeq
     if (inputs.length > places)
       throw invalidInput([{ path: 'messages', message: `must be at most ${places}, the places of the range` }])
-    return this.#write(sessionId, range, inputs, (db, stored, clock, operation) =>
+    return this.#writer.write(sessionId, range, inputs, (db, stored, clock, operation) =>
       replaceMessages(db, sessionId, range, stored, clock, operation),
     )
   }
@@ -199,13 +205,13 @@ export class Messages extends MessageReads {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
     const values = parseInput(messagePatchSchema, patch, 'patch')
-    const updated = await this.#offloaded(sessionId, [{ ...values, id }], undefined, ([stored = values]) => {
+    const updated = await this.#writer.offloaded(sessionId, [{ ...values, id }], undefined, ([stored = values]) => {
       const { content, metadata } = stored
       return updateMessage(this.#db, sessionId, id, { ...values, content, metadata }, this.#context.now())
     })
     if (updated === undefined)
       throw new StorageError('NOT_FOUND', 'There is no such message', { details: { sessionId, id } })
-    if (values.content !== undefined) this.#announce([updated])
+    if (values.content !== undefined) this.#writer.announce([updated])
     return updated
   }
 
@@ -283,53 +289,39 @@ export class Messages extends MessageReads {
     return this.truncate(sessionId, { afterSeq: 0 })
   }
 
-  /** Runs a write that may create the session. It does not change a cached session. */
-  async #write<Input extends z.output<typeof messageInputSchema>>(
-    sessionId: string,
-    { operationId, payload = null }: z.output<typeof operationOptionsSchema>,
-    inputs: readonly Input[],
-    write: (db: Db, inputs: readonly Input[], clock: Clock, operation: Operation | undefined) => Promise<Written>,
-  ): Promise<Message[]> {
-    const { confirmedNow } = this.#context
-    const { messages } = await this.#offloaded(sessionId, inputs, operationId, (stored) => {
-      const now = this.#context.now()
-      const operation = operationId === undefined ? undefined : operationOf({ sessionId, now }, operationId, payload)
-      return this.#context.cache.writeIfNew(
-        cachedRowsOf(sessionId),
-        (db = this.#db) => write(db, stored, { now, confirmedNow }, operation),
-        // The session's cached absence from before its creation must be invalidated.
-        ({ session }) =>
-          session === undefined
-            ? { created: true }
-            : { created: session.isNew, incarnation: incarnationOf({ id: sessionId, createdAt: session.createdAt }) },
-      )
-    })
-    this.#announce(messages)
-    return messages
-  }
-
   /**
-   * Writes messages as they are to be stored: with the names of blobs in the place of data, if there is an offload. What has
-   * no data is written at once, so that close() waits for every such call made before it.
+   * Imports messages of any number of sessions from an iterable or an async iterable, such as a generator that reads a file:
+   * appends each message to the session that it names, and creates the session if needed. Messages of a session keep their order.
+   * Takes about a thousand messages, or 4 MiB of text, at a time and stores them in one transaction, so memory stays flat and
+   * others can write meanwhile. In a transaction, all of it is part of the transaction. Returns the number of messages added, and
+   * of those that were known. If the call fails, what was stored stays. The error of a message that is not valid has its index, and all
+   * messages before it are stored.
+   *
+   * Safe to repeat if every message has an id, also after a crash: a message whose id its session has already is left out, and
+   * counts as known. Not safe to repeat without ids: the messages would be appended again.
+   *
+   * @throws {ABORTED} when `signal` is aborted; what was stored until then stays
+   * @throws {BLOB_TOO_LARGE} when data that is to become a blob exceeds `maxBlobSize` of the blob store.
+   * @throws {BLOB_QUOTA_EXCEEDED} when data that is to become a blob does not fit into the blob store.
+   * @throws {INVALID_INPUT} when a message or an option is not valid, or the iterable fails: its error is the `cause`.
+   *
+   * @example
+   * ```ts
+   * const dump = [{ sessionId: 'chat', id: 'line-1', role: 'user', content: 'When does the train leave?' }]
+   * console.log(await storage.messages.import(dump)) // { added: 1, known: 0 }
+   * console.log(await storage.messages.import(dump)) // { added: 0, known: 1 }
+   * ```
    */
-  async #offloaded<M extends Partial<Message>, T>(
-    sessionId: string,
-    messages: readonly M[],
-    operationId: string | undefined,
-    write: (stored: readonly M[]) => Promise<T>,
-  ): Promise<T> {
-    const { offload } = this.#context
-    if (offload === undefined || !offload.isNeeded(messages)) return write(messages)
-    const owner = (await homeOf(this.#db, this.#context, sessionId)).db.owner ?? NOBODY
-    return write(await offload.messages(messages, { sessionId, owner, operationId }))
-  }
-
-  /** Has the texts of written messages embedded. */
-  #announce(messages: readonly Message[]): void {
-    const { embedding } = this.#context
-    const [first] = messages
-    if (embedding === undefined || first === undefined) return
-    const seqs = messages.map(({ seq }) => seq)
-    embedding.written({ sessionId: first.sessionId, from: Math.min(...seqs), through: Math.max(...seqs) })
+  async import<Content = MessageContent, Metadata extends object = JsonObject>(
+    messages: Iterable<MessageImport<Content, Metadata>> | AsyncIterable<MessageImport<Content, Metadata>>,
+    options: ImportMessagesOptions = {},
+  ): Promise<ImportedMessages> {
+    const { signal, onProgress } = parseInput(importOptionsSchema, options, 'options')
+    const target = {
+      offloaded: (message: ParsedImport) => this.#writer.offloadedOne(message),
+      store: (batch: ImportBatch, how: { areKnown: boolean }) => this.#writer.store(batch, how),
+      closing: this.#context.closing,
+    }
+    return importMessages(messages, target, { signal, onProgress })
   }
 }

@@ -1,7 +1,8 @@
 import * as z from 'zod'
 import type { Order, PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject, MessageContent, MessagePartType, MessageRole } from '../../schema/values.ts'
-import { idSchema, instantSchema, positionSchema, textSchema } from '../../validation/input.ts'
+import { rule } from '../../validation/fast-path.ts'
+import { idSchema, instantSchema, positionSchema, signalSchema, textSchema } from '../../validation/input.ts'
 import { contentSchema, jsonObjectSchema } from '../../validation/json.ts'
 import { type OperationOptions, operationOptionsSchema } from '../sessions/operation-options.ts'
 
@@ -112,4 +113,40 @@ export interface ReplaceMessagesOptions extends OperationOptions {
   throughSeq?: number | undefined
   /** Replaces only if the newest message has this seq; 0 if there is none. Default: whatever the newest message is. */
   expectLastSeq?: number | undefined
+}
+
+export const importInputSchema = messageInputSchema.extend({ sessionId: idSchema })
+export type ParsedImport = z.output<typeof importInputSchema>
+
+/** A message to import: one that names its session. */
+export type MessageImport<Content = MessageContent, Metadata extends object = JsonObject> = MessageInput<
+  Content,
+  Metadata
+> & {
+  /** 1 to 255 bytes. The session is created if it does not exist. */
+  sessionId: string
+}
+
+/** How many messages `messages.import()` has taken. */
+export interface ImportedMessages {
+  /** Number of messages that were stored. */
+  added: number
+  /** Number of messages whose id their session had already. */
+  known: number
+}
+
+export const importOptionsSchema = z.strictObject({
+  signal: signalSchema.optional(),
+  onProgress: rule<(progress: ImportedMessages) => void>(
+    (value) => typeof value === 'function',
+    'must be a function',
+  ).optional(),
+})
+
+/** Options of `messages.import()`. */
+export interface ImportMessagesOptions {
+  /** Ends the call between two batches, also while it waits for a message. Then the call rejects with ABORTED. */
+  signal?: AbortSignal | undefined
+  /** Called after each batch of about a thousand messages, with the sums so far. */
+  onProgress?: ((progress: ImportedMessages) => void) | undefined
 }

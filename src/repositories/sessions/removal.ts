@@ -159,10 +159,19 @@ export async function retryWithoutExpired<T>(
     return await write()
   } catch (error) {
     if (!isWriteConflict(error)) throw error
-    // Without an owner, only the session of nobody is in the way.
-    await removeIfExpired(db.owner === undefined ? new OwnedDb(db, NOBODY) : db, id, clock)
+    await removeExpired(db, id, clock)
     return write()
   }
+}
+
+/**
+ * Removes an expired session that is in the way of a write, and everything that belongs to it. Another caller may remove it
+ * first. Without an owner, only the session of nobody is in the way.
+ *
+ * @throws {DATABASE_FAILED} when only the clock of this machine says so; nothing was removed, and the clock is corrected
+ */
+export async function removeExpired(db: Db, id: string, clock: Clock): Promise<void> {
+  await removeIfExpired(db.owner === undefined ? new OwnedDb(db, NOBODY) : db, id, clock)
 }
 
 /**

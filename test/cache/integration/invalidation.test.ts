@@ -90,6 +90,16 @@ const changes: Change[] = [
     changes: ['session'],
   },
   {
+    name: 'messages.import()',
+    act: (to) => to.messages.import([{ ...message, sessionId: 's' }]),
+    changes: ['session'],
+  },
+  {
+    name: 'messages.import() of several sessions',
+    act: (to) => to.messages.import(['other', 's'].map((sessionId) => ({ ...message, sessionId }))),
+    changes: ['session'],
+  },
+  {
     name: 'messages.append() when a session with this id has expired',
     arrange: withScoped,
     later: true,
