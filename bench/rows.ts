@@ -1,5 +1,6 @@
 import { agentRows } from './agent.ts'
 import { blobRows } from './blobs.ts'
+import { bulkRows } from './bulk.ts'
 import { cacheRows } from './cache.ts'
 import { growthRows } from './growth.ts'
 import { iterationRows } from './iteration.ts'
@@ -20,6 +21,7 @@ export const rows: readonly Row[] = [
   ...startRows,
   ...postgresRows,
   ...growthRows,
+  ...bulkRows,
   ...iterationRows,
   ...agentRows,
   ...ownerRows,
