@@ -63,10 +63,10 @@ await build({ ...common, entryPoints: { 'cli/holdfast': 'src/cli/holdfast.ts' },
 await build({ ...common, entryPoints: { 'studio/index': 'src/studio/index.ts' }, plugins: [throughPackage] })
 await buildPage(join(outdir, 'studio/page'))
 // Each adapter imports its own framework, if any, from the program's packages.
-const adapters = ['ai-sdk', 'claude-agent', 'dexto', 'keyv', 'langgraph', 'messages', 'openai-agents', 'otel']
+const adapters = ['ai-sdk', 'claude-agent', 'dexto', 'keyv', 'langgraph', 'mastra', 'messages', 'openai-agents', 'otel']
 await build({
   ...common,
-  external: ['@langchain/langgraph-checkpoint', '@opentelemetry/api'],
+  external: ['@langchain/langgraph-checkpoint', '@mastra/core', '@opentelemetry/api'],
   entryPoints: Object.fromEntries(adapters.map((name) => [`adapters/${name}`, `src/adapters/${name}.ts`])),
   plugins: [throughMainEntry],
 })

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const folder = join(import.meta.dirname, '../test/adapters')
@@ -13,7 +13,30 @@ const users = ['src/adapters', 'examples/ai-sdk', 'examples/langgraph']
  * package in its place, so that nothing is compiled. .npmrc leaves out optional packages: one framework brings hundreds of
  * megabytes of programs for every platform.
  */
-const PLACEHOLDERS = ['vitest', 'sqlite3', '@vitest', 'better-sqlite3', '@anthropic-ai/sdk', '@modelcontextprotocol']
+const PLACEHOLDERS = [
+  'hono',
+  'hono-openapi',
+  'chat',
+  '@a2a-js',
+  'vitest',
+  'sqlite3',
+  '@vitest',
+  'better-sqlite3',
+  '@anthropic-ai/sdk',
+  '@modelcontextprotocol',
+]
+
+/** Packages that come with source maps, a second build and pages: two thirds of them. Of the oldest version only types are used. */
+const BULKY = ['@mastra/core', '@mastra/memory', '@mastra/schema-compat', 'lowest-core']
+
+/** Removes files of the frameworks that no test reads. */
+function trim(name: string): void {
+  const folder = join(packages, name, 'dist')
+  rmSync(join(folder, 'docs'), { recursive: true, force: true })
+  for (const path of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (/\.(map|cjs|d\.cts)$/.test(path) || (name === 'lowest-core' && path.endsWith('.js'))) rmSync(join(folder, path))
+  }
+}
 
 /** Installs the frameworks that the adapters are tested against, if the lock file has changed since the last time. */
 export function installAdapters(): void {
@@ -28,6 +51,7 @@ export function installAdapters(): void {
       })
     }
     for (const name of PLACEHOLDERS) rmSync(join(packages, name), { recursive: true, force: true })
+    for (const name of BULKY) trim(name)
     writeFileSync(marker, lock)
   }
   for (const user of users) {

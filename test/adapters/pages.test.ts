@@ -88,6 +88,12 @@ it('the program of docs/claude-agent.md appends a line once, and goes on with it
   expect([await run(program), await run(program)]).toEqual(['1\n0', '1\n0'])
 })
 
+it('the programs of docs/mastra.md go on with their thread, and compose a store', async () => {
+  const [program = '', composed = ''] = blocks('docs/mastra.md', 'ts').map(({ code }) => code)
+  expect([await run(program), await run(program)]).toEqual(['1', '2'])
+  expect(await run(composed)).toBe('true')
+})
+
 it('the program of docs/keyv.md finds what it has stored', async () => {
   const [program = ''] = blocks('docs/keyv.md', 'ts').map(({ code }) => code)
   expect([await run(program), await run(program)]).toEqual(['undefined', '{ degrees: 7 }'])

@@ -15,6 +15,7 @@ it('every framework of an adapter is in a range', () => {
   expect(ranges.map(([name]) => name).toSorted()).toEqual([
     '@anthropic-ai/claude-agent-sdk',
     '@langchain/langgraph-checkpoint',
+    '@mastra/core',
     '@openai/agents-core',
     '@opentelemetry/api',
     'ai',

@@ -1,5 +1,6 @@
 import { foldSessionSummary, query, type SessionStore } from '@anthropic-ai/claude-agent-sdk'
 import type { BaseCheckpointSaver, BaseStore, CheckpointTuple } from '@langchain/langgraph-checkpoint'
+import type { MastraCompositeStore, MemoryStorage } from '@mastra/core/storage'
 import type { AgentInputItem, Session } from '@openai/agents-core'
 import { convertToModelMessages, type ModelMessage, type UIMessage } from 'ai'
 import type { MessageInput, Storage } from 'holdfast'
@@ -7,6 +8,7 @@ import { chatStore, fromUIMessage, toUIMessage } from 'holdfast/ai-sdk'
 import { HoldfastSessionStore } from 'holdfast/claude-agent'
 import { HoldfastKeyv } from 'holdfast/keyv'
 import { HoldfastSaver, HoldfastStore } from 'holdfast/langgraph'
+import { HoldfastMemory, mastraStorage } from 'holdfast/mastra'
 import {
   fromChatMessage,
   fromModelMessage,
@@ -64,6 +66,17 @@ export async function langgraph(storage: Storage): Promise<CheckpointTuple | und
 export async function langgraphStore(storage: Storage): Promise<Record<string, unknown> | undefined> {
   const store: BaseStore = new HoldfastStore(storage.scope({ ownerId: 'ada' }), { ttlSeconds: 60 })
   return (await store.get(['notes'], 'tea'))?.value
+}
+
+export async function mastra(storage: Storage): Promise<[MastraCompositeStore, MemoryStorage, number | undefined]> {
+  const store: MastraCompositeStore = mastraStorage(storage)
+  const memory: MemoryStorage | undefined = await store.getStore('memory')
+  const page = await memory?.listMessages({
+    threadId: 'trip',
+    perPage: 10,
+    orderBy: { field: 'createdAt', direction: 'DESC' },
+  })
+  return [store, new HoldfastMemory(storage.scope({ ownerId: 'ada' })), page?.total]
 }
 
 export async function keyv(storage: Storage): Promise<string | undefined> {

@@ -12,6 +12,7 @@ const RUN_ELSEWHERE = [
   'docs/ai-sdk.md',
   'docs/claude-agent.md',
   'docs/langgraph.md',
+  'docs/mastra.md',
   'docs/openai-agents.md',
   'docs/keyv.md',
   'docs/observability.md',

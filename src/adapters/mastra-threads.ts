@@ -1,0 +1,188 @@
+import type { StorageThreadType } from '@mastra/core/memory'
+import { isStorageError, StorageError } from '../errors.ts'
+import type { Kv } from '../repositories/kv/kv.ts'
+import type { SessionSummary } from '../repositories/sessions/types.ts'
+import type { JsonObject } from '../schema/values.ts'
+import type { StorageTransaction } from '../storage/storage-transaction.ts'
+import type { Storage, StorageScope } from '../storage/types.ts'
+import { itemsOf } from './parts.ts'
+import { decode, encode, isPlainObject } from './tagged-json.ts'
+
+/** The property of a session's metadata that holds what a session has no field for, and the first label in `kv`. */
+export const MASTRA = 'mastra'
+/**
+ * The property of a session's metadata that is true if the order of the messages is not that of their times, or a message has
+ * another resource than the thread. Then a page of the thread takes a look at all its messages.
+ */
+const IRREGULAR = 'mastraIrregular'
+const MAX_TITLE = 1000
+/** How often a thread is saved again that another call has created or removed meanwhile. */
+const MAX_ATTEMPTS = 10
+
+/** What can be changed of a thread. */
+export interface ThreadChanges {
+  title?: string | undefined
+  metadata?: Record<string, unknown> | undefined
+  resourceId?: string | undefined
+}
+
+/** Returns the thread that a session holds, or undefined if it holds none. */
+export function threadOf(session: SessionSummary | undefined): StorageThreadType | undefined {
+  const stored = session?.metadata[MASTRA]
+  if (session === undefined || !isPlainObject(stored)) return undefined
+  const { updatedAt, ...fields } = decode(stored) as Omit<StorageThreadType, 'id'> // `storedAs` has written it
+  // The last activity may be that of a message, which does not change the session itself.
+  const isLater = session.lastActiveAt > session.updatedAt
+  const title = session.title === null ? {} : { title: session.title }
+  return { id: session.id, ...title, ...fields, updatedAt: isLater ? session.lastActiveAt : updatedAt }
+}
+
+/** Returns true if the messages of a thread are in the order of their times, and all of its resource. */
+export function isRegular(session: SessionSummary): boolean {
+  return session.metadata[IRREGULAR] !== true
+}
+
+/** What takes the mark from a session. */
+export const REGULAR = { [IRREGULAR]: undefined }
+
+/** Returns the properties that mark a session whose messages are not regular. */
+export function irregularIf(isIrregular: boolean): JsonObject {
+  return isIrregular ? { [IRREGULAR]: true } : {}
+}
+
+/** Returns what a session stores of a thread. */
+function storedAs({ id: _, title, ...fields }: StorageThreadType): { title: string | null; [MASTRA]: JsonObject } {
+  const isOwn = title !== undefined && title.length <= MAX_TITLE && title.isWellFormed() && !title.includes('\0')
+  const kept = isOwn || title === undefined ? fields : { title, ...fields }
+  return { title: isOwn ? title : null, [MASTRA]: encode(kept) as JsonObject } // of an object it makes an object
+}
+
+/** The threads of a storage or a scope: a session each, and an index by resource in `kv`. */
+export class Threads {
+  readonly #storage: Storage | StorageScope
+
+  constructor(storage: Storage | StorageScope) {
+    this.#storage = storage
+  }
+
+  /** Returns a thread, or undefined if there is none. */
+  async get(id: string): Promise<StorageThreadType | undefined> {
+    return threadOf(await this.#storage.sessions.summary(id))
+  }
+
+  /** Creates a thread, or replaces everything of it but its messages. */
+  async save(thread: StorageThreadType): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.create(thread)
+        return
+      } catch (error) {
+        if (!isStorageError(error, 'ALREADY_EXISTS') || attempt === MAX_ATTEMPTS) throw error
+      }
+      if (await this.#storage.transaction((tx) => replaceThread(tx, thread))) return
+    }
+  }
+
+  /** Creates a thread. `body` goes on in the same transaction. */
+  create(
+    thread: StorageThreadType,
+    marks: JsonObject = {},
+    body?: (tx: StorageTransaction) => Promise<unknown>,
+  ): Promise<void> {
+    const { title, ...stored } = storedAs(thread)
+    return this.#storage.transaction(async (tx) => {
+      await tx.sessions.create({ id: thread.id, title, metadata: { ...stored, ...marks } })
+      await indexOf(tx, thread.resourceId).set(thread.id, thread.createdAt.toISOString())
+      await body?.(tx)
+    })
+  }
+
+  /**
+   * Changes a thread under its lock. Returns the thread as it is then. Nothing is written if `change` returns undefined.
+   *
+   * @throws {NOT_FOUND} when there is no such thread
+   */
+  change(
+    id: string,
+    change: (thread: StorageThreadType, session: SessionSummary) => ThreadChanges | undefined,
+    body?: (tx: StorageTransaction) => Promise<unknown>,
+  ): Promise<StorageThreadType> {
+    return this.#storage.transaction(async (tx) => {
+      const session = await tx.lockSession(id)
+      const thread = threadOf(session)
+      if (session === undefined || thread === undefined)
+        throw new StorageError('NOT_FOUND', 'There is no such thread', { details: { id } })
+      const changes = change(thread, session)
+      if (changes === undefined) return thread
+      const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined))
+      const changed: StorageThreadType = { ...thread, ...given, updatedAt: new Date() }
+      await writeThread(tx, changed, session)
+      await body?.(tx)
+      return changed
+    })
+  }
+
+  /** Removes a thread with everything that belongs to it. */
+  async delete(id: string): Promise<void> {
+    await this.#storage.transaction(async (tx) => {
+      const thread = threadOf(await tx.lockSession(id))
+      await tx.sessions.delete(id)
+      if (thread !== undefined) await indexOf(tx, thread.resourceId).delete(id)
+    })
+  }
+
+  /** Returns the ids of a resource's threads with their times of creation. One round trip for each 1000. */
+  async idsOf(resourceId: string): Promise<{ id: string; createdAt: Date }[]> {
+    const index = indexOf(this.#storage, resourceId)
+    const entries = await itemsOf((page) => index.entries<string>(page))
+    return entries.map(({ key, value }) => ({ id: key, createdAt: new Date(value) }))
+  }
+
+  /**
+   * Returns those of a resource's threads that exist. Takes what another part of the program has removed, or retention, out of
+   * the index.
+   */
+  async getMany(resourceId: string, ids: readonly string[]): Promise<StorageThreadType[]> {
+    const found = await Promise.all(ids.map((id) => this.get(id)))
+    const gone = ids.filter((_, i) => found[i] === undefined)
+    if (gone.length > 0) await indexOf(this.#storage, resourceId).deleteMany(gone.slice(0, 1000))
+    return found.filter((thread) => thread !== undefined)
+  }
+
+  /** Returns all threads. One round trip for each 1000 sessions. */
+  async all(): Promise<StorageThreadType[]> {
+    const { sessions } = this.#storage
+    const found = await itemsOf((page) => sessions.list({ orderBy: 'createdAt', ...page }))
+    return found.map(threadOf).filter((thread) => thread !== undefined)
+  }
+
+  /** Removes all threads, and everything else of Mastra in `kv`. */
+  async clear(): Promise<void> {
+    for (const { id } of await this.all()) await this.#storage.sessions.delete(id)
+    await this.#storage.kv.namespace(MASTRA).clear()
+  }
+}
+
+/** Returns the index of a resource's threads: an entry for each, with the time of its creation. */
+function indexOf({ kv }: { readonly kv: Kv }, resourceId: string): Kv {
+  return kv.namespace(MASTRA, 'threads', resourceId)
+}
+
+/** Replaces a thread. Returns false if its session does not exist any more. */
+async function replaceThread(tx: StorageTransaction, thread: StorageThreadType): Promise<boolean> {
+  const session = await tx.lockSession(thread.id)
+  if (session === undefined) return false
+  await writeThread(tx, thread, session)
+  return true
+}
+
+async function writeThread(tx: StorageTransaction, thread: StorageThreadType, session: SessionSummary): Promise<void> {
+  const before = threadOf(session)
+  const { title, ...stored } = storedAs(thread)
+  const isMoved = before?.resourceId !== thread.resourceId
+  const marks = irregularIf(isMoved && session.messageCount > 0)
+  await tx.sessions.update(thread.id, { title, metadata: { ...session.metadata, ...stored, ...marks } })
+  if (!isMoved && before.createdAt.getTime() === thread.createdAt.getTime()) return
+  if (before !== undefined && isMoved) await indexOf(tx, before.resourceId).delete(thread.id)
+  await indexOf(tx, thread.resourceId).set(thread.id, thread.createdAt.toISOString())
+}

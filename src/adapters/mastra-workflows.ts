@@ -1,0 +1,73 @@
+import { WorkflowsStorage } from '@mastra/core/storage'
+import { StorageError } from '../errors.ts'
+
+/** The states in which a run waits to be resumed. */
+const WAITING = ['suspended', 'waiting', 'paused']
+
+/** A run of a workflow that is to be stored. */
+interface Snapshot {
+  snapshot: { status: string }
+}
+
+/**
+ * The domain `workflows` of a store that keeps no workflows. Every call of an agent is a workflow inside of Mastra, which looks for
+ * an earlier run and stores its own: there is none, and what is stored is forgotten, as nobody can resume it. A run that waits to
+ * be resumed is refused.
+ */
+export class RefusedWorkflows extends WorkflowsStorage {
+  supportsConcurrentUpdates(): boolean {
+    return false
+  }
+
+  /**
+   * Forgets a run.
+   *
+   * @throws {INVALID_STATE} when the run waits to be resumed: it would be lost
+   */
+  async persistWorkflowSnapshot({ snapshot }: Snapshot): Promise<void> {
+    refuseWaiting(snapshot.status)
+  }
+
+  /**
+   * Forgets the state of a run.
+   *
+   * @throws {INVALID_STATE} when the run waits to be resumed: it would be lost
+   */
+  async updateWorkflowState({ opts }: { opts: { status?: string } }): Promise<undefined> {
+    refuseWaiting(opts.status)
+  }
+
+  async updateWorkflowResults(): Promise<Record<string, never>> {
+    return {}
+  }
+
+  async loadWorkflowSnapshot(): Promise<null> {
+    return null
+  }
+
+  async getWorkflowRunById(): Promise<null> {
+    return null
+  }
+
+  async listWorkflowRuns(): Promise<{ runs: never[]; total: number }> {
+    return { runs: [], total: 0 }
+  }
+
+  async deleteWorkflowRunById(): Promise<void> {}
+
+  async dangerouslyClearAll(): Promise<void> {}
+}
+
+function refuseWaiting(status: string | undefined): void {
+  if (status === undefined || !WAITING.includes(status)) return
+  throw refusal('workflows', `The run is ${status}, and would be lost with this process. `)
+}
+
+/** Makes the error for a domain that the store does not have. */
+export function refusal(domain: string, reason = ''): StorageError {
+  const way = `new MastraCompositeStore({ id, default: others, domains: { memory: new HoldfastMemory(storage) } })`
+  return new StorageError(
+    'INVALID_STATE',
+    `${reason}Holdfast keeps the domain memory of Mastra, and not ${domain}: compose a store of others that has it: ${way}`,
+  )
+}

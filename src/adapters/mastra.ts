@@ -1,0 +1,60 @@
+import { MastraCompositeStore, type StorageDomains } from '@mastra/core/storage'
+import type { Storage, StorageScope } from '../storage/types.ts'
+import { HoldfastMemory } from './mastra-memory.ts'
+import { RefusedWorkflows, refusal } from './mastra-workflows.ts'
+
+export { HoldfastMemory } from './mastra-memory.ts'
+export { fromMastraMessage, toMastraMessage } from './mastra-messages.ts'
+
+/** Options of `mastraStorage()`. */
+export interface MastraStorageOptions {
+  /** The id of the store within Mastra. Default 'holdfast'. */
+  id?: string | undefined
+}
+
+/**
+ * Returns a store of Mastra over a storage or a scope: what agents remember survives the process. It has the domain `memory`, and
+ * refuses the others by name. The storage stays the program's: close it after Mastra.
+ *
+ * @example
+ * ```ts
+ * import { mastraStorage } from 'holdfast/mastra'
+ * const memory = await mastraStorage(storage).getStore('memory') // new Mastra({ agents, storage: mastraStorage(storage) })
+ * const now = new Date()
+ * await memory?.saveThread({ thread: { id: 'trip', resourceId: 'ada', title: 'Oslo', createdAt: now, updatedAt: now } })
+ * console.log((await memory?.listThreads({ filter: { resourceId: 'ada' } }))?.total) // 1
+ * ```
+ */
+export function mastraStorage(
+  storage: Storage | StorageScope,
+  { id = 'holdfast' }: MastraStorageOptions = {},
+): HoldfastMastraStore {
+  return new HoldfastMastraStore(storage, id)
+}
+
+/** A store of Mastra. Made by `mastraStorage()`. */
+export class HoldfastMastraStore extends MastraCompositeStore {
+  readonly #memory: HoldfastMemory
+  readonly #workflows = new RefusedWorkflows()
+
+  /** @internal */
+  constructor(storage: Storage | StorageScope, id: string) {
+    super({ id, name: 'HoldfastMastraStore' })
+    this.#memory = new HoldfastMemory(storage)
+    const stores: Partial<StorageDomains> = { memory: this.#memory }
+    this.stores = stores as StorageDomains // older versions ask for three domains here
+  }
+
+  /**
+   * Returns the domain `memory`. Agents ask for `workflows` at each call, so that domain is returned as well: it forgets runs that
+   * nobody can resume, and refuses to keep one that is suspended.
+   *
+   * @throws {INVALID_STATE} when another domain is asked for; the message names it.
+   */
+  override async getStore<K extends keyof StorageDomains>(name: K): Promise<StorageDomains[K] | undefined> {
+    const domains: Partial<StorageDomains> = { memory: this.#memory, workflows: this.#workflows }
+    const domain = domains[name]
+    if (domain === undefined) throw refusal(name)
+    return domain
+  }
+}

@@ -1,0 +1,42 @@
+import { join } from 'node:path'
+import { openStorage, type StorageConfig } from 'holdfast'
+import { HoldfastMemory } from 'holdfast/mastra'
+import { expect, it } from 'vitest'
+import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { runScript } from '../setup/processes.ts'
+import { quiet } from '../setup/silent.ts'
+
+const configurations: Record<string, () => Promise<StorageConfig>> = {
+  sqlite: async () => ({ database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } }),
+  postgres: async () => ({ database: { type: 'postgres', url: await freshPostgres() } }),
+}
+
+const start = (config: StorageConfig, name: string, turns: number) =>
+  runScript('test/adapters/programs/mastra-turns.ts', [JSON.stringify(config), name, `${turns}`])
+
+it.each(Object.entries(configurations))(
+  'two processes on %s lose nothing, and one that is killed goes on',
+  async (_, configure) => {
+    const config = await configure()
+    await using storage = await openStorage(config, quiet)
+    const memory = new HoldfastMemory(storage)
+    const now = new Date()
+    await memory.saveThread({ thread: { id: 'race', resourceId: 'both', createdAt: now, updatedAt: now } })
+    const [one, two] = [start(config, 'one', 10), start(config, 'two', 1000)]
+    await two.next((message) => (message as { turn: number }).turn === 5)
+    await two.kill()
+    expect(await one.exit).toMatchObject({ code: 0 })
+    const again = start(config, 'two', 8) // the turns that are stored are stored again
+    expect(await again.exit).toMatchObject({ code: 0 })
+
+    const expected = [...Array(10).keys()].map((i) => `one ${i}`).concat([...Array(8).keys()].map((i) => `two ${i}`))
+    const { messages } = await memory.listMessages({ threadId: 'race', resourceId: 'both', perPage: false })
+    const found = messages.map(({ id }) => id)
+    expect(new Set(found).size).toBe(found.length)
+    expect(found).toEqual(expect.arrayContaining(expected.flatMap((turn) => [`${turn} q`, `${turn} a`])))
+    expect(found.filter((id) => id.endsWith('q')).length).toBe(found.length / 2) // a turn is stored as a whole
+    const metadata = Object.fromEntries(expected.map((turn) => [turn, true]))
+    expect(await memory.getThreadById({ threadId: 'race' })).toMatchObject({ metadata })
+    expect(await memory.getResourceById({ resourceId: 'both' })).toMatchObject({ metadata })
+  },
+)
