@@ -26,7 +26,21 @@ export function removeBundles(): void {
 }
 
 /** What is loaded as it is installed: binaries, and what finds files of its own. */
-const external = ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', 'mime', 'vitest', 'esbuild', 'tsx']
+const external = [
+  'better-sqlite3',
+  'postgres',
+  'ioredis',
+  'yaml',
+  'file-type',
+  'mime',
+  'vitest',
+  'esbuild',
+  'tsx',
+  'chat',
+  'hono',
+  'hono-openapi',
+  '@a2a-js/*',
+]
 
 /** Gives CommonJS packages in a bundle the `require` that they call. */
 const REQUIRE =
