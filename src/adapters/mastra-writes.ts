@@ -14,7 +14,7 @@ import {
   toMastraMessage,
 } from './mastra-messages.ts'
 import { irregularIf, isRegular, MASTRA, threadOf } from './mastra-threads.ts'
-import { MAX_ITEMS, partsOf } from './parts.ts'
+import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 
 /** The changes of a message. The content is merged into the stored one, and so is the metadata of the content. */
 export type MessageChanges = Partial<Omit<MastraDBMessage, 'content'>> & { id: string; content?: object }
@@ -33,37 +33,48 @@ export async function saveMessages(
     threads.set(threadId, thread.set(id, fromMastraMessage(message)))
   }
   const given = Array.from(threads, ([threadId, byId]) => ({ threadId, puts: [...byId.values()].sort(byTime) }))
-  await Promise.all(given.map(({ threadId, puts }) => markIrregular(storage, threadId, puts)))
+  const before = await Promise.all(given.map(({ threadId, puts }) => markIrregular(storage, threadId, puts)))
+  const lastSeqs = new Map(given.map(({ threadId }, i) => [threadId, before[i] ?? 0]))
   const [first] = given
   if (first === undefined) return
-  if (given.length === 1 && first.puts.length <= MAX_ITEMS) return saveNew(storage, first.threadId, first.puts)
-  // In one order, so that two saves cannot deadlock.
-  given.sort((a, b) => (a.threadId < b.threadId ? -1 : 1))
-  await storage.transaction(async (tx) => {
-    for (const { threadId, puts } of given) {
-      for (const part of partsOf(puts)) await tx.messages.put(threadId, part)
-    }
-  })
+  const stored: Message[] = []
+  if (given.length === 1 && first.puts.length <= MAX_ITEMS) {
+    stored.push(...(await saveNew(storage, first.threadId, first.puts)))
+  } else {
+    // In one order, so that two saves cannot deadlock.
+    given.sort((a, b) => (a.threadId < b.threadId ? -1 : 1))
+    await storage.transaction(async (tx) => {
+      for (const { threadId, puts } of given) {
+        for (const part of partsOf(puts)) stored.push(...(await tx.messages.put(threadId, part)))
+      }
+    })
+  }
+  await Promise.all([...lastSeqs].map(([threadId, lastSeq]) => markOvertaken(storage, threadId, lastSeq, stored)))
 }
 
-/** Stores messages of one thread that are most probably new: one round trip if they are. */
-async function saveNew({ messages }: Storage | StorageScope, threadId: string, puts: MastraPut[]): Promise<void> {
+/** Stores messages of one thread that are most probably new: one round trip if they are. Returns them as stored. */
+async function saveNew({ messages }: Storage | StorageScope, threadId: string, puts: MastraPut[]): Promise<Message[]> {
   const stored = await messages.append(threadId, puts)
   const changed = puts.filter(({ role, content, metadata }, i) => {
     const theirs = stored[i]
     return !isDeepStrictEqual([role, content, metadata], [theirs?.role, theirs?.content, theirs?.metadata])
   })
   if (changed.length > 0) await messages.put(threadId, changed)
+  return stored
 }
 
-/** Marks a thread if its messages are no longer in the order of their times, or of one resource, once these are stored. */
+/**
+ * Marks a thread if its messages are no longer in the order of their times, or of one resource, once these are stored. Returns
+ * the seq of its newest message.
+ */
 async function markIrregular(
   { sessions, messages }: Storage | StorageScope,
   threadId: string,
   puts: readonly MastraPut[],
-): Promise<void> {
+): Promise<number> {
   const [session, [last]] = await Promise.all([sessions.summary(threadId), messages.latest(threadId, 1)])
-  if (session === undefined || !isRegular(session)) return
+  const lastSeq = last?.seq ?? 0
+  if (session === undefined || !isRegular(session)) return lastSeq
   const late = puts.filter((put) => last !== undefined && put.createdAt !== undefined && put.createdAt < last.createdAt)
   let hasLate = false
   for (const part of partsOf(late)) {
@@ -74,6 +85,24 @@ async function markIrregular(
     hasLate ||= known.length < part.length
   }
   if (hasLate || puts.some((put) => isForeign(put, session))) await sessions.mergeMetadata(threadId, irregularIf(true))
+  return lastSeq
+}
+
+/** Marks a thread if a later message of another call came in before these, after `markIrregular` had looked. */
+async function markOvertaken(
+  { sessions, messages }: Storage | StorageScope,
+  threadId: string,
+  lastSeq: number,
+  stored: readonly Message[],
+): Promise<void> {
+  const own = stored.filter((message) => message.sessionId === threadId && message.seq > lastSeq)
+  const [first] = own
+  if (first === undefined || first.seq === lastSeq + 1) return
+  const earliest = Math.min(...own.map(({ createdAt }) => createdAt.getTime()))
+  const range = { after: lastSeq, before: first.seq }
+  const between = await itemsOf((page) => messages.list(threadId, { ...range, ...page }))
+  if (between.every(({ createdAt }) => createdAt.getTime() <= earliest)) return
+  await sessions.mergeMetadata(threadId, irregularIf(true))
 }
 
 /** Returns true if a message has another resource than its thread. */

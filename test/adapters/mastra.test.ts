@@ -193,6 +193,15 @@ eachDatabase((open) => {
     await expect(list({ page: -1 })).rejects.toSatisfy(is('INVALID_INPUT'))
   })
 
+  it('listMessages() is in the order of the times after saves at once, none of which saw another', async () => {
+    await using storage = await open()
+    const { memory, threadId } = await begin(storage)
+    const seconds = Array.from({ length: 12 }, (_, i) => (i * 7) % 12)
+    await Promise.all(seconds.map((second) => memory.saveMessages({ messages: [say(threadId, `m${second}`, second)] })))
+    const pages = [0, 1, 2].map((page) => memory.listMessages({ threadId, page, perPage: 4 }))
+    expect((await Promise.all(pages)).flatMap(ids)).toEqual(seconds.map((_, i) => `m${i}`))
+  })
+
   it('updateMessages() merges contents, moves messages, and leaves out unknown ids', async () => {
     await using storage = await open()
     const { memory, threadId } = await begin(storage)
