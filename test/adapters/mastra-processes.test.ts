@@ -40,3 +40,24 @@ it.each(Object.entries(configurations))(
     expect(await memory.getResourceById({ resourceId: 'both' })).toMatchObject({ metadata })
   },
 )
+
+it.each(Object.entries(configurations))(
+  'an agent of Mastra on %s remembers in a new process what it was asked, answered and told by a tool',
+  async (_, configure) => {
+    const config = await configure()
+    const ask = async (question: string) => {
+      const program = runScript('test/adapters/programs/mastra-agent.ts', [JSON.stringify(config), question])
+      const answer = await program.next()
+      await program.kill() // at once: what was answered is stored
+      return answer
+    }
+    expect(await ask('How is the weather?')).toEqual({ text: '1 questions; cloudy' })
+    expect(await ask('And now?')).toEqual({ text: '2 questions; cloudy' })
+    await using storage = await openStorage(config, quiet)
+    const memory = new HoldfastMemory(storage)
+    const { messages } = await memory.listMessages({ threadId: 'trip', resourceId: 'ada', perPage: false })
+    expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
+    expect(JSON.stringify(messages[1]?.content.parts)).toContain('cloudy')
+    expect((await memory.listThreads({ filter: { resourceId: 'ada' } })).total).toBe(1)
+  },
+)
