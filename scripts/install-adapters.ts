@@ -6,7 +6,7 @@ const folder = join(import.meta.dirname, '../test/adapters')
 const packages = join(folder, 'node_modules')
 const marker = join(packages, '.installed')
 /** Folders whose files import the frameworks. */
-const users = ['src/adapters', 'examples/ai-sdk', 'examples/langgraph']
+const users = ['src/adapters', 'examples/ai-sdk', 'examples/langgraph', 'examples/mastra']
 
 /**
  * What the frameworks ask for and the tests do not need, or have in the project's own node_modules. package.json puts an empty

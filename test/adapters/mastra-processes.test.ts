@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { HoldfastMemory } from 'holdfast/mastra'
 import { expect, it } from 'vitest'
@@ -51,8 +53,8 @@ it.each(Object.entries(configurations))(
       await program.kill() // at once: what was answered is stored
       return answer
     }
-    expect(await ask('How is the weather?')).toEqual({ text: '1 questions; cloudy' })
-    expect(await ask('And now?')).toEqual({ text: '2 questions; cloudy' })
+    expect(await ask('How is the weather?')).toEqual({ text: 'The sky is cloudy. You have asked 1 questions.' })
+    expect(await ask('And now?')).toEqual({ text: 'The sky is cloudy. You have asked 2 questions.' })
     await using storage = await openStorage(config, quiet)
     const memory = new HoldfastMemory(storage)
     const { messages } = await memory.listMessages({ threadId: 'trip', resourceId: 'ada', perPage: false })
@@ -61,3 +63,14 @@ it.each(Object.entries(configurations))(
     expect((await memory.listThreads({ filter: { resourceId: 'ada' } })).total).toBe(1)
   },
 )
+
+it('the agent of examples/mastra is killed while it answers, and goes on', async () => {
+  const demo = join(import.meta.dirname, '../../examples/mastra/demo.ts')
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', demo], { timeout: 120_000 })
+  const [before = '', after = ''] = stdout.split('killed; starts again\n')
+  expect(before).toMatch(/asked 1 questions\.\nuser: And tomorrow\?\n/)
+  expect(before).not.toContain('asked 2 questions')
+  expect(after).toMatch(
+    /^user: And tomorrow\?\n.*\n.*asked 2 questions\.\nuser: .*umbrella\?\n.*\n.*asked 3 questions\.\n$/,
+  )
+})

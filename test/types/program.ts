@@ -43,6 +43,10 @@ async function calls(of: Storage | StorageTransaction) {
     page: await messages.list(id, { order: 'desc' }),
     latest: await messages.latest(id, 10),
     one: await messages.get(id, 'm1'),
+    found: await messages.find(['m1']),
+    imported: await messages.import([
+      { sessionId: id, id: 'm2', role: 'user', content: [{ type: 'text', text: 'Hello' }] },
+    ]),
     each: messages.iterate(id, { batchSize: 10 }),
     changed: await messages.update(id, 'm1', { content: null }),
     popped: await messages.pop(id),
