@@ -8,6 +8,7 @@ import { pagedQuery } from '../../database/paging/list-query.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import type { CountByDayOptions, MessagesByDay } from './by-day-types.ts'
+import { givenSessions, isOfGiven, joinMessages, pairsOf } from './given-sessions.ts'
 
 const DAY_MILLIS = 86_400_000
 /** How many sessions one statement looks up. */
@@ -48,7 +49,7 @@ const activeSessions = pagedQuery({
 type ActiveSession = Awaited<ReturnType<typeof activeSessions>>['items'][number]
 
 interface Step {
-  /** JSON of a list of pairs: the id and the owner of each session. */
+  /** See `pairsOf`. */
   sessions: string
   after: number
   through: number
@@ -60,12 +61,7 @@ const countStep = statement((db, arg: Step) => {
   const { messages: m } = db.tables
   const day = dayOf(db)
   const isCounted = sql`${m.seq} > cast(${arg.after} as integer) and ${m.seq} <= cast(${arg.through} as integer) and ${m.createdAt} >= ${arg.since}`
-  const isOfSession = sql`${m.sessionId} = given.value ->> 0 and ${m.ownerId} = given.value ->> 1`
-  // OFFSET keeps PostgreSQL from a join over the whole table, which it would choose if it took the sessions for many.
-  const rows =
-    db.dialect === 'sqlite'
-      ? sql`json_each(${arg.sessions}) given cross join ${m} on ${isOfSession} and ${isCounted}`
-      : sql`json_array_elements(cast(${arg.sessions} as json)) given cross join lateral (select ${m.createdAt} from ${m} where ${isOfSession} and ${isCounted} offset 0) messages`
+  const rows = sql`${givenSessions(db, arg.sessions)} ${joinMessages(db, sql`${isOfGiven(db)} and ${isCounted}`)}`
   return db.orm
     .select({ day: day.mapWith(Number), messages: sql`count(*)`.mapWith(Number) })
     .from(rows)
@@ -138,10 +134,9 @@ async function* stepsOf(db: Db, now: Date, since: Date) {
 }
 
 function stepOf(sessions: readonly ActiveSession[], after: number, through: number) {
-  const pairs = sessions.map(({ id, ownerId }) => [id, ownerId])
   const [newest] = sessions
   return {
-    sessions: JSON.stringify(pairs),
+    sessions: pairsOf(sessions),
     after,
     through,
     activity: Math.floor(Number(newest?.lastActiveAt) / DAY_MILLIS),

@@ -7,6 +7,7 @@ import { pagedQuery } from '../../database/paging/list-query.ts'
 import { statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { messageColumns } from './columns.ts'
+import { givenSessions, isOfGiven, joinMessages, pairsOf } from './given-sessions.ts'
 import type { Message } from './types.ts'
 
 /** How many sessions one statement lists. */
@@ -29,7 +30,7 @@ const sessionsByCreation = pagedQuery({
 })
 
 interface Step {
-  /** JSON of a list of pairs: the id and the owner of each session. */
+  /** See `pairsOf`. */
   sessions: string
   /** JSON of a list of ids of messages. */
   ids: string
@@ -37,20 +38,15 @@ interface Step {
 
 /** Selects the messages of some sessions that have one of the ids, with the place of the session in the list. */
 const findStep = statement((db, arg: Step) => {
-  const { messages: m } = db.tables
-  const isWanted = sql`${m.sessionId} = given.value ->> 0 and ${m.ownerId} = given.value ->> 1 and ${m.id} = wanted.value`
-  // OFFSET keeps PostgreSQL from a join over the whole table, as in by-day.ts.
-  const [given, found] =
+  const isWanted = sql`${isOfGiven(db)} and ${db.tables.messages.id} = wanted.value`
+  const wanted =
     db.dialect === 'sqlite'
-      ? [sql`json_each(${arg.sessions}) given`, sql`json_each(${arg.ids}) wanted cross join ${m} on ${isWanted}`]
-      : [
-          sql`json_array_elements(cast(${arg.sessions} as json)) with ordinality given (value, key)`,
-          sql`json_array_elements_text(cast(${arg.ids} as json)) wanted cross join lateral (select * from ${m} where ${isWanted} offset 0) messages`,
-        ]
+      ? sql`json_each(${arg.ids}) wanted`
+      : sql`json_array_elements_text(cast(${arg.ids} as json)) wanted`
   return db.orm
     .select({ place: sql`given.key`.mapWith(Number), ...namedColumns(db.tables) })
-    .from(given)
-    .crossJoin(found)
+    .from(givenSessions(db, arg.sessions))
+    .crossJoin(sql`${wanted} ${joinMessages(db, isWanted)}`)
 })
 
 /** Lists the columns of a `Message` for a query whose tables are SQL, which drizzle cannot find the columns in. */
@@ -74,8 +70,7 @@ export async function findMessages(db: Db, now: Date, ids: readonly string[]): P
     for (let next = 0; next < page.items.length && missing.size > 0; ) {
       const some = page.items.slice(next, next + Math.ceil(STEP_KEYS / missing.size))
       next += some.length
-      const sessions = JSON.stringify(some.map(({ id, ownerId }) => [id, ownerId]))
-      const rows = await findStep.all(db, { sessions, ids: JSON.stringify([...missing]) })
+      const rows = await findStep.all(db, { sessions: pairsOf(some), ids: JSON.stringify([...missing]) })
       for (const { place: _, ...message } of rows.sort((a, b) => a.place - b.place)) {
         if (missing.delete(message.id)) found.set(message.id, message)
       }
