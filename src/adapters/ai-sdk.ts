@@ -4,6 +4,7 @@ import { isStorageError, StorageError } from '../errors.ts'
 import type { Message, MessageInput, MessagePut } from '../repositories/messages/types.ts'
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
+import { invalid } from './invalid.ts'
 import { allMessages, MAX_ITEMS, partsOf } from './parts.ts'
 import { fromUIMessage, toUIMessage, type UIMessageLike } from './ui-messages.ts'
 
@@ -248,8 +249,4 @@ function refuseInvalid(path: string, messages: readonly unknown[]): void {
   if (index >= 0) throw invalid(`${path}.${index}`, 'must be a UIMessage, with an id and a list of parts')
   const empty = messages.findIndex(({ id }) => id === '')
   if (empty >= 0) throw invalid(`${path}.${empty}.id`, 'must not be empty: pass `generateMessageId` to the AI SDK')
-}
-
-function invalid(path: string, message: string): StorageError {
-  return new StorageError('INVALID_INPUT', `${path}: ${message}`, { details: { problems: [{ path, message }] } })
 }

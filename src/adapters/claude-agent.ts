@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { SessionKey, SessionStore, SessionStoreEntry, SessionSummaryEntry } from '@anthropic-ai/claude-agent-sdk'
-import { StorageError } from '../errors.ts'
 import type { KvEntry } from '../repositories/kv/types.ts'
 import type { Message } from '../repositories/messages/types.ts'
 import type { Json, JsonObject } from '../schema/values.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromEntry, toEntry } from './claude-entries.ts'
+import { invalid } from './invalid.ts'
 import { allMessages, itemsOf, partsOf } from './parts.ts'
 
 /** Adds lines to the summary of their session, as `foldSessionSummary` of the SDK does. */
@@ -131,9 +131,7 @@ export class HoldfastSessionStore implements SessionStore {
  */
 function placeOf({ projectKey, sessionId, subpath }: SessionKey): { id: string; indexKey: string } {
   for (const [path, value] of Object.entries({ projectKey, sessionId, subpath: subpath ?? 'main' })) {
-    if (typeof value === 'string' && value !== '') continue
-    const problem = { path: `key.${path}`, message: 'must be a text that is not empty' }
-    throw new StorageError('INVALID_INPUT', `${problem.path}: ${problem.message}`, { details: { problems: [problem] } })
+    if (typeof value !== 'string' || value === '') throw invalid(`key.${path}`, 'must be a text that is not empty')
   }
   const parts = [projectKey, sessionId, ...(subpath === undefined ? [] : [subpath])].map(partOf)
   const last = parts.at(-1) ?? ''

@@ -1,6 +1,7 @@
 import { pathToFileURL } from 'node:url'
 import { StorageError } from '../errors.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
+import { invalid } from './invalid.ts'
 import { itemsOf } from './parts.ts'
 
 type BlobRecord = Awaited<ReturnType<Storage['blobs']['put']>>
@@ -100,8 +101,7 @@ function inputOf(data: string | Uint8Array | ArrayBuffer): BlobInput {
   if (typeof data !== 'string') return data
   if (data.startsWith('data:')) return { dataUri: data }
   if (/^[\w+/-]*={0,2}$/.test(data)) return Buffer.from(data, 'base64') // padded or not, as Dexto takes it
-  const message = 'must be bytes, base64 or a data URI; read a file and pass its bytes'
-  throw new StorageError('INVALID_INPUT', `data: ${message}`, { details: { problems: [{ path: 'data', message }] } })
+  throw invalid('data', 'must be bytes, base64 or a data URI; read a file and pass its bytes')
 }
 
 function referenceOf(record: BlobRecord) {

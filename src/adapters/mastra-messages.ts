@@ -1,5 +1,4 @@
 import type { MastraDBMessage } from '@mastra/core/memory'
-import { StorageError } from '../errors.ts'
 import type { Message, MessagePut } from '../repositories/messages/types.ts'
 import type { JsonObject, MessageContent } from '../schema/values.ts'
 import { MASTRA } from './mastra-threads.ts'
@@ -73,11 +72,6 @@ function contentOf(content: MessageContent, fields: JsonObject | undefined): Con
 /** Compares two messages by their times, and in their order if these are the same. */
 export function byTime(a: { createdAt?: Date; seq?: number }, b: { createdAt?: Date; seq?: number }): number {
   return (a.createdAt?.getTime() ?? 0) - (b.createdAt?.getTime() ?? 0) || (a.seq ?? 0) - (b.seq ?? 0)
-}
-
-/** Makes the error for an argument that is not valid. */
-export function invalid(path: string, message: string): StorageError {
-  return new StorageError('INVALID_INPUT', `${path}: ${message}`, { details: { problems: [{ path, message }] } })
 }
 
 /** Returns true if a message was written by Mastra. */

@@ -3,7 +3,7 @@ import { isStorageError, StorageError } from '../errors.ts'
 import type { Kv } from '../repositories/kv/kv.ts'
 import type { Json } from '../schema/values.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { invalid } from './mastra-messages.ts'
+import { invalid } from './invalid.ts'
 import { MASTRA } from './mastra-threads.ts'
 import { decode, encode } from './tagged-json.ts'
 

@@ -4,10 +4,10 @@ import type { Message } from '../repositories/messages/types.ts'
 import type { SessionSummary } from '../repositories/sessions/types.ts'
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
+import { invalid } from './invalid.ts'
 import {
   byTime,
   fromMastraMessage,
-  invalid,
   isOfMastra,
   type MastraPut,
   resourceOf,
