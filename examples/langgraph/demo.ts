@@ -1,26 +1,5 @@
-import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { killAndRestart } from '../killed.ts'
 
 // Starts the agent, kills it while it books the third part, and starts it again.
 
-const directory = mkdtempSync(join(tmpdir(), 'langgraph-'))
-const file = join(directory, 'agent.db')
-
-/** Runs the agent and prints what it says. Kills it once it says `last`. */
-async function run(last?: string): Promise<void> {
-  const agent = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'agent.ts'), file], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  for await (const line of createInterface({ input: agent.stdout })) {
-    console.log(line)
-    if (line === last) agent.kill('SIGKILL')
-  }
-}
-
-await run('books: hotel in Flåm')
-console.log('killed; starts again')
-await run()
-rmSync(directory, { recursive: true })
+await killAndRestart(import.meta.dirname, 'books: hotel in Flåm')
