@@ -29,6 +29,7 @@ export default {
   readme: 'none',
   plugin: [nameModules],
   excludePrivate: true,
+  excludeExternals: true, // what a class inherits from a framework is in that framework's own reference
   disableSources: true, // a link to a source needs the address of the repository
   skipErrorChecking: true, // `npm run types` does that, with the TypeScript of the project
   treatWarningsAsErrors: true, // a broken {@link}, a type that a public signature names and no entry exports

@@ -3,8 +3,11 @@ import type { Storage, StorageScope } from '../storage/types.ts'
 import { HoldfastMemory } from './mastra-memory.ts'
 import { RefusedWorkflows, refusal } from './mastra-workflows.ts'
 
+export type { ListMessages, MastraPage } from './mastra-lists.ts'
 export { HoldfastMemory } from './mastra-memory.ts'
-export { fromMastraMessage, toMastraMessage } from './mastra-messages.ts'
+export { fromMastraMessage, type MastraPut, toMastraMessage } from './mastra-messages.ts'
+export type { ThreadChanges } from './mastra-threads.ts'
+export type { MessageChanges } from './mastra-writes.ts'
 
 /** Options of `mastraStorage()`. */
 export interface MastraStorageOptions {
