@@ -148,8 +148,9 @@ describe('spans', () => {
       events: [],
     })
     expect(span?.status.message).toBeUndefined()
-    await storage.messages.append('chat', { id: 'm1', role: 'user', content: 'x' })
-    await storage.messages.append('chat', { id: 'm1', role: 'user', content: 'x' })
+    const message = { id: 'm1', role: 'user', content: 'x' }
+    await storage.messages.append('chat', message)
+    await storage.messages.append('chat', [message], { operationId: 'o1' }) // a batch of two statements
     const refused = named('INSERT sessions').filter(({ status }) => status.code === SpanStatusCode.ERROR)
     expect(refused).toMatchObject([
       {

@@ -9,7 +9,8 @@ import { activityAt } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { messageIds, selectByIds } from './by-id.ts'
-import { allocateSeqs, insertionOf, insertMessages, type NewMessage } from './insert.ts'
+import { allocateSeqs, insertMessages, type NewMessage } from './insert.ts'
+import { insertionOf } from './insert-at-once.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { Message, messageInputSchema } from './types.ts'
 
@@ -111,10 +112,9 @@ async function insertAll(
   const allocation = { sessionId, ...activityAt(now), count: rows.length }
   const isAtOnce = db.dialect === 'postgres' && rows.length > 0
   const [[allocated]] = await batch(db, [
-    isAtOnce ? insertionOf(allocation, rows) : allocateSeqs.with(allocation),
+    isAtOnce ? insertionOf(db, allocation, rows) : allocateSeqs.with(allocation),
     ...claimsOf(operation),
-    ...(isAtOnce ? [] : insertMessages.with(rows)),
-    ...entriesOfNew(db, rows),
+    ...(isAtOnce ? [] : [...insertMessages.with(rows), ...entriesOfNew(db, rows)]),
     ...mentionsOfNew(rows, now),
   ])
   if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')
