@@ -83,12 +83,22 @@ const selectItems = statement((db, arg: { key: string; start: number; end: numbe
     .orderBy(asc(i.position))
 })
 
-const deleteItems = statement((db, arg: { key: string }) =>
-  db.orm.delete(db.tables.listItems).where(isItemOf(db, arg.key)),
-)
+/** Writes items at given positions, whether or not there are items already. */
+const upsertItems = rowsStatement((db, rows: { key: string; position: number; value: Json }[]) => {
+  const { listItems: i } = db.tables
+  return db.orm
+    .insert(i)
+    .values(rows.map(({ key, position, value }) => ({ ownerId: ownerOfNames(db), key, position, value })))
+    .onConflictDoUpdate({ target: [i.ownerId, i.key, i.position], set: { value: sql`excluded.value` } })
+})
 
-const emptyList = statement((db, arg: { key: string }) =>
-  db.orm.update(db.tables.lists).set({ length: 0 }).where(isList(db, arg.key)),
+const deleteItemsFrom = statement((db, arg: { key: string; position: number }) => {
+  const { listItems: i } = db.tables
+  return db.orm.delete(i).where(and(isItemOf(db, arg.key), gte(i.position, arg.position)))
+})
+
+const setLength = statement((db, arg: { key: string; length: number }) =>
+  db.orm.update(db.tables.lists).set({ length: arg.length }).where(isList(db, arg.key)),
 )
 
 const deleteList = statement((db, arg: { key: string }) => {
@@ -170,7 +180,7 @@ export class Lists {
 
   /**
    * Replaces the items of a list by those that `change` returns, and returns its `result`. One transaction: appends to
-   * the list, its deletion and other updates wait. `change` may be async; if it throws, the list stays as it was and
+   * the list, its deletion and other updates wait. Items that are the same at their position are not written. `change` may be async; if it throws, the list stays as it was and
    * the call rejects with that error. Safe to repeat if `change` may be applied twice.
    *
    * @typeParam Item The expected type of each item. It is not checked.
@@ -193,12 +203,14 @@ export class Lists {
     checkFunction(change, 'change')
     return this.#db.transaction(async (tx) => {
       await extendList.all(tx, { key, count: 0 })
-      const changed = await change(await this.#items(tx, key, 0, MAX_INTEGER))
+      const before = await this.#items(tx, key, 0, MAX_INTEGER)
+      const texts = before.map((item) => JSON.stringify(item)) // `change` may change the items that it is given
+      const changed = await change(before)
       if (Object(changed) !== changed)
         throw invalidInput([{ path: 'change', message: 'must return { items, result }' }])
       const { items, result } = changed
       const values = parseInput(itemsSchema, items, 'items')
-      await batch(tx, values.length === 0 ? [deleteList.with({ key })] : replaceCalls(key, values))
+      await batch(tx, values.length === 0 ? [deleteList.with({ key })] : replaceCalls(key, texts, values))
       return result
     })
   }
@@ -241,10 +253,17 @@ export class Lists {
 }
 
 /**
- * Returns the calls of one batch that replaces all items by `values`. The list's row stays: a delete() waits for it.
+ * Returns the calls of one batch that makes `values` the items of a list. `before` is the items as JSON: those that say the same are
+ * not written. The list's row stays: a delete() waits for it.
  */
-function replaceCalls(key: string, values: readonly Json[]) {
-  return [deleteItems.with({ key }), emptyList.with({ key }), ...appendCalls(key, values)]
+function replaceCalls(key: string, before: readonly string[], values: readonly Json[]) {
+  const rows = values.map((value, position) => ({ key, position, value }))
+  const { length } = values
+  return [
+    ...(length < before.length ? [deleteItemsFrom.with({ key, position: length })] : []),
+    ...(length === before.length ? [] : [setLength.with({ key, length })]),
+    ...upsertItems.with(rows.filter(({ position, value }) => JSON.stringify(value) !== before[position])),
+  ]
 }
 
 /** Returns the calls of one batch that appends `values`. The first one returns the new length. */

@@ -74,6 +74,23 @@ export const listCases: Cases = {
     assert.equal(await lists.append(name(), 'anew'), 1)
   },
 
+  async 'update() stores items that it changed in place, and leaves out what was cut'({ storage: { lists }, name }) {
+    await lists.append(name(), ...times(300, (n) => ({ n, done: false })))
+    await lists.update<{ n: number; done: boolean }>(name(), (items) => {
+      for (const item of items) if (item.n === 7) item.done = true
+      items.reverse()
+      return { items: items.slice(0, 299), result: undefined }
+    })
+    const expected = times(299, (i) => ({ n: 299 - i, done: 299 - i === 7 }))
+    assert.deepEqual(await lists.range(name(), 0, 1000), expected)
+    await lists.update(name(), (items) => ({
+      items: [...items.slice(0, 150), -0, ...items.slice(151), 'end'],
+      result: 0,
+    }))
+    assert.deepEqual(await lists.range(name(), 0, 1000), [...expected.slice(0, 150), 0, ...expected.slice(151), 'end'])
+    assert.equal(await lists.append(name(), 'more'), 301)
+  },
+
   async 'update() leaves the list as it was if it fails'({ storage: { lists }, name }) {
     await lists.append(name(), 1, 2)
     const failure = new Error('of the program')
