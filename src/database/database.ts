@@ -9,7 +9,7 @@ import {
   transactions,
 } from '../observability/channels.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { Db, Dialect, DialectKit, Driver, DriverTransaction, Executor, Orm } from './db.ts'
+import type { BeginOptions, Db, Dialect, DialectKit, Driver, DriverTransaction, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 import { tracedBatch, tracedRun } from './traced-statements.ts'
 import { TransactionDeadline } from './transaction-deadline.ts'
@@ -85,17 +85,13 @@ export class Database implements Db {
    * @throws {TIMEOUT} when no connection became free in time, or `body` took longer than `timeoutMillis`
    * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
-  async transaction<T>(body: (tx: Db) => Promise<T>, options: { timeoutMillis?: number } = {}): Promise<T> {
+  async transaction<T>(body: (tx: Db) => Promise<T>, options: BeginOptions = {}): Promise<T> {
     if (!transactions.hasSubscribers) return this.#transaction(body, options)
     const message: TransactionMessage = { ...this.source }
     return traced(transactions, message, () => this.#transaction(body, options, message))
   }
 
-  async #transaction<T>(
-    body: (tx: Db) => Promise<T>,
-    options: { timeoutMillis?: number },
-    message?: TransactionMessage,
-  ): Promise<T> {
+  async #transaction<T>(body: (tx: Db) => Promise<T>, options: BeginOptions, message?: TransactionMessage): Promise<T> {
     this.#enter()
     const deadline = new TransactionDeadline(options.timeoutMillis)
     this.#deadlines.add(deadline)

@@ -148,6 +148,8 @@ export interface BackupSteps {
 export interface BeginOptions {
   /** How long the transaction may take, by the clock of the caller. A server ends it a second later, if the caller is frozen. */
   timeoutMillis?: number | undefined
+  /** True if PostgreSQL has to refuse what could not happen if transactions ran one after the other. Default false. */
+  isSerializable?: boolean
 }
 
 /** A transaction of a driver. Statements run in the order of the calls. */

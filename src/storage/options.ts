@@ -64,6 +64,13 @@ export interface TransactionOptions {
    * rolls back a second later. Milliseconds. Default: no limit.
    */
   timeoutMillis?: number | undefined
+  /**
+   * What a transaction sees of others on PostgreSQL. With 'serializable' the result is that of transactions that run one after
+   * the other, as far as they are all serializable: if PostgreSQL finds that it would not be, `body` runs again, up to ten times
+   * in all and within `timeoutMillis`. On SQLite and in memory transactions always run one after the other, and `body` runs
+   * once. Default 'read committed'.
+   */
+  isolation?: 'read committed' | 'serializable' | undefined
 }
 
 /** Options of `storage.diagnose()`. */

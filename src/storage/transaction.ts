@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import type { BlobLayer, TransactionBlobs } from '../blobs/open.ts'
 import type { StorageRowCache } from '../cache/row-cache.ts'
 import type { Database } from '../database/database.ts'
-import type { Db } from '../database/db.ts'
+import type { BeginOptions, Db } from '../database/db.ts'
+import { isStorageError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { observed, observedCall } from '../observability/observed.ts'
 import type { Embedding, RepositoryContext } from '../repositories/context.ts'
@@ -15,7 +17,13 @@ import { checkFunction, millisSchema, parseInput } from '../validation/input.ts'
 import type { TransactionOptions } from './options.ts'
 import type { StorageTransaction } from './storage-transaction.ts'
 
-const optionsSchema = z.strictObject({ timeoutMillis: millisSchema.optional() })
+const optionsSchema = z.strictObject({
+  timeoutMillis: millisSchema.optional(),
+  isolation: z.enum(['read committed', 'serializable']).optional(),
+})
+
+/** How often the body of a serializable transaction runs at most. */
+const MAX_ATTEMPTS = 10
 
 /** What a transaction spans, and when it is slow. */
 export interface TransactionLayers {
@@ -29,13 +37,51 @@ export interface TransactionLayers {
 
 /** Runs the callback of `storage.transaction()`, or of that of a scope if an owner is given. */
 export async function runTransaction<T>(
-  { database, rowCache, blobs, context, logger, slowTransactionMillis }: TransactionLayers,
+  layers: TransactionLayers,
   owner: string | undefined,
   body: (tx: StorageTransaction) => Promise<T>,
   options: TransactionOptions,
 ): Promise<T> {
   checkFunction(body, 'body')
-  const limits = parseInput(optionsSchema, options, 'options')
+  const { timeoutMillis, isolation } = parseInput(optionsSchema, options, 'options')
+  const { logger, slowTransactionMillis } = layers
+  const warning = setTimeout(() => warnOfSlowTransaction(logger, slowTransactionMillis), slowTransactionMillis).unref()
+  try {
+    if (isolation !== 'serializable') return await attempt(layers, owner, body, { timeoutMillis })
+    return await repeatedly(
+      (limits) => attempt(layers, owner, body, { ...limits, isSerializable: true }),
+      timeoutMillis,
+    )
+  } finally {
+    clearTimeout(warning)
+  }
+}
+
+/** Runs `work` until PostgreSQL no longer rolls it back in favour of another transaction. `timeoutMillis` holds for all attempts. */
+async function repeatedly<T>(
+  work: (limits: BeginOptions) => Promise<T>,
+  timeoutMillis: number | undefined,
+): Promise<T> {
+  const begun = performance.now()
+  for (let attempts = 1; ; attempts++) {
+    const left = timeoutMillis && Math.max(1, Math.round(timeoutMillis - (performance.now() - begun)))
+    try {
+      return await work({ timeoutMillis: left })
+    } catch (error) {
+      const wasRolledBack = isStorageError(error, 'DATABASE_FAILED') && error.retryable
+      if (!wasRolledBack || attempts === MAX_ATTEMPTS) throw error
+      // The one that comes second wins if the first waits a little, so that they do not meet in the same way again.
+      await sleep(Math.random() * 2 ** attempts)
+    }
+  }
+}
+
+async function attempt<T>(
+  { database, rowCache, blobs, context }: TransactionLayers,
+  owner: string | undefined,
+  body: (tx: StorageTransaction) => Promise<T>,
+  limits: BeginOptions,
+): Promise<T> {
   const written: WrittenTexts[] = []
   const { embedding } = context
   const inside: RepositoryContext = {
@@ -43,27 +89,22 @@ export async function runTransaction<T>(
     embedding: embedding && deferred(embedding, written),
     closing: undefined,
   }
-  const warning = setTimeout(() => warnOfSlowTransaction(logger, slowTransactionMillis), slowTransactionMillis).unref()
-  try {
-    // The blobs are outermost: bytes are removed after the cache was invalidated.
-    const result = await blobs.transaction((enter) =>
-      rowCache.transaction((cache, announce) =>
-        database.transaction(
-          (tx) =>
-            enter(tx, async (ownBlobs) => {
-              const result = await body(openTransaction(tx, { ...inside, cache }, ownBlobs, owner))
-              await announce(tx)
-              return result
-            }),
-          limits,
-        ),
+  // The blobs are outermost: bytes are removed after the cache was invalidated.
+  const result = await blobs.transaction((enter) =>
+    rowCache.transaction((cache, announce) =>
+      database.transaction(
+        (tx) =>
+          enter(tx, async (ownBlobs) => {
+            const result = await body(openTransaction(tx, { ...inside, cache }, ownBlobs, owner))
+            await announce(tx)
+            return result
+          }),
+        limits,
       ),
-    )
-    for (const texts of written) embedding?.written(texts)
-    return result
-  } finally {
-    clearTimeout(warning)
-  }
+    ),
+  )
+  for (const texts of written) embedding?.written(texts)
+  return result
 }
 
 /** Returns the embedding as a transaction sees it: what is written is kept in `written`, and the model is not called. */

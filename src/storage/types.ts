@@ -121,15 +121,16 @@ export interface Storage extends Repositories, AsyncDisposable {
    * Runs `body` in one transaction over the repositories and blobs of `tx`, and rolls everything back if `body` throws.
    * Inside `body` use only `tx`: the storage itself would wait for its own transaction, and rejects with
    * TRANSACTION_MISUSE instead. PostgreSQL runs transactions concurrently (READ COMMITTED): another transaction may
-   * change a row between a read and a write of this one. Not safe to repeat, unless everything in `body` is.
+   * change a row between a read and a write of this one, unless `isolation` is 'serializable'. Not safe to repeat, unless
+   * everything in `body` is.
    *
    * @throws {CLOSED} when the storage is closed
    * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
    * @throws {TIMEOUT} when no connection became free in time, or `timeoutMillis` has passed; nothing was done
    * @throws {CONNECTION_LOST} when the connection was lost; it is unknown whether a commit under way was done
-   * @throws {DATABASE_FAILED} when the database rejected a statement; with `retryable`, a deadlock was resolved by
-   *   rolling this transaction back, and nothing was done
-   * @throws {INVALID_INPUT} when `body` is not a function
+   * @throws {DATABASE_FAILED} when the database rejected a statement; with `retryable`, PostgreSQL rolled this transaction
+   *   back in favour of another, a serializable one ten times, and nothing was done
+   * @throws {INVALID_INPUT} when `body` is not a function, or an option is not valid
    *
    * @example
    * ```ts

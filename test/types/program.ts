@@ -110,7 +110,7 @@ async function calls(of: Storage | StorageTransaction) {
 }
 
 export const outside = await calls(storage)
-export const inside = await storage.transaction(calls, { timeoutMillis: 1000 })
+export const inside = await storage.transaction(calls, { timeoutMillis: 1000, isolation: 'serializable' })
 export const whole = {
   health: await storage.health(),
   stats: await storage.stats(),

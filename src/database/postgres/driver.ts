@@ -37,6 +37,7 @@ const ATTEMPTS = 3
 
 /** Names the isolation level, so that it does not depend on a default of the server or the role. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
+const BEGIN_SERIALIZABLE = 'BEGIN ISOLATION LEVEL SERIALIZABLE'
 
 /**
  * Connects to PostgreSQL.
@@ -115,10 +116,10 @@ class PostgresDriver implements Driver {
     }
   }
 
-  async begin({ timeoutMillis }: BeginOptions = {}): Promise<DriverTransaction> {
+  async begin({ timeoutMillis, isSerializable = false }: BeginOptions = {}): Promise<DriverTransaction> {
     const connection = await this.#pool.exclusive()
     // Not awaited: the first statement is pipelined behind BEGIN, and fails if BEGIN fails.
-    const begun = connection.command(BEGIN)
+    const begun = connection.command(isSerializable ? BEGIN_SERIALIZABLE : BEGIN)
     begun.catch(() => {})
     if (timeoutMillis !== undefined) connection.run(idleLimit(timeoutMillis)).catch(() => {}) // what follows fails as well
     const finish = async (command: 'COMMIT' | 'ROLLBACK') => {
