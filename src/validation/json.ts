@@ -78,7 +78,16 @@ function problemOf(value: unknown, path: (string | number)[]): Problem | undefin
       if (Array.isArray(value)) return problemInArray(value, path)
       if (isPlainObject(value)) return problemInObject(value, path)
   }
-  return { path, message: 'must be JSON: null, a boolean, a number, a string, an array or a plain object' }
+  const given = typeof value === 'object' && value !== null ? nameOf(value) : typeof value
+  const kinds = 'null, a boolean, a number, a string, an array or a plain object'
+  const advice = given === 'Date' ? ': give its toISOString(), or pass the whole through toJson()' : ''
+  return { path, message: `must be JSON (${kinds}), not ${given}${advice}` }
+}
+
+/** Returns the name of the class of an object. */
+function nameOf(object: object): string {
+  const name: unknown = object.constructor?.name
+  return typeof name === 'string' && name !== '' ? name : 'an object of a class'
 }
 
 function problemInArray(array: readonly unknown[], path: (string | number)[]): Problem | undefined {
