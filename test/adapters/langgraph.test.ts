@@ -9,7 +9,7 @@ import {
   MemorySaver,
   uuid6,
 } from '@langchain/langgraph-checkpoint'
-import { openStorage, type Storage } from 'holdfast'
+import { openStorage, type Storage, type StorageConfig } from 'holdfast'
 import { HoldfastSaver } from 'holdfast/langgraph'
 import * as vitest from 'vitest'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -205,9 +205,14 @@ it('every method takes one round trip', async () => {
   expect(await tripsOf(link, calls)).toEqual(Object.fromEntries(Object.keys(calls).map((name) => [name, 1])))
 })
 
-it('an agent that is killed while it works goes on', async () => {
-  const file = join(freshDirectory(), 'agent.db')
-  const start = () => runScript('test/adapters/programs/count.ts', [file])
+const durable: Record<string, () => Promise<StorageConfig>> = {
+  sqlite: async () => ({ database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } }),
+  postgres: async () => ({ database: { type: 'postgres', url: await freshPostgres() } }),
+}
+
+it.each(Object.entries(durable))('an agent on %s that is killed while it works goes on', async (_, configure) => {
+  const config = await configure()
+  const start = () => runScript('test/adapters/programs/count.ts', [JSON.stringify(config)])
   const first = start()
   await first.next((message) => message === 3)
   await first.kill()
