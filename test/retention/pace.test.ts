@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, test } from 'vitest'
-import { Pace } from '../../src/storage/retention/pace.ts'
+import { Pace } from '../../src/maintenance/pace.ts'
+import { appendingBeside, appendingHere } from '../database/appending.ts'
 import { dialects, freshDatabase, type TestDatabase } from '../database/dialects.ts'
-import { runScript } from '../setup/processes.ts'
 import { rounds, soak } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 
@@ -12,13 +12,6 @@ const ROWS = rounds(8000, 1_000_000)
 const BOUND_MILLIS = 50
 
 const retention = { events: '7d', messages: '30d', sessions: { idle: '90d' } }
-
-interface Latencies {
-  count: number
-  median: number
-  p99: number
-  longest: number
-}
 
 /** Fills the tables by SQL: half of the rows are events, a quarter messages of active sessions, a quarter of idle ones. */
 async function fill({ dialect, query }: TestDatabase, mark = '', events = ROWS / 2): Promise<void> {
@@ -70,39 +63,14 @@ test.each(dialects)(
     }
     await using storage = await openStorage({ ...config, retention }, quiet)
     await fill(database)
-    const program = 'test/retention/programs/append.ts'
-    /** Runs `work` while another process appends. Returns how long the appends took. */
-    const beside = async (work: () => Promise<unknown>): Promise<Latencies> => {
-      const appender = runScript<Partial<Latencies>>(program, [JSON.stringify(config), 'alive 1'])
-      await appender.next()
-      await work()
-      appender.end()
-      return (await appender.next(({ count }) => count !== undefined)) as Latencies
-    }
-    const appendingHere = async (work: () => Promise<unknown>) => {
-      const took: number[] = []
-      let goesOn = true
-      const appending = (async () => {
-        while (goesOn) {
-          const at = performance.now()
-          await storage.messages.append('alive 2', { role: 'user', content: 'x' })
-          took.push(performance.now() - at)
-          await new Promise((resolve) => setTimeout(resolve, 2))
-        }
-      })()
-      await work()
-      goesOn = false
-      await appending
-      return took
-    }
-    const alone = await beside(() =>
-      appendingHere(() => new Promise((resolve) => setTimeout(resolve, rounds(1000, 60_000)))),
-    )
+    const beside = (work: () => Promise<unknown>) => appendingBeside(config, 'alive 1', work)
+    const here = (work: () => Promise<unknown>) => appendingHere(storage, 'alive 2', work)
+    const alone = await beside(() => here(() => new Promise((resolve) => setTimeout(resolve, rounds(1000, 60_000)))))
     const begun = performance.now()
     let own: number[] = []
     const removed = { total: 0 }
     const meanwhile = await beside(async () => {
-      own = await appendingHere(async () => {
+      own = await here(async () => {
         removed.total = (await storage.prune()).total
       })
     })

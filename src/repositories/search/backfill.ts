@@ -1,13 +1,10 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { eq, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
+import { MOST_ROWS, Pace } from '../../maintenance/pace.ts'
 import { backfillMemories } from './backfill-memories.ts'
 import { backfillMessages } from './backfill-messages.ts'
 import { parseState, type SearchState, STATE } from './state.ts'
-
-/** How many texts one transaction indexes. */
-export const BATCH_ROWS = 500
 
 /** Locks the state until the transaction ends, so that only one process takes a step at a time. */
 const lockState = statement(({ orm, tables: { properties: p } }, _: object) =>
@@ -34,36 +31,39 @@ export interface BackfillStep {
 }
 
 /**
- * Indexes up to 500 texts from before the search was switched on, in one transaction that also notes how far it came: whoever
+ * Indexes up to `limit` texts from before the search was switched on, in one transaction that also notes how far it came: whoever
  * goes on, begins where the last transaction ended.
  */
-export function backfillStep(db: Db): Promise<BackfillStep> {
+export function backfillStep(db: Db, limit = MOST_ROWS): Promise<BackfillStep> {
   return db.transaction(async (tx) => {
     const [locked] = await lockState.all(tx, {})
     const state = parseState(locked?.value, db.search)
     if (state === undefined || state.phase === 'complete') return { indexed: 0, isDone: true }
     const { indexed, ...next } =
       state.phase === 'messages'
-        ? await backfillMessages(tx, state.messages, BATCH_ROWS)
-        : await backfillMemories(tx, state.memories, BATCH_ROWS)
+        ? await backfillMessages(tx, state.messages, limit)
+        : await backfillMemories(tx, state.memories, limit)
     const after: SearchState = { tokenizer: state.tokenizer, tools: state.tools, ...next }
     await setState.all(tx, { value: JSON.stringify(after) })
     return { indexed, isDone: after.phase === 'complete' }
   })
 }
 
-/** Takes steps until everything is indexed, or the signal is aborted. Returns the number of texts indexed. */
+/**
+ * Takes steps until everything is indexed, or the signal is aborted, and leaves the database to writers between two steps.
+ * Returns the number of texts indexed.
+ */
 export async function backfill(
   db: Db,
   { signal, onStep }: { signal?: AbortSignal | undefined; onStep?: (indexed: number) => void } = {},
 ): Promise<number> {
+  const pace = new Pace(db.dialect)
   let total = 0
   for (;;) {
     if (signal?.aborted) return total
-    const { indexed, isDone } = await backfillStep(db)
+    const { indexed, isDone } = await pace.step(() => backfillStep(db, pace.rows))
     total += indexed
     onStep?.(indexed)
     if (isDone) return total
-    await nextTurn() // writers come between two steps
   }
 }

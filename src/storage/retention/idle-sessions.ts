@@ -1,12 +1,12 @@
 import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import { type Builder, statement } from '../../database/statement.ts'
+import { MOST_ROWS } from '../../maintenance/pace.ts'
 import { homeOfOwner } from '../../repositories/sessions/home.ts'
 import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { alternatives, isSessionInUse } from './in-use.ts'
 import { followingSession, type Incarnation, isUnused, removeOldest, sessionsByActivity } from './old-messages.ts'
-import { MOST_ROWS } from './pace.ts'
 import type { Removed, Rule, RuleContext } from './rule.ts'
 
 const LATEST = new Date('9999-12-31T23:59:59.999Z')

@@ -1,6 +1,6 @@
 import type { RowCache } from '../../cache/row-cache.ts'
 import type { Db } from '../../database/db.ts'
-import type { Pace } from './pace.ts'
+import type { Pace } from '../../maintenance/pace.ts'
 
 /** What a rule works with. */
 export interface RuleContext {

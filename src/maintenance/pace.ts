@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Dialect } from '../../database/db.ts'
+import type { Dialect } from '../database/db.ts'
 
-/** How many rows one transaction removes at most. */
+/** How many rows one transaction takes at most. */
 export const MOST_ROWS = 500
 /** So few that they take a few milliseconds, and enough to get on if the commit takes most of the time. */
 const FEWEST_ROWS = 50
-/** How many rows the first transaction removes. */
+/** How many rows the first transaction takes. */
 const FIRST_ROWS = 100
 /** How long a transaction should take at most: others may have to wait for it. */
 const TARGET_MILLIS = 10
@@ -19,7 +19,7 @@ const SHORTEST_PAUSE_MILLIS = 2
 const LONGEST_PAUSE_MILLIS = 1000
 
 /**
- * Decides how many rows a transaction removes, and how long the database is left to others before the next one.
+ * Decides how many rows a transaction removes or writes, and how long the database is left to others before the next one.
  */
 export class Pace {
   readonly #pause: number
@@ -32,7 +32,7 @@ export class Pace {
     this.#afterStep = afterStep
   }
 
-  /** How many rows to remove in a transaction. */
+  /** How many rows the next transaction should take. */
   get rows(): number {
     return this.#rows
   }
