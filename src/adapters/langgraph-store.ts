@@ -14,6 +14,10 @@ import {
 import type { Kv } from '../repositories/kv/kv.ts'
 import type { KvEntry } from '../repositories/kv/types.ts'
 import type { PropertyConditions, PropertyTests } from '../repositories/kv/where.ts'
+import type { StorageScope } from '../storage/types.ts'
+import { invalid } from './invalid.ts'
+import { type StoreIndex, StoreModel } from './langgraph-embeddings.ts'
+import { deleteWithVectors, ItemVectors, putWithVectors } from './langgraph-vectors.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 
 /** The namespace of `kv` that holds all items. */
@@ -23,15 +27,21 @@ const DEFAULT_LIMIT = 10
 /** What an item holds: a JSON object. */
 type Value = Item['value']
 
+/** A storage, a scope or a transaction: what a store needs of it. */
+export type StoreStorage = { readonly kv: Kv } & Partial<Pick<StorageScope, 'transaction'>>
+
 /** Options of `HoldfastStore`. */
 export interface HoldfastStoreOptions {
   /** How long an item is kept after it was put, in seconds. Default: until it is deleted. */
   ttlSeconds?: number
+  /** How a `query` finds items by their meaning. Default: a `query` does not change what is found. */
+  index?: StoreIndex | undefined
 }
 
 /**
  * A store for LangGraph over `storage.kv`, or that of a scope: what an agent knows beyond a thread. Filters and lists of
- * namespaces are answered by the database. Items are found in the byte order of namespace and key.
+ * namespaces are answered by the database. Items are found in the byte order of namespace and key. With `index` a search with a
+ * `query` returns the most similar items first.
  *
  * @example
  * ```ts
@@ -42,22 +52,36 @@ export interface HoldfastStoreOptions {
  * ```
  */
 export class HoldfastStore extends BaseStore {
+  readonly #storage: StoreStorage
   readonly #root: Kv
   readonly #ttlSeconds: number | undefined
+  readonly #index: { model: StoreModel; vectors: ItemVectors } | undefined
 
-  /** `storage` may be a scope or a transaction as well. */
-  constructor({ kv }: { readonly kv: Kv }, { ttlSeconds }: HoldfastStoreOptions = {}) {
+  /**
+   * `storage` may be a scope or a transaction as well. In a transaction the model is not called: search without a `query`, and put with
+   * `index: false`.
+   *
+   * @throws {INVALID_INPUT} when `index` is not valid.
+   */
+  constructor(storage: StoreStorage, { ttlSeconds, index }: HoldfastStoreOptions = {}) {
     super()
-    this.#root = kv.namespace(ROOT)
+    this.#storage = storage
+    this.#root = storage.kv.namespace(ROOT)
     this.#ttlSeconds = ttlSeconds
+    if (index === undefined) return
+    if (storage.transaction === undefined) throw invalid('storage', 'must have transactions, if there is an index')
+    const model = new StoreModel(index, 'once' in storage)
+    this.#index = { model, vectors: new ItemVectors(model) }
   }
 
   /**
    * Runs operations, and returns their results in the same order. Reads see the items as they were before the writes. Of
-   * two writes of an item the last counts. Up to 1000 values that go to one namespace are stored in one transaction. Safe to
-   * repeat.
+   * two writes of an item the last counts. Up to 1000 values that go to one namespace are stored in one transaction, with their
+   * vectors. Safe to repeat.
    *
-   * @throws {INVALID_INPUT} when a label, a key, a value or a filter is not valid.
+   * @throws {INVALID_INPUT} when a label, a key, a value, a path or a filter is not valid.
+   * @throws {EMBEDDING_FAILED} when the model fails; nothing was written.
+   * @throws {INVALID_STATE} when a query would compare more than 20,000 items, or the model would be called in a transaction.
    */
   override async batch<Operations extends Operation[]>(operations: Operations): Promise<OperationResults<Operations>> {
     const results = await Promise.all(operations.map((operation) => this.#read(operation)))
@@ -81,11 +105,21 @@ export class HoldfastStore extends BaseStore {
     filter,
     limit = DEFAULT_LIMIT,
     offset = 0,
+    query = '',
   }: SearchOperation): Promise<SearchItem[]> {
     const at = this.#at(namespacePrefix)
     const where = filter && conditionsOf(filter)
-    const found = await itemsOf((page) => at.find<Value>({ where, ...page }), offset + limit)
-    return found.slice(offset).map((entry) => itemOf([...namespacePrefix, ...entry.namespace], entry))
+    const list = (page: { limit: number; cursor?: string }) => at.find<Value>({ where, ...page })
+    if (this.#index === undefined || query.trim() === '') {
+      const found = await itemsOf(list, offset + limit)
+      return found.slice(offset).map((entry) => itemOf([...namespacePrefix, ...entry.namespace], entry))
+    }
+    const { model, vectors } = this.#index
+    const wanted = await model.query(query)
+    const ranked = await vectors.rank(this.#storage.kv, wanted, list, namespacePrefix, offset + limit)
+    return ranked.slice(offset).map(({ entry, score }) => {
+      return { ...itemOf([...namespacePrefix, ...entry.namespace], entry), ...(score !== undefined && { score }) }
+    })
   }
 
   async #namespaces({
@@ -118,13 +152,14 @@ export class HoldfastStore extends BaseStore {
     }
   }
 
-  async #write(puts: PutOperation[]): Promise<void> {
+  async #write(given: PutOperation[]): Promise<void> {
     const places = new Map<string, Map<string, PutOperation>>()
-    for (const put of puts) {
+    for (const put of given) {
       const name = JSON.stringify(put.namespace)
       const place = places.get(name) ?? new Map()
       places.set(name, place.set(put.key, put))
     }
+    if (this.#index !== undefined) return this.#writeIndexed([...places.values()].map((place) => [...place.values()]))
     for (const place of places.values()) {
       const all = [...place.values()]
       const at = this.#at(all[0]?.namespace ?? [])
@@ -133,6 +168,23 @@ export class HoldfastStore extends BaseStore {
       for (const part of partsOf(values)) await at.setMany(part, options)
       const removed = all.flatMap(({ key, value }) => (value === null ? [key] : []))
       for (const part of partsOf(removed)) await at.deleteMany(part)
+    }
+  }
+
+  /** Embeds the values of all puts, then writes them with their vectors. The puts of a list have one namespace. */
+  async #writeIndexed(places: PutOperation[][]): Promise<void> {
+    const options = { ttlSeconds: this.#ttlSeconds }
+    const stored = (await this.#index?.vectors.embed(places.flat())) ?? new Map()
+    for (const all of places) {
+      const labels = [ROOT, ...(all[0]?.namespace ?? [])]
+      for (const part of partsOf(all.filter(({ value }) => value !== null))) {
+        await this.#storage.transaction?.(({ kv }) =>
+          putWithVectors(kv, kv.namespace(...labels), part, stored, options),
+        )
+      }
+      for (const part of partsOf(all.filter(({ value }) => value === null))) {
+        await this.#storage.transaction?.(({ kv }) => deleteWithVectors(kv, kv.namespace(...labels), part))
+      }
     }
   }
 

@@ -33,15 +33,17 @@ async function run(code: string): Promise<string> {
   return (await promisify(execFile)(process.execPath, args, options)).stdout.trim()
 }
 
-const [first = '', prune = ''] = blocks('docs/langgraph.md', 'ts').map(({ code }) => code)
+const [first = '', prune = '', items = '', byMeaning = ''] = blocks('docs/langgraph.md', 'ts').map(({ code }) => code)
 
 it('the first program of docs/langgraph.md remembers what it said, run by run', async () => {
   expect(await run(first)).toBe('I remember 1 lines.')
   expect(await run(first)).toBe('I remember 3 lines.')
 })
 
-it('the other program runs', async () => {
+it('the other programs run', async () => {
   expect(await run(prune)).toBe('0')
+  expect(await run(items)).toBe("[ 'ann' ]\n[ [ 'users', 'ann' ], [ 'users', 'bob' ] ]")
+  expect(await run(byMeaning)).toMatch(/^a 0\.\d+$/)
 })
 
 const [chat = '', route = ''] = blocks('docs/ai-sdk.md', 'ts').map(({ code }) => code)

@@ -1,5 +1,6 @@
 import { foldSessionSummary, query, type SessionStore } from '@anthropic-ai/claude-agent-sdk'
-import type { BaseCheckpointSaver, BaseStore, CheckpointTuple } from '@langchain/langgraph-checkpoint'
+import type { Embeddings } from '@langchain/core/embeddings'
+import type { BaseCheckpointSaver, BaseStore, CheckpointTuple, IndexConfig } from '@langchain/langgraph-checkpoint'
 import type { MastraCompositeStore, MemoryStorage } from '@mastra/core/storage'
 import type { AgentInputItem, Session } from '@openai/agents-core'
 import { convertToModelMessages, type ModelMessage, type UIMessage } from 'ai'
@@ -66,6 +67,25 @@ export async function langgraph(storage: Storage): Promise<CheckpointTuple | und
 export async function langgraphStore(storage: Storage): Promise<Record<string, unknown> | undefined> {
   const store: BaseStore = new HoldfastStore(storage.scope({ ownerId: 'ada' }), { ttlSeconds: 60 })
   return (await store.get(['notes'], 'tea'))?.value
+}
+
+export async function langgraphIndex(
+  storage: Storage,
+  index: IndexConfig,
+  embeddings: Embeddings,
+): Promise<number | undefined> {
+  const embed = (texts: string[]) => embeddings.embedDocuments(texts)
+  const stores: BaseStore[] = [
+    new HoldfastStore(storage, { index }),
+    new HoldfastStore(storage.scope({ ownerId: 'ada' }), { index: { dims: 64, embeddings, fields: ['said'] } }),
+    new HoldfastStore(storage, { index: { dims: 64, embed, model: 'mine', timeoutMillis: 1000 } }),
+    await storage.transaction(async (tx) => new HoldfastStore(tx, { index })),
+  ]
+  // @ts-expect-error: vectors are compared by their cosine alone
+  void new HoldfastStore(storage, { index: { dims: 64, embed, distanceMetric: 'l2' } })
+  // @ts-expect-error: a model is needed to embed queries as well
+  void new HoldfastStore(storage, { index: { dims: 64, embeddings: { embedDocuments: embed } } })
+  return (await stores[0]?.search(['notes'], { query: 'tea' }))?.[0]?.score
 }
 
 export async function mastra(storage: Storage): Promise<[MastraCompositeStore, MemoryStorage, number | undefined]> {

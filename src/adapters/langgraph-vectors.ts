@@ -1,0 +1,211 @@
+import { createHash } from 'node:crypto'
+import type { Item, PutOperation } from '@langchain/langgraph-checkpoint'
+import { StorageError } from '../errors.ts'
+import type { Kv } from '../repositories/kv/kv.ts'
+import type { LocatedEntry } from '../repositories/kv/types.ts'
+import { invalid } from './invalid.ts'
+import { checkPaths, type StoreModel } from './langgraph-embeddings.ts'
+import { textsAt } from './langgraph-paths.ts'
+import { MAX_ITEMS } from './parts.ts'
+
+/** The namespace of `kv` that holds all vectors, each item's under a hash of its namespace and key. */
+const VECTORS = 'langgraph-vectors'
+/** How many items are compared in this process, as in a recall without pgvector. */
+const MAX_CANDIDATES = 20_000
+
+type Value = Item['value']
+type Ttl = { ttlSeconds: number | undefined }
+
+/** What is stored of the vectors of an item. A property that others may not have is never undefined: it is compared. */
+interface Stored {
+  /** The hash of the value that was embedded: a program without the model may have written another one since. */
+  hash: string
+  dims: number
+  model: string | null
+  /** The vectors one after the other, float32 and little-endian, in base64. */
+  vectors: string
+}
+
+/** An entry with its similarity to the query, or without if it has no vector. */
+export interface Ranked {
+  entry: LocatedEntry<Value>
+  score: number | undefined
+}
+
+/** The vectors of the items of a store. */
+export class ItemVectors {
+  readonly #model: StoreModel
+
+  constructor(model: StoreModel) {
+    this.#model = model
+  }
+
+  /**
+   * Embeds the values of puts. Returns what is to be stored of each. A put that is not indexed, or has no text, has nothing.
+   *
+   * @throws {EMBEDDING_FAILED} when the model fails
+   * @throws {INVALID_INPUT} when the paths of a put are not valid, or its value is no JSON
+   */
+  async embed(puts: readonly PutOperation[]): Promise<Map<PutOperation, Stored>> {
+    // The hashes are made before the model is called: a program may change its value meanwhile.
+    const given = puts.map((put) => ({ put, ...this.#textsOf(put) }))
+    const distinct = [...new Set(given.flatMap(({ texts }) => texts))]
+    const vectors = distinct.length > 0 ? await this.#model.documents(distinct) : []
+    const byText = new Map(distinct.map((text, i) => [text, vectors[i] ?? new Float32Array()])) // there is one for each
+    const stored = new Map<PutOperation, Stored>()
+    for (const { put, texts, hash } of given) {
+      if (texts.length === 0) continue
+      const bytes = Buffer.concat(texts.map((text) => bytesOf(byText.get(text) ?? new Float32Array())))
+      const { dims, name } = this.#model
+      stored.set(put, { hash, dims, model: name, vectors: bytes.toString('base64') })
+    }
+    return stored
+  }
+
+  #textsOf({ value, index }: PutOperation): { texts: string[]; hash: string } {
+    if (value === null || index === false) return { texts: [], hash: '' }
+    const paths = index ?? this.#model.fields
+    checkPaths(paths, 'index')
+    try {
+      const texts = paths.flatMap((path) => textsAt(value, path)).filter((text) => text.trim() !== '')
+      return { texts, hash: hashOf(value) }
+    } catch {
+      throw invalid('value', 'must be JSON')
+    }
+  }
+
+  /**
+   * Returns the items of a list, the most similar first, then those without a vector of this model. Every vector is compared.
+   * Equal ones stay in their order.
+   *
+   * @throws {EMBEDDING_FAILED} when the model fails
+   * @throws {INVALID_STATE} when more than 20,000 items are listed
+   */
+  async rank(
+    kv: Kv,
+    wanted: Float32Array,
+    list: (page: { limit: number; cursor?: string }) => Promise<{ items: LocatedEntry<Value>[]; nextCursor?: string }>,
+    prefix: readonly string[],
+    count: number,
+  ): Promise<Ranked[]> {
+    const vectors = kv.namespace(VECTORS)
+    let best: Ranked[] = []
+    const others: Ranked[] = []
+    let seen = 0
+    for (let cursor: string | undefined; ; ) {
+      const page = await list({ limit: MAX_ITEMS, ...(cursor !== undefined && { cursor }) })
+      seen += page.items.length
+      if (seen > MAX_CANDIDATES) throw tooMany()
+      const keys = page.items.map((entry) => vectorKeyOf([...prefix, ...entry.namespace], entry.key))
+      const stored = await vectors.getMany<Stored>(keys)
+      for (const [i, entry] of page.items.entries()) {
+        const score = this.#scoreOf(entry.value, stored.get(keys[i] ?? ''), wanted)
+        if (score !== undefined) best.push({ entry, score })
+        else if (others.length < count) others.push({ entry, score })
+      }
+      best = best.sort((a, b) => (b.score ?? 0) - (a.score ?? 0)).slice(0, count)
+      cursor = page.nextCursor
+      if (cursor === undefined) return [...best, ...others].slice(0, count)
+    }
+  }
+
+  /** Returns the similarity of the most similar vector of an item, or undefined if it has none of this model. */
+  #scoreOf(value: Value, stored: Stored | undefined, wanted: Float32Array): number | undefined {
+    const { dims, name } = this.#model
+    if (stored === undefined || stored.dims !== dims || stored.model !== name || stored.hash !== hashOf(value))
+      return undefined
+    const bytes = Buffer.from(stored.vectors, 'base64')
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    let best: number | undefined
+    for (let start = 0; start + 4 * dims <= bytes.byteLength; start += 4 * dims) {
+      let sum = 0
+      for (let i = 0; i < dims; i++) sum += view.getFloat32(start + 4 * i, true) * (wanted[i] ?? 0)
+      if (best === undefined || sum > best) best = sum
+    }
+    return best
+  }
+}
+
+/**
+ * Writes items of one namespace and their vectors, up to 1000. Call within a transaction. An item without an entry in `stored` has no
+ * vectors afterwards. The calls are sent together, and run in this order: the row of an item is locked before that of its vectors.
+ */
+export async function putWithVectors(
+  kv: Kv,
+  items: Kv,
+  puts: readonly PutOperation[],
+  stored: ReadonlyMap<PutOperation, Stored>,
+  options: Ttl,
+): Promise<void> {
+  const vectors = kv.namespace(VECTORS)
+  const bare = puts.filter((put) => !stored.has(put))
+  const indexed = puts.flatMap((put) => {
+    const own = stored.get(put)
+    return own === undefined ? [] : [[vectorKeyOf(put.namespace, put.key), own] as const]
+  })
+  const values = puts.map(({ key, value }) => [key, value] as const)
+  await Promise.all([
+    setAll(items, values, options),
+    setAll(vectors, indexed, options),
+    deleteAll(
+      vectors,
+      bare.map(({ namespace, key }) => vectorKeyOf(namespace, key)),
+    ),
+  ])
+}
+
+/**
+ * Removes items of one namespace and their vectors, up to 1000. Call within a transaction. Each item is written first: only a row
+ * that exists can be locked, and without the lock a put at the same time could lose its vectors.
+ */
+export async function deleteWithVectors(kv: Kv, items: Kv, puts: readonly PutOperation[]): Promise<void> {
+  const keys = puts.map(({ key }) => key)
+  await Promise.all([
+    setAll(
+      items,
+      keys.map((key) => [key, null] as const),
+    ),
+    deleteAll(items, keys),
+    deleteAll(
+      kv.namespace(VECTORS),
+      puts.map(({ namespace, key }) => vectorKeyOf(namespace, key)),
+    ),
+  ])
+}
+
+// Within a transaction calls for one entry share a round trip, and calls for many take one each.
+
+async function setAll(kv: Kv, values: readonly (readonly [string, unknown])[], options?: Ttl): Promise<void> {
+  const [one] = values
+  if (one === undefined || values.length > 1) await kv.setMany(values, options)
+  else await kv.set<unknown>(one[0], one[1], options)
+}
+
+async function deleteAll(kv: Kv, keys: readonly string[]): Promise<void> {
+  const [one] = keys
+  if (one === undefined || keys.length > 1) await kv.deleteMany(keys)
+  else await kv.delete(one)
+}
+
+function vectorKeyOf(namespace: readonly string[], key: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([...namespace, key]))
+    .digest('base64url')
+}
+
+function hashOf(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('base64url').slice(0, 22)
+}
+
+function bytesOf(vector: Float32Array): Buffer {
+  const bytes = Buffer.alloc(vector.length * 4)
+  for (const [i, number] of vector.entries()) bytes.writeFloatLE(number, i * 4)
+  return bytes
+}
+
+function tooMany(): StorageError<'INVALID_STATE'> {
+  const message =
+    `More than ${MAX_CANDIDATES} items would have to be compared in this process: search below a longer namespace, ` +
+    'or with a filter'
+  return new StorageError('INVALID_STATE', message)
+}
