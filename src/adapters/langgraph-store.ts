@@ -16,9 +16,9 @@ import type { KvEntry } from '../repositories/kv/types.ts'
 import type { PropertyConditions, PropertyTests } from '../repositories/kv/where.ts'
 import type { StorageScope } from '../storage/types.ts'
 import { invalid } from './invalid.ts'
-import { type StoreIndex, StoreModel } from './langgraph-embeddings.ts'
 import { deleteWithVectors, ItemVectors, putWithVectors } from './langgraph-vectors.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
+import { type StoreIndex, StoreModel } from './store-model.ts'
 
 /** The namespace of `kv` that holds all items. */
 const ROOT = 'langgraph'

@@ -4,9 +4,9 @@ import { StorageError } from '../errors.ts'
 import type { Kv } from '../repositories/kv/kv.ts'
 import type { LocatedEntry } from '../repositories/kv/types.ts'
 import { invalid } from './invalid.ts'
-import { checkPaths, type StoreModel } from './langgraph-embeddings.ts'
 import { textsAt } from './langgraph-paths.ts'
 import { MAX_ITEMS } from './parts.ts'
+import { checkPaths, type StoreModel } from './store-model.ts'
 
 /** The namespace of `kv` that holds all vectors, each item's under a hash of its namespace and key. */
 const VECTORS = 'langgraph-vectors'

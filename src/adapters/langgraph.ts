@@ -17,8 +17,8 @@ import type { Checkpoints } from '../repositories/checkpoints/checkpoints.ts'
 import type { CheckpointKey, Checkpoint as Stored, TypedBytes } from '../repositories/checkpoints/types.ts'
 import { partsOf } from './parts.ts'
 
-export type { StoreEmbeddings, StoreIndex } from './langgraph-embeddings.ts'
 export { HoldfastStore, type HoldfastStoreOptions, type StoreStorage } from './langgraph-store.ts'
+export type { StoreEmbeddings, StoreIndex } from './store-model.ts'
 
 /** What every method of a saver is given. */
 type Config = Parameters<BaseCheckpointSaver['getTuple']>[0]

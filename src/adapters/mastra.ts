@@ -3,10 +3,12 @@ import type { Storage, StorageScope } from '../storage/types.ts'
 import { HoldfastMemory } from './mastra-memory.ts'
 import { RefusedWorkflows, refusal } from './mastra-workflows.ts'
 
+export type { MastraTextEmbedder } from './mastra-embedder.ts'
 export type { ListMessages, MastraPage } from './mastra-lists.ts'
 export { HoldfastMemory } from './mastra-memory.ts'
 export { fromMastraMessage, type MastraPut, toMastraMessage } from './mastra-messages.ts'
 export type { ThreadChanges } from './mastra-threads.ts'
+export { HoldfastMastraVector, type MastraVectorOptions, mastraVector } from './mastra-vector.ts'
 export type { MessageChanges } from './mastra-writes.ts'
 
 /** Options of `mastraStorage()`. */

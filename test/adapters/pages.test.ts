@@ -90,9 +90,10 @@ it('the program of docs/claude-agent.md appends a line once, and goes on with it
   expect([await run(program), await run(program)]).toEqual(['1\n0', '1\n0'])
 })
 
-it('the programs of docs/mastra.md go on with their thread, and compose a store', async () => {
-  const [program = '', composed = ''] = blocks('docs/mastra.md', 'ts').map(({ code }) => code)
+it('the programs of docs/mastra.md go on with their thread, recall, and compose a store', async () => {
+  const [program = '', recall = '', composed = ''] = blocks('docs/mastra.md', 'ts').map(({ code }) => code)
   expect([await run(program), await run(program)]).toEqual(['1', '2'])
+  expect(await run(recall)).toBe('march')
   expect(await run(composed)).toBe('true')
 })
 

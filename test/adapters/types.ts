@@ -2,14 +2,15 @@ import { foldSessionSummary, query, type SessionStore } from '@anthropic-ai/clau
 import type { Embeddings } from '@langchain/core/embeddings'
 import type { BaseCheckpointSaver, BaseStore, CheckpointTuple, IndexConfig } from '@langchain/langgraph-checkpoint'
 import type { MastraCompositeStore, MemoryStorage } from '@mastra/core/storage'
+import type { MastraEmbeddingModel, MastraVector } from '@mastra/core/vector'
 import type { AgentInputItem, Session } from '@openai/agents-core'
 import { convertToModelMessages, type ModelMessage, type UIMessage } from 'ai'
-import type { MessageInput, Storage } from 'holdfast'
+import type { EmbeddingModel, MessageInput, Storage } from 'holdfast'
 import { chatStore, fromUIMessage, toUIMessage } from 'holdfast/ai-sdk'
 import { HoldfastSessionStore } from 'holdfast/claude-agent'
 import { HoldfastKeyv } from 'holdfast/keyv'
 import { HoldfastSaver, HoldfastStore } from 'holdfast/langgraph'
-import { HoldfastMemory, mastraStorage } from 'holdfast/mastra'
+import { HoldfastMemory, mastraStorage, mastraVector } from 'holdfast/mastra'
 import {
   fromChatMessage,
   fromModelMessage,
@@ -97,6 +98,16 @@ export async function mastra(storage: Storage): Promise<[MastraCompositeStore, M
     orderBy: { field: 'createdAt', direction: 'DESC' },
   })
   return [store, new HoldfastMemory(storage.scope({ ownerId: 'ada' })), page?.total]
+}
+
+export function mastraRecall(
+  storage: Storage,
+  embedding: EmbeddingModel,
+): [MastraVector, MastraEmbeddingModel<string>, MastraVector] {
+  const vector = mastraVector(storage, { embedding })
+  // @ts-expect-error: the model of the storage is needed
+  mastraVector(storage)
+  return [vector, vector.embedder, mastraVector(storage.scope({ ownerId: 'ada' }), { embedding, id: 'ada' })]
 }
 
 export async function keyv(storage: Storage): Promise<string | undefined> {
