@@ -202,6 +202,24 @@ eachDatabase((open) => {
     await expect(short).rejects.toMatchObject({ code: 'INVALID_INPUT' })
   })
 
+  it('query() finds the messages of a resource in a thread that has mostly those of another', async () => {
+    const { memory, vector } = remember()
+    const [ada, bob] = [randomUUID(), randomUUID()]
+    const [thread = ''] = await begin(memory, ada, [['red wine', 'white wine']])
+    await memory.saveMessages({ messages: Array.from({ length: 9 }, () => say(thread, bob, 'green tea')) })
+    await storage.messages.append(thread, { role: 'user', content: 'black tea, of no resource' })
+    await storage.embedPending()
+    const { embeddings } = await vector.embedder.doEmbed({ values: ['green tea'] })
+    const query = async (resource_id: string, topK: number) => {
+      const filter = { thread_id: thread, resource_id }
+      const ask = { indexName: 'memory_messages', queryVector: embeddings[0] ?? [], topK, filter }
+      return (await vector.query(ask)).map(({ metadata }) => metadata?.resource_id)
+    }
+    expect(await query(ada, 2)).toEqual([ada, ada])
+    expect(await query(ada, 20)).toEqual([ada, ada, ada])
+    expect(await query(bob, 4)).toEqual([bob, bob, bob, bob])
+  })
+
   it('refuses by name what is not the recall of messages', async () => {
     const { vector } = remember()
     const [indexName, other] = ['memory_messages_2', 'memory_observations']
