@@ -1,6 +1,7 @@
 import { and, eq, inArray, lte, type SQL, sql } from 'drizzle-orm'
 import { notExpired } from '../../database/expiry.ts'
 import { meetsConditions } from '../../database/json-filter.ts'
+import { lookedUp, namedColumns } from '../../database/looked-up.ts'
 import { ownerOfNames } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { prefixFilters } from '../../database/paging/prefix-range.ts'
@@ -33,10 +34,11 @@ export const selectEntry = statement((db, arg: { key: string; now: Date }) => {
 export const selectEntries = rowsStatement((db, rows: { key: string; now: Date }[]) => {
   const { kv } = db.tables
   const keys = rows.map(({ key }) => key)
+  const { source, condition } = lookedUp(db, { table: kv, column: kv.key, scope: isOwn(db) }, keys)
   return db.orm
-    .select(entryColumns(db.tables))
-    .from(kv)
-    .where(and(isOwn(db), inArray(kv.key, keys), rows[0] && notExpired(kv, rows[0].now)))
+    .select(namedColumns(entryColumns(db.tables)))
+    .from(source)
+    .where(and(condition, rows[0] && notExpired(kv, rows[0].now)))
 })
 
 export interface EntryWrite {

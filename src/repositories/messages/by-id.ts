@@ -1,4 +1,5 @@
 import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
+import { lookedUp, namedColumns } from '../../database/looked-up.ts'
 import { type Builder, rowsStatement } from '../../database/statement.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
@@ -23,9 +24,22 @@ export function hasIds(db: Builder, rows: readonly MessageId[]): SQL {
   return and(inUnexpiredSession(db, m, sessionId, now), inArray(m.id, ids)) as SQL // given two conditions
 }
 
-export const selectByIds = rowsStatement((db, rows: MessageId[]) =>
-  db.orm.select(messageColumns(db.tables)).from(db.tables.messages).where(hasIds(db, rows)),
-)
+/** Returns the source and the condition of a query of the messages of one session that have one of the ids. */
+export function withIds(db: Builder, rows: readonly MessageId[]) {
+  const { messages: table } = db.tables
+  const [{ sessionId, now }] = rows as [MessageId] // a rows statement has a row
+  const scope = inUnexpiredSession(db, table, sessionId, now)
+  const ids = rows.map(({ id }) => id)
+  return lookedUp(db, { table, column: table.id, scope }, ids)
+}
+
+export const selectByIds = rowsStatement((db, rows: MessageId[]) => {
+  const { source, condition } = withIds(db, rows)
+  return db.orm
+    .select(namedColumns(messageColumns(db.tables)))
+    .from(source)
+    .where(condition)
+})
 
 /** Makes the expression of a message's seq: null if the session has no such message. */
 export function seqOf(db: Builder, { sessionId, id, now }: MessageId): SQL {

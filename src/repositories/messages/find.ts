@@ -2,10 +2,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
+import { namedColumns } from '../../database/looked-up.ts'
 import { isVisible } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { statement } from '../../database/statement.ts'
-import type { Tables } from '../../schema/tables.ts'
 import { messageColumns } from './columns.ts'
 import { givenSessions, isOfGiven, joinMessages, pairsOf } from './given-sessions.ts'
 import type { Message } from './types.ts'
@@ -44,17 +44,10 @@ const findStep = statement((db, arg: Step) => {
       ? sql`json_each(${arg.ids}) wanted`
       : sql`json_array_elements_text(cast(${arg.ids} as json)) wanted`
   return db.orm
-    .select({ place: sql`given.key`.mapWith(Number), ...namedColumns(db.tables) })
+    .select({ place: sql`given.key`.mapWith(Number), ...namedColumns(messageColumns(db.tables)) })
     .from(givenSessions(db, arg.sessions))
     .crossJoin(sql`${wanted} ${joinMessages(db, isWanted)}`)
 })
-
-/** Lists the columns of a `Message` for a query whose tables are SQL, which drizzle cannot find the columns in. */
-function namedColumns(tables: Tables): ReturnType<typeof messageColumns> {
-  const columns = Object.entries(messageColumns(tables))
-  const named = columns.map(([name, column]) => [name, sql`${column}`.mapWith(column)] as const)
-  return Object.fromEntries(named) as object as ReturnType<typeof messageColumns> // decodes to the same values
-}
 
 /**
  * Finds messages by their ids alone. No index begins with the id of a message, which would slow every append: so this looks

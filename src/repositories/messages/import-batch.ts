@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { insertRows } from '../../database/bulk/insert-rows.ts'
 import { bulkTable } from '../../database/bulk/table.ts'
 import type { Db } from '../../database/db.ts'
+import { namedColumns } from '../../database/looked-up.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { batch, type Call, rowsStatement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
@@ -10,7 +11,7 @@ import { entriesAt } from '../search/message-entries.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { type Clock, isWriteConflict, removeExpired } from '../sessions/removal.ts'
 import { sessionOf } from './append.ts'
-import { hasIds, type MessageId, messageIds } from './by-id.ts'
+import { type MessageId, messageIds, withIds } from './by-id.ts'
 import { allocateSeqs } from './insert.ts'
 import { mentionsOfNew } from './mentions.ts'
 import type { ParsedImport } from './types.ts'
@@ -171,7 +172,11 @@ function contentOf(text: string | null): MessageContent {
 
 const selectIds = rowsStatement((db, rows: MessageId[]) => {
   const { messages: m } = db.tables
-  return db.orm.select({ sessionId: m.sessionId, id: m.id }).from(m).where(hasIds(db, rows))
+  const { source, condition } = withIds(db, rows)
+  return db.orm
+    .select(namedColumns({ sessionId: m.sessionId, id: m.id }))
+    .from(source)
+    .where(condition)
 })
 
 /** Returns the messages that their sessions do not have: of those with one id, the first. */

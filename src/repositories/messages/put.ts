@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { and, eq, type SQL, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { namedColumns } from '../../database/looked-up.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
 import { vectorsOfChanged } from '../embeddings/carry.ts'
 import { entriesOfChanged, entriesOfNew } from '../search/message-entries.ts'
@@ -9,7 +10,7 @@ import { activityAt } from '../sessions/activity.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
 import { inUnexpiredSession, requirement } from '../sessions/unexpired.ts'
 import { newMessages, sessionOf, type Written } from './append.ts'
-import { hasIds, type MessageId } from './by-id.ts'
+import { type MessageId, withIds } from './by-id.ts'
 import { allocateSeqs, insertMessages, type NewMessage } from './insert.ts'
 import { mentionsOfChanged, mentionsOfNew } from './mentions.ts'
 import { lockSession } from './removal.ts'
@@ -42,17 +43,16 @@ interface StoredMessage {
 
 const selectStored = rowsStatement<MessageId, StoredMessage>((db, rows) => {
   const { messages: m, sessions: s } = db.tables
+  const { source, condition } = withIds(db, rows)
   return db.orm
     .select({
-      id: m.id,
-      seq: m.seq,
-      createdAt: m.createdAt,
+      ...namedColumns({ id: m.id, seq: m.seq, createdAt: m.createdAt }),
       fingerprint: fingerprintOf(db),
       sessionCreatedAt: s.createdAt,
     })
-    .from(m)
+    .from(source)
     .innerJoin(s, and(eq(s.id, m.sessionId), eq(s.ownerId, m.ownerId)))
-    .where(hasIds(db, rows))
+    .where(condition)
 })
 
 /** The session must be the one whose messages were read. */

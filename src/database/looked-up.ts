@@ -1,0 +1,38 @@
+import { and, eq, type GetColumnData, getTableName, inArray, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import type { Builder } from './statement.ts'
+
+/**
+ * Returns a source of rows and a condition for a query, of the rows that meet `scope` and have one of the values in `column`. The
+ * two name one row at most.
+ *
+ * PostgreSQL looks up each value: OFFSET keeps it from anything else. It plans a statement once, for a scope of usual size, and would
+ * read all rows of the scope to compare them with the list. In a conversation of 15,000 messages among short ones that takes 30
+ * times as long. The columns of such a source need `namedColumns`.
+ */
+export function lookedUp(
+  { dialect }: Pick<Builder, 'dialect'>,
+  { table, column, scope }: { table: PgTable; column: PgColumn; scope: SQL | undefined },
+  values: readonly string[],
+): { source: SQL; condition: SQL | undefined } {
+  if (dialect === 'sqlite') return { source: sql`${table}`, condition: and(scope, inArray(column, [...values])) }
+  const wanted = sql.join(
+    values.map((value) => sql`(cast(${value} as text))`),
+    sql`, `,
+  )
+  const row = sql`select * from ${table} where ${and(scope, eq(column, sql`wanted.wanted_value`))} offset 0`
+  const name = sql.raw(getTableName(table))
+  return {
+    source: sql`(values ${wanted}) as wanted (wanted_value) cross join lateral (${row}) as ${name}`,
+    condition: undefined,
+  }
+}
+
+/** Columns as expressions of the same values. */
+type Named<Columns extends Record<string, PgColumn>> = { [Name in keyof Columns]: SQL<GetColumnData<Columns[Name]>> }
+
+/** Returns columns for a query whose source is SQL, which drizzle cannot find them in. */
+export function namedColumns<Columns extends Record<string, PgColumn>>(columns: Columns): Named<Columns> {
+  const named = Object.entries(columns).map(([name, column]) => [name, sql`${column}`.mapWith(column)] as const)
+  return Object.fromEntries(named) as Named<Columns> // has the names of `columns`
+}
