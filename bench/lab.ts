@@ -33,9 +33,15 @@ export class Lab {
   once<T>(name: string, make: () => Promise<T>, close?: (made: T) => Promise<void>): Promise<T> {
     const known = this.#made.get(name)
     if (known) return known as Promise<T> // made under this name before
-    const made = make()
+    const made = this.#make(make, close)
     this.#made.set(name, made)
-    if (close) this.#closing.unshift(async () => close(await made))
+    return made
+  }
+
+  /** Makes something. What was made for it meanwhile, such as its server, is closed after it. */
+  async #make<T>(make: () => Promise<T>, close?: (made: T) => Promise<void>): Promise<T> {
+    const made = await make()
+    if (close) this.#closing.unshift(() => close(made))
     return made
   }
 

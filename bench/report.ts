@@ -8,7 +8,9 @@ const COLUMN_WIDTH = 12
 /** Runs the rows one after another and prints each result at once. Returns the results in the order of the rows. */
 export async function runRows(rows: readonly Row[], lab: Lab, print: (line: string) => void = console.log) {
   print(`Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'a processor without a name'}`)
-  print('A ratio is our time over the baseline: the raw driver, or the same call on little data. * misses its target.')
+  print(
+    'A ratio is our time over the baseline: the raw driver, the same call on little data, or the package named. * misses its target.',
+  )
   print(line('', ['ratio ', 'target', 'ours us', 'base us'], 'others over the baseline'))
   const results: { row: Row; result: Result }[] = []
   for (const [i, row] of rows.entries()) {
@@ -35,12 +37,12 @@ export function printPeers(
   print('The time of each package over ours; below 1 it is faster.')
   const behind: string[] = []
   for (const { row, result } of results) {
-    const peers = Object.entries(result.others ?? {})
-      .filter(([way]) => PEERS.has(way))
-      .map(([way, ratio]) => ({
-        way,
-        over: row.target.atLeast === undefined ? ratio / result.value : result.value / ratio,
-      }))
+    const measured = Object.entries(result.others ?? {}).filter(([way]) => PEERS.has(way))
+    if (row.against !== undefined) measured.unshift([row.against, 1])
+    const peers = measured.map(([way, ratio]) => ({
+      way,
+      over: row.target.atLeast === undefined ? ratio / result.value : result.value / ratio,
+    }))
     if (peers.length === 0) continue
     print(`${row.name.padEnd(NAME_WIDTH)}${peers.map(({ way, over }) => `${way} ${over.toFixed(2)}`).join(', ')}`)
     const faster = peers.filter(({ over }) => over < 1).map(({ way }) => way)
@@ -54,7 +56,7 @@ export function printPeers(
   )
 }
 
-function lineOf({ name, target }: Row, result: Result): string {
+function lineOf({ name, target, against }: Row, result: Result): string {
   const { value, unit, micros, others = {} } = result
   const cells = [
     `${value.toFixed(2)}${unit}${meets(result, target) ? ' ' : '*'}`,
@@ -63,6 +65,7 @@ function lineOf({ name, target }: Row, result: Result): string {
     micros?.baseline.toFixed(1) ?? '',
   ]
   const beside = Object.entries(others).map(([way, ratio]) => `${way} ${ratio.toFixed(2)}`)
+  if (against !== undefined) beside.unshift(`against ${against}`)
   return line(name, cells, beside.join(', '))
 }
 

@@ -24,6 +24,8 @@ export interface Row {
   target: Target
   /** Given if the row compares with other packages: why one of them may be faster. Empty if none may be. */
   peers?: string | undefined
+  /** The package that the baseline is. Undefined if the baseline is hand-written, or of ours. */
+  against?: string | undefined
   run(lab: Lab): Promise<Result>
 }
 
@@ -31,6 +33,7 @@ interface Comparison {
   name: string
   target: Target
   peers?: string
+  against?: string
   /** Number of calls at once. Default 1. */
   inFlight?: number
   /** Lower limits of the effort, for slow calls. */
@@ -42,11 +45,12 @@ interface Comparison {
  * Returns a row that compares ways to do the same work. Its value is our time as a multiple of the baseline's or, if
  * the target has `atLeast`, the baseline's time as a multiple of ours.
  */
-export function comparison({ name, target, peers, inFlight = 1, effort = {}, open }: Comparison): Row {
+export function comparison({ name, target, peers, against, inFlight = 1, effort = {}, open }: Comparison): Row {
   return {
     name,
     target,
     peers,
+    against,
     async run(lab) {
       const ways = await open(lab)
       try {

@@ -4,6 +4,9 @@ import { bulkRows } from './bulk.ts'
 import { cacheRows } from './cache.ts'
 import { growthRows } from './growth.ts'
 import { iterationRows } from './iteration.ts'
+import { keyvRows } from './keyv.ts'
+import { langgraphRows } from './langgraph.ts'
+import { mastraRows } from './mastra.ts'
 import { openingRows } from './opening.ts'
 import { ownerRows } from './owners.ts'
 import { postgresRows } from './postgres.ts'
@@ -30,4 +33,7 @@ export const rows: readonly Row[] = [
   ...tracingRows,
   ...cacheRows,
   ...blobRows,
+  ...langgraphRows,
+  ...keyvRows,
+  ...mastraRows,
 ]

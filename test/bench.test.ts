@@ -115,11 +115,16 @@ test('printPeers() says which package is faster, and why', () => {
       result: { value: 3, unit: 'x', others: { kysely: 0.5 } },
     },
     { row: { name: 'alone', target: {}, run }, result: { value: 1, unit: 'x' } },
+    {
+      row: { name: 'put', target: { atMost: 1 }, peers: '', against: 'SqliteSaver', run },
+      result: { value: 0.5, unit: 'x' },
+    },
   ]
   const printed: string[] = []
   printPeers(results, (line) => printed.push(line))
-  const [, , get, append, verdict] = printed
+  const [, , get, append, put, verdict] = printed
   expect(get).toMatch(/^get +drizzle 2\.50, prepared 0\.50$/)
   expect(append).toMatch(/^append +kysely 6\.00$/)
+  expect(put).toMatch(/^put +SqliteSaver 2\.00$/)
   expect(verdict).toBe('Faster than ours:\n  get: prepared may be, because it checks nothing')
 })

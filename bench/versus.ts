@@ -1,0 +1,59 @@
+import type { StorageConfig } from 'holdfast'
+import type { Effort, Way } from './harness.ts'
+import type { Lab } from './lab.ts'
+import { comparison, type Row, type Target } from './row.ts'
+
+/** Our adapter and the framework's own store, each with a database of its own. */
+export interface Pair<Store> {
+  ours: Store
+  theirs: Store
+  close(): Promise<void>
+}
+
+/** One call that a pair is compared by. */
+export interface Versus<Store> {
+  name: string
+  target: Target
+  /** Why the framework's own store may be faster. Empty if it may not be. */
+  peers: string
+  effort?: Partial<Effort>
+  way(store: Store): Way | Promise<Way>
+}
+
+/** Returns rows that compare our adapter with the framework's own store, call by call, on one pair. */
+export function versusRows<Store>(
+  { group, against, open }: { group: string; against: string; open: (lab: Lab) => Promise<Pair<Store>> },
+  calls: readonly Versus<Store>[],
+): Row[] {
+  return calls.map(({ name, way, ...rest }) =>
+    comparison({
+      name: `${group}, ${name}`,
+      against,
+      ...rest,
+      open: async (lab) => {
+        const { ours, theirs } = await lab.once(
+          group,
+          () => open(lab),
+          ({ close }) => close(),
+        )
+        return { ours: await way(ours), baseline: await way(theirs), close: async () => {} }
+      },
+    }),
+  )
+}
+
+/** Returns a way whose call is done once for each sample, since every call needs `renew` before. */
+export async function renewed(renew: () => Promise<void>, call: () => unknown): Promise<Way> {
+  await renew()
+  return { call, tidy: renew }
+}
+
+/** The effort for such a way. */
+export const ONE_CALL: Partial<Effort> = { sampleMillis: 0, warmupMillis: 100 }
+
+/** Returns the configuration of an empty database. */
+export async function databaseOf(lab: Lab, dialect: 'SQLite' | 'PostgreSQL') {
+  const database: StorageConfig['database'] =
+    dialect === 'SQLite' ? { type: 'sqlite', path: lab.file() } : { type: 'postgres', url: await lab.postgresUrl() }
+  return { database }
+}
