@@ -129,6 +129,6 @@ it('takes few round trips', async () => {
     load: 1,
     listSessions: 1,
     listSubkeys: 1,
-    delete: 7,
+    delete: 6,
   })
 })

@@ -230,10 +230,10 @@ export class Kv extends KvReads {
   async #deleteStored(keys: readonly string[]): Promise<number> {
     const stored = [...new Set(keys)].sort()
     if (stored.length === 0) return 0
-    const calls = deleteEntries.with(stored.map((key) => ({ key })))
-    const removed = await this.context.cache.write(rowsOf(stored), (db = this.db) => batch(db, calls))
+    const arg = { keys: JSON.stringify(stored) }
+    const removed = await this.context.cache.write(rowsOf(stored), (db = this.db) => deleteEntries.all(db, arg))
     const now = this.context.now()
-    return removed.flat().filter(({ expiresAt }) => expiresAt === null || expiresAt > now).length
+    return removed.filter(({ expiresAt }) => expiresAt === null || expiresAt > now).length
   }
 
   #parseWrite(key: string, value: unknown, ttlSeconds: number | undefined): EntryWrite {

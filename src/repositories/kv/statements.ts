@@ -1,4 +1,4 @@
-import { and, eq, inArray, lte, type SQL, sql } from 'drizzle-orm'
+import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import { notExpired } from '../../database/expiry.ts'
 import { meetsConditions } from '../../database/json-filter.ts'
 import { lookedUp, namedColumns } from '../../database/looked-up.ts'
@@ -116,12 +116,16 @@ export const deleteEntry = statement((db, arg: { key: string }) =>
   db.orm.delete(db.tables.kv).where(isEntry(db, arg.key)).returning({ expiresAt: db.tables.kv.expiresAt }),
 )
 
-export const deleteEntries = rowsStatement((db, rows: { key: string }[]) => {
+/** `keys` is a JSON array. A parameter for each key would make PostgreSQL compare each row of the owner with each key. */
+export const deleteEntries = statement((db, arg: { keys: string }) => {
   const { kv } = db.tables
-  const keys = rows.map(({ key }) => key)
+  const isGiven =
+    db.dialect === 'sqlite'
+      ? sql`${kv.key} in (select value from json_each(${arg.keys}))`
+      : sql`${kv.key} = any(array(select json_array_elements_text(cast(${arg.keys} as json))))`
   return db.orm
     .delete(kv)
-    .where(and(isOwn(db), inArray(kv.key, keys)))
+    .where(and(isOwn(db), isGiven))
     .returning({ expiresAt: kv.expiresAt })
 })
 
