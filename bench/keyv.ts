@@ -77,6 +77,13 @@ const CALLS: Omit<Versus<Contender>, 'target' | 'peers'>[] = [
   },
 ]
 
+const REASONS: Record<string, string> = {
+  set: 'ours checks what it stores, keeps a version and times, and returns the row',
+  get: 'ours reads the version and the times as well, and puts the row into its cache',
+  clear:
+    'theirs sends one DELETE, and ours reads the keys first, 1000 at a time, so that no cache keeps a value that is gone',
+}
+
 function callsWith(peers: Record<string, string>): Versus<Contender>[] {
   return CALLS.map((call) => ({ ...call, target: { atMost: 1 }, peers: peers[call.name] ?? '' }))
 }
@@ -86,7 +93,7 @@ export const keyvRows: Row[] = [
   ...(isInstalled('@keyv/sqlite')
     ? versusRows(
         { group: 'Keyv on SQLite', against: '@keyv/sqlite', open: (lab) => pair(lab, 'SQLite', openSqlite) },
-        callsWith({}),
+        callsWith(REASONS),
       )
     : []),
   ...(isInstalled('@keyv/postgres')
@@ -96,7 +103,7 @@ export const keyvRows: Row[] = [
           against: '@keyv/postgres',
           open: (lab) => pair(lab, 'PostgreSQL', openPostgres),
         },
-        callsWith({}),
+        callsWith(REASONS),
       )
     : []),
 ]

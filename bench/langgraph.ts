@@ -115,7 +115,7 @@ interface Contender {
 
 const SEEDED = { configurable: { thread_id: 'seeded', checkpoint_ns: '' } }
 
-const CALLS: (Omit<Versus<Contender>, 'target' | 'peers'> & { reason?: string })[] = [
+const CALLS: Omit<Versus<Contender>, 'target' | 'peers'>[] = [
   {
     name: 'put',
     way({ thread }) {
@@ -167,6 +167,23 @@ const CALLS: (Omit<Versus<Contender>, 'target' | 'peers'> & { reason?: string })
   },
 ]
 
+const READ =
+  'the serializer of LangGraph, which both use, takes most of the time; theirs reads one row, and ours a row for each channel and write'
+
+const ON_SQLITE: Record<string, string> = {
+  put: 'theirs writes one row with the whole state, and ours a row for each channel that has changed, which later steps share',
+  putWrites: 'a write of ours waits for a turn of the event loop, so that others can join its commit',
+  'getTuple of the newest': READ,
+  'getTuple by id': READ,
+  'list of 10': READ,
+  deleteThread:
+    'theirs has fewer rows, as a step is one, and leaves what is deleted in the file, which ours overwrites',
+}
+
+const ON_POSTGRES: Record<string, string> = {
+  put: 'the commit is most of it if the server is on the same machine; over a network ours takes one round trip, and theirs several',
+}
+
 function callsWith(atMost: number, peers: Record<string, string>): Versus<Contender>[] {
   return CALLS.map((call) => ({ ...call, target: { atMost }, peers: peers[call.name] ?? '' }))
 }
@@ -176,7 +193,7 @@ export const langgraphRows: Row[] = [
   ...(isInstalled('@langchain/langgraph-checkpoint-sqlite')
     ? versusRows(
         { group: 'LangGraph on SQLite', against: 'SqliteSaver', open: (lab) => pair(lab, 'SQLite', sqliteSaver) },
-        callsWith(1, {}),
+        callsWith(1, ON_SQLITE),
       )
     : []),
   ...(isInstalled('@langchain/langgraph-checkpoint-postgres')
@@ -186,7 +203,7 @@ export const langgraphRows: Row[] = [
           against: 'PostgresSaver',
           open: (lab) => pair(lab, 'PostgreSQL', postgresSaver),
         },
-        callsWith(0.8, {}),
+        callsWith(0.8, ON_POSTGRES),
       )
     : []),
 ]

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { StorageConfig } from 'holdfast'
 import type { Effort, Way } from './harness.ts'
 import type { Lab } from './lab.ts'
@@ -9,6 +10,9 @@ export interface Pair<Store> {
   theirs: Store
   close(): Promise<void>
 }
+
+/** A pool of pg ends before its connections do. A server that stops meanwhile makes them fail, and pg ends the process. */
+const PARTING_MILLIS = 200
 
 /** One call that a pair is compared by. */
 export interface Versus<Store> {
@@ -34,7 +38,10 @@ export function versusRows<Store>(
         const { ours, theirs } = await lab.once(
           group,
           () => open(lab),
-          ({ close }) => close(),
+          async ({ close }) => {
+            await close()
+            await sleep(PARTING_MILLIS)
+          },
         )
         return { ours: await way(ours), baseline: await way(theirs), close: async () => {} }
       },
