@@ -6,14 +6,40 @@ import { partsOf } from './parts.ts'
 export interface KeyvEntry {
   key: string
   value: unknown
-  /** Milliseconds. */
-  ttl?: number
+  /** How long the value is kept, in milliseconds, as Keyv 5 says it. */
+  ttl?: number | undefined
+  /** When the value expires, in milliseconds since 1970, as Keyv 6 says it. */
+  expires?: number | undefined
+}
+
+/** What a store of Keyv 6 says of itself. */
+export interface KeyvCapabilities {
+  compatible: true
+  store: 'keyvStorage'
+  methods: typeof METHODS
+  expires: true
+}
+
+const THERE = { exists: true, methodType: 'async' } as const
+
+const METHODS = {
+  get: THERE,
+  getMany: THERE,
+  has: THERE,
+  hasMany: THERE,
+  set: THERE,
+  setMany: THERE,
+  delete: THERE,
+  deleteMany: THERE,
+  clear: THERE,
+  iterator: THERE,
+  disconnect: { exists: false, methodType: 'none' } as const, // the storage stays the program's
 }
 
 /**
- * A store for Keyv 5 over `storage.kv`, or that of a scope. Keyv's keys, namespace included, are the keys of `kv`, and the time to
- * live is kept by the database as well. Keys have 1 to 1024 bytes. Errors of the storage reject the call or, as Keyv has
- * it, become `error` events of the Keyv.
+ * A store for Keyv 5 and 6 over `storage.kv`, or that of a scope. Keyv's keys, namespace included, are the keys of `kv`, and the time
+ * to live is kept by the database as well. Keys have 1 to 1024 bytes. Errors of the storage reject the call or, as Keyv has
+ * it, become `error` events of the Keyv. A store belongs to one Keyv.
  *
  * @example
  * ```ts
@@ -23,47 +49,75 @@ export interface KeyvEntry {
  * ```
  */
 export class HoldfastKeyv extends EventEmitter {
-  /** Keyv iterates only over stores of the dialects that it knows. */
+  /** Keyv 5 iterates only over stores of the dialects that it knows. */
   readonly opts = { dialect: 'postgres', url: 'holdfast' }
   /** Set by Keyv. `clear` and `iterator` keep to its keys. */
   namespace: string | undefined
   readonly #kv: Kv
+  /** True if Keyv 6 calls: its keys come without the namespace, and its expiry is a point in time. */
+  #isKeyv6 = false
 
   constructor(kv: Kv) {
     super()
     this.#kv = kv
   }
 
+  /** What the store can do. Keyv 6 reads it before any call, and Keyv 5 never does: this is how the store tells them apart. */
+  get capabilities(): KeyvCapabilities {
+    this.#isKeyv6 = true
+    return { compatible: true, store: 'keyvStorage', methods: METHODS, expires: true }
+  }
+
   /** Returns the value of a key, or undefined if there is none. */
   async get<Value>(key: string): Promise<Value | undefined> {
-    return this.#kv.get<Value>(key)
+    return this.#kv.get<Value>(this.#stored(key))
   }
 
   /** Returns the values of keys in their order, undefined for a key that has none. */
   async getMany<Value>(keys: string[]): Promise<(Value | undefined)[]> {
+    const stored = keys.map((key) => this.#stored(key))
     const values = new Map<string, Value>()
-    for (const part of partsOf(keys)) {
+    for (const part of partsOf(stored)) {
       for (const [key, value] of await this.#kv.getMany<Value>(part)) values.set(key, value)
     }
-    return keys.map((key) => values.get(key))
+    return stored.map((key) => values.get(key))
   }
 
-  /** Writes a value. `ttl` is in milliseconds; without it the value stays. Safe to repeat. */
-  async set(key: string, value: unknown, ttl?: number): Promise<void> {
-    await this.#kv.set(key, value, { ttlSeconds: secondsOf(ttl) })
+  /**
+   * Writes a value. `time` is how long it is kept (Keyv 5) or when it expires (Keyv 6), in milliseconds; without it the value
+   * stays. Safe to repeat.
+   */
+  async set(key: string, value: unknown, time?: number): Promise<boolean> {
+    const millis = this.#millisOf({ ttl: time, expires: time })
+    if (millis === 0) await this.delete(key)
+    else await this.#kv.set(this.#stored(key), value, { ttlSeconds: secondsOf(millis) })
+    return true
   }
 
   /** Writes many values, up to 1000 with the same time to live in one transaction. Safe to repeat. */
-  async setMany(entries: KeyvEntry[]): Promise<void> {
-    for (const ttl of new Set(entries.map((entry) => entry.ttl))) {
-      const pairs = entries.filter((entry) => entry.ttl === ttl).map(({ key, value }) => [key, value] as const)
-      for (const part of partsOf(pairs)) await this.#kv.setMany(part, { ttlSeconds: secondsOf(ttl) })
+  async setMany(entries: KeyvEntry[]): Promise<undefined> {
+    const byTime = new Map<number | undefined, KeyvEntry[]>()
+    for (const entry of entries) {
+      const millis = this.#millisOf(entry)
+      const same = byTime.get(millis) ?? []
+      byTime.set(millis, same)
+      same.push(entry)
+    }
+    for (const [millis, some] of byTime) {
+      for (const part of partsOf(some)) {
+        if (millis === 0) await this.deleteMany(part.map(({ key }) => key))
+        else
+          await this.#kv.setMany(
+            part.map(({ key, value }) => [this.#stored(key), value] as const),
+            { ttlSeconds: secondsOf(millis) },
+          )
+      }
     }
   }
 
   /** Returns true if the key has a value. */
   async has(key: string): Promise<boolean> {
-    return this.#kv.has(key)
+    return this.#kv.has(this.#stored(key))
   }
 
   /** Returns for each key true if it has a value. */
@@ -73,14 +127,16 @@ export class HoldfastKeyv extends EventEmitter {
 
   /** Removes a value. Returns true if there was one. Safe to repeat. */
   async delete(key: string): Promise<boolean> {
-    return this.#kv.delete(key)
+    return this.#kv.delete(this.#stored(key))
   }
 
-  /** Removes many values. Returns true if each key had one. Safe to repeat. */
-  async deleteMany(keys: string[]): Promise<boolean> {
+  /** Removes many values. Returns true if each key had one; Keyv 6 gets an answer for each key instead. Safe to repeat. */
+  deleteMany(keys: string[]): Promise<boolean>
+  async deleteMany(keys: string[]): Promise<boolean | boolean[]> {
+    const existed = this.#isKeyv6 ? await this.hasMany(keys) : undefined
     let removed = 0
-    for (const part of partsOf(keys)) removed += await this.#kv.deleteMany(part)
-    return removed === new Set(keys).size
+    for (const part of partsOf(keys)) removed += await this.#kv.deleteMany(part.map((key) => this.#stored(key)))
+    return existed ?? removed === new Set(keys).size
   }
 
   /** Removes all values of the namespace, or all values of `kv` if there is no namespace. Safe to repeat. */
@@ -88,24 +144,34 @@ export class HoldfastKeyv extends EventEmitter {
     await this.#kv.clear({ prefix: prefixOf(this.namespace) })
   }
 
-  /** Yields the keys of a namespace with their values, in the order of the keys. */
-  async *iterator<Value>(namespace?: string): AsyncGenerator<[key: string, value: Value], void> {
+  /** Yields the keys of a namespace with their values, in the order of the keys. Keyv 6 gets the keys without the namespace. */
+  async *iterator<Value>(namespace = this.namespace): AsyncGenerator<[key: string, value: Value], void> {
     const prefix = prefixOf(namespace)
     for (let cursor: string | undefined; ; ) {
       const { items, nextCursor } = await this.#kv.entries<Value>({ prefix, cursor })
-      for (const { key, value } of items) yield [key, value]
+      for (const { key, value } of items) yield [this.#isKeyv6 ? key.slice(prefix?.length ?? 0) : key, value]
       if (nextCursor === undefined) return
       cursor = nextCursor
     }
   }
+
+  /** Returns how long a value is kept: undefined for ever, 0 if it has expired already. */
+  #millisOf({ ttl, expires }: Pick<KeyvEntry, 'ttl' | 'expires'>): number | undefined {
+    if (!this.#isKeyv6) return ttl || undefined // Keyv 5 says 0 for ever
+    return expires === undefined ? undefined : Math.max(expires - Date.now(), 0)
+  }
+
+  /** Returns the key of `kv`. */
+  #stored(key: string): string {
+    return this.#isKeyv6 ? (prefixOf(this.namespace) ?? '') + key : key
+  }
 }
 
-/** Returns what the keys of a namespace begin with. */
+/** Returns what the keys of a namespace begin with. Keyv 6 has the empty text for no namespace. */
 function prefixOf(namespace: string | undefined): string | undefined {
-  return namespace === undefined ? undefined : `${namespace}:`
+  return namespace ? `${namespace}:` : undefined
 }
 
-/** Returns a time to live in seconds. Keyv takes 0 for none. */
-function secondsOf(ttl: number | undefined): number | undefined {
-  return ttl ? ttl / 1000 : undefined
+function secondsOf(millis: number | undefined): number | undefined {
+  return millis === undefined ? undefined : millis / 1000
 }

@@ -35,3 +35,7 @@ it.each(ranges)('the types of %s are checked against the lowest version of %s', 
   }
   expect(json(`test/adapters/node_modules/${name}/package.json`).version).toBe(installed[name])
 })
+
+it('Keyv is tested in its two versions', () => {
+  expect(json('test/adapters/node_modules/newest-keyv/package.json').version).toMatch(/^6\./)
+})
