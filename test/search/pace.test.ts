@@ -7,8 +7,8 @@ import { quiet } from '../setup/silent.ts'
 import { lasting } from './databases.ts'
 
 const MESSAGES = rounds(4000, 1_000_000)
-/** The longest that an append may wait for the backfill. */
-const BOUND_MILLIS = 50
+/** The longest that an append may wait for the backfill. FTS5 merges its segments now and then, some 200 pages at once. */
+const BOUND_MILLIS: Record<string, number> = { SQLite: 150, PostgreSQL: 50 }
 
 /** Yields messages of fifty words of a large vocabulary. */
 function* texts(count: number) {
@@ -46,8 +46,9 @@ test.each(Object.entries(lasting))(
     )
     expect((await storage.messages.search('w7*', { limit: 1 })).items).toHaveLength(1)
     // On a machine with other work, single appends wait without the backfill, too: the full test needs a quiet one.
-    expect(beside.median).toBeLessThan(BOUND_MILLIS)
-    if (soak) expect(Math.max(beside.longest, longestHere)).toBeLessThan(BOUND_MILLIS + alone.longest)
+    const bound = BOUND_MILLIS[name] ?? 0
+    expect(beside.median).toBeLessThan(bound)
+    if (soak) expect(Math.max(beside.longest, longestHere)).toBeLessThan(bound + alone.longest)
   },
 )
 
