@@ -70,7 +70,7 @@ async function repeatedly<T>(
     } catch (error) {
       const wasRolledBack = isStorageError(error, 'DATABASE_FAILED') && error.retryable
       if (!wasRolledBack || attempts === MAX_ATTEMPTS) throw error
-      // The one that comes second wins if the first waits a little, so that they do not meet in the same way again.
+      // Each waits for a different time, so that the two do not meet again.
       await sleep(Math.random() * 2 ** attempts)
     }
   }
