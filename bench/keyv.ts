@@ -1,5 +1,5 @@
 import type { Lab } from './lab.ts'
-import { isInstalled, loadAdapter, requirePeer } from './load-peer.ts'
+import { loadAdapter, requirePeer } from './load-peer.ts'
 import type { Row } from './row.ts'
 import { scattered } from './sample.ts'
 import { databaseOf, ONE_CALL, type Pair, renewed, type Versus, versusRows } from './versus.ts'
@@ -60,7 +60,7 @@ function entries(namespace: string, count: number): Entries {
   }))
 }
 
-const CALLS: Omit<Versus<Contender>, 'target' | 'peers'>[] = [
+const CALLS: Versus<Contender>[] = [
   {
     name: 'set',
     way: ({ keyv, count }) => ({ call: (i) => keyv.set(`key-${scattered(i, count)}`, weatherOf(i)) }),
@@ -84,28 +84,28 @@ const REASONS: Record<string, string> = {
     'theirs sends one DELETE, and ours reads the keys first, 1000 at a time, so that no cache keeps a value that is gone',
 }
 
-function callsWith(peers: Record<string, string>): Versus<Contender>[] {
-  return CALLS.map((call) => ({ ...call, target: { atMost: 1 }, peers: peers[call.name] ?? '' }))
-}
-
 /** `HoldfastKeyv` against Keyv's own stores, at equal durability, each behind Keyv. */
 export const keyvRows: Row[] = [
-  ...(isInstalled('@keyv/sqlite')
-    ? versusRows(
-        { group: 'Keyv on SQLite', against: '@keyv/sqlite', open: (lab) => pair(lab, 'SQLite', openSqlite) },
-        callsWith(REASONS),
-      )
-    : []),
-  ...(isInstalled('@keyv/postgres')
-    ? versusRows(
-        {
-          group: 'Keyv on PostgreSQL',
-          against: '@keyv/postgres',
-          open: (lab) => pair(lab, 'PostgreSQL', openPostgres),
-        },
-        callsWith(REASONS),
-      )
-    : []),
+  ...versusRows(
+    {
+      group: 'Keyv on SQLite',
+      against: '@keyv/sqlite',
+      atMost: 1,
+      reasons: REASONS,
+      open: (lab) => pair(lab, 'SQLite', openSqlite),
+    },
+    CALLS,
+  ),
+  ...versusRows(
+    {
+      group: 'Keyv on PostgreSQL',
+      against: '@keyv/postgres',
+      atMost: 1,
+      reasons: REASONS,
+      open: (lab) => pair(lab, 'PostgreSQL', openPostgres),
+    },
+    CALLS,
+  ),
 ]
 
 async function openSqlite(lab: Lab): Promise<Opened> {

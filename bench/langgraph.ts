@@ -1,7 +1,7 @@
 import BetterSqlite3 from 'better-sqlite3'
 import type { HoldfastSaver } from 'holdfast/langgraph'
 import type { Lab } from './lab.ts'
-import { isInstalled, loadAdapter, requirePeer } from './load-peer.ts'
+import { loadAdapter, requirePeer } from './load-peer.ts'
 import type { Row } from './row.ts'
 import { scattered } from './sample.ts'
 import { databaseOf, ONE_CALL, type Pair, renewed, type Versus, versusRows } from './versus.ts'
@@ -115,7 +115,7 @@ interface Contender {
 
 const SEEDED = { configurable: { thread_id: 'seeded', checkpoint_ns: '' } }
 
-const CALLS: Omit<Versus<Contender>, 'target' | 'peers'>[] = [
+const CALLS: Versus<Contender>[] = [
   {
     name: 'put',
     way({ thread }) {
@@ -184,28 +184,30 @@ const ON_POSTGRES: Record<string, string> = {
   put: 'the commit is most of it if the server is on the same machine; over a network ours takes one round trip, and theirs several',
 }
 
-function callsWith(atMost: number, peers: Record<string, string>): Versus<Contender>[] {
-  return CALLS.map((call) => ({ ...call, target: { atMost }, peers: peers[call.name] ?? '' }))
-}
-
 /** `HoldfastSaver` against LangGraph's own savers, at equal durability. */
 export const langgraphRows: Row[] = [
-  ...(isInstalled('@langchain/langgraph-checkpoint-sqlite')
-    ? versusRows(
-        { group: 'LangGraph on SQLite', against: 'SqliteSaver', open: (lab) => pair(lab, 'SQLite', sqliteSaver) },
-        callsWith(1, ON_SQLITE),
-      )
-    : []),
-  ...(isInstalled('@langchain/langgraph-checkpoint-postgres')
-    ? versusRows(
-        {
-          group: 'LangGraph on PostgreSQL',
-          against: 'PostgresSaver',
-          open: (lab) => pair(lab, 'PostgreSQL', postgresSaver),
-        },
-        callsWith(0.8, ON_POSTGRES),
-      )
-    : []),
+  ...versusRows(
+    {
+      group: 'LangGraph on SQLite',
+      against: 'SqliteSaver',
+      package: '@langchain/langgraph-checkpoint-sqlite',
+      atMost: 1,
+      reasons: ON_SQLITE,
+      open: (lab) => pair(lab, 'SQLite', sqliteSaver),
+    },
+    CALLS,
+  ),
+  ...versusRows(
+    {
+      group: 'LangGraph on PostgreSQL',
+      against: 'PostgresSaver',
+      package: '@langchain/langgraph-checkpoint-postgres',
+      atMost: 0.8,
+      reasons: ON_POSTGRES,
+      open: (lab) => pair(lab, 'PostgreSQL', postgresSaver),
+    },
+    CALLS,
+  ),
 ]
 
 async function sqliteSaver(lab: Lab) {

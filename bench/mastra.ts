@@ -1,6 +1,6 @@
 import type { HoldfastMemory } from 'holdfast/mastra'
 import type { Lab } from './lab.ts'
-import { isInstalled, loadAdapter, requirePeer } from './load-peer.ts'
+import { loadAdapter, requirePeer } from './load-peer.ts'
 import type { Row } from './row.ts'
 import { sampleMessage, scattered } from './sample.ts'
 import { databaseOf, type Pair, type Versus, versusRows } from './versus.ts'
@@ -61,7 +61,7 @@ async function seed(memory: Memory): Promise<Memory> {
   return memory
 }
 
-const CALLS: Omit<Versus<Memory>, 'target' | 'peers'>[] = [
+const CALLS: Versus<Memory>[] = [
   {
     name: 'saveMessages of 2',
     way: (memory) => ({
@@ -93,24 +93,28 @@ const REASONS: Record<string, string> = {
     'the ids name no thread: ours looks for it first, and changes the counters of the session with the message',
 }
 
-function callsWith(peers: Record<string, string>): Versus<Memory>[] {
-  return CALLS.map((call) => ({ ...call, target: { atMost: 1 }, peers: peers[call.name] ?? '' }))
-}
-
 /** The domain `memory` of `mastraStorage()` against Mastra's own stores, at equal durability. */
 export const mastraRows: Row[] = [
-  ...(isInstalled('@mastra/libsql')
-    ? versusRows(
-        { group: 'Mastra on SQLite', against: '@mastra/libsql', open: (lab) => pair(lab, 'SQLite', openLibsql) },
-        callsWith(REASONS),
-      )
-    : []),
-  ...(isInstalled('@mastra/pg')
-    ? versusRows(
-        { group: 'Mastra on PostgreSQL', against: '@mastra/pg', open: (lab) => pair(lab, 'PostgreSQL', openPg) },
-        callsWith(REASONS),
-      )
-    : []),
+  ...versusRows(
+    {
+      group: 'Mastra on SQLite',
+      against: '@mastra/libsql',
+      atMost: 1,
+      reasons: REASONS,
+      open: (lab) => pair(lab, 'SQLite', openLibsql),
+    },
+    CALLS,
+  ),
+  ...versusRows(
+    {
+      group: 'Mastra on PostgreSQL',
+      against: '@mastra/pg',
+      atMost: 1,
+      reasons: REASONS,
+      open: (lab) => pair(lab, 'PostgreSQL', openPg),
+    },
+    CALLS,
+  ),
 ]
 
 async function openLibsql(lab: Lab) {

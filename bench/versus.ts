@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { StorageConfig } from 'holdfast'
 import type { Effort, Way } from './harness.ts'
 import type { Lab } from './lab.ts'
-import { comparison, type Row, type Target } from './row.ts'
+import { isInstalled } from './load-peer.ts'
+import { comparison, type Row } from './row.ts'
 
 /** Our adapter and the framework's own store, each with a database of its own. */
 export interface Pair<Store> {
@@ -17,21 +18,33 @@ const PARTING_MILLIS = 200
 /** One call that a pair is compared by. */
 export interface Versus<Store> {
   name: string
-  target: Target
-  /** Why the framework's own store may be faster. Empty if it may not be. */
-  peers: string
   effort?: Partial<Effort>
   way(store: Store): Way | Promise<Way>
 }
 
+/** Whom our adapter is compared with. */
+export interface Opponent<Store> {
+  group: string
+  against: string
+  /** The package of bench/package.json. If it is not installed there are no rows. Default: `against`. */
+  package?: string
+  atMost: number
+  /** By call, why the framework's own store may be faster. */
+  reasons: Record<string, string>
+  open(lab: Lab): Promise<Pair<Store>>
+}
+
 /** Returns rows that compare our adapter with the framework's own store, call by call, on one pair. */
 export function versusRows<Store>(
-  { group, against, open }: { group: string; against: string; open: (lab: Lab) => Promise<Pair<Store>> },
+  { group, against, package: needed = against, atMost, reasons, open }: Opponent<Store>,
   calls: readonly Versus<Store>[],
 ): Row[] {
+  if (!isInstalled(needed)) return []
   return calls.map(({ name, way, ...rest }) =>
     comparison({
       name: `${group}, ${name}`,
+      target: { atMost },
+      peers: reasons[name] ?? '',
       against,
       ...rest,
       open: async (lab) => {
