@@ -3,29 +3,35 @@ import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { Builder } from './statement.ts'
 
 /**
+ * Makes the join of the rows of a table that a condition holds for, to be read once for each row before it. OFFSET keeps PostgreSQL
+ * from a join over the whole table, which it would choose if it took the rows before for many. The columns need `namedColumns`.
+ */
+export function joinEach({ dialect }: Pick<Builder, 'dialect'>, table: PgTable, condition: SQL | undefined): SQL {
+  return dialect === 'sqlite'
+    ? sql`cross join ${table} on ${condition}`
+    : sql`cross join lateral (select * from ${table} where ${condition} offset 0) ${sql.raw(getTableName(table))}`
+}
+
+/**
  * Returns a source of rows and a condition for a query, of the rows that meet `scope` and have one of the values in `column`. The
  * two name one row at most.
  *
- * PostgreSQL looks up each value: OFFSET keeps it from anything else. It plans a statement once, for a scope of usual size, and would
+ * PostgreSQL looks up each value. It plans a statement once, for a scope of usual size, and would
  * read all rows of the scope to compare them with the list. In a conversation of 15,000 messages among short ones that takes 30
  * times as long. The columns of such a source need `namedColumns`.
  */
 export function lookedUp(
-  { dialect }: Pick<Builder, 'dialect'>,
+  db: Pick<Builder, 'dialect'>,
   { table, column, scope }: { table: PgTable; column: PgColumn; scope: SQL | undefined },
   values: readonly string[],
 ): { source: SQL; condition: SQL | undefined } {
-  if (dialect === 'sqlite') return { source: sql`${table}`, condition: and(scope, inArray(column, [...values])) }
+  if (db.dialect === 'sqlite') return { source: sql`${table}`, condition: and(scope, inArray(column, [...values])) }
   const wanted = sql.join(
     values.map((value) => sql`(cast(${value} as text))`),
     sql`, `,
   )
-  const row = sql`select * from ${table} where ${and(scope, eq(column, sql`wanted.wanted_value`))} offset 0`
-  const name = sql.raw(getTableName(table))
-  return {
-    source: sql`(values ${wanted}) as wanted (wanted_value) cross join lateral (${row}) as ${name}`,
-    condition: undefined,
-  }
+  const each = joinEach(db, table, and(scope, eq(column, sql`wanted.wanted_value`)))
+  return { source: sql`(values ${wanted}) as wanted (wanted_value) ${each}`, condition: undefined }
 }
 
 /** Columns as expressions of the same values. */

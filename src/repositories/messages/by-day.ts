@@ -3,12 +3,13 @@ import { sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
+import { joinEach } from '../../database/looked-up.ts'
 import { isVisible } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import type { CountByDayOptions, MessagesByDay } from './by-day-types.ts'
-import { givenSessions, isOfGiven, joinMessages, pairsOf } from './given-sessions.ts'
+import { givenSessions, isOfGiven, pairsOf } from './given-sessions.ts'
 
 const DAY_MILLIS = 86_400_000
 /** How many sessions one statement looks up. */
@@ -61,7 +62,7 @@ const countStep = statement((db, arg: Step) => {
   const { messages: m } = db.tables
   const day = dayOf(db)
   const isCounted = sql`${m.seq} > cast(${arg.after} as integer) and ${m.seq} <= cast(${arg.through} as integer) and ${m.createdAt} >= ${arg.since}`
-  const rows = sql`${givenSessions(db, arg.sessions)} ${joinMessages(db, sql`${isOfGiven(db)} and ${isCounted}`)}`
+  const rows = sql`${givenSessions(db, arg.sessions)} ${joinEach(db, m, sql`${isOfGiven(db)} and ${isCounted}`)}`
   return db.orm
     .select({ day: day.mapWith(Number), messages: sql`count(*)`.mapWith(Number) })
     .from(rows)

@@ -16,20 +16,22 @@ export function messageIds(sessionId: string, ids: readonly string[], now: Date)
   return ids.map((id) => ({ sessionId, id, now }))
 }
 
+/** Returns the condition of all messages of the session, and the ids. */
+function given(db: Builder, rows: readonly MessageId[]): { scope: SQL; ids: string[] } {
+  const [{ sessionId, now }] = rows as [MessageId] // a rows statement has a row
+  return { scope: inUnexpiredSession(db, db.tables.messages, sessionId, now), ids: rows.map(({ id }) => id) }
+}
+
 /** Returns the condition of the messages of one session that have one of the ids. */
 export function hasIds(db: Builder, rows: readonly MessageId[]): SQL {
-  const { messages: m } = db.tables
-  const [{ sessionId, now }] = rows as [MessageId] // a rows statement has a row
-  const ids = rows.map(({ id }) => id)
-  return and(inUnexpiredSession(db, m, sessionId, now), inArray(m.id, ids)) as SQL // given two conditions
+  const { scope, ids } = given(db, rows)
+  return and(scope, inArray(db.tables.messages.id, ids)) as SQL // given two conditions
 }
 
 /** Returns the source and the condition of a query of the messages of one session that have one of the ids. */
 export function withIds(db: Builder, rows: readonly MessageId[]) {
   const { messages: table } = db.tables
-  const [{ sessionId, now }] = rows as [MessageId] // a rows statement has a row
-  const scope = inUnexpiredSession(db, table, sessionId, now)
-  const ids = rows.map(({ id }) => id)
+  const { scope, ids } = given(db, rows)
   return lookedUp(db, { table, column: table.id, scope }, ids)
 }
 

@@ -2,12 +2,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
-import { namedColumns } from '../../database/looked-up.ts'
+import { joinEach, namedColumns } from '../../database/looked-up.ts'
 import { isVisible } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { statement } from '../../database/statement.ts'
 import { messageColumns } from './columns.ts'
-import { givenSessions, isOfGiven, joinMessages, pairsOf } from './given-sessions.ts'
+import { givenSessions, isOfGiven, pairsOf } from './given-sessions.ts'
 import type { Message } from './types.ts'
 
 /** How many sessions one statement lists. */
@@ -46,7 +46,7 @@ const findStep = statement((db, arg: Step) => {
   return db.orm
     .select({ place: sql`given.key`.mapWith(Number), ...namedColumns(messageColumns(db.tables)) })
     .from(givenSessions(db, arg.sessions))
-    .crossJoin(sql`${wanted} ${joinMessages(db, isWanted)}`)
+    .crossJoin(sql`${wanted} ${joinEach(db, db.tables.messages, isWanted)}`)
 })
 
 /**

@@ -23,13 +23,3 @@ export function givenSessions({ dialect }: Builder, pairs: string): SQL {
 export function isOfGiven({ tables: { messages: m } }: Builder): SQL {
   return sql`${m.sessionId} = given.value ->> 0 and ${m.ownerId} = given.value ->> 1`
 }
-
-/**
- * Makes the join of the messages that a condition on `given` holds for. OFFSET keeps PostgreSQL from a join over the whole table,
- * which it would choose if it took the sessions for many.
- */
-export function joinMessages({ dialect, tables: { messages: m } }: Builder, condition: SQL): SQL {
-  return dialect === 'sqlite'
-    ? sql`cross join ${m} on ${condition}`
-    : sql`cross join lateral (select * from ${m} where ${condition} offset 0) messages`
-}

@@ -31,21 +31,24 @@ function insertAtOnce(db: Builder, arg: SeqAllocation, given: SQL, indexed?: SQL
       createdAt: sql<Date>`given.created_at`.as('created_at'),
     })
     .from(sql`${given} as given(id, role, content, metadata, created_at, place) left join session on true`)
-  // drizzle's insert from a select asks for all columns, and the sequence of the entries counts by its default.
-  const { messages: e } = db.kit.entries
-  const columns = [e.sessionId, e.ownerId, e.seq, e.role, e.generation, e.terms].map(({ name }) => sql.identifier(name))
-  const entries = db.orm.$with('entries', {}).as(sql`
-    insert into ${e} (${sql.join(columns, sql`, `)})
-    select session.id, session.owner_id, ${seq}, given.role, ${currentGeneration(db)}, cast(given.terms as tsvector)
-    from ${indexed} as given(role, terms, place) cross join session`)
   return db.orm
-    .with(session, ...(indexed === undefined ? [] : [entries]))
+    .with(session, ...(indexed === undefined ? [] : [entriesOf(db, seq, indexed)]))
     .insert(m)
     .select(messages)
     .returning({
       lastSeq: sql<number>`(select last_seq from session)`,
       createdAt: sql<Date>`(select created_at from session)`.mapWith(s.createdAt),
     })
+}
+
+/** Makes the part that inserts the entries. drizzle's insert from a select asks for all columns, and their sequence counts by default. */
+function entriesOf(db: Builder, seq: SQL, indexed: SQL) {
+  const { messages: e } = db.kit.entries
+  const columns = [e.sessionId, e.ownerId, e.seq, e.role, e.generation, e.terms].map(({ name }) => sql.identifier(name))
+  return db.orm.$with('entries', {}).as(sql`
+    insert into ${e} (${sql.join(columns, sql`, `)})
+    select session.id, session.owner_id, ${seq}, given.role, ${currentGeneration(db)}, cast(given.terms as tsvector)
+    from ${indexed} as given(role, terms, place) cross join session`)
 }
 
 type OneMessage = SeqAllocation & NewMessage
