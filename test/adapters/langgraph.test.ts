@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { AIMessage, HumanMessage } from '@langchain/core/messages'
 import { Annotation, DeltaChannel, END, START, StateGraph } from '@langchain/langgraph'
 import {
@@ -9,15 +8,16 @@ import {
   MemorySaver,
   uuid6,
 } from '@langchain/langgraph-checkpoint'
-import { openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { openStorage, type Storage } from 'holdfast'
 import { HoldfastSaver } from 'holdfast/langgraph'
 import * as vitest from 'vitest'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLink, tripsOf } from '../database/link.ts'
 import { eachDatabase } from '../repositories/databases.ts'
-import { freshDirectory, freshPostgres } from '../setup/databases.ts'
+import { freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
+import { durable } from './durable.ts'
 
 Object.assign(globalThis, vitest) // the suite takes describe, it and expect from there
 const { deltaChannelHistoryTests, validate } = await import('@langchain/langgraph-checkpoint-validation')
@@ -204,11 +204,6 @@ it('every method takes one round trip', async () => {
   }
   expect(await tripsOf(link, calls)).toEqual(Object.fromEntries(Object.keys(calls).map((name) => [name, 1])))
 })
-
-const durable: Record<string, () => Promise<StorageConfig>> = {
-  sqlite: async () => ({ database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } }),
-  postgres: async () => ({ database: { type: 'postgres', url: await freshPostgres() } }),
-}
 
 it.each(Object.entries(durable))('an agent on %s that is killed while it works goes on', async (_, configure) => {
   const config = await configure()

@@ -4,19 +4,14 @@ import { promisify } from 'node:util'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { HoldfastMemory } from 'holdfast/mastra'
 import { expect, it } from 'vitest'
-import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
-
-const configurations: Record<string, () => Promise<StorageConfig>> = {
-  sqlite: async () => ({ database: { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } }),
-  postgres: async () => ({ database: { type: 'postgres', url: await freshPostgres() } }),
-}
+import { durable } from './durable.ts'
 
 const start = (config: StorageConfig, name: string, turns: number) =>
   runScript('test/adapters/programs/mastra-turns.ts', [JSON.stringify(config), name, `${turns}`])
 
-it.each(Object.entries(configurations))(
+it.each(Object.entries(durable))(
   'two processes on %s lose nothing, and one that is killed goes on',
   async (_, configure) => {
     const config = await configure()
@@ -43,7 +38,7 @@ it.each(Object.entries(configurations))(
   },
 )
 
-it.each(Object.entries(configurations))(
+it.each(Object.entries(durable))(
   'an agent of Mastra on %s remembers in a new process what it was asked, answered and told by a tool',
   async (_, configure) => {
     const config = await configure()
