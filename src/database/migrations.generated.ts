@@ -288,6 +288,14 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "CREATE INDEX `sessions_parent` ON `sessions` (`parent_id`,`owner_id`,`created_at`,`id`) WHERE \"sessions\".\"parent_id\" is not null;",
       ],
     },
+    {
+      folderMillis: 1795962082653,
+      hash: 'dc751bbf00ce5adc8610e69b123e9b25ab2c4748748fff1dca5bdd3b8d797d8f',
+      sql: [
+        "-- FTS5 merges its segments in units of 64 pages: smaller pages make the longest merge of a write shorter.\nINSERT INTO message_terms (message_terms, rank) VALUES ('pgsz', 1000);\n",
+        "\nINSERT INTO memory_terms (memory_terms, rank) VALUES ('pgsz', 1000);\n",
+      ],
+    },
   ],
   postgres: [
     {
@@ -588,6 +596,14 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
       hash: '70f7d2f7dc6b3ac031e3468b4ca857dddad14aa8bf7a3f1e7307db29994f25b5',
       sql: [
         "CREATE INDEX \"sessions_parent\" ON \"sessions\" USING btree (\"parent_id\",\"owner_id\",\"created_at\",\"id\") WHERE \"sessions\".\"parent_id\" is not null;",
+      ],
+    },
+    {
+      folderMillis: 1795962084693,
+      hash: '9ff801035b5dbe6504cdfe2b67624b39f6c59984b8611baa911cb56f209387b4',
+      sql: [
+        "-- The write that finds the list of what the index has yet to sort full sorts it: 4 MB, the default, takes 300 ms.\nALTER INDEX message_search_terms SET (gin_pending_list_limit = 256);\n",
+        "\nALTER INDEX memory_search_terms SET (gin_pending_list_limit = 256);\n",
       ],
     },
   ],

@@ -253,13 +253,11 @@ export interface Session {
  * - Statements are planned once, for any values: planning them at each call takes longer than running them.
  * - They are planned along an index, in its order: a bitmap loses the order, and then all rows have to be sorted.
  * - Nothing is compiled: for statements of some hundred rows that takes 50 ms and more, and the work a millisecond.
- * - The write that finds the list of what the index of the search has yet to sort full sorts it: 4 MB take 300 ms, 256 kB some 30.
  * - Isolation does not depend on the server's or the role's default: above READ COMMITTED, concurrent writes fail.
  */
 const SETTINGS = {
   plan_cache_mode: 'force_generic_plan',
   enable_bitmapscan: 'off',
   jit: 'off',
-  gin_pending_list_limit: '256kB',
   default_transaction_isolation: 'read committed',
 }
