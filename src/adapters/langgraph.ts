@@ -153,8 +153,7 @@ export class HoldfastSaver extends BaseCheckpointSaver {
    * checkpoint would otherwise store different values as one version.
    */
   override getNextVersion(current: number | undefined): number {
-    const [random = 0] = crypto.getRandomValues(new Uint32Array(1))
-    return Math.floor(Number(current ?? 0)) + 1 + random / 2 ** 32
+    return Math.floor(Number(current ?? 0)) + 1 + Math.random()
   }
 
   async #find(config: Config): Promise<Stored | undefined> {
