@@ -57,6 +57,8 @@ export interface Db extends Executor {
   readonly orm: Orm
   /** Whose rows the handle works with: those of one owner, or everybody's if undefined. See owner.ts. */
   readonly owner: string | undefined
+  /** True if statements work with the owner that their batch has decided on. See decided-db.ts. */
+  readonly isDecided?: boolean
   /** Which texts have an entry in the full-text index, which a write of the text writes as well. */
   readonly search: SearchSetting
   /** Runs `body` in a transaction, or in a savepoint if the handle is a transaction. Rolls back if `body` rejects. */

@@ -47,8 +47,13 @@ export function ownerOfId(
 ): SQL | string {
   if (owner !== undefined) return owner
   const { ownerId } = table
+  return sql`(select ${clearOwner(ownerId)} from ${ownerId.table} where ${and(eq(table.id, id), among)})`
+}
+
+/** Returns the owner among rows of one id: nobody, or else the only one, or null if there are several. */
+export function clearOwner(ownerId: PgColumn): SQL {
   const isClear = sql`min(${ownerId}) = ${sql.raw(`''`)} or min(${ownerId}) = max(${ownerId})`
-  return sql`(select case when ${isClear} then min(${ownerId}) end from ${ownerId.table} where ${and(eq(table.id, id), among)})`
+  return sql`case when ${isClear} then min(${ownerId}) end`
 }
 
 /** Returns the condition that a row is the one that an id names. See `ownerOfId`. */

@@ -26,7 +26,7 @@ export interface Built<R> extends PromiseLike<R[]> {
 }
 
 /**
- * Makes a statement that is compiled on first use, once for handles with an owner and once for those without: building a query with drizzle costs 65 to 130 us, more than SQLite
+ * Makes a statement that is compiled on first use, once for handles with an owner, once for those without, and once for batches that decide on it: building a query with drizzle costs 65 to 130 us, more than SQLite
  * takes to answer. In `build`, `arg.name` is a placeholder for the later argument of that name. The placeholder has the
  * argument's type, so it may be passed to drizzle but not inspected. A JSON column takes its argument through `values` or
  * `set`, which know the column.
@@ -34,8 +34,9 @@ export interface Built<R> extends PromiseLike<R[]> {
 export function statement<Args extends object, R>(build: (db: Builder, arg: Args) => Built<R>): Statement<Args, R> {
   const unowned: Partial<Record<Dialect, CompiledQuery>> = {}
   const owned: Partial<Record<Dialect, CompiledQuery>> = {}
+  const decided: Partial<Record<Dialect, CompiledQuery>> = {}
   const compile = (db: Db): CompiledQuery => {
-    const compiled = db.owner === undefined ? unowned : owned
+    const compiled = db.isDecided ? decided : db.owner === undefined ? unowned : owned
     let query = compiled[db.dialect]
     if (query === undefined) {
       query = compiledBy(build(builderOf(db), placeholders<Args>()).prepare(''))
@@ -82,16 +83,15 @@ export async function batch<const Calls extends readonly Call<unknown>[]>(
   return calls.map((call, i) => decodeAll(results[i] ?? [], (row) => call.decode(db, row))) as Results<Calls>
 }
 
+/** The setting of a transaction on PostgreSQL in which the owner is that it has decided on. */
+export const DECIDED_OWNER = sql.raw(`'holdfast.owner'`)
+
 /** Returns the part of a handle that builds queries, with a placeholder for its owner. */
-function builderOf({ dialect, kit, orm, tables, owner }: Db): Builder {
-  // Typed as the owner; see `statement`. NOBODY, the empty id, is an owner as well.
-  return {
-    dialect,
-    kit,
-    orm,
-    tables,
-    owner: owner === undefined ? undefined : (sql.placeholder(OWNER) as unknown as string),
-  }
+function builderOf({ dialect, kit, orm, tables, owner, isDecided }: Db): Builder {
+  const standsFor = isDecided ? sql`current_setting(${DECIDED_OWNER})` : sql.placeholder(OWNER)
+  const hasOwner = isDecided || owner !== undefined // NOBODY, the empty id, is an owner as well
+  // Typed as the owner; see `statement`.
+  return { dialect, kit, orm, tables, owner: hasOwner ? (standsFor as unknown as string) : undefined }
 }
 
 /** Makes an object whose every property is the placeholder of that name. */

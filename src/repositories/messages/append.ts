@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { batchOfSession } from '../../database/decided-db.ts'
 import { batch } from '../../database/statement.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { jsonCopy } from '../../validation/json.ts'
@@ -111,7 +112,7 @@ async function insertAll(
 ): Promise<Written> {
   const allocation = { sessionId, ...activityAt(now), count: rows.length }
   const isAtOnce = db.dialect === 'postgres' && rows.length > 0
-  const [[allocated]] = await batch(db, [
+  const [[allocated]] = await batchOfSession(db, allocation, [
     isAtOnce ? insertionOf(db, allocation, rows) : allocateSeqs.with(allocation),
     ...claimsOf(operation),
     ...(isAtOnce ? [] : [...insertMessages.with(rows), ...entriesOfNew(db, rows)]),

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { and, eq, type SQL, sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { batchOfSession } from '../../database/decided-db.ts'
 import { namedColumns } from '../../database/looked-up.ts'
 import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
 import { vectorsOfChanged } from '../embeddings/carry.ts'
@@ -116,7 +117,7 @@ async function putOnce(db: Db, sessionId: string, given: readonly NewMessage[], 
     added.length > 0
       ? allocateSeqs.with({ sessionId, ...activity, count: added.length })
       : lockSession.with({ sessionId, ...activity })
-  const results = await batch(db, [
+  const results = await batchOfSession(db, { sessionId, now }, [
     raise,
     ...(known === undefined ? [] : [requireSameSession.with({ sessionId, createdAt: known.sessionCreatedAt, now })]),
     ...insertMessages.with(added),

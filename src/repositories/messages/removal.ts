@@ -1,6 +1,7 @@
 import { and, eq, gt, lte, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { type Builder, batch, rowsStatement, statement } from '../../database/statement.ts'
+import { batchOfSession } from '../../database/decided-db.ts'
+import { type Builder, rowsStatement, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
 import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
@@ -83,7 +84,7 @@ const decrementCount = statement((db, arg: Target) => {
 /** Removes the newest message and returns it, if there is one. Locks the session's row first, as an append does. */
 export async function popMessage(db: Db, sessionId: string, now: Date): Promise<Message | undefined> {
   const target = { sessionId, now }
-  const [, [removed]] = await batch(db, [
+  const [, [removed]] = await batchOfSession(db, target, [
     lockSession.with({ ...target, ...activityAt(now) }),
     deleteNewest.with(target),
     decrementCount.with(target),
@@ -94,7 +95,7 @@ export async function popMessage(db: Db, sessionId: string, now: Date): Promise<
 /** Removes messages with a greater seq. Returns the number removed. */
 export async function truncateMessages(db: Db, sessionId: string, afterSeq: number, now: Date): Promise<number> {
   const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
-  const [[before], [after]] = await batch(db, [
+  const [[before], [after]] = await batchOfSession(db, range, [
     lockSession.with({ ...range, ...activityAt(now) }),
     subtractRange.with(range),
     deleteRange.with(range),
@@ -108,7 +109,10 @@ export async function removeMessages(db: Db, sessionId: string, ids: readonly st
   const subtractions = subtractMessages.with(rows)
   const deletions = deleteMessages.with(rows)
   const lock = lockSession.with({ sessionId, ...activityAt(now) })
-  const results = await batch(db, [lock, ...subtractions.flatMap((each, i) => [each, ...deletions.slice(i, i + 1)])])
+  const results = await batchOfSession(db, { sessionId, now }, [
+    lock,
+    ...subtractions.flatMap((each, i) => [each, ...deletions.slice(i, i + 1)]),
+  ])
   const counts = results.flat().map(({ messageCount }) => messageCount)
   return (counts[0] ?? 0) - (counts.at(-1) ?? 0)
 }

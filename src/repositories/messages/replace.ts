@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { batchOfSession } from '../../database/decided-db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { ownerOfId } from '../../database/owner.ts'
 import { batch, rowsStatement, statement } from '../../database/statement.ts'
@@ -105,7 +106,7 @@ async function replaceEnd(
   operation: Operation | undefined,
 ): Promise<Written> {
   const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
-  const results = await batch(db, [
+  const results = await batchOfSession(db, range, [
     given.length > 0 || operation !== undefined
       ? allocateSeqs.with({ sessionId, ...activityAt(now), count: given.length })
       : lockSession.with({ sessionId, ...activityAt(now) }),
@@ -137,7 +138,7 @@ async function replaceInside(
 ): Promise<Written> {
   const range = { sessionId, afterSeq, throughSeq, now }
   const messages = given.map(({ now: _, fromLast, ...message }) => ({ ...message, seq: throughSeq + fromLast }))
-  await batch(db, [
+  await batchOfSession(db, range, [
     lockSession.with({ sessionId, ...activityAt(now) }),
     ...claimsOf(operation),
     requireState.with({ sessionId, lastSeq: expectLastSeq, throughSeq, now }),

@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { batch, type Statement, statement } from '../../database/statement.ts'
+import { batchOfSession } from '../../database/decided-db.ts'
+import { type Statement, statement } from '../../database/statement.ts'
 import { vectorsOfChanged } from '../embeddings/carry.ts'
 import { entriesOfChanged } from '../search/message-entries.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
@@ -47,6 +48,6 @@ export async function updateMessage(
   const mentions = values.length > 0 ? mentionsOfChanged({ sessionId, id }, values, now) : []
   const entries = entriesOfChanged(db, { sessionId, id, now }, patch)
   const vectors = vectorsOfChanged({ sessionId, id, now }, patch)
-  const [[updated]] = await batch(db, [update, ...entries, ...vectors, ...mentions])
+  const [[updated]] = await batchOfSession(db, { sessionId, now }, [update, ...entries, ...vectors, ...mentions])
   return updated
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
 import * as z from 'zod'
 import type { Db } from '../../database/db.ts'
+import { batchOfSession, deciding, openingOf } from '../../database/decided-db.ts'
 import { type Builder, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { idSchema, MAX_INTEGER, positionSchema } from '../../validation/input.ts'
@@ -117,7 +118,7 @@ export async function takeItems(
   const first = await selectFirst.first(db, key)
   if (first === undefined || (first.leasedUntil !== null && first.leasedUntil > now)) return []
   const lease = randomUUID()
-  const [, taken] = await batch(db, [
+  const [, taken] = await batchOfSession(db, key, [
     lockQueue.with(key),
     leaseItems.with({ ...key, limit, now, lease, leasedUntil: secondsAfter(now, leaseSeconds) }),
   ])
@@ -165,12 +166,18 @@ async function changeHeld(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([, ofLease]) => {
       const rows = [...ofLease.values()]
-      return [lockQueue.with(firstOf(rows)), ...callsFor(rows)]
+      const key = firstOf(rows)
+      return [...openingOf(db, key), lockQueue.with(key), ...callsFor(rows)]
     })
-  const found = calls.length === 0 ? [] : (await batch(db, calls)).flat()
-  const held = new Set(found.map((row) => textOf(row as Receipt))) // only statements that return receipts return rows
+  const found = calls.length === 0 ? [] : (await batch(deciding(db), calls)).flat()
+  const held = new Set(found.filter(isReceipt).map(textOf))
   const texts = receipts.map(textOf)
   return { held: texts.filter((text) => held.has(text)), lost: texts.filter((text) => !held.has(text)) }
+}
+
+/** Returns true if a row is that of an item, not of the calls before. */
+function isReceipt(row: object): row is Receipt {
+  return 'lease' in row
 }
 
 const contentSchema = z.tuple([idSchema, idSchema, positionSchema, idSchema])

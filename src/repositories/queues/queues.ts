@@ -1,6 +1,6 @@
 import type { Db } from '../../database/db.ts'
+import { batchOfSession } from '../../database/decided-db.ts'
 import { mapPage, type Page, pageSchema } from '../../database/paging/page.ts'
-import { batch } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { idSchema, parseInput } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
@@ -66,7 +66,7 @@ export class Queues {
     const queueKey = parseQueueKey(sessionId, queue)
     const checked = parseInput(queueItemSchema, item, 'item')
     const itemKey = { ...queueKey, id: checked.id }
-    const [[taken], , [queued]] = await batch(this.#db, [
+    const [[taken], , [queued]] = await batchOfSession(this.#db, queueKey, [
       takePosition.with(queueKey),
       insertItem.with({ ...itemKey, item: checked }),
       countIfQueuedBefore.with(itemKey),
@@ -95,7 +95,10 @@ export class Queues {
   takeAll<Item extends { id: string } = QueueItem>(sessionId: string, queue: string): Promise<Item[]>
   async takeAll(sessionId: string, queue: string): Promise<QueueItem[]> {
     const queueKey = parseQueueKey(sessionId, queue)
-    const [, taken] = await batch(this.#db, [countAllAsGaps.with(queueKey), deleteItems.with(queueKey)])
+    const [, taken] = await batchOfSession(this.#db, queueKey, [
+      countAllAsGaps.with(queueKey),
+      deleteItems.with(queueKey),
+    ])
     return taken.sort((a, b) => a.position - b.position).map(({ item }) => item)
   }
 
@@ -222,7 +225,7 @@ export class Queues {
     const queueKey = parseQueueKey(sessionId, queue)
     parseInput(idSchema, id, 'id')
     const itemKey = { ...queueKey, id }
-    const [, , removed] = await batch(this.#db, [
+    const [, , removed] = await batchOfSession(this.#db, queueKey, [
       lockQueue.with(queueKey),
       countGap.with(itemKey),
       deleteItem.with(itemKey),
