@@ -106,6 +106,26 @@ const deleteList = statement((db, arg: { key: string }) => {
   return db.orm.delete(lists).where(isList(db, arg.key)).returning({ key: lists.key })
 })
 
+const shortenList = statement((db, arg: { key: string; count: number }) => {
+  const { lists } = db.tables
+  const length = sql`case when ${lists.length} > ${arg.count} then ${lists.length} - ${arg.count} else 0 end`
+  return db.orm.update(lists).set({ length }).where(isList(db, arg.key))
+})
+
+const deleteItemsBeyondEnd = statement((db, arg: { key: string }) => {
+  const { lists, listItems: i } = db.tables
+  const end = sql`(select ${lists.length} from ${lists} where ${isList(db, arg.key)})`
+  return db.orm
+    .delete(i)
+    .where(and(isItemOf(db, arg.key), gte(i.position, end)))
+    .returning({ position: i.position })
+})
+
+const deleteIfEmpty = statement((db, arg: { key: string }) => {
+  const { lists } = db.tables
+  return db.orm.delete(lists).where(and(isList(db, arg.key), eq(lists.length, 0)))
+})
+
 const listKeys = pagedQuery({
   name: 'lists',
   select: ({ orm, tables: { lists } }) => orm.select({ key: lists.key }).from(lists),
@@ -251,6 +271,19 @@ export class Lists {
   async #items(db: Db, key: string, start: number, end: number): Promise<Json[]> {
     return (await selectItems.all(db, { key, start, end: Math.min(end, MAX_INTEGER) })).map(({ value }) => value)
   }
+}
+
+/**
+ * Removes the last `count` items of a list, and the list with its first item, atomically: what is left is a list. Returns the number of
+ * items removed. One round trip.
+ */
+export async function removeLastItems(db: Db, key: string, count: number): Promise<number> {
+  const [, removed] = await batch(db, [
+    shortenList.with({ key, count }),
+    deleteItemsBeyondEnd.with({ key }),
+    deleteIfEmpty.with({ key }),
+  ])
+  return removed.length
 }
 
 /**

@@ -10,7 +10,10 @@ import { OwnedDb } from '../database/owned-db.ts'
 import { ofOwner } from '../database/owner.ts'
 import { columnsOf } from '../database/primary-key.ts'
 import { StorageError } from '../errors.ts'
+import { removeLastItems } from '../repositories/lists.ts'
 import { truncateMessages } from '../repositories/messages/removal.ts'
+import { removeFirstItems } from '../repositories/queues/removal.ts'
+import { deleteQueue } from '../repositories/queues/statements.ts'
 import { cachedRowsOf, removeSession } from '../repositories/sessions/removal.ts'
 import type { Tables } from '../schema/tables.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
@@ -38,8 +41,6 @@ const TABLES = [
   'approvals',
   'toolExecutions',
   'memories',
-  'listItems',
-  'lists',
   'workspaces',
   'allowedTools',
   'checkpoints',
@@ -130,6 +131,7 @@ type Removed = { table: string; rows: number }
 async function* removals(layers: EraseLayers, owner: string): AsyncGenerator<Removed> {
   const { database, blobs } = layers
   yield* removeQueues(database, owner)
+  yield* removeLists(database, owner)
   for (const name of TABLES) yield* removeRows(database, name, database.tables[name], owner)
   for (const [name, idOf] of Object.entries(CACHED_TABLES)) {
     // The name of a table, and the function that belongs to it.
@@ -142,32 +144,57 @@ async function* removals(layers: EraseLayers, owner: string): AsyncGenerator<Rem
   }
 }
 
-async function* removeRows(db: Db, name: string, table: OwnedTable, owner: string, within = ofOwner(table, owner)) {
+async function* removeRows(db: Db, name: string, table: OwnedTable, owner: string): AsyncGenerator<Removed> {
   const { key } = columnsOf(db.kit, table)
   const fields = Object.fromEntries(key.map((column, i) => [`k${i}`, column]))
-  const some = db.orm.select(fields).from(table).where(within).limit(BATCH_ROWS)
+  const some = db.orm.select(fields).from(table).where(ofOwner(table, owner)).limit(BATCH_ROWS)
   const keys = sql.join(
     key.map((column) => sql`${column}`),
     sql`, `,
   )
-  for (let rows = BATCH_ROWS; rows === BATCH_ROWS; ) {
-    rows = (await db.orm.delete(table).where(sql`(${keys}) in ${some}`).returning({ owner: table.ownerId })).length
-    yield { table: name, rows }
+  const deletion = db.orm.delete(table).where(sql`(${keys}) in ${some}`).returning({ owner: table.ownerId })
+  yield* inParts(name, async () => (await deletion).length)
+}
+
+/** Removes lists from their ends, so that what an erasure leaves if it is killed is still a list. */
+async function* removeLists(database: Database, owner: string): AsyncGenerator<Removed> {
+  const { lists } = database.tables
+  const owned = new OwnedDb(database, owner)
+  for (;;) {
+    const some = await database.orm
+      .select({ key: lists.key })
+      .from(lists)
+      .where(ofOwner(lists, owner))
+      .limit(BATCH_ROWS)
+    for (const { key } of some) {
+      yield* inParts('listItems', () => removeLastItems(owned, key, BATCH_ROWS))
+      yield { table: 'lists', rows: 1 }
+    }
+    if (some.length < BATCH_ROWS) return
   }
 }
 
-/** Removes queues and their items. No index leads from an owner to items, but one leads to queues. */
-async function* removeQueues(db: Db, owner: string): AsyncGenerator<Removed> {
-  const { queues, queueItems: i } = db.tables
+/** Removes queues with their items. No index leads from an owner to items, but one leads to queues. */
+async function* removeQueues(database: Database, owner: string): AsyncGenerator<Removed> {
+  const { queues: q } = database.tables
+  const owned = new OwnedDb(database, owner)
+  const columns = { sessionId: q.sessionId, queue: q.name }
   for (;;) {
-    const some = await db.orm.select().from(queues).where(ofOwner(queues, owner)).limit(BATCH_ROWS)
-    for (const { sessionId, name } of some) {
-      const isOfQueue = sql`${i.sessionId} = ${sessionId} and ${i.ownerId} = ${owner} and ${i.queue} = ${name}`
-      yield* removeRows(db, 'queueItems', i, owner, isOfQueue)
-      const isQueue = sql`${queues.sessionId} = ${sessionId} and ${queues.ownerId} = ${owner} and ${queues.name} = ${name}`
-      yield* removeRows(db, 'queues', queues, owner, isQueue)
+    const some = await database.orm.select(columns).from(q).where(ofOwner(q, owner)).limit(BATCH_ROWS)
+    for (const key of some) {
+      yield* inParts('queueItems', () => removeFirstItems(owned, key, BATCH_ROWS))
+      await deleteQueue.all(owned, key)
+      yield { table: 'queues', rows: 1 }
     }
     if (some.length < BATCH_ROWS) return
+  }
+}
+
+/** Calls `remove`, which removes up to `BATCH_ROWS` rows and returns their number, until it finds fewer. */
+async function* inParts(table: string, remove: () => Promise<number>): AsyncGenerator<Removed> {
+  for (let rows = BATCH_ROWS; rows === BATCH_ROWS; ) {
+    rows = await remove()
+    yield { table, rows }
   }
 }
 

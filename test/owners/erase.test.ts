@@ -131,6 +131,31 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
   })
 })
 
+test.each(Object.entries(configurations))(
+  '%s: an erasure that ends early leaves lists and queues whose counters are right',
+  { timeout: 60_000 },
+  async (_, configure) => {
+    await using storage = await openStorage(await configure(), options)
+    const ada = storage.scope({ ownerId: 'ada' })
+    await ada.lists.append('l', ...Array.from({ length: 1500 }, (_, i) => i))
+    await ada.transaction(async (tx) => {
+      for (let i = 0; i < 1100; i++) await tx.queues.push('s', 'q', { id: `${i}` })
+    })
+    for (const table of ['queueItems', 'listItems']) {
+      const ending = new AbortController()
+      const onProgress = (removed: { table: string }) => {
+        if (removed.table === table) ending.abort()
+      }
+      const erasure = storage.erase({ ownerId: 'ada' }, { signal: ending.signal, onProgress })
+      await expect(erasure).rejects.toMatchObject({ code: 'ABORTED' })
+      expect((await storage.diagnose()).filter(({ result }) => result === 'fail')).toEqual([])
+    }
+    expect(await ada.lists.length('l')).toBe((await ada.lists.range('l', 0, 1000)).length)
+    await storage.erase({ ownerId: 'ada' })
+    expect(await ada.lists.keys()).toEqual({ items: [] })
+  },
+)
+
 test('erase() rejects input that is not valid, and removes nothing', async () => {
   await using storage = await openStorage({}, options)
   await storage.scope({ ownerId: 'ada' }).kv.set('k', 1)

@@ -84,6 +84,32 @@ export const deleteQueue = statement((db: Builder, arg: QueueKey) => {
   return db.orm.delete(q).where(isQueue(db, arg)).returning({ name: q.name })
 })
 
+/** The first positions of a queue. Needs the lock, to see what others have removed. */
+function firstPositions(db: Builder, arg: QueueKey & { count: number }) {
+  const { queueItems: i } = db.tables
+  // SQLite prepares a statement anew for each value of a bare parameter in LIMIT.
+  const limit = sql`cast(${arg.count} as integer)`
+  return sql`(select ${i.position} from ${i} where ${isInQueue(db, arg)} order by ${i.position} limit ${limit})`
+}
+
+/** Counts the positions of the first items as gaps, before the items are removed. Needs the lock. */
+export const countFirstAsGaps = statement((db: Builder, arg: QueueKey & { count: number }) => {
+  const { queues: q } = db.tables
+  return db.orm
+    .update(q)
+    .set({ gaps: sql`${q.gaps} + (select count(*) from ${firstPositions(db, arg)} first)` })
+    .where(isQueue(db, arg))
+})
+
+/** Deletes the first items. Needs the lock. */
+export const deleteFirst = statement((db: Builder, arg: QueueKey & { count: number }) => {
+  const { queueItems: i } = db.tables
+  return db.orm
+    .delete(i)
+    .where(and(isInQueue(db, arg), sql`${i.position} in ${firstPositions(db, arg)}`))
+    .returning({ position: i.position })
+})
+
 export const lockQueue = statement((db: Builder, arg: QueueKey) => {
   const { queues: q } = db.tables
   return db.orm

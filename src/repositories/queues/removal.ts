@@ -1,0 +1,14 @@
+import type { Db } from '../../database/db.ts'
+import { batchOfSession } from '../../database/decided-db.ts'
+import { countFirstAsGaps, deleteFirst, lockQueue, type QueueKey } from './statements.ts'
+
+/** Removes the first `count` items of a queue, atomically. Returns the number of items removed. One round trip. */
+export async function removeFirstItems(db: Db, key: QueueKey, count: number): Promise<number> {
+  const arg = { ...key, count }
+  const [, , removed] = await batchOfSession(db, key, [
+    lockQueue.with(key),
+    countFirstAsGaps.with(arg),
+    deleteFirst.with(arg),
+  ])
+  return removed.length
+}
