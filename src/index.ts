@@ -21,6 +21,7 @@ export type {
   Content,
   ListOptions,
   Location,
+  Quarantined,
   Staged,
   StageOptions,
   UrlOptions,

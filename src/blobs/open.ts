@@ -22,6 +22,7 @@ import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
 import { collectContent, collectExpired, collectStray } from './protocol/collect.ts'
 import { eraseBlobs } from './protocol/erase.ts'
+import { quarantineSweep } from './protocol/quarantined.ts'
 import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-database.ts'
 import { stopAll } from './protocol/staging.ts'
 import { PUTS_AT_ONCE, PUTS_AT_ONCE_IN_TRANSACTION, StagingGate } from './protocol/staging-gate.ts'
@@ -288,6 +289,7 @@ function maintenanceSteps({ db, store, whileOpen }: BlobContext, unused: () => b
     step('unused-blobs', async () => (await cleanUp(db, store, {})).removed),
     step('unneeded-bytes', () => collectExpired(db, store)),
     step('stray-bytes', straySweep(db, store)),
+    step('quarantined-bytes', quarantineSweep(db, store)),
     step('staged-bytes', () => store.bytes.sweepStaged(new Date(store.now().getTime() - STALE_MILLIS))),
   ]
 }

@@ -165,6 +165,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       const content = await put(bytes, [Buffer.from('sound')])
       assert.equal(await bytes.quarantine(content), false)
       assert.equal((await read(bytes, content)).toString(), 'sound')
+      for await (const { hash } of bytes.quarantined?.() ?? []) assert.notEqual(hash, content.hash)
     },
 
     ...eachInput<string, BytesBackend>(

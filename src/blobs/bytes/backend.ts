@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { StorageError } from '../../errors.ts'
 import { backendSchema } from '../../validation/backend.ts'
 
@@ -106,6 +106,11 @@ export interface BytesBackend {
   list(options?: ListOptions): AsyncIterable<Location>
   /** Moves the object to quarantine if its bytes do not match its hash. Returns true if the object was moved. */
   quarantine(location: Location): Promise<boolean>
+  /**
+   * Yields what is in quarantine, in any order. Optional: leave it out if `quarantine` keeps no bytes. Without this method
+   * nobody removes the bytes in quarantine, not even the erasure of an owner.
+   */
+  quarantined?(): AsyncIterable<Quarantined>
   /** Removes staged bytes that were last written before `before`; with `dryRun`, only counts. Returns the number found. */
   sweepStaged(before: Date, options?: { dryRun?: boolean }): Promise<number>
   /** Returns the absolute path that the object's file has if it exists, or undefined if the backend has no files. */
@@ -127,12 +132,23 @@ export interface BytesBackend {
   close?(): Promise<void>
 }
 
+/** Damaged bytes that `BytesBackend.quarantine` has moved. */
+export interface Quarantined {
+  /** The hash that the bytes should have. */
+  readonly hash: string
+  /** When the bytes were moved. */
+  readonly movedAt: Date
+  /** Removes the bytes. Safe to repeat. */
+  remove(): Promise<void>
+}
+
 export interface ListOptions {
   /** The place behind which the list begins. No object has to be there. */
   after?: Pick<Location, 'hash' | 'generation'> | undefined
 }
 
-type RequiredMethod = Exclude<keyof BytesBackend, 'type' | 'has' | 'removeMany' | 'url' | 'storedAt' | 'close'>
+type OptionalMember = 'type' | 'has' | 'removeMany' | 'quarantined' | 'url' | 'storedAt' | 'close'
+type RequiredMethod = Exclude<keyof BytesBackend, OptionalMember>
 
 const METHODS = {
   stage: true,
@@ -177,6 +193,16 @@ export function parseObjectName(name: string): Pick<Location, 'hash' | 'generati
   return isHash(hash) && isGeneration(generation) && rest.length === 0 && objectName(location) === name
     ? location
     : undefined
+}
+
+/** Returns a new name for an object in quarantine. */
+export const quarantineName = (location: Pick<Location, 'hash' | 'generation'>): string =>
+  `${objectName(location)}.${randomUUID()}`
+
+/** Returns the hash in a name that `quarantineName` has made, or undefined for any other name. */
+export function parseQuarantineName(name: string): string | undefined {
+  const [, object = ''] = /^(.*)\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.exec(name) ?? []
+  return parseObjectName(object)?.hash
 }
 
 /**

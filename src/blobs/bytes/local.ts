@@ -13,6 +13,9 @@ import {
   type Location,
   objectName,
   parseObjectName,
+  parseQuarantineName,
+  type Quarantined,
+  quarantineName,
   type Staged,
   type StageOptions,
   stagedBytesGone,
@@ -201,8 +204,19 @@ export class LocalBytes implements BytesBackend {
     checkLocation(location)
     const found = await this.#step('quarantine.read', () => this.#find(location, hashOfFile))
     if (!found || found === location.hash) return false
-    const quarantined = join(this.#quarantine, `${objectName(location)}.${randomUUID()}`)
+    const quarantined = join(this.#quarantine, quarantineName(location))
     return this.#step('quarantine.rename', () => renameIfExists(this.path(location), quarantined))
+  }
+
+  async *quarantined(): AsyncGenerator<Quarantined> {
+    for (const name of await this.#step('quarantine.read', () => readdir(this.#quarantine))) {
+      const path = join(this.#quarantine, name)
+      const hash = parseQuarantineName(name)
+      const stat = hash && (await this.#step('quarantine.read', () => lstatIfExists(path)))
+      if (!hash || !stat) continue
+      const remove = async () => void (await this.#step('remove.unlink', () => unlinkIfExists(path)))
+      yield { hash, movedAt: stat.ctime, remove } // a rename changes the ctime, not the mtime
+    }
   }
 
   async sweepStaged(before: Date, { dryRun = false } = {}): Promise<number> {

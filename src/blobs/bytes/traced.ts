@@ -33,6 +33,7 @@ export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blo
     }),
     list: (options) => bytes.list(options),
     quarantine: (location) => bytes.quarantine(location),
+    ...(bytes.quarantined && { quarantined: bytes.quarantined.bind(bytes) }),
     sweepStaged: (before, options) => bytes.sweepStaged(before, options),
     path: (location) => bytes.path(location),
     ...(bytes.url && { url: bytes.url.bind(bytes) }),

@@ -3,6 +3,7 @@ import type { Db } from '../../database/db.ts'
 import { ofOwner } from '../../database/owner.ts'
 import { statement } from '../../database/statement.ts'
 import { collectContent, collectExpired } from './collect.ts'
+import { removeQuarantined } from './quarantined.ts'
 import { LATEST, removeRecord } from './remove.ts'
 import type { BlobStore } from './store.ts'
 
@@ -13,7 +14,8 @@ const selectOldest = statement(({ orm, tables: { blobs: b } }, arg: { owner: str
 /**
  * Removes up to `limit` records of an owner, whoever mentions them, and each content that no other record shares. Returns
  * the number of records that were found and are gone. If it is less than `limit`, none is left, and neither are the bytes
- * of an erasure that was interrupted. Safe to repeat, and to run on several instances at once.
+ * of an erasure that was interrupted, nor bytes in quarantine that no blob has. Safe to repeat, and to run on several
+ * instances at once.
  *
  * `db` has no owner: whether a content is shared, all records say.
  */
@@ -27,6 +29,9 @@ export async function eraseBlobs(db: Db, store: BlobStore, owner: string, limit:
     // Not left to maintenance, unlike that of a deleted blob: who asks for an erasure is told if bytes are still there.
     if (removed) await collectContent(db, store, removed.hash)
   }
-  if (records.length < limit) await collectExpired(db, store)
+  if (records.length < limit) {
+    await collectExpired(db, store)
+    await removeQuarantined(db, store)
+  }
   return records.length
 }

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { StorageError } from '../../../errors.ts'
 import {
   type BytesBackend,
@@ -10,6 +10,9 @@ import {
   type Location,
   objectName,
   parseObjectName,
+  parseQuarantineName,
+  type Quarantined,
+  quarantineName,
   type Staged,
   type StageOptions,
   type UrlOptions,
@@ -131,11 +134,24 @@ export class S3Bytes implements BytesBackend {
     const found = await this.#hashOf(key)
     if (found === undefined || found === location.hash) return false
     await this.#onStep?.('quarantine.copy')
-    const copied = this.#bucket.copy(key, `${this.#prefix}quarantine/${objectName(location)}.${randomUUID()}`)
+    const copied = this.#bucket.copy(key, `${this.#prefix}quarantine/${quarantineName(location)}`)
     if ((await unlessAbsent(copied.then(() => true))) === undefined) return false
     await this.#onStep?.('quarantine.delete')
     await this.#bucket.delete(key)
     return true
+  }
+
+  async *quarantined(): AsyncGenerator<Quarantined> {
+    const folder = `${this.#prefix}quarantine/`
+    for await (const { key, storedAt } of this.#bucket.list(folder)) {
+      const hash = parseQuarantineName(key.slice(folder.length))
+      if (hash === undefined) continue
+      const remove = async () => {
+        await this.#onStep?.('remove.delete')
+        await this.#bucket.delete(key)
+      }
+      yield { hash, movedAt: storedAt, remove }
+    }
   }
 
   /** Returns 0: the file of a put has no name, and is gone with the put. */
