@@ -55,6 +55,7 @@ function resolveRetention({ sessions, kv, ...ages }: ValidRetention): ResolvedRe
     sessions: { idle: millisOf(sessions.idle) },
     events: millisOf(ages.events),
     toolExecutions: millisOf(ages.toolExecutions),
+    abandonedExecutions: millisOf(ages.abandonedExecutions),
     approvals: millisOf(ages.approvals),
     memories: millisOf(ages.memories),
     kv,

@@ -29,6 +29,7 @@ export interface ResolvedRetention {
   sessions: { idle: number | 'never' }
   events: number | 'never'
   toolExecutions: number | 'never'
+  abandonedExecutions: number | 'never'
   approvals: number | 'never'
   memories: number | 'never'
   kv: 'never'

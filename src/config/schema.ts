@@ -272,6 +272,11 @@ const retention = z.strictObject({
   toolExecutions: age
     .default('never')
     .describe('The record of a tool execution is removed this long after its end, or never. Default never.'),
+  abandonedExecutions: age
+    .default('7d')
+    .describe(
+      'A tool execution that has been running for so long counts as left behind by a crash, or never. Default 7d.',
+    ),
   approvals: age
     .default('never')
     .describe('An approval is removed this long after its response, or never. Default never.'),

@@ -31,6 +31,8 @@ export interface RetentionConfig {
   events?: string | undefined
   /** The record of a tool execution is removed this long after its end, or never. Default never. */
   toolExecutions?: string | undefined
+  /** A tool execution that has been running for so long counts as left behind by a crash, or never. Default 7d. */
+  abandonedExecutions?: string | undefined
   /** An approval is removed this long after its response, or never. Default never. */
   approvals?: string | undefined
   /** A memory that is not pinned is removed this long after its last change, or never. Default never. */

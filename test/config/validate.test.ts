@@ -60,7 +60,7 @@ describe('validateConfig()', () => {
       `retention.events: ${age}`,
       `retention.approvals: ${age}`,
       'retention.kv: expected "never": an entry has a time of its own, the option ttlSeconds of kv.set()',
-      'retention.memory: unknown key, the nearest known one is "memories"; known are messages, sessions, events, toolExecutions, approvals, memories, kv',
+      'retention.memory: unknown key, the nearest known one is "memories"; known are messages, sessions, events, toolExecutions, abandonedExecutions, approvals, memories, kv',
     ])
     expect(problemsOf({ retention: { sessions: { idle: '90' } } })).toEqual([`retention.sessions.idle: ${age}`])
   })
@@ -72,6 +72,7 @@ describe('validateConfig()', () => {
       sessions: { idle: 'never' },
       events: '12h',
       toolExecutions: 'never',
+      abandonedExecutions: '7d',
       approvals: 'never',
       memories: 'never',
       kv: 'never',

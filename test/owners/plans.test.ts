@@ -260,7 +260,14 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (dialect) => {
     for (const aged of AGED) await driver.run({ sql: aged.replaceAll('OLD', old), params: [], writes: true })
     const layers = { database, rowCache: withoutCache, ...clock }
     const days = 86_400_000
-    const ages = { messages: days, events: days, toolExecutions: days, approvals: days, memories: days }
+    const ages = {
+      messages: days,
+      events: days,
+      toolExecutions: days,
+      approvals: days,
+      memories: days,
+      abandonedExecutions: days,
+    }
     const retention = new Retention(layers, { ...ages, sessions: { idle: days }, kv: 'never' })
     sent.length = 0
     const { rows: removed } = await retention.prune({})

@@ -16,6 +16,7 @@ interface Result {
 }
 
 const retention = {
+  abandonedExecutions: 'never',
   messages: '30d',
   sessions: { idle: '90d' },
   events: '7d',

@@ -103,7 +103,11 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
   })
 
   test('prune() removes nothing that a pending approval or a running execution needs', async () => {
-    const { storage, clock } = await filled(await configure())
+    const config = await configure()
+    const { storage, clock } = await filled({
+      ...config,
+      retention: { ...config.retention, abandonedExecutions: 'never' },
+    })
     await using _storage = storage
     const fill = async (session: string, run: string) => {
       await storage.messages.append(session, [say('1'), say('2')])
@@ -151,6 +155,33 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     clock.advance(31)
     await storage.prune()
     expect((await storage.stats()).database.rows).toMatchObject({ toolExecutions: 0, approvals: 1, events: 0 })
+  })
+
+  test('prune() protects nothing for an execution that a crash left running, and removes its record', async () => {
+    const config = await configure()
+    const { storage, clock } = await filled({
+      ...config,
+      retention: { ...config.retention, abandonedExecutions: '100d' },
+    })
+    await using _storage = storage
+    for (const handle of [storage, storage.scope({ ownerId: 'ada' })]) {
+      await handle.messages.append('crashed', [say('1'), say('2')])
+      await handle.events.append({ type: 't', sessionId: 'crashed', runId: 'lost' })
+      await handle.approvals.request({ id: 'done', type: 't', sessionId: 'crashed' })
+      await handle.approvals.respond({ id: 'done', decision: 'approved' })
+      const { record } = await handle.toolExecutions.start({ identity: identity('lost', 'ended'), toolName: 't' })
+      await handle.toolExecutions.complete(record.executionId)
+      await handle.toolExecutions.start({ identity: identity('lost'), toolName: 't' })
+    }
+    clock.advance(99)
+    expect(await storage.prune()).toEqual({ rows: {}, total: 0 })
+    clock.advance(2)
+    const planned = await storage.prune({ dryRun: true })
+    expect(planned.rows).toEqual({ events: 2, toolExecutions: 4, approvals: 2, sessions: 2 })
+    expect(await storage.prune()).toEqual(planned)
+    expect((await storage.stats()).database.rows).toMatchObject({
+      ...{ sessions: 0, messages: 0, toolExecutions: 0, approvals: 0, events: 0 },
+    })
   })
 
   test('prune() leaves the end of a conversation without a gap, and a session as active as it was', async () => {

@@ -1,10 +1,10 @@
-import { and, count, eq, gte, isNotNull, lte, ne, not, type SQL, sql } from 'drizzle-orm'
+import { and, count, eq, gte, isNotNull, isNull, lte, not, or, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import { keyset } from '../../database/paging/keyset.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
-import { hasPending, hasRow, hasRunning, isRunAwaited } from './in-use.ts'
-import type { Rule } from './rule.ts'
+import { hasPending, hasRow, hasRunning, isRunAwaited, isRunning } from './in-use.ts'
+import type { Rule, RuleContext } from './rule.ts'
 
 /** A table whose rows go by their age. */
 interface AgedTable {
@@ -15,8 +15,12 @@ interface AgedTable {
   /** The values of the key columns that come before all others. */
   first: readonly (string | number)[]
   /** The condition that a row may go, beside its time. */
-  removable: (tables: Tables, before: Date) => SQL | undefined
+  removable: (tables: Tables, times: Times) => SQL | undefined
 }
+
+type Times = { before: Date } & Pick<RuleContext, 'runningSince'>
+/** A time and a key, by the names of the walk. */
+type Range = Record<string, unknown> & Times
 
 const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 
@@ -46,31 +50,31 @@ function agedRows({ name, table, columns, first, removable }: AgedTable): Rule {
       .orderBy(...orderBy)
       .limit(arg.limit)
   })
-  const isInRange = (db: Builder, arg: Record<string, unknown> & { before: Date }) => {
+  const isInRange = (db: Builder, arg: Range) => {
     const all = columns(db.tables)
     const { condition } = keyset(db.dialect, { columns: all, order: 'asc', after: placeholders(arg, 'after ') })
     const isUpToEnd = sql`(${list(all)}) <= (${list(placeholders(arg, 'through '))})`
     const isWithin = and(gte(all[0], arg['after time'] as Date), lte(all[0], arg['through time'] as Date))
-    return and(isWithin, condition, isUpToEnd, removable(db.tables, arg.before))
+    return and(isWithin, condition, isUpToEnd, removable(db.tables, arg))
   }
-  const deleteRange = statement((db, arg: Record<string, unknown> & { before: Date }) =>
+  const deleteRange = statement((db, arg: Range) =>
     db.orm
       .delete(table(db.tables))
       .where(isInRange(db, arg))
       .returning({ time: columns(db.tables)[0] }),
   )
-  const countRange = statement((db, arg: Record<string, unknown> & { before: Date }) =>
+  const countRange = statement((db, arg: Range) =>
     db.orm.select({ rows: count() }).from(table(db.tables)).where(isInRange(db, arg)),
   )
 
-  return async function* ({ db, pace, dryRun }, before) {
+  return async function* ({ db, pace, dryRun, runningSince }, before) {
     let after: readonly unknown[] = [EARLIEST, ...first]
     const removeRange = async (limit: number) => {
       const page = await selectPage.all(db, { ...valuesOf('after ', after), before, limit })
       const last = page.at(-1)
       if (last === undefined) return { rows: 0, isLast: true }
       const through = names.map((each) => (last as Record<string, unknown>)[each])
-      const range = { ...valuesOf('after ', after), ...valuesOf('through ', through), before }
+      const range = { ...valuesOf('after ', after), ...valuesOf('through ', through), before, runningSince }
       const rows = dryRun ? ((await countRange.first(db, range))?.rows ?? 0) : (await deleteRange.all(db, range)).length
       after = through
       return { rows, isLast: page.length < limit }
@@ -89,14 +93,15 @@ export const agedEvents = agedRows({
   table: ({ events }) => events,
   columns: ({ events }) => [events.occurredAt, events.seq],
   first: [0],
-  removable: (tables) => {
+  removable: (tables, { runningSince }) => {
     const { sessionId, runId, ownerId } = tables.events
-    return and(not(hasPending(tables, { id: sessionId, ownerId })), not(hasRunning(tables, { id: runId, ownerId })))
+    const isOfRunning = hasRunning(tables, { id: runId, ownerId }, runningSince)
+    return and(not(hasPending(tables, { id: sessionId, ownerId })), not(isOfRunning))
   },
 })
 
 /**
- * Removes records of executions that have ended. One stays while another execution of its run is running, or while an event
+ * Removes records of executions that have ended, or that a crash left behind long ago. One stays while another execution of its run is running, or while an event
  * of its run names a session with a pending approval: who resumes the run needs the record.
  */
 export const agedExecutions = agedRows({
@@ -104,12 +109,13 @@ export const agedExecutions = agedRows({
   table: ({ toolExecutions }) => toolExecutions,
   columns: ({ toolExecutions: e }) => [e.startedAt, e.id, e.ownerId],
   first: ['', ''],
-  removable: (tables, before) => {
+  removable: (tables, { before, runningSince }) => {
     const { toolExecutions: e } = tables
-    const isOther = sql`other.run_id = ${e.runId} and other.owner_id = ${e.ownerId} and other.status = 'running'`
+    const isOfRun = sql`other.run_id = ${e.runId} and other.owner_id = ${e.ownerId}`
+    const isOther = sql`${isOfRun} and ${isRunning(tables, runningSince, sql`other`)}`
     return and(
-      ne(e.status, 'running'),
-      lte(e.finishedAt, before),
+      or(lte(e.finishedAt, before), isNull(e.finishedAt)),
+      not(isRunning(tables, runningSince)),
       not(hasRow(sql`${e} as other`, isOther)),
       not(isRunAwaited(tables, { id: e.runId, ownerId: e.ownerId })),
     )
@@ -122,7 +128,7 @@ export const agedApprovals = agedRows({
   table: ({ approvals }) => approvals,
   columns: ({ approvals: a }) => [a.createdAt, a.id, a.ownerId],
   first: ['', ''],
-  removable: (tables, before) => {
+  removable: (tables, { before, runningSince }) => {
     const { approvals: a, events: v } = tables
     const isOther = sql`other.session_id = ${a.sessionId} and other.owner_id = ${a.ownerId} and other.responded_at is null`
     const isOfSession = sql`${v.sessionId} = ${a.sessionId} and ${v.ownerId} = ${a.ownerId}`
@@ -130,7 +136,7 @@ export const agedApprovals = agedRows({
       isNotNull(a.respondedAt),
       lte(a.respondedAt, before),
       not(hasRow(sql`${a} as other`, isOther)),
-      not(hasRow(v, sql`${isOfSession} and ${hasRunning(tables, { id: v.runId, ownerId: v.ownerId })}`)),
+      not(hasRow(v, sql`${isOfSession} and ${hasRunning(tables, { id: v.runId, ownerId: v.ownerId }, runningSince)}`)),
     )
   },
 })
@@ -141,5 +147,5 @@ export const agedMemories = agedRows({
   table: ({ memories }) => memories,
   columns: ({ memories: m }) => [m.createdAt, m.id],
   first: [''],
-  removable: ({ memories: m }, before) => and(lte(m.updatedAt, before), eq(m.pinned, false)),
+  removable: ({ memories: m }, { before }) => and(lte(m.updatedAt, before), eq(m.pinned, false)),
 })

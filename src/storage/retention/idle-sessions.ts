@@ -6,7 +6,14 @@ import { homeOfOwner } from '../../repositories/sessions/home.ts'
 import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { alternatives, isSessionInUse } from './in-use.ts'
-import { followingSession, type Incarnation, isUnused, removeOldest, sessionsByActivity } from './old-messages.ts'
+import {
+  followingSession,
+  type Incarnation,
+  isUnused,
+  type PrunedSession,
+  removeOldest,
+  sessionsByActivity,
+} from './old-messages.ts'
 import type { Removed, Rule, RuleContext } from './rule.ts'
 
 const LATEST = new Date('9999-12-31T23:59:59.999Z')
@@ -24,7 +31,7 @@ interface IdleSession extends Incarnation {
 }
 
 const selectIdle = statement(
-  (db, arg: { lastActiveAt: Date; id: string; ownerId: string; before: Date; limit: number }) => {
+  (db, arg: { lastActiveAt: Date; id: string; ownerId: string; before: Date; runningSince: Date; limit: number }) => {
     const { sessions: s, events, queueItems, sessionOperations } = db.tables
     const hasMany = (table: TableOfSession) => {
       const most = sql.raw(String(MOST_ROWS))
@@ -42,7 +49,7 @@ const selectIdle = statement(
         createdAt: s.createdAt,
         lastActiveAt: s.lastActiveAt,
         messageCount: s.messageCount,
-        mayGo: sql`case when ${isUnchanged} then not ${isSessionInUse(db.tables, s)} else false end`
+        mayGo: sql`case when ${isUnchanged} then not ${isSessionInUse(db.tables, s, arg.runningSince)} else false end`
           .mapWith(Boolean)
           .as('may_go'),
         hasManyEvents: hasMany(events).as('has_many_events'),
@@ -57,12 +64,12 @@ const selectIdle = statement(
 )
 
 /** Returns the condition that a row of sessions is this incarnation, and was idle and unused all the time. */
-function isIdle(db: Builder, arg: Incarnation & { before: Date }): SQL {
+function isIdle(db: Builder, arg: PrunedSession & { before: Date }): SQL {
   const { sessions: s } = db.tables
   return and(isUnused(db, arg), lte(s.lastActiveAt, arg.before), lte(s.updatedAt, arg.before)) as SQL // given conditions
 }
 
-const deleteIfIdle = statement((db, arg: Incarnation & { before: Date }) =>
+const deleteIfIdle = statement((db, arg: PrunedSession & { before: Date }) =>
   db.orm.delete(db.tables.sessions).where(isIdle(db, arg)).returning({ id: db.tables.sessions.id }),
 )
 
@@ -72,7 +79,7 @@ const deleteSomeOperations = deletionOfSome(({ sessionOperations: o }) => [o, [o
 
 /** Makes the statement that deletes some rows of a session that is idle. */
 function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key: readonly PgColumn[]]) {
-  return statement((db, arg: Incarnation & { before: Date; limit: number }) => {
+  return statement((db, arg: PrunedSession & { before: Date; limit: number }) => {
     const [table, key] = tableOf(db.tables)
     const some = db.orm
       .select(Object.fromEntries(key.map((column) => [column.name, column])))
@@ -93,8 +100,10 @@ function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key
 
 /** Removes sessions that were idle, with everything that belongs to them. What a session has too much of goes before it. */
 export const idleSessions: Rule = async function* (context, before) {
-  const { db, pace, dryRun } = context
-  for await (const page of sessionsByActivity({ pace }, (from) => selectIdle.all(db, { ...from, before }))) {
+  const { db, pace, dryRun, runningSince } = context
+  for await (const page of sessionsByActivity({ pace }, (from) =>
+    selectIdle.all(db, { ...from, before, runningSince }),
+  )) {
     yield { table: 'sessions', rows: 0 }
     for (const session of page) {
       if (!session.mayGo) continue
@@ -105,11 +114,11 @@ export const idleSessions: Rule = async function* (context, before) {
 }
 
 async function* removeIdle(
-  { db, rowCache, pace }: RuleContext,
+  { db, rowCache, pace, runningSince }: RuleContext,
   { id, ownerId, createdAt, ...has }: IdleSession,
   before: Date,
 ): AsyncGenerator<Removed> {
-  const session = { id, ownerId, createdAt }
+  const session = { id, ownerId, createdAt, runningSince }
   const mayGo = (lastActiveAt: Date) => lastActiveAt <= before
   const batches = [
     has.hasManyEvents && ((limit: number) => deleteSomeEvents.all(db, { ...session, before, limit })),

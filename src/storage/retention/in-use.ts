@@ -41,15 +41,24 @@ export function hasPending({ approvals: a }: Tables, session: Place): SQL {
   return sql`(${ofOwner} or ${ofNobody})`
 }
 
+/**
+ * Returns the condition that an execution is running, and was started after `runningSince`: an older one was left behind by a
+ * crash. `alias` is the table under another name.
+ */
+export function isRunning({ toolExecutions: e }: Tables, runningSince: Date, alias: SQLWrapper = e): SQL {
+  return sql`(${alias}.status = 'running' and ${alias}.started_at > ${sql.param(runningSince, e.startedAt)})`
+}
+
 /** Returns the condition that a run has a running execution. What runs outside of a scope may belong to anybody's run. */
-export function hasRunning({ toolExecutions: e }: Tables, { id, ownerId }: Place): SQL {
-  return hasRow(e, sql`${e.runId} = ${id} and ${isOfOwner(e.ownerId, ownerId)} and ${e.status} = 'running'`)
+export function hasRunning(tables: Tables, { id, ownerId }: Place, runningSince: Date): SQL {
+  const { toolExecutions: e } = tables
+  return hasRow(e, sql`${e.runId} = ${id} and ${isOfOwner(e.ownerId, ownerId)} and ${isRunning(tables, runningSince)}`)
 }
 
 /** Returns the condition that a session has a pending approval, or that one of its events names a run with a running execution. */
-export function isSessionInUse(tables: Tables, session: Place): SQL {
+export function isSessionInUse(tables: Tables, session: Place, runningSince: Date): SQL {
   const { events: v } = tables
-  const isOfRunning = hasRunning(tables, { id: v.runId, ownerId: v.ownerId })
+  const isOfRunning = hasRunning(tables, { id: v.runId, ownerId: v.ownerId }, runningSince)
   const [ofOwner, ofNobody] = alternatives(v, session).map((isIts) => hasRow(v, sql`${isIts} and ${isOfRunning}`))
   return sql`(${hasPending(tables, session)} or ${ofOwner} or ${ofNobody})`
 }

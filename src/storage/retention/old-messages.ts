@@ -13,11 +13,14 @@ export interface Incarnation {
   createdAt: Date
 }
 
+/** A session, and the time since which a running execution needs it. */
+export type PrunedSession = Incarnation & Pick<RuleContext, 'runningSince'>
+
 /** Returns the condition that a row of sessions is this incarnation, and that nothing needs it. */
-export function isUnused(db: Builder, arg: Incarnation): SQL {
+export function isUnused(db: Builder, arg: PrunedSession): SQL {
   const { sessions: s } = db.tables
   const isSession = and(eq(s.id, arg.id), eq(s.ownerId, arg.ownerId), eq(s.createdAt, arg.createdAt))
-  return and(isSession, not(isSessionInUse(db.tables, s))) as SQL // given conditions
+  return and(isSession, not(isSessionInUse(db.tables, s, arg.runningSince))) as SQL // given conditions
 }
 
 interface Page {
@@ -38,7 +41,7 @@ export function followingSession(db: Builder, { lastActiveAt, id, ownerId }: Omi
  * Selects the sessions that follow another in the order of their activity: a session that becomes active meanwhile moves
  * to where the walk has yet to come. `mayHaveOld` is true if the oldest message is old and nothing needs the session.
  */
-const selectSessions = statement((db, arg: Page & { before: Date }) => {
+const selectSessions = statement((db, arg: Page & { before: Date } & Pick<RuleContext, 'runningSince'>) => {
   const { sessions: s, messages: m } = db.tables
   const isOfSession = sql`${m.sessionId} = ${s.id} and ${m.ownerId} = ${s.ownerId}`
   const oldest = sql`(select ${m.createdAt} from ${m} where ${isOfSession} order by ${m.seq} limit 1)`
@@ -51,7 +54,7 @@ const selectSessions = statement((db, arg: Page & { before: Date }) => {
       createdAt: s.createdAt,
       lastActiveAt: s.lastActiveAt,
       updatedAt: s.updatedAt,
-      mayHaveOld: sql`case when ${isOld} then not ${isSessionInUse(db.tables, s)} else false end`
+      mayHaveOld: sql`case when ${isOld} then not ${isSessionInUse(db.tables, s, arg.runningSince)} else false end`
         .mapWith(Boolean)
         .as('may_have_old'),
     })
@@ -80,7 +83,7 @@ const countOld = statement(({ orm, tables: { messages: m } }, arg: Incarnation &
 })
 
 /** Locks the session's row, as an append does. Unlike an append, leaves the time of its activity alone. */
-const lockIfUnused = statement((db, arg: Incarnation) =>
+const lockIfUnused = statement((db, arg: PrunedSession) =>
   db.orm
     .update(db.tables.sessions)
     .set({ lastSeq: sql`${db.tables.sessions.lastSeq}` })
@@ -117,7 +120,7 @@ const subtract = statement(({ orm, tables: { sessions: s } }, arg: Incarnation &
  */
 export async function removeOldest(
   db: Db,
-  { id, ownerId, createdAt }: Incarnation,
+  { id, ownerId, createdAt, runningSince }: PrunedSession,
   { before, limit, mayGo = () => true }: { before: Date; limit: number; mayGo?: (lastActiveAt: Date) => boolean },
 ): Promise<number> {
   const session = { id, ownerId, createdAt }
@@ -126,7 +129,7 @@ export async function removeOldest(
   const last = firstYoung === -1 ? oldest.at(-1) : oldest[firstYoung - 1]
   if (last === undefined) return 0
   return db.transaction(async (tx) => {
-    const locked = await lockIfUnused.first(tx, session)
+    const locked = await lockIfUnused.first(tx, { ...session, runningSince })
     if (locked === undefined || !mayGo(locked.lastActiveAt)) return 0
     const rows = (await deleteThrough.all(tx, { ...session, throughSeq: last.seq, before })).length
     if (rows > 0) await subtract.all(tx, { ...session, rows })
@@ -154,8 +157,10 @@ export async function* sessionsByActivity<Row extends { id: string; ownerId: str
 }
 
 /** Removes the old beginning of conversations. Looks at every session: a message may be older than its session. */
-export const oldMessages: Rule = async function* ({ db, pace, dryRun, idleBefore }, before) {
-  for await (const page of sessionsByActivity({ pace }, (from) => selectSessions.all(db, { ...from, before }))) {
+export const oldMessages: Rule = async function* ({ db, pace, dryRun, idleBefore, runningSince }, before) {
+  for await (const page of sessionsByActivity({ pace }, (from) =>
+    selectSessions.all(db, { ...from, before, runningSince }),
+  )) {
     yield { table: 'messages', rows: 0 }
     for (const session of page) {
       const { lastActiveAt, updatedAt, mayHaveOld } = session
@@ -169,7 +174,7 @@ export const oldMessages: Rule = async function* ({ db, pace, dryRun, idleBefore
       }
       for (let limit = 0, rows = 0; rows === limit; ) {
         limit = pace.rows
-        rows = await pace.step(() => removeOldest(db, session, { before, limit }))
+        rows = await pace.step(() => removeOldest(db, { ...session, runningSince }, { before, limit }))
         yield { table: 'messages', rows }
       }
     }

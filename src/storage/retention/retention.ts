@@ -20,6 +20,7 @@ const REST_MILLIS = 3_600_000
 const ROUND_MILLIS = 30_000
 /** How often a long run renews its lease. */
 const RENEWAL_MILLIS = 60_000
+const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 
 interface RetentionLayers {
   database: Database
@@ -32,6 +33,7 @@ interface RetentionLayers {
 /** Removes rows that are older than the configuration keeps them: in the rounds of maintenance, and on request. */
 export class Retention {
   readonly #layers: RetentionLayers
+  readonly #config: ResolvedRetention | undefined
   readonly #rules: readonly (readonly [rule: Rule, age: number])[]
   readonly #lease: PacedLease
   /** A walk through all rules that a round of maintenance has begun and the next one goes on with. */
@@ -45,6 +47,7 @@ export class Retention {
 
   constructor(layers: RetentionLayers, config: ResolvedRetention | undefined) {
     this.#layers = layers
+    this.#config = config
     this.#rules = rulesOf(config)
     this.#lease = new PacedLease(layers.database.ungated(), 'retention', layers.now)
   }
@@ -156,10 +159,12 @@ export class Retention {
     const now = sweepableBefore(await confirmedNow())
     const idle = this.#rules.find(([rule]) => rule === idleSessions)
     const idleBefore = idle && new Date(now.getTime() - idle[1])
+    const { abandonedExecutions: longest } = this.#config ?? { abandonedExecutions: 'never' }
+    const runningSince = longest === 'never' ? EARLIEST : new Date(now.getTime() - longest)
     const afterStep = dryRun ? undefined : async () => database.driver.moveLog?.()
     for (const [rule, age] of this.#rules) {
       const pace = new Pace(database.dialect, afterStep)
-      const context = { db: database.ungated(), rowCache, pace, dryRun, idleBefore }
+      const context = { db: database.ungated(), rowCache, pace, dryRun, idleBefore, runningSince }
       yield* rule(context, new Date(now.getTime() - age))
     }
   }

@@ -12,6 +12,8 @@ export interface RuleContext {
   dryRun: boolean
   /** Sessions that were idle since then have been removed before, or would have been, unless something needs them. */
   idleBefore: Date | undefined
+  /** An execution that is running and was started at this time or before was left behind by a crash. */
+  runningSince: Date
 }
 
 /** The number of rows that one transaction has removed from a table. 0 if it has only looked. */
