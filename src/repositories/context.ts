@@ -19,6 +19,8 @@ export interface RepositoryContext {
   readonly observer: Observer
   /** Warns if the memory just created ends with the process, since the database is in memory. */
   onMemoryCreated(): void
+  /** True in a transaction. Default false. */
+  readonly inTransaction?: boolean | undefined
   /** Aborted by the beginning of a close. Not given in a transaction, which a close waits for. */
   readonly closing?: AbortSignal | undefined
   /** The embedding of texts, if the program has given a model. */

@@ -7,6 +7,7 @@ import { cursorOf, pagedQuery } from '../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Order, type Page, type PageOptions, pageSchema } from '../database/paging/page.ts'
 import { SettledEvents } from '../database/settled-events.ts'
 import { type Builder, batch, rowsStatement, statement } from '../database/statement.ts'
+import { StorageError } from '../errors.ts'
 import type { Tables } from '../schema/tables.ts'
 import type { Given, Json } from '../schema/values.ts'
 import { rule } from '../validation/fast-path.ts'
@@ -253,9 +254,10 @@ export class Events {
    * at least one event, and a `nextCursor` that a later call continues from. No event is missed or yielded twice, in
    * whatever order transactions commit: an event is yielded once no event can precede it any more. So on PostgreSQL a
    * transaction that has appended holds back the events after it until it ends. Ends when the signal is aborted, or within
-   * `pollMillis` after the storage is closed. Do not use inside a transaction.
+   * `pollMillis` after the storage is closed.
    *
    * @typeParam Payload The expected type of each payload. It is not checked.
+   * @throws {TRANSACTION_MISUSE} when called on a transaction, which would stay open, and never see what others append.
    * @throws {INVALID_INPUT} when an option is not valid.
    *
    * @example
@@ -268,6 +270,11 @@ export class Events {
   follow<Payload = Json>(options?: FollowEventsOptions): AsyncGenerator<EventsPage<AgentEvent<Payload>>, void, void>
   async *follow(options: FollowEventsOptions = {}): AsyncGenerator<EventsPage<AgentEvent>, void, void> {
     const parsed = parseInput(followOptionsSchema, options, 'options')
+    if (this.#context.inTransaction) {
+      const message =
+        'events.follow() waits for events that others append, which a transaction does not see: call it outside of one'
+      throw new StorageError('TRANSACTION_MISUSE', message)
+    }
     const { cursor, signal, pollMillis = DEFAULT_POLL_MILLIS, limit = DEFAULT_LIMIT, ...filters } = parsed
     yield* followPages<AgentEvent>(
       {

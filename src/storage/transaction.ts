@@ -87,6 +87,7 @@ async function attempt<T>(
   const inside: RepositoryContext = {
     ...context,
     embedding: embedding && deferred(embedding, written),
+    inTransaction: true,
     closing: undefined,
   }
   // The blobs are outermost: bytes are removed after the cache was invalidated.

@@ -156,6 +156,16 @@ export const eventCases: Cases = {
     }
   },
 
+  async 'follow() is refused in a transaction, which would stay open'({ storage, name }) {
+    const sessionId = name()
+    await storage.events.append({ type: 't', sessionId })
+    await storage.transaction(async (tx) => {
+      await refused(tx.events.follow({ sessionId }).next(), 'TRANSACTION_MISUSE')
+      await tx.transaction(async (inner) => refused(inner.events.follow().next(), 'TRANSACTION_MISUSE'))
+      assert.equal((await tx.events.list({ sessionId })).items.length, 1)
+    })
+  },
+
   async 'follow() ends when the storage is closed'({ storage, name }) {
     const sessionId = name()
     await storage.events.append({ type: 'a', sessionId })
