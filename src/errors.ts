@@ -60,6 +60,14 @@ export interface ObjectErrorDetails {
   errno?: string
 }
 
+/** How far an import of messages had come. */
+export interface ImportErrorDetails {
+  /** Number of messages that were stored, and stay. */
+  added?: number
+  /** Number of messages whose id their session had already. */
+  known?: number
+}
+
 type NoDetails = Record<string, never>
 
 /** The `details` of an error, by its code. `docs/errors.md` says what each code means and what to do. */
@@ -90,10 +98,10 @@ export interface StorageErrorDetails {
     }
   CONNECTION_LOST: Pick<DatabaseErrorDetails, 'address'>
   TIMEOUT: DatabaseErrorDetails & ObjectErrorDetails
-  ABORTED: NoDetails
+  ABORTED: ImportErrorDetails
   CACHE_UNAVAILABLE: NoDetails
   EMBEDDING_FAILED: NoDetails
-  CLOSED: NoDetails
+  CLOSED: ImportErrorDetails
   MIGRATION_PENDING: {
     /** How many migrations are pending. */
     pending: number

@@ -64,6 +64,7 @@ export {
   type DatabaseAddress,
   type DatabaseErrorDetails,
   type FileErrorDetails,
+  type ImportErrorDetails,
   isStorageError,
   type ObjectErrorDetails,
   type Problem,

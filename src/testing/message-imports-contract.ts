@@ -113,7 +113,9 @@ export const messageImportCases: Cases = {
       await new Promise(() => {})
     }
     const onProgress = () => abort.abort()
-    await refused(messages.import(waiting(), { signal: abort.signal, onProgress }), 'ABORTED')
+    await messages.import([line(name(), 0)])
+    const ended = messages.import(waiting(), { signal: abort.signal, onProgress })
+    await assert.rejects(ended, { name: 'StorageError', code: 'ABORTED', details: { added: 1023, known: 1 } })
     const stored = await messages.latest(name(), 1)
     assert.equal(stored[0]?.seq, 1024)
     await refused(messages.import([line(name(), 0)], { signal: AbortSignal.abort() }), 'ABORTED')

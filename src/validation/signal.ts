@@ -1,4 +1,4 @@
-import { StorageError } from '../errors.ts'
+import { StorageError, type StorageErrorDetails } from '../errors.ts'
 
 /**
  * Checks that a call goes on.
@@ -6,6 +6,10 @@ import { StorageError } from '../errors.ts'
  * @param message Says what was aborted, and what to do.
  * @throws {ABORTED} when the signal is aborted
  */
-export function checkSignal(signal: AbortSignal | undefined, message: string): void {
-  if (signal?.aborted) throw new StorageError('ABORTED', message, { cause: signal.reason })
+export function checkSignal(
+  signal: AbortSignal | undefined,
+  message: string,
+  details?: StorageErrorDetails['ABORTED'],
+): void {
+  if (signal?.aborted) throw new StorageError('ABORTED', message, { cause: signal.reason, details })
 }

@@ -51,16 +51,21 @@ describe.each(sharedDatabases)('on %s', (_, configure) => {
       yield line(-1)
       await new Promise(() => {})
     }
+    let progress = {}
     const imports = [storage.messages.import(silent())]
     const begun = new Promise<void>((resolve) => {
-      imports.push(storage.messages.import(endless(), { onProgress: () => resolve() }))
+      const onProgress = ({ added, known }: { added: number; known: number }) => {
+        progress = { added, known }
+        resolve()
+      }
+      imports.push(storage.messages.import(endless(), { onProgress }))
     })
     const ended = Promise.allSettled(imports)
     await begun
     await storage.close()
-    for (const outcome of await ended) {
-      expect(outcome.status === 'rejected' && isStorageError(outcome.reason, 'CLOSED')).toBe(true)
-    }
+    const reasons = (await ended).map((outcome) => outcome.status === 'rejected' && outcome.reason)
+    for (const reason of reasons) expect(isStorageError(reason, 'CLOSED')).toBe(true)
+    expect(reasons.map(({ details }) => details)).toEqual([{ added: 0, known: 0 }, progress])
   })
 
   it('import() indexes texts, records mentions of blobs and makes blobs of data', async () => {

@@ -30,8 +30,11 @@ export async function importMessages(
   const done: ImportedMessages = { added: 0, known: 0 }
   const check = () => {
     const so = `after ${done.added + done.known} messages, which stay`
-    checkSignal(signal, `The import was aborted by its signal ${so}`)
-    if (closing?.aborted) throw new StorageError('CLOSED', `The storage is being closed. The import has ended ${so}`)
+    checkSignal(signal, `The import was aborted by its signal ${so}`, { ...done })
+    if (!closing?.aborted) return
+    throw new StorageError('CLOSED', `The storage is being closed. The import has ended ${so}`, {
+      details: { ...done },
+    })
   }
   const storeNext = async (batch: ImportBatch) => {
     const added = await store(batch, { areKnown: done.known > 0 })

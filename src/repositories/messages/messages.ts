@@ -300,7 +300,8 @@ export class Messages extends MessageReads {
    * Safe to repeat if every message has an id, also after a crash: a message whose id its session has already is left out, and
    * counts as known. Not safe to repeat without ids: the messages would be appended again.
    *
-   * @throws {ABORTED} when `signal` is aborted; what was stored until then stays
+   * @throws {ABORTED} when `signal` is aborted; what was stored until then stays, and `details` says how much that is
+   * @throws {CLOSED} when the storage is closed; `details` says the same if the import had begun
    * @throws {BLOB_TOO_LARGE} when data that is to become a blob exceeds `maxBlobSize` of the blob store.
    * @throws {BLOB_QUOTA_EXCEEDED} when data that is to become a blob does not fit into the blob store.
    * @throws {INVALID_INPUT} when a message or an option is not valid, or the iterable fails: its error is the `cause`.
