@@ -5,7 +5,7 @@ import { codeOf, messageOf } from '../../caught.ts'
 import { type CodeWith, type FileErrorDetails, StorageError } from '../../errors.ts'
 import { invalidInput } from '../../validation/input.ts'
 import type { BackupSteps } from '../db.ts'
-import { quickCheck } from './check-copy.ts'
+import { quickCheck } from './check-file.ts'
 import type { SqliteConnection } from './connection.ts'
 import { sqliteError } from './errors.ts'
 
