@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { syncDirectory, unlinkIfExists, writeAll } from '../blobs/bytes/files.ts'
 import { codeOf, isError } from '../caught.ts'
 import { StorageError } from '../errors.ts'
+import { systemErrorMeaning } from '../system-error.ts'
 import { type ArchiveFile, MANIFEST } from './manifest.ts'
 
 /** The folder of the contents of blobs. Each has its own file: `blobs/<2 hex>/<sha256>`. */
@@ -172,17 +173,6 @@ async function inFile<T>(path: string, step: (path: string) => Promise<T>): Prom
 export function fileError(error: unknown, path: string): unknown {
   const errno = codeOf(error)
   if (!isError(error) || error instanceof StorageError || errno === undefined) return error
-  const options = { cause: error, details: { errno, file: path } }
-  switch (errno) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new StorageError('DISK_FULL', `The disk is full (${errno} at ${path})`, options)
-    case 'EROFS':
-      return new StorageError('READ_ONLY', `The file system is read-only (${path})`, options)
-    case 'EACCES':
-    case 'EPERM':
-      return new StorageError('CONNECTION_FAILED', `No permission to use ${path}: check its owner and mode`, options)
-    default:
-      return new StorageError('DATABASE_FAILED', `The file could not be used (${errno} at ${path})`, options)
-  }
+  const [code, message] = systemErrorMeaning(errno, 'the archive') ?? ['DATABASE_FAILED', 'The file could not be used']
+  return new StorageError(code, `${message} (${errno} at ${path})`, { cause: error, details: { errno, file: path } })
 }

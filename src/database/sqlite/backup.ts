@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { link, open, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { codeOf, messageOf } from '../../caught.ts'
-import { type CodeWith, type FileErrorDetails, StorageError } from '../../errors.ts'
+import { StorageError } from '../../errors.ts'
+import { systemErrorMeaning } from '../../system-error.ts'
 import { invalidInput } from '../../validation/input.ts'
 import type { BackupSteps } from '../db.ts'
 import { quickCheck } from './check-file.ts'
@@ -83,20 +84,15 @@ export function fileExists(file: string, cause?: unknown): StorageError {
   return new StorageError('ALREADY_EXISTS', message, { cause, details: { path: file } })
 }
 
-const MEANINGS: Record<string, readonly [code: CodeWith<FileErrorDetails>, message: string]> = {
-  ENOSPC: ['DISK_FULL', 'The disk of the backup is full'],
-  EDQUOT: ['DISK_FULL', 'The disk quota for the backup is used up'],
-  EROFS: ['READ_ONLY', 'The backup is on a read-only file system'],
-  EACCES: ['CONNECTION_FAILED', 'No permission to write the backup: check the owner and the mode of its directory'],
-}
-
-function fileError(error: unknown, file: string): unknown {
+/** Returns the StorageError for an error of a backup's file. Returns any other error as it is. */
+export function fileError(error: unknown, file: string): unknown {
   const errno = codeOf(error)
   if (error instanceof StorageError || errno === undefined) return error
   if (errno === 'EEXIST') return fileExists(file, error)
   if (errno === 'ENOENT' || errno === 'ENOTDIR') {
     return invalidInput([{ path: 'file', message: `the directory of ${file} does not exist: create it first` }], error)
   }
-  const [code, message] = MEANINGS[errno] ?? ['DATABASE_FAILED', `The backup failed: ${messageOf(error)}`]
+  const unexpected = ['DATABASE_FAILED', `The backup failed: ${messageOf(error)}`] as const
+  const [code, message] = systemErrorMeaning(errno, 'the backup') ?? unexpected
   return new StorageError(code, `${message} (${errno} at ${file})`, { cause: error, details: { errno, file } })
 }
