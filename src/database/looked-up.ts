@@ -1,5 +1,7 @@
 import { and, eq, type GetColumnData, getTableName, inArray, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import { isOwn } from './owner.ts'
+import { columnsOf } from './primary-key.ts'
 import type { Builder } from './statement.ts'
 
 /**
@@ -12,6 +14,13 @@ export function joinEach({ dialect }: Pick<Builder, 'dialect'>, table: PgTable, 
     : sql`cross join lateral (select * from ${table} where ${condition} offset 0) ${sql.raw(getTableName(table))}`
 }
 
+/** The rows of a table that meet `scope`, to be found by a column. */
+interface Lookup {
+  table: PgTable
+  column: PgColumn
+  scope: SQL | undefined
+}
+
 /**
  * Returns a source of rows and a condition for a query, of the rows that meet `scope` and have one of the values in `column`. The
  * two name one row at most.
@@ -22,7 +31,7 @@ export function joinEach({ dialect }: Pick<Builder, 'dialect'>, table: PgTable, 
  */
 export function lookedUp(
   db: Pick<Builder, 'dialect'>,
-  { table, column, scope }: { table: PgTable; column: PgColumn; scope: SQL | undefined },
+  { table, column, scope }: Lookup,
   values: readonly string[],
 ): { source: SQL; condition: SQL | undefined } {
   if (db.dialect === 'sqlite') return { source: sql`${table}`, condition: and(scope, inArray(column, [...values])) }
@@ -32,6 +41,28 @@ export function lookedUp(
   )
   const each = joinEach(db, table, and(scope, eq(column, sql`wanted.wanted_value`)))
   return { source: sql`(values ${wanted}) as wanted (wanted_value) ${each}`, condition: undefined }
+}
+
+/**
+ * Returns the condition that a row is one of those that `lookedUp` finds, for a statement that removes or counts them.
+ *
+ * PostgreSQL compares the primary key and the column: by either alone, it may take the index of the other one, and
+ * read the whole scope for each row.
+ */
+export function isLookedUp(
+  db: Pick<Builder, 'dialect' | 'kit' | 'owner'>,
+  lookup: Lookup & { table: { ownerId: PgColumn } },
+  values: readonly string[],
+): SQL | undefined {
+  const { source, condition } = lookedUp(db, lookup, values)
+  if (db.dialect === 'sqlite') return condition
+  const { key } = columnsOf(db.kit, lookup.table)
+  const columns = sql.join(
+    [...key, lookup.column].map((column) => sql`${column}`),
+    sql`, `,
+  )
+  const isFound = sql`(${columns}) in (select ${columns} from ${source})`
+  return and(isOwn(db, lookup.table), isFound)
 }
 
 /** Columns as expressions of the same values. */

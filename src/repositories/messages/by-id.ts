@@ -1,5 +1,5 @@
-import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
-import { lookedUp, namedColumns } from '../../database/looked-up.ts'
+import { and, eq, type SQL, sql } from 'drizzle-orm'
+import { isLookedUp, lookedUp, namedColumns } from '../../database/looked-up.ts'
 import { type Builder, rowsStatement } from '../../database/statement.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
@@ -16,23 +16,22 @@ export function messageIds(sessionId: string, ids: readonly string[], now: Date)
   return ids.map((id) => ({ sessionId, id, now }))
 }
 
-/** Returns the condition of all messages of the session, and the ids. */
-function given(db: Builder, rows: readonly MessageId[]): { scope: SQL; ids: string[] } {
+/** Returns how the messages of one session are found by their ids, and the ids. */
+function lookupOf(db: Builder, rows: readonly MessageId[]) {
   const [{ sessionId, now }] = rows as [MessageId] // a rows statement has a row
-  return { scope: inUnexpiredSession(db, db.tables.messages, sessionId, now), ids: rows.map(({ id }) => id) }
+  const { messages: table } = db.tables
+  const scope = inUnexpiredSession(db, table, sessionId, now)
+  return [{ table, column: table.id, scope }, rows.map(({ id }) => id)] as const
 }
 
 /** Returns the condition of the messages of one session that have one of the ids. */
-export function hasIds(db: Builder, rows: readonly MessageId[]): SQL {
-  const { scope, ids } = given(db, rows)
-  return and(scope, inArray(db.tables.messages.id, ids)) as SQL // given two conditions
+export function hasIds(db: Builder, rows: readonly MessageId[]): SQL | undefined {
+  return isLookedUp(db, ...lookupOf(db, rows))
 }
 
 /** Returns the source and the condition of a query of the messages of one session that have one of the ids. */
 export function withIds(db: Builder, rows: readonly MessageId[]) {
-  const { messages: table } = db.tables
-  const { scope, ids } = given(db, rows)
-  return lookedUp(db, { table, column: table.id, scope }, ids)
+  return lookedUp(db, ...lookupOf(db, rows))
 }
 
 export const selectByIds = rowsStatement((db, rows: MessageId[]) => {
