@@ -52,7 +52,7 @@ export {
   type CacheStoreStats,
   type MaybePromise,
 } from './cache/store.ts'
-export type { CacheSetOptions, UserCache } from './cache/user-cache.ts'
+export type { CacheKeysOptions, CacheSetOptions, UserCache } from './cache/user-cache.ts'
 export { type LoadOptions, loadStorageConfig } from './config/load.ts'
 export type * from './config/resolved.ts'
 export type * from './config/types.ts'

@@ -1,5 +1,12 @@
 import { join } from 'node:path'
-import { isStorageError, openStorage, openStorageFromFile, type StorageConfig, type StorageOptions } from 'holdfast'
+import {
+  type CacheStore,
+  isStorageError,
+  openStorage,
+  openStorageFromFile,
+  type StorageConfig,
+  type StorageOptions,
+} from 'holdfast'
 import { blobsContract, bytesContract, cacheContract, repositoryContract } from 'holdfast/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { configFile } from './config/blocks.ts'
@@ -136,6 +143,25 @@ describe('a cache store that a program has written', () => {
     await storage.cache.set('small', 1)
     await storage.cache.set('large', 'more than ten bytes')
     expect(await storage.cache.getMany(['small', 'large'])).toEqual(new Map([['small', 1]]))
+  })
+
+  it('is not listed or cleared without the methods for it, and says so', async () => {
+    const { keys: _, clear: __, ...cacheStore } = methodsOf<CacheStore>(new MapCacheStore())
+    const { cache } = await open(sqlite(), { cacheStore })
+    await cache.set('key', 1)
+    expect(await cache.has('key')).toBe(true)
+    await expect(cache.keys().next()).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: 'The cache store map cannot list its keys: it has no method keys()',
+    })
+    await expect(cache.clear()).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: 'The cache store map cannot remove by prefix: it has no method clear()',
+    })
+    const { cache: listed } = await open(sqlite(), { cacheStore: new MapCacheStore() })
+    await listed.set('key', 1)
+    expect((await listed.keys().next()).value).toBe('key')
+    expect(await listed.clear()).toBe(1)
   })
 
   it('is shared by the instances of a program: a write through one is read through the other', async () => {

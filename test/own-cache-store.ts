@@ -44,6 +44,16 @@ export class MapCacheStore implements CacheStore {
     return keys.filter((key) => this.#find(key) !== null && this.#entries.delete(key)).length
   }
 
+  async *keys(prefix: string): AsyncGenerator<string[], void, void> {
+    yield [...this.#entries.keys()].filter((key) => key.startsWith(prefix) && this.#find(key) !== null)
+  }
+
+  async clear(prefix: string): Promise<number> {
+    let removed = 0
+    for await (const keys of this.keys(prefix)) removed += await this.remove(keys)
+    return removed
+  }
+
   async ping(): Promise<void> {}
 
   stats(): CacheStoreStats {

@@ -84,6 +84,14 @@ export class MemoryCacheStore implements CacheStore {
     return removed
   }
 
+  async *keys(prefix: string): AsyncGenerator<string[], void, void> {
+    yield this.#withPrefix(prefix)
+  }
+
+  clear(prefix: string): number {
+    return this.remove(this.#withPrefix(prefix))
+  }
+
   async ping(): Promise<void> {}
 
   stats(): CacheStoreStats {
@@ -92,5 +100,13 @@ export class MemoryCacheStore implements CacheStore {
 
   async close(): Promise<void> {
     this.#lru = undefined
+  }
+
+  #withPrefix(prefix: string): string[] {
+    const keys: string[] = []
+    for (const [key, { expiresAt }] of this.#held.entries()) {
+      if (key.startsWith(prefix) && !isOver(expiresAt, this.#now)) keys.push(key)
+    }
+    return keys
   }
 }

@@ -88,6 +88,20 @@ export interface CacheStore {
   remove(keys: readonly string[]): MaybePromise<number>
 
   /**
+   * Yields the keys that begin with the prefix and have an entry, some at a time and in any order. A key that has an entry throughout
+   * comes at least once. A store that cannot be reached yields no more. Without this method, `keys` of the program's own
+   * cache fails.
+   */
+  keys?(prefix: string): AsyncIterable<readonly string[]>
+
+  /**
+   * Removes the entries of all keys that begin with the prefix and have one throughout the call. Returns the number removed. If
+   * the removal fails, this process does not read such keys again until they are removed. Without this method, `clear` of
+   * the program's own cache fails.
+   */
+  clear?(prefix: string): MaybePromise<number>
+
+  /**
    * Resolves if the store answers.
    *
    * @throws {CONNECTION_LOST} when the store cannot be reached
@@ -105,6 +119,8 @@ export interface CacheStore {
   close(): Promise<void>
 }
 
+type Optional = 'announce' | 'keys' | 'clear' | 'diagnose'
+
 const METHODS = {
   lookup: true,
   lookupMany: true,
@@ -115,7 +131,7 @@ const METHODS = {
   ping: true,
   stats: true,
   close: true,
-} as const satisfies Record<Exclude<keyof CacheStore, 'type' | 'announce' | 'diagnose'>, true> // these are optional
+} as const satisfies Record<Exclude<keyof CacheStore, 'type' | Optional>, true>
 
 export const cacheStoreSchema = backendSchema<CacheStore>(METHODS)
 
@@ -134,7 +150,7 @@ export interface CacheStoreStats {
   bytes?: number
   /** Redis: state of the circuit breaker. */
   breaker?: BreakerState
-  /** Redis: number of keys that were written while Redis was out of reach, and are not removed yet. */
+  /** Redis: number of keys that were written while Redis was out of reach, and of prefixes that were cleared, and are not removed yet. */
   dirtyKeys?: number
   /** Redis: number of commands that Redis answered with an error, for example because it is out of memory. */
   refusals?: number

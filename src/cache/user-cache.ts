@@ -1,6 +1,7 @@
 import * as z from 'zod'
+import { StorageError } from '../errors.ts'
 import type { Given, Json } from '../schema/values.ts'
-import { keySchema, parseInput, ttlSecondsSchema } from '../validation/input.ts'
+import { keySchema, parseInput, prefixSchema, ttlSecondsSchema } from '../validation/input.ts'
 import { jsonSchema } from '../validation/json.ts'
 import { type CacheEntry, type CacheStore, VALUE } from './store.ts'
 
@@ -28,6 +29,14 @@ const setOptionsSchema = z.strictObject({
   ttlSeconds: ttlSecondsSchema.optional(),
 }) satisfies z.ZodType<CacheSetOptions>
 
+/** Options of `cache.keys()` and `cache.clear()`. */
+export interface CacheKeysOptions {
+  /** Only keys that begin with this text. Default: all keys. */
+  prefix?: string | undefined
+}
+
+const keysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional() }) satisfies z.ZodType<CacheKeysOptions>
+
 /**
  * A cache for the program's own values, shared between processes if the cache is Redis. A value may be gone at any
  * time: evicted, lost in a restart, or out of reach. No call fails because the cache does. Keep in `kv` what must last.
@@ -37,19 +46,24 @@ export class UserCache {
   readonly #ttlMillis: number
   readonly #maxValueBytes: number
   readonly #check: () => void
-  /** A prefix that no key of a row has, and the owner. A key has no NUL, so no two owners share one. */
+  /** A text that no key of a row begins with, and the owner, who is empty for nobody. An owner has no NUL, so none begins another. */
   readonly #prefix: string
 
   /** @internal */
   constructor(
     cache: CacheStore,
-    { ttlMillis = Number.POSITIVE_INFINITY, maxValueBytes = 1_048_576, owner, check = () => {} }: UserCacheOptions = {},
+    {
+      ttlMillis = Number.POSITIVE_INFINITY,
+      maxValueBytes = 1_048_576,
+      owner = '',
+      check = () => {},
+    }: UserCacheOptions = {},
   ) {
     this.#cache = cache
     this.#ttlMillis = ttlMillis
     this.#maxValueBytes = maxValueBytes
     this.#check = check
-    this.#prefix = owner === undefined ? 'own:' : `own:${owner}\0`
+    this.#prefix = `own:${owner}\0`
   }
 
   /**
@@ -102,6 +116,71 @@ export class UserCache {
   }
 
   /**
+   * Returns true if the cache has a value. It reads the value: `get` costs the same.
+   *
+   * @throws {INVALID_INPUT} when the key is not valid
+   * @throws {CLOSED} when the storage is closed
+   *
+   * @example
+   * ```ts
+   * await storage.cache.set('weather:oslo', { sky: 'rain' })
+   * console.log(await storage.cache.has('weather:oslo')) // true
+   * ```
+   */
+  async has(key: string): Promise<boolean> {
+    return (await this.get(key)) !== undefined
+  }
+
+  /**
+   * Yields the keys that have a value, in no order. In a scope these are the owner's keys. A key that has a value throughout comes at
+   * least once; another may come or not. With Redis a key may come twice, each step looks at about 1000 keys of the
+   * server, whatever the prefix, and keys that a cluster moves between nodes meanwhile may be missed. If the cache is out of
+   * reach, the iteration ends early.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid
+   * @throws {INVALID_STATE} when the cache store of the program cannot list its keys
+   * @throws {CLOSED} when the storage is closed
+   *
+   * @example
+   * ```ts
+   * await storage.cache.set('weather:oslo', { sky: 'rain' })
+   * for await (const key of storage.cache.keys({ prefix: 'weather:' })) console.log(key) // weather:oslo
+   * ```
+   */
+  async *keys(options: CacheKeysOptions = {}): AsyncGenerator<string, void, void> {
+    this.#check()
+    const { prefix = '' } = parseInput(keysOptionsSchema, options, 'options')
+    if (this.#cache.keys === undefined) throw this.#lacks('keys', 'list its keys')
+    for await (const names of this.#cache.keys(this.#prefix + prefix)) {
+      for (const name of names) yield name.slice(this.#prefix.length)
+      this.#check()
+    }
+  }
+
+  /**
+   * Removes all values, or those whose keys begin with `prefix`. In a scope these are the owner's values. A value that is set
+   * meanwhile may stay. Returns the number removed, or 0 if the cache went out of reach: then this process does not
+   * read these values again, and removes them when the cache is back. With Redis it looks at every key of the server, about 1000 in a step, and waits for each step as
+   * long as for any other command. Safe to repeat.
+   *
+   * @throws {INVALID_INPUT} when an option is not valid
+   * @throws {INVALID_STATE} when the cache store of the program cannot remove by prefix
+   * @throws {CLOSED} when the storage is closed
+   *
+   * @example
+   * ```ts
+   * await storage.cache.set('weather:oslo', { sky: 'rain' })
+   * console.log(await storage.cache.clear({ prefix: 'weather:' })) // 1
+   * ```
+   */
+  async clear(options: CacheKeysOptions = {}): Promise<number> {
+    this.#check()
+    const { prefix = '' } = parseInput(keysOptionsSchema, options, 'options')
+    if (this.#cache.clear === undefined) throw this.#lacks('clear', 'remove by prefix')
+    return this.#cache.clear(this.#prefix + prefix)
+  }
+
+  /**
    * Stores any JSON value. If the value cannot be stored (too large, or the cache is out of reach), this process does
    * not read the previous value again. Safe to repeat.
    *
@@ -138,6 +217,11 @@ export class UserCache {
   async delete(key: string): Promise<boolean> {
     this.#check()
     return (await this.#cache.remove([this.#nameOf(key)])) > 0
+  }
+
+  #lacks(method: 'keys' | 'clear', what: string): StorageError<'INVALID_STATE'> {
+    const message = `The cache store ${this.#cache.type} cannot ${what}: it has no method ${method}()`
+    return new StorageError('INVALID_STATE', message)
   }
 
   #nameOf(key: string): string {

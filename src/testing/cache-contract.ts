@@ -132,6 +132,52 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.deepEqual(entries, [null, null, null, 'V2'])
   })
 
+  check('keys() yields the keys with a prefix that have an entry, if the store has it', async (cache, key) => {
+    if (cache.keys === undefined) return
+    const names = ['a', 'a*', 'a[b]', 'a?', 'a\\', 'ab', 'a\0b', 'b', 'ключ', '🗝']
+    await Promise.all(names.map((name) => cache.put(`${key}:${name}`, 'V1', MINUTE)))
+    await cache.put(`${key}:a gone`, 'V1', 30)
+    await cache.put(`${key}:a removed`, 'V1', MINUTE)
+    await cache.remove([`${key}:a removed`])
+    await sleep(60)
+    const found = async (prefix: string) =>
+      (await keysOf(cache, `${key}:${prefix}`)).map((name) => name.slice(key.length + 1))
+    assert.deepEqual(await found(''), names.toSorted())
+    for (const prefix of [...names, 'a[', 'none', '*', '[ab]']) {
+      assert.deepEqual(await found(prefix), names.filter((name) => name.startsWith(prefix)).sort(), prefix)
+    }
+  })
+
+  check('keys() yields each of 2500 keys that stay while others are written and removed', async (cache, key) => {
+    if (cache.keys === undefined) return
+    const names = Array.from({ length: 2500 }, (_, i) => `${key}:stays:${String(i).padStart(4, '0')}`)
+    await Promise.all(names.map((name) => cache.put(name, 'V1', MINUTE)))
+    const found = new Set<string>()
+    for await (const some of cache.keys(`${key}:stays:`)) {
+      for (const name of some) found.add(name)
+      await cache.put(`${key}:other:${found.size}`, 'V1', MINUTE)
+      await cache.remove([`${key}:other:${found.size - 1}`])
+      await cache.put(names[0] ?? '', 'V2', MINUTE)
+    }
+    assert.deepEqual([...found].sort(), names)
+  })
+
+  check(
+    'clear() removes the entries with a prefix and returns their number, if the store has it',
+    async (cache, key) => {
+      if (cache.clear === undefined) return
+      const kept = [`${key}a`, `${key}[ab]`, `${key}b`]
+      const many = Array.from({ length: 1500 }, (_, i) => `${key}*${i}`)
+      await Promise.all([...kept, ...many].map((name) => cache.put(name, 'V1', MINUTE)))
+      assert.equal(await cache.clear(`${key}*`), 1500)
+      assert.deepEqual(await cache.lookupMany([...kept, ...many.slice(0, 2)]), ['V1', 'V1', 'V1', null, null])
+      assert.equal(await cache.clear(`${key}*`), 0)
+      assert.equal(await cache.clear(key), 3)
+      await cache.put(`${key}a`, 'V2', MINUTE)
+      assert.equal(await cache.lookup(`${key}a`), 'V2')
+    },
+  )
+
   check('ping() resolves, and stats() names the type', async (cache) => {
     await cache.ping()
     assert.equal(cache.stats().type, cache.type)
@@ -143,7 +189,15 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     await cache.close()
     assert.doesNotMatch((await cache.lookup(key)) ?? '', /^V|^N$/) // neither a value nor a known absence
     await cache.remove([key])
+    assert.deepEqual(await keysOf(cache, key), [])
+    await cache.clear?.(key)
   })
 
   return cases
+}
+
+async function keysOf(cache: CacheStore, prefix: string): Promise<string[]> {
+  const keys: string[] = []
+  for await (const some of cache.keys?.(prefix) ?? []) keys.push(...some)
+  return keys.sort()
 }

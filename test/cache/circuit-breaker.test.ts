@@ -8,7 +8,7 @@ class Server {
   slow = false
   reached = 0
   removed: string[] = []
-  removedAll = 0
+  cleared: string[] = []
   /** Runs while the dirty keys are being removed. */
   meanwhile = async () => {}
 
@@ -31,9 +31,14 @@ class Server {
   async checkPace() {
     if (this.slow) throw new Error('too slow')
   }
-  async removeAll() {
+  async clear(prefix: string) {
     this.answer()
-    this.removedAll++
+    await this.meanwhile()
+    this.cleared.push(prefix)
+    return 1
+  }
+  clearEventually(prefix: string) {
+    return this.clear(prefix)
   }
   answer() {
     if (!this.well) throw new Error('no answer')
@@ -172,6 +177,38 @@ describe('CircuitBreaker', () => {
     expect(server.removed).toEqual(['b', 'a'])
   })
 
+  it('clear() that fails hides the keys of the prefix until they have been removed', async () => {
+    const { server, breaker } = await closedBreaker()
+    expect(await breaker.clear('early:')).toBe(1)
+    server.well = false
+    expect(await breaker.clear('a:')).toBe(0)
+    breaker.trip(new Error('no answer'))
+    expect(await breaker.clear('b:')).toBe(0)
+    await breaker.remove(['c'])
+    expect(breaker.dirtyKeys).toBe(3)
+    server.well = true
+    server.meanwhile = async () => expect([breaker.state, breaker.allows('a:1')]).toEqual(['half-open', false])
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(server).toMatchObject({ removed: ['c'], cleared: ['early:', 'a:', 'b:'] })
+    expect(breaker).toMatchObject({ state: 'closed', dirtyKeys: 0 })
+    server.meanwhile = async () => {}
+    server.well = false
+    await breaker.clear('a:')
+    expect(['a:', 'a:1', 'a', 'b:1'].map((key) => breaker.allows(key))).toEqual([false, false, true, true])
+    breaker.stop()
+  })
+
+  it('removes all keys if more than 100 prefixes are dirty', async () => {
+    const { server, breaker } = await closedBreaker()
+    server.well = false
+    for (let i = 0; i < 200; i++) await breaker.clear(`${i}:`)
+    expect(breaker.dirtyKeys).toBe(101)
+    server.well = true
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(server).toMatchObject({ removed: [], cleared: [''] })
+    expect(breaker).toMatchObject({ state: 'closed', dirtyKeys: 0 })
+  })
+
   it('removes all keys if more keys are dirty than maxDirtyKeys', async () => {
     const { server, breaker } = await closedBreaker({ maxDirtyKeys: 3 })
     server.well = false
@@ -181,7 +218,7 @@ describe('CircuitBreaker', () => {
     expect(breaker.dirtyKeys).toBe(4)
     server.well = true
     await vi.advanceTimersByTimeAsync(1000)
-    expect(server).toMatchObject({ removed: [], removedAll: 1 })
+    expect(server).toMatchObject({ removed: [], cleared: [''] })
     expect(breaker).toMatchObject({ state: 'closed', dirtyKeys: 0 })
   })
 

@@ -244,6 +244,11 @@ export const cacheCalls: Record<string, Call> = {
   'cache.set': ({ cache }) => cache?.set(m('key'), value),
   'cache.get': ({ cache }) => cache?.get(m('key')),
   'cache.getMany': ({ cache }) => cache?.getMany([m('key'), m('other')]),
+  'cache.has': ({ cache }) => cache?.has(m('key')),
+  'cache.keys': async ({ cache }) => {
+    for await (const _ of cache?.keys({ prefix: m('k') }) ?? []);
+  },
+  'cache.clear': ({ cache }) => cache?.clear({ prefix: m('o') }),
   'cache.delete': ({ cache }) => cache?.delete(m('key')),
 }
 

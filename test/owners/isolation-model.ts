@@ -237,6 +237,13 @@ export const calls: Record<string, Call> = {
   'cache.getMany': async ({ cache }) => [...(await cache.getMany(['a', 'b', 'c']))].sort(),
   'cache.get': ({ cache }, { key }) => cache.get(key),
   'cache.delete': ({ cache }, { key }) => cache.delete(key),
+  'cache.has': ({ cache }, { key }) => cache.has(key),
+  'cache.keys': async ({ cache }) => {
+    const keys = new Set<string>()
+    for await (const key of cache.keys()) keys.add(key)
+    return [...keys].sort()
+  },
+  'cache.clear': ({ cache }, { key }) => cache.clear({ prefix: key }),
   transaction: ({ transaction }, { session, key, n }) =>
     transaction(async (tx) => {
       await tx.kv.set(key, n)

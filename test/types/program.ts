@@ -118,6 +118,8 @@ export const whole = {
   cleanup: await storage.blobs.cleanup({ dryRun: true }),
   verification: await storage.blobs.verify({ repair: false }),
   cache: storage.cache,
+  cached: [await storage.cache.has('key'), await storage.cache.clear({ prefix: 'k' })],
+  cachedKeys: storage.cache.keys({ prefix: 'k' }),
   config: storage.config,
   loaded: await loadStorageConfig('agent.yml'),
 }

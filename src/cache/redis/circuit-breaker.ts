@@ -1,4 +1,5 @@
 import type { BreakerState } from '../store.ts'
+import { DirtyKeys } from './dirty-keys.ts'
 
 const MAX_FAILURES = 3
 const FIRST_DELAY_MILLIS = 1000
@@ -15,8 +16,10 @@ export interface GuardedServer {
   announce(keys: readonly string[]): Promise<unknown>
   /** Like `remove`, with a longer timeout, for removals that no call waits for. */
   removeEventually(keys: readonly string[]): Promise<number>
-  /** Removes every key that exists when the call begins. */
-  removeAll(): Promise<void>
+  /** Removes every key that begins with the prefix and exists throughout the call. Returns the number of keys that had an entry. */
+  clear(prefix: string): Promise<number>
+  /** Like `clear`, with a longer timeout. */
+  clearEventually(prefix: string): Promise<number>
   /** Rejects if the server answers more slowly than a call may wait. */
   checkPace(): Promise<void>
 }
@@ -34,18 +37,16 @@ export interface CircuitBreakerOptions {
  * Keeps a failing server from slowing every call, and a recovered server from answering with stale rows.
  *
  * The breaker opens after three failures in a row, and at once if the connection was lost. While it is open, no call
- * waits for the server. A key is dirty if its removal failed or was not awaited: it is not read until its removal is
- * confirmed. A probe reaches the server and removes the dirty keys, and the breaker closes if the server then answers
+ * waits for the server. A key is dirty if its removal, or that of all keys with its prefix, failed or was not awaited:
+ * it is not read until its removal is confirmed. A probe reaches the server and removes the dirty keys, and the breaker closes if the server then answers
  * within the command timeout. The first probe runs after 1 s, the next ones at doubling intervals up to 30 s. While
  * there are dirty keys the interval stays at 1 s: other processes may read the stale rows behind them.
  */
 export class CircuitBreaker {
   readonly #server: GuardedServer
   readonly #onChange: (state: 'closed' | 'open', cause: unknown) => void
-  readonly #maxDirtyKeys: number
   readonly #maxDelayMillis: number
-  /** Dirty keys. If there are more than `maxDirtyKeys`, every key counts as dirty, and no further one is added. */
-  readonly #dirty = new Set<string>()
+  readonly #dirty: DirtyKeys
   #state: BreakerState = 'open'
   /** The state that `onChange` was last called with. */
   #reported: 'closed' | 'open' = 'open'
@@ -68,7 +69,7 @@ export class CircuitBreaker {
   ) {
     this.#server = server
     this.#onChange = onChange
-    this.#maxDirtyKeys = maxDirtyKeys
+    this.#dirty = new DirtyKeys(maxDirtyKeys)
     this.#maxDelayMillis = maxDelayMillis
   }
 
@@ -76,13 +77,14 @@ export class CircuitBreaker {
     return this.#state
   }
 
+  /** The number of dirty keys and prefixes. */
   get dirtyKeys(): number {
     return this.#dirty.size
   }
 
   /** Returns true if the server may be asked about this key. */
   allows(key: string): boolean {
-    return this.#state === 'closed' && (this.#dirty.size === 0 || !this.#isDirty(key))
+    return this.#state === 'closed' && (this.#dirty.size === 0 || !this.#dirty.has(key))
   }
 
   /** Notes that an allowed command was answered. */
@@ -101,7 +103,7 @@ export class CircuitBreaker {
    */
   async remove(keys: readonly string[]): Promise<number> {
     if (this.#state === 'open') {
-      this.#remember(keys)
+      this.#remember(() => this.#dirty.add(keys))
       // Send without waiting: the server may only be slow, and other processes may still read from it.
       this.#server.removeEventually(keys).catch(() => {})
       return 0
@@ -109,7 +111,25 @@ export class CircuitBreaker {
     try {
       return await this.#server.remove(keys)
     } catch (error) {
-      this.#failedToTell(keys, error)
+      this.#failedToTell(error, () => this.#dirty.add(keys))
+      return 0
+    }
+  }
+
+  /**
+   * Removes the keys that begin with the prefix, or marks the prefix as dirty: no read of this process sees such a key again
+   * before the prefix is cleared. Returns the number of keys removed. Never rejects. Safe to repeat.
+   */
+  async clear(prefix: string): Promise<number> {
+    const remember = () => this.#dirty.addPrefix(prefix)
+    if (this.#state === 'open') {
+      this.#remember(remember)
+      return 0
+    }
+    try {
+      return await this.#server.clear(prefix)
+    } catch (error) {
+      this.#failedToTell(error, remember)
       return 0
     }
   }
@@ -120,20 +140,20 @@ export class CircuitBreaker {
    */
   async announce(keys: readonly string[]): Promise<unknown> {
     if (this.#state === 'open') {
-      this.#remember(keys)
+      this.#remember(() => this.#dirty.add(keys))
       return new Error('The circuit breaker is open')
     }
     try {
       await this.#server.announce(keys)
       return undefined
     } catch (error) {
-      this.#failedToTell(keys, error)
+      this.#failedToTell(error, () => this.#dirty.add(keys))
       return error
     }
   }
 
-  #failedToTell(keys: readonly string[], error: unknown): void {
-    this.#remember(keys)
+  #failedToTell(error: unknown, remember: () => void): void {
+    this.#remember(remember)
     this.#setbacks++
     this.failed(error)
     this.#schedule()
@@ -175,8 +195,7 @@ export class CircuitBreaker {
       await this.#server.reach()
       checkUndisturbed()
       this.#state = 'half-open'
-      if (this.#dirty.size > this.#maxDirtyKeys) await this.#server.removeAll()
-      else if (this.#dirty.size > 0) await this.#server.removeEventually([...this.#dirty])
+      await this.#removeDirty()
       checkUndisturbed()
       this.#dirty.clear()
       await this.#server.checkPace()
@@ -192,6 +211,12 @@ export class CircuitBreaker {
     return undefined
   }
 
+  async #removeDirty(): Promise<void> {
+    const { keys, prefixes } = this.#dirty
+    for (const prefix of prefixes) await this.#server.clearEventually(prefix)
+    if (keys.length > 0 && prefixes[0] !== '') await this.#server.removeEventually(keys)
+  }
+
   #schedule(): void {
     if (this.#stopped || this.#timer || this.#recovery) return
     const delay = this.#dirty.size > 0 ? FIRST_DELAY_MILLIS : this.#delay
@@ -204,19 +229,13 @@ export class CircuitBreaker {
     this.#timer = undefined
   }
 
-  #remember(keys: readonly string[]): void {
+  #remember(remember: () => void): void {
     const wasClean = this.#dirty.size === 0
-    for (const key of keys) {
-      if (this.#dirty.size <= this.#maxDirtyKeys) this.#dirty.add(key)
-    }
+    remember()
     if (wasClean && this.#timer) {
       this.#unschedule()
       this.#schedule()
     }
-  }
-
-  #isDirty(key: string): boolean {
-    return this.#dirty.has(key) || this.#dirty.size > this.#maxDirtyKeys
   }
 
   #report(state: 'closed' | 'open', cause: unknown): void {

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { messageOf } from '../../caught.ts'
 import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import type { Finding } from '../../diagnosis/findings.ts'
 import { StorageError } from '../../errors.ts'
@@ -11,11 +10,12 @@ import { createClient, type RedisClient, type RedisEndpoint } from './connection
 import { diagnoseMemory } from './diagnosis.ts'
 import { Gathered } from './gathered.ts'
 import { MARK_MILLIS, Marks } from './marks.ts'
+import { OutageReport } from './outage-report.ts'
 import { isDemotion, isReply, refusal, unavailable } from './refusal.ts'
+import { scan } from './scan.ts'
 import { isReplica, runOf, ServerWatch, serverOf } from './server-watch.ts'
 
 const KEYS_AT_ONCE = 500
-const SCAN_AT_ONCE = 1000
 const LAST_TRY_MILLIS = 1000
 /** Longest interval between two probes while writes are refused. */
 const STRICT_PROBE_MILLIS = 1000
@@ -42,6 +42,7 @@ export class RedisCacheStore implements CacheStore {
   #endpoint: RedisEndpoint
   readonly #config: ResolvedRedisCache
   readonly #logger: Logger | undefined
+  readonly #outage: OutageReport
   readonly #breaker: CircuitBreaker
   readonly #commandTimeout: CommandTimeout
   /** Timeout of commands that no call waits for: probes, and invalidations while the breaker is open. */
@@ -61,8 +62,6 @@ export class RedisCacheStore implements CacheStore {
   #server: string | undefined
   #lastError: unknown
   #refusals = 0
-  /** True if the last message logged says that Redis is out of reach. */
-  #reportedOpen = false
   #closing: Promise<void> | undefined
 
   /**
@@ -81,7 +80,7 @@ export class RedisCacheStore implements CacheStore {
       await cache.close()
       throw refused
     }
-    cache.#report('open', failure)
+    cache.#outage.report('open', cache.#endpoint.name, failure)
     return cache
   }
 
@@ -93,6 +92,7 @@ export class RedisCacheStore implements CacheStore {
     this.#endpoint = endpoint
     this.#config = config
     this.#logger = logger
+    this.#outage = new OutageReport(logger, this.#isStrict)
     this.#commandTimeout = new CommandTimeout(config.commandTimeoutMillis)
     this.#patientTimeout = new CommandTimeout(config.connectionTimeoutMillis)
     const server: GuardedServer = {
@@ -100,13 +100,14 @@ export class RedisCacheStore implements CacheStore {
       announce: (keys) => this.#announce(keys),
       remove: (keys) => this.#withdraw(keys),
       removeEventually: (keys) => this.#withdraw(keys, this.#patientTimeout),
-      removeAll: () => this.#unlinkAll(),
+      clear: (prefix) => this.#unlinkAll(prefix),
+      clearEventually: (prefix) => this.#unlinkAll(prefix, this.#patientTimeout),
       checkPace: async () => void (await this.#send(() => this.#client.ping())),
     }
     this.#breaker = new CircuitBreaker(server, {
       maxDirtyKeys,
       maxDelayMillis: this.#isStrict ? STRICT_PROBE_MILLIS : undefined,
-      onChange: (state, cause) => this.#report(state, cause),
+      onChange: (state, cause) => this.#outage.report(state, this.#endpoint.name, cause),
     })
     this.#watch = new ServerWatch({
       info: async (section) => (this.#isWatched() ? this.#send(() => this.#client.info(section)) : undefined),
@@ -180,6 +181,23 @@ export class RedisCacheStore implements CacheStore {
     return 0 // an announced key has no entry
   }
 
+  async *keys(prefix: string): AsyncGenerator<string[], void, void> {
+    if (this.#breaker.state !== 'closed') return
+    const { length } = this.#at('')
+    try {
+      for await (const names of this.#scan(prefix)) {
+        this.#breaker.succeeded()
+        yield names.map((name) => name.slice(length)).filter((key) => this.#breaker.allows(key))
+      }
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  clear(prefix: string): Promise<number> {
+    return this.#breaker.clear(prefix)
+  }
+
   async ping(): Promise<void> {
     try {
       await this.#send(() => this.#client.ping())
@@ -239,12 +257,16 @@ export class RedisCacheStore implements CacheStore {
       this.#breaker.succeeded()
       return answer
     } catch (error) {
-      // An error reply shows that the server is up. A replica no longer receives every invalidation, so trip.
-      if (isDemotion(error)) this.#breaker.trip(error)
-      else if (isReply(error)) this.#refusals++
-      else this.#breaker.failed(error)
+      this.#failed(error)
       return otherwise
     }
+  }
+
+  #failed(error: unknown): void {
+    // An error reply shows that the server is up. A replica no longer receives every invalidation, so trip.
+    if (isDemotion(error)) this.#breaker.trip(error)
+    else if (isReply(error)) this.#refusals++
+    else this.#breaker.failed(error)
   }
 
   #send<T>(command: () => Promise<T>, timeout = this.#commandTimeout): Promise<T> {
@@ -334,33 +356,16 @@ export class RedisCacheStore implements CacheStore {
     return Promise.all(sent)
   }
 
-  /**
-   * Removes every key of the prefix. SCAN returns each key that exists throughout the scan, even if its entry changes.
-   */
-  async #unlinkAll(): Promise<void> {
-    const pattern = `${this.#at('').replace(/[\\*?[\]]/g, '\\$&')}*`
-    for (const node of this.#endpoint.nodes()) {
-      let cursor = '0'
-      do {
-        const [next, keys] = await this.#patientTimeout.race(node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_AT_ONCE))
-        await this.#inParts(keys, (part) => this.#client.unlink(...part), this.#patientTimeout)
-        cursor = next
-      } while (cursor !== '0')
+  async #unlinkAll(prefix: string, timeout = this.#commandTimeout): Promise<number> {
+    let removed = 0
+    for await (const names of this.#scan(prefix, timeout)) {
+      const counts = await this.#inParts(names, (part) => this.#client.unlink(...part), timeout)
+      removed += counts.reduce((sum, count) => sum + count, 0)
     }
+    return removed
   }
 
-  #report(state: 'closed' | 'open', cause: unknown): void {
-    if (state === 'open') {
-      const reason = messageOf(cause)
-      const effect = this.#isStrict
-        ? 'reads go to the database, and writes to cached rows fail'
-        : 'reads go to the database'
-      const details = { component: 'cache', code: 'CACHE_OUT_OF_REACH', reason } as const
-      this.#logger?.warn(`${this.#endpoint.name} is out of reach: ${effect}`, details)
-    } else if (this.#reportedOpen) {
-      const details = { component: 'cache', code: 'CACHE_BACK' } as const
-      this.#logger?.info(`${this.#endpoint.name} is back: reads go through the cache`, details)
-    }
-    this.#reportedOpen = state === 'open'
+  #scan(prefix: string, timeout = this.#commandTimeout): AsyncGenerator<string[]> {
+    return scan(this.#endpoint.nodes(), this.#at(prefix), (command) => this.#send(command, timeout))
   }
 }
