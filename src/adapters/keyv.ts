@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Kv } from '../repositories/kv/kv.ts'
+import type { Storage } from '../storage/types.ts'
+import { type KeyvValues, valuesOf } from './keyv-values.ts'
 import { partsOf } from './parts.ts'
 
 /** A value to write with `setMany`. */
@@ -37,9 +39,10 @@ const METHODS = {
 }
 
 /**
- * A store for Keyv 5 and 6 over `storage.kv`, or that of a scope. Keyv's keys, namespace included, are the keys of `kv`, and the time
- * to live is kept by the database as well. Keys have 1 to 1024 bytes. Errors of the storage reject the call or, as Keyv has
- * it, become `error` events of the Keyv. A store belongs to one Keyv.
+ * A store for Keyv 5 and 6 over `storage.kv` or `storage.cache`, or those of a scope. Keyv's keys, namespace included, are the keys there, and
+ * the time to live is kept there as well. `kv` keeps values; `cache` may lose any value at any time, and no call fails because of the
+ * cache. Keys have 1 to 1024 bytes. Errors of the storage reject the call or, as Keyv has it, become `error` events of the
+ * Keyv. A store belongs to one Keyv.
  *
  * @example
  * ```ts
@@ -53,13 +56,13 @@ export class HoldfastKeyv extends EventEmitter {
   readonly opts = { dialect: 'postgres', url: 'holdfast' }
   /** Set by Keyv. `clear` and `iterator` keep to its keys. */
   namespace: string | undefined
-  readonly #kv: Kv
+  readonly #values: KeyvValues
   /** True if Keyv 6 calls: its keys come without the namespace, and its expiry is a point in time. */
   #isKeyv6 = false
 
-  constructor(kv: Kv) {
+  constructor(store: Kv | Storage['cache']) {
     super()
-    this.#kv = kv
+    this.#values = valuesOf(store)
   }
 
   /** What the store can do. Keyv 6 reads it before any call, and Keyv 5 never does: this is how the store tells them apart. */
@@ -70,7 +73,7 @@ export class HoldfastKeyv extends EventEmitter {
 
   /** Returns the value of a key, or undefined if there is none. */
   async get<Value>(key: string): Promise<Value | undefined> {
-    return this.#kv.get<Value>(this.#stored(key))
+    return this.#values.get<Value>(this.#stored(key))
   }
 
   /** Returns the values of keys in their order, undefined for a key that has none. */
@@ -78,7 +81,7 @@ export class HoldfastKeyv extends EventEmitter {
     const stored = keys.map((key) => this.#stored(key))
     const values = new Map<string, Value>()
     for (const part of partsOf(stored)) {
-      for (const [key, value] of await this.#kv.getMany<Value>(part)) values.set(key, value)
+      for (const [key, value] of await this.#values.getMany<Value>(part)) values.set(key, value)
     }
     return stored.map((key) => values.get(key))
   }
@@ -90,11 +93,11 @@ export class HoldfastKeyv extends EventEmitter {
   async set(key: string, value: unknown, time?: number): Promise<boolean> {
     const millis = this.#millisOf({ ttl: time, expires: time })
     if (millis === 0) await this.delete(key)
-    else await this.#kv.set(this.#stored(key), value, { ttlSeconds: secondsOf(millis) })
+    else await this.#values.set(this.#stored(key), value, { ttlSeconds: secondsOf(millis) })
     return true
   }
 
-  /** Writes many values, up to 1000 with the same time to live in one transaction. Safe to repeat. */
+  /** Writes many values, over `kv` up to 1000 with the same time to live in one transaction. Safe to repeat. */
   async setMany(entries: KeyvEntry[]): Promise<undefined> {
     const byTime = new Map<number | undefined, KeyvEntry[]>()
     for (const entry of entries) {
@@ -107,7 +110,7 @@ export class HoldfastKeyv extends EventEmitter {
       for (const part of partsOf(some)) {
         if (millis === 0) await this.deleteMany(part.map(({ key }) => key))
         else
-          await this.#kv.setMany(
+          await this.#values.setMany(
             part.map(({ key, value }) => [this.#stored(key), value] as const),
             { ttlSeconds: secondsOf(millis) },
           )
@@ -117,7 +120,7 @@ export class HoldfastKeyv extends EventEmitter {
 
   /** Returns true if the key has a value. */
   async has(key: string): Promise<boolean> {
-    return this.#kv.has(this.#stored(key))
+    return this.#values.has(this.#stored(key))
   }
 
   /** Returns for each key true if it has a value. */
@@ -127,7 +130,7 @@ export class HoldfastKeyv extends EventEmitter {
 
   /** Removes a value. Returns true if there was one. Safe to repeat. */
   async delete(key: string): Promise<boolean> {
-    return this.#kv.delete(this.#stored(key))
+    return this.#values.delete(this.#stored(key))
   }
 
   /** Removes many values. Returns true if each key had one; Keyv 6 gets an answer for each key instead. Safe to repeat. */
@@ -135,23 +138,23 @@ export class HoldfastKeyv extends EventEmitter {
   async deleteMany(keys: string[]): Promise<boolean | boolean[]> {
     const existed = this.#isKeyv6 ? await this.hasMany(keys) : undefined
     let removed = 0
-    for (const part of partsOf(keys)) removed += await this.#kv.deleteMany(part.map((key) => this.#stored(key)))
+    for (const part of partsOf(keys)) removed += await this.#values.deleteMany(part.map((key) => this.#stored(key)))
     return existed ?? removed === new Set(keys).size
   }
 
-  /** Removes all values of the namespace, or all values of `kv` if there is no namespace. Safe to repeat. */
+  /** Removes all values of the namespace, or all values of `kv` or the cache if there is no namespace. Safe to repeat. */
   async clear(): Promise<void> {
-    await this.#kv.clear({ prefix: prefixOf(this.namespace) })
+    await this.#values.clear({ prefix: prefixOf(this.namespace) })
   }
 
-  /** Yields the keys of a namespace with their values, in the order of the keys. Keyv 6 gets the keys without the namespace. */
+  /**
+   * Yields the keys of a namespace with their values, over `kv` in the order of the keys. Keyv 6 gets the keys without the namespace.
+   * Over a cache in Redis a key may come twice.
+   */
   async *iterator<Value>(namespace = this.namespace): AsyncGenerator<[key: string, value: Value], void> {
     const prefix = prefixOf(namespace)
-    for (let cursor: string | undefined; ; ) {
-      const { items, nextCursor } = await this.#kv.entries<Value>({ prefix, cursor })
-      for (const { key, value } of items) yield [this.#isKeyv6 ? key.slice(prefix?.length ?? 0) : key, value]
-      if (nextCursor === undefined) return
-      cursor = nextCursor
+    for await (const [key, value] of this.#values.entriesOf<Value>(prefix)) {
+      yield [this.#isKeyv6 ? key.slice(prefix?.length ?? 0) : key, value]
     }
   }
 
@@ -161,7 +164,7 @@ export class HoldfastKeyv extends EventEmitter {
     return expires === undefined ? undefined : Math.max(expires - Date.now(), 0)
   }
 
-  /** Returns the key of `kv`. */
+  /** Returns the key of `kv` or the cache. */
   #stored(key: string): string {
     return this.#isKeyv6 ? (prefixOf(this.namespace) ?? '') + key : key
   }

@@ -1,24 +1,18 @@
-import type { openStorage } from 'holdfast'
+import { openStorage } from 'holdfast'
 import { HoldfastKeyv } from 'holdfast/keyv'
 import Keyv5 from 'keyv'
 import Keyv, { type KeyvStorageAdapter } from 'newest-keyv'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { eachDatabase } from '../repositories/databases.ts'
+import { expect, it } from 'vitest'
+import { quiet } from '../setup/silent.ts'
+import { eachKeyvStore } from './keyv-stores.ts'
 
 // Keyv's suite is for version 5: these are the calls of version 6, which gives a store other arguments.
 
-eachDatabase((open) => {
-  let storage: Awaited<ReturnType<typeof openStorage>>
-  beforeAll(async () => {
-    storage = await open()
-  })
-  afterAll(() => storage.close())
-
-  const keyvOf = (namespace?: string) =>
-    new Keyv({ store: new HoldfastKeyv(storage.kv), ...(namespace !== undefined && { namespace }) })
+eachKeyvStore(({ store: open, keys }) => {
+  const keyvOf = (namespace?: string) => new Keyv({ store: open(), ...(namespace !== undefined && { namespace }) })
 
   it('is called by Keyv 6 itself, without its bridge', () => {
-    const store = new HoldfastKeyv(storage.kv)
+    const store = open()
     const keyv = new Keyv({ store, namespace: 'direct' })
     expect(keyv.store).toBe(store)
     const same: Pick<KeyvStorageAdapter, 'get' | 'set' | 'setMany' | 'has' | 'clear' | 'capabilities'> = store
@@ -32,14 +26,14 @@ eachDatabase((open) => {
     await two.setMany([{ key: 'l', value: { b: [1] } }])
     expect([await one.get('k'), await two.get('k'), await one.get('l')]).toEqual(['of one', 'of two', undefined])
     expect(await two.getMany(['k', 'none', 'l'])).toEqual(['of two', undefined, { b: [1] }])
-    expect((await storage.kv.keys({ prefix: 'two:' })).items).toEqual(['two:k', 'two:l'])
-    const before = new Keyv5({ store: new HoldfastKeyv(storage.kv), namespace: 'two' })
+    expect(await keys('two:')).toEqual(['two:k', 'two:l'])
+    const before = new Keyv5({ store: open(), namespace: 'two' })
     expect(await before.get('k')).toBe('of two')
     await before.set('m', 5, 60_000)
     expect(await two.get('m')).toBe(5)
     const pairs: unknown[] = []
     for await (const pair of two.iterator()) pairs.push(pair)
-    expect(pairs).toEqual([
+    expect(pairs.toSorted()).toEqual([
       ['k', 'of two'],
       ['l', { b: [1] }],
       ['m', 5],
@@ -51,34 +45,18 @@ eachDatabase((open) => {
     expect([await two.has('m'), await one.get('k')]).toEqual([false, 'of one'])
   })
 
-  it('keeps the time to live in the database, and removes what has expired', async () => {
+  it('removes what has expired', async () => {
     const keyv = keyvOf('ttl')
     await keyv.set('a', 1, 60_000)
     await keyv.setMany([
       { key: 'b', value: 1, ttl: 90_000 },
       { key: 'c', value: 1 },
     ])
-    const lifeOf = async (key: string) => {
-      const expiresAt = (await storage.kv.getEntry(`ttl:${key}`))?.expiresAt
-      return expiresAt ? Math.round((Number(expiresAt) - Date.now()) / 10_000) : undefined
-    }
-    expect([await lifeOf('a'), await lifeOf('b'), await lifeOf('c')]).toEqual([6, 9, undefined])
-    const store = new HoldfastKeyv(storage.kv)
+    const store = open()
     expect(store.capabilities.expires).toBe(true)
     await store.set('ttl:a', 'late', Date.now() - 1) // as Keyv says that it has expired on the way
     await store.setMany([{ key: 'ttl:b', value: 'late', expires: 1 }])
-    expect((await storage.kv.keys({ prefix: 'ttl:' })).items).toEqual(['ttl:c'])
-  })
-
-  it('would mix namespaces if Keyv 6 took it for a store of Keyv 5', async () => {
-    class Naive extends HoldfastKeyv {
-      override get capabilities(): never {
-        return undefined as never // as a store of Keyv 5 has none
-      }
-    }
-    const [one, two] = ['one', 'two'].map((namespace) => new Keyv({ store: new Naive(storage.kv), namespace }))
-    await one?.set('mixed', 1)
-    expect(await two?.get('mixed')).toBe(1)
+    expect(await keys('ttl:')).toEqual(['ttl:c'])
   })
 
   it('reports errors as Keyv does', async () => {
@@ -88,4 +66,31 @@ eachDatabase((open) => {
     expect(await keyv.set('x'.repeat(2000), 1)).toBe(false)
     expect(errors).toEqual([expect.objectContaining({ code: 'INVALID_INPUT' })])
   })
+})
+
+it('keeps the time to live in the database', async () => {
+  await using storage = await openStorage({}, quiet)
+  const keyv = new Keyv({ store: new HoldfastKeyv(storage.kv), namespace: 'ttl' })
+  await keyv.set('a', 1, 60_000)
+  await keyv.setMany([
+    { key: 'b', value: 1, ttl: 90_000 },
+    { key: 'c', value: 1 },
+  ])
+  const lifeOf = async (key: string) => {
+    const expiresAt = (await storage.kv.getEntry(`ttl:${key}`))?.expiresAt
+    return expiresAt ? Math.round((Number(expiresAt) - Date.now()) / 10_000) : undefined
+  }
+  expect([await lifeOf('a'), await lifeOf('b'), await lifeOf('c')]).toEqual([6, 9, undefined])
+})
+
+it('would mix namespaces if Keyv 6 took it for a store of Keyv 5', async () => {
+  await using storage = await openStorage({}, quiet)
+  class Naive extends HoldfastKeyv {
+    override get capabilities(): never {
+      return undefined as never // as a store of Keyv 5 has none
+    }
+  }
+  const [one, two] = ['one', 'two'].map((namespace) => new Keyv({ store: new Naive(storage.kv), namespace }))
+  await one?.set('mixed', 1)
+  expect(await two?.get('mixed')).toBe(1)
 })

@@ -1,45 +1,84 @@
 import keyvTestSuite, { keyvIteratorTests } from '@keyv/test-suite'
-import type { openStorage } from 'holdfast'
+import { openStorage } from 'holdfast'
 import { HoldfastKeyv } from 'holdfast/keyv'
 import Keyv, { type KeyvStoreAdapter } from 'keyv'
 import * as vitest from 'vitest'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { eachDatabase } from '../repositories/databases.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { startRedis } from '../setup/servers.ts'
+import { quiet } from '../setup/silent.ts'
+import { eachKeyvStore } from './keyv-stores.ts'
 
-eachDatabase((open) => {
-  let storage: Awaited<ReturnType<typeof openStorage>>
-  beforeAll(async () => {
-    storage = await open()
-  })
-  afterAll(() => storage.close())
-
+eachKeyvStore(({ storage, store, keys }) => {
   describe("Keyv's own suite", () => {
-    keyvTestSuite(vitest, Keyv, () => new HoldfastKeyv(storage.kv))
-    keyvIteratorTests(vitest, Keyv, () => new HoldfastKeyv(storage.kv))
+    keyvTestSuite(vitest, Keyv, store)
+    keyvIteratorTests(vitest, Keyv, store)
   })
 
   it('clears 2,500 keys of a namespace and leaves the others', async () => {
-    const store: KeyvStoreAdapter = new HoldfastKeyv(storage.kv)
-    const keyv = new Keyv({ store, namespace: 'many' })
-    const other = new Keyv({ store: new HoldfastKeyv(storage.kv), namespace: 'many more' })
+    const adapter: KeyvStoreAdapter = store()
+    const keyv = new Keyv({ store: adapter, namespace: 'many' })
+    const other = new Keyv({ store: store(), namespace: 'many more' })
     await other.set('kept', 1)
     await keyv.setMany(Array.from({ length: 2500 }, (_, i) => ({ key: `${i}`, value: i, ttl: i < 1200 ? 60_000 : 0 })))
     expect(await keyv.getMany(['0', '2499', 'none'])).toEqual([0, 2499, undefined])
     expect(await keyv.deleteMany(['0', '1'])).toBe(true)
-    expect((await storage.kv.keys({ prefix: 'many:', limit: 1000 })).items).toHaveLength(1000)
+    expect(await keyv.deleteMany(['0', '2'])).toBe(false)
+    const found = new Set<string>()
+    for await (const [key] of keyv.iterator?.({}) ?? []) found.add(key)
+    expect(found.size).toBe(2497)
+    expect(await keys('many:')).toHaveLength(1000)
     await keyv.clear()
-    expect((await storage.kv.keys({ prefix: 'many:' })).items).toEqual([])
+    expect(await keys('many:')).toEqual([])
     expect(await other.get('kept')).toBe(1)
   })
 
-  it('keeps the time to live in the database, and reports errors as Keyv does', async () => {
-    const keyv = new Keyv({ store: new HoldfastKeyv(storage.kv), namespace: 'ttl' })
-    await keyv.set('a', 1, 60_000)
-    const { expiresAt } = (await storage.kv.getEntry('ttl:a')) ?? {}
-    expect(Number(expiresAt) - Date.now()).toBeGreaterThan(50_000)
+  it('reports errors as Keyv does', async () => {
+    const keyv = new Keyv({ store: store(), namespace: 'errors' })
     const errors: unknown[] = []
     keyv.on('error', (error) => errors.push(error))
     await keyv.set('x'.repeat(2000), 1)
     expect(errors).toEqual([expect.objectContaining({ code: 'INVALID_INPUT' })])
   })
+
+  it('keeps owners apart', async () => {
+    const { kv, cache } = storage().scope({ ownerId: 'ada' })
+    await new Keyv({ store: store(), namespace: 'n' }).set('k', 'of nobody')
+    for (const own of [kv, cache]) {
+      const keyv = new Keyv({ store: new HoldfastKeyv(own), namespace: 'n' })
+      expect(await keyv.get('k')).toBeUndefined()
+      await keyv.clear()
+    }
+    expect(await new Keyv({ store: store(), namespace: 'n' }).get('k')).toBe('of nobody')
+  })
+})
+
+it('keeps the time to live in the database', async () => {
+  await using storage = await openStorage({}, quiet)
+  const keyv = new Keyv({ store: new HoldfastKeyv(storage.kv), namespace: 'ttl' })
+  await keyv.set('a', 1, 60_000)
+  const { expiresAt } = (await storage.kv.getEntry('ttl:a')) ?? {}
+  expect(Number(expiresAt) - Date.now()).toBeGreaterThan(50_000)
+})
+
+it('fails no call over a Redis that freezes, and does not read what was cleared meanwhile', async () => {
+  const server = await startRedis()
+  onTestFinished(() => server.stop())
+  const cache = { type: 'redis', url: server.url, options: { commandTimeoutMillis: 100 } } as const
+  await using storage = await openStorage({ cache }, quiet)
+  const keyv = new Keyv({ store: new HoldfastKeyv(storage.cache), namespace: 'n' })
+  keyv.on('error', (error) => expect.fail(String(error)))
+  await keyv.set('a', 1)
+  await keyv.set('b', 1)
+  server.freeze()
+  await keyv.clear()
+  expect([await keyv.set('b', 2), await keyv.get('b'), await keyv.has('a'), await keyv.delete('a')]).toEqual([
+    true,
+    undefined,
+    false,
+    false,
+  ])
+  server.thaw()
+  expect(await keyv.getMany(['a', 'b'])).toEqual([undefined, undefined])
+  await expect.poll(async () => (await storage.stats()).cache, { timeout: 10_000 }).toMatchObject({ dirtyKeys: 0 })
+  expect(await keyv.getMany(['a', 'b'])).toEqual([undefined, undefined])
 })

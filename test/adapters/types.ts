@@ -20,7 +20,7 @@ import {
   toResponseItem,
 } from 'holdfast/messages'
 import { fromOpenAIItem, HoldfastSession, toOpenAIItem } from 'holdfast/openai-agents'
-import Keyv from 'keyv'
+import Keyv, { type KeyvStoreAdapter } from 'keyv'
 import type OpenAI from 'openai'
 
 // Checked by tsc against the newest supported version of each framework, and with tsconfig.lowest.json against the lowest.
@@ -113,6 +113,12 @@ export function mastraRecall(
 export async function keyv(storage: Storage): Promise<string | undefined> {
   const cache = new Keyv({ store: new HoldfastKeyv(storage.kv), namespace: 'weather' })
   await cache.set('oslo', 'rain', 60_000)
+  new HoldfastKeyv(storage.cache) satisfies KeyvStoreAdapter
+  new HoldfastKeyv(storage.scope({ ownerId: 'ada' }).cache)
+  // @ts-expect-error: neither kv nor cache
+  new HoldfastKeyv(storage.lists)
+  // @ts-expect-error: the storage has several
+  new HoldfastKeyv(storage)
   return cache.get<string>('oslo')
 }
 
