@@ -120,6 +120,8 @@ export interface StorageErrorDetails {
   ALREADY_EXISTS: DatabaseErrorDetails & {
     /** The id that was to be stored. */
     id?: string
+    /** The key that the new owner of a session uses already. */
+    key?: string
     /** The path that belongs to another workspace, or the file or directory that was to be new. */
     path?: string
   }

@@ -148,7 +148,9 @@ export {
   type SetIfAbsentOptions,
 } from './repositories/kv/types.ts'
 export type { PropertyConditions, PropertyTests } from './repositories/kv/where.ts'
-export type { ListListsOptions, Lists, ListUpdate } from './repositories/lists.ts'
+export type { ListListsOptions, Lists } from './repositories/lists/lists.ts'
+export type { SessionLists } from './repositories/lists/session-lists.ts'
+export type { ListChange, ListUpdate } from './repositories/lists/types.ts'
 export type { Memories } from './repositories/memories/memories.ts'
 export {
   type ListMemoriesOptions,

@@ -80,6 +80,7 @@ export class Outcomes {
     const parent = PARENTS[name]
     if (parent === undefined) return
     const parentKey = cellsOf(table, parent.columns, row)
+    if (parentKey.includes(null)) return
     const wrong = this.#incomplete.get(parent.table) ?? new Map<string, Cell[]>()
     this.#incomplete.set(parent.table, wrong.set(JSON.stringify(parentKey), parentKey))
   }

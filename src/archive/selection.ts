@@ -7,8 +7,10 @@ import type { ExportSelection } from './types.ts'
 /** `lastActiveAt` may be older than the last append by this much: appends within a second leave it alone. */
 const ACTIVITY_MILLIS = 1000
 
-/** The columns that say to which session a row belongs. Rows of other tables belong to none. */
+/** The columns that say to which session a row belongs. Rows of other tables belong to none, but for the items of lists. */
 const SESSION_COLUMNS: Partial<Record<ArchivedTable, (tables: Tables) => PgColumn>> = {
+  kv: ({ kv }) => kv.sessionId,
+  lists: ({ lists }) => lists.sessionId,
   sessions: ({ sessions }) => sessions.id,
   messages: ({ messages }) => messages.sessionId,
   sessionOperations: ({ sessionOperations }) => sessionOperations.sessionId,
@@ -24,7 +26,7 @@ const SESSION_COLUMNS: Partial<Record<ArchivedTable, (tables: Tables) => PgColum
 
 /** The conditions that a row has changed since a time. Tables without one are exported as a whole. */
 const CHANGES: Partial<Record<ArchivedTable, (tables: Tables, since: Date) => SQL | undefined>> = {
-  sessions: ({ sessions }, since) => gte(sessions.lastActiveAt, activeSince(since)),
+  sessions: (tables, since) => isActive(tables, since),
   messages: (tables, since) => isOfActiveSession(tables, tables.messages, since),
   sessionOperations: (tables, since) => isOfActiveSession(tables, tables.sessionOperations, since),
   blobRefs: (tables, since) => isOfActiveSession(tables, tables.blobRefs, since),
@@ -64,8 +66,9 @@ export function conditionOf(tables: Tables, name: ArchivedTable, selection: Expo
   }
   if (sessionId !== undefined) {
     const columnOf = SESSION_COLUMNS[name]
-    if (columnOf === undefined) return false
-    conditions.push(eq(columnOf(tables), sessionId))
+    if (columnOf !== undefined) conditions.push(eq(columnOf(tables), sessionId))
+    else if (name === 'listItems') conditions.push(isOfListOf(tables, sessionId))
+    else return false
   }
   if (since !== undefined) conditions.push(CHANGES[name]?.(tables, since))
   return and(...conditions)
@@ -73,13 +76,26 @@ export function conditionOf(tables: Tables, name: ArchivedTable, selection: Expo
 
 const activeSince = (since: Date) => new Date(since.getTime() - ACTIVITY_MILLIS)
 
+/** Includes sessions whose entries may have changed: the rows that go with a session need it. Lists do not say when they have changed. */
+function isActive({ sessions: s, kv, lists: l }: Tables, since: Date): SQL {
+  const isChangedEntry = and(eq(kv.sessionId, s.id), eq(kv.ownerId, s.ownerId), gte(kv.updatedAt, since))
+  const isList = and(eq(l.sessionId, s.id), eq(l.ownerId, s.ownerId))
+  return sql`(${gte(s.lastActiveAt, activeSince(since))} or exists (select 1 from ${kv} where ${isChangedEntry})
+    or exists (select 1 from ${l} where ${isList}))`
+}
+
 function isOfActiveSession(
-  { sessions: s }: Tables,
+  tables: Tables,
   { sessionId, ownerId }: { sessionId: PgColumn; ownerId: PgColumn },
   since: Date,
 ): SQL {
-  const isActive = and(eq(s.id, sessionId), eq(s.ownerId, ownerId), gte(s.lastActiveAt, activeSince(since)))
-  return sql`exists (select 1 from ${s} where ${isActive})`
+  const { sessions: s } = tables
+  return sql`exists (select 1 from ${s} where ${and(eq(s.id, sessionId), eq(s.ownerId, ownerId), isActive(tables, since))})`
+}
+
+function isOfListOf({ lists: l, listItems: i }: Tables, sessionId: string): SQL {
+  const isList = and(eq(l.sessionId, sessionId), eq(l.ownerId, i.ownerId), eq(l.key, i.key))
+  return sql`exists (select 1 from ${l} where ${isList})`
 }
 
 function isOfChangedThread(

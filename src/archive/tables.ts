@@ -62,10 +62,12 @@ export function archivedTable(kit: DialectKit, name: ArchivedTable): BulkTable {
 /** The tables that are in the database of the records, if the blobs have one of their own. */
 export const OF_BLOBS: readonly ArchivedTable[] = ['blobContent', 'blobs']
 
-/** The table that the rows of a table belong to, with the columns that name its primary key. */
+/** The table that the rows of a table belong to, with the columns that name its primary key. A row with a null there belongs to none. */
 export const PARENTS: Partial<Record<ArchivedTable, { table: ArchivedTable; columns: readonly string[] }>> = {
   messages: { table: 'sessions', columns: ['sessionId', 'ownerId'] },
   sessionOperations: { table: 'sessions', columns: ['sessionId', 'ownerId'] },
+  kv: { table: 'sessions', columns: ['sessionId', 'ownerId'] },
+  lists: { table: 'sessions', columns: ['sessionId', 'ownerId'] },
   listItems: { table: 'lists', columns: ['ownerId', 'key'] },
   memoryTags: { table: 'memories', columns: ['memoryId'] },
   queueItems: { table: 'queues', columns: ['sessionId', 'ownerId', 'queue'] },

@@ -168,13 +168,13 @@ export class CacheAside {
     if (claimed !== lease && !shared) return { row }
     const entry = row === undefined ? ABSENT : VALUE + encode(row)
     // 5. Fill, if the key still holds the lease: then nothing has invalidated the key since before the load.
-    if (claimed === lease) await this.#fill(key, lease, entry, this.#ttl(row))
+    if (claimed === lease) await this.#fill(key, lease, isKept(row) ? entry : BYPASS, this.#ttl(row))
     return shared ? { entry } : { row }
   }
 
   async #fill(key: string, lease: CacheEntry, entry: CacheEntry, ttlMillis: number): Promise<void> {
     if (ttlMillis < 1) return
-    // Note that a row is too large: its readers then skip the lease.
+    // Note that a row is too large, or not cached: its readers then skip the lease.
     const kept = Buffer.byteLength(entry) <= this.#maxValueBytes ? entry : BYPASS
     const filled = await this.#cache.fill(key, lease, kept, ttlMillis)
     this.#stats[filled ? 'fills' : 'rejectedFills']++
@@ -213,7 +213,7 @@ export class CacheAside {
 
   /** Returns the TTL in milliseconds. The jitter only shortens it, and no entry outlives its row. */
   #ttl(row: object | undefined): number {
-    const longest = row === undefined ? ABSENT_MILLIS : expiry(row) - this.#now()
+    const longest = row === undefined || !isKept(row) ? ABSENT_MILLIS : expiry(row) - this.#now()
     return Math.floor(Math.min(longest, this.#ttlMillis * (1 - JITTER * Math.random())))
   }
 
@@ -253,4 +253,9 @@ function isBypassed(held: CacheEntry | null): boolean {
 
 function expiry(row: object): number {
   return 'expiresAt' in row && row.expiresAt instanceof Date ? row.expiresAt.getTime() : Number.POSITIVE_INFINITY
+}
+
+/** Returns false for a row that goes when a session goes: the deletion of a session does not name it, so nothing would invalidate it. */
+function isKept(row: object | undefined): boolean {
+  return row === undefined || !('sessionId' in row) || row.sessionId === null
 }

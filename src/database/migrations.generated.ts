@@ -296,6 +296,27 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
         "\nINSERT INTO memory_terms (memory_terms, rank) VALUES ('pgsz', 1000);\n",
       ],
     },
+    {
+      folderMillis: 1795965819424,
+      hash: '728494715a8d91ccbadf177ca56605e36cdce3c00706788c0d46308c54bbc9aa',
+      sql: [
+        "-- SQLite adds no foreign key to a table, so tables are made anew. Drizzle-kit migrates with foreign keys on: list_items is dropped\n-- before lists, so that no DROP deletes rows that are still needed. A RENAME also renames what foreign keys refer to.\nCREATE TABLE `__new_kv` (\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`key` text NOT NULL,\n\t`session_id` text,\n\t`value` text,\n\t`version` integer NOT NULL,\n\t`created_at` integer NOT NULL,\n\t`updated_at` integer NOT NULL,\n\t`expires_at` integer,\n\tPRIMARY KEY(`owner_id`, `key`),\n\tFOREIGN KEY (`session_id`,`owner_id`) REFERENCES `sessions`(`id`,`owner_id`) ON UPDATE cascade ON DELETE cascade\n);\n",
+        "\nINSERT INTO `__new_kv`(\"owner_id\", \"key\", \"value\", \"version\", \"created_at\", \"updated_at\", \"expires_at\") SELECT \"owner_id\", \"key\", \"value\", \"version\", \"created_at\", \"updated_at\", \"expires_at\" FROM `kv` ORDER BY \"owner_id\", \"key\";",
+        "\nDROP TABLE `kv`;",
+        "\nALTER TABLE `__new_kv` RENAME TO `kv`;",
+        "\nCREATE INDEX `kv_expiry` ON `kv` (`expires_at`) WHERE \"kv\".\"expires_at\" is not null;",
+        "\nCREATE INDEX `kv_session` ON `kv` (`session_id`,`owner_id`) WHERE \"kv\".\"session_id\" is not null;",
+        "\nCREATE TABLE `__new_lists` (\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`key` text NOT NULL,\n\t`session_id` text,\n\t`length` integer NOT NULL,\n\tPRIMARY KEY(`owner_id`, `key`),\n\tFOREIGN KEY (`session_id`,`owner_id`) REFERENCES `sessions`(`id`,`owner_id`) ON UPDATE cascade ON DELETE cascade\n);\n",
+        "\nINSERT INTO `__new_lists`(\"owner_id\", \"key\", \"length\") SELECT \"owner_id\", \"key\", \"length\" FROM `lists` ORDER BY \"owner_id\", \"key\";",
+        "\nCREATE TABLE `__new_list_items` (\n\t`owner_id` text DEFAULT '' NOT NULL,\n\t`key` text NOT NULL,\n\t`position` integer NOT NULL,\n\t`value` text,\n\tPRIMARY KEY(`owner_id`, `key`, `position`),\n\tFOREIGN KEY (`owner_id`,`key`) REFERENCES `__new_lists`(`owner_id`,`key`) ON UPDATE cascade ON DELETE cascade\n);\n",
+        "\nINSERT INTO `__new_list_items`(\"owner_id\", \"key\", \"position\", \"value\") SELECT \"owner_id\", \"key\", \"position\", \"value\" FROM `list_items` ORDER BY \"owner_id\", \"key\", \"position\";",
+        "\nDROP TABLE `list_items`;",
+        "\nDROP TABLE `lists`;",
+        "\nALTER TABLE `__new_lists` RENAME TO `lists`;",
+        "\nALTER TABLE `__new_list_items` RENAME TO `list_items`;",
+        "\nCREATE INDEX `lists_session` ON `lists` (`session_id`,`owner_id`) WHERE \"lists\".\"session_id\" is not null;\n",
+      ],
+    },
   ],
   postgres: [
     {
@@ -604,6 +625,20 @@ export const MIGRATIONS: Readonly<Record<Dialect, readonly Migration[]>> = {
       sql: [
         "-- The write that finds the list of what the index has yet to sort full sorts it: 4 MB, the default, takes 300 ms.\nALTER INDEX message_search_terms SET (gin_pending_list_limit = 256);\n",
         "\nALTER INDEX memory_search_terms SET (gin_pending_list_limit = 256);\n",
+      ],
+    },
+    {
+      folderMillis: 1795965820069,
+      hash: '646c11dd26b88636f3224c7378d0675a2abcc7837dbd72de2b25c1abd94410e5',
+      sql: [
+        "ALTER TABLE \"list_items\" DROP CONSTRAINT \"list_items_owner_id_key_lists_owner_id_key_fk\";\n",
+        "\nALTER TABLE \"kv\" ADD COLUMN \"session_id\" text COLLATE \"C\";",
+        "\nALTER TABLE \"lists\" ADD COLUMN \"session_id\" text COLLATE \"C\";",
+        "\nALTER TABLE \"kv\" ADD CONSTRAINT \"kv_session_id_owner_id_sessions_id_owner_id_fk\" FOREIGN KEY (\"session_id\",\"owner_id\") REFERENCES \"sessions\"(\"id\",\"owner_id\") ON DELETE cascade ON UPDATE cascade;",
+        "\nALTER TABLE \"list_items\" ADD CONSTRAINT \"list_items_owner_id_key_lists_owner_id_key_fk\" FOREIGN KEY (\"owner_id\",\"key\") REFERENCES \"lists\"(\"owner_id\",\"key\") ON DELETE cascade ON UPDATE cascade;",
+        "\nALTER TABLE \"lists\" ADD CONSTRAINT \"lists_session_id_owner_id_sessions_id_owner_id_fk\" FOREIGN KEY (\"session_id\",\"owner_id\") REFERENCES \"sessions\"(\"id\",\"owner_id\") ON DELETE cascade ON UPDATE cascade;",
+        "\nCREATE INDEX \"kv_session\" ON \"kv\" USING btree (\"session_id\",\"owner_id\") WHERE \"kv\".\"session_id\" is not null;",
+        "\nCREATE INDEX \"lists_session\" ON \"lists\" USING btree (\"session_id\",\"owner_id\") WHERE \"lists\".\"session_id\" is not null;",
       ],
     },
   ],

@@ -5,7 +5,7 @@ import { Checkpoints } from './checkpoints/checkpoints.ts'
 import type { RepositoryContext } from './context.ts'
 import { Events } from './events.ts'
 import { Kv } from './kv/kv.ts'
-import { Lists } from './lists.ts'
+import { Lists } from './lists/lists.ts'
 import { Memories } from './memories/memories.ts'
 import { Messages } from './messages/messages.ts'
 import { OBSERVABLES } from './observables.ts'
@@ -69,7 +69,7 @@ function repositoriesOn(db: Db, context: RepositoryContext): Repositories {
     sessions: observe('sessions', new Sessions(db, context)),
     messages: observe('messages', new Messages(db, context)),
     kv: observe('kv', new Kv(db, context)),
-    lists: observe('lists', new Lists(db)),
+    lists: observe('lists', new Lists(db, context)),
     queues: observe('queues', new Queues(db, context)),
     memories: observe('memories', new Memories(db, context)),
     events: observe('events', new Events(db, context)),

@@ -77,11 +77,13 @@ export function defineConversationTables(c: Columns) {
     ],
   )
 
+  /** An entry with a session goes when the session goes. It is never cached: the deletion of a session names no keys. */
   const kv = c.table(
     'kv',
     {
       ownerId: c.owner(),
       key: c.text('key').notNull(),
+      sessionId: c.text('session_id'),
       value: c.json('value').$type<Json>(),
       version: c.integer('version').notNull(),
       createdAt: c.instant('created_at').notNull(),
@@ -91,18 +93,31 @@ export function defineConversationTables(c: Columns) {
     (t) => [
       c.primaryKey({ columns: [t.ownerId, t.key] }),
       c.index('kv_expiry').on(t.expiresAt).where(sql`${t.expiresAt} is not null`),
+      c.index('kv_session').on(t.sessionId, t.ownerId).where(sql`${t.sessionId} is not null`),
+      c
+        .foreignKey({ columns: [t.sessionId, t.ownerId], foreignColumns: [sessions.id, sessions.ownerId] })
+        .onDelete('cascade')
+        .onUpdate('cascade'),
     ],
   )
 
-  /** The length of each list. Writers lock this row. */
+  /** The length of each list. Writers lock this row. A list with a session goes when the session goes. */
   const lists = c.table(
     'lists',
     {
       ownerId: c.owner(),
       key: c.text('key').notNull(),
+      sessionId: c.text('session_id'),
       length: c.integer('length').notNull(),
     },
-    (t) => [c.primaryKey({ columns: [t.ownerId, t.key] })],
+    (t) => [
+      c.primaryKey({ columns: [t.ownerId, t.key] }),
+      c.index('lists_session').on(t.sessionId, t.ownerId).where(sql`${t.sessionId} is not null`),
+      c
+        .foreignKey({ columns: [t.sessionId, t.ownerId], foreignColumns: [sessions.id, sessions.ownerId] })
+        .onDelete('cascade')
+        .onUpdate('cascade'),
+    ],
   )
 
   /** The items of lists. Positions run from 0 without gaps. */
@@ -116,7 +131,10 @@ export function defineConversationTables(c: Columns) {
     },
     (t) => [
       c.primaryKey({ columns: [t.ownerId, t.key, t.position] }),
-      c.foreignKey({ columns: [t.ownerId, t.key], foreignColumns: [lists.ownerId, lists.key] }).onDelete('cascade'),
+      c
+        .foreignKey({ columns: [t.ownerId, t.key], foreignColumns: [lists.ownerId, lists.key] })
+        .onDelete('cascade')
+        .onUpdate('cascade'),
     ],
   )
 

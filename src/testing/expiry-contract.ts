@@ -127,7 +127,15 @@ export const expiryCases: Cases = {
     }
     clock.advance(60)
     const now = clock.now()
-    const anew = { key: name('set'), value: 'new', version: 1, createdAt: now, updatedAt: now, expiresAt: null }
+    const anew = {
+      key: name('set'),
+      sessionId: null,
+      value: 'new',
+      version: 1,
+      createdAt: now,
+      updatedAt: now,
+      expiresAt: null,
+    }
     assert.deepEqual(await kv.set(name('set'), 'new'), anew)
     assert.deepEqual(await kv.getEntry(name('set')), anew)
     assert.deepEqual(await kv.setIfAbsent(name('absent'), 'new'), { value: 'new', inserted: true })

@@ -65,7 +65,15 @@ export const kvCases: Cases = {
   async 'set() counts versions and keeps the creation time'({ storage: { kv }, name, clock }) {
     const created = await kv.set(name(), 'a')
     const now = clock.now()
-    assert.deepEqual(created, { key: name(), value: 'a', version: 1, createdAt: now, updatedAt: now, expiresAt: null })
+    assert.deepEqual(created, {
+      key: name(),
+      sessionId: null,
+      value: 'a',
+      version: 1,
+      createdAt: now,
+      updatedAt: now,
+      expiresAt: null,
+    })
     clock.advance(5)
     const updated = await kv.set(name(), null)
     assert.deepEqual(updated, { ...created, value: null, version: 2, updatedAt: clock.now() })

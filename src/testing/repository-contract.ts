@@ -18,6 +18,7 @@ import { operationCases } from './operations-contract.ts'
 import { promptCases } from './prompts-contract.ts'
 import { queueLeaseCases } from './queue-leases-contract.ts'
 import { queueCases } from './queues-contract.ts'
+import { sessionEntryCases } from './session-entries-contract.ts'
 import { sessionCases } from './sessions-contract.ts'
 import { toolExecutionCases, toolExecutionIdCases } from './tool-executions-contract.ts'
 import { toolPreferenceCases } from './tool-preferences-contract.ts'
@@ -57,6 +58,6 @@ export function repositoryContract(open: OpenStorage): ContractCase[] {
     toolPreferences: toolPreferenceCases,
     checkpoints: checkpointCases,
     transactions: operationCases,
-    storage: { ...expiryCases, ...transactionCases, ...crossRepositoryCases },
+    storage: { ...expiryCases, ...sessionEntryCases, ...transactionCases, ...crossRepositoryCases },
   })
 }

@@ -27,7 +27,7 @@ const fields = {
   component: 'storage',
   code: 'SLOW_OPERATION',
   operation: 'lists.update',
-  tables: ['list_items', 'lists'],
+  tables: ['list_items', 'lists', 'sessions'],
   latencyMs: expect.any(Number),
 }
 

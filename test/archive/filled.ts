@@ -51,6 +51,8 @@ export async function fill(storage: Handle, secret: string, messages = 30): Prom
   await storage.kv.set(`key-${secret}`, { note, ...AWKWARD })
   await storage.kv.set(`null-${secret}`, null, { ttlSeconds: 1000 })
   await storage.lists.append(`list-${secret}`, note, AWKWARD, null, 7)
+  await storage.kv.set(`of-chat-${secret}`, { note }, { sessionId: id })
+  await storage.lists.ofSession(id).append(`of-chat-${secret}`, note, 1)
   await storage.memories.create({
     content: note,
     tags: ['a', 'b', secret],

@@ -143,7 +143,9 @@ describe.each(['sqlite', 'postgres'] as const)('importInto() a %s storage with o
     await target.kv.set('key-nobody', 'mine')
     const before = await digests(target)
     const report = await importInto(target, archive)
-    expect(report.tables.kv).toMatchObject({ inserted: 1, refused: 1 })
+    expect(report.tables.kv).toMatchObject({ inserted: 1, refused: 2 })
+    expect(report.tables.lists).toMatchObject({ inserted: 1, refused: 1 })
+    expect(report.tables.listItems).toMatchObject({ inserted: 4, refused: 2 })
     expect(report.tables.messages?.refused).toBe(10) // those of the fork are written
     expect(report.refusals).toContainEqual({
       table: 'kv',
@@ -157,6 +159,10 @@ describe.each(['sqlite', 'postgres'] as const)('importInto() a %s storage with o
       reason: expect.stringMatching(/belongs to was refused/),
     })
     expect(report.refusals).toContainEqual(orphan)
+    const orphans = report.refusals.filter(({ reason }) => /belongs to was refused/.test(reason))
+    expect(orphans.map(({ table, key }) => `${table} ${key[1]}`)).toEqual(
+      expect.arrayContaining(['kv of-chat-nobody', 'lists of-chat-nobody', 'listItems of-chat-nobody']),
+    )
     expect(await target.kv.get('key-nobody')).toBe('mine')
     expect(await target.messages.list('chat-nobody')).toMatchObject({ items: [{ id: 'mine' }] })
     expect((await target.sessions.summary('chat-nobody'))?.messageCount).toBe(1)
@@ -211,7 +217,7 @@ describe.each(['sqlite', 'postgres'] as const)('importInto() a %s storage with o
     await target.kv.set('key-nobody', 'mine')
     const before = await digests(target)
     const planned = await importInto(target, archive, { dryRun: true })
-    expect(planned.tables.kv).toEqual({ inserted: 1, unchanged: 0, refused: 1 })
+    expect(planned.tables.kv).toEqual({ inserted: 2, unchanged: 0, refused: 1 })
     expect(await digests(target)).toEqual(before)
     expect(await target.blobs.stats()).toMatchObject({ contents: 0 })
     const done = await importInto(target, archive)

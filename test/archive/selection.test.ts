@@ -66,28 +66,48 @@ describe.each(['sqlite', 'postgres', 'in-memory, local blobs'] as const)('export
       events: 1,
     })
     expect(tables).toMatchObject({ approvals: 1, approvalStates: 1, allowedTools: 1, toolPreferences: 1 })
-    for (const table of ['kv', 'lists', 'memories', 'checkpoints']) expect(tables).not.toHaveProperty(table)
+    expect(tables).toMatchObject({ kv: 1, lists: 1, listItems: 2 })
+    for (const table of ['memories', 'checkpoints']) expect(tables).not.toHaveProperty(table)
     expect(filesWith(directory, 'bob-the-secret-one')).toEqual([])
     const target = await openKind('postgres')
     expect(await importInto(target, directory)).toMatchObject({ refused: 0 })
     expect(await target.sessions.get('chat-ada')).toMatchObject({ title: 'note of ada' })
+    const ada = target.scope({ ownerId: 'ada' })
+    expect(await ada.kv.getEntry('of-chat-ada')).toMatchObject({
+      sessionId: 'chat-ada',
+      value: { note: 'note of ada' },
+    })
+    expect(await ada.lists.range('of-chat-ada', 0, 5)).toEqual(['note of ada', 1])
+    await target.sessions.delete('chat-ada')
+    expect([await ada.kv.get('of-chat-ada'), await ada.lists.length('of-chat-ada')]).toEqual([undefined, 0])
   })
 
   it('with since has what changed since then, and sessions as a whole', async () => {
     const storage = await openKind(kind)
     await fill(storage, 'early', 5)
+    for (const id of ['written', 'unwritten']) {
+      await storage.sessions.create({ id })
+      await storage.kv.set(`of ${id}`, 'early', { sessionId: id })
+    }
     await new Promise((resolve) => setTimeout(resolve, 1100)) // the time of activity is kept to the second
     const since = new Date()
     await new Promise((resolve) => setTimeout(resolve, 5))
     await fill(storage, 'late', 5)
     await storage.messages.append('fork-early', { role: 'user', content: 'again' })
+    await storage.kv.set('of written', 'late', { sessionId: 'written' })
     const directory = newDirectory()
     const { tables } = await storage.export(directory, { since })
-    expect(rowsOf(directory, 'sessions').map(({ id }) => id)).toEqual(['chat-late', 'fork-early', 'fork-late'])
+    expect(rowsOf(directory, 'sessions').map(({ id }) => id)).toEqual([
+      'chat-early', // has a list, and lists do not say when they have changed
+      'chat-late',
+      'fork-early',
+      'fork-late',
+      'written',
+    ])
     expect(rowsOf(directory, 'messages').filter(({ sessionId }) => sessionId === 'fork-early')).toHaveLength(6)
     expect(rowsOf(directory, 'checkpoints').map(({ threadId }) => threadId)).toEqual(['thread-late'])
     expect(rowsOf(directory, 'checkpointWrites').map(({ threadId }) => threadId)).toEqual(['thread-late'])
-    expect(tables).toMatchObject({ kv: 2, memories: 1, memoryTags: 3, events: 2, prompts: 1, toolState: 1, lists: 2 })
+    expect(tables).toMatchObject({ kv: 4, memories: 1, memoryTags: 3, events: 2, prompts: 1, toolState: 1, lists: 4 })
     // That of the early session is mentioned by its fork.
     expect(rowsOf(directory, 'blobs').map(({ name }) => name)).toEqual(
       expect.arrayContaining(['early.txt', 'late.txt']),

@@ -49,7 +49,7 @@ const details: { [Code in StorageErrorCode]: Fields<StorageErrorDetails[Code]> }
   MIGRATION_FAILED: {},
   SCHEMA_TOO_NEW: { applied: true, known: true },
   SCHEMA_DIVERGED: { migration: false },
-  ALREADY_EXISTS: { id: false, path: false, ...database },
+  ALREADY_EXISTS: { id: false, key: false, path: false, ...database },
   NOT_FOUND: { id: true, sessionId: false },
   VERSION_CONFLICT: { expected: true, actual: true, id: false, key: false },
   INVALID_INPUT: { problems: true },

@@ -170,6 +170,7 @@ function callsOf(storage: Storage, recalling: Storage): Record<string, (name: st
     'kv.namespaces': () => () => kv.namespaces({ depth: 2 }),
     'kv.find': () => () => kv.namespace('a', 'b').find({ where: { n: 1 } }),
     'lists.append': (name) => () => lists.append(name, 1, 2),
+    'lists.ofSession': (name) => async () => lists.ofSession(name),
     'lists.range': (name) => list(name, () => lists.range(name, 0, 5)),
     'lists.length': (name) => list(name, () => lists.length(name)),
     'lists.update': (name) => list(name, () => lists.update(name, (items) => ({ items, result: 1 }))),

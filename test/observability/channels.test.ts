@@ -79,7 +79,11 @@ describe.each(databases)('on %s', (type, _, open) => {
     const methods = [...Object.keys(OBSERVABLES), 'blobs', 'cache'].flatMap((repository) =>
       methodsOf(Reflect.get(storage, repository)).map((method) => `${repository}.${method}`),
     )
-    expect(methods.filter((name) => !names.has(name)).sort()).toEqual(['events.follow', 'kv.namespace'])
+    expect(methods.filter((name) => !names.has(name)).sort()).toEqual([
+      'events.follow',
+      'kv.namespace',
+      'lists.ofSession',
+    ])
     expect([...names].filter((name) => !methods.includes(name)).sort()).toEqual([
       'storage.backup',
       'storage.diagnose',

@@ -69,6 +69,10 @@ export const calls: Record<string, Call> = {
   'kv.set': ({ kv }, { key, n }) => kv.set(key, n),
   'kv.setIfAbsent': ({ kv }, { key, n }) => kv.setIfAbsent(key, n),
   'kv.set, if a version': ({ kv }, { key, n }) => kv.set(key, n, { ifVersion: 1 + (n % 2) }),
+  'kv.set, with a session': ({ kv }, { session, key, n }) => kv.set(key, n, { sessionId: session }),
+  'kv.setMany, with a session': ({ kv }, { session, key, n }) =>
+    kv.setMany(Object.entries({ [key]: n, c: n }), { sessionId: session }),
+  'kv.setIfAbsent, with a session': ({ kv }, { session, key, n }) => kv.setIfAbsent(key, n, { sessionId: session }),
   'kv.getEntry': ({ kv }, { key }) => kv.getEntry(key),
   'kv.getMany': async ({ kv }) => [...(await kv.getMany(['a', 'b', 'c']))].sort(),
   'kv.setMany': ({ kv }, { key, n }) => kv.setMany(Object.entries({ [key]: n, c: n })),
@@ -85,6 +89,9 @@ export const calls: Record<string, Call> = {
   'kv.find': ({ kv }, { key, n }) =>
     kv.namespace('a').find({ where: { n: { ne: n } }, order: key === 'a' ? 'asc' : 'desc' }),
   'lists.append': ({ lists }, { key, n }) => lists.append(key, n, n + 1),
+  'lists.ofSession': ({ lists }, { session, key, n }) => lists.ofSession(session).append(key, n),
+  'lists.ofSession, update': ({ lists }, { session, key, n }) =>
+    lists.ofSession(session).update(key, (items) => ({ items: [...items, n], result: items.length })),
   'lists.range': ({ lists }, { key, n }) => lists.range(key, n % 2, 3),
   'lists.update': ({ lists }, { key, n }) =>
     lists.update(key, (items) => ({ items: [...items, n], result: items.length })),

@@ -20,6 +20,8 @@ export async function fill(handle: Handle, mark: string) {
   await handle.transaction((tx) => tx.once('main', 'operation', mark))
   await handle.kv.set('k', mark)
   await handle.lists.append('l', mark, mark)
+  await handle.kv.set('of a session', mark, { sessionId: 'main' })
+  await handle.lists.ofSession('main').append('of a session', mark)
   await handle.memories.create({ content: mark, tags: ['a', 'b'] })
   await handle.events.append({ type: 'with a session', sessionId: 'main', payload: mark })
   await handle.events.append({ type: 'without', payload: mark })

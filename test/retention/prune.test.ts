@@ -57,6 +57,11 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     for (const handle of [storage, ada]) {
       await handle.messages.append('idle', [say('1'), say('2')])
       await handle.events.append({ type: 'old', sessionId: 'alive' })
+      for (const id of ['idle', 'alive']) {
+        if (id === 'alive') await handle.sessions.create({ id })
+        await handle.kv.set(`of ${id}`, 1, { sessionId: id })
+        await handle.lists.ofSession(id).append(`of ${id}`, 1)
+      }
       const { record } = await handle.toolExecutions.start({ identity: identity('done'), toolName: 't' })
       await handle.toolExecutions.complete(record.executionId, 'out')
       await handle.approvals.request({ id: 'done', type: 't' })
@@ -95,6 +100,8 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
       expect(await seqsOf(handle, 'alive')).toEqual([3, 4])
       expect((await handle.sessions.summary('alive'))?.messageCount).toBe(2)
       expect(await handle.kv.get('k')).toBe(1)
+      expect([await handle.kv.get('of idle'), await handle.lists.length('of idle')]).toEqual([undefined, 0])
+      expect([await handle.kv.get('of alive'), await handle.lists.length('of alive')]).toEqual([1, 1])
       expect(await handle.approvals.get('done')).toBeUndefined()
     }
     const contents = (await storage.memories.list()).items.map(({ content }) => content)

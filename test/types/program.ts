@@ -53,6 +53,8 @@ async function calls(of: Storage | StorageTransaction) {
     truncated: await messages.truncate(id, { afterSeq: 0 }),
     cleared: await messages.clear(id),
     set: await kv.set('key', { a: [1] }, { ttlSeconds: 60 }),
+    ofSession: await kv.set('key', 1, { sessionId: id }),
+    listOfSession: await storage.lists.ofSession(id).append('list', 1),
     value: await kv.get('key'),
     entry: await kv.getEntry('key'),
     values: await kv.getMany(['key']),

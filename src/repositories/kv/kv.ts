@@ -1,4 +1,5 @@
 import type { RowKey } from '../../cache/row-cache.ts'
+import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
 import { type PrefixRange, prefixRange } from '../../database/paging/prefix-range.ts'
 import { batch } from '../../database/statement.ts'
@@ -6,6 +7,7 @@ import { StorageError } from '../../errors.ts'
 import type { Given, Json } from '../../schema/values.ts'
 import { invalidInput, keySchema, parseInput } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
+import { inSession } from '../sessions/in-session.ts'
 import { labelsSchema } from './namespace.ts'
 import { KvReads, named } from './reads.ts'
 import {
@@ -55,8 +57,9 @@ export class Kv extends KvReads {
   }
 
   /**
-   * Writes a value, and returns its entry. Safe to repeat without `ifVersion`, though each call raises the version.
+   * Writes a value, and returns its entry. With `sessionId` the entry goes when that session goes. Safe to repeat without `ifVersion`, though each call raises the version.
    *
+   * @throws {NOT_FOUND} when the owner has no session `sessionId`.
    * @throws {VERSION_CONFLICT} when the entry is not at version `ifVersion`, or there is none.
    * @throws {INVALID_INPUT} when the key, the value or an option is not valid.
    *
@@ -68,15 +71,13 @@ export class Kv extends KvReads {
    */
   set<Value = Json>(key: string, value: Given<Value, Json, unknown>, options?: KvSetOptions): Promise<KvEntry<Value>>
   async set(key: string, value: unknown, options: KvSetOptions = {}): Promise<KvEntry> {
-    const { ttlSeconds, ifVersion } = parseInput(kvSetOptionsSchema, options, 'options')
-    const write = this.#parseWrite(key, value, ttlSeconds)
-    const rows = [['kv', write.key]] as const
+    const { ifVersion, ...kept } = parseInput(kvSetOptionsSchema, options, 'options')
+    const write = this.#parseWrite(key, value, kept)
     if (ifVersion === undefined) {
-      const written = await this.context.cache.write(rows, (db = this.db) => upsertEntry.first(db, write))
+      const written = await this.#write([write], (db) => upsertEntry.first(db, write))
       return named(key, written as KvEntry) // an upsert returns its row
     }
-    const update = (db = this.db) => updateEntryIfVersion.first(db, { ...write, ifVersion })
-    const updated = await this.context.cache.write(rows, update)
+    const updated = await this.#write([write], (db) => updateEntryIfVersion.first(db, { ...write, ifVersion }))
     if (updated === undefined) throw await this.#versionConflict(key, write.key, ifVersion)
     return named(key, updated)
   }
@@ -85,6 +86,7 @@ export class Kv extends KvReads {
    * Writes up to 1000 values, given as pairs of key and value, in one transaction and with the same time to live. Of two
    * values of a key the last counts. One round trip. Safe to repeat, though each call raises the versions.
    *
+   * @throws {NOT_FOUND} when the owner has no session `sessionId`.
    * @throws {INVALID_INPUT} when a key, a value or an option is not valid, or there are more than 1000 pairs.
    *
    * @example
@@ -97,7 +99,7 @@ export class Kv extends KvReads {
     values: Iterable<readonly [key: string, value: unknown]>,
     options: SetIfAbsentOptions = {},
   ): Promise<void> {
-    const { ttlSeconds } = parseInput(setIfAbsentOptionsSchema, options, 'options')
+    const kept = parseInput(setIfAbsentOptionsSchema, options, 'options')
     if (typeof Object(values)[Symbol.iterator] !== 'function')
       throw invalidInput([{ path: 'values', message: 'must be pairs of key and value, such as a Map' }])
     const given = new Map(
@@ -107,13 +109,12 @@ export class Kv extends KvReads {
         'values',
       ),
     )
-    const { now, expiresAt } = this.#times(ttlSeconds)
+    const keeping = this.#keeping(kept)
     // Sorted, so that two calls lock their rows in one order and cannot deadlock.
-    const writes = Array.from(given, ([key, value]) => ({ key: this.place.stored(key), value, now, expiresAt }))
+    const writes = Array.from(given, ([key, value]) => ({ key: this.place.stored(key), value, ...keeping }))
     if (writes.length === 0) return
     writes.sort((a, b) => (a.key < b.key ? -1 : 1))
-    const rows = rowsOf(writes.map(({ key }) => key))
-    await this.context.cache.write(rows, (db = this.db) => batch(db, upsertEntries.with(writes)))
+    await this.#write(writes, (db) => batch(db, upsertEntries.with(writes)))
   }
 
   /**
@@ -121,6 +122,7 @@ export class Kv extends KvReads {
    * to repeat.
    *
    * @typeParam Value The expected type of the value. It is not checked.
+   * @throws {NOT_FOUND} when the owner has no session `sessionId`.
    * @throws {INVALID_INPUT} when the key, the value or an option is not valid.
    *
    * @example
@@ -139,13 +141,10 @@ export class Kv extends KvReads {
     value: unknown,
     options: SetIfAbsentOptions = {},
   ): Promise<{ value: Json; inserted: boolean }> {
-    const { ttlSeconds } = parseInput(setIfAbsentOptionsSchema, options, 'options')
-    const write = this.#parseWrite(key, value, ttlSeconds)
+    const write = this.#parseWrite(key, value, parseInput(setIfAbsentOptionsSchema, options, 'options'))
     for (;;) {
       // Invalidate even if the key exists: its writer may not have invalidated yet.
-      const inserted = await this.context.cache.write([['kv', write.key]], (db = this.db) =>
-        insertEntryIfAbsent.first(db, write),
-      )
+      const inserted = await this.#write([write], (db) => insertEntryIfAbsent.first(db, write))
       if (inserted !== undefined) return { value: inserted.value, inserted: true }
       const existing = await selectEntry.first(this.db, { key: write.key, now: write.now })
       if (existing !== undefined) return { value: existing.value, inserted: false }
@@ -166,9 +165,10 @@ export class Kv extends KvReads {
    */
   async delete(key: string): Promise<boolean> {
     const stored = this.place.stored(parseInput(keySchema, key, 'key'))
-    const remove = (db = this.db) => deleteEntry.first(db, { key: stored })
-    const removed = await this.context.cache.write([['kv', stored]], remove)
-    return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.context.now())
+    const now = this.context.now()
+    const remove = (db = this.db) => deleteEntry.first(db, { key: stored, now })
+    const removed = await this.context.cache.write(rowsOf([stored]), remove)
+    return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > now)
   }
 
   /**
@@ -230,23 +230,33 @@ export class Kv extends KvReads {
   async #deleteStored(keys: readonly string[]): Promise<number> {
     const stored = [...new Set(keys)].sort()
     if (stored.length === 0) return 0
-    const arg = { keys: JSON.stringify(stored) }
-    const removed = await this.context.cache.write(rowsOf(stored), (db = this.db) => deleteEntries.all(db, arg))
     const now = this.context.now()
+    const arg = { keys: JSON.stringify(stored), now }
+    const removed = await this.context.cache.write(rowsOf(stored), (db = this.db) => deleteEntries.all(db, arg))
     return removed.filter(({ expiresAt }) => expiresAt === null || expiresAt > now).length
   }
 
-  #parseWrite(key: string, value: unknown, ttlSeconds: number | undefined): EntryWrite {
+  #parseWrite(key: string, value: unknown, options: SetIfAbsentOptions): EntryWrite {
     return {
       key: this.place.stored(parseInput(keySchema, key, 'key')),
       value: parseInput(jsonSchema, value, 'value'),
-      ...this.#times(ttlSeconds),
+      ...this.#keeping(options),
     }
   }
 
-  #times(ttlSeconds: number | undefined): Pick<EntryWrite, 'now' | 'expiresAt'> {
+  /** Returns how long entries are kept. */
+  #keeping({ ttlSeconds, sessionId }: SetIfAbsentOptions): Omit<EntryWrite, 'key' | 'value'> {
     const now = this.context.now()
-    return { now, expiresAt: ttlSeconds === undefined ? null : new Date(now.getTime() + ttlSeconds * 1000) }
+    const expiresAt = ttlSeconds === undefined ? null : new Date(now.getTime() + ttlSeconds * 1000)
+    return { sessionId: sessionId ?? null, now, expiresAt }
+  }
+
+  /** Runs a write of entries that all go with the same session, or with none. */
+  #write<T>(entries: readonly EntryWrite[], work: (db: Db) => Promise<T>): Promise<T> {
+    const [{ sessionId, now } = this.#keeping({})] = entries
+    return this.context.cache.write(rowsOf(entries.map(({ key }) => key)), (db = this.db) =>
+      sessionId === null ? work(db) : inSession(db, { sessionId, now }, work),
+    )
   }
 
   async #versionConflict(key: string, stored: string, expected: number): Promise<StorageError> {

@@ -1,11 +1,10 @@
 import { and, type SQL, type SQLWrapper, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
-import { notExpired } from '../../database/expiry.ts'
 import { CURSOR, type CursorFormat, cursorOf, decodeCursor } from '../../database/paging/list-query.ts'
 import { DEFAULT_LIMIT, type Page, type PageOptions } from '../../database/paging/page.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { BEFORE_KEY, BEFORE_LABEL, BEYOND, type Namespace } from './namespace.ts'
-import { isOwn } from './statements.ts'
+import { isOwn, isPresent } from './statements.ts'
 
 interface Walk {
   /** The range of stored keys. */
@@ -64,7 +63,7 @@ const walkNamespaces = statement((db, arg: Walk) => {
   const { kv } = db.tables
   const first = (from: SQLWrapper) => {
     const isInRange = sql`${kv.key} >= ${from} and ${kv.key} < cast(${arg.before} as text)`
-    return sql`(select ${kv.key} from ${kv} where ${and(isOwn(db), isInRange, notExpired(kv, arg.now))} order by ${kv.key} limit 1)`
+    return sql`(select ${kv.key} from ${kv} where ${and(isOwn(db), isInRange, isPresent(db, arg.now))} order by ${kv.key} limit 1)`
   }
   const depth = sql`cast(${arg.depth} as integer)`
   const key = sql`walk.key`

@@ -8,10 +8,12 @@ import { prefixFilters } from '../../database/paging/prefix-range.ts'
 import { type Builder, rowsStatement, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import type { Json } from '../../schema/values.ts'
+import { withUnexpiredSession } from '../sessions/unexpired.ts'
 
 /** Lists the columns of a `KvEntry`. */
 const entryColumns = ({ kv }: Tables) => ({
   key: kv.key,
+  sessionId: kv.sessionId,
   value: kv.value,
   version: kv.version,
   createdAt: kv.createdAt,
@@ -21,6 +23,12 @@ const entryColumns = ({ kv }: Tables) => ({
 
 export const isOwn = (db: Builder) => eq(db.tables.kv.ownerId, ownerOfNames(db))
 
+/** Returns the condition that an entry has not expired, nor has its session. */
+export function isPresent(db: Builder, now: Date): SQL {
+  const { kv } = db.tables
+  return and(notExpired(kv, now), withUnexpiredSession(db, kv, now)) as SQL // given two conditions
+}
+
 const isEntry = (db: Builder, key: string) => and(isOwn(db), eq(db.tables.kv.key, key))
 
 export const selectEntry = statement((db, arg: { key: string; now: Date }) => {
@@ -28,7 +36,7 @@ export const selectEntry = statement((db, arg: { key: string; now: Date }) => {
   return db.orm
     .select(entryColumns(db.tables))
     .from(kv)
-    .where(and(isEntry(db, arg.key), notExpired(kv, arg.now)))
+    .where(and(isEntry(db, arg.key), isPresent(db, arg.now)))
 })
 
 export const selectEntries = rowsStatement((db, rows: { key: string; now: Date }[]) => {
@@ -38,11 +46,12 @@ export const selectEntries = rowsStatement((db, rows: { key: string; now: Date }
   return db.orm
     .select(namedColumns(entryColumns(db.tables)))
     .from(source)
-    .where(and(condition, rows[0] && notExpired(kv, rows[0].now)))
+    .where(and(condition, rows[0] && isPresent(db, rows[0].now)))
 })
 
 export interface EntryWrite {
   key: string
+  sessionId: string | null
   value: Json
   now: Date
   expiresAt: Date | null
@@ -52,13 +61,14 @@ export interface EntryWrite {
 export const upsertEntry = statement((db, arg: EntryWrite) => {
   const { kv } = db.tables
   const ifExpired = (restarted: SQL, kept: SQL) =>
-    sql`case when ${notExpired(kv, arg.now)} then ${kept} else ${restarted} end`
+    sql`case when ${isPresent(db, arg.now)} then ${kept} else ${restarted} end`
   return db.orm
     .insert(kv)
     .values(firstVersion(db, arg))
     .onConflictDoUpdate({
       target: [kv.ownerId, kv.key],
       set: {
+        sessionId: arg.sessionId,
         value: arg.value,
         version: ifExpired(sql`1`, sql`${kv.version} + 1`),
         createdAt: ifExpired(sql`excluded.created_at`, sql`${kv.createdAt}`),
@@ -71,14 +81,17 @@ export const upsertEntry = statement((db, arg: EntryWrite) => {
 
 /** Writes entries of different keys. Like `upsertEntry`. */
 export const upsertEntries = rowsStatement((db, rows: EntryWrite[]) => {
-  const { kv } = db.tables
-  const isExpired = sql`${kv.expiresAt} <= excluded.updated_at`
+  const { kv, sessions } = db.tables
+  const isSession = and(eq(sessions.id, kv.sessionId), eq(sessions.ownerId, kv.ownerId))
+  const isSessionExpired = sql`(select ${sessions.expiresAt} <= excluded.updated_at from ${sessions} where ${isSession})`
+  const isExpired = sql`(${kv.expiresAt} <= excluded.updated_at or ${isSessionExpired})`
   return db.orm
     .insert(kv)
     .values(rows.map((row) => firstVersion(db, row)))
     .onConflictDoUpdate({
       target: [kv.ownerId, kv.key],
       set: {
+        sessionId: sql`excluded.session_id`,
         value: sql`excluded.value`,
         version: sql`case when ${isExpired} then 1 else ${kv.version} + 1 end`,
         createdAt: sql`case when ${isExpired} then excluded.created_at else ${kv.createdAt} end`,
@@ -93,8 +106,14 @@ export const updateEntryIfVersion = statement((db, arg: EntryWrite & { ifVersion
   const { kv } = db.tables
   return db.orm
     .update(kv)
-    .set({ value: arg.value, version: sql`${kv.version} + 1`, updatedAt: arg.now, expiresAt: arg.expiresAt })
-    .where(and(isEntry(db, arg.key), eq(kv.version, arg.ifVersion), notExpired(kv, arg.now)))
+    .set({
+      sessionId: arg.sessionId,
+      value: arg.value,
+      version: sql`${kv.version} + 1`,
+      updatedAt: arg.now,
+      expiresAt: arg.expiresAt,
+    })
+    .where(and(isEntry(db, arg.key), eq(kv.version, arg.ifVersion), isPresent(db, arg.now)))
     .returning(entryColumns(db.tables))
 })
 
@@ -104,20 +123,25 @@ export const insertEntryIfAbsent = statement((db, arg: EntryWrite) => {
   return db.orm
     .insert(kv)
     .values(firstVersion(db, arg))
-    .onConflictDoUpdate({ target: [kv.ownerId, kv.key], set, setWhere: lte(kv.expiresAt, arg.now) })
+    .onConflictDoUpdate({ target: [kv.ownerId, kv.key], set, setWhere: sql`not ${isPresent(db, arg.now)}` })
     .returning(entryColumns(db.tables))
 })
 
-function firstVersion(db: Builder, { key, value, now, expiresAt }: EntryWrite) {
-  return { ownerId: ownerOfNames(db), key, value, version: 1, createdAt: now, updatedAt: now, expiresAt }
+function firstVersion(db: Builder, { key, sessionId, value, now, expiresAt }: EntryWrite) {
+  return { ownerId: ownerOfNames(db), key, sessionId, value, version: 1, createdAt: now, updatedAt: now, expiresAt }
 }
 
-export const deleteEntry = statement((db, arg: { key: string }) =>
-  db.orm.delete(db.tables.kv).where(isEntry(db, arg.key)).returning({ expiresAt: db.tables.kv.expiresAt }),
-)
+/** Leaves an entry to maintenance whose session has expired. */
+export const deleteEntry = statement((db, arg: { key: string; now: Date }) => {
+  const { kv } = db.tables
+  return db.orm
+    .delete(kv)
+    .where(and(isEntry(db, arg.key), withUnexpiredSession(db, kv, arg.now)))
+    .returning({ expiresAt: kv.expiresAt })
+})
 
 /** `keys` is a JSON array. A parameter for each key would make PostgreSQL compare each row of the owner with each key. */
-export const deleteEntries = statement((db, arg: { keys: string }) => {
+export const deleteEntries = statement((db, arg: { keys: string; now: Date }) => {
   const { kv } = db.tables
   const isGiven =
     db.dialect === 'sqlite'
@@ -125,7 +149,7 @@ export const deleteEntries = statement((db, arg: { keys: string }) => {
       : sql`${kv.key} = any(array(select json_array_elements_text(cast(${arg.keys} as json))))`
   return db.orm
     .delete(kv)
-    .where(and(isOwn(db), isGiven))
+    .where(and(isOwn(db), isGiven, withUnexpiredSession(db, kv, arg.now)))
     .returning({ expiresAt: kv.expiresAt })
 })
 
@@ -148,7 +172,7 @@ export const deleteExpiredBatch = statement(({ orm, tables: { kv } }, arg: { now
 const inOrderOfKeys = {
   visible: isOwn,
   filters: {
-    now: ({ kv }: Tables, now: Date) => notExpired(kv, now),
+    now: (_: Tables, now: Date, db: Builder) => isPresent(db, now),
     ...prefixFilters(({ kv }) => kv.key),
     where: ({ kv }: Tables, conditions: string, db: Builder) => meetsConditions(db, kv.value, sql`${conditions}`),
   },

@@ -3,7 +3,7 @@ import { type Order, type PageOptions, pageSchema } from '../../database/paging/
 import { prefixPageSchema } from '../../database/paging/prefix-range.ts'
 import type { Json } from '../../schema/values.ts'
 import { rule } from '../../validation/fast-path.ts'
-import { isInteger, keySchema, ttlSecondsSchema, versionSchema } from '../../validation/input.ts'
+import { idSchema, isInteger, keySchema, ttlSecondsSchema, versionSchema } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
 import { type PropertyConditions, whereSchema } from './where.ts'
 
@@ -14,6 +14,8 @@ const MAX_DEPTH = 512
 /** A value with its key, its version and its times. */
 export interface KvEntry<Value = Json> {
   key: string
+  /** The session that the entry goes with, or null. */
+  sessionId: string | null
   value: Value
   /** Counts the writes of this key, from 1. It starts again after the entry has expired or was deleted. */
   version: number
@@ -27,6 +29,11 @@ export interface KvEntry<Value = Json> {
 export interface SetIfAbsentOptions {
   /** How long the entry is kept, in seconds: more than 0, at most 100 years. Default: it never expires. */
   ttlSeconds?: number | undefined
+  /**
+   * The session that the entry goes with: the entry is gone as soon as the session is deleted or has expired. Without it, the entry goes
+   * with no session, also if the entry that it replaces did. Such an entry is not cached.
+   */
+  sessionId?: string | undefined
 }
 
 /** Options of `kv.set()`. */
@@ -36,6 +43,7 @@ export interface KvSetOptions extends SetIfAbsentOptions {
 }
 
 export const kvSetOptionsSchema = z.strictObject({
+  sessionId: idSchema.optional(),
   ttlSeconds: ttlSecondsSchema.optional(),
   ifVersion: versionSchema.optional(),
 }) satisfies z.ZodType<KvSetOptions>

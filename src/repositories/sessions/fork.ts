@@ -4,18 +4,8 @@ import { NOBODY } from '../../database/owner.ts'
 import { batch, statement } from '../../database/statement.ts'
 import { copyVectors } from '../embeddings/carry.ts'
 import { indexSession } from '../search/message-entries.ts'
+import { lockSession } from './statements.ts'
 import type { SessionSummary } from './types.ts'
-import { isUnexpiredSession } from './unexpired.ts'
-
-/** Locks the original, so that none of its messages and blob mentions is removed while they are copied. */
-const lockOriginal = statement((db, arg: { id: string; now: Date }) => {
-  const { sessions: s } = db.tables
-  return db.orm
-    .update(s)
-    .set({ lastSeq: sql`${s.lastSeq}` })
-    .where(isUnexpiredSession(db, arg.id, arg.now))
-    .returning({ id: s.id })
-})
 
 const copySession = statement(
   (
@@ -100,7 +90,8 @@ interface Fork {
  */
 export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork): Promise<SessionSummary | undefined> {
   return db.transaction(async (tx) => {
-    if ((await lockOriginal.first(tx, { id, now })) === undefined) return undefined
+    // So that none of its messages and blob mentions is removed while they are copied.
+    if ((await lockSession.first(tx, { id, now })) === undefined) return undefined
     const [, , , , [copy]] = await batch(tx, [
       copySession.with({ id, newId, title: title ?? null, keepTitle: title === undefined, now }),
       copyMessages.with({ id, newId, throughSeq }),

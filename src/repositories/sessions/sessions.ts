@@ -19,7 +19,9 @@ import { jsonObjectSchema, mergeJson } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
 import { forkSession } from './fork.ts'
 import { giveSession } from './giving.ts'
+import { cachedEntries, EntriesAdded, keysOfSession } from './giving-keys.ts'
 import { homeOf, homeOfOwner } from './home.ts'
+import { noSuchSession } from './in-session.ts'
 import { SessionReads } from './reads.ts'
 import {
   cachedRowsOf,
@@ -105,7 +107,8 @@ export class Sessions extends SessionReads {
    * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such session.
    * @throws {VERSION_CONFLICT} when the session is not at version `ifVersion`.
-   * @throws {ALREADY_EXISTS} when the new owner has a session, queue or state with this id.
+   * @throws {ALREADY_EXISTS} when the new owner has a session, queue or state with this id, or an entry of `kv` or a list with the same
+   * key as one that goes with the session.
    * @throws {INVALID_INPUT} when a field or an option is not valid, or a scope is asked to change the owner.
    *
    * @example
@@ -144,9 +147,18 @@ export class Sessions extends SessionReads {
   }
 
   /** Updates a session and gives it to another owner, in one transaction. */
-  #give(id: string, from: string, to: string, update: (db: Db) => Promise<Session[]>): Promise<Session[]> {
-    const rows = [from, to].flatMap((owner) => ownedKeys(owner, cachedRowsOf(id)))
-    return this.#context.cache.write(rows, (db = this.#db) => giveSession(db, { id, from, to }, update))
+  async #give(id: string, from: string, to: string, update: (db: Db) => Promise<Session[]>): Promise<Session[]> {
+    const gift = { id, from, to, now: this.#context.now() }
+    for (;;) {
+      const keys = await keysOfSession(this.#db, { id, owner: from })
+      const rows = [from, to].flatMap((owner) => ownedKeys(owner, cachedRowsOf(id)))
+      const give = (db = this.#db) => giveSession(db, { ...gift, keys }, update)
+      try {
+        return await this.#context.cache.write([...rows, ...cachedEntries(to, keys)], give)
+      } catch (error) {
+        if (!(error instanceof EntriesAdded)) throw error
+      }
+    }
   }
 
   /**
@@ -163,7 +175,7 @@ export class Sessions extends SessionReads {
   async #notUpdated(id: string, ifVersion: number | undefined): Promise<StorageError> {
     const current = await selectSession.first(this.#db, { id, now: this.#context.now() })
     // Without `ifVersion` only a missing session prevents an update. It may have been created since.
-    if (current === undefined || ifVersion === undefined) return notFound(id)
+    if (current === undefined || ifVersion === undefined) return noSuchSession(id)
     const details = { id, expected: ifVersion, actual: current.version }
     return new StorageError(
       'VERSION_CONFLICT',
@@ -174,7 +186,7 @@ export class Sessions extends SessionReads {
 
   /**
    * Removes a session and, in the same transaction, everything that belongs to it: messages, events, queues, approvals,
-   * allowed tools and tool preferences. Returns true if the session existed. Safe to repeat.
+   * allowed tools, tool preferences, and the entries of `kv` and lists that go with it. Returns true if the session existed. Safe to repeat.
    *
    * @throws {INVALID_INPUT} when the id is not valid.
    *
@@ -221,12 +233,13 @@ export class Sessions extends SessionReads {
         return locked && updateMetadata.first(tx, { id, metadata: mergeJson(locked.metadata, checked) })
       })
     const merged = await home.cache.write([['sessions', id]], merge)
-    if (merged === undefined) throw notFound(id)
+    if (merged === undefined) throw noSuchSession(id)
     return merged
   }
 
   /**
-   * Copies a session with its messages into a new session, whose `parentId` is `id`. The copy keeps the owner, metadata
+   * Copies a session with its messages into a new session, whose `parentId` is `id`. Entries of `kv` and lists that go with the original are
+   * not copied. The copy keeps the owner, metadata
    * and `expiresAt` of the original. Safe to repeat with an `id` option: the repeat fails with ALREADY_EXISTS.
    *
    * @typeParam Metadata The expected type of the metadata. It is not checked.
@@ -256,7 +269,7 @@ export class Sessions extends SessionReads {
     const copy = await home.cache.write(cachedRowsOf(newId), (db = home.db) =>
       retryWithoutExpired(db, { id: newId, now, confirmedNow }, () => fork(db)),
     )
-    if (copy === undefined) throw notFound(id)
+    if (copy === undefined) throw noSuchSession(id)
     // The vectors were copied, except for texts that had none yet.
     this.#context.embedding?.written({ sessionId: newId, from: 1, through: copy.lastSeq })
     return copy
@@ -283,8 +296,4 @@ export class Sessions extends SessionReads {
 
 function alreadyExists(id: string): StorageError {
   return new StorageError('ALREADY_EXISTS', 'The session exists already', { details: { id } })
-}
-
-function notFound(id: string): StorageError {
-  return new StorageError('NOT_FOUND', 'There is no such session', { details: { id } })
 }

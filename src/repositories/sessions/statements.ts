@@ -97,6 +97,16 @@ function summariesBy(name: string, column: 'lastActiveAt' | 'createdAt') {
   })
 }
 
+/** Locks a session until the transaction ends. Returns no row if there is no such session. */
+export const lockSession = statement((db, arg: { id: string; now: Date }) => {
+  const { sessions: s } = db.tables
+  return db.orm
+    .update(s)
+    .set({ lastSeq: sql`${s.lastSeq}` })
+    .where(isUnexpiredSession(db, arg.id, arg.now))
+    .returning({ id: s.id })
+})
+
 /** Raises the version, which locks the row until the transaction ends, and returns the metadata to merge into. */
 export const lockAndRaiseVersion = statement((db, arg: { id: string; now: Date }) => {
   const { sessions: s } = db.tables

@@ -27,6 +27,16 @@ export function inUnexpiredSession(
   return sql`${isOfSession} and exists (select 1 from ${sessions} where ${isUnexpiredSession(db, sessionId, now)})`
 }
 
+/**
+ * Returns the condition that a row belongs to no session, or to one that has not expired. Its foreign key says that the session exists.
+ * The subquery returns a value: PostgreSQL might compare EXISTS with all sessions.
+ */
+export function withUnexpiredSession(db: Builder, table: { sessionId: PgColumn; ownerId: PgColumn }, now: Date): SQL {
+  const { sessions: s } = db.tables
+  const isSession = and(eq(s.id, table.sessionId), eq(s.ownerId, table.ownerId))
+  return sql`(${table.sessionId} is null or (select ${notExpired(s, now)} from ${s} where ${isSession}))`
+}
+
 /** Makes the expression of the last seq of a session: null if the session does not exist or has expired. */
 export function lastSeqOf(db: Builder, sessionId: string, now: Date): SQL {
   const { sessions: s } = db.tables

@@ -139,6 +139,15 @@ const changes: Change[] = [
     act: (to) => to.kv.set('k', 2),
     changes: ['value', 'entry'],
   },
+  {
+    name: 'kv.set() that lets an entry go with a session',
+    arrange: async (storage) => {
+      await storage.sessions.create({ id: 'other' })
+      await storage.kv.set('k', 1)
+    },
+    act: (to) => to.kv.set('k', 2, { sessionId: 'other' }),
+    changes: ['value', 'entry'],
+  },
   { name: 'kv.setIfAbsent()', act: (to) => to.kv.setIfAbsent('k', 1), changes: ['value', 'entry'] },
   {
     name: 'kv.delete()',
