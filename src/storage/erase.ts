@@ -61,6 +61,8 @@ interface EraseLayers {
   database: Database
   blobs: BlobLayer
   rowCache: RowCache
+  /** Removes the values of an owner that only the cache has. */
+  clearCache(owner: string): Promise<void>
   now: () => Date
 }
 
@@ -87,6 +89,7 @@ export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, optio
     }
   }
   const logEmptied = await overwriting(database, () => blobs.overwriting(removeAll))
+  await layers.clearCache(ownerId)
   if (totalOf(left) > 0) {
     const message = `The owner still has rows, since somebody goes on writing them: ${JSON.stringify(left)}. Stop that, and erase again`
     throw new StorageError('INVALID_STATE', message)

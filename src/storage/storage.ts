@@ -194,6 +194,8 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       ...(embeddings && { embeddings }),
     }
   }
+  // A store of the program's own may lack the method.
+  const clearCache = async (owner: string) => void (await (cacheStore.clear && openUserCache(owner).clear()))
   let masked: ResolvedConfig | undefined
   const close = async () => {
     database.checkOutside() // before anything is stopped
@@ -223,7 +225,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     cache: openUserCache(),
     scope: (options) => openScope(scopeLayers, options),
     erase: (owner, eraseOptions = {}) =>
-      call('erase', async () => eraseOwner({ database, blobs, rowCache, now }, owner, eraseOptions)),
+      call('erase', async () => eraseOwner({ database, blobs, rowCache, clearCache, now }, owner, eraseOptions)),
     prune: (pruneOptions = {}) => call('prune', async () => retention.prune(pruneOptions)),
     diagnose: (diagnoseOptions = {}) =>
       call('diagnose', async () =>

@@ -78,6 +78,12 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     await fill(ada, 'ada')
     await fill(bob, 'bob')
     await storage.kv.set('k', 'nobody')
+    for (const [handle, value] of [
+      [ada, 'ada'],
+      [bob, 'bob'],
+      [storage, 'nobody'],
+    ] as const)
+      await handle.cache.set('c', value)
     await storage.embedPending()
     await contentsOf(ada) // cached now
     if (other) await contentsOf(other.scope({ ownerId: 'ada' }))
@@ -109,6 +115,11 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
 
     expect(await contentsOf(bob)).toEqual(ofBob)
     expect(await storage.kv.get('k')).toBe('nobody')
+    expect([await ada.cache.get('c'), await bob.cache.get('c'), await storage.cache.get('c')]).toEqual([
+      undefined,
+      'bob',
+      'nobody',
+    ])
     const [{ uri = '' } = {}] = (await bob.blobs.list()).items.filter(({ name }) => name === null)
     expect(await storage.blobs.text(uri)).toBe('shared bytes')
     expect(await storage.blobs.verify()).toMatchObject({ ok: true })
