@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { Annotation, type LangGraphRunnableConfig, START, StateGraph } from '@langchain/langgraph'
-import { type BaseStore, InMemoryStore, type Operation } from '@langchain/langgraph-checkpoint'
+import { type BaseStore, InMemoryStore, type Operation, type OperationResults } from '@langchain/langgraph-checkpoint'
 import fc from 'fast-check'
 import { openStorage, type Storage } from 'holdfast'
 import { HoldfastStore } from 'holdfast/langgraph'
@@ -55,13 +55,21 @@ function sortedKeys(item: object): string[] | undefined {
   return Array.isArray(item) ? undefined : ['key', 'n', 'namespace', 's', 'value']
 }
 
-/** LangGraph's own store, without the namespaces that have no item any more: it goes on listing them. */
+/**
+ * LangGraph's own store, without the namespaces that have no item any more: it goes on listing them. It returns the items that it
+ * keeps, so that a put of the same batch would show in what a read has found.
+ */
 class Reference extends InMemoryStore {
   override async batch<Op extends readonly Operation[]>(operations: Op) {
-    const results = await super.batch(operations)
+    const isPut = (operation: Operation) => 'value' in operation
+    const results: unknown[] = []
+    for (const operation of operations) {
+      results.push(isPut(operation) ? null : structuredClone((await super.batch([operation]))[0]))
+    }
+    await super.batch(operations.filter(isPut))
     const data: Map<string, Map<string, unknown>> = Reflect.get(this, 'data')
     for (const [name, items] of data) if (items.size === 0) data.delete(name)
-    return results
+    return results as OperationResults<Op> // each is of its operation
   }
 }
 
