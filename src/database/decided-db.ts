@@ -88,5 +88,5 @@ export function openingOf(db: Db, { sessionId, now }: NamedSession): Call<object
   return [now ? decide.unexpired.with({ sessionId, now }) : decide.any.with({ sessionId, now: new Date(0) })]
 }
 
-/** A handle with an owner has decided, and SQLite lets nobody write between two statements. */
+/** Returns false for a handle with an owner, which has decided, and on SQLite, which lets nobody write between two statements. */
 const mustDecide = ({ dialect, owner }: Db) => dialect === 'postgres' && owner === undefined

@@ -84,7 +84,7 @@ export const deleteQueue = statement((db: Builder, arg: QueueKey) => {
   return db.orm.delete(q).where(isQueue(db, arg)).returning({ name: q.name })
 })
 
-/** The first positions of a queue. Needs the lock, to see what others have removed. */
+/** Makes the query of the first positions of a queue. Needs the lock, to see what others have removed. */
 function firstPositions(db: Builder, arg: QueueKey & { count: number }) {
   const { queueItems: i } = db.tables
   // SQLite prepares a statement anew for each value of a bare parameter in LIMIT.
