@@ -172,6 +172,7 @@ it('takes one round trip for an append transaction, and two for a replaced suffi
   // The server prepares each statement at its first use.
   await append('1', user('b'))()
   await replace('2')()
+  await session.addItems([user('d')])
   expect([await trips(append('3', user('b'))), await trips(replace('4'))]).toEqual([1, 2])
   expect([await trips(() => session.getItems(5)), await trips(() => session.addItems([user('d')]))]).toEqual([1, 1])
 })

@@ -157,7 +157,7 @@ describe('spans', () => {
         attributes: {
           'error.type': 'ALREADY_EXISTS',
           'db.response.status_code': '23505',
-          'db.operation.batch.size': 2,
+          'db.operation.batch.size': 3,
         },
       },
     ])
