@@ -149,7 +149,13 @@ export async function attempt(place, work) {
   try {
     await work()
   } catch (error) {
-    place.replaceChildren(failure(error, () => attempt(place, work)))
+    const again = async () => {
+      const loading = state('Loading…')
+      place.replaceChildren(loading)
+      await attempt(place, work)
+      loading.remove()
+    }
+    place.replaceChildren(failure(error, again))
   }
 }
 
