@@ -54,7 +54,7 @@ it('a slow call is logged with its tables, a failed one with its code as well, a
     component: 'storage',
     code: 'SLOW_OPERATION',
     operation: 'lists.update',
-    tables: ['list_items', 'lists'],
+    tables: ['list_items', 'lists', 'sessions'],
     latencyMs: expect.any(Number),
   }
   expect(lines).toEqual([line, { ...line, error: '_OTHER' }])

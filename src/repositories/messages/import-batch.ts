@@ -3,6 +3,7 @@ import { insertRows } from '../../database/bulk/insert-rows.ts'
 import { bulkTable } from '../../database/bulk/table.ts'
 import type { Db } from '../../database/db.ts'
 import { namedColumns } from '../../database/looked-up.ts'
+import { OwnedDb } from '../../database/owned-db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { batch, type Call, rowsStatement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
@@ -120,7 +121,7 @@ async function insertRowsOf(db: Db, given: RowsOfSessions, now: Date, expired: s
       allocateSeqs.first(tx, { sessionId, ...activityAt(now), count: rows.length }),
     )
     const allocated = await Promise.all(allocations)
-    const inserted: ImportRow[] = []
+    const inserted = new Map<string, ImportRow[]>()
     const added: AddedRange[] = []
     for (const [i, [sessionId, rows]] of sessions.entries()) {
       const session = allocated[i]
@@ -135,14 +136,20 @@ async function insertRowsOf(db: Db, given: RowsOfSessions, now: Date, expired: s
         row[1] = ownerId
         row[2] = ++seq
         row[7] ??= now.getTime()
-        inserted.push(row)
       }
+      inserted.set(ownerId, [...(inserted.get(ownerId) ?? []), ...rows])
     }
     if (expired.length > 0) throw new StorageError('DATABASE_FAILED', 'A session allocated no seqs')
-    await insertRows(tx, bulkTable(tx.kit, 'messages'), inserted, { areNew: true })
-    const further = [...entriesOf(tx, inserted, now), ...mentionsOfNew(inserted.filter(mayMention).map(messageOf), now)]
-    // No batch, which would be a savepoint: nothing goes on if one of them fails.
-    await Promise.all(further.map((call) => tx.run(call.query(tx))))
+    await insertRows(tx, bulkTable(tx.kit, 'messages'), [...inserted.values()].flat(), { areNew: true })
+    for (const [owner, stored] of inserted) {
+      const owned = new OwnedDb(tx, owner) // others may have sessions of these ids by now
+      const further = [
+        ...entriesOf(owned, stored, now),
+        ...mentionsOfNew(stored.filter(mayMention).map(messageOf), now),
+      ]
+      // No batch, which would be a savepoint: nothing goes on if one of them fails.
+      await Promise.all(further.map((call) => owned.run(call.query(owned))))
+    }
     return added
   })
 }
