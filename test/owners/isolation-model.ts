@@ -54,7 +54,12 @@ export const calls: Record<string, Call> = {
     messages.replace(session, { afterSeq: n % 3 }, [{ id: `m${n % 4}`, role: 'user', content: `instead ${n}` }]),
   'messages.import': ({ messages }, { session, n }) =>
     messages.import(
-      ['one', session].map((sessionId) => ({ sessionId, id: `m${n % 4}`, role: 'user', content: `imported ${n}` })),
+      [`${session}-one`, session].map((sessionId) => ({
+        sessionId,
+        id: `m${n % 4}`,
+        role: 'user',
+        content: `imported ${n}`,
+      })),
     ),
   'messages.delete': ({ messages }, { session, n }) => messages.delete(session, [`m${n % 4}`, `p${n % 3}`]),
   'messages.getMany': ({ messages }, { session, n }) => messages.getMany(session, [`m${n % 4}`, 'm0']),

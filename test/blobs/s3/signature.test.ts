@@ -43,6 +43,10 @@ const scope = fc.record({
 const sha256 = fc.stringMatching(/^[0-9a-f]{64}$/)
 const numRuns = rounds(200, 20_000)
 
+it('canonicalQuery() orders parameters by their names, of which one may begin another', () => {
+  expect(canonicalQuery({ 'a ': '', a: '' })).toBe('a=&a%20=')
+})
+
 it('signedHeaders() signs as an independent signer does', async () => {
   await fc.assert(
     fc.asyncProperty(request, sha256, keys, scope, async (request, bodySha256, keys, scope) => {

@@ -84,8 +84,12 @@ export const encodePath = (path: string): string => path.split('/').map(encodeCo
 
 /** Returns the query in the order and the encoding in which it is signed. */
 export function canonicalQuery(query: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(query).map(([name, value]) => `${encodeComponent(name)}=${encodeComponent(value)}`)
-  return pairs.toSorted((a, b) => (a < b ? -1 : 1)).join('&')
+  const pairs = Object.entries(query).map(([name, value]) => [encodeComponent(name), encodeComponent(value)] as const)
+  // By the names alone: "=" would come after the "%" of a longer name.
+  return pairs
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map((pair) => pair.join('='))
+    .join('&')
 }
 
 function sign(request: Signable, bodySha256: string, { secretAccessKey }: SigningKeys, scope: SigningScope) {
