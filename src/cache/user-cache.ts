@@ -160,8 +160,8 @@ export class UserCache {
   /**
    * Removes all values, or those whose keys begin with `prefix`. In a scope these are the owner's values. A value that is set
    * meanwhile may stay. Returns the number removed, or 0 if the cache went out of reach: then this process does not
-   * read these values again, and removes them when the cache is back. With Redis it looks at every key of the server, about 1000 in a step, and waits for each step as
-   * long as for any other command. Safe to repeat.
+   * read these values again, and removes them when the cache is back. With Redis it looks at every key of the server, about
+   * 1000 in a step, and waits for each step as long as for any other command. Safe to repeat.
    *
    * @throws {INVALID_INPUT} when an option is not valid
    * @throws {INVALID_STATE} when the cache store of the program cannot remove by prefix

@@ -73,7 +73,7 @@ export async function batchOfSession<const Calls extends readonly Call<unknown>[
   calls: Calls,
 ): Promise<Results<Calls>> {
   const opening = calls.length > 1 ? openingOf(db, session) : []
-  const results = await batch(opening.length > 0 ? deciding(db) : db, [...opening, ...calls])
+  const results = await batch(opening.length > 0 ? new DecidedDb(db) : db, [...opening, ...calls])
   return results.slice(opening.length) as Results<Calls> // what is left are the results of the calls
 }
 

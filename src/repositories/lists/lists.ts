@@ -47,8 +47,8 @@ export class Lists {
   }
 
   /**
-   * Appends items to the end of a list, atomically, and creates the list if needed. A list goes on with its session, if it has one. Returns the length afterwards. One
-   * round trip. Not safe to repeat: the items would be appended twice.
+   * Appends items to the end of a list, atomically, and creates the list if needed. A list goes on with its session, if it
+   * has one. Returns the length afterwards. One round trip. Not safe to repeat: the items would be appended twice.
    *
    * @throws {INVALID_INPUT} when the key is not valid or an item is not JSON.
    *
@@ -102,8 +102,8 @@ export class Lists {
   /**
    * Replaces the items of a list by those that `change` returns, and returns its `result`. One transaction: appends to
    * the list, its deletion and other updates wait. Items that are the same at their position are not written. `change` may
-   * be async; if it throws, the list stays as it was and the call rejects with that error. A list goes on with its session; without items it is gone. Safe to repeat if `change` may be
-   * applied twice.
+   * be async; if it throws, the list stays as it was and the call rejects with that error. A list goes on with its session;
+   * without items it is gone. Safe to repeat if `change` may be applied twice.
    *
    * @typeParam Item The expected type of each item. It is not checked.
    * @typeParam Result The type of what `change` returns as `result`.

@@ -130,14 +130,16 @@ async function insertRowsOf(db: Db, given: RowsOfSessions, now: Date, expired: s
         continue
       }
       const { ownerId, lastSeq, createdAt } = session
+      const stored = inserted.get(ownerId) ?? []
+      inserted.set(ownerId, stored)
       let seq = lastSeq - rows.length
       added.push({ sessionId, from: seq + 1, through: lastSeq, ...sessionOf(session, rows.length), createdAt })
       for (const row of rows) {
         row[1] = ownerId
         row[2] = ++seq
         row[7] ??= now.getTime()
+        stored.push(row)
       }
-      inserted.set(ownerId, [...(inserted.get(ownerId) ?? []), ...rows])
     }
     if (expired.length > 0) throw new StorageError('DATABASE_FAILED', 'A session allocated no seqs')
     await insertRows(tx, bulkTable(tx.kit, 'messages'), [...inserted.values()].flat(), { areNew: true })
