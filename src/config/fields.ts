@@ -5,7 +5,10 @@ import { pathOfFileUrl } from './file-url.ts'
 export const int32 = 2_147_483_647
 /** Accepts whole numbers. Unlike an error of `z.int()`, an error of `refine` lets the checks of the whole section run. */
 export const integer = (max = Number.MAX_SAFE_INTEGER, min = 1) =>
-  z.number().refine(Number.isInteger, 'expected a whole number').min(min).max(max).meta({ type: 'integer' })
+  z
+    .number()
+    .check(z.refine(Number.isInteger, 'expected a whole number'), z.gte(min), z.lte(max))
+    .register(z.globalRegistry, { type: 'integer' })
 export const connections = integer(10_000)
 export const duration = integer(int32)
 export const idleTimeout = integer(int32, 0)
@@ -103,6 +106,9 @@ export const age = z.string({ error: AGE }).regex(/^(?:[1-9]\d{0,4}d|[1-9]\d{0,5
 export const schemaName = text
   .refine((name) => new TextEncoder().encode(name).length <= 63, 'is too long; expected at most 63 bytes')
   .refine((name) => !name.startsWith('pg_'), 'starts with pg_, which PostgreSQL keeps for itself; choose another name')
+
+/** A configuration is parsed once: zod would compile each schema for the next time. */
+export const parsedOnce = { jitless: true }
 
 /** Lets the check of a whole section run even if one of its fields is wrong, so that every problem is reported at once. */
 export const runAlways = { when: ({ value }: { value: unknown }) => typeof value === 'object' && value !== null }

@@ -9,6 +9,7 @@ import {
   int32,
   integer,
   node,
+  parsedOnce,
   password,
   path,
   port,
@@ -290,10 +291,7 @@ const retention = z.strictObject({
 })
 
 const inMemory = { type: 'in-memory' } as const
-const cacheInMemory = inMemoryCache.parse(inMemory)
-const databaseInMemory = inMemoryDatabase.parse(inMemory)
-const blobsInMemory = inMemoryBlobStore.parse(inMemory)
-const copyOf = <T extends { options: object }>(section: T): T => ({ ...section, options: { ...section.options } })
+const filledIn = <T>(layer: z.ZodType<T>): T => layer.parse(inMemory, parsedOnce)
 const cache = z.discriminatedUnion('type', [inMemoryCache, redisCache])
 const database = z.discriminatedUnion('type', [inMemoryDatabase, sqliteDatabase, postgresDatabase])
 
@@ -325,9 +323,9 @@ export const storageSchema = z
     if (blobStore !== undefined) rejectFields(ctx, { blob }, 'is another name for blobStore; remove one of the two')
   }, runAlways)
   .transform(({ cache, database, blobStore, blob, retention }) => ({
-    cache: cache ?? copyOf(cacheInMemory),
-    database: database ?? copyOf(databaseInMemory),
-    blobStore: blobStore ?? blob ?? copyOf(blobsInMemory),
+    cache: cache ?? filledIn(inMemoryCache),
+    database: database ?? filledIn(inMemoryDatabase),
+    blobStore: blobStore ?? blob ?? filledIn(inMemoryBlobStore),
     ...(retention && { retention }),
   }))
 

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { toDotPath } from 'zod/v4/core'
 import { type Problem, StorageError } from '../errors.ts'
+import { parsedOnce } from './fields.ts'
 import { rootSchema, storageSchema } from './schema.ts'
 import { hintFor, nearest } from './suggestions.ts'
 import type { ValidStorageConfig } from './valid.ts'
@@ -49,8 +50,10 @@ export function check(input: unknown): Checked {
   const content = input ?? {}
   const wrapped = typeof content === 'object' && 'storage' in content
   const result = wrapped
-    ? rootSchema.transform(({ storage }) => storage ?? storageSchema.parse({})).safeParse(content, { error: explain })
-    : storageSchema.safeParse(content, { error: explain })
+    ? rootSchema
+        .transform(({ storage }) => storage ?? storageSchema.parse({}, parsedOnce))
+        .safeParse(content, { error: explain, ...parsedOnce })
+    : storageSchema.safeParse(content, { error: explain, ...parsedOnce })
   return result.success
     ? { config: result.data }
     : { problems: result.error.issues.flatMap((issue) => describe(issue)) }

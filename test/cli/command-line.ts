@@ -31,6 +31,7 @@ beforeAll(async () => {
     outdir: join(directory, 'dist'),
     bundle: true,
     splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
     format: 'esm',
     platform: 'node',
     external: ['better-sqlite3', 'postgres', 'ioredis', 'yaml', 'file-type', 'mime'], // as in scripts/build.ts
