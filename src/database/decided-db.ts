@@ -1,10 +1,11 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { SearchSetting } from '../config/types.ts'
 import type { Db, Dialect, DialectKit, Orm } from './db.ts'
 import { notExpired } from './expiry.ts'
 import { clearOwner } from './owner.ts'
 import type { Query, Row } from './query.ts'
-import { batch, type Call, DECIDED_OWNER, type Results, statement } from './statement.ts'
+import { type Builder, batch, type Call, DECIDED_OWNER, type Results, statement } from './statement.ts'
 
 /** Names a session for a handle without an owner. */
 interface NamedSession {
@@ -29,8 +30,8 @@ function decision(isUnexpired: boolean) {
 }
 
 /**
- * A handle without an owner, in a batch on PostgreSQL. Its statements work with the owner that the batch has decided on. Each would
- * otherwise find out by itself whose session an id names, and others may create, give away or delete one between two statements.
+ * A handle in a batch on PostgreSQL. Its statements work with the owner that the batch has decided on. Each would otherwise find
+ * out by itself whose session an id names, and others may create, give away or delete one between two statements.
  */
 class DecidedDb implements Db {
   readonly kit: DialectKit
@@ -66,27 +67,45 @@ class DecidedDb implements Db {
   }
 }
 
-/** Runs calls about one session as one atomic batch, in one round trip on PostgreSQL. Returns the rows of each call. */
+/**
+ * Runs calls about one session as one atomic batch, in one round trip on PostgreSQL. Returns the rows of each call. Calls that
+ * change only what is there take `presence`, a call that `noteOwnerOf` has made: if it finds no row, the calls find nothing
+ * either, also if somebody creates the row between two of them.
+ */
 export async function batchOfSession<const Calls extends readonly Call<unknown>[]>(
   db: Db,
   session: NamedSession,
   calls: Calls,
+  presence?: Call<object>,
 ): Promise<Results<Calls>> {
-  const opening = calls.length > 1 ? openingOf(db, session) : []
+  const opening = calls.length > 1 ? openingOf(db, session, presence) : []
   const results = await batch(opening.length > 0 ? new DecidedDb(db) : db, [...opening, ...calls])
   return results.slice(opening.length) as Results<Calls> // what is left are the results of the calls
 }
 
-/** Returns the handle for a batch with the calls of `openingOf` in it. */
+/** Returns the handle for a batch with the calls of `openingOf` in it, `presence` included. */
 export function deciding(db: Db): Db {
-  return mustDecide(db) ? new DecidedDb(db) : db
+  return db.dialect === 'postgres' ? new DecidedDb(db) : db
 }
 
-/** Returns the calls that come before those about a session. */
-export function openingOf(db: Db, { sessionId, now }: NamedSession): Call<object>[] {
-  if (!mustDecide(db)) return []
-  return [now ? decide.unexpired.with({ sessionId, now }) : decide.any.with({ sessionId, now: new Date(0) })]
+/** Returns the calls that come before those about a session. None on SQLite, which lets nobody write between two statements. */
+export function openingOf(db: Db, { sessionId, now }: NamedSession, presence?: Call<object>): Call<object>[] {
+  if (db.dialect !== 'postgres') return []
+  const found = presence ? [presence] : []
+  if (db.owner !== undefined) return presence ? [decideOnOwner.with({ owner: db.owner }), ...found] : []
+  const decision = now ? decide.unexpired.with({ sessionId, now }) : decide.any.with({ sessionId, now: new Date(0) })
+  return [decision, ...found]
 }
 
-/** Returns false for a handle with an owner, which has decided, and on SQLite, which lets nobody write between two statements. */
-const mustDecide = ({ dialect, owner }: Db) => dialect === 'postgres' && owner === undefined
+const decideOnOwner = statement(({ orm }, { owner }: { owner: string }) =>
+  orm.select({ owner: sql`set_config(${DECIDED_OWNER}, ${owner}, true)` }).from(sql`(select 1) as one`),
+)
+
+/** No owner has an id of so many bytes. */
+const NO_OWNER = sql.raw(`repeat('-', 256)`)
+
+/** Makes the query that locks the row of a condition, and lets the rest of the batch find nothing if there is none. */
+export function noteOwnerOf({ orm }: Builder, table: PgTable & { ownerId: PgColumn }, condition: SQL | undefined) {
+  const owner = sql`coalesce((select ${table.ownerId} from ${table} where ${condition} for no key update), ${NO_OWNER})`
+  return orm.select({ owner: sql`set_config(${DECIDED_OWNER}, ${owner}, true)` }).from(sql`(select 1) as one`)
+}

@@ -84,7 +84,7 @@ export async function batch<const Calls extends readonly Call<unknown>[]>(
 }
 
 /** The setting of a transaction on PostgreSQL in which the owner is that it has decided on. */
-export const DECIDED_OWNER = sql.raw(`'holdfast.owner'`)
+export const DECIDED_OWNER = sql.raw(`'holdfast.decided_owner'`)
 
 /** Returns the part of a handle that builds queries, with a placeholder for its owner. */
 function builderOf({ dialect, kit, orm, tables, owner, isDecided }: Db): Builder {

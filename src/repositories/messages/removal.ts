@@ -4,7 +4,7 @@ import { batchOfSession } from '../../database/decided-db.ts'
 import { type Builder, rowsStatement, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
 import { type Activity, activityAt, laterOf } from '../sessions/activity.ts'
-import { inUnexpiredSession, isUnexpiredSession } from '../sessions/unexpired.ts'
+import { inUnexpiredSession, isUnexpiredSession, sessionPresence } from '../sessions/unexpired.ts'
 import { hasIds, type MessageId, messageIds } from './by-id.ts'
 import { messageColumns } from './columns.ts'
 import type { Message } from './types.ts'
@@ -84,22 +84,24 @@ const decrementCount = statement((db, arg: Target) => {
 /** Removes the newest message and returns it, if there is one. Locks the session's row first, as an append does. */
 export async function popMessage(db: Db, sessionId: string, now: Date): Promise<Message | undefined> {
   const target = { sessionId, now }
-  const [, [removed]] = await batchOfSession(db, target, [
+  const calls = [
     lockSession.with({ ...target, ...activityAt(now) }),
     deleteNewest.with(target),
     decrementCount.with(target),
-  ])
+  ] as const
+  const [, [removed]] = await batchOfSession(db, target, calls, sessionPresence.with(target))
   return removed
 }
 
 /** Removes messages with a greater seq. Returns the number removed. */
 export async function truncateMessages(db: Db, sessionId: string, afterSeq: number, now: Date): Promise<number> {
   const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
-  const [[before], [after]] = await batchOfSession(db, range, [
+  const calls = [
     lockSession.with({ ...range, ...activityAt(now) }),
     subtractRange.with(range),
     deleteRange.with(range),
-  ])
+  ] as const
+  const [[before], [after]] = await batchOfSession(db, range, calls, sessionPresence.with(range))
   return before && after ? before.messageCount - after.messageCount : 0
 }
 
@@ -109,10 +111,9 @@ export async function removeMessages(db: Db, sessionId: string, ids: readonly st
   const subtractions = subtractMessages.with(rows)
   const deletions = deleteMessages.with(rows)
   const lock = lockSession.with({ sessionId, ...activityAt(now) })
-  const results = await batchOfSession(db, { sessionId, now }, [
-    lock,
-    ...subtractions.flatMap((each, i) => [each, ...deletions.slice(i, i + 1)]),
-  ])
+  const calls = [lock, ...subtractions.flatMap((each, i) => [each, ...deletions.slice(i, i + 1)])]
+  const target = { sessionId, now }
+  const results = await batchOfSession(db, target, calls, sessionPresence.with(target))
   const counts = results.flat().map(({ messageCount }) => messageCount)
   return (counts[0] ?? 0) - (counts.at(-1) ?? 0)
 }

@@ -11,7 +11,7 @@ import { entriesAt, entriesOfNew } from '../search/message-entries.ts'
 import { activityAt } from '../sessions/activity.ts'
 import { claimsOf, type Operation, wasDone } from '../sessions/operation.ts'
 import { type Clock, isWriteConflict, retryWithoutExpired } from '../sessions/removal.ts'
-import { isUnexpiredSession, requirement } from '../sessions/unexpired.ts'
+import { isUnexpiredSession, requirement, sessionPresence } from '../sessions/unexpired.ts'
 import { newMessages, sessionOf, type Written } from './append.ts'
 import { allocateSeqs, insertMessages, type NewMessage } from './insert.ts'
 import { mentionsOfNew } from './mentions.ts'
@@ -106,8 +106,9 @@ async function replaceEnd(
   operation: Operation | undefined,
 ): Promise<Written> {
   const range = { sessionId, afterSeq, throughSeq: MAX_INTEGER, now }
-  const results = await batchOfSession(db, range, [
-    given.length > 0 || operation !== undefined
+  const mayCreate = given.length > 0 || operation !== undefined
+  const calls = [
+    mayCreate
       ? allocateSeqs.with({ sessionId, ...activityAt(now), count: given.length })
       : lockSession.with({ sessionId, ...activityAt(now) }),
     ...claimsOf(operation),
@@ -119,7 +120,8 @@ async function replaceEnd(
     ...insertMessages.with(given),
     ...entriesOfNew(db, given),
     ...mentionsOfNew(given, now),
-  ])
+  ]
+  const results = await batchOfSession(db, range, calls, mayCreate ? undefined : sessionPresence.with(range))
   if (given.length === 0) return { messages: [] }
   const [allocated] = results[0] as { lastSeq: number; createdAt: Date }[] // the rows of the first statement
   if (allocated === undefined) throw new StorageError('DATABASE_FAILED', 'The session allocated no seqs')
@@ -138,7 +140,7 @@ async function replaceInside(
 ): Promise<Written> {
   const range = { sessionId, afterSeq, throughSeq, now }
   const messages = given.map(({ now: _, fromLast, ...message }) => ({ ...message, seq: throughSeq + fromLast }))
-  await batchOfSession(db, range, [
+  const calls = [
     lockSession.with({ sessionId, ...activityAt(now) }),
     ...claimsOf(operation),
     requireState.with({ sessionId, lastSeq: expectLastSeq, throughSeq, now }),
@@ -148,7 +150,8 @@ async function replaceInside(
     ...insertAt.with(messages.map((message) => ({ ...message, now }))),
     ...entriesAt(db, messages, now),
     ...mentionsOfNew(given, now),
-  ])
+  ]
+  await batchOfSession(db, range, calls, sessionPresence.with(range))
   return { messages }
 }
 

@@ -6,7 +6,7 @@ import { batchOfSession, deciding, openingOf } from '../../database/decided-db.t
 import { type Builder, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
 import { idSchema, MAX_INTEGER, positionSchema } from '../../validation/input.ts'
-import { isInQueue, isQueue, lockQueue, type QueueKey } from './statements.ts'
+import { isInQueue, isQueue, lockQueue, type QueueKey, queuePresence } from './statements.ts'
 import type { ReceiptResult, TakenItem, TakeQueueOptions } from './types.ts'
 
 /** The content of a receipt: the item's place, and the lease that the item must have. */
@@ -167,7 +167,7 @@ async function changeHeld(
     .flatMap(([, ofLease]) => {
       const rows = [...ofLease.values()]
       const key = firstOf(rows)
-      return [...openingOf(db, key), lockQueue.with(key), ...callsFor(rows)]
+      return [...openingOf(db, key, queuePresence.with(key)), lockQueue.with(key), ...callsFor(rows)]
     })
   const found = calls.length === 0 ? [] : (await batch(deciding(db), calls)).flat()
   const held = new Set(found.filter(isReceipt).map(textOf))

@@ -17,6 +17,7 @@ import {
   listQueues,
   lockQueue,
   type QueueKey,
+  queuePresence,
   takePosition,
 } from './statements.ts'
 import {
@@ -95,10 +96,8 @@ export class Queues {
   takeAll<Item extends { id: string } = QueueItem>(sessionId: string, queue: string): Promise<Item[]>
   async takeAll(sessionId: string, queue: string): Promise<QueueItem[]> {
     const queueKey = parseQueueKey(sessionId, queue)
-    const [, taken] = await batchOfSession(this.#db, queueKey, [
-      countAllAsGaps.with(queueKey),
-      deleteItems.with(queueKey),
-    ])
+    const calls = [countAllAsGaps.with(queueKey), deleteItems.with(queueKey)] as const
+    const [, taken] = await batchOfSession(this.#db, queueKey, calls, queuePresence.with(queueKey))
     return taken.sort((a, b) => a.position - b.position).map(({ item }) => item)
   }
 
@@ -225,11 +224,8 @@ export class Queues {
     const queueKey = parseQueueKey(sessionId, queue)
     parseInput(idSchema, id, 'id')
     const itemKey = { ...queueKey, id }
-    const [, , removed] = await batchOfSession(this.#db, queueKey, [
-      lockQueue.with(queueKey),
-      countGap.with(itemKey),
-      deleteItem.with(itemKey),
-    ])
+    const calls = [lockQueue.with(queueKey), countGap.with(itemKey), deleteItem.with(itemKey)] as const
+    const [, , removed] = await batchOfSession(this.#db, queueKey, calls, queuePresence.with(queueKey))
     return removed.length > 0
   }
 

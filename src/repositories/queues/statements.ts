@@ -1,4 +1,5 @@
 import { and, eq, exists, lte, notExists, type SQL, sql } from 'drizzle-orm'
+import { noteOwnerOf } from '../../database/decided-db.ts'
 import { isVisible, ofOwner, ownerOfSession } from '../../database/owner.ts'
 import { pagedQuery } from '../../database/paging/list-query.ts'
 import { type Builder, statement } from '../../database/statement.ts'
@@ -109,6 +110,11 @@ export const deleteFirst = statement((db: Builder, arg: QueueKey & { count: numb
     .where(and(isInQueue(db, arg), sql`${i.position} in ${firstPositions(db, arg)}`))
     .returning({ position: i.position })
 })
+
+/** Lets the rest of a batch find nothing if there is no such queue. See `batchOfSession`. */
+export const queuePresence = statement((db: Builder, arg: QueueKey) =>
+  noteOwnerOf(db, db.tables.queues, isQueue(db, arg)),
+)
 
 export const lockQueue = statement((db: Builder, arg: QueueKey) => {
   const { queues: q } = db.tables

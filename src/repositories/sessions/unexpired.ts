@@ -1,5 +1,6 @@
 import { and, eq, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
+import { noteOwnerOf } from '../../database/decided-db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { isNamed, ownerOfId } from '../../database/owner.ts'
 import { type Builder, type Built, type Statement, statement } from '../../database/statement.ts'
@@ -9,6 +10,11 @@ export function isUnexpiredSession(db: Builder, id: string, now: Date): SQL {
   const { sessions } = db.tables
   return isNamed(db, sessions, id, notExpired(sessions, now))
 }
+
+/** Lets the rest of a batch find nothing if there is no such session. See `batchOfSession`. */
+export const sessionPresence = statement((db, arg: { sessionId: string; now: Date }) =>
+  noteOwnerOf(db, db.tables.sessions, isUnexpiredSession(db, arg.sessionId, arg.now)),
+)
 
 /**
  * Returns the condition that a row belongs to session `sessionId`, which exists and has not expired. An expired session
