@@ -24,6 +24,9 @@ const REFUSALS: readonly string[] = [
   'BLOB_NOT_FOUND',
   'BLOB_REFERENCE_INVALID',
 ]
+/** Returns true for a deadlock of a program's own transaction, which the program repeats. Holdfast repeats all other calls itself. */
+const isDeadlock = (name: string, error: unknown) =>
+  name === 'transaction' && isStorageError(error, 'DATABASE_FAILED') && error.retryable
 const WORKERS = 6
 /** One call of so many is for the upkeep. */
 const UPKEEP = 200
@@ -57,7 +60,8 @@ async function work(): Promise<never> {
     try {
       await (calls[name]?.(handle, args) ?? pick(upkeep)())
     } catch (error) {
-      if (!isStorageError(error) || !REFUSALS.includes(error.code)) say<Said>({ failed: name, error: String(error) })
+      const isRefused = isStorageError(error) && REFUSALS.includes(error.code)
+      if (!isRefused && !isDeadlock(name, error)) say<Said>({ failed: name, error: String(error) })
     }
     if (++done % SAID === 0) say<Said>({ done })
   }
