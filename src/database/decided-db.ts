@@ -25,8 +25,13 @@ function decision(isUnexpired: boolean) {
     const isNamed = and(eq(s.id, arg.sessionId), isUnexpired ? notExpired(s, arg.now) : undefined)
     const locked = sql`(select ${s.ownerId} from ${s} where ${isNamed} for no key update) ${s}`
     const owner = sql`coalesce((select ${clearOwner(s.ownerId)} from ${locked}), ${sql.raw(`''`)})`
-    return orm.select({ owner: sql`set_config(${DECIDED_OWNER}, ${owner}, true)` }).from(sql`(select 1) as one`)
+    return decisionOn(orm, owner)
   })
+}
+
+/** Makes the query that sets the owner for the rest of the transaction. */
+function decisionOn(orm: Orm, owner: SQL | string) {
+  return orm.select({ owner: sql`set_config(${DECIDED_OWNER}, ${owner}, true)` }).from(sql`(select 1) as one`)
 }
 
 /**
@@ -91,15 +96,12 @@ export function deciding(db: Db): Db {
 /** Returns the calls that come before those about a session. None on SQLite, which lets nobody write between two statements. */
 export function openingOf(db: Db, { sessionId, now }: NamedSession, presence?: Call<object>): Call<object>[] {
   if (db.dialect !== 'postgres') return []
-  const found = presence ? [presence] : []
-  if (db.owner !== undefined) return presence ? [decideOnOwner.with({ owner: db.owner }), ...found] : []
+  if (db.owner !== undefined) return presence ? [decideOnOwner.with({ owner: db.owner }), presence] : []
   const decision = now ? decide.unexpired.with({ sessionId, now }) : decide.any.with({ sessionId, now: new Date(0) })
-  return [decision, ...found]
+  return presence ? [decision, presence] : [decision]
 }
 
-const decideOnOwner = statement(({ orm }, { owner }: { owner: string }) =>
-  orm.select({ owner: sql`set_config(${DECIDED_OWNER}, ${owner}, true)` }).from(sql`(select 1) as one`),
-)
+const decideOnOwner = statement(({ orm }, { owner }: { owner: string }) => decisionOn(orm, owner))
 
 /** No owner has an id of so many bytes. */
 const NO_OWNER = sql.raw(`repeat('-', 256)`)
@@ -107,5 +109,5 @@ const NO_OWNER = sql.raw(`repeat('-', 256)`)
 /** Makes the query that locks the row of a condition, and lets the rest of the batch find nothing if there is none. */
 export function noteOwnerOf({ orm }: Builder, table: PgTable & { ownerId: PgColumn }, condition: SQL | undefined) {
   const owner = sql`coalesce((select ${table.ownerId} from ${table} where ${condition} for no key update), ${NO_OWNER})`
-  return orm.select({ owner: sql`set_config(${DECIDED_OWNER}, ${owner}, true)` }).from(sql`(select 1) as one`)
+  return decisionOn(orm, owner)
 }

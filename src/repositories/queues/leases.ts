@@ -167,7 +167,7 @@ async function changeHeld(
     .flatMap(([, ofLease]) => {
       const rows = [...ofLease.values()]
       const key = firstOf(rows)
-      return [...openingOf(db, key, queuePresence.with(key)), lockQueue.with(key), ...callsFor(rows)]
+      return [...openingOf(db, key, queuePresence.with(key)), ...callsFor(rows)]
     })
   const found = calls.length === 0 ? [] : (await batch(deciding(db), calls)).flat()
   const held = new Set(found.filter(isReceipt).map(textOf))

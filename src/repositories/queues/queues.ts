@@ -15,7 +15,6 @@ import {
   insertItem,
   listItems,
   listQueues,
-  lockQueue,
   type QueueKey,
   queuePresence,
   takePosition,
@@ -224,8 +223,8 @@ export class Queues {
     const queueKey = parseQueueKey(sessionId, queue)
     parseInput(idSchema, id, 'id')
     const itemKey = { ...queueKey, id }
-    const calls = [lockQueue.with(queueKey), countGap.with(itemKey), deleteItem.with(itemKey)] as const
-    const [, , removed] = await batchOfSession(this.#db, queueKey, calls, queuePresence.with(queueKey))
+    const calls = [countGap.with(itemKey), deleteItem.with(itemKey)] as const
+    const [, removed] = await batchOfSession(this.#db, queueKey, calls, queuePresence.with(queueKey))
     return removed.length > 0
   }
 

@@ -111,7 +111,7 @@ export const deleteFirst = statement((db: Builder, arg: QueueKey & { count: numb
     .returning({ position: i.position })
 })
 
-/** Lets the rest of a batch find nothing if there is no such queue. See `batchOfSession`. */
+/** Locks the queue, and lets the rest of a batch find nothing if there is none. See `batchOfSession`. */
 export const queuePresence = statement((db: Builder, arg: QueueKey) =>
   noteOwnerOf(db, db.tables.queues, isQueue(db, arg)),
 )

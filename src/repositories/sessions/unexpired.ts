@@ -11,7 +11,7 @@ export function isUnexpiredSession(db: Builder, id: string, now: Date): SQL {
   return isNamed(db, sessions, id, notExpired(sessions, now))
 }
 
-/** Lets the rest of a batch find nothing if there is no such session. See `batchOfSession`. */
+/** Locks the session, and lets the rest of a batch find nothing if there is none. See `batchOfSession`. */
 export const sessionPresence = statement((db, arg: { sessionId: string; now: Date }) =>
   noteOwnerOf(db, db.tables.sessions, isUnexpiredSession(db, arg.sessionId, arg.now)),
 )
