@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage, type StorageConfig } from 'holdfast'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { calls, type Handle } from './owners/isolation-model.ts'
 import type { Said } from './programs/random-calls.ts'
 import { checkIndex } from './search/databases.ts'
-import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from './setup/databases.ts'
+import { connectedClients, freshDirectory, freshPostgres, redisPrefix, redisUrl } from './setup/databases.ts'
 import { runScript } from './setup/processes.ts'
 import { rounds } from './setup/rounds.ts'
 import { quiet } from './setup/silent.ts'
@@ -23,7 +23,8 @@ const configurations: Record<string, () => Promise<StorageConfig>> = {
     blobStore: { type: 'local', storePath: freshDirectory() },
   }),
   'PostgreSQL and Redis': async () => ({
-    cache: { type: 'redis', url: redisUrl(), options: { keyPrefix: redisPrefix() } },
+    // A process that writes while Redis is slow, and is killed, would leave what is stale to its TTL.
+    cache: { type: 'redis', url: redisUrl(), options: { keyPrefix: redisPrefix(), consistency: 'strict' } },
     database: await postgres(),
     blobStore: { type: 'local', storePath: freshDirectory() },
   }),
@@ -86,6 +87,8 @@ test.each(Object.entries(configurations))(
       }
       await sleep(Math.random() * LONGEST_LIFE_MILLIS)
       await Promise.all(scripts.map((script) => script.kill()))
+      // PostgreSQL goes on with what a process had sent when it was killed.
+      await vi.waitFor(async () => expect(await connectedClients()).toEqual([]), 30_000)
       const said = scripts.flatMap(({ messages }) => messages)
       unexpected = [...unexpected, ...said.filter(({ failed }) => failed !== undefined)]
       done += said.filter((each) => each.done !== undefined).length

@@ -48,11 +48,12 @@ export class Outcomes {
 
   /** Returns a copy of the counts, for `restore` after a transaction that was rolled back. */
   state(): State {
-    return { tables: structuredClone(this.#state.tables), refusals: [...this.#state.refusals] }
+    return copyOf(this.#state)
   }
 
+  /** Returns to a state. Safe to repeat. */
   restore(state: State): void {
-    this.#state = state
+    this.#state = copyOf(state)
     this.#done.clear()
   }
 
@@ -123,6 +124,10 @@ export class Outcomes {
     await work()
     this.#done.add(name)
   }
+}
+
+function copyOf({ tables, refusals }: State): State {
+  return { tables: structuredClone(tables), refusals: [...refusals] }
 }
 
 const isParent = (name: ArchivedTable) => Object.values(PARENTS).some(({ table }) => table === name)

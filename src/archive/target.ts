@@ -88,19 +88,22 @@ export class Target {
   async #insert(name: ArchivedTable, table: BulkTable, incoming: readonly Incoming[], done: Done): Promise<void> {
     const { rowCache, blobs, database } = this.#layers
     const before = this.#outcomes.state()
-    const work = (db: Db) => db.transaction((tx) => this.#insertIn(tx, name, table, incoming, done))
+    const uncount = (error: unknown): never => {
+      this.#outcomes.restore(before)
+      throw error
+    }
+    // It runs again if PostgreSQL rolls it back in favour of another transaction.
+    const work = (db: Db) => db.transaction((tx) => this.#insertIn(tx, name, table, incoming, done).catch(uncount))
     const cached = cachedRows(
       name,
       table,
       incoming.map(({ row }) => row),
     )
-    try {
-      if (cached.length > 0) await rowCache.write(cached, (db = database) => work(db))
-      else await work(this.#isElsewhere(name) ? blobs.db : database)
-    } catch (error) {
-      this.#outcomes.restore(before)
-      throw error
-    }
+    const written =
+      cached.length > 0
+        ? rowCache.write(cached, (db = database) => work(db))
+        : work(this.#isElsewhere(name) ? blobs.db : database)
+    await written.catch(uncount)
     if (this.#isElsewhere(name)) await this.#mark?.write(database, this.#markOf(name, done))
   }
 

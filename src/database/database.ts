@@ -10,6 +10,7 @@ import {
 import type { Tables } from '../schema/tables.ts'
 import type { BeginOptions, Db, Dialect, DialectKit, Driver, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
+import { ATTEMPTS, wasRolledBack } from './rolled-back.ts'
 import { tracedBatch, tracedRun } from './traced-statements.ts'
 import { refuseInside, Transaction } from './transaction.ts'
 import { TransactionDeadline } from './transaction-deadline.ts'
@@ -24,6 +25,11 @@ export interface CloseOptions {
   timeoutMillis?: number
   /** Called if there are calls that have not ended by then. */
   onUnfinished?: () => void
+}
+
+export interface BodyOptions extends BeginOptions {
+  /** True if `body` does more than call its `tx`, and so must not run again. Default false. */
+  once?: boolean
 }
 
 /** The database outside of transactions: every statement commits by itself. */
@@ -74,14 +80,25 @@ export class Database implements Db {
   }
 
   /**
-   * Runs `body` in a transaction. Commits if `body` resolves; if it rejects, rolls back and rejects with the same error.
+   * Runs `body` in a transaction. Commits if `body` resolves; if it rejects, rolls back and rejects with the same error. If
+   * PostgreSQL rolls it back in favour of another transaction, runs `body` again, unless `once` is set.
    *
    * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
    * @throws {CLOSED} when the database is closed
    * @throws {TIMEOUT} when no connection became free in time, or `body` took longer than `timeoutMillis`
    * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
-  async transaction<T>(body: (tx: Db) => Promise<T>, options: BeginOptions = {}): Promise<T> {
+  async transaction<T>(body: (tx: Db) => Promise<T>, options: BodyOptions = {}): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#observed(body, options)
+      } catch (error) {
+        if (options.once || attempt === ATTEMPTS || !wasRolledBack(error)) throw error
+      }
+    }
+  }
+
+  #observed<T>(body: (tx: Db) => Promise<T>, options: BeginOptions): Promise<T> {
     if (!transactions.hasSubscribers) return this.#transaction(body, options)
     const message: TransactionMessage = { ...this.source }
     return traced(transactions, message, () => this.#transaction(body, options, message))

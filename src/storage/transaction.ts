@@ -100,7 +100,7 @@ async function attempt<T>(
             await announce(tx)
             return result
           }),
-        limits,
+        { ...limits, once: true },
       ),
     ),
   )

@@ -14,7 +14,7 @@ export interface Said {
   error?: string
 }
 
-/** What a call answers if what it needs is not there, or is in another state. */
+/** What a call answers if what it needs is not there, or is in another state, or if Redis is slow. */
 const REFUSALS: readonly string[] = [
   'NOT_FOUND',
   'ALREADY_EXISTS',
@@ -23,6 +23,7 @@ const REFUSALS: readonly string[] = [
   'VERSION_CONFLICT',
   'BLOB_NOT_FOUND',
   'BLOB_REFERENCE_INVALID',
+  'CACHE_UNAVAILABLE',
 ]
 /** Returns true for a deadlock of a program's own transaction, which the program repeats. Holdfast repeats all other calls itself. */
 const isDeadlock = (name: string, error: unknown) =>

@@ -13,9 +13,10 @@ import type {
   Snapshot,
 } from '../db.ts'
 import type { Query, Row } from '../query.ts'
+import { ATTEMPTS, wasRolledBack } from '../rolled-back.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
-import { hiddenByPolicies, wasRolledBack } from './errors.ts'
+import { hiddenByPolicies } from './errors.ts'
 import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
@@ -29,11 +30,6 @@ export { PostgresListener } from './listener.ts' // a chunk of its own would be 
 const JOURNAL = '"holdfast_migrations"'
 /** The key of the advisory lock. Any number, the same in every process that migrates. */
 const MIGRATION_LOCK = 7_309_442_112
-/**
- * Maximum attempts for a read whose connection was lost and for a call rolled back by a deadlock. Bounded, because the read
- * itself may be what ends the connections.
- */
-const ATTEMPTS = 3
 
 /** Names the isolation level, so that it does not depend on a default of the server or the role. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'

@@ -32,7 +32,8 @@ export class SessionLists {
 
   /**
    * Does what `lists.update()` does, and lets the list go with the session, unless it has no items afterwards: then there is no list. Safe to
-   * repeat if `change` may be applied twice.
+   * repeat if `change` may be applied twice. PostgreSQL may roll the transaction back in favour of another (a deadlock): then `change` is
+   * called again.
    *
    * @typeParam Item The expected type of each item. It is not checked.
    * @typeParam Result The type of what `change` returns as `result`.
