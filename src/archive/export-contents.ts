@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { and, eq, exists, gt, sql } from 'drizzle-orm'
 import type { Content } from '../blobs/bytes/backend.ts'
 import { chunksOfContent, locationOf } from '../blobs/protocol/records.ts'
 import { isStorageError, StorageError } from '../errors.ts'
@@ -41,9 +40,8 @@ export async function exportContents(
   const place = (name: string) => table.columns.findIndex((column) => column.name === name)
   const [hashPlace, sizePlace] = [place('hash'), place('size')]
   const write = lineWriter(table)
-  const where = isUsed(source)
-  const total = run.progress && (hashes?.size ?? (await source.count('blobContent', where)))
-  for await (const page of source.rows('blobContent', { where })) {
+  const total = run.progress && (hashes?.size ?? (await source.count('blobContent')))
+  for await (const page of source.rows('blobContent')) {
     const wanted = page.filter((row) => hashes?.has(String(row[hashPlace])) ?? true)
     for (let start = 0; start < wanted.length; start += CONTENTS_AT_ONCE) {
       run.check()
@@ -66,16 +64,6 @@ export async function exportContents(
     }
   }
   return { contents, bytes, gone, folders }
-}
-
-/** Returns the condition that a content is whole and a blob has it. */
-function isUsed(source: ArchiveSource) {
-  const reads = source.readsOf('blobContent')
-  if (reads === undefined) return undefined
-  const { blobContent: c, blobs: b } = reads.kit.tables
-  const orm = reads.kit.ormFor(reads.executor)
-  const records = orm.select({ one: sql`1` }).from(b).where(eq(b.hash, c.hash))
-  return and(eq(c.state, 'live'), exists(records), gt(c.hash, ''))
 }
 
 /** Writes the bytes of a content. Returns false if the content was removed meanwhile, with the blobs that had it. */

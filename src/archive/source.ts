@@ -1,4 +1,4 @@
-import { count, type SQL } from 'drizzle-orm'
+import { and, count, eq, exists, gt, type SQL, sql } from 'drizzle-orm'
 import type { BlobRows } from '../blobs/open.ts'
 import { lastNumber } from '../database/bulk/numbering.ts'
 import { readRows } from '../database/bulk/read-rows.ts'
@@ -33,9 +33,13 @@ export class ArchiveSource {
   }
 
   /** Yields the rows of a table in pages, in the order of the primary key. */
-  async *rows(name: ArchivedTable, options: { where?: SQL | undefined; after?: readonly Cell[] | undefined } = {}) {
+  async *rows(
+    name: ArchivedTable,
+    { where, after }: { where?: SQL | undefined; after?: readonly Cell[] | undefined } = {},
+  ) {
     const reads = this.readsOf(name)
     if (reads === undefined) return
+    const options = { where: selected(reads, name, where), after }
     yield* readRows(reads.kit, reads.executor, archivedTable(reads.kit, name), options) as AsyncGenerator<BulkRow[]>
   }
 
@@ -48,9 +52,23 @@ export class ArchiveSource {
     const reads = this.readsOf(name)
     if (reads === undefined) return 0
     const orm = reads.kit.ormFor(reads.executor)
-    const [counted] = await orm.select({ rows: count() }).from(reads.kit.tables[name]).where(where)
+    const [counted] = await orm
+      .select({ rows: count() })
+      .from(reads.kit.tables[name])
+      .where(selected(reads, name, where))
     return counted?.rows ?? 0
   }
+}
+
+/**
+ * Returns the condition of the rows that are read: of contents, only those that are whole and that a blob has. All others are of
+ * puts that are under way or were killed, or wait for the collector.
+ */
+function selected({ kit, executor }: Reads, name: ArchivedTable, where: SQL | undefined): SQL | undefined {
+  if (name !== 'blobContent') return where
+  const { blobContent: c, blobs: b } = kit.tables
+  const records = kit.ormFor(executor).select({ one: sql`1` }).from(b).where(eq(b.hash, c.hash))
+  return and(eq(c.state, 'live'), exists(records), gt(c.hash, ''), where)
 }
 
 /**

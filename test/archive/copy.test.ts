@@ -1,7 +1,12 @@
-import { copyStorage, type Storage } from 'holdfast'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { copyStorage, openStorage, type Storage, type StorageConfig } from 'holdfast'
+import postgres from 'postgres'
 import { describe, expect, it } from 'vitest'
+import { sharedDatabases } from '../setup/databases.ts'
+import { quiet } from '../setup/silent.ts'
 import { digests, fill } from './filled.ts'
-import { type Kind, openKind } from './kinds.ts'
+import { type Kind, newDirectory, openKind } from './kinds.ts'
 
 const routes: [from: Kind, to: Kind][] = [
   ['sqlite', 'postgres'],
@@ -69,6 +74,38 @@ it('copyStorage() leaves out a blob that is deleted meanwhile', async () => {
   expect((await copyStorage(source, target, { verify: true })).equal).toBe(true)
   expect(await target.blobs.verify()).toMatchObject({ ok: true })
 })
+
+describe.each(sharedDatabases)('copyStorage() from %s', (_, configure) => {
+  it('leaves out contents that no blob has: those of puts under way, and those that wait for the collector', async () => {
+    const database = await configure()
+    const blobStore = { type: 'local', storePath: join(newDirectory(), 'blobs') } as const
+    await using source = await openStorage({ database, blobStore }, quiet)
+    await source.blobs.put(Buffer.from('kept'))
+    const { id } = await source.blobs.put(Buffer.from('waits'))
+    await run(database, [
+      `insert into blob_content (hash, size, state, generation) values ('${'ab'.repeat(32)}', 5, 'pending', '0123456789abcdef')`,
+      `delete from blobs where id = '${id}'`,
+    ])
+    const target = await openKind('sqlite')
+    const report = await copyStorage(source, target, { verify: true })
+    expect(report).toMatchObject({ tables: { blobContent: { inserted: 1 } }, refused: 0, equal: true })
+    expect(await target.blobs.verify()).toMatchObject({ ok: true })
+    expect((await source.export(newDirectory())).blobs.contents).toBe(1)
+  })
+})
+
+/** Runs statements on a database that a storage has open. */
+async function run(database: StorageConfig['database'], statements: readonly string[]): Promise<void> {
+  if (database?.type === 'sqlite') {
+    const file = new Database(database.path)
+    for (const statement of statements) file.exec(statement)
+    file.close()
+  } else if (database?.type === 'postgres') {
+    const sql = postgres(String(database.url), { max: 1 })
+    for (const statement of statements) await sql.unsafe(statement)
+    await sql.end()
+  }
+}
 
 it('copyStorage() rejects the same storage, unknown options and what is no storage', async () => {
   const storage = await openKind('in-memory')
