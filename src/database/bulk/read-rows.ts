@@ -8,8 +8,10 @@ import type { BulkColumn, BulkRow, BulkTable, Cell } from './table.ts'
 
 /** How many rows one statement reads. */
 const PAGE_ROWS = 500
-/** A row with more than this is read by a statement of its own, so that a page is never larger than 16 MiB. */
+/** A row with more than this is read by a statement of its own, so that the others of a page are never larger than 16 MiB. */
 const ROW_BYTES = 32 * 1024
+/** A page ends after this much of rows that were read alone. */
+const PAGE_BYTES = 8 * 1024 * 1024
 
 interface ReadOptions {
   /** Which rows to read. Default: all. */
@@ -31,17 +33,25 @@ export async function* readRows(
   const { length } = table.columns
   for (let key = after; ; ) {
     const found = await run(key === undefined ? first : next, key ?? [])
-    const rows: BulkRow[] = []
+    let rows: BulkRow[] = []
+    let large = 0
     for (const raw of found) {
       const row = decode(raw)
-      if (Number(raw[length]) <= ROW_BYTES) rows.push(row)
-      else {
-        const [whole] = await run(
-          one,
-          table.key.map((place) => row[place] ?? null),
-        )
-        if (whole !== undefined) rows.push(decode(whole))
+      const size = Number(raw[length])
+      if (size <= ROW_BYTES) {
+        rows.push(row)
+        continue
       }
+      const [whole] = await run(
+        one,
+        table.key.map((place) => row[place] ?? null),
+      )
+      if (whole !== undefined) rows.push(decode(whole))
+      large += size
+      if (large < PAGE_BYTES) continue
+      yield rows
+      rows = []
+      large = 0
     }
     if (rows.length > 0) yield rows
     const last = found.at(-1)
