@@ -22,8 +22,8 @@ export interface ExportSelection {
   /** Only this session: the session, what belongs to it, and the blobs that its messages mention. */
   sessionId?: string | undefined
   /**
-   * Only what was created or changed since then. A session that was active since then is exported as a whole, a thread of
-   * checkpoints too. Lists and queues, which have no time, are exported as a whole.
+   * Only what was created or changed since then. A session that was active or changed since then is exported as a whole, a
+   * thread of checkpoints too. Lists and queues, which have no time, are exported as a whole.
    */
   since?: Date | undefined
 }

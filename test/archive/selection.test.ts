@@ -85,7 +85,7 @@ describe.each(['sqlite', 'postgres', 'in-memory, local blobs'] as const)('export
   it('with since has what changed since then, and sessions as a whole', async () => {
     const storage = await openKind(kind)
     await fill(storage, 'early', 5)
-    for (const id of ['written', 'unwritten']) {
+    for (const id of ['written', 'unwritten', 'renamed']) {
       await storage.sessions.create({ id })
       await storage.kv.set(`of ${id}`, 'early', { sessionId: id })
     }
@@ -95,6 +95,7 @@ describe.each(['sqlite', 'postgres', 'in-memory, local blobs'] as const)('export
     await fill(storage, 'late', 5)
     await storage.messages.append('fork-early', { role: 'user', content: 'again' })
     await storage.kv.set('of written', 'late', { sessionId: 'written' })
+    await storage.sessions.update('renamed', { title: 'late' })
     const directory = newDirectory()
     const { tables } = await storage.export(directory, { since })
     expect(rowsOf(directory, 'sessions').map(({ id }) => id)).toEqual([
@@ -102,6 +103,7 @@ describe.each(['sqlite', 'postgres', 'in-memory, local blobs'] as const)('export
       'chat-late',
       'fork-early',
       'fork-late',
+      'renamed',
       'written',
     ])
     expect(rowsOf(directory, 'messages').filter(({ sessionId }) => sessionId === 'fork-early')).toHaveLength(6)
