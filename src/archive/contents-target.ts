@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Content, hasObject } from '../blobs/bytes/backend.ts'
+import { type Content, hasObject, isHash } from '../blobs/bytes/backend.ts'
 import { collectContent } from '../blobs/protocol/collect.ts'
 import { endImport, importContent } from '../blobs/protocol/import.ts'
 import { locationOf } from '../blobs/protocol/records.ts'
@@ -38,8 +38,15 @@ export class ContentsTarget {
   async write(table: BulkTable, incoming: readonly Incoming[], { dryRun }: { dryRun: boolean }): Promise<void> {
     const place = (name: string) => table.columns.findIndex((column) => column.name === name)
     const [hash, size] = [place('hash'), place('size')]
-    for (let start = 0; start < incoming.length; start += CONTENTS_AT_ONCE) {
-      const some = incoming.slice(start, start + CONTENTS_AT_ONCE)
+    // The hash is a part of the path of a file.
+    const isNamed = ({ row }: Incoming) => isHash(String(row[hash]))
+    for (const each of incoming) {
+      if (!isNamed(each))
+        this.#outcomes.refuse('blobContent', table, each, '"hash" must be 64 lower-case hexadecimal digits')
+    }
+    const named = incoming.filter(isNamed)
+    for (let start = 0; start < named.length; start += CONTENTS_AT_ONCE) {
+      const some = named.slice(start, start + CONTENTS_AT_ONCE)
       const ends = await allOf(some, ({ row }) =>
         this.#store({ hash: String(row[hash]), size: Number(row[size]) }, dryRun),
       )

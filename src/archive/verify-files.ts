@@ -31,14 +31,24 @@ export async function verifyFiles(directory: string, manifest: Manifest, run: Ar
   if (manifest.tables.blobContent === undefined) return
   for await (const lines of linesOf(join(directory, manifest.tables.blobContent.file))) {
     for (const line of lines) {
-      const hash: unknown = (JSON.parse(line) as { hash?: unknown }).hash // the file is what was exported
-      if (typeof hash !== 'string' || !isHash(hash)) continue // the import refuses the line
+      const hash = hashIn(line)
+      if (hash === undefined) continue // the import refuses the line
       const path = contentPath(directory, hash)
       const file = path.slice(directory.length + 1)
       if ((await hashOf(directory, path, file, count)) !== hash) {
         throw damaged(directory, file, `does not have the sha256 that its name says: ${AGAIN}`)
       }
     }
+  }
+}
+
+/** Returns the hash of a line of contents, or undefined if the line has none. */
+function hashIn(line: string): string | undefined {
+  try {
+    const { hash }: { hash?: unknown } = Object(JSON.parse(line))
+    return typeof hash === 'string' && isHash(hash) ? hash : undefined
+  } catch {
+    return undefined
   }
 }
 

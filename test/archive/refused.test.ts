@@ -29,6 +29,17 @@ function copyOfArchive(): string {
   return directory
 }
 
+/** Makes the first content one without a name, and adds three lines that are none. Returns the number of contents before. */
+function editedContents(directory: string): number {
+  let count = 0
+  editLines(directory, 'blobContent', (lines) => {
+    count = lines.length
+    const named = (hash: string) => lines[0]?.replace(/"hash":"[^"]*"/, `"hash":"${hash}"`) ?? ''
+    return [named('nothing'), ...lines.slice(1), named('../../beside'), '{"hash":', 'null']
+  })
+  return count
+}
+
 /** Imports an archive that is refused. Returns the error, after the check that nothing was written. */
 async function refusal(directory: string): Promise<StorageError<'ARCHIVE_DAMAGED'>> {
   const target = await openKind('in-memory')
@@ -210,6 +221,24 @@ describe.each(['sqlite', 'postgres'] as const)('importInto() a %s storage with o
     expect(list).toHaveLength(3)
     expect(await target.lists.length('list-nobody')).toBe(3)
     expect((await target.queues.list('chat-nobody', 'queue-nobody')).items).toHaveLength(2)
+  })
+
+  it('reports lines that are no contents, reads no file beside the archive, and refuses the blobs without bytes', async () => {
+    const directory = copyOfArchive()
+    writeFileSync(join(directory, 'beside'), 'secret')
+    const count = editedContents(directory)
+    const target = await openKind(kind)
+    const report = await importInto(target, directory)
+    const lines = report.refusals.filter(({ table }) => table === 'blobContent')
+    expect(lines.map(({ line, reason }) => [line, reason])).toEqual([
+      [count + 2, 'the line is not JSON'],
+      [count + 3, 'the line is not a JSON object'],
+      [1, expect.stringMatching(/"hash" must be/)],
+      [count + 1, expect.stringMatching(/"hash" must be/)],
+    ])
+    expect(report.refusals.filter(({ table }) => table === 'blobs').length).toBeGreaterThan(0)
+    expect(report.tables.blobContent).toMatchObject({ inserted: count - 1, refused: 4 })
+    expect(await target.blobs.verify()).toMatchObject({ ok: true })
   })
 
   it('reports with dryRun what it would do, and writes nothing', async () => {
