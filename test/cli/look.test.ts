@@ -85,6 +85,16 @@ it.each(sharedDatabases)('on %s, the commands that look show what there is', asy
   await holdfast(['blobs', 'get', blob.id, 'copy.txt'], { cwd })
   expect(readFileSync(join(cwd, 'copy.txt'), 'utf8')).toBe('bytes')
   expect(await holdfast(['blobs', 'get', blob.id, 'copy.txt'], { cwd })).toMatchObject({ code: 5 })
+  writeFileSync(join(cwd, 'other.txt.part'), 'of somebody else')
+  expect(await holdfast(['blobs', 'get', blob.id, 'other.txt'], { cwd })).toMatchObject({
+    code: 5,
+    stderr: expect.stringContaining('other.txt.part exists'),
+  })
+  expect(readFileSync(join(cwd, 'other.txt.part'), 'utf8')).toBe('of somebody else')
+  expect(await holdfast(['blobs', 'get', blob.id, 'none/file'], { cwd })).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('none/file.part cannot be written (ENOENT)'),
+  })
   expect(await objects(['blobs', 'get', blob.id, 'json.txt'], { cwd })).toEqual([{ file: 'json.txt', bytes: 5 }])
   expect(await objects(['blobs', 'ls'], { cwd })).toMatchObject([{ id: blob.id, size: 5 }])
   expect(await holdfast(['blobs', 'get', blob.id, '--json'], { cwd })).toMatchObject({ code: 2, stdout: '' })

@@ -1,6 +1,7 @@
-import { createReadStream, createWriteStream, existsSync } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { createReadStream, existsSync } from 'node:fs'
+import { type FileHandle, open as openFile, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
+import { codeOf } from '../../caught.ts'
 import type { BlobRecord, VerifyReport } from '../../index.ts'
 import type { Command } from '../command.ts'
 import { EXIT, Refusal, UsageError } from '../exit-codes.ts'
@@ -65,8 +66,9 @@ export const blobsGet: Command = {
     }
     // Under its own name the file is complete.
     const partial = `${file}.part`
+    const handle = await created(partial)
     try {
-      const written = createWriteStream(partial, { flags: 'wx' })
+      const written = handle.createWriteStream()
       await pipeline(stream, written, { signal })
       await rename(partial, file)
       if (output.isJson) await output.print('', { file, bytes: written.bytesWritten })
@@ -76,6 +78,18 @@ export const blobsGet: Command = {
     }
     return EXIT.ok
   },
+}
+
+/** Creates a file. */
+async function created(file: string): Promise<FileHandle> {
+  try {
+    return await openFile(file, 'wx')
+  } catch (error) {
+    const errno = codeOf(error)
+    if (errno === undefined) throw error
+    if (errno !== 'EEXIST') throw new UsageError(`${file} cannot be written (${errno})`)
+    throw new Refusal(`${file} exists: another command is at work, or was killed and left it behind. Then remove it`)
+  }
 }
 
 export const blobsPut: Command = {
