@@ -37,8 +37,14 @@ export class Output {
 
   /** Writes to stdout, and waits while its reader is slow. */
   async write(data: string | Uint8Array): Promise<void> {
-    // Never waits for a reader that is gone: the error of the pipe ends the command.
-    if (!this.#sink.write(data)) await Promise.race([once(this.#sink, 'drain'), once(this.#sink, 'close')])
+    if (this.#sink.write(data)) return
+    const waiting = new AbortController()
+    try {
+      // Never waits for a reader that is gone: the error of the pipe ends the command.
+      await Promise.race(['drain', 'close'].map((event) => once(this.#sink, event, waiting)))
+    } finally {
+      waiting.abort() // or the listeners of every write would stay
+    }
   }
 
   /** Writes a note to stderr, unless `--quiet` is given. */

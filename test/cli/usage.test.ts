@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { openStorage } from 'holdfast'
 import { expect, it } from 'vitest'
@@ -106,9 +108,10 @@ it('a session that does not exist ends with 1', async () => {
   expect(code).toBe(1)
 })
 
-it('a reader that closes the pipe ends the command with 0, without a message', async () => {
+/** Returns a directory in which a.db has a conversation of 5 MB. */
+async function withLongChat(): Promise<string> {
   const cwd = freshDirectory()
-  const storage = await openStorage({ database: { type: 'sqlite', path: join(cwd, 'a.db') } })
+  await using storage = await openStorage({ database: { type: 'sqlite', path: join(cwd, 'a.db') } })
   const content = 'x'.repeat(10_000)
   for (let i = 0; i < 5; i++) {
     await storage.messages.append(
@@ -116,7 +119,24 @@ it('a reader that closes the pipe ends the command with 0, without a message', a
       Array.from({ length: 100 }, () => ({ role: 'user', content })),
     )
   }
-  await storage.close()
+  return cwd
+}
+
+it('a slow reader gets everything, and no warning is printed', async () => {
+  const cwd = await withLongChat()
+  const child = start(['sessions', 'show', 'chat', '--json', '--database', 'a.db'], { cwd })
+  const warnings = text(child.stderr)
+  let bytes = 0
+  for await (const chunk of child.stdout) {
+    bytes += chunk.length
+    await sleep(2)
+  }
+  expect(bytes).toBeGreaterThan(5_000_000)
+  expect(await warnings).toBe('')
+})
+
+it('a reader that closes the pipe ends the command with 0, without a message', async () => {
+  const cwd = await withLongChat()
   const child = start(['sessions', 'show', 'chat', '--database', 'a.db'], { cwd })
   let stderr = ''
   child.stderr.on('data', (chunk) => {
