@@ -49,13 +49,20 @@ export class Given {
     const [, amount, unit = ''] = /^(\d+)([dhm])$/.exec(text) ?? []
     if (amount !== undefined) return new Date(Date.now() - Number(amount) * (MILLIS.get(unit) ?? 0))
     const date = new Date(text)
-    if (Number.isNaN(date.getTime()) || !/^\d{4}-/.test(text)) {
+    if (Number.isNaN(date.getTime()) || !beginsWithDay(text)) {
       throw new UsageError(
         `--${option} must be a date such as 2026-01-31 or 2026-01-31T08:00Z, or an age such as 7d, 12h or 30m`,
       )
     }
     return date
   }
+}
+
+/** Returns true if a text begins with a day that exists: `Date` takes the 31st of February for the 3rd of March. */
+function beginsWithDay(text: string): boolean {
+  const [day = ''] = /^\d{4}-\d\d-\d\d/.exec(text) ?? []
+  const date = new Date(`${day}T00:00Z`)
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(day)
 }
 
 const MINUTE = 60_000

@@ -1,7 +1,16 @@
 import type { Page } from '../index.ts'
+import { UsageError } from './exit-codes.ts'
+import type { Given } from './given.ts'
 
 /** The most that one call of a list returns here. */
 const PAGE = 200
+
+/** Returns how many items of a list are wanted: 20, `--limit`, or `--all`. */
+export function wantedCount(given: Given): number {
+  if (!given.flag('all')) return given.count('limit', 20)
+  if (given.text('limit') !== undefined) throw new UsageError('give --limit or --all, not both')
+  return Number.POSITIVE_INFINITY
+}
 
 /** Yields the pages of a list until `count` items are there, or all. Ends with an error when the signal is aborted. */
 export async function* pagesOf<Item>(

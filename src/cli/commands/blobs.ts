@@ -6,7 +6,7 @@ import type { BlobRecord, VerifyReport } from '../../index.ts'
 import type { Command } from '../command.ts'
 import { EXIT, Refusal, UsageError } from '../exit-codes.ts'
 import { LIMIT, OWNER } from '../options.ts'
-import { pagesOf } from '../pages.ts'
+import { pagesOf, wantedCount } from '../pages.ts'
 import { bytesText, inColumns, inLine, manyText, timeText } from '../text.ts'
 import { scopeOf } from './sessions.ts'
 
@@ -24,7 +24,7 @@ export const blobsLs: Command = {
   ],
   async run(call) {
     const { given, output, signal } = call
-    const count = given.flag('all') ? Number.POSITIVE_INFINITY : given.count('limit', 20)
+    const count = wantedCount(given)
     const source = given.text('source')
     const { blobs } = await scopeOf(call)
     let isEmpty = true
@@ -129,6 +129,7 @@ export const blobsVerify: Command = {
   ],
   async run({ given, output, signal, open, confirm }) {
     const repair = given.flag('repair')
+    if (given.flag('force') && !repair) throw new UsageError('--force goes with --repair')
     const { blobs } = await open()
     if (repair) await confirm('Repair the blob store?')
     const progress = output.progress('items')

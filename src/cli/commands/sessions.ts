@@ -2,7 +2,7 @@ import { type Message, type SessionSummary, type Storage, StorageError, type Sto
 import type { Call, Command } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { LIMIT, OWNER } from '../options.ts'
-import { pagesOf } from '../pages.ts'
+import { pagesOf, wantedCount } from '../pages.ts'
 import { countText, inColumns, inLine, manyText, printable, timeText } from '../text.ts'
 
 export const sessionsLs: Command = {
@@ -11,9 +11,8 @@ export const sessionsLs: Command = {
   options: [OWNER, LIMIT, { name: 'all', summary: 'Lists all sessions, the last created first.' }],
   async run(call) {
     const { given, output, signal } = call
-    const all = given.flag('all')
-    const count = all ? Number.POSITIVE_INFINITY : given.count('limit', 20)
-    const orderBy = all ? 'createdAt' : 'lastActiveAt'
+    const count = wantedCount(given)
+    const orderBy = given.flag('all') ? 'createdAt' : 'lastActiveAt'
     const { sessions } = await scopeOf(call)
     let isEmpty = true
     for await (const items of pagesOf((page) => sessions.list({ ...page, orderBy }), { count, signal })) {
