@@ -57,7 +57,9 @@ function phraseOf(text: string, hasStar: boolean): Phrase | undefined {
 /** Returns the query in the language of FTS5, for the column `terms`: always quoted, so that no text is an error. */
 export function ftsQuery({ required, excluded }: SearchQuery): string {
   const all = required.map((phrases) => `(${phrases.map(ftsPhrase).join(' OR ')})`).join(' AND ')
-  return excluded.reduce((query, phrase) => `(${query} NOT ${ftsPhrase(phrase)})`, `(${all})`)
+  if (excluded.length === 0) return `(${all})`
+  // One NOT: each would make the tree a level deeper, and FTS5 takes 256.
+  return `((${all}) NOT (${excluded.map(ftsPhrase).join(' OR ')}))`
 }
 
 const ftsPhrase = ({ tokens, isPrefix }: Phrase) => `"${tokens.join(' ')}"${isPrefix ? ' *' : ''}`

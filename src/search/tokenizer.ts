@@ -18,6 +18,8 @@ export interface Token {
 /** Maximum number of tokens of a text: PostgreSQL knows no position above 16,383. */
 export const MAX_TOKENS = 16_000
 const MAX_TOKEN_LENGTH = 64
+/** Further marks of a letter do not count: Unicode sorts marks, which takes the square of their number. */
+const MAX_CLUSTER_LENGTH = 256
 
 /** Returns the tokens of a text, at most `MAX_TOKENS`. What follows them cannot be found. */
 export function tokenize(text: string): Token[] {
@@ -49,7 +51,7 @@ function readClusters(text: string, start: number, tokens: Token[]): number {
   while (at < text.length && tokens.length < MAX_TOKENS) {
     const from = at
     at = clusterEnd(text, from)
-    const pieces = piecesOf(text.slice(from, at))
+    const pieces = piecesOf(cutCluster(text.slice(from, at)))
     if (pieces.length === 0) break
     for (const piece of pieces) {
       if (piece !== pieces[0]) run.close()
@@ -103,6 +105,10 @@ function cut(token: string): string {
   if (token.length <= MAX_TOKEN_LENGTH) return token
   const short = token.slice(0, MAX_TOKEN_LENGTH)
   return short.isWellFormed() ? short : short.slice(0, -1)
+}
+
+function cutCluster(cluster: string): string {
+  return cluster.length <= MAX_CLUSTER_LENGTH ? cluster : cluster.slice(0, MAX_CLUSTER_LENGTH).toWellFormed()
 }
 
 /** Returns true for 0 to 9, A to Z and a to z. */

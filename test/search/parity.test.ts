@@ -5,6 +5,7 @@ import postgres from 'postgres'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isFoundBy } from '../../src/search/highlights.ts'
 import { parseQuery } from '../../src/search/query.ts'
+import { tokenize } from '../../src/search/tokenizer.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
@@ -97,6 +98,36 @@ test('every database finds the same by relevance', async () => {
     }
   }
 }, 120_000)
+
+test.each([
+  ['required', 'invoice '],
+  ['excluded', 'invoice -x '],
+  ['alternatives', 'invoice OR '],
+  ['phrases', 'invoice -"a b" '],
+])('a query of as many %s as fit is no error', async (_, part) => {
+  const query = part.repeat(1000 / part.length)
+  for (const [name, { messages }] of storages) {
+    const found = (await messages.search(query, { limit: 1000 })).items.map(({ message }) => message.id)
+    expect(found, name).toEqual(expected(query))
+    expect(found).not.toEqual([])
+  }
+})
+
+test('a query of exclusions is no error', async () => {
+  const query = `invoice${' -x'.repeat(330)}`
+  for (const [name, { messages, sessions }] of storages) {
+    const found = (await messages.search(query, { limit: 1000 })).items.map(({ message }) => message.id)
+    expect(found, name).toEqual(expected(query))
+    expect((await sessions.search(query)).items.length).toBeGreaterThan(0)
+  }
+})
+
+test('any number of marks on a letter takes no longer than as many letters', () => {
+  const begun = performance.now()
+  const [token] = tokenize(`a${'\u0301'.repeat(100_000)}${'\u0323'.repeat(100_000)} b`)
+  expect(token).toEqual({ text: 'a', start: 0, end: 200_001, kind: 'word' })
+  expect(performance.now() - begun).toBeLessThan(2000) // it was half a minute
+})
 
 test('what is highlighted is what was found', async () => {
   for (const query of ['東京', 'strasse', 'invoice', '"window seat"', 'fi*', 'istanbul OR 你好']) {
