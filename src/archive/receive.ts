@@ -47,7 +47,8 @@ export async function receive(
   const { isFromFile } = origin
   const outcomes = new Outcomes({ isFromFile })
   const progressMark = new ProgressMark(origin.name)
-  const mark = dryRun ? undefined : resumable(await progressMark.read(database))
+  const left = dryRun ? undefined : await progressMark.read(database)
+  const mark = resumable(left)
   if (mark) outcomes.continueFrom(mark.outcomes)
   const target = new Target(layers, outcomes, dryRun ? undefined : progressMark)
   const contents = new ContentsTarget(layers, outcomes, origin)
@@ -60,7 +61,7 @@ export async function receive(
     await receiveTable({ origin, outcomes, run, dryRun, target, contents }, name, done)
     if (name === 'blobs') await contents.end()
   }
-  if (!dryRun) await finish(layers, origin, outcomes, progressMark)
+  if (!dryRun) await finish(layers, origin, outcomes, { progressMark, isRepeated: left !== undefined })
   return { ...reportOf(outcomes), resumed: mark !== undefined }
 }
 
@@ -119,14 +120,15 @@ async function finish(
   { database }: ArchiveLayers,
   { lastEventSeq }: Origin,
   outcomes: Outcomes,
-  mark: ProgressMark,
+  { progressMark, isRepeated }: { progressMark: ProgressMark; isRepeated: boolean },
 ): Promise<void> {
   const { tables } = outcomes
   await recount(database, outcomes)
   if (lastEventSeq > 0) {
     await database.transaction((tx) => passNumber(tx, bulkTable(tx.kit, 'events'), lastEventSeq))
   }
-  const isSearched = (tables.messages?.inserted ?? 0) + (tables.memories?.inserted ?? 0) > 0
+  // A call that was interrupted may have written texts which the backfill had passed, and a call that begins anew does not count them.
+  const isSearched = isRepeated || (tables.messages?.inserted ?? 0) + (tables.memories?.inserted ?? 0) > 0
   if (database.search && isSearched) await beginIndex(database)
-  await mark.remove(database)
+  await progressMark.remove(database)
 }

@@ -1,7 +1,9 @@
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { importInto, type Storage, type StorageError } from 'holdfast'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import Database from 'better-sqlite3'
+import { importInto, openStorage, type Storage, type StorageError } from 'holdfast'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { quiet } from '../setup/silent.ts'
 import { editLines, editManifest, filesBelow } from './edited.ts'
 import { digests, fill } from './filled.ts'
 import { newDirectory, openKind } from './kinds.ts'
@@ -15,7 +17,6 @@ beforeAll(async () => {
 })
 
 async function openFilled(): Promise<Storage> {
-  const { openStorage } = await import('holdfast')
   const storage = await openStorage(undefined, { maintenance: false })
   await fill(storage, 'nobody', 10)
   return storage
@@ -253,3 +254,43 @@ describe.each(['sqlite', 'postgres'] as const)('importInto() a %s storage with o
     expect({ ...done, refusals: [] }).toEqual({ ...planned, refusals: [] })
   })
 })
+
+it('importInto() that begins anew after refused rows has the texts indexed that were written before', async () => {
+  const path = join(newDirectory(), 'agent.db')
+  mkdirSync(dirname(path))
+  await using source = await openKind('in-memory')
+  const words = Array.from({ length: 3000 }, (_, i) => ({ id: `m${i}`, role: 'user', content: `word${i}` }) as const)
+  for (let i = 0; i < 3; i++) await source.messages.append('chat', words.slice(i * 1000, (i + 1) * 1000))
+  await source.kv.set('theme', 'dark')
+  await source.prompts.save({ name: 'after kv', content: 'x' })
+  await source.sessions.create({ id: 'other', title: 'theirs' })
+  const directory = newDirectory()
+  await source.export(directory)
+  await using target = await openStorage({ database: { type: 'sqlite', path, options: { search: true } } }, quiet)
+  await target.sessions.create({ id: 'other', title: 'mine' })
+  const stopping = new AbortController()
+  const onProgress = ({ table, rows }: { table: string; rows: number }) => {
+    if (table === 'messages' && rows === 2000) endBackfill(path)
+    if (table === 'kv') stopping.abort()
+  }
+  const stopped = importInto(target, directory, { signal: stopping.signal, onProgress })
+  await expect(stopped).rejects.toMatchObject({ code: 'ABORTED' })
+  expect(await importInto(target, directory)).toMatchObject({ resumed: false, refused: 1 })
+  for (;;) {
+    const { items, incomplete } = await target.messages.search('word2999')
+    if (!incomplete) {
+      expect(items.map(({ message }) => message.id)).toEqual(['m2999'])
+      return
+    }
+    await target.maintain()
+  }
+})
+
+/** Says that all texts are indexed, as the backfill of another process does when it has come to its end. */
+function endBackfill(path: string): void {
+  const file = new Database(path)
+  const state = file.prepare("select value from properties where name = 'search_state'").pluck().get()
+  const ended = JSON.stringify({ ...JSON.parse(String(state)), phase: 'complete' })
+  file.prepare("update properties set value = ? where name = 'search_state'").run(ended)
+  file.close()
+}
