@@ -49,6 +49,18 @@ const seqsOf = async (storage: Pick<Storage, 'messages'>, id: string) =>
   (await storage.messages.list(id, { limit: 1000 })).items.map(({ seq }) => seq)
 const say = (content: string) => ({ role: 'user' as const, content })
 
+/** Returns a signal that is aborted when somebody has looked at it so often. */
+function abortedAfter(looks: number): AbortSignal {
+  const { signal } = new AbortController()
+  let left = looks
+  return Object.defineProperty(signal, 'aborted', { get: () => left-- <= 0 })
+}
+
+/** Counts the items of a queue of the session `idle`. */
+async function countOf({ queues }: Pick<Storage, 'queues'>, queue: string): Promise<number> {
+  return (await queues.list('idle', queue, { limit: 1000 })).items.length
+}
+
 describe.each(Object.entries(configurations))('%s', (_, configure) => {
   test('prune() removes what is older than configured, and reports it by table', async () => {
     const { storage, clock } = await filled(await configure())
@@ -230,6 +242,26 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     expect((await storage.prune()).rows).toEqual({ events: 4000, messages: 2000, sessions: 1 })
     expect(await seqsOf(storage, 'alive')).toEqual([2001])
     expect((await storage.stats()).database.rows).toMatchObject({ sessions: 1, messages: 1, queueItems: 700 })
+  })
+
+  test('prune() that ends in the middle of a session leaves queues whose lengths are right', {
+    timeout: 60_000,
+  }, async () => {
+    const { storage, clock } = await filled(await configure())
+    await using _storage = storage
+    const ada = storage.scope({ ownerId: 'ada' })
+    await ada.sessions.create({ id: 'idle' })
+    for (let i = 0; i < 1200; i++) await ada.queues.push('idle', i % 2 ? 'odd' : 'even', { id: `i${i}` })
+    clock.advance(100)
+    const lengths = async () => (await ada.queues.listQueues()).items.map(({ length }) => length)
+    await expect(storage.prune({ signal: abortedAfter(8) })).rejects.toMatchObject({ code: 'ABORTED' })
+    const left = [await countOf(ada, 'even'), await countOf(ada, 'odd')]
+    expect((left[0] ?? 0) + (left[1] ?? 0)).toBeGreaterThan(0)
+    expect((left[0] ?? 0) + (left[1] ?? 0)).toBeLessThan(1200)
+    expect(await lengths()).toEqual(left)
+    await storage.prune()
+    expect(await lengths()).toEqual([])
+    expect(await ada.sessions.get('idle')).toBeUndefined()
   })
 
   test('prune() removes a session only when it was idle for the whole time', { timeout: 60_000 }, async () => {

@@ -1,7 +1,9 @@
 import { and, eq, lte, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
+import type { Db } from '../../database/db.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { MOST_ROWS } from '../../maintenance/pace.ts'
+import { removeFirstItems } from '../../repositories/queues/removal.ts'
 import { homeOfOwner } from '../../repositories/sessions/home.ts'
 import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
 import type { Tables } from '../../schema/tables.ts'
@@ -19,6 +21,8 @@ import type { Removed, Rule, RuleContext } from './rule.ts'
 const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 type TableOfSession = Tables['events' | 'queueItems' | 'sessionOperations']
+type IdleRule = PrunedSession & { before: Date }
+type IdleBatch = IdleRule & { limit: number }
 
 /** A session that was idle, and what it has too much of for one transaction. */
 interface IdleSession extends Incarnation {
@@ -64,22 +68,21 @@ const selectIdle = statement(
 )
 
 /** Returns the condition that a row of sessions is this incarnation, and was idle and unused all the time. */
-function isIdle(db: Builder, arg: PrunedSession & { before: Date }): SQL {
+function isIdle(db: Builder, arg: IdleRule): SQL {
   const { sessions: s } = db.tables
   return and(isUnused(db, arg), lte(s.lastActiveAt, arg.before), lte(s.updatedAt, arg.before)) as SQL // given conditions
 }
 
-const deleteIfIdle = statement((db, arg: PrunedSession & { before: Date }) =>
+const deleteIfIdle = statement((db, arg: IdleRule) =>
   db.orm.delete(db.tables.sessions).where(isIdle(db, arg)).returning({ id: db.tables.sessions.id }),
 )
 
 const deleteSomeEvents = deletionOfSome(({ events }) => [events, [events.seq]])
-const deleteSomeItems = deletionOfSome(({ queueItems: i }) => [i, [i.sessionId, i.ownerId, i.queue, i.position]])
 const deleteSomeOperations = deletionOfSome(({ sessionOperations: o }) => [o, [o.sessionId, o.ownerId, o.id]])
 
 /** Makes the statement that deletes some rows of a session that is idle. */
 function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key: readonly PgColumn[]]) {
-  return statement((db, arg: PrunedSession & { before: Date; limit: number }) => {
+  return statement((db, arg: IdleBatch) => {
     const [table, key] = tableOf(db.tables)
     const some = db.orm
       .select(Object.fromEntries(key.map((column) => [column.name, column])))
@@ -95,6 +98,32 @@ function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key
       .delete(table)
       .where(sql`(${columns}) in ${some} and exists (select 1 from ${sessions} where ${isIdle(db, arg)})`)
       .returning({ ownerId: table.ownerId })
+  })
+}
+
+const lockIfIdle = statement((db, arg: IdleRule) => {
+  const { sessions: s } = db.tables
+  return db.orm
+    .update(s)
+    .set({ lastSeq: sql`${s.lastSeq}` })
+    .where(isIdle(db, arg))
+    .returning({ id: s.id })
+})
+
+const selectQueue = statement(({ orm, tables: { queueItems: i } }, arg: Incarnation) =>
+  orm
+    .select({ queue: i.queue })
+    .from(i)
+    .where(and(eq(i.sessionId, arg.id), eq(i.ownerId, arg.ownerId)))
+    .limit(1),
+)
+
+/** Removes the first items of a queue of a session that is idle: what stays if the session is in use again is still a queue. */
+function removeSomeItems(db: Db, { limit, ...session }: IdleBatch): Promise<number> {
+  return db.transaction(async (tx) => {
+    if ((await lockIfIdle.first(tx, session)) === undefined) return 0
+    const found = await selectQueue.first(tx, session)
+    return found === undefined ? 0 : removeFirstItems(tx, { sessionId: session.id, queue: found.queue }, limit)
   })
 }
 
@@ -119,19 +148,17 @@ async function* removeIdle(
   before: Date,
 ): AsyncGenerator<Removed> {
   const session = { id, ownerId, createdAt, runningSince }
+  const home = homeOfOwner(db, rowCache, ownerId)
   const mayGo = (lastActiveAt: Date) => lastActiveAt <= before
+  const batchOf = (limit: number) => ({ ...session, before, limit })
   const batches = [
-    has.hasManyEvents && ((limit: number) => deleteSomeEvents.all(db, { ...session, before, limit })),
-    has.hasManyItems && ((limit: number) => deleteSomeItems.all(db, { ...session, before, limit })),
-    has.hasManyOperations && ((limit: number) => deleteSomeOperations.all(db, { ...session, before, limit })),
+    has.hasManyEvents && (async (limit: number) => (await deleteSomeEvents.all(db, batchOf(limit))).length),
+    has.hasManyItems && ((limit: number) => removeSomeItems(home.db, batchOf(limit))),
+    has.hasManyOperations && (async (limit: number) => (await deleteSomeOperations.all(db, batchOf(limit))).length),
   ]
   for (const removeSome of batches) {
     if (!removeSome) continue
-    for (let limit = 0, rows = 0; rows === limit; ) {
-      limit = pace.rows
-      rows = (await pace.step(() => removeSome(limit))).length
-      yield { table: 'sessions', rows: 0 }
-    }
+    while ((await pace.step(() => removeSome(pace.rows))) > 0) yield { table: 'sessions', rows: 0 }
   }
   for (let left = has.messageCount; left > MOST_ROWS; ) {
     const rows = await pace.step(() => removeOldest(db, session, { before: LATEST, limit: pace.rows, mayGo }))
@@ -139,7 +166,6 @@ async function* removeIdle(
     if (rows === 0) return // it is in use again
     left -= rows
   }
-  const home = homeOfOwner(db, rowCache, ownerId)
   const remove = (handle = home.db) =>
     removeIfUnused(handle, id, (tx) => deleteIfIdle.first(tx, { ...session, before }))
   const isRemoved = await pace.step(() => home.cache.write(cachedRowsOf(id), remove))
