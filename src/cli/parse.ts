@@ -78,8 +78,11 @@ export function parseGiven(command: Command, words: readonly string[]): Given {
   const positionals: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value)
-    if (token.kind === 'option')
-      given.set(token.name, checkedValue(token.rawName, known.get(token.name), token.value, options))
+    if (token.kind === 'option') {
+      const isNext = token.inlineValue === false && options.some(({ name }) => token.value === `--${name}`)
+      const value = isNext ? undefined : token.value // the next option, where a value is missing
+      given.set(token.name, checkedValue(token.rawName, known.get(token.name), value, options))
+    }
   }
   return new Given(placed(command, positionals), given)
 }

@@ -47,6 +47,8 @@ it.each<[args: string[], message: string]>([
   [['sessions', 'shwo'], 'there is no command "sessions shwo"; did you mean "sessions show"?'],
   [['status', '--jsno'], 'there is no option --jsno; did you mean --json?'],
   [['status', '--config'], '--config needs a value: FILE'],
+  [['erase', '--owner', '--dry-run', '--database', 'a.db'], '--owner needs a value: ID'],
+  [['tail', '--type', '--once', '--database', 'a.db'], '--type needs a value: TYPE'],
   [['status', '--json=yes'], '--json takes no value'],
   [['status', 'now'], '"now" is one argument too many'],
   [['sessions', 'show'], 'ID is missing: the id of the session'],
