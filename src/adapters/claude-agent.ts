@@ -3,6 +3,7 @@ import type { SessionKey, SessionStore, SessionStoreEntry, SessionSummaryEntry }
 import type { KvEntry } from '../repositories/kv/types.ts'
 import type { Message } from '../repositories/messages/types.ts'
 import type { Json, JsonObject } from '../schema/values.ts'
+import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromEntry, toEntry } from './claude-entries.ts'
 import { invalid } from './invalid.ts'
@@ -73,8 +74,12 @@ export class HoldfastSessionStore implements SessionStore {
       const { sessionId, subpath } = key
       const indexed: Indexed = subpath === undefined ? { sessionId } : { sessionId, subpath }
       if (this.#fold && subpath === undefined) {
-        const added = given.filter((_, i) => (stored[i]?.seq ?? 0) > (before?.lastSeq ?? 0))
         const data = (await tx.kv.get<Indexed>(indexKey))?.data
+        // Lines that a store without summaries has appended are in no summary yet.
+        const isWhole = data === undefined && (before !== undefined || (stored[0]?.seq ?? 1) > 1)
+        const added = isWhole
+          ? linesOf(await messagesOf(tx, id))
+          : given.filter((_, i) => (stored[i]?.seq ?? 0) > (before?.lastSeq ?? 0))
         const summary = this.#fold(data && { sessionId, mtime: 0, data }, key, added)
         indexed.data = summary.data as JsonObject // the SDK's own state, which is JSON
       }
@@ -84,8 +89,8 @@ export class HoldfastSessionStore implements SessionStore {
 
   /** Returns the lines of a transcript in their order, or null if there is none. */
   async load(key: SessionKey): Promise<SessionStoreEntry[] | null> {
-    const messages = await this.#storage.blobs.inline(await allMessages(this.#storage.messages, placeOf(key).id))
-    return messages.length === 0 ? null : messages.map(toEntry).filter((entry) => entry !== undefined)
+    const messages = await messagesOf(this.#storage, placeOf(key).id)
+    return messages.length === 0 ? null : linesOf(messages)
   }
 
   /** Returns the ids of a project's sessions, with the times of their last appends. */
@@ -140,6 +145,16 @@ function placeOf({ projectKey, sessionId, subpath }: SessionKey): { id: string; 
     id: shortId(parts.join('/')),
     indexKey: `${prefixOf(kind, projectKey, ...(subpath === undefined ? [] : [sessionId]))}${last}`,
   }
+}
+
+/** Returns the messages of a session in their order, with the data that became blobs. */
+async function messagesOf(storage: Storage | StorageScope | StorageTransaction, id: string): Promise<Message[]> {
+  return storage.blobs.inline(await allMessages(storage.messages, id))
+}
+
+/** Returns the lines that messages were made of, without messages of other parts of the program. */
+function linesOf(messages: readonly Message[]): SessionStoreEntry[] {
+  return messages.map(toEntry).filter((entry) => entry !== undefined)
 }
 
 /** Returns what the keys of index entries begin with. */

@@ -52,6 +52,27 @@ eachDatabase((open) => {
     expect(new HoldfastSessionStore(storage).listSessionSummaries).toBeUndefined()
   })
 
+  it('a summary has the lines that a store without summaries has appended, before or between', async () => {
+    await using storage = await open()
+    const plain = new HoldfastSessionStore(storage)
+    const folding = new HoldfastSessionStore(storage, { foldSessionSummary })
+    const lines = [user('1', 'Book a train'), title('A trip'), user('2', 'To Bergen'), user('3')]
+    for (const stores of [
+      [plain, plain, folding, folding],
+      [folding, plain, folding, folding],
+    ]) {
+      const key = { projectKey: randomUUID(), sessionId: randomUUID() }
+      for (const [i, store] of stores.entries()) await store.append(key, lines.slice(i, i + 1))
+      const [summary] = (await folding.listSessionSummaries?.(key.projectKey)) ?? []
+      expect(summary?.data).toEqual(foldSessionSummary(undefined, key, lines).data)
+    }
+    const key = { projectKey: randomUUID(), sessionId: randomUUID() }
+    await plain.append(key, lines)
+    await folding.append(key, lines.slice(0, 1)) // a repeat
+    const [summary] = (await folding.listSessionSummaries?.(key.projectKey)) ?? []
+    expect(summary?.data).toEqual(foldSessionSummary(undefined, key, lines).data)
+  })
+
   it("serves the SDK's functions for sessions, with and without summaries", async () => {
     await using storage = await open()
     const scope = storage.scope({ ownerId: randomUUID() })
@@ -117,7 +138,7 @@ it('takes few round trips', async () => {
   const key = { projectKey: 'p', sessionId: 's' }
   const calls = {
     append: () => plain.append(key, [user(randomUUID())]),
-    'append with a summary': () => folding.append(key, [user(randomUUID())]),
+    'append with a summary': () => folding.append({ ...key, sessionId: 'folded' }, [user(randomUUID())]),
     load: () => plain.load(key),
     listSessions: () => plain.listSessions('p'),
     listSubkeys: () => plain.listSubkeys(key),
