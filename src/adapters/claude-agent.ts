@@ -8,6 +8,7 @@ import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromEntry, toEntry } from './claude-entries.ts'
 import { invalid } from './invalid.ts'
 import { allMessages, itemsOf, partsOf } from './parts.ts'
+import { setWithSession } from './session-entry.ts'
 
 /** Adds lines to the summary of their session, as `foldSessionSummary` of the SDK does. */
 export type FoldSessionSummary = (
@@ -83,7 +84,7 @@ export class HoldfastSessionStore implements SessionStore {
         const summary = this.#fold(data && { sessionId, mtime: 0, data }, key, added)
         indexed.data = summary.data as JsonObject // the SDK's own state, which is JSON
       }
-      await tx.kv.set(indexKey, indexed)
+      await setWithSession(tx.kv, indexKey, indexed, { sessionId: id })
     })
   }
 

@@ -73,6 +73,28 @@ eachDatabase((open) => {
     expect(summary?.data).toEqual(foldSessionSummary(undefined, key, lines).data)
   })
 
+  it('the index goes with the sessions, whoever removes them', async () => {
+    await using storage = await open()
+    const scope = storage.scope({ ownerId: randomUUID() })
+    const key = { projectKey: 'p', sessionId: 's' }
+    const store = new HoldfastSessionStore(scope, { foldSessionSummary })
+    await store.append(key, [user('1', 'My locker code is 4711')])
+    await store.append({ ...key, subpath: 'subagents/agent-1' }, [user('2')])
+    for (const { id } of (await scope.sessions.list()).items) await scope.sessions.delete(id)
+    expect([await store.listSessions('p'), await store.listSubkeys(key)]).toEqual([[], []])
+    expect((await scope.kv.keys()).items).toEqual([])
+  })
+
+  it('appends over the storage itself to a session that was given to an owner', async () => {
+    await using storage = await open()
+    const store = new HoldfastSessionStore(storage)
+    const key = { projectKey: randomUUID(), sessionId: 's' }
+    await store.append(key, [user('1')])
+    await storage.sessions.update(`${key.projectKey}/s`, { ownerId: randomUUID() })
+    await store.append(key, [user('2')])
+    expect(await store.load(key)).toEqual([user('1'), user('2')])
+  })
+
   it("serves the SDK's functions for sessions, with and without summaries", async () => {
     await using storage = await open()
     const scope = storage.scope({ ownerId: randomUUID() })
@@ -145,8 +167,8 @@ it('takes few round trips', async () => {
     delete: () => plain.delete(key),
   }
   expect(await tripsOf(link, calls)).toEqual({
-    append: 4,
-    'append with a summary': 6,
+    append: 6,
+    'append with a summary': 8,
     load: 1,
     listSessions: 1,
     listSubkeys: 1,
