@@ -97,11 +97,15 @@ export class HoldfastKeyv extends EventEmitter {
     return true
   }
 
-  /** Writes many values, over `kv` up to 1000 with the same time to live in one transaction. Safe to repeat. */
+  /**
+   * Writes many values, over `kv` up to 1000 with the same time to live in one transaction. Of two values of a key the last counts.
+   * Safe to repeat.
+   */
   async setMany(entries: KeyvEntry[]): Promise<undefined> {
+    const now = Date.now() // one time for all, so that equal expiries stay equal
     const byTime = new Map<number | undefined, KeyvEntry[]>()
-    for (const entry of entries) {
-      const millis = this.#millisOf(entry)
+    for (const entry of new Map(entries.map((each) => [each.key, each])).values()) {
+      const millis = this.#millisOf(entry, now)
       const same = byTime.get(millis) ?? []
       byTime.set(millis, same)
       same.push(entry)
@@ -159,9 +163,9 @@ export class HoldfastKeyv extends EventEmitter {
   }
 
   /** Returns how long a value is kept: undefined for ever, 0 if it has expired already. */
-  #millisOf({ ttl, expires }: Pick<KeyvEntry, 'ttl' | 'expires'>): number | undefined {
-    if (!this.#isKeyv6) return ttl || undefined // Keyv 5 says 0 for ever
-    return expires === undefined ? undefined : Math.max(expires - Date.now(), 0)
+  #millisOf({ ttl, expires }: Pick<KeyvEntry, 'ttl' | 'expires'>, now = Date.now()): number | undefined {
+    const millis = this.#isKeyv6 ? expires && expires - now : ttl || undefined // Keyv 5 says 0 for ever
+    return millis === undefined || millis === Number.POSITIVE_INFINITY ? undefined : Math.max(millis, 0)
   }
 
   /** Returns the key of `kv` or the cache. */

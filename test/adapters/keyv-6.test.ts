@@ -2,7 +2,7 @@ import { openStorage } from 'holdfast'
 import { HoldfastKeyv } from 'holdfast/keyv'
 import Keyv5 from 'keyv'
 import Keyv, { type KeyvStorageAdapter } from 'newest-keyv'
-import { expect, it } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { quiet } from '../setup/silent.ts'
 import { eachKeyvStore } from './keyv-stores.ts'
 
@@ -81,6 +81,19 @@ it('keeps the time to live in the database', async () => {
     return expiresAt ? Math.round((Number(expiresAt) - Date.now()) / 10_000) : undefined
   }
   expect([await lifeOf('a'), await lifeOf('b'), await lifeOf('c')]).toEqual([6, 9, undefined])
+})
+
+it('setMany() of one expiry is one transaction, however long the call takes', async () => {
+  await using storage = await openStorage({}, quiet)
+  const store = new HoldfastKeyv(storage.kv)
+  expect(store.capabilities.expires).toBe(true)
+  let now = Date.now()
+  vi.spyOn(Date, 'now').mockImplementation(() => now++) // time goes on with each look
+  onTestFinished(() => void vi.restoreAllMocks())
+  const calls = vi.spyOn(storage.kv, 'setMany')
+  const entries = Array.from({ length: 5 }, (_, i) => ({ key: `${i}`, value: i, expires: now + 60_000 }))
+  await store.setMany(entries)
+  expect(calls).toHaveBeenCalledTimes(1)
 })
 
 it('would mix namespaces if Keyv 6 took it for a store of Keyv 5', async () => {

@@ -40,6 +40,29 @@ eachKeyvStore(({ storage, store, keys }) => {
     expect(errors).toEqual([expect.objectContaining({ code: 'INVALID_INPUT' })])
   })
 
+  it('setMany() keeps the last of two values of a key, whatever their times', async () => {
+    const keyv = new Keyv({ store: store(), namespace: 'twice' })
+    await keyv.setMany([
+      { key: 'other', value: 0, ttl: 60_000 },
+      { key: 'k', value: 'first', ttl: 90_000 },
+      { key: 'k', value: 'last', ttl: 60_000 },
+    ])
+    expect(await keyv.get('k')).toBe('last')
+  })
+
+  it('takes any time to live, as Keyv does in memory', async () => {
+    const errors: unknown[] = []
+    for (const keyv of [new Keyv(), new Keyv({ store: store(), namespace: 'times' })]) {
+      keyv.on('error', (error) => errors.push(error))
+      await keyv.set('past', 1)
+      await keyv.set('past', 2, -1)
+      await keyv.set('forever', 1, Number.POSITIVE_INFINITY)
+      await keyv.setMany([{ key: 'forever, too', value: 1, ttl: Number.POSITIVE_INFINITY }])
+      expect(await keyv.getMany(['past', 'forever', 'forever, too'])).toEqual([undefined, 1, 1])
+    }
+    expect(errors).toEqual([])
+  })
+
   it('keeps owners apart', async () => {
     const { kv, cache } = storage().scope({ ownerId: 'ada' })
     await new Keyv({ store: store(), namespace: 'n' }).set('k', 'of nobody')
