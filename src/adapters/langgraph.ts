@@ -15,10 +15,14 @@ import {
 } from '@langchain/langgraph-checkpoint'
 import type { Checkpoints } from '../repositories/checkpoints/checkpoints.ts'
 import type { CheckpointKey, Checkpoint as Stored, TypedBytes } from '../repositories/checkpoints/types.ts'
-import { partsOf } from './parts.ts'
+import type { StorageScope } from '../storage/types.ts'
+import { MAX_ITEMS, partsOf } from './parts.ts'
 
 export { HoldfastStore, type HoldfastStoreOptions, type StoreStorage } from './langgraph-store.ts'
 export type { StoreEmbeddings, StoreIndex } from './store-model.ts'
+
+/** A storage, a scope or a transaction: what a saver needs of it. */
+export type SaverStorage = { readonly checkpoints: Checkpoints } & Partial<Pick<StorageScope, 'transaction'>>
 
 /** What every method of a saver is given. */
 type Config = Parameters<BaseCheckpointSaver['getTuple']>[0]
@@ -42,14 +46,16 @@ const MAX_PAGE = 50
  * ```
  */
 export class HoldfastSaver extends BaseCheckpointSaver {
+  readonly #storage: SaverStorage
   readonly #checkpoints: Checkpoints
   /** True if values are in LangGraph's own format. */
   readonly #isDefault: boolean
 
   /** `storage` may be a scope or a transaction as well. */
-  constructor({ checkpoints }: { readonly checkpoints: Checkpoints }, serde?: SerializerProtocol) {
+  constructor(storage: SaverStorage, serde?: SerializerProtocol) {
     super(serde)
-    this.#checkpoints = checkpoints
+    this.#storage = storage
+    this.#checkpoints = storage.checkpoints
     this.#isDefault = serde === undefined
   }
 
@@ -105,7 +111,10 @@ export class HoldfastSaver extends BaseCheckpointSaver {
     return configOf({ threadId, namespace, id: checkpoint.id })
   }
 
-  /** Stores what a task has written. Safe to repeat: what is stored stays, and only notes such as errors are replaced. */
+  /**
+   * Stores what a task has written, all or nothing: LangGraph does not run a task again that has writes. Safe to repeat: what is stored
+   * stays, and only notes such as errors are replaced.
+   */
   async putWrites(config: Config, writes: PendingWrite[], taskId: string, taskPath?: string): Promise<void> {
     const task = { ...keyOf(config), taskId, taskPath }
     const rows = await Promise.all(
@@ -113,7 +122,13 @@ export class HoldfastSaver extends BaseCheckpointSaver {
         return { channel, index: WRITES_IDX_MAP[channel] ?? i, ...(await this.#bytesOf(value)) }
       }),
     )
-    for (const part of partsOf(rows)) await this.#checkpoints.putWrites(task, part)
+    const storage = this.#storage
+    const put = async ({ checkpoints }: Pick<SaverStorage, 'checkpoints'>) => {
+      for (const part of partsOf(rows)) await checkpoints.putWrites(task, part)
+    }
+    // Within a transaction of the program there is no other to begin.
+    if (rows.length <= MAX_ITEMS || storage.transaction === undefined) await put(storage)
+    else await storage.transaction(put)
   }
 
   /** Removes a thread with everything in it. Safe to repeat. */

@@ -54,6 +54,21 @@ eachDatabase((open) => {
     deltaChannelHistoryTests(initializer)
   })
 
+  it('putWrites() stores all writes of a task or none, also more than 1000, and in a transaction of the program', async () => {
+    const scope = storage.scope({ ownerId: randomUUID() })
+    const checkpoint = checkpointOf(1, {}, {})
+    const config = await new HoldfastSaver(scope).put({ configurable: { thread_id: 't' } }, checkpoint, metadata, {})
+    const writes = Array.from({ length: 1500 }, (_, i): [string, number] => ['c', i])
+    const invalid = writes.with(1200, ['c'.repeat(300), 1200])
+    const stored = async () => (await new HoldfastSaver(scope).getTuple(config))?.pendingWrites?.length
+    await expect(new HoldfastSaver(scope).putWrites(config, invalid, 'task')).rejects.toThrow(/channel/)
+    expect(await stored()).toBe(0)
+    await new HoldfastSaver(scope).putWrites(config, writes, 'task')
+    expect(await stored()).toBe(1500)
+    await scope.transaction((tx) => new HoldfastSaver(tx).putWrites(config, writes, 'other'))
+    expect(await stored()).toBe(3000)
+  })
+
   it('returns every value as MemorySaver does', async () => {
     const values = {
       messages: [
