@@ -128,6 +128,7 @@ export class HoldfastStore extends BaseStore {
     limit,
     offset = 0,
   }: ListNamespacesOperation): Promise<string[][]> {
+    if (limit !== undefined && limit < 1) return []
     const base = literalStart(matchConditions.find(({ matchType }) => matchType === 'prefix')?.path ?? [])
     const found = new Map<string, string[]>()
     for await (const labels of this.#below(base, depthOf(matchConditions, maxDepth))) {

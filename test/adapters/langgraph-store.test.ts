@@ -32,11 +32,11 @@ const matchType = fc.constantFrom('prefix' as const, 'suffix' as const)
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ namespace, key, value: fc.oneof(value, fc.constant(null)) }) },
   fc.record({ namespace, key }),
-  fc.record({ namespacePrefix: fc.array(label, { maxLength: 2 }), filter, limit: fc.constant(100) }),
+  fc.record({ namespacePrefix: fc.array(label, { maxLength: 2 }), filter, limit: fc.constantFrom(0, 100) }),
   fc.record({
     matchConditions: fc.array(fc.record({ matchType, path }), { maxLength: 2 }),
     maxDepth: fc.option(fc.integer({ min: 1, max: 3 }), { nil: undefined }),
-    limit: fc.constant(100),
+    limit: fc.constantFrom(0, 100),
     offset: fc.constant(0),
   }),
 )
