@@ -16,6 +16,12 @@ import { encode } from './tagged-json.ts'
 
 export { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
 
+/** A function call in the history, with the id of its message. */
+interface Call {
+  id: string
+  item: Extract<AgentInputItem, { type: 'function_call' }>
+}
+
 /** How often a replaced suffix is read again because others have appended meanwhile. */
 const MAX_ATTEMPTS = 10
 
@@ -75,35 +81,25 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
 
   /** Replaces the whole history, such as by its summary. */
   async replaceHistoryWithCompaction(items: AgentInputItem[]): Promise<void> {
-    const messages = items.map(fromOpenAIItem)
-    if (messages.length <= MAX_ITEMS) {
-      await this.#storage.messages.replace(this.#id, { afterSeq: 0 }, messages)
-      return
-    }
-    await this.#storage.transaction(async (tx) => {
-      await tx.messages.clear(this.#id)
-      for (const part of partsOf(messages)) await tx.messages.append(this.#id, part)
-    })
+    await this.#replace({ afterSeq: 0 }, items.map(fromOpenAIItem))
   }
 
   /** Rewrites function calls in place: the first item of a call is replaced, and further items of it are removed. */
   async applyHistoryMutations({ mutations }: SessionHistoryRewriteArgs): Promise<void> {
     if (mutations.length === 0) return
-    const replacements = new Map(mutations.map(({ callId, replacement }) => [callId, replacement]))
     await this.#storage.transaction(async (tx) => {
       await tx.lockSession(this.#id)
-      const seen = new Set<string>()
-      const changed: (MessageInput & { id: string })[] = []
-      const removed: string[] = []
+      const before: Call[] = []
       for await (const message of tx.messages.iterate(this.#id)) {
         const item = toOpenAIItem(message)
-        if (item.type !== 'function_call') continue
-        const replacement = replacements.get(item.callId)
-        if (replacement === undefined) continue
-        if (seen.has(item.callId)) removed.push(message.id)
-        else changed.push({ ...fromOpenAIItem(replacement), id: message.id })
-        seen.add(item.callId)
+        if (item.type === 'function_call') before.push({ id: message.id, item })
       }
+      const calls = new Map(mutated(before, mutations).map((call) => [call.id, call]))
+      const changed = before.flatMap(({ id, item }) => {
+        const call = calls.get(id)
+        return call === undefined || call.item === item ? [] : [{ ...fromOpenAIItem(call.item), id }]
+      })
+      const removed = before.map(({ id }) => id).filter((id) => !calls.has(id))
       for (const part of partsOf(changed)) await tx.messages.put(this.#id, part)
       for (const part of partsOf(removed)) await tx.messages.delete(this.#id, part)
     })
@@ -133,7 +129,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
       if (!isExpected) return this.#refuseUnlessDone(operation)
       const afterSeq = expectedSuffix.length === 0 ? last : (suffix[0]?.seq ?? 1) - 1
       try {
-        await this.#storage.messages.replace(this.#id, { afterSeq, expectLastSeq: last, ...operation }, messages)
+        await this.#replace({ afterSeq, expectLastSeq: last }, messages, operation)
         return
       } catch (error) {
         if (!isStorageError(error, 'VERSION_CONFLICT') || attempt === MAX_ATTEMPTS) throw error
@@ -151,6 +147,25 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
     await this.#storage.transaction(async (tx) => {
       if (operationId !== undefined && (await tx.once(this.#id, operationId, payload)) === 'repeated') return
       for (const part of partsOf(messages)) await tx.messages.append(this.#id, part)
+    })
+  }
+
+  /** Replaces the end of the history in one transaction. */
+  async #replace(
+    range: { afterSeq: number; expectLastSeq?: number },
+    messages: MessageInput[],
+    operation: { operationId?: string; payload?: unknown } = {},
+  ): Promise<void> {
+    const [first = [], ...others] = partsOf(messages)
+    if (others.length === 0) {
+      await this.#storage.messages.replace(this.#id, { ...range, ...operation }, first)
+      return
+    }
+    const { operationId, payload } = operation
+    await this.#storage.transaction(async (tx) => {
+      if (operationId !== undefined && (await tx.once(this.#id, operationId, payload)) === 'repeated') return
+      await tx.messages.replace(this.#id, range, first)
+      for (const part of others) await tx.messages.append(this.#id, part)
     })
   }
 
@@ -174,4 +189,15 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
       throw new StorageError('INVALID_STATE', message)
     })
   }
+}
+
+/** Returns the calls as the mutations leave them. They are made one after the other, as the SDK makes them. */
+function mutated(before: readonly Call[], mutations: SessionHistoryRewriteArgs['mutations']): Call[] {
+  let calls = [...before]
+  for (const { callId, replacement } of mutations) {
+    const first = calls.find(({ item }) => item.callId === callId)
+    const kept = calls.filter((call) => call === first || call.item.callId !== callId)
+    calls = kept.map((call) => (call === first ? { id: call.id, item: replacement } : call))
+  }
+  return calls
 }

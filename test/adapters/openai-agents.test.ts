@@ -93,6 +93,33 @@ eachDatabase((open) => {
     expect(await session.getItems()).toHaveLength(4)
   })
 
+  it('makes mutations one after the other, as the SDK does', async () => {
+    await using storage = await open()
+    const session = new HoldfastSession(storage)
+    await session.addItems([call('c1'), user('a'), call('c2'), call('c3')])
+    const rename = (callId: string, to: string) => {
+      const replacement = { ...call(to), type: 'function_call' as const }
+      return { type: 'replace_function_call' as const, callId, replacement: replacement as never }
+    }
+    await session.applyHistoryMutations({ mutations: [rename('c1', 'c2'), rename('c2', 'c4'), rename('c3', 'c5')] })
+    expect(await session.getItems()).toEqual([call('c4'), user('a'), call('c5')])
+  })
+
+  it('replaces a suffix by more than 1000 items, once', async () => {
+    await using storage = await open()
+    const session = new HoldfastSession(storage)
+    await session.addItems([user('a'), user('b')])
+    const replacement = Array.from({ length: 1500 }, (_, i) => user(`${i}`))
+    const transaction = { type: 'replace_suffix' as const, expectedSuffix: [user('b')], replacement }
+    await session.applyHistoryTransaction({ operationId: 'o', transaction })
+    await session.applyHistoryTransaction({ operationId: 'o', transaction })
+    expect(await session.getItems()).toEqual([user('a'), ...replacement])
+    const other = { ...transaction, expectedSuffix: replacement.slice(-1) }
+    const refused = session.applyHistoryTransaction({ operationId: 'o', transaction: other })
+    await expect(refused).rejects.toSatisfy((error) => isStorageError(error, 'INVALID_STATE'))
+    expect(await session.getItems()).toHaveLength(1501)
+  })
+
   it('does each history transaction once, and refuses an operation that says something else', async () => {
     await using storage = await open()
     const session = new HoldfastSession(storage)
