@@ -6,6 +6,7 @@ import type { JsonObject } from '../schema/values.ts'
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { itemsOf } from './parts.ts'
+import { setWithSession } from './session-entry.ts'
 import { decode, encode, isPlainObject } from './tagged-json.ts'
 
 /** The property of a session's metadata that holds what a session has no field for, and the first label in `kv`. */
@@ -92,7 +93,7 @@ export class Threads {
     const { title, ...stored } = storedAs(thread)
     return this.#storage.transaction(async (tx) => {
       await tx.sessions.create({ id: thread.id, title, metadata: { ...stored, ...marks } })
-      await indexOf(tx, thread.resourceId).set(thread.id, thread.createdAt.toISOString())
+      await enter(tx, thread)
       await body?.(tx)
     })
   }
@@ -168,6 +169,11 @@ function indexOf({ kv }: { readonly kv: Kv }, resourceId: string): Kv {
   return kv.namespace(MASTRA, 'threads', resourceId)
 }
 
+/** Writes a thread into the index of its resource. */
+function enter(tx: StorageTransaction, { id, resourceId, createdAt }: StorageThreadType): Promise<void> {
+  return setWithSession(indexOf(tx, resourceId), id, createdAt.toISOString(), { sessionId: id })
+}
+
 /** Replaces a thread. Returns false if its session does not exist any more. */
 async function replaceThread(tx: StorageTransaction, thread: StorageThreadType): Promise<boolean> {
   const session = await tx.lockSession(thread.id)
@@ -184,5 +190,5 @@ async function writeThread(tx: StorageTransaction, thread: StorageThreadType, se
   await tx.sessions.update(thread.id, { title, metadata: { ...session.metadata, ...stored, ...marks } })
   if (!isMoved && before.createdAt.getTime() === thread.createdAt.getTime()) return
   if (before !== undefined && isMoved) await indexOf(tx, before.resourceId).delete(thread.id)
-  await indexOf(tx, thread.resourceId).set(thread.id, thread.createdAt.toISOString())
+  await enter(tx, thread)
 }

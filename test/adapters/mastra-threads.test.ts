@@ -1,0 +1,37 @@
+import { randomUUID } from 'node:crypto'
+import type { MastraDBMessage } from '@mastra/core/memory'
+import type { Storage } from 'holdfast'
+import { HoldfastMemory } from 'holdfast/mastra'
+import { expect, it } from 'vitest'
+import { eachDatabase } from '../repositories/databases.ts'
+
+const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second))
+
+function _say(threadId: string, id: string, second: number): MastraDBMessage {
+  const content = { format: 2 as const, parts: [{ type: 'text' as const, text: id }] }
+  return { id, role: 'user', threadId, createdAt: at(second), content }
+}
+
+/** Makes a memory of an owner with threads of the resource `ada`. */
+async function begin(storage: Storage, ...threadIds: string[]) {
+  const scope = storage.scope({ ownerId: randomUUID() })
+  const memory = new HoldfastMemory(scope)
+  for (const [i, id] of threadIds.entries())
+    await memory.saveThread({ thread: { id, resourceId: 'ada', createdAt: at(i), updatedAt: at(i) } })
+  return { scope, memory }
+}
+
+eachDatabase((open) => {
+  it('listThreads() counts no thread that others have removed, and finds what was given to an owner', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, '1', '2', '3')
+    await scope.sessions.delete('1')
+    const list = () => memory.listThreads({ filter: { resourceId: 'ada' }, perPage: 1 })
+    expect(await list()).toMatchObject({ threads: [{ id: '3' }], total: 2 })
+    const id = randomUUID()
+    const thread = { id, resourceId: 'ada', createdAt: at(4), updatedAt: at(4) }
+    await new HoldfastMemory(storage).saveThread({ thread })
+    await storage.sessions.update(id, { ownerId: scope.ownerId })
+    expect(await list()).toMatchObject({ threads: [{ id }], total: 3 })
+  })
+})
