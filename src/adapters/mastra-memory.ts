@@ -104,10 +104,14 @@ export class HoldfastMemory extends Base {
     update,
   }: Parameters<Newer['updateThreadMetadata']>[0]): Promise<StorageThreadType | null> {
     if ((await this.getThreadById({ threadId: id, resourceId })) === null) return null
-    return this.#threads.change(id, (thread) => {
-      const metadata = update(thread)
-      return metadata && { metadata: { ...thread.metadata, ...metadata } }
+    let isOther = false
+    const thread = await this.#threads.change(id, (found) => {
+      // Others may have given it away before the lock.
+      isOther = resourceId !== undefined && found.resourceId !== resourceId
+      const metadata = isOther ? undefined : update(found)
+      return metadata && { metadata: { ...found.metadata, ...metadata } }
     })
+    return isOther ? null : thread
   }
 
   /**

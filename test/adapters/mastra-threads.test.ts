@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { MastraDBMessage } from '@mastra/core/memory'
 import type { Storage } from 'holdfast'
 import { HoldfastMemory } from 'holdfast/mastra'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { eachDatabase } from '../repositories/databases.ts'
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second))
@@ -33,5 +33,20 @@ eachDatabase((open) => {
     await new HoldfastMemory(storage).saveThread({ thread })
     await storage.sessions.update(id, { ownerId: scope.ownerId })
     expect(await list()).toMatchObject({ threads: [{ id }], total: 3 })
+  })
+
+  it('updateThreadMetadata() changes no thread that was given away before the lock', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, 't')
+    const summary = scope.sessions.summary.bind(scope.sessions)
+    vi.spyOn(scope.sessions, 'summary').mockImplementationOnce(async (id) => {
+      const seen = await summary(id)
+      await memory.updateThreadResourceId({ threadId: 't', resourceId: 'bob' })
+      return seen
+    })
+    const update = vi.fn(() => ({ note: 'of ada' }))
+    expect(await memory.updateThreadMetadata({ id: 't', resourceId: 'ada', update })).toBeNull()
+    expect(update).not.toHaveBeenCalled()
+    expect(await memory.getThreadById({ threadId: 't', resourceId: 'bob' })).not.toHaveProperty('metadata')
   })
 })
