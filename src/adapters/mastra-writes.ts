@@ -134,6 +134,8 @@ export async function updateMessages(
       if (to !== from) await tx.messages.delete(from, [change.id])
       await markMoved(tx, sessions.get(to), { message, isMoved: to !== from })
       await tx.messages.put(to, [fromMastraMessage(message)])
+      // The first message has created the session: a second one may be older.
+      if (sessions.get(to) === undefined) sessions.set(to, await tx.lockSession(to))
       places.set(change.id, to)
       updated.push(message)
     }

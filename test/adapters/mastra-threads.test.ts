@@ -7,7 +7,7 @@ import { eachDatabase } from '../repositories/databases.ts'
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second))
 
-function _say(threadId: string, id: string, second: number): MastraDBMessage {
+function say(threadId: string, id: string, second: number): MastraDBMessage {
   const content = { format: 2 as const, parts: [{ type: 'text' as const, text: id }] }
   return { id, role: 'user', threadId, createdAt: at(second), content }
 }
@@ -48,5 +48,14 @@ eachDatabase((open) => {
     expect(await memory.updateThreadMetadata({ id: 't', resourceId: 'ada', update })).toBeNull()
     expect(update).not.toHaveBeenCalled()
     expect(await memory.getThreadById({ threadId: 't', resourceId: 'bob' })).not.toHaveProperty('metadata')
+  })
+
+  it('updateMessages() moves messages into a new thread, which is in the order of their times', async () => {
+    await using storage = await open()
+    const { memory } = await begin(storage, 'from')
+    await memory.saveMessages({ messages: [say('from', 'm1', 1), say('from', 'm2', 2)] })
+    await memory.updateMessages({ messages: ['m2', 'm1'].map((id) => ({ id, threadId: 'to' })) })
+    const { messages, total } = await memory.listMessages({ threadId: 'to', perPage: 1 })
+    expect([messages[0]?.id, total]).toEqual(['m1', 2])
   })
 })
