@@ -126,11 +126,11 @@ async function windowOf(
 ): Promise<Message[]> {
   const [session, window] = await Promise.all([
     sessions.summary(threadId),
-    messages.around(threadId, id, { before, after }),
+    messages.around(threadId, id, { before: Math.min(before, MAX_ITEMS), after: Math.min(after, MAX_ITEMS) }),
   ])
   const target = window.find((message) => message.id === id)
   if (session === undefined || target === undefined || !isOfResource(target, session, resourceId)) return []
-  if (isRegular(session)) return window
+  if (isRegular(session) && Math.max(before, after) <= MAX_ITEMS) return window
   const all = (await allMessages(messages, threadId)).filter((message) => isOfResource(message, session, resourceId))
   const place = all.sort(byTime).findIndex((message) => message.id === id)
   return all.slice(Math.max(0, place - before), place + after + 1)

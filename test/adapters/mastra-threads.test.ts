@@ -58,4 +58,15 @@ eachDatabase((open) => {
     const { messages, total } = await memory.listMessages({ threadId: 'to', perPage: 1 })
     expect([messages[0]?.id, total]).toEqual(['m1', 2])
   })
+
+  it('listMessages() takes a window of any size', async () => {
+    await using storage = await open()
+    const { memory } = await begin(storage, 't')
+    await memory.saveMessages({ messages: Array.from({ length: 1200 }, (_, i) => say('t', `m${i}`, i)) })
+    for (const size of [1001, Number.POSITIVE_INFINITY]) {
+      const include = [{ id: 'm1150', withPreviousMessages: size, withNextMessages: 1 }]
+      const { messages } = await memory.listMessages({ threadId: 't', perPage: 0, include })
+      expect([messages.length, messages.at(-1)?.id]).toEqual([Math.min(size, 1150) + 2, 'm1151'])
+    }
+  })
 })
