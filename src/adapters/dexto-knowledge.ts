@@ -28,7 +28,7 @@ export class MemoryStore {
   }
 
   async create({ memory }: { memory: DextoMemory }): Promise<void> {
-    await this.#storage.transaction(async (tx) => {
+    await this.#decide(async (tx) => {
       const { tags, metadata, content } = fromDexto(memory)
       const known = await idsOf(tx).get<string>(memory.id)
       const existing = known === undefined ? undefined : await tx.memories.get(known)
@@ -53,12 +53,17 @@ export class MemoryStore {
   }
 
   async delete({ id }: { id: string }): Promise<void> {
-    await this.#storage.transaction(async (tx) => {
+    await this.#decide(async (tx) => {
       const known = await idsOf(tx).get<string>(id)
       if (known === undefined) return
       await tx.memories.delete(known)
       await idsOf(tx).delete(id)
     })
+  }
+
+  /** Runs a change that depends on whether the memory exists: no other call creates or removes the memory meanwhile. */
+  #decide(body: (tx: StorageTransaction) => Promise<void>): Promise<void> {
+    return this.#storage.transaction(body, { isolation: 'serializable' })
   }
 
   /** Returns the memories of Dexto. Those that another part of the program has created have no id that Dexto knows. */

@@ -140,6 +140,20 @@ eachDatabase((open) => {
     expect([await memories.get({ id: 'm2' }), await memories.list()]).toEqual([undefined, [bare]])
   })
 
+  it('a memory is stored once, however many create, change and remove it at once', async () => {
+    const memories = fresh().getStore('memories')
+    const memory = (content: string) => ({ memory: { id: 'm', content, createdAt: 1, updatedAt: 1 } })
+    for (let round = 0; round < 25; round++) {
+      await Promise.all(['a', 'b', 'c'].map((content) => memories.create(memory(content))))
+      expect(await memories.list()).toHaveLength(1)
+      await Promise.all([memories.update(memory('d')), memories.delete({ id: 'm' }), memories.update(memory('e'))])
+      const left = await memories.get({ id: 'm' })
+      expect(await memories.list()).toEqual(left === undefined ? [] : [left])
+      await memories.delete({ id: 'm' })
+    }
+    expect(await memories.list()).toEqual([])
+  })
+
   it('queues hand out each message once', async () => {
     const stores = fresh()
     const of = { sessionId: 's' }
