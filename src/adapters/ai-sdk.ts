@@ -238,8 +238,8 @@ function conflict(id: string, expected: number, actual: number | undefined): Sto
 }
 
 /**
- * Refuses what is no list of messages, and messages with an empty id: the AI SDK gives a response one unless it is told how to
- * make ids.
+ * Refuses what is no list of messages, messages with the id of another, and messages with an empty id: the AI SDK gives a response one
+ * unless it is told how to make ids.
  *
  * @throws {INVALID_INPUT} when the list or a message is not valid
  */
@@ -249,4 +249,9 @@ function refuseInvalid(path: string, messages: readonly unknown[]): void {
   if (index >= 0) throw invalid(`${path}.${index}`, 'must be a UIMessage, with an id and a list of parts')
   const empty = messages.findIndex(({ id }) => id === '')
   if (empty >= 0) throw invalid(`${path}.${empty}.id`, 'must not be empty: pass `generateMessageId` to the AI SDK')
+  const ids = new Set<string>()
+  for (const [i, { id }] of messages.entries()) {
+    if (ids.has(id)) throw invalid(`${path}.${i}.id`, 'is the id of an earlier message')
+    ids.add(id)
+  }
 }

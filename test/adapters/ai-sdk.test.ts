@@ -192,7 +192,15 @@ eachDatabase((open) => {
     expect(await invalid([{ id: '1', role: 'user', parts: [{ type: 'data-x', data: new Map() }] }])).toMatchObject([
       { path: 'messages.0.content.0.data' },
     ])
-    expect(await invalid([say('1'), say('1')])).toHaveLength(1)
+    const earlier = 'is the id of an earlier message'
+    expect(await invalid([say('1'), say('1')])).toEqual([{ path: 'messages.1.id', message: earlier }])
+    const twice = [...many(1001), ...many(1)]
+    expect(await invalid(twice)).toEqual([{ path: 'messages.1001.id', message: earlier }])
+    const base = many(1001)
+    await chats.save('twice', base)
+    const error: unknown = await chats.save('twice', twice, { base }).catch((caught) => caught)
+    expect(isStorageError(error, 'INVALID_INPUT') && error.details.problems[0]?.path).toBe('messages.1001.id')
+    expect(await chats.load('twice')).toEqual(base)
     expect(await chats.load(chat)).toEqual([])
   })
 })
