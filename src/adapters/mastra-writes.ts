@@ -33,13 +33,20 @@ export async function saveMessages(
     threads.set(threadId, thread.set(id, fromMastraMessage(message)))
   }
   const given = Array.from(threads, ([threadId, byId]) => ({ threadId, puts: [...byId.values()].sort(byTime) }))
-  const before = await Promise.all(given.map(({ threadId, puts }) => markIrregular(storage, threadId, puts)))
-  const lastSeqs = new Map(given.map(({ threadId }, i) => [threadId, before[i] ?? 0]))
   const [first] = given
   if (first === undefined) return
+  const isOneCall = given.length === 1 && first.puts.length <= MAX_ITEMS
+  const ids = first.puts.map(({ id }) => id)
+  const [before, known] = await Promise.all([
+    Promise.all(given.map(({ threadId, puts }) => markIrregular(storage, threadId, puts))),
+    isOneCall ? storage.messages.getMany(first.threadId, ids) : [],
+  ])
+  const lastSeqs = new Map(given.map(({ threadId }, i) => [threadId, before[i] ?? 0]))
   const stored: Message[] = []
-  if (given.length === 1 && first.puts.length <= MAX_ITEMS) {
+  if (isOneCall && known.length === 0) {
     stored.push(...(await saveNew(storage, first.threadId, first.puts)))
+  } else if (isOneCall) {
+    stored.push(...(await storage.messages.put(first.threadId, first.puts)))
   } else {
     // In one order, so that two saves cannot deadlock.
     given.sort((a, b) => (a.threadId < b.threadId ? -1 : 1))
@@ -52,7 +59,7 @@ export async function saveMessages(
   await Promise.all([...lastSeqs].map(([threadId, lastSeq]) => markOvertaken(storage, threadId, lastSeq, stored)))
 }
 
-/** Stores messages of one thread that are most probably new: one round trip if they are. Returns them as stored. */
+/** Stores messages of one thread that were new a moment ago: one round trip if they still are. Returns them as stored. */
 async function saveNew({ messages }: Storage | StorageScope, threadId: string, puts: MastraPut[]): Promise<Message[]> {
   const stored = await messages.append(threadId, puts)
   const changed = puts.filter(({ role, content, metadata }, i) => {

@@ -69,4 +69,16 @@ eachDatabase((open) => {
       expect([messages.length, messages.at(-1)?.id]).toEqual([Math.min(size, 1150) + 2, 'm1151'])
     }
   })
+
+  it('saveMessages() stores new and changed messages of a thread in one write', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, 't')
+    await memory.saveMessages({ messages: [say('t', 'm1', 1)] })
+    vi.spyOn(scope.messages, 'put').mockRejectedValueOnce(new Error('the connection is lost'))
+    const messages = [{ ...say('t', 'm1', 1), type: 'edited' }, say('t', 'm2', 2)]
+    await expect(memory.saveMessages({ messages })).rejects.toThrow(/lost/)
+    expect((await memory.listMessages({ threadId: 't' })).messages).toEqual([say('t', 'm1', 1)])
+    await memory.saveMessages({ messages })
+    expect((await memory.listMessages({ threadId: 't' })).messages).toEqual(messages)
+  })
 })

@@ -44,7 +44,7 @@ it('takes the round trips that docs/mastra.md names', async () => {
   }
   expect(trips).toEqual({
     'saveMessages, new': 2,
-    'saveMessages, known': 6,
+    'saveMessages, known': 3,
     listMessages: 1,
     getThreadById: 1,
     getResourceById: 1,
