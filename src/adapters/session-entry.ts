@@ -9,13 +9,12 @@ export async function setWithSession(
   kv: Kv,
   key: string,
   value: unknown,
-  { sessionId, ttlSeconds }: { sessionId: string; ttlSeconds?: number },
+  { sessionId }: { sessionId: string },
 ): Promise<void> {
-  const options = ttlSeconds === undefined ? {} : { ttlSeconds }
   try {
-    await kv.set<unknown>(key, value, { ...options, sessionId })
+    await kv.set<unknown>(key, value, { sessionId })
   } catch (error) {
     if (!isStorageError(error, 'NOT_FOUND')) throw error
-    await kv.set<unknown>(key, value, options)
+    await kv.set<unknown>(key, value)
   }
 }

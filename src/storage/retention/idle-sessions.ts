@@ -21,8 +21,8 @@ import type { Removed, Rule, RuleContext } from './rule.ts'
 const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 type TableOfSession = Tables['events' | 'queueItems' | 'sessionOperations']
-type IdleRule = PrunedSession & { before: Date }
-type IdleBatch = IdleRule & { limit: number }
+type IdleBefore = PrunedSession & { before: Date }
+type IdleBatch = IdleBefore & { limit: number }
 
 /** A session that was idle, and what it has too much of for one transaction. */
 interface IdleSession extends Incarnation {
@@ -68,12 +68,12 @@ const selectIdle = statement(
 )
 
 /** Returns the condition that a row of sessions is this incarnation, and was idle and unused all the time. */
-function isIdle(db: Builder, arg: IdleRule): SQL {
+function isIdle(db: Builder, arg: IdleBefore): SQL {
   const { sessions: s } = db.tables
   return and(isUnused(db, arg), lte(s.lastActiveAt, arg.before), lte(s.updatedAt, arg.before)) as SQL // given conditions
 }
 
-const deleteIfIdle = statement((db, arg: IdleRule) =>
+const deleteIfIdle = statement((db, arg: IdleBefore) =>
   db.orm.delete(db.tables.sessions).where(isIdle(db, arg)).returning({ id: db.tables.sessions.id }),
 )
 
@@ -101,7 +101,7 @@ function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key
   })
 }
 
-const lockIfIdle = statement((db, arg: IdleRule) => {
+const lockIfIdle = statement((db, arg: IdleBefore) => {
   const { sessions: s } = db.tables
   return db.orm
     .update(s)
