@@ -10,11 +10,12 @@ import {
 import type { Tables } from '../schema/tables.ts'
 import type { BeginOptions, Db, Dialect, DialectKit, Driver, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
-import { ATTEMPTS, wasRolledBack } from './rolled-back.ts'
 import { tracedBatch, tracedRun } from './traced-statements.ts'
 import { refuseInside, Transaction } from './transaction.ts'
 import { TransactionDeadline } from './transaction-deadline.ts'
 
+/** How often a transaction is tried that is rolled back in favour of another each time. */
+const ATTEMPTS = 3
 /** How long close() waits for calls in flight. */
 const CLOSE_MILLIS = 30_000
 /** How long close() then waits for transactions to be rolled back. */
@@ -93,7 +94,7 @@ export class Database implements Db {
       try {
         return await this.#observed(body, options)
       } catch (error) {
-        if (options.once || attempt === ATTEMPTS || !wasRolledBack(error)) throw error
+        if (options.once || attempt === ATTEMPTS || !this.driver.wasRolledBack?.(error)) throw error
       }
     }
   }

@@ -87,6 +87,11 @@ export interface Driver extends Pick<Executor, 'batch'> {
    * @throws {INVALID_STATE} when policies of row-level security hide them
    */
   checkRows?(): Promise<void>
+  /**
+   * Returns true if an error says that everything was rolled back in favour of another transaction: a deadlock or a
+   * serialization failure. Undefined if that never happens.
+   */
+  wasRolledBack?(error: unknown): boolean
   /** Returns a number that changes after each commit of another process on SQLite. Always 0 on PostgreSQL, which has none. */
   dataVersion(): number
   /**

@@ -13,10 +13,9 @@ import type {
   Snapshot,
 } from '../db.ts'
 import type { Query, Row } from '../query.ts'
-import { ATTEMPTS, wasRolledBack } from '../rolled-back.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
-import { hiddenByPolicies } from './errors.ts'
+import { hiddenByPolicies, wasRolledBack } from './errors.ts'
 import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
@@ -30,6 +29,9 @@ export { PostgresListener } from './listener.ts' // a chunk of its own would be 
 const JOURNAL = '"holdfast_migrations"'
 /** The key of the advisory lock. Any number, the same in every process that migrates. */
 const MIGRATION_LOCK = 7_309_442_112
+
+/** How often a call is tried. Bounded, because a read whose connection was lost may itself be what ends the connections. */
+const ATTEMPTS = 3
 
 /** Names the isolation level, so that it does not depend on a default of the server or the role. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
@@ -224,6 +226,10 @@ class PostgresDriver implements Driver {
     if (this.#isSecured) return
     const isFiltered = await this.#pool.shared(async ({ session }) => session.isFiltered)
     if (isFiltered) throw hiddenByPolicies()
+  }
+
+  wasRolledBack(error: unknown): boolean {
+    return wasRolledBack(error)
   }
 
   dataVersion(): number {

@@ -203,6 +203,11 @@ export function endsConnection(error: StorageError): boolean {
   return isStorageError(error, 'TIMEOUT') && error.details.postgresCode === '25P03'
 }
 
+/** Returns true if PostgreSQL rolled everything back in favour of another transaction: a deadlock or serialization failure. */
+export function wasRolledBack(error: unknown): boolean {
+  return isStorageError(error, 'DATABASE_FAILED') && error.details.postgresCode?.startsWith('40') === true
+}
+
 /**
  * Returns the StorageError for a connection that could not be opened. It says where to and as whom. Keeps the server's
  * message, which has seen no values yet.
