@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { isErrno } from '../blobs/bytes/errors.ts'
 import { syncDirectory } from '../blobs/bytes/files.ts'
 import { StorageError } from '../errors.ts'
@@ -12,9 +12,9 @@ export const MANIFEST = 'manifest.json'
 /** The version of the layout of files and lines. */
 const FORMAT = 1
 
-const count = z.number().int().min(0)
+const count = z.int().check(z.gte(0))
 const fileSchema = z.strictObject({
-  file: z.string().regex(/^[A-Za-z]+\.jsonl$/),
+  file: z.string().check(z.regex(/^[A-Za-z]+\.jsonl$/)),
   rows: count,
   bytes: count,
   sha256: z.string(),
@@ -26,14 +26,14 @@ const manifestSchema = z.strictObject({
   schema: count,
   exportedAt: z.string(),
   selection: z.strictObject({
-    ownerId: z.string().optional(),
-    sessionId: z.string().optional(),
-    since: z.string().optional(),
+    ownerId: z.optional(z.string()),
+    sessionId: z.optional(z.string()),
+    since: z.optional(z.string()),
   }),
   tables: z.record(z.string(), fileSchema),
   blobs: z.strictObject({ contents: count, bytes: count }),
   /** The last number that the log of events has given. Not given for a part of the rows. */
-  lastEventSeq: count.optional(),
+  lastEventSeq: z.optional(count),
 })
 
 export type Manifest = z.output<typeof manifestSchema>

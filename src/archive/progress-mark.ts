@@ -1,9 +1,9 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../database/db.ts'
 import { readProperty, removeProperty, setProperty } from '../database/identity.ts'
 import { ARCHIVED } from './tables.ts'
 
-const count = z.number().int().min(0)
+const count = z.int().check(z.gte(0))
 
 const markSchema = z.strictObject({
   table: z.enum(ARCHIVED),

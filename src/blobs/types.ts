@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { type PageOptions, pageSchema } from '../database/paging/page.ts'
 import type { Given, JsonObject } from '../schema/values.ts'
 import { idSchema, instantSchema, millisSchema, signalSchema, textSchema } from '../validation/input.ts'
@@ -52,14 +52,14 @@ export interface PutBlobOptions<Metadata extends object = JsonObject> {
 }
 
 export const putBlobOptionsSchema = z.strictObject({
-  name: blobNameSchema.optional(),
-  mimeType: mimeTypeSchema.optional(),
-  source: idSchema.optional(),
-  metadata: jsonObjectSchema.optional(),
-  expiresAt: instantSchema.nullable().optional(),
-  signal: signalSchema.optional(),
-  idleTimeoutMillis: millisSchema.optional(),
-}) satisfies z.ZodType<PutBlobOptions>
+  name: z.optional(blobNameSchema),
+  mimeType: z.optional(mimeTypeSchema),
+  source: z.optional(idSchema),
+  metadata: z.optional(jsonObjectSchema),
+  expiresAt: z.optional(z.nullable(instantSchema)),
+  signal: z.optional(signalSchema),
+  idleTimeoutMillis: z.optional(millisSchema),
+}) satisfies z.ZodMiniType<PutBlobOptions>
 
 /** The bytes from `start` to `end`: both are included and count from 0, as in `fs.createReadStream` and HTTP ranges. */
 export interface ByteRange {
@@ -70,8 +70,10 @@ export interface ByteRange {
 }
 
 export const rangeSchema = z
-  .strictObject({ start: z.int().min(0).optional(), end: z.int().min(0).optional() })
-  .refine(({ start = 0, end = start }) => start <= end, 'start must not be after end') satisfies z.ZodType<ByteRange>
+  .strictObject({ start: z.optional(z.int().check(z.gte(0))), end: z.optional(z.int().check(z.gte(0))) })
+  .check(
+    z.refine(({ start = 0, end = start }) => start <= end, 'start must not be after end'),
+  ) satisfies z.ZodMiniType<ByteRange>
 
 export interface BlobUrlOptions {
   /** The URL is refused after so many seconds: 1 to 604,800, a week. Default 900. */
@@ -81,9 +83,9 @@ export interface BlobUrlOptions {
 }
 
 export const urlOptionsSchema = z.strictObject({
-  expiresSeconds: z.int().min(1).max(604_800).optional(),
-  disposition: z.enum(['attachment', 'inline']).optional(),
-}) satisfies z.ZodType<BlobUrlOptions>
+  expiresSeconds: z.optional(z.int().check(z.gte(1), z.lte(604_800))),
+  disposition: z.optional(z.enum(['attachment', 'inline'])),
+}) satisfies z.ZodMiniType<BlobUrlOptions>
 
 export interface DeleteBlobOptions {
   /** Deletes the blob even if a message mentions it. Default false. */
@@ -91,8 +93,8 @@ export interface DeleteBlobOptions {
 }
 
 export const deleteOptionsSchema = z.strictObject({
-  force: z.boolean().optional(),
-}) satisfies z.ZodType<DeleteBlobOptions>
+  force: z.optional(z.boolean()),
+}) satisfies z.ZodMiniType<DeleteBlobOptions>
 
 export interface ListBlobsOptions extends PageOptions {
   /** Only blobs with this source. Default: all blobs. */
@@ -102,10 +104,10 @@ export interface ListBlobsOptions extends PageOptions {
 }
 
 export const listOptionsSchema = z.strictObject({
-  source: idSchema.optional(),
-  ownerId: idSchema.optional(),
+  source: z.optional(idSchema),
+  ownerId: z.optional(idSchema),
   ...pageSchema.shape,
-}) satisfies z.ZodType<ListBlobsOptions>
+}) satisfies z.ZodMiniType<ListBlobsOptions>
 
 export interface BlobStats {
   /** The number of blobs. Expired blobs count until maintenance removes them. */
@@ -129,11 +131,11 @@ export interface CleanupBlobsOptions {
 }
 
 export const cleanupOptionsSchema = z.strictObject({
-  olderThan: instantSchema.optional(),
-  dryRun: z.boolean().optional(),
-  signal: signalSchema.optional(),
-  onProgress: z.custom<CleanupBlobsOptions['onProgress']>((value) => typeof value === 'function').optional(),
-}) satisfies z.ZodType<CleanupBlobsOptions>
+  olderThan: z.optional(instantSchema),
+  dryRun: z.optional(z.boolean()),
+  signal: z.optional(signalSchema),
+  onProgress: z.optional(z.custom<CleanupBlobsOptions['onProgress']>((value) => typeof value === 'function')),
+}) satisfies z.ZodMiniType<CleanupBlobsOptions>
 
 /** What a cleanup removed, or would remove. */
 export interface BlobCleanup {
@@ -158,11 +160,11 @@ export interface VerifyOptions {
 }
 
 export const verifyOptionsSchema = z.strictObject({
-  repair: z.boolean().optional(),
-  force: z.boolean().optional(),
-  signal: signalSchema.optional(),
-  onProgress: z.custom<VerifyOptions['onProgress']>((value) => typeof value === 'function').optional(),
-}) satisfies z.ZodType<VerifyOptions>
+  repair: z.optional(z.boolean()),
+  force: z.optional(z.boolean()),
+  signal: z.optional(signalSchema),
+  onProgress: z.optional(z.custom<VerifyOptions['onProgress']>((value) => typeof value === 'function')),
+}) satisfies z.ZodMiniType<VerifyOptions>
 
 /** What one step of `verify` found. */
 export interface VerifyReport {

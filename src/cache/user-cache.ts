@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { StorageError } from '../errors.ts'
 import type { Given, Json } from '../schema/values.ts'
 import { keySchema, parseInput, prefixSchema, ttlSecondsSchema } from '../validation/input.ts'
@@ -16,7 +16,7 @@ export interface UserCacheOptions {
   check?: () => void
 }
 
-const keysSchema = z.array(keySchema).max(1000)
+const keysSchema = z.array(keySchema).check(z.maxLength(1000))
 
 export interface CacheSetOptions {
   /**
@@ -26,8 +26,8 @@ export interface CacheSetOptions {
 }
 
 const setOptionsSchema = z.strictObject({
-  ttlSeconds: ttlSecondsSchema.optional(),
-}) satisfies z.ZodType<CacheSetOptions>
+  ttlSeconds: z.optional(ttlSecondsSchema),
+}) satisfies z.ZodMiniType<CacheSetOptions>
 
 /** Options of `cache.keys()` and `cache.clear()`. */
 export interface CacheKeysOptions {
@@ -35,7 +35,7 @@ export interface CacheKeysOptions {
   prefix?: string | undefined
 }
 
-const keysOptionsSchema = z.strictObject({ prefix: prefixSchema.optional() }) satisfies z.ZodType<CacheKeysOptions>
+const keysOptionsSchema = z.strictObject({ prefix: z.optional(prefixSchema) }) satisfies z.ZodMiniType<CacheKeysOptions>
 
 /**
  * A cache for the program's own values, shared between processes if the cache is Redis. A value may be gone at any

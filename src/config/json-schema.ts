@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { rootSchema } from './schema.ts'
 
 /**
@@ -11,7 +11,7 @@ import { rootSchema } from './schema.ts'
  * ```
  */
 export function configJsonSchema(): Record<string, unknown> {
-  const file = z.looseObject(rootSchema.shape).nullable().meta({ title: 'Holdfast storage configuration' })
+  const file = z.nullable(z.looseObject(rootSchema.shape)).check(z.meta({ title: 'Holdfast storage configuration' }))
   return z.toJSONSchema(file, {
     io: 'input',
     unrepresentable: 'any', // a function, which `withoutFunctions` removes
@@ -26,8 +26,8 @@ export function configJsonSchema(): Record<string, unknown> {
 function withoutFunctions(schema: z.core.$ZodTypes, { properties = {} }: z.core.JSONSchema.BaseSchema) {
   if (schema._zod.def.type !== 'object') return
   for (const [name, field] of Object.entries(schema._zod.def.shape)) {
-    const inner = field instanceof z.ZodOptional ? field.unwrap() : field
-    if (inner instanceof z.ZodCustom) delete properties[name]
+    const inner = field instanceof z.ZodMiniOptional ? field.def.innerType : field
+    if (inner instanceof z.ZodMiniCustom) delete properties[name]
   }
 }
 

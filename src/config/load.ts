@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { parseInput } from '../validation/input.ts'
 import { withAbsolutePaths } from './resolve.ts'
 import { edits } from './suggestions.ts'
@@ -15,9 +15,9 @@ export interface LoadOptions {
 }
 
 const optionsSchema = z.strictObject({
-  env: z
-    .custom<LoadOptions['env']>((env) => typeof env === 'object' && env !== null, 'must be an object of texts')
-    .optional(),
+  env: z.optional(
+    z.custom<LoadOptions['env']>((env) => typeof env === 'object' && env !== null, 'must be an object of texts'),
+  ),
 })
 
 /**

@@ -1,6 +1,7 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { toDotPath } from 'zod/v4/core'
 import { type Problem, StorageError } from '../errors.ts'
+import { english } from '../validation/english.ts'
 import { parsedOnce } from './fields.ts'
 import { rootSchema, storageSchema } from './schema.ts'
 import { hintFor, nearest } from './suggestions.ts'
@@ -43,17 +44,18 @@ export function validateConfig(input: unknown, source = 'The storage configurati
   return result.config
 }
 
+const fileSchema = z.pipe(
+  rootSchema,
+  z.transform(({ storage }) => storage ?? storageSchema.parse({}, parsedOnce)),
+)
+
 type Checked = { config: ValidStorageConfig; problems?: undefined } | { config?: undefined; problems: Problem[] }
 
 /** Returns what {@link validateConfig} returns, or the problems. */
 export function check(input: unknown): Checked {
   const content = input ?? {}
   const wrapped = typeof content === 'object' && 'storage' in content
-  const result = wrapped
-    ? rootSchema
-        .transform(({ storage }) => storage ?? storageSchema.parse({}, parsedOnce))
-        .safeParse(content, { error: explain, ...parsedOnce })
-    : storageSchema.safeParse(content, { error: explain, ...parsedOnce })
+  const result = (wrapped ? fileSchema : storageSchema).safeParse(content, { error: explain, ...parsedOnce })
   return result.success
     ? { config: result.data }
     : { problems: result.error.issues.flatMap((issue) => describe(issue)) }
@@ -81,9 +83,9 @@ function describe(issue: z.core.$ZodIssue, parent: PropertyKey[] = []): Problem[
 const isWrongType = (issue: z.core.$ZodIssue) =>
   issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value')
 
-/** Returns a message that names the remedy, or undefined if zod's own message does. */
-function explain(issue: z.core.$ZodRawIssue): string | undefined {
-  if (Array.isArray(issue.keys) && issue.inst instanceof z.ZodObject) {
+/** Returns a message that names the remedy, or zod's own message if that does. */
+function explain(issue: z.core.$ZodRawIssue): ReturnType<typeof english.error> {
+  if (Array.isArray(issue.keys) && issue.inst instanceof z.ZodMiniObject) {
     const known = knownKeys(issue.inst)
     // One line for each key: `describe` splits them.
     return issue.keys.map((key) => unknownKey(String(key), known)).join('\n')
@@ -94,17 +96,17 @@ function explain(issue: z.core.$ZodRawIssue): string | undefined {
     const hint = typeof given === 'string' ? hintFor(given, options) : ''
     return `expected one of ${options.map((option) => `"${option}"`).join(', ')}${hint}`
   }
-  if (issue.inst instanceof z.ZodDiscriminatedUnion && typeof issue.input === 'string') {
+  if (issue.inst instanceof z.ZodMiniDiscriminatedUnion && typeof issue.input === 'string') {
     return 'expected an object, such as { type: in-memory }'
   }
   if (issue.code === 'invalid_type' && issue.input === undefined) return `is missing; expected ${issue.expected}`
-  return undefined
+  return english.error(issue)
 }
 
 /** Returns the keys of a section, and the keys of its options, which are easily put one level too high. */
-function knownKeys({ shape }: z.ZodObject): string[] {
-  const options = shape.options instanceof z.ZodPrefault ? shape.options.unwrap() : undefined
-  const inner = options instanceof z.ZodObject ? Object.keys(options.shape) : []
+function knownKeys({ shape }: z.ZodMiniObject): string[] {
+  const options = shape.options instanceof z.ZodMiniPrefault ? shape.options.def.innerType : undefined
+  const inner = options instanceof z.ZodMiniObject ? Object.keys(options.shape) : []
   return [...Object.keys(shape), ...inner.map((key) => `options.${key}`)]
 }
 

@@ -1,5 +1,5 @@
 import { and, eq, inArray, lt, lte, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../database/db.ts'
 import { isVisible, ofOwner, ownerOfSession } from '../database/owner.ts'
 import { notIndexable } from '../database/paging/keyset.ts'
@@ -47,12 +47,12 @@ export interface AgentEvent<Payload = Json> {
 const typeSchema = textSchema({ min: 1, max: 255 })
 
 export const eventInputSchema = z.strictObject({
-  id: idSchema.optional(),
+  id: z.optional(idSchema),
   type: typeSchema,
-  sessionId: idSchema.nullable().optional(),
-  runId: idSchema.nullable().optional(),
-  payload: jsonSchema.optional(),
-  occurredAt: instantSchema.optional(),
+  sessionId: z.optional(z.nullable(idSchema)),
+  runId: z.optional(z.nullable(idSchema)),
+  payload: z.optional(jsonSchema),
+  occurredAt: z.optional(instantSchema),
 })
 
 export interface EventInput<Payload = Json> {
@@ -71,27 +71,26 @@ export interface EventInput<Payload = Json> {
 }
 
 const MAX_APPEND = 1000
-const appendSchema = z
-  .array(eventInputSchema)
-  .max(MAX_APPEND)
-  .superRefine((events, context) => rejectDuplicateIds(events, context, 'event'))
+const appendSchema = z.array(eventInputSchema).check(
+  z.maxLength(MAX_APPEND),
+  z.superRefine((events, context) => rejectDuplicateIds(events, context, 'event')),
+)
 const filtersSchema = z.strictObject({
-  sessionId: idSchema.optional(),
-  runId: idSchema.optional(),
-  type: typeSchema.optional(),
-  ownerId: idSchema.optional(),
+  sessionId: z.optional(idSchema),
+  runId: z.optional(idSchema),
+  type: z.optional(typeSchema),
+  ownerId: z.optional(idSchema),
   ...pageSchema.shape,
 })
-const listOptionsSchema = z.strictObject({ ...filtersSchema.shape, order: z.enum(['asc', 'desc']).optional() })
+const listOptionsSchema = z.strictObject({ ...filtersSchema.shape, order: z.optional(z.enum(['asc', 'desc'])) })
 const DEFAULT_POLL_MILLIS = 200
 const MAX_POLL_MILLIS = 10_000
 const followOptionsSchema = z.strictObject({
   ...filtersSchema.shape,
-  pollMillis: rule<number>(
-    isInteger(1, MAX_POLL_MILLIS),
-    `must be a whole number of milliseconds from 1 to ${MAX_POLL_MILLIS}`,
-  ).optional(),
-  signal: signalSchema.optional(),
+  pollMillis: z.optional(
+    rule<number>(isInteger(1, MAX_POLL_MILLIS), `must be a whole number of milliseconds from 1 to ${MAX_POLL_MILLIS}`),
+  ),
+  signal: z.optional(signalSchema),
 })
 const pruneOptionsSchema = z.strictObject({ before: instantSchema })
 

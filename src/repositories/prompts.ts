@@ -1,5 +1,5 @@
 import { and, eq, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../database/db.ts'
 import { ownerOfNames } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
@@ -27,8 +27,8 @@ export interface Prompt<Content = Json, Metadata extends object = JsonObject> {
 export const promptInputSchema = z.strictObject({
   name: keySchema,
   content: jsonSchema,
-  description: textSchema({ max: 10_000 }).nullable().optional(),
-  metadata: jsonObjectSchema.optional(),
+  description: z.optional(z.nullable(textSchema({ max: 10_000 }))),
+  metadata: z.optional(jsonObjectSchema),
 })
 
 export interface PromptInput<Content = Json, Metadata extends object = JsonObject> {

@@ -1,5 +1,5 @@
 import { and, eq, inArray, type SQL, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../database/db.ts'
 import { NOBODY, ownerOfNames, ownerOfSession } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
@@ -12,18 +12,18 @@ import { GLOBAL_SCOPE, homeOfScope, scopeOf } from './scope.ts'
 
 export type { ToolPreferenceSet }
 
-const toolNamesSchema = z.array(idSchema).max(1000)
+const toolNamesSchema = z.array(idSchema).check(z.maxLength(1000))
 
 export const toolPreferencesInputSchema = z.strictObject({
-  autoApproved: toolNamesSchema.optional(),
-  disabled: toolNamesSchema.optional(),
+  autoApproved: z.optional(toolNamesSchema),
+  disabled: z.optional(toolNamesSchema),
 })
 
 /** Up to 1000 tool names in each list. Default: empty lists. */
 export type ToolPreferencesInput = { [K in keyof ToolPreferenceSet]?: ToolPreferenceSet[K] | undefined }
 
 const listOptionsSchema = z.strictObject({
-  sessionId: idSchema.optional(),
+  sessionId: z.optional(idSchema),
   ...pageSchema.shape,
 })
 

@@ -1,5 +1,5 @@
 import { and, eq, ne, notExists, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../database/db.ts'
 import { ownerOfNames } from '../database/owner.ts'
 import { pagedQuery } from '../database/paging/list-query.ts'
@@ -27,10 +27,10 @@ export interface Workspace<Metadata extends object = JsonObject> {
 }
 
 export const workspaceInputSchema = z.strictObject({
-  id: idSchema.optional(),
+  id: z.optional(idSchema),
   path: keySchema,
-  name: textSchema({ max: 1000 }).nullable().optional(),
-  metadata: jsonObjectSchema.optional(),
+  name: z.optional(z.nullable(textSchema({ max: 1000 }))),
+  metadata: z.optional(jsonObjectSchema),
 })
 
 export interface WorkspaceInput<Metadata extends object = JsonObject> {

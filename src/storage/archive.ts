@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { exportTo } from '../archive/export.ts'
 import type { BackupOptions, BackupReport, ExportOptions, ExportReport, ExportSelection } from '../archive/types.ts'
 import { StorageError } from '../errors.ts'
@@ -10,9 +10,9 @@ import { longRun } from './long-run.ts'
 
 const exportSchema = z.strictObject({
   ...longRun,
-  ownerId: idSchema.optional(),
-  sessionId: idSchema.optional(),
-  since: instantSchema.optional(),
+  ownerId: z.optional(idSchema),
+  sessionId: z.optional(idSchema),
+  since: z.optional(instantSchema),
 })
 const backupSchema = z.strictObject(longRun)
 

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { BlobLayer } from '../blobs/open.ts'
 import type { CacheStore } from '../cache/store.ts'
 import { messageOf } from '../caught.ts'
@@ -14,7 +14,7 @@ import { longRun, progressOf } from './long-run.ts'
 import type { DiagnoseOptions } from './options.ts'
 import type { StorageStats } from './reports.ts'
 
-const optionsSchema = z.strictObject({ ...longRun, repair: z.boolean().optional() })
+const optionsSchema = z.strictObject({ ...longRun, repair: z.optional(z.boolean()) })
 
 /** What the checks look at. */
 interface Storage {

@@ -1,5 +1,5 @@
 import { count, eq, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Database } from '../database/database.ts'
 import { readProperty, writeProperty } from '../database/identity.ts'
 import { columnsOf } from '../database/primary-key.ts'

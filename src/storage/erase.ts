@@ -1,6 +1,6 @@
 import { count, getTableColumns, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { BlobLayer } from '../blobs/open.ts'
 import { OwnedRowCache } from '../cache/owned-row-cache.ts'
 import type { RowCache, RowKey } from '../cache/row-cache.ts'

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { checkFunction, parseInput, signalSchema } from '../validation/input.ts'
 
 /** What a call that takes long may be given. */
@@ -8,10 +8,10 @@ export interface LongRunOptions<Progress> {
 }
 
 /** The options that every call that takes long has, for its schema. `progressOf` checks the function. */
-export const longRun = { signal: signalSchema.optional(), onProgress: z.unknown().optional() }
+export const longRun = { signal: z.optional(signalSchema), onProgress: z.optional(z.unknown()) }
 
 const optionsSchema = z.strictObject(longRun)
-const removalOptionsSchema = optionsSchema.extend({ dryRun: z.boolean().optional() })
+const removalOptionsSchema = z.extend(optionsSchema, { dryRun: z.optional(z.boolean()) })
 
 /**
  * Checks the options of a call that takes long.

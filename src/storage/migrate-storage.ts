@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { resolveConfig } from '../config/resolve.ts'
 import type { StorageConfig, StorageConfigFile } from '../config/types.ts'
 import { migrateDatabase } from '../database/open.ts'
@@ -6,9 +6,9 @@ import { parseInput } from '../validation/input.ts'
 import type { MigrateOptions, MigrationReport } from './migration-report.ts'
 
 const optionsSchema = z.strictObject({
-  baseDir: z.string().optional(),
-  dryRun: z.boolean().optional(),
-}) satisfies z.ZodType<MigrateOptions>
+  baseDir: z.optional(z.string()),
+  dryRun: z.optional(z.boolean()),
+}) satisfies z.ZodMiniType<MigrateOptions>
 
 /**
  * Brings the configured database to this version's schema: the step of a deployment before the program starts. Opens nothing

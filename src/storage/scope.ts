@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { UserCache } from '../cache/user-cache.ts'
 import { observed } from '../observability/observed.ts'
 import { BLOBS } from '../repositories/observables.ts'

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { bytesBackendSchema } from '../blobs/bytes/backend.ts'
 import { openBlobs } from '../blobs/open.ts'
 import { cacheLimits, openCacheAside, openCacheStore } from '../cache/open.ts'
@@ -53,19 +53,19 @@ const isFunction = (value: unknown) => typeof value === 'function'
 
 const booleanSchema = rule<boolean>((value) => typeof value === 'boolean', 'must be true or false')
 const optionsSchema = z.strictObject({
-  baseDir: rule<string>((value) => typeof value === 'string', 'must be a string').optional(),
-  migrate: booleanSchema.optional(),
-  logger: rule<Logger | DetailsFirstLogger>(isLogger, 'must have the methods info, warn and error').optional(),
-  maintenance: booleanSchema.optional(),
-  bytes: bytesBackendSchema.optional(),
-  cacheStore: cacheStoreSchema.optional(),
-  embedding: embeddingSchema.optional(),
-  now: rule<() => Date>(isFunction, 'must be a function').optional(),
-  closeTimeoutMillis: millisSchema.optional(),
-  slowTransactionMillis: millisSchema.optional(),
-  slowOperationMillis: millisSchema.optional(),
-  adoptBlobStore: booleanSchema.optional(),
-  operator: booleanSchema.optional(),
+  baseDir: z.optional(rule<string>((value) => typeof value === 'string', 'must be a string')),
+  migrate: z.optional(booleanSchema),
+  logger: z.optional(rule<Logger | DetailsFirstLogger>(isLogger, 'must have the methods info, warn and error')),
+  maintenance: z.optional(booleanSchema),
+  bytes: z.optional(bytesBackendSchema),
+  cacheStore: z.optional(cacheStoreSchema),
+  embedding: z.optional(embeddingSchema),
+  now: z.optional(rule<() => Date>(isFunction, 'must be a function')),
+  closeTimeoutMillis: z.optional(millisSchema),
+  slowTransactionMillis: z.optional(millisSchema),
+  slowOperationMillis: z.optional(millisSchema),
+  adoptBlobStore: z.optional(booleanSchema),
+  operator: z.optional(booleanSchema),
 })
 
 const UNFINISHED =

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { BlobLayer, TransactionBlobs } from '../blobs/open.ts'
 import type { StorageRowCache } from '../cache/row-cache.ts'
 import type { Database } from '../database/database.ts'
@@ -18,8 +18,8 @@ import type { TransactionOptions } from './options.ts'
 import type { StorageTransaction } from './storage-transaction.ts'
 
 const optionsSchema = z.strictObject({
-  timeoutMillis: millisSchema.optional(),
-  isolation: z.enum(['read committed', 'serializable']).optional(),
+  timeoutMillis: z.optional(millisSchema),
+  isolation: z.optional(z.enum(['read committed', 'serializable'])),
 })
 
 /** How often the body of a serializable transaction runs at most. */

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { copyRows } from '../archive/copy.ts'
 import { importFrom } from '../archive/import.ts'
 import type { CopyOptions, CopyReport, ImportOptions, ImportReport } from '../archive/types.ts'
@@ -10,8 +10,8 @@ import type { Storage } from './types.ts'
 
 // Apart from archive.ts, since the declarations of the main entry must not lead to the layers, and so to drizzle.
 
-const importSchema = z.strictObject({ ...longRun, dryRun: flagSchema.optional() })
-const copySchema = z.strictObject({ ...longRun, verify: flagSchema.optional() })
+const importSchema = z.strictObject({ ...longRun, dryRun: z.optional(flagSchema) })
+const copySchema = z.strictObject({ ...longRun, verify: z.optional(flagSchema) })
 
 /**
  * Writes the rows of an archive, which `storage.export` has made, into a storage of any kind. Ids, seqs, times and owners stay.

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { withFastCheck } from './fast-path.ts'
 
 /**
@@ -10,11 +10,13 @@ export function backendSchema<T extends object>(methods: Readonly<Record<string,
     Object.keys(methods).filter((method) => typeof Reflect.get(backend, method) !== 'function')
   const hasType = (backend: object) => typeof Reflect.get(backend, 'type') === 'string'
   const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
-  const schema = z.custom<T>(isObject, 'must be an object').superRefine((backend: object, context) => {
-    if (!hasType(backend)) context.addIssue({ code: 'custom', path: ['type'], message: 'must be a text' })
-    for (const method of missingIn(backend)) {
-      context.addIssue({ code: 'custom', path: [method], message: 'must be a method' })
-    }
-  })
+  const schema = z.custom<T>(isObject, 'must be an object').check(
+    z.superRefine((backend: object, context) => {
+      if (!hasType(backend)) context.addIssue({ code: 'custom', path: ['type'], message: 'must be a text' })
+      for (const method of missingIn(backend)) {
+        context.addIssue({ code: 'custom', path: [method], message: 'must be a method' })
+      }
+    }),
+  )
   return withFastCheck((value) => isObject(value) && hasType(value) && missingIn(value).length === 0, schema)
 }

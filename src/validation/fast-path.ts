@@ -1,9 +1,9 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 
 /** Returns the parsed value if it is obviously valid; undefined means "ask zod". */
 type FastCheck = (value: unknown) => unknown
 
-const checks = new WeakMap<z.ZodType, FastCheck>()
+const checks = new WeakMap<z.ZodMiniType, FastCheck>()
 
 /** Makes a schema of one rule: a value that satisfies `is` is returned as it is; `message` says what it must be. */
 export function rule<T>(is: (value: unknown) => boolean, message: string) {
@@ -11,7 +11,7 @@ export function rule<T>(is: (value: unknown) => boolean, message: string) {
 }
 
 /** Registers a quick test for a schema. A value that passes must be one that the schema would return as it is. */
-export function withFastCheck<S extends z.ZodType>(isValid: (value: unknown) => boolean, schema: S): S {
+export function withFastCheck<S extends z.ZodMiniType>(isValid: (value: unknown) => boolean, schema: S): S {
   checks.set(schema, (value) => (isValid(value) ? value : undefined))
   return schema
 }
@@ -21,7 +21,7 @@ export function withFastCheck<S extends z.ZodType>(isValid: (value: unknown) => 
  * wrong with the value. zod takes longer to accept a value than SQLite takes to answer, above all on a cold call: that is
  * why it is asked last.
  */
-export function fastCheck<T>(schema: z.ZodType<T>, value: unknown): T | undefined {
+export function fastCheck<T>(schema: z.ZodMiniType<T>, value: unknown): T | undefined {
   return fastCheckOf(schema)(value) as T | undefined // as the schema's own check says
 }
 
@@ -29,7 +29,7 @@ export function fastCheck<T>(schema: z.ZodType<T>, value: unknown): T | undefine
  * Returns the check of a schema. Strict objects are checked property by property. A schema without a registered check
  * always falls back to zod.
  */
-function fastCheckOf(schema: z.ZodType): FastCheck {
+function fastCheckOf(schema: z.ZodMiniType): FastCheck {
   let check = checks.get(schema)
   if (check === undefined) {
     check = isStrictObject(schema) ? objectCheck(schema) : () => undefined
@@ -38,11 +38,15 @@ function fastCheckOf(schema: z.ZodType): FastCheck {
   return check
 }
 
-function isStrictObject(schema: z.ZodType): schema is z.ZodObject<Record<string, z.ZodType>> {
-  return schema instanceof z.ZodObject && schema.def.catchall instanceof z.ZodNever && schema.def.checks === undefined
+function isStrictObject(schema: z.ZodMiniType): schema is z.ZodMiniObject<Record<string, z.ZodMiniType>> {
+  return (
+    schema instanceof z.ZodMiniObject &&
+    schema.def.catchall instanceof z.ZodMiniNever &&
+    schema.def.checks === undefined
+  )
 }
 
-function objectCheck({ shape }: z.ZodObject<Record<string, z.ZodType>>): FastCheck {
+function objectCheck({ shape }: z.ZodMiniObject<Record<string, z.ZodMiniType>>): FastCheck {
   const properties = Object.entries(shape).map(([name, schema]) => ({ name, isValid: propertyTest(schema) }))
   return (value) => {
     if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
@@ -54,13 +58,13 @@ function objectCheck({ shape }: z.ZodObject<Record<string, z.ZodType>>): FastChe
   }
 }
 
-function propertyTest(schema: z.ZodType): (value: unknown) => boolean {
-  if (schema instanceof z.ZodOptional) {
-    const isValid = propertyTest(schema.unwrap() as z.ZodType) // unwrap is typed for zod's core
+function propertyTest(schema: z.ZodMiniType): (value: unknown) => boolean {
+  if (schema instanceof z.ZodMiniOptional) {
+    const isValid = propertyTest(schema.def.innerType as z.ZodMiniType) // it is typed for zod's core
     return (value) => value === undefined || isValid(value)
   }
-  if (schema instanceof z.ZodNullable) {
-    const isValid = propertyTest(schema.unwrap() as z.ZodType) // unwrap is typed for zod's core
+  if (schema instanceof z.ZodMiniNullable) {
+    const isValid = propertyTest(schema.def.innerType as z.ZodMiniType) // it is typed for zod's core
     return (value) => value === null || isValid(value)
   }
   const check = fastCheckOf(schema)

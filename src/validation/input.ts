@@ -1,5 +1,6 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { type Problem, StorageError } from '../errors.ts'
+import { english } from './english.ts'
 import { fastCheck, rule, withFastCheck } from './fast-path.ts'
 
 const MAX_ID_BYTES = 255
@@ -43,9 +44,10 @@ export const prefixSchema = textSchema({ max: MAX_KEY_BYTES })
 /** A Date in the years 1 to 9999, the range of both databases. */
 export const instantSchema = withFastCheck(
   (date) => date instanceof Date && isInRange(date.getTime()),
-  z
-    .custom<Date>((date) => isInRange(timeOf(date)), 'must be a Date in the years 1 to 9999')
-    .transform((date) => new Date(date)), // a Date of another realm is no instance of the Date that the layers below know
+  z.pipe(
+    z.custom<Date>((date) => isInRange(timeOf(date)), 'must be a Date in the years 1 to 9999'),
+    z.transform((date) => new Date(date)),
+  ), // a Date of another realm is no instance of the Date that the layers below know
 )
 
 /** Maximum number of items of a page: 1 to 1000. */
@@ -90,7 +92,10 @@ function timeOf(date: unknown): number {
 
 function columnInteger(min: number) {
   const integer = rule<number>(isInteger(min, Number.MAX_SAFE_INTEGER), `must be an integer of at least ${min}`)
-  const clamped = integer.transform((value) => Math.min(value, MAX_INTEGER))
+  const clamped = z.pipe(
+    integer,
+    z.transform((value) => Math.min(value, MAX_INTEGER)),
+  )
   return withFastCheck(isInteger(min, MAX_INTEGER), clamped) // up to there, nothing is clamped
 }
 
@@ -100,7 +105,11 @@ export function isInteger(min: number, max: number) {
 }
 
 /** Rejects duplicate ids within one append: it would be ambiguous which item to keep. */
-export function rejectDuplicateIds(items: readonly { id?: string }[], context: z.RefinementCtx, what: string): void {
+export function rejectDuplicateIds(
+  items: readonly { id?: string }[],
+  context: z.core.$RefinementCtx,
+  what: string,
+): void {
   const ids = new Set<string>()
   for (const [i, { id }] of items.entries()) {
     if (id === undefined) continue
@@ -114,10 +123,10 @@ export function rejectDuplicateIds(items: readonly { id?: string }[], context: z
  *
  * @throws {INVALID_INPUT} when the value does not match the schema; names every problem's path
  */
-export function parseInput<T>(schema: z.ZodType<T>, value: unknown, subject: string): T {
+export function parseInput<T>(schema: z.ZodMiniType<T>, value: unknown, subject: string): T {
   const valid = fastCheck(schema, value)
   if (valid !== undefined) return valid
-  const result = schema.safeParse(value)
+  const result = schema.safeParse(value, english)
   if (result.success) return result.data
   throw invalidInput(
     result.error.issues.flatMap(({ path, message, ...issue }) => {

@@ -1,5 +1,6 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
+import { english } from './english.ts'
 import { withFastCheck } from './fast-path.ts'
 
 const MAX_DEPTH = 500
@@ -22,12 +23,15 @@ export const jsonObjectSchema = schemaOf<JsonObject>((value) =>
 )
 
 /** Makes a schema of JSON objects whose properties match `known`. It only validates: an object is returned as given. */
-export function jsonObjectWith<T extends JsonObject>(known: z.ZodType) {
-  return jsonObjectSchema.pipe(
-    z.custom<T>().superRefine((object: JsonObject, context) => {
-      const { error } = known.safeParse(object)
-      for (const { path, message } of error?.issues ?? []) context.addIssue({ code: 'custom', path, message })
-    }),
+export function jsonObjectWith<T extends JsonObject>(known: z.ZodMiniType) {
+  return z.pipe(
+    jsonObjectSchema,
+    z.custom<T>().check(
+      z.superRefine((object: JsonObject, context) => {
+        const { error } = known.safeParse(object, english)
+        for (const { path, message } of error?.issues ?? []) context.addIssue({ code: 'custom', path, message })
+      }),
+    ),
   )
 }
 
@@ -55,10 +59,12 @@ export const contentSchema = schemaOf<MessageContent>((content) => {
 
 /** Makes a schema of the values in which `problemIn` finds no problem. */
 function schemaOf<T>(problemIn: (value: unknown) => Problem | undefined) {
-  const schema = z.custom<T>().superRefine((value, context) => {
-    const problem = problemIn(value)
-    if (problem) context.addIssue({ code: 'custom', ...problem })
-  })
+  const schema = z.custom<T>().check(
+    z.superRefine((value, context) => {
+      const problem = problemIn(value)
+      if (problem) context.addIssue({ code: 'custom', ...problem })
+    }),
+  )
   return withFastCheck((value) => problemIn(value) === undefined, schema)
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { rootSchema } from '../../src/config/index.ts'
 
 /** The fields of each interface of types.ts, inherited ones included: the names in their type, and their comment. */
@@ -46,28 +46,29 @@ interface Documented {
 }
 
 /** Walks an interface and its schema together. */
-function documentedIn(name: string, schema: z.ZodObject, path = ''): Documented[] {
+function documentedIn(name: string, schema: z.ZodMiniObject, path = ''): Documented[] {
   return Object.entries(schema.shape).flatMap(([key, property]) => {
     const { types, comment } = interfaces.get(name)?.get(key) ?? { types: [], comment: 'there is no such field' }
     const at = `${path}${key}`
     const parts = objectsIn(property).flatMap((object, i) => documentedIn(types[i] ?? '', object, `${at}.`))
-    return [{ path: at, comment, description: property.description ?? '' }, ...parts]
+    return [{ path: at, comment, description: z.globalRegistry.get(property)?.description ?? '' }, ...parts]
   })
 }
 
 /** Returns the object schemas within a schema, in their order, except those without fields, which have no interface. */
-function objectsIn(schema: z.core.$ZodType): z.ZodObject[] {
-  if (schema instanceof z.ZodObject) return Object.keys(schema.shape).length > 0 ? [schema] : []
-  if (schema instanceof z.ZodUnion) return schema.options.flatMap(objectsIn)
-  if (schema instanceof z.ZodArray) return objectsIn(schema.element)
-  if (schema instanceof z.ZodPipe) return objectsIn(schema.in)
+function objectsIn(schema: z.core.$ZodType): z.ZodMiniObject[] {
+  if (schema instanceof z.ZodMiniObject) return Object.keys(schema.shape).length > 0 ? [schema] : []
+  if (schema instanceof z.ZodMiniUnion || schema instanceof z.ZodMiniDiscriminatedUnion)
+    return schema.def.options.flatMap(objectsIn)
+  if (schema instanceof z.ZodMiniArray) return objectsIn(schema.def.element)
+  if (schema instanceof z.ZodMiniPipe) return objectsIn(schema.def.in)
   if (
-    schema instanceof z.ZodOptional ||
-    schema instanceof z.ZodNullable ||
-    schema instanceof z.ZodDefault ||
-    schema instanceof z.ZodPrefault
+    schema instanceof z.ZodMiniOptional ||
+    schema instanceof z.ZodMiniNullable ||
+    schema instanceof z.ZodMiniDefault ||
+    schema instanceof z.ZodMiniPrefault
   ) {
-    return objectsIn(schema.unwrap())
+    return objectsIn(schema.def.innerType)
   }
   return []
 }

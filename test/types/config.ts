@@ -1,7 +1,7 @@
 import type { Storage, StorageConfig, StorageConfigFile } from 'holdfast'
 import { openStorage } from 'holdfast'
 import type { rootSchema, storageSchema, ValidStorageConfig } from 'holdfast/config'
-import type * as z from 'zod'
+import type * as z from 'zod/mini'
 import type { Same } from './same.ts'
 
 // Checked by tsc: the documented types of the configuration say what the schemas accept.

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 
 const TOKEN = "[\\w!#$&'*+.^`|~-]+"
 const PARAMETER = `; ?${TOKEN}=(?:${TOKEN}|"[ !#-[\\]-~]*")`
@@ -20,7 +20,7 @@ const BYTES =
 /** Returns true if the text is `type/subtype`, with parameters or without, of at most 255 characters. */
 export const isMimeType = (text: string) => text.length <= 255 && MIME_TYPE.test(text)
 
-export const mimeTypeSchema = z.string().refine(isMimeType, 'must be "type/subtype" of at most 255 characters')
+export const mimeTypeSchema = z.string().check(z.refine(isMimeType, 'must be "type/subtype" of at most 255 characters'))
 
 /**
  * Guesses a MIME type: by the first bytes, else by the extension of the name, else `application/octet-stream`. Text with

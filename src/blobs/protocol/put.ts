@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type * as z from 'zod'
+import type * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { parseInput } from '../../validation/input.ts'

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { limitSchema } from '../../validation/input.ts'
 
 /** One page of a list. */
@@ -21,7 +21,7 @@ export interface PageOptions {
 }
 
 /** Checks `PageOptions`. A list with further options spreads `pageSchema.shape` into its own schema. */
-export const pageSchema = z.strictObject({ limit: limitSchema.optional(), cursor: z.string().optional() })
+export const pageSchema = z.strictObject({ limit: z.optional(limitSchema), cursor: z.optional(z.string()) })
 
 export const DEFAULT_LIMIT = 50
 

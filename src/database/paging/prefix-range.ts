@@ -1,12 +1,12 @@
 import { gte, lt } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Tables } from '../../schema/tables.ts'
 import { prefixSchema } from '../../validation/input.ts'
 import { pageSchema } from './page.ts'
 
 /** Checks the options of a list of keys: a prefix and `PageOptions`. */
-export const prefixPageSchema = z.strictObject({ prefix: prefixSchema.optional(), ...pageSchema.shape })
+export const prefixPageSchema = z.strictObject({ prefix: z.optional(prefixSchema), ...pageSchema.shape })
 
 /** Makes the filters of `pagedQuery` that take a `PrefixRange` of a column. */
 export function prefixFilters(column: (tables: Tables) => PgColumn) {

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import type { ApprovalDecision, Given, Json } from '../../schema/values.ts'
 import { idSchema, textSchema } from '../../validation/input.ts'
@@ -28,10 +28,10 @@ export interface Approval<Request = Json, Data = Json> {
 }
 
 export const approvalInputSchema = z.strictObject({
-  id: idSchema.optional(),
-  sessionId: idSchema.nullable().optional(),
+  id: z.optional(idSchema),
+  sessionId: z.optional(z.nullable(idSchema)),
   type: textSchema({ min: 1, max: 255 }),
-  request: jsonSchema.optional(),
+  request: z.optional(jsonSchema),
 })
 
 export interface ApprovalInput<Request = Json> {
@@ -48,7 +48,7 @@ export interface ApprovalInput<Request = Json> {
 export const approvalResponseSchema = z.strictObject({
   id: idSchema,
   decision: textSchema({ min: 1, max: 100 }),
-  data: jsonSchema.optional(),
+  data: z.optional(jsonSchema),
 })
 
 export interface ApprovalResponseInput<Data = Json> {
@@ -61,7 +61,7 @@ export interface ApprovalResponseInput<Data = Json> {
 }
 
 export const pendingOptionsSchema = z.strictObject({
-  sessionId: idSchema.optional(),
+  sessionId: z.optional(idSchema),
   ...pageSchema.shape,
 })
 
@@ -72,8 +72,8 @@ export interface ListPendingOptions extends PageOptions {
 
 export const listOptionsSchema = z.strictObject({
   ...pendingOptionsSchema.shape,
-  status: z.enum(['pending', 'responded']).optional(),
-  ownerId: idSchema.optional(),
+  status: z.optional(z.enum(['pending', 'responded'])),
+  ownerId: z.optional(idSchema),
 })
 
 /** Options of `approvals.list()`. An approval must match all of them. */

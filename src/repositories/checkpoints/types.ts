@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import type { Given, JsonObject } from '../../schema/values.ts'
 import { fastCheck, rule, withFastCheck } from '../../validation/fast-path.ts'
@@ -121,7 +121,7 @@ const channelSchema = idSchema
 const typedBytesSchema = z.strictObject({ type: idSchema, data: bytesSchema })
 
 /** Makes a schema of up to 1000 properties by channel. */
-function byChannel<T>(valueSchema: z.ZodType<T>) {
+function byChannel<T>(valueSchema: z.ZodMiniType<T>) {
   const isObvious = (value: unknown) => {
     if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return false
     const entries = Object.entries(value)
@@ -134,11 +134,11 @@ function byChannel<T>(valueSchema: z.ZodType<T>) {
   const message = `must have at most ${MAX_CHANNELS} channels`
   const schema = z
     .record(channelSchema, valueSchema)
-    .refine((channels) => Object.keys(channels).length <= MAX_CHANNELS, message)
+    .check(z.refine((channels) => Object.keys(channels).length <= MAX_CHANNELS, message))
   return withFastCheck(isObvious, schema)
 }
 
-const thread = { threadId: idSchema, namespace: namespaceSchema.optional() }
+const thread = { threadId: idSchema, namespace: z.optional(namespaceSchema) }
 
 export const threadSchema = z.strictObject(thread)
 
@@ -146,12 +146,12 @@ export const keySchema = z.strictObject({ ...thread, id: idSchema })
 
 export const inputSchema = z.strictObject({
   ...thread,
-  id: idSchema.optional(),
-  parentId: idSchema.nullable().optional(),
-  metadata: jsonObjectSchema.optional(),
-  versions: byChannel(versionTextSchema).optional(),
-  values: byChannel(typedBytesSchema).optional(),
-  ancestors: rule<number>(isInteger(0, MAX_INTEGER), 'must be an integer of at least 0').optional(),
+  id: z.optional(idSchema),
+  parentId: z.optional(z.nullable(idSchema)),
+  metadata: z.optional(jsonObjectSchema),
+  versions: z.optional(byChannel(versionTextSchema)),
+  values: z.optional(byChannel(typedBytesSchema)),
+  ancestors: z.optional(rule<number>(isInteger(0, MAX_INTEGER), 'must be an integer of at least 0')),
   type: idSchema,
   data: bytesSchema,
 })
@@ -160,12 +160,12 @@ export const taskSchema = z.strictObject({
   ...thread,
   id: idSchema,
   taskId: idSchema,
-  taskPath: textSchema({ max: 10_000 }).optional(),
+  taskPath: z.optional(textSchema({ max: 10_000 })),
 })
 
 const writeSchema = z.strictObject({
   channel: channelSchema,
-  index: rule<number>(isInteger(-MAX_INTEGER, MAX_INTEGER), 'must be a 32-bit integer').optional(),
+  index: z.optional(rule<number>(isInteger(-MAX_INTEGER, MAX_INTEGER), 'must be a 32-bit integer')),
   type: idSchema,
   data: bytesSchema,
 })
@@ -175,15 +175,15 @@ export const writesSchema = withFastCheck(
     Array.isArray(value) &&
     value.length <= MAX_WRITES &&
     value.every((write) => fastCheck(writeSchema, write) !== undefined),
-  z.array(writeSchema).max(MAX_WRITES),
+  z.array(writeSchema).check(z.maxLength(MAX_WRITES)),
 )
 
-export const listOptionsSchema = pageSchema.extend({
-  threadId: idSchema.optional(),
-  namespace: namespaceSchema.optional(),
-  id: idSchema.optional(),
-  before: idSchema.optional(),
-  metadata: jsonObjectSchema.optional(),
+export const listOptionsSchema = z.extend(pageSchema, {
+  threadId: z.optional(idSchema),
+  namespace: z.optional(namespaceSchema),
+  id: z.optional(idSchema),
+  before: z.optional(idSchema),
+  metadata: z.optional(jsonObjectSchema),
 })
 
 export const pruneOptionsSchema = z.strictObject({

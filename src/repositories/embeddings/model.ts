@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { StorageError } from '../../errors.ts'
 import { hashOfText, normalised, problemOf } from '../../search/vectors.ts'
 import { rule } from '../../validation/fast-path.ts'
@@ -17,9 +17,9 @@ export const embeddingSchema = z.strictObject({
   model: textSchema({ min: 1, max: 200 }),
   dimensions: integerSchema(1, MAX_DIMENSIONS),
   embed: rule<EmbeddingModel['embed']>((value) => typeof value === 'function', 'must be a function'),
-  batchSize: integerSchema(1, MAX_BATCH).optional(),
-  timeoutMillis: millisSchema.optional(),
-  maxCharacters: integerSchema(1, MAX_CHARACTERS).optional(),
+  batchSize: z.optional(integerSchema(1, MAX_BATCH)),
+  timeoutMillis: z.optional(millisSchema),
+  maxCharacters: z.optional(integerSchema(1, MAX_CHARACTERS)),
 })
 
 /** A text as the model gets it, and the hash of the whole text. */

@@ -1,6 +1,6 @@
 import { and, eq, exists, inArray, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { ignoreReadOnly } from '../../database/identity.ts'
 import { isOwn, isVisible } from '../../database/owner.ts'
@@ -21,9 +21,9 @@ import type { Recall, RecalledMemory } from './types.ts'
 
 export const recallMemoriesSchema = z.strictObject({
   ...recallShape,
-  tags: tagsSchema.optional(),
-  match: z.enum(['any', 'all']).optional(),
-  source: sourceSchema.optional(),
+  tags: z.optional(tagsSchema),
+  match: z.optional(z.enum(['any', 'all'])),
+  source: z.optional(sourceSchema),
 })
 
 type Options = z.output<typeof recallMemoriesSchema>

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
 import { parseQuery, type SearchQuery } from '../../search/query.ts'
@@ -23,10 +23,10 @@ export const recallQuerySchema = textSchema({ max: 100_000 })
 
 /** The options that both calls of `recall()` have. */
 export const recallShape = {
-  mode: z.enum(['text', 'vector', 'hybrid']).optional(),
-  vector: rule<Vector>((value) => typeof value === 'object' && value !== null, 'must be a list of numbers').optional(),
-  limit: rule<number>(isInteger(1, MAX_LIMIT), `must be an integer from 1 to ${MAX_LIMIT}`).optional(),
-  minScore: z.number().min(-1).max(1).optional(),
+  mode: z.optional(z.enum(['text', 'vector', 'hybrid'])),
+  vector: z.optional(rule<Vector>((value) => typeof value === 'object' && value !== null, 'must be a list of numbers')),
+  limit: z.optional(rule<number>(isInteger(1, MAX_LIMIT), `must be an integer from 1 to ${MAX_LIMIT}`)),
+  minScore: z.optional(z.number().check(z.gte(-1), z.lte(1))),
 }
 
 interface RecallArguments {

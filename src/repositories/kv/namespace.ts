@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { invalidInput, keySchema } from '../../validation/input.ts'
 
 // A stored key is the path of its namespace, which is the labels, and the key. The separators sort before every other
@@ -14,7 +14,7 @@ export const BEYOND = '\u0003'
 const SPECIAL = new RegExp(`[${BEFORE_KEY}${BEFORE_LABEL}${BEYOND}]`, 'g')
 const ESCAPED = new RegExp(`${BEYOND}([ABC])`, 'g')
 
-export const labelsSchema = z.array(keySchema).min(1)
+export const labelsSchema = z.array(keySchema).check(z.minLength(1))
 
 /** A namespace of keys: its labels, each below the one before. Without labels it is the root, whose keys are stored as they are. */
 export class Namespace {

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { type Order, type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import { prefixPageSchema } from '../../database/paging/prefix-range.ts'
 import type { Json } from '../../schema/values.ts'
@@ -43,10 +43,10 @@ export interface KvSetOptions extends SetIfAbsentOptions {
 }
 
 export const kvSetOptionsSchema = z.strictObject({
-  sessionId: idSchema.optional(),
-  ttlSeconds: ttlSecondsSchema.optional(),
-  ifVersion: versionSchema.optional(),
-}) satisfies z.ZodType<KvSetOptions>
+  sessionId: z.optional(idSchema),
+  ttlSeconds: z.optional(ttlSecondsSchema),
+  ifVersion: z.optional(versionSchema),
+}) satisfies z.ZodMiniType<KvSetOptions>
 
 /** An entry that `kv.find()` has found. */
 export interface LocatedEntry<Value = Json> extends KvEntry<Value> {
@@ -80,16 +80,16 @@ export interface ClearKeysOptions {
   prefix?: string | undefined
 }
 
-export const setIfAbsentOptionsSchema = kvSetOptionsSchema.omit({ ifVersion: true })
-export const keysSchema = z.array(keySchema).max(MAX_KEYS)
-export const entriesSchema = z.array(z.tuple([keySchema, jsonSchema])).max(MAX_KEYS)
+export const setIfAbsentOptionsSchema = z.omit(kvSetOptionsSchema, { ifVersion: true })
+export const keysSchema = z.array(keySchema).check(z.maxLength(MAX_KEYS))
+export const entriesSchema = z.array(z.tuple([keySchema, jsonSchema])).check(z.maxLength(MAX_KEYS))
 export const findOptionsSchema = z.strictObject({
   ...pageSchema.shape,
-  where: whereSchema.optional(),
-  order: z.enum(['asc', 'desc']).optional(),
+  where: z.optional(whereSchema),
+  order: z.optional(z.enum(['asc', 'desc'])),
 })
-export const listOptionsSchema = prefixPageSchema.extend(findOptionsSchema.shape)
-export const namespacesOptionsSchema = pageSchema.extend({
-  depth: rule<number>(isInteger(1, MAX_DEPTH), `must be an integer from 1 to ${MAX_DEPTH}`).optional(),
+export const listOptionsSchema = z.extend(prefixPageSchema, findOptionsSchema.shape)
+export const namespacesOptionsSchema = z.extend(pageSchema, {
+  depth: z.optional(rule<number>(isInteger(1, MAX_DEPTH), `must be an integer from 1 to ${MAX_DEPTH}`)),
 })
-export const clearOptionsSchema = prefixPageSchema.pick({ prefix: true })
+export const clearOptionsSchema = z.pick(prefixPageSchema, { prefix: true })

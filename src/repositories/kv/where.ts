@@ -1,6 +1,7 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { JsonCondition } from '../../database/json-condition.ts'
 import type { Json } from '../../schema/values.ts'
+import { english } from '../../validation/english.ts'
 import { isStorable } from '../../validation/input.ts'
 import { isPlainObject, jsonSchema } from '../../validation/json.ts'
 
@@ -34,39 +35,45 @@ export type PropertyConditions = Readonly<
 
 const MAX_VALUES = 1000
 
-const manySchema = z.array(jsonSchema).max(MAX_VALUES)
-const orderedSchema = z.union([z.number(), z.string().refine(isStorable, 'must be well-formed and without NUL')])
+const manySchema = z.array(jsonSchema).check(z.maxLength(MAX_VALUES))
+const orderedSchema = z.union([
+  z.number(),
+  z.string().check(z.refine(isStorable, 'must be well-formed and without NUL')),
+])
 const testsSchema = z
   .strictObject({
-    eq: jsonSchema.optional(),
-    ne: jsonSchema.optional(),
-    in: manySchema.optional(),
-    notIn: manySchema.optional(),
-    gt: orderedSchema.optional(),
-    gte: orderedSchema.optional(),
-    lt: orderedSchema.optional(),
-    lte: orderedSchema.optional(),
+    eq: z.optional(jsonSchema),
+    ne: z.optional(jsonSchema),
+    in: z.optional(manySchema),
+    notIn: z.optional(manySchema),
+    gt: z.optional(orderedSchema),
+    gte: z.optional(orderedSchema),
+    lt: z.optional(orderedSchema),
+    lte: z.optional(orderedSchema),
   })
-  .refine((tests) => Object.values(tests).some((value) => value !== undefined), 'must have a test, such as eq')
+  .check(z.refine((tests) => Object.values(tests).some((value) => value !== undefined), 'must have a test, such as eq'))
 
 /** Checks conditions, which become those that the database takes. */
-export const whereSchema = z.record(z.string(), z.unknown()).transform((where, context) => {
-  const conditions: JsonCondition[] = []
-  for (const [property, given] of Object.entries(where)) {
-    const tests = isPlainObject(given) ? given : { eq: given }
-    const { data, error } = testsSchema.safeParse(tests)
-    if (data) conditions.push(...conditionsOn(property, data))
-    for (const issue of error?.issues ?? []) {
-      const path = [property, ...(tests === given ? issue.path : issue.path.slice(1))]
-      const unknown = issue.code === 'unrecognized_keys'
-      const message = unknown
-        ? `has no test ${issue.keys.join(', ')}. To compare with an object, write { eq: ... }`
-        : issue.message
-      context.addIssue({ code: 'custom', path, message })
+export const whereSchema = z.pipe(
+  z.record(z.string(), z.unknown()),
+  z.transform((where, context) => {
+    const conditions: JsonCondition[] = []
+    for (const [property, given] of Object.entries(where)) {
+      const tests = isPlainObject(given) ? given : { eq: given }
+      const { data, error } = testsSchema.safeParse(tests, english)
+      if (data) conditions.push(...conditionsOn(property, data))
+      for (const issue of error?.issues ?? []) {
+        const path = [property, ...(tests === given ? issue.path : issue.path.slice(1))]
+        const unknown = issue.code === 'unrecognized_keys'
+        const message = unknown
+          ? `has no test ${issue.keys.join(', ')}. To compare with an object, write { eq: ... }`
+          : issue.message
+        context.issues.push({ code: 'custom', path, message, input: where })
+      }
     }
-  }
-  return conditions
-})
+    return conditions
+  }),
+)
 
 function* conditionsOn(property: string, tests: z.infer<typeof testsSchema>): Generator<JsonCondition> {
   const { eq, ne, in: any, notIn, ...ranges } = tests

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { batch } from '../../database/statement.ts'
 import type { Json } from '../../schema/values.ts'

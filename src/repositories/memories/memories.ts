@@ -1,5 +1,5 @@
 import { and, eq, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { isOwn, isVisible, ownerOfNames } from '../../database/owner.ts'
 import { type Page, pageSchema } from '../../database/paging/page.ts'
@@ -31,11 +31,11 @@ import {
 } from './types.ts'
 
 const listOptionsSchema = z.strictObject({
-  tags: tagsSchema.optional(),
-  match: z.enum(['any', 'all']).optional(),
-  source: sourceSchema.optional(),
-  pinned: z.boolean().optional(),
-  ownerId: idSchema.optional(),
+  tags: z.optional(tagsSchema),
+  match: z.optional(z.enum(['any', 'all'])),
+  source: z.optional(sourceSchema),
+  pinned: z.optional(z.boolean()),
+  ownerId: z.optional(idSchema),
   ...pageSchema.shape,
 })
 

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject, MemorySource, MetadataPatch } from '../../schema/values.ts'
 import { textSchema } from '../../validation/input.ts'
@@ -22,19 +22,25 @@ export interface Memory<Metadata extends object = JsonObject> {
 export const sourceSchema = z.enum(['user', 'system'])
 
 export const tagsSchema = z
-  .array(textSchema({ min: 1, max: 50 }).refine((tag) => /^\P{Cc}*$/u.test(tag), 'must not hold control characters'))
-  .transform((tags) => [...new Set(tags)])
-  .refine((tags) => tags.length <= 10, 'must be at most 10 different tags')
+  .pipe(
+    z.array(
+      textSchema({ min: 1, max: 50 }).check(
+        z.refine((tag) => /^\P{Cc}*$/u.test(tag), 'must not hold control characters'),
+      ),
+    ),
+    z.transform((tags) => [...new Set(tags)]),
+  )
+  .check(z.refine((tags) => tags.length <= 10, 'must be at most 10 different tags'))
 
 /** Only validates: the metadata is stored as given, so that its keys keep their order. */
-export const knownMetadataSchema = z.looseObject({ source: sourceSchema.optional(), pinned: z.boolean().optional() })
+export const knownMetadataSchema = z.looseObject({ source: z.optional(sourceSchema), pinned: z.optional(z.boolean()) })
 
 const metadataSchema = jsonObjectWith<JsonObject>(knownMetadataSchema)
 
 export const memoryInputSchema = z.strictObject({
   content: textSchema({ min: 1, max: 10_000 }),
-  tags: tagsSchema.optional(),
-  metadata: metadataSchema.optional(),
+  tags: z.optional(tagsSchema),
+  metadata: z.optional(metadataSchema),
 })
 
 /** A memory to create. */
@@ -56,7 +62,7 @@ interface KnownMetadata {
   pinned?: boolean | undefined
 }
 
-export const memoryPatchSchema = memoryInputSchema.partial()
+export const memoryPatchSchema = z.partial(memoryInputSchema)
 
 /** The changes: new content, new tags in place of all tags, metadata properties to set, or to remove if undefined. */
 export interface MemoryPatch<Metadata extends object = JsonObject> {

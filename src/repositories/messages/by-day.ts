@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { joinEach } from '../../database/looked-up.ts'
@@ -18,8 +18,8 @@ const PAGE_SESSIONS = 500
 const STEP_MESSAGES = 4000
 
 export const countByDaySchema = z.strictObject({
-  days: z.number().int().min(1).max(366).optional(),
-  timeoutMillis: z.number().int().min(1).max(60_000).optional(),
+  days: z.optional(z.int().check(z.gte(1), z.lte(366))),
+  timeoutMillis: z.optional(z.int().check(z.gte(1), z.lte(60_000))),
 })
 
 /** The sessions that may have a message since then. */

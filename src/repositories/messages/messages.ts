@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
@@ -38,11 +38,11 @@ const putSchema = messagesOf(putInputSchema)
 const truncateOptionsSchema = z.strictObject({ afterSeq: positionSchema })
 
 /** Makes a schema of up to 1000 messages with different ids. */
-function messagesOf<T extends z.ZodType<{ id?: string }>>(message: T) {
-  return z
-    .array(message)
-    .max(MAX_APPEND)
-    .superRefine((messages, context) => rejectDuplicateIds(messages, context, 'message'))
+function messagesOf<T extends z.ZodMiniType<{ id?: string }>>(message: T) {
+  return z.array(message).check(
+    z.maxLength(MAX_APPEND),
+    z.superRefine((messages, context) => rejectDuplicateIds(messages, context, 'message')),
+  )
 }
 
 /** The messages of sessions, in the order of their appends. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { and, eq, type SQL, sql } from 'drizzle-orm'
-import type * as z from 'zod'
+import type * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { batchOfSession } from '../../database/decided-db.ts'
 import { namedColumns } from '../../database/looked-up.ts'

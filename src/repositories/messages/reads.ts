@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, gte, lt } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database/paging/page.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
@@ -22,14 +22,14 @@ import {
 
 const listOptionsSchema = z.strictObject({
   ...pageSchema.shape,
-  cursor: z.stringFormat('cursor', /^\d{1,10}$/).optional(), // the seq of the last message of the previous page
-  after: positionSchema.optional(),
-  before: positionSchema.optional(),
-  order: z.enum(['asc', 'desc']).optional(),
+  cursor: z.optional(z.stringFormat('cursor', /^\d{1,10}$/)), // the seq of the last message of the previous page
+  after: z.optional(positionSchema),
+  before: z.optional(positionSchema),
+  order: z.optional(z.enum(['asc', 'desc'])),
 })
-const countSchema = z.number().int().min(0).max(1000).optional()
+const countSchema = z.optional(z.int().check(z.gte(0), z.lte(1000)))
 const aroundOptionsSchema = z.strictObject({ before: countSchema, after: countSchema })
-const iterateOptionsSchema = z.strictObject({ batchSize: limitSchema.optional() })
+const iterateOptionsSchema = z.strictObject({ batchSize: z.optional(limitSchema) })
 
 const selectMessage = statement((db, arg: { sessionId: string; id: string; now: Date }) => {
   const { messages: m } = db.tables

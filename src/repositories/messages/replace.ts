@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm'
-import type * as z from 'zod'
+import type * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { batchOfSession } from '../../database/decided-db.ts'
 import { notExpired } from '../../database/expiry.ts'

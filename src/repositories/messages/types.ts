@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Order, PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject, MessageContent, MessagePartType, MessageRole } from '../../schema/values.ts'
 import { rule } from '../../validation/fast-path.ts'
@@ -26,14 +26,14 @@ export type MessagePartInput = { type: MessagePartType } | ({ type: MessagePartT
 export type MessageContentInput = string | MessagePartInput[] | null
 
 /** The ids that one call may name. */
-export const messageIdsSchema = z.array(idSchema).max(1000)
+export const messageIdsSchema = z.array(idSchema).check(z.maxLength(1000))
 
 export const messageInputSchema = z.strictObject({
-  id: idSchema.optional(),
+  id: z.optional(idSchema),
   role: textSchema({ min: 1, max: 100 }),
   content: contentSchema,
-  metadata: jsonObjectSchema.optional(),
-  createdAt: instantSchema.optional(),
+  metadata: z.optional(jsonObjectSchema),
+  createdAt: z.optional(instantSchema),
 })
 
 /** A message to append. */
@@ -49,7 +49,7 @@ export interface MessageInput<Content = MessageContent, Metadata extends object 
   createdAt?: Date | undefined
 }
 
-export const putInputSchema = messageInputSchema.extend({ id: idSchema })
+export const putInputSchema = z.extend(messageInputSchema, { id: idSchema })
 
 /** A message to put: one with an id. */
 export type MessagePut<Content = MessageContent, Metadata extends object = JsonObject> = MessageInput<
@@ -57,7 +57,7 @@ export type MessagePut<Content = MessageContent, Metadata extends object = JsonO
   Metadata
 > & { id: string }
 
-export const messagePatchSchema = messageInputSchema.omit({ id: true, createdAt: true }).partial()
+export const messagePatchSchema = z.partial(z.omit(messageInputSchema, { id: true, createdAt: true }))
 
 /** The fields to change. Undefined leaves a field as it is. */
 export type MessagePatch<Content = MessageContent, Metadata extends object = JsonObject> = {
@@ -94,16 +94,18 @@ export interface AroundOptions {
   after?: number | undefined
 }
 
-export const replaceOptionsSchema = operationOptionsSchema
-  .extend({
+export const replaceOptionsSchema = z
+  .extend(operationOptionsSchema, {
     afterSeq: positionSchema,
-    throughSeq: positionSchema.optional(),
-    expectLastSeq: positionSchema.optional(),
+    throughSeq: z.optional(positionSchema),
+    expectLastSeq: z.optional(positionSchema),
   })
-  .refine(({ afterSeq, throughSeq = afterSeq }) => throughSeq >= afterSeq, {
-    path: ['throughSeq'],
-    message: 'must be at least afterSeq',
-  })
+  .check(
+    z.refine(({ afterSeq, throughSeq = afterSeq }) => throughSeq >= afterSeq, {
+      path: ['throughSeq'],
+      message: 'must be at least afterSeq',
+    }),
+  )
 
 /** Options of `messages.replace()`. */
 export interface ReplaceMessagesOptions extends OperationOptions {
@@ -115,7 +117,7 @@ export interface ReplaceMessagesOptions extends OperationOptions {
   expectLastSeq?: number | undefined
 }
 
-export const importInputSchema = messageInputSchema.extend({ sessionId: idSchema })
+export const importInputSchema = z.extend(messageInputSchema, { sessionId: idSchema })
 export type ParsedImport = z.output<typeof importInputSchema>
 
 /** A message to import: one that names its session. */
@@ -136,11 +138,10 @@ export interface ImportedMessages {
 }
 
 export const importOptionsSchema = z.strictObject({
-  signal: signalSchema.optional(),
-  onProgress: rule<(progress: ImportedMessages) => void>(
-    (value) => typeof value === 'function',
-    'must be a function',
-  ).optional(),
+  signal: z.optional(signalSchema),
+  onProgress: z.optional(
+    rule<(progress: ImportedMessages) => void>((value) => typeof value === 'function', 'must be a function'),
+  ),
 })
 
 /** Options of `messages.import()`. */

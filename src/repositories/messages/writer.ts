@@ -1,4 +1,4 @@
-import type * as z from 'zod'
+import type * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import type { RepositoryContext } from '../context.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { batchOfSession, deciding, openingOf } from '../../database/decided-db.ts'
 import { type Builder, batch, type Call, rowsStatement, statement } from '../../database/statement.ts'
@@ -182,15 +182,18 @@ function isReceipt(row: object): row is Receipt {
 
 const contentSchema = z.tuple([idSchema, idSchema, positionSchema, idSchema])
 
-const receiptSchema = z.unknown().transform((text, context): Receipt => {
-  const receipt = typeof text === 'string' ? parse(text) : undefined
-  if (receipt !== undefined && textOf(receipt) === text) return receipt
-  context.addIssue({ code: 'custom', message: 'must be a receipt that queues.take() returned' })
-  return z.NEVER
-})
+const receiptSchema = z.pipe(
+  z.unknown(),
+  z.transform((text, context): Receipt => {
+    const receipt = typeof text === 'string' ? parse(text) : undefined
+    if (receipt !== undefined && textOf(receipt) === text) return receipt
+    context.issues.push({ code: 'custom', message: 'must be a receipt that queues.take() returned', input: text })
+    return z.NEVER
+  }),
+)
 
 /** Checks up to 1000 receipts, and takes them apart. */
-export const receiptsSchema = z.array(receiptSchema).max(1000)
+export const receiptsSchema = z.array(receiptSchema).check(z.maxLength(1000))
 
 function textOf({ sessionId, queue, position, lease }: Receipt): string {
   return Buffer.from(JSON.stringify([sessionId, queue, position, lease])).toString('base64url')

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import type { QueueItem } from '../../schema/values.ts'
 import { idSchema, limitSchema, secondsSchema } from '../../validation/input.ts'
@@ -27,8 +27,8 @@ export interface QueueSummary {
 }
 
 export const listQueuesOptionsSchema = z.strictObject({
-  sessionId: idSchema.optional(),
-  ownerId: idSchema.optional(),
+  sessionId: z.optional(idSchema),
+  ownerId: z.optional(idSchema),
   ...pageSchema.shape,
 })
 
@@ -76,9 +76,9 @@ const MAX_LEASE_SECONDS = 86_400
 
 export const leaseOptionsSchema = z.strictObject({
   leaseSeconds: secondsSchema(MAX_LEASE_SECONDS),
-}) satisfies z.ZodType<QueueLeaseOptions>
+}) satisfies z.ZodMiniType<QueueLeaseOptions>
 
 export const takeOptionsSchema = z.strictObject({
   ...leaseOptionsSchema.shape,
-  limit: limitSchema.optional(),
-}) satisfies z.ZodType<TakeQueueOptions>
+  limit: z.optional(limitSchema),
+}) satisfies z.ZodMiniType<TakeQueueOptions>

@@ -1,5 +1,5 @@
 import { and, desc, eq, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { isVisible } from '../../database/owner.ts'
 import { DEFAULT_LIMIT, pageSchema } from '../../database/paging/page.ts'
@@ -13,7 +13,7 @@ import { orderSchema, readQuery, searchPage, startOf } from './page.ts'
 import { runSearch } from './run.ts'
 import type { MemoryHit, SearchOrder, SearchPage } from './types.ts'
 
-export const searchMemoriesSchema = z.strictObject({ ...pageSchema.shape, order: orderSchema.optional() })
+export const searchMemoriesSchema = z.strictObject({ ...pageSchema.shape, order: z.optional(orderSchema) })
 
 /** Returns the index of memories. */
 export function memoryIndex({ kit, tables }: Builder): SearchIndex {

@@ -1,6 +1,6 @@
 import { and, desc, eq, lte, notExists, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { isVisible } from '../../database/owner.ts'
 import { DEFAULT_LIMIT, pageSchema } from '../../database/paging/page.ts'
@@ -25,15 +25,15 @@ const contextSchema = rule<number>(isInteger(0, MAX_CONTEXT), `must be an intege
 
 /** What both a search and a recall of messages take. */
 export const messageFilters = {
-  sessionId: idSchema.optional(),
-  role: textSchema({ min: 1, max: 100 }).optional(),
-  context: z.strictObject({ before: contextSchema.optional(), after: contextSchema.optional() }).optional(),
+  sessionId: z.optional(idSchema),
+  role: z.optional(textSchema({ min: 1, max: 100 })),
+  context: z.optional(z.strictObject({ before: z.optional(contextSchema), after: z.optional(contextSchema) })),
 }
 
 export const searchMessagesSchema = z.strictObject({
   ...pageSchema.shape,
   ...messageFilters,
-  order: orderSchema.optional(),
+  order: z.optional(orderSchema),
 })
 
 interface Filters {

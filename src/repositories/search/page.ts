@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
 import { parseQuery, type SearchQuery } from '../../search/query.ts'

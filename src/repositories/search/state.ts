@@ -1,5 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { ignoreReadOnly, readProperty, setProperty } from '../../database/identity.ts'
 import { statement } from '../../database/statement.ts'
@@ -14,19 +14,19 @@ const messagePlaceSchema = z.strictObject({
   createdAt: z.number(),
   id: z.string(),
   /** Undefined stands before all owners. */
-  ownerId: z.string().optional(),
+  ownerId: z.optional(z.string()),
   /** Undefined stands at the end of the session. */
-  before: z.number().optional(),
+  before: z.optional(z.number()),
 })
 export type MessagePlace = z.output<typeof messagePlaceSchema>
 
 const stateSchema = z.strictObject({
   tokenizer: z.number(),
   /** True if the inputs and outputs of tools are indexed. */
-  tools: z.literal(true).optional(),
+  tools: z.optional(z.literal(true)),
   phase: z.enum(['messages', 'memories', 'complete']),
-  messages: messagePlaceSchema.optional(),
-  memories: z.strictObject({ createdAt: z.number(), id: z.string() }).optional(),
+  messages: z.optional(messagePlaceSchema),
+  memories: z.optional(z.strictObject({ createdAt: z.number(), id: z.string() })),
 })
 
 /** How far the index is built. Messages come first, the newest sessions before all others, then memories. */

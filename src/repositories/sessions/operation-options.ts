@@ -1,11 +1,11 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { idSchema } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
 
 /** Checks `OperationOptions`. A call with further options extends it. */
 export const operationOptionsSchema = z.strictObject({
-  operationId: idSchema.optional(),
-  payload: jsonSchema.optional(),
+  operationId: z.optional(idSchema),
+  payload: z.optional(jsonSchema),
 })
 
 /** Options of a write that is done once. */

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { type Page, type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import type { JsonObject } from '../../schema/values.ts'
@@ -10,8 +10,8 @@ import { listForks, listSummaries, selectSession, selectSummary } from './statem
 import type { ListSessionsOptions, Session, SessionSummary } from './types.ts'
 
 const listOptionsSchema = z.strictObject({
-  ownerId: idSchema.optional(),
-  orderBy: z.enum(['lastActiveAt', 'createdAt']).optional(),
+  ownerId: z.optional(idSchema),
+  orderBy: z.optional(z.enum(['lastActiveAt', 'createdAt'])),
   ...pageSchema.shape,
 })
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { and, eq, sql } from 'drizzle-orm'
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { ownedKeys } from '../../cache/owned-row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
@@ -46,11 +46,11 @@ import {
 import { isUnexpiredSession } from './unexpired.ts'
 
 const forkOptionsSchema = z.strictObject({
-  id: idSchema.optional(),
-  title: titleSchema.optional(),
-  throughSeq: positionSchema.optional(),
+  id: z.optional(idSchema),
+  title: z.optional(titleSchema),
+  throughSeq: z.optional(positionSchema),
 })
-const updateOptionsSchema = z.strictObject({ ifVersion: versionSchema.optional() })
+const updateOptionsSchema = z.strictObject({ ifVersion: z.optional(versionSchema) })
 
 /** Sessions: conversations, without their messages, which are in `storage.messages`. */
 export class Sessions extends SessionReads {

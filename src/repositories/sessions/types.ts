@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import type { PageOptions } from '../../database/paging/page.ts'
 import type { Given, JsonObject } from '../../schema/values.ts'
 import { idSchema, instantSchema, textSchema } from '../../validation/input.ts'
@@ -35,14 +35,14 @@ export interface SessionSummary<Metadata extends object = JsonObject> extends Se
 }
 
 /** A session title: up to 1000 characters, or null for none. */
-export const titleSchema = textSchema({ max: 1000 }).nullable()
+export const titleSchema = z.nullable(textSchema({ max: 1000 }))
 
 export const sessionInputSchema = z.strictObject({
-  id: idSchema.optional(),
-  title: titleSchema.optional(),
-  ownerId: idSchema.nullable().optional(),
-  metadata: jsonObjectSchema.optional(),
-  expiresAt: instantSchema.nullable().optional(),
+  id: z.optional(idSchema),
+  title: z.optional(titleSchema),
+  ownerId: z.optional(z.nullable(idSchema)),
+  metadata: z.optional(jsonObjectSchema),
+  expiresAt: z.optional(z.nullable(instantSchema)),
 })
 
 /** A session to create. Every field is optional. */
@@ -59,7 +59,7 @@ export interface SessionInput<Metadata extends object = JsonObject> {
   expiresAt?: Date | null | undefined
 }
 
-export const sessionPatchSchema = sessionInputSchema.omit({ id: true })
+export const sessionPatchSchema = z.omit(sessionInputSchema, { id: true })
 
 /** The fields to change. Null empties a field; undefined leaves it as it is. */
 export type SessionPatch<Metadata extends object = JsonObject> = Omit<SessionInput<Metadata>, 'id'>

@@ -1,4 +1,4 @@
-import * as z from 'zod'
+import * as z from 'zod/mini'
 import { type PageOptions, pageSchema } from '../../database/paging/page.ts'
 import type { Given, Json, ToolExecutionStatus } from '../../schema/values.ts'
 import { idSchema } from '../../validation/input.ts'
@@ -40,10 +40,10 @@ export const identitySchema = z.strictObject({
 })
 
 export const toolExecutionInputSchema = z.strictObject({
-  executionId: idSchema.optional(),
+  executionId: z.optional(idSchema),
   identity: identitySchema,
   toolName: idSchema,
-  input: jsonSchema.optional(),
+  input: z.optional(jsonSchema),
 })
 
 export interface ToolExecutionInput<Input = Json> {
@@ -60,9 +60,9 @@ export interface ToolExecutionInput<Input = Json> {
 const STATUSES = ['running', 'completed', 'failed', 'cancelled'] as const satisfies readonly ToolExecutionStatus[]
 
 export const listOptionsSchema = z.strictObject({
-  status: z.enum(STATUSES).optional(),
-  runId: idSchema.optional(),
-  ownerId: idSchema.optional(),
+  status: z.optional(z.enum(STATUSES)),
+  runId: z.optional(idSchema),
+  ownerId: z.optional(idSchema),
   ...pageSchema.shape,
 })
 
