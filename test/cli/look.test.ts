@@ -98,6 +98,10 @@ it.each(sharedDatabases)('on %s, the commands that look show what there is', asy
   expect(await objects(['blobs', 'get', blob.id, 'json.txt'], { cwd })).toEqual([{ file: 'json.txt', bytes: 5 }])
   expect(await objects(['blobs', 'ls'], { cwd })).toMatchObject([{ id: blob.id, size: 5 }])
   expect(await holdfast(['blobs', 'get', blob.id, '--json'], { cwd })).toMatchObject({ code: 2, stdout: '' })
+  expect(await holdfast(['blobs', 'put', 'none.txt'], { cwd })).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('none.txt cannot be read (ENOENT)'),
+  })
   const put = await holdfast(['blobs', 'put', '--name', 'b.txt'], { cwd, input: 'more' })
   expect((await holdfast(['blobs', 'get', put.stdout.trim()], { cwd })).stdout).toBe('more')
   expect(await objects(['blobs', 'put', 'copy.txt'], { cwd })).toMatchObject([{ name: 'copy.txt', size: 5 }])

@@ -1,4 +1,4 @@
-import { createReadStream, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { type FileHandle, open as openFile, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { codeOf } from '../../caught.ts'
@@ -80,6 +80,16 @@ export const blobsGet: Command = {
   },
 }
 
+/** Opens a file to read it. */
+async function opened(file: string): Promise<FileHandle> {
+  try {
+    return await openFile(file)
+  } catch (error) {
+    const errno = codeOf(error)
+    throw errno === undefined ? error : new UsageError(`${file} cannot be read (${errno})`)
+  }
+}
+
 /** Creates a file. */
 async function created(file: string): Promise<FileHandle> {
   try {
@@ -106,8 +116,9 @@ export const blobsPut: Command = {
   async run(call) {
     const { given, output, signal } = call
     const [file] = given.all('FILE')
+    const input = file === undefined ? process.stdin : (await opened(file)).createReadStream()
     const { blobs } = await scopeOf(call)
-    const blob = await blobs.put(file === undefined ? process.stdin : createReadStream(file), {
+    const blob = await blobs.put(input, {
       name: given.text('name') ?? file?.replace(/^.*[\\/]/, ''),
       mimeType: given.text('type'),
       source: given.text('source'),
