@@ -191,4 +191,19 @@ export const messageChangeCases: Cases = {
   async 'list() rejects cursors that it did not return'({ storage: { messages }, name }) {
     await badCursors((cursor) => messages.list(name(), { cursor }))
   },
+
+  async 'replace() refuses other contents for the ids of an earlier call'({ storage: { messages }, name }) {
+    const id = name()
+    await messages.append(id, [user('a', 'a'), user('b', 'b')])
+    const replace = (range: { throughSeq?: number }, content: string) =>
+      messages.replace(id, { afterSeq: 1, expectLastSeq: 2, ...range }, [user(content, 'b')])
+    await replace({}, 'first')
+    for (const range of [{}, { throughSeq: 3 }]) {
+      await assert.rejects(replace(range, 'second'), {
+        code: 'VERSION_CONFLICT',
+        details: { id, expected: 2, actual: 3 },
+      })
+    }
+    assert.equal((await messages.get(id, 'b'))?.content, 'first')
+  },
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'drizzle-orm'
 import type * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
@@ -169,7 +170,7 @@ async function explain(
     selectRange.asc.with({ sessionId, after: afterSeq, before: MAX_INTEGER, limit: given.length + 1, now }),
   ])
   const stored = throughSeq === undefined ? after : after.filter(({ seq }) => seq <= throughSeq)
-  if (stored.length === given.length && stored.every(({ id }, i) => id === given[i]?.id)) return stored
+  if (isDeepStrictEqual(stored.map(saidBy), given.map(saidBy))) return stored
   const actual = seqs?.newest ?? 0
   if (expectLastSeq !== undefined && actual !== expectLastSeq) {
     const message = `The newest message has the seq ${actual}, not ${expectLastSeq}: read the session again`
@@ -185,4 +186,9 @@ async function explain(
     throw new StorageError('ALREADY_EXISTS', message, { cause: error })
   }
   throw error
+}
+
+/** Returns what makes a message the same as that of an earlier call. Its time is that of the call. */
+function saidBy({ id, role, content, metadata }: Pick<Message, 'id' | 'role' | 'content' | 'metadata'>) {
+  return { id, role, content, metadata }
 }
