@@ -74,6 +74,26 @@ export const expiryCases: Cases = {
     )
   },
 
+  async 'sessions.update() gives a session to an owner whose session of this id has expired'({ storage, name, clock }) {
+    const { sessions } = storage
+    const [ada, bob] = [storage.scope({ ownerId: name('ada') }), storage.scope({ ownerId: name('bob') })]
+    const id = name()
+    await bob.sessions.create({ id, expiresAt: clock.after(60) })
+    await bob.messages.append(id, message)
+    await bob.queues.push(id, 'steer', { id: 'old' })
+    await bob.approvals.setState('old', id)
+    await ada.messages.append(id, { id: 'hers', role: 'user', content: 'hers' })
+    clock.advance(60)
+    assert.equal(await bob.sessions.get(id), undefined)
+    await sessions.update(id, { ownerId: name('bob') })
+    assert.deepEqual(
+      (await bob.messages.list(id)).items.map((each) => each.id),
+      ['hers'],
+    )
+    assert.deepEqual([await bob.queues.takeAll(id, 'steer'), await bob.approvals.getState(id)], [[], undefined])
+    assert.equal(await ada.sessions.get(id), undefined)
+  },
+
   async 'messages.append() restarts an expired session once when many run at once'({
     storage: { sessions, messages },
     name,

@@ -4,6 +4,7 @@ import * as z from 'zod/mini'
 import { ownedKeys } from '../../cache/owned-row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
+import { OwnedDb } from '../../database/owned-db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { StorageError } from '../../errors.ts'
 import type { Given, JsonObject, MetadataPatch } from '../../schema/values.ts'
@@ -148,11 +149,16 @@ export class Sessions extends SessionReads {
 
   /** Updates a session and gives it to another owner, in one transaction. */
   async #give(id: string, from: string, to: string, update: (db: Db) => Promise<Session[]>): Promise<Session[]> {
+    const { confirmedNow } = this.#context
     const gift = { id, from, to, now: this.#context.now() }
     for (;;) {
       const keys = await keysOfSession(this.#db, { id, owner: from })
       const rows = [from, to].flatMap((owner) => ownedKeys(owner, cachedRowsOf(id)))
-      const give = (db = this.#db) => giveSession(db, { ...gift, keys }, update)
+      // A session of the new owner that has expired is in the way, until maintenance removes it.
+      const give = (db = this.#db) =>
+        retryWithoutExpired(new OwnedDb(db, to), { id, now: gift.now, confirmedNow }, () =>
+          giveSession(db, { ...gift, keys }, update),
+        )
       try {
         return await this.#context.cache.write([...rows, ...cachedEntries(to, keys)], give)
       } catch (error) {
