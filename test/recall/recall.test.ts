@@ -92,6 +92,25 @@ describe.each(Object.entries(backends))('on %s', (_, configure) => {
     }
   })
 
+  test('what is written again before it is embedded is embedded once', async () => {
+    const model = wordEmbedding()
+    let begin = () => {}
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve
+    })
+    const embed: typeof model.embed = async (texts, call) => {
+      await begun
+      return model.embed(texts, call)
+    }
+    await using storage = await openStorage(await configure(), { ...quiet, embedding: { ...model, embed } })
+    await storage.memories.create({ content: 'The model is busy' })
+    const { id } = await storage.messages.append('chat', user('It is'))
+    for (let i = 0; i < 20; i++) await storage.messages.update('chat', id, { content: `It is ${i} o'clock` })
+    begin()
+    await storage.embedPending()
+    expect((await storage.stats()).embeddings).toMatchObject({ models: { 'words/256': 2 }, pending: 0 })
+  })
+
   test('what is changed, removed or expired is not found by its old vector', async () => {
     let now = Date.now()
     await using storage = await openStorage(await configure(), {

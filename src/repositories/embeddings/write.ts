@@ -73,20 +73,24 @@ export function storeVectors(
         pending.kind === 'message' ? lockMessage.with(pending.key) : lockMemory.with(pending.key),
       ),
     )
-    const messages: (MessageKey & Row)[] = []
-    const memories: (MemoryKey & Row)[] = []
+    // By their keys: PostgreSQL refuses a statement that writes a row twice, and a text may have been found twice.
+    const messages = new Map<string, MessageKey & Row>()
+    const memories = new Map<string, MemoryKey & Row>()
     for (const [i, { pending, textHash, vector }] of embedded.entries()) {
       const [stored] = contents[i] ?? []
       if (stored === undefined || hashOfText(textOfMessage(stored.content)) !== textHash) continue
       const row = { model, textHash, vector: vector && bytesOfVector(vector) }
-      if (pending.kind === 'message') messages.push({ ...pending.key, ...row })
-      else memories.push({ ...pending.key, ...row })
+      const key = JSON.stringify(pending.key)
+      if (pending.kind === 'message') messages.set(key, { ...pending.key, ...row })
+      else memories.set(key, { ...pending.key, ...row })
     }
     await batch(tx, [
-      ...insertMessages.with(messages),
-      ...insertMemories.with(memories),
-      ...(pgvector === undefined ? [] : [...messages, ...memories].flatMap((row) => conversionOf(row, pgvector))),
+      ...insertMessages.with([...messages.values()]),
+      ...insertMemories.with([...memories.values()]),
+      ...(pgvector === undefined
+        ? []
+        : [...messages.values(), ...memories.values()].flatMap((row) => conversionOf(row, pgvector))),
     ])
-    return messages.length + memories.length
+    return messages.size + memories.size
   })
 }
