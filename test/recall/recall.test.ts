@@ -111,6 +111,20 @@ describe.each(Object.entries(backends))('on %s', (_, configure) => {
     expect((await storage.stats()).embeddings).toMatchObject({ models: { 'words/256': 2 }, pending: 0 })
   })
 
+  test('messages.recall() returns the messages beside a hit, though others have a session of its id', async () => {
+    await using storage = await open()
+    await storage.messages.append('chat', [user('Hello of nobody'), user('nothing'), user('Bye of nobody')])
+    const { messages } = storage.scope({ ownerId: 'ada' })
+    await messages.append('chat', [user('Hello of Ada'), user('The invoice is wrong'), user('Bye of Ada')])
+    await storage.embedPending()
+    for (const mode of ['vector', 'text'] as const) {
+      const context = { before: 1, after: 1 }
+      const { items } = await storage.messages.recall('invoice', { mode, limit: 1, context })
+      expect(items[0]?.context?.before.map(({ content }) => content)).toEqual(['Hello of Ada'])
+      expect(items[0]?.context?.after.map(({ content }) => content)).toEqual(['Bye of Ada'])
+    }
+  })
+
   test('what is changed, removed or expired is not found by its old vector', async () => {
     let now = Date.now()
     await using storage = await openStorage(await configure(), {

@@ -64,6 +64,26 @@ describe.each(Object.entries({ 'in memory': async () => memory(), ...lasting }))
     ])
   })
 
+  test('a hit comes with the messages of its own session, whoever has another one of its id', async () => {
+    await using storage = await openStorage((await configure()).on, quiet)
+    for (const ownerId of ['ada', 'bob']) {
+      const contents = [`first of ${ownerId}`, `${ownerId} is green`, `last of ${ownerId}`]
+      const { messages } = storage.scope({ ownerId })
+      await messages.append(
+        'chat',
+        contents.map((content) => ({ role: 'user', content })),
+      )
+    }
+    const besideHits = async () => {
+      const { items } = await storage.messages.search('green', { context: { before: 1, after: 1 } })
+      return items.map(({ context }) => [context?.before, context?.after].flat().map((each) => each?.content))
+    }
+    const expected = ['bob', 'ada'].map((ownerId) => [`first of ${ownerId}`, `last of ${ownerId}`])
+    expect(await besideHits()).toEqual(expected)
+    await storage.messages.append('chat', [{ role: 'user', content: 'nobody' }])
+    expect(await besideHits()).toEqual(expected)
+  })
+
   test('a text is found by what its first 16,000 words say, whatever it holds', { timeout: 60_000 }, async () => {
     await using storage = await openStorage((await configure()).on, quiet)
     const append = (id: string, content: string) => storage.messages.append('chat', { id, role: 'user', content })

@@ -79,7 +79,7 @@ export async function recallMessages(
   { context, ...options }: Options,
 ): Promise<Recall<RecalledMessage>> {
   const model = embedding?.model.key ?? ''
-  const source: RecallSource<Message> = {
+  const source: RecallSource<Message & { ownerId: string }> = {
     async nearest(vector, count) {
       const wanted = (builder: Builder) => {
         const { messageEmbeddings: e } = builder.tables
@@ -95,9 +95,9 @@ export async function recallMessages(
         keys.map((key) => selectMessage.with({ ...keyOf(key), model })),
       )
       return new Map(
-        rows.flat().map(({ vector, textHash, ownerId, ...message }): [string, Loaded<Message>] => {
+        rows.flat().map(({ vector, textHash, ...message }): [string, Loaded<Message & { ownerId: string }>] => {
           const stored = { vector, textHash }
-          const key = JSON.stringify([message.sessionId, ownerId, message.seq])
+          const key = JSON.stringify([message.sessionId, message.ownerId, message.seq])
           return [key, { item: message, textHash: hashOfText(textOfMessage(message.content)), stored }]
         }),
       )
@@ -109,8 +109,10 @@ export async function recallMessages(
     },
   }
   const { items: found, ...rest } = await recall(db, embedding, query, options, source)
-  const items = found.map(({ item: message, ...recalled }) => ({ message, ...recalled }))
-  return { items: context === undefined ? items : await withContext(db, items, context, now), ...rest }
+  const items = found.map(({ item: { ownerId: _, ...message }, ...recalled }) => ({ message, ...recalled }))
+  if (context === undefined) return { items, ...rest }
+  const owners = found.map(({ item }) => item.ownerId)
+  return { items: await withContext(db, items, owners, context, now), ...rest }
 }
 
 function keyOf(key: string): MessageKey {

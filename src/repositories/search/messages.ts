@@ -1,16 +1,16 @@
-import { and, desc, eq, lte, notExists, type SQL, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, lt, lte, notExists, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
-import { isVisible } from '../../database/owner.ts'
-import { DEFAULT_LIMIT, pageSchema } from '../../database/paging/page.ts'
+import { isVisible, NOBODY } from '../../database/owner.ts'
+import { DEFAULT_LIMIT, type Order, pageSchema } from '../../database/paging/page.ts'
 import { type Builder, batch, type Statement, statement } from '../../database/statement.ts'
 import type { MessageRole } from '../../schema/values.ts'
 import { highlightsOf } from '../../search/highlights.ts'
 import { rule } from '../../validation/fast-path.ts'
 import { idSchema, isInteger, MAX_INTEGER, textSchema } from '../../validation/input.ts'
 import { messageColumns } from '../messages/columns.ts'
-import { selectRange } from '../messages/range.ts'
+import type { SeqRange } from '../messages/range.ts'
 import type { Message } from '../messages/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { foundDocs, isListed, isOwnEntry, type SearchArguments, type SearchIndex } from './docs.ts'
@@ -59,7 +59,9 @@ export function isAlive(db: Builder, row: { sessionId: PgColumn; ownerId: PgColu
   return notExists(db.orm.select({ id: s.id }).from(s).where(isExpired))
 }
 
+/** A hit names the owner as well: several owners may have a session of its id. */
 interface Found {
+  ownerId: string
   doc: number
   score: number | null
 }
@@ -89,7 +91,7 @@ function selectHits(order: SearchOrder, { sessionId, role }: Filters): Statement
     const isNarrow = db.owner !== undefined || sessionId !== undefined
     const found = foundDocs(db, messageIndex(db), { order, isNarrow, conditions }, arg)
     return db.orm
-      .select({ ...messageColumns(db.tables), doc: e.doc, score: sql<number | null>`found.score` })
+      .select({ ...messageColumns(db.tables), ownerId: m.ownerId, doc: e.doc, score: sql<number | null>`found.score` })
       .from(found)
       .innerJoin(e, and(eq(e.doc, sql`found.doc`), isVisible(db, e)))
       .innerJoin(m, and(eq(m.sessionId, e.sessionId), eq(m.ownerId, e.ownerId), eq(m.seq, e.seq)))
@@ -121,24 +123,53 @@ export async function searchMessages(
     role: role ?? '',
   })
   const { rows, isIncomplete } = await runSearch(db, select)
-  const page = searchPage(rows, { name, order, limit }, isIncomplete, ({ doc: _, score, ...message }): MessageHit => {
+  const page = searchPage(rows, { name, order, limit }, isIncomplete, (row): MessageHit => {
+    const { doc: _, ownerId: __, score, ...message } = row
     const text = indexedText(db, message.content)
     return { message, text, highlights: highlightsOf(text, query), ...(score !== null && { score }) }
   })
-  return context === undefined ? page : { ...page, items: await withContext(db, page.items, context, now) }
+  if (context === undefined) return page
+  const owners = rows.map(({ ownerId }) => ownerId)
+  return { ...page, items: await withContext(db, page.items, owners, context, now) }
 }
 
-/** Adds the messages beside each hit, in one batch. */
+interface Neighbours extends SeqRange {
+  sessionId: string
+  ownerId: string
+  now: Date
+  limit: number
+}
+
+const selectNeighbours = { asc: neighboursStatement('asc'), desc: neighboursStatement('desc') }
+
+function neighboursStatement(order: Order) {
+  return statement((db, arg: Neighbours) => {
+    const { messages: m } = db.tables
+    const isOfSession = and(eq(m.sessionId, arg.sessionId), eq(m.ownerId, arg.ownerId), isAlive(db, m, arg.now))
+    return db.orm
+      .select(messageColumns(db.tables))
+      .from(m)
+      .where(and(isOfSession, gt(m.seq, arg.after), lt(m.seq, arg.before)))
+      .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))
+      .limit(arg.limit)
+  })
+}
+
+/** Adds the messages beside each hit, in one batch. `owners` has the owner of each. */
 export async function withContext<Hit extends { message: Message }>(
   db: Db,
   hits: readonly Hit[],
+  owners: readonly string[],
   { before: countBefore = 0, after: countAfter = 0 }: { before?: number | undefined; after?: number | undefined },
   now: Date,
 ): Promise<(Hit & Pick<MessageHit, 'context'>)[]> {
-  const selects = hits.flatMap(({ message: { sessionId, seq } }) => [
-    selectRange.desc.with({ sessionId, now, after: 0, before: seq, limit: countBefore }),
-    selectRange.asc.with({ sessionId, now, after: seq, before: MAX_INTEGER, limit: countAfter }),
-  ])
+  const selects = hits.flatMap(({ message: { sessionId, seq } }, i) => {
+    const session = { sessionId, ownerId: owners[i] ?? NOBODY, now }
+    return [
+      selectNeighbours.desc.with({ ...session, after: 0, before: seq, limit: countBefore }),
+      selectNeighbours.asc.with({ ...session, after: seq, before: MAX_INTEGER, limit: countAfter }),
+    ]
+  })
   const ranges = await batch(db, selects)
   return hits.map((hit, i) => {
     const [before = [], after = []] = ranges.slice(2 * i, 2 * i + 2)
