@@ -85,6 +85,17 @@ export const kvWhereCases: Cases = {
     assert.equal((await kv.keys({ where: { p: { ne: 'x' } } })).items.length, 4)
   },
 
+  async 'entries() takes a property of any name'({ storage, name }) {
+    const kv = storage.kv.namespace(name())
+    const properties = ['__proto__', '', '"', "'", '\\', '$.p', 'p.q', 'p[0]', 'ä', 'x\ny', '😀', '\u0001']
+    const objectWith = (property: string, value: number) => Object.fromEntries([[property, value]])
+    await kv.setMany(properties.map((property, i) => [`${i}`, objectWith(property, i)]))
+    for (const [i, property] of properties.entries()) {
+      assert.deepEqual((await kv.keys({ where: objectWith(property, i) })).items, [`${i}`], property)
+      assert.deepEqual((await kv.keys({ where: objectWith(property, -1) })).items, [], property)
+    }
+  },
+
   async 'entries() rejects conditions that it does not know'({ storage: { kv } }) {
     const bad = (where: unknown, path: string) => invalid(kv.entries({ where: where as PropertyConditions }), path)
     await bad('text', 'options.where')

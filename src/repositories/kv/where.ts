@@ -53,9 +53,12 @@ const testsSchema = z
   })
   .check(z.refine((tests) => Object.values(tests).some((value) => value !== undefined), 'must have a test, such as eq'))
 
+/** Not `z.record`, which leaves out a property `__proto__`: without conditions, every value would meet them. */
+const propertiesSchema = z.custom<Record<string, unknown>>(isPlainObject, 'must be an object of conditions')
+
 /** Checks conditions, which become those that the database takes. */
 export const whereSchema = z.pipe(
-  z.record(z.string(), z.unknown()),
+  propertiesSchema,
   z.transform((where, context) => {
     const conditions: JsonCondition[] = []
     for (const [property, given] of Object.entries(where)) {
