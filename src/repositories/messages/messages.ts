@@ -142,7 +142,8 @@ export class Messages extends MessageReads {
    * range reaches to the newest message; the new messages get new seqs, and the session is created if needed. With
    * `throughSeq` they take the last places of the range, so there can be no more of them than the range has places. With
    * `expectLastSeq` no message is lost that was appended since the caller has read the session. One round trip. Safe to
-   * repeat if every message has an id, as a repeat finds the messages stored and returns them, or with an `operationId`.
+   * repeat with an `operationId`, and with `expectLastSeq` or `throughSeq` if every message has an id: such a repeat returns the
+   * messages as they are stored. Without any of these a repeat also removes what others have appended since.
    *
    * @throws {VERSION_CONFLICT} when the newest message does not have the seq `expectLastSeq`; nothing was changed.
    * @throws {ALREADY_EXISTS} when a message outside of the range has the id of a new one.
