@@ -71,6 +71,27 @@ describe.each(databases)('on %s,', (name, configure) => {
     expect(await storage.kv.getMany(['inside', 'after'])).toEqual(new Map([['after', 1]]))
   })
 
+  it('a savepoint that goes on after timeoutMillis writes nothing, not even into the next transaction', async () => {
+    await using storage = await open()
+    let late: Promise<unknown> = Promise.resolve()
+    const slow = storage.transaction(
+      (tx) =>
+        tx.transaction(async (savepoint) => {
+          await sleep(500)
+          late = savepoint.kv.set('late', 1)
+          await late
+        }),
+      { timeoutMillis: 200 },
+    )
+    expect(await outcomeWithin(2000, slow)).toBe('TIMEOUT')
+    await storage.transaction(async (tx) => {
+      await tx.kv.set('next', 1)
+      await sleep(600)
+    })
+    await expect(late).rejects.toMatchObject({ name: 'StorageError' })
+    expect(await storage.kv.getMany(['late', 'next'])).toEqual(new Map([['next', 1]]))
+  })
+
   it.each([0, -1, 1.5, 'x'] as number[])('transaction() rejects the timeoutMillis %j', async (timeoutMillis) => {
     await using storage = await open()
     const call = storage.transaction(async () => {}, { timeoutMillis })

@@ -247,7 +247,9 @@ class SqliteDriver implements Driver {
 
   #transaction(release: () => void): DriverTransaction {
     const writer = this.#writer
+    let isEnded = false
     const finish = async (sql: string) => {
+      isEnded = true
       try {
         writer.control(sql)
       } catch (error) {
@@ -258,11 +260,15 @@ class SqliteDriver implements Driver {
       }
     }
     const rollback = async () => {
-      if (writer.inTransaction) await finish('ROLLBACK')
-      else release()
+      if (writer.inTransaction) return finish('ROLLBACK')
+      isEnded = true
+      release()
     }
     return {
       async run(query) {
+        // A body that goes on after its deadline would write into the next transaction, which has the same writer.
+        if (isEnded)
+          throw new StorageError('TRANSACTION_MISUSE', 'This transaction has ended, and this part of it, too')
         // A full disk ends the transaction inside SQLite. Each further statement would commit by itself.
         if (!writer.inTransaction) throw new StorageError('DATABASE_FAILED', 'SQLite has ended this transaction')
         try {
