@@ -21,10 +21,10 @@ export class Following {
     }
     const ending = new AbortController()
     const end = () => ending.abort()
-    signal.addEventListener('abort', end, { once: true })
-    if (signal.aborted) end()
     this.#followers.add(ending)
     ending.signal.addEventListener('abort', () => this.#followers.delete(ending), { once: true })
+    signal.addEventListener('abort', end, { once: true })
+    if (signal.aborted) end() // the reader has left before: no event comes
     const pages = events.follow({
       ...eventFilters(given),
       cursor: given.text('cursor'),

@@ -1,5 +1,7 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type StorageConfig, toolExecutionId } from 'holdfast'
+import { studioHandler } from 'holdfast/studio'
 import { expect, it, onTestFinished } from 'vitest'
 import { freshDirectory, sharedDatabases } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
@@ -267,6 +269,20 @@ it('at most 16 readers follow at once, and a reader that leaves makes room', asy
   readers[0]?.leave()
   await expect.poll(async () => (await follow()).status).toBe(200)
   for (const { leave } of readers) leave()
+})
+
+it('a reader that leaves while authorize decides takes no place', async () => {
+  const handle = studioHandler(await opened(), { authorize: () => sleep(1, true) })
+  const follow = (signal?: AbortSignal) => handle(new Request('https://a.example/api/events/follow', { signal }))
+  for (let i = 0; i < 16; i++) {
+    const leaving = new AbortController()
+    const answer = follow(leaving.signal)
+    leaving.abort()
+    await (await answer).body?.cancel()
+  }
+  const answer = await follow()
+  expect(answer.status).toBe(200)
+  await answer.body?.cancel()
 })
 
 it('an approval is answered with write, once, and not without', async () => {
