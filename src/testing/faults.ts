@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A call for which a fault may be chosen. */
 export interface FaultyCall {
-  /** Such as 'messages.append' or 'blobs.put'. For the `tx` of a transaction, such as 'transaction.messages.append'. */
+  /** Such as 'messages.append' or 'blobs.put', also in a scope. For the `tx` of a transaction, such as 'transaction.messages.append'. */
   readonly name: string
   readonly args: readonly unknown[]
 }
@@ -42,6 +42,8 @@ function faulty<T extends object>(target: T, choose: (call: FaultyCall) => Fault
       if (typeof value === 'function') {
         const method = value.bind(target) // private fields exist on the target alone, not on the proxy
         if (typeof key === 'symbol') return method
+        // It does nothing that could fail: the calls of the scope may.
+        if (key === 'scope') return (options: unknown) => faulty(method(options), choose, prefix)
         const name = prefix + key
         return (...args: unknown[]) => {
           const fault = choose({ name, args })

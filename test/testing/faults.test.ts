@@ -40,6 +40,14 @@ test('withFaults() fails a call of a transaction, which rolls back, or the trans
   expect(await storage.lists.length('l')).toBe(1)
 })
 
+test('withFaults() fails calls of a scope by the same names', async () => {
+  const { storage, faulty } = await open({ 'kv.set': { before: lost }, 'transaction.kv.set': { before: lost } })
+  const ada = faulty.scope({ ownerId: 'ada' })
+  await expect(ada.kv.set('k', 1)).rejects.toBe(lost)
+  await expect(ada.transaction((tx) => tx.kv.set('k', 1))).rejects.toBe(lost)
+  expect(await storage.scope({ ownerId: 'ada' }).kv.get('k')).toBeUndefined()
+})
+
 test('withFaults() delays calls, fails iterators, and passes the arguments to choose()', async () => {
   const { storage } = await open({})
   const seen: unknown[] = []
