@@ -55,10 +55,11 @@ function parseSection(section: unknown, scope: Scope): ValidStorageConfig {
 }
 
 async function readYaml(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8').catch((cause) => {
+  const bytes = await readFile(file).catch((cause) => {
     const message = `cannot be read (${cause.code}); expected a YAML or JSON file`
     throw configError([{ path: 'file', message }], file)
   })
+  const text = textOf(bytes, file)
   const { LineCounter, parseDocument } = await import('yaml') // loaded only by programs that read a file
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, merge: true })
@@ -79,6 +80,15 @@ async function readYaml(file: string): Promise<unknown> {
   }
 }
 
+/** Decodes a file. Another encoding would make other paths and passwords of those that were written. */
+function textOf(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw configError([{ path: 'file', message: 'is not UTF-8; save it with this encoding' }], file)
+  }
+}
+
 /** Returns the part of a file that configures the storage: `{ storage }`, or its content. */
 function sectionOf(root: unknown, file: string): unknown {
   if (root === null || root === undefined) return {}
@@ -88,8 +98,17 @@ function sectionOf(root: unknown, file: string): unknown {
   if ('storage' in root) return { storage: root.storage }
   const keys = Object.keys(root)
   if (keys.some((key) => ['cache', 'database', 'blobStore', 'blob'].includes(key))) return root
-  const misspelt = keys.find((key) => edits(key.toLowerCase(), 'storage') <= 1)
   // Silently falling back to memory would lose the data.
-  if (misspelt) throw configError([{ path: misspelt, message: 'unknown key; did you mean "storage"?' }], file)
+  for (const [key, value] of Object.entries(root)) {
+    const meant = meantBy(key, value)
+    if (meant) throw configError([{ path: key, message: `unknown key; did you mean "${meant}"?` }], file)
+  }
   return {}
+}
+
+/** Returns the name that a key misspells. A file may have databases of its own: what configures ours has a type. */
+function meantBy(key: string, value: unknown): string | undefined {
+  const names =
+    typeof Reflect.get(Object(value), 'type') === 'string' ? ['storage', 'database', 'blobStore'] : ['storage']
+  return names.find((name) => edits(key.toLowerCase(), name.toLowerCase()) <= 1)
 }

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type LoadOptions, loadStorageConfig } from '../../src/config/load.ts'
@@ -43,6 +44,19 @@ storage:
   })
 
   test.each([
+    ['Database: { type: sqlite }', 'database'],
+    ['databse: { type: postgres, url: "postgres://h/d" }', 'database'],
+    ['blobstore: { type: local }', 'blobStore'],
+    ['blobStores: { type: local }', 'blobStore'],
+  ])('rejects a misspelt part of the section that is the whole file: %s', async (text, meant) => {
+    await expect(load(text)).rejects.toThrow(`unknown key; did you mean "${meant}"?`)
+  })
+
+  test('takes a part of an agent for its own that only looks alike', async () => {
+    expect(await load('databases: [{ type: mysql }]')).toMatchObject(memory)
+  })
+
+  test.each([
     ['never', 'never'],
     ['7', 7],
     ['$DAYS', 60],
@@ -78,6 +92,12 @@ describe('loadStorageConfig() of a file that cannot be read', () => {
       message: `${file} is not valid:\n  file: cannot be read (ENOENT); expected a YAML or JSON file`,
     })
     await expect(loadStorageConfig(directory)).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+  })
+
+  test.each(['latin1', 'utf16le'] as const)('refuses the encoding %s', async (encoding) => {
+    const { file } = await configFile('')
+    await writeFile(file, '\ufeffstorage: { database: { type: sqlite, path: dätä } }', encoding)
+    await expect(loadStorageConfig(file)).rejects.toThrow('file: is not UTF-8; save it with this encoding')
   })
 
   test.each([
