@@ -85,7 +85,7 @@ export const httpUrl = text.check(
   z.refine((value) => {
     const found = URL.canParse(value) ? new URL(value) : undefined
     if (found === undefined || !['http:', 'https:'].includes(found.protocol)) return false
-    return found.username === '' && found.search === '' && found.hash === ''
+    return found.username === '' && found.password === '' && found.search === '' && found.hash === ''
   }, 'expected a url like https://s3.example.com, without a user and a query'),
 )
 

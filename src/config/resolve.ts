@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os'
 import { extname, resolve } from 'node:path'
+import { httpUrl, parsedOnce } from './fields.ts'
 import { pathOfFileUrl } from './file-url.ts'
 import type {
   PostgresAddress,
@@ -176,7 +177,7 @@ function resolveBlobStore(blobStore: ValidBlobStore): ResolvedBlobStore {
 
 /** Returns what is to be known of a bucket. The address may be in the environment, as for the tools of AWS. */
 function resolveS3({ options, prefix = '', ...config }: ValidS3BlobStore, env = process.env): ResolvedS3BlobStore {
-  const given = config.endpoint ?? (env.AWS_ENDPOINT_URL_S3 || env.AWS_ENDPOINT_URL || undefined)
+  const given = config.endpoint ?? endpointIn(env)
   const named = config.region ?? (env.AWS_REGION || env.AWS_DEFAULT_REGION || undefined)
   const region = named ?? (given === undefined ? undefined : 'us-east-1')
   if (region === undefined) {
@@ -194,4 +195,14 @@ function resolveS3({ options, prefix = '', ...config }: ValidS3BlobStore, env = 
     forcePathStyle: config.forcePathStyle ?? (given !== undefined || config.bucket.includes('.')),
     stagingPath: options.stagingPath ?? tmpdir(),
   }
+}
+
+/** Returns the address that the environment names, which is checked like that of a configuration. */
+function endpointIn(env: NodeJS.ProcessEnv): string | undefined {
+  const name = ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL'].find((candidate) => env[candidate])
+  if (name === undefined) return undefined
+  const { success, data } = httpUrl.safeParse(env[name], parsedOnce)
+  if (success) return data
+  const message = `is not given, and the environment variable ${name} is no url like http://localhost:9000`
+  throw configError([{ path: 'blobStore.endpoint', message }], 'The storage configuration')
 }

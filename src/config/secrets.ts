@@ -9,17 +9,22 @@
  * ```
  */
 export function maskSecrets<T>(config: T): T {
-  return masked('', config) as T // a masked string is a string
+  return masked('', config) as T // a masked string is a string, and no configuration is valid whose secret is a number
 }
 
 function masked(key: string, value: unknown): unknown {
-  if (typeof value === 'string') return secretKeys.has(key) ? '***' : maskUrl(value)
   if (Array.isArray(value)) return value.map((item) => masked(key, item))
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, masked(name, inner)]))
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, masked(name, inner)]))
+  }
+  if (secretKeys.has(key) && value !== undefined && value !== null) return '***' // YAML reads 0815 as a number
+  return typeof value === 'string' ? maskUrl(value) : value
 }
 
 const secretKeys = new Set(['password', 'passphrase', 'key', 'secretAccessKey', 'sessionToken'])
 
+// A password that was not percent-encoded may have the characters that end a host.
 const maskUrl = (text: string) =>
-  text.replace(/^(\w+:\/\/[^/?#@:]*:)[^/?#]*@/, '$1***@').replace(/([?&][^=&#]*(?:pass|key)[^=&#]*=)[^&#]*/gi, '$1***')
+  text
+    .replace(/^(\w+:\/\/[^/?#@:]*:)(?:[^/?#]*|.*)@/s, '$1***@')
+    .replace(/([?&][^=&#]*(?:pass|key)[^=&#]*=)[^&#]*/gi, '$1***')

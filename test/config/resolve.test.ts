@@ -112,6 +112,11 @@ test('maskSecrets() masks secrets at any depth and nothing else', () => {
   })
   expect(config.database.password).toBe('geheim')
   expect(maskSecrets({ url: 'rediss://:geheim@h' })).toEqual({ url: 'rediss://:***@h' })
+  // As they were written, before anything has refused them.
+  expect(maskSecrets({ password: 4711, url: 'postgres://ada:ge/he?im#@db/agents' })).toEqual({
+    password: '***',
+    url: 'postgres://ada:***@db/agents',
+  })
 })
 
 test('validateConfig() returns new defaults in each call', () => {
@@ -161,6 +166,17 @@ describe('a bucket', () => {
       region: 'x',
     })
   })
+
+  test.each(['localhost:9000', 'minio', 'ftp://minio', 'https://ada:geheim@minio', 'https://:geheim@minio'])(
+    'refuses the endpoint %s, in the environment too',
+    (endpoint) => {
+      expect(() => resolve({ endpoint })).toThrow('blobStore.endpoint: expected a url')
+      vi.stubEnv('AWS_ENDPOINT_URL', endpoint)
+      const message =
+        'blobStore.endpoint: is not given, and the environment variable AWS_ENDPOINT_URL is no url like http://localhost:9000'
+      expect(() => resolve()).toThrow(message)
+    },
+  )
 
   test('has secrets that maskSecrets() masks', () => {
     const keys = { accessKeyId: 'id', secretAccessKey: 'geheim', sessionToken: 'geheim' }
