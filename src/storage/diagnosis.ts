@@ -1,3 +1,4 @@
+import { getTableName } from 'drizzle-orm'
 import * as z from 'zod/mini'
 import type { BlobLayer } from '../blobs/open.ts'
 import type { CacheStore } from '../cache/store.ts'
@@ -6,6 +7,7 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import type { Database } from '../database/database.ts'
 import { diskSpace } from '../diagnosis/disk-space.ts'
 import { type Finding, fail, firstOf, ok, warn } from '../diagnosis/findings.ts'
+import { isStorageError } from '../errors.ts'
 import { COUNTERS } from '../repositories/counters.ts'
 import { parseInput } from '../validation/input.ts'
 import { checkSignal } from '../validation/signal.ts'
@@ -31,24 +33,29 @@ export async function diagnose(storage: Storage, options: DiagnoseOptions): Prom
   const { signal, repair = false } = parseInput(optionsSchema, options, 'options')
   const onProgress = progressOf(options)
   const { database, cacheStore, config } = storage
-  const checks: (() => Promise<Finding[]>)[] = [
-    async () => {
+  const checks: Record<string, () => Promise<Finding[]>> = {
+    answers: async () => {
       const { database, cache, blobStore } = await storage.health()
       return [answer('database', database), answer('cache', cache), answer('blob-store', blobStore)]
     },
-    () => database.driver.diagnose(),
-    async () => [await clock(database)],
-    () => counters(database, repair),
-    async () => (await cacheStore.diagnose?.()) ?? [],
-    () => blobs(storage, signal, (checked) => onProgress?.({ check: 'blobs', checked })),
-    () => blobsDisk(config.blobStore),
+    integrity: () => database.driver.diagnose(),
+    tables: async () => [await tables(database)],
+    clock: async () => [await clock(database)],
+    counters: () => counters(database, repair),
+    'cache-server': async () => (await cacheStore.diagnose?.()) ?? [],
+    blobs: () => blobs(storage, signal, (checked) => onProgress?.({ check: 'blobs', checked })),
+    'blobs-disk': () => blobsDisk(config.blobStore),
     // Counts every table, which only a search needs.
-    async () => [searchIndex(config.database.search ? await storage.stats() : {})],
-  ]
+    search: async () => [searchIndex(config.database.search ? await storage.stats() : {})],
+  }
   const findings: Finding[] = []
-  for (const check of checks) {
+  for (const [name, check] of Object.entries(checks)) {
     checkSignal(signal, 'The diagnosis was aborted by its signal')
-    const found = await database.whileOpen(check)
+    const found = await database.whileOpen(check).catch((error: unknown) => {
+      // What is damaged may be what the check reads. The other checks say more.
+      if (isStorageError(error, 'DATABASE_FAILED')) return [fail(name, error.message)]
+      throw error
+    })
     for (const finding of found) onProgress?.({ check: finding.check, checked: 1 })
     findings.push(...found)
   }
@@ -58,6 +65,15 @@ export async function diagnose(storage: Storage, options: DiagnoseOptions): Prom
 function answer(check: string, { ok: answers, type, error, latencyMs }: LayerHealth): Finding {
   if (answers) return ok(check, `${type} answers in ${latencyMs.toFixed(1)} ms`)
   return fail(check, `${type} does not answer: ${error}`)
+}
+
+/** Checks that every table is there: a database that was restored in part may lack some. */
+async function tables({ driver }: Database): Promise<Finding> {
+  const names = Object.values(driver.kit.tables).map((table) => getTableName(table))
+  const [found = []] = await driver.journal.read(driver.journal.existence(names.map((name) => `"${name}"`)))
+  const missing = names.filter((_, i) => !found[i])
+  if (missing.length === 0) return ok('tables', 'Every table is there')
+  return fail('tables', `The database lacks ${firstOf(missing)}, although it was migrated: restore a backup`)
 }
 
 /** Difference of the clocks from which timestamps of this machine mislead people. */

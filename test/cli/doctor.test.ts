@@ -206,7 +206,38 @@ it('the doctor finds rows that refer to nothing, and a damaged file', async () =
   expect(found.map(({ check }) => check)).toContain('integrity')
 })
 
-/** Overwrites the first page of an index with zeros. */
+it.each(['kv', 'messages', 'sessions'])('the doctor finds a damaged table, %s', async (table) => {
+  const path = join(freshDirectory(), 'agent.db')
+  const config = await filled({ type: 'sqlite', path })
+  damage(path, table)
+  const { code, found } = await diagnosed(config)
+  expect(code).toBe(3)
+  expect(found[0]).toMatchObject({ check: 'integrity', message: expect.stringContaining('restore a copy') })
+})
+
+it.each(sharedDatabases)('on %s, the doctor finds tables that are missing', async (_, configure) => {
+  for (const table of ['approvals', 'messages']) {
+    const config = await filled(await configure())
+    await execute(config, `drop table ${table} ${config.database?.type === 'postgres' ? 'cascade' : ''}`)
+    const { code, found } = await diagnosed(config)
+    expect(code).toBe(3)
+    expect(found).toContainEqual(
+      expect.objectContaining({ check: 'tables', message: expect.stringContaining(`The database lacks ${table},`) }),
+    )
+  }
+})
+
+it('diagnose() finds the directory of the blobs gone', async () => {
+  const directory = join(freshDirectory(), 'mounted')
+  const blobStore = { type: 'local', storePath: join(directory, 'agents/blobs') } as const
+  await using storage = await openStorage({ database: { type: 'sqlite', path: freshDirectory() }, blobStore })
+  rmSync(directory, { recursive: true })
+  const found = await storage.diagnose()
+  expect(found).toContainEqual(expect.objectContaining({ check: 'blobs-disk', result: 'fail' }))
+  expect(found).toContainEqual(expect.objectContaining({ check: 'search', result: 'ok' }))
+})
+
+/** Overwrites the first page of a table or an index with zeros. */
 function damage(path: string, index: string): void {
   const client = new BetterSqlite3(path)
   const page = client.prepare('select rootpage from sqlite_master where name = ?').pluck().get(index)
