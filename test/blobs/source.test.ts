@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { parseDataUri } from '../../src/blobs/input/data-uri.ts'
+import { parseDataUri, toDataUri } from '../../src/blobs/input/data-uri.ts'
 import { type BlobInput, blobSource } from '../../src/blobs/input/source.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 import { collect, source } from './fixture.ts'
@@ -294,5 +294,19 @@ describe('parseDataUri()', () => {
     const started = performance.now()
     expect(() => parseDataUri(uri)).toThrow('malformed')
     expect(performance.now() - started).toBeLessThan(2000)
+  })
+})
+
+describe('toDataUri()', () => {
+  it.each([
+    ['text/plain; charset=utf-8', 'text/plain;charset=utf-8'],
+    ['text/plain; charset=utf-8; name="a b"', 'text/plain'],
+    ['text/x-csharp; name=main.c#', 'text/x-csharp'],
+  ])('returns a URI that other programs read, for %s', async (mimeType, type) => {
+    const uri = toDataUri(data, mimeType)
+    expect(parseDataUri(uri)).toEqual({ bytes: data, mimeType: type })
+    const answer = await fetch(uri)
+    expect(answer.headers.get('content-type')).toBe(type)
+    expect(Buffer.from(await answer.arrayBuffer())).toEqual(data)
   })
 })

@@ -45,8 +45,11 @@ export function parseDataUri(uri: string): { bytes: Buffer; mimeType: string } {
 const malformed = (rules: string[]) =>
   invalidInput([{ path: 'input.dataUri', message: `is malformed: ${rules.join('; ')}` }])
 
-/** Returns bytes as a base64 data URI. Drops the type's parameters if a data URI cannot hold them unquoted. */
+/**
+ * Returns bytes as a base64 data URI. Drops the type's parameters if a data URI cannot hold them unquoted, or would end at
+ * the `#` in one of them.
+ */
 export function toDataUri(bytes: Buffer, mimeType: string): string {
-  const type = mimeType.includes('"') ? mimeType.replace(/;.*/s, '') : mimeType.replaceAll('; ', ';')
+  const type = /["#]/.test(mimeType) ? mimeType.replace(/;.*/s, '') : mimeType.replaceAll('; ', ';')
   return `data:${type};base64,${bytes.toString('base64')}`
 }
