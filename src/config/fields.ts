@@ -80,6 +80,8 @@ export const url = (example: string, ...schemes: string[]) => {
   )
 }
 
+export const postgresUrl = url('postgres://user:password@host:5432/database', 'postgres', 'postgresql')
+
 /** The address of an HTTP server, without a user, a query or a fragment. */
 export const httpUrl = text.check(
   z.refine((value) => {
