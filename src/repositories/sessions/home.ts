@@ -23,6 +23,25 @@ export async function homeOf(db: Db, { cache, now }: RepositoryContext, sessionI
   return homeOfOwner(db, cache, session?.ownerId ?? NOBODY)
 }
 
+/**
+ * Runs a write to a session, which returns undefined if the owner of the home has none. On a handle without an owner the session
+ * may have been given away since it was looked up: then the write runs again, with the owner of now.
+ */
+export async function writeAtHome<T>(
+  db: Db,
+  context: RepositoryContext,
+  sessionId: string,
+  write: (home: Home) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  for (let home = await homeOf(db, context, sessionId); ; ) {
+    const written = await write(home)
+    if (written !== undefined || db.owner !== undefined) return written
+    const session = await selectSession.first(db, { id: sessionId, now: context.now() }) // the cache may be late
+    if (session === undefined || session.ownerId === home.db.owner) return undefined
+    home = homeOfOwner(db, context.cache, session.ownerId)
+  }
+}
+
 /** Returns the home of one owner's rows. */
 export function homeOfOwner(db: Db, cache: RowCache, owner: string): Home {
   return { db: new OwnedDb(db, owner), cache: new OwnedRowCache(cache, owner) }

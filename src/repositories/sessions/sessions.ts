@@ -21,7 +21,7 @@ import type { RepositoryContext } from '../context.ts'
 import { forkSession } from './fork.ts'
 import { giveSession } from './giving.ts'
 import { cachedEntries, EntriesAdded, keysOfSession } from './giving-keys.ts'
-import { homeOf, homeOfOwner } from './home.ts'
+import { homeOfOwner, writeAtHome } from './home.ts'
 import { noSuchSession } from './in-session.ts'
 import { SessionReads } from './reads.ts'
 import {
@@ -130,8 +130,7 @@ export class Sessions extends SessionReads {
     const newOwner = this.#ownerOfNew(givenOwner, 'patch.ownerId')
     const { sessions } = this.#db.tables
     const now = this.#context.now()
-    const home = await homeOf(this.#db, this.#context, id)
-    const update = async (db = home.db) =>
+    const update = async (db: Db) =>
       db.orm
         .update(sessions)
         .set({ ...values, version: sql`${sessions.version} + 1`, updatedAt: now })
@@ -139,12 +138,16 @@ export class Sessions extends SessionReads {
           and(isUnexpiredSession(db, id, now), ifVersion === undefined ? undefined : eq(sessions.version, ifVersion)),
         )
         .returning(sessionColumns(db.tables))
-    const isGiven = newOwner !== undefined && newOwner !== home.db.owner
-    const [updated] = isGiven
-      ? await this.#give(id, home.db.owner ?? NOBODY, newOwner, update)
-      : await home.cache.write([['sessions', id]], update)
+    const updated = await writeAtHome(this.#db, this.#context, id, async (home) => {
+      if (newOwner === undefined || newOwner === home.db.owner) {
+        const [row] = await home.cache.write([['sessions', id]], (db = home.db) => update(db))
+        return row
+      }
+      const [row] = await this.#give(id, home.db.owner ?? NOBODY, newOwner, update)
+      return row && { ...row, ownerId: newOwner }
+    })
     if (updated === undefined) throw await this.#notUpdated(id, ifVersion)
-    return isGiven ? { ...updated, ownerId: newOwner } : updated
+    return updated
   }
 
   /** Updates a session and gives it to another owner, in one transaction. */
@@ -205,8 +208,9 @@ export class Sessions extends SessionReads {
    */
   async delete(id: string): Promise<boolean> {
     parseInput(idSchema, id, 'id')
-    const home = await homeOf(this.#db, this.#context, id)
-    const removed = await home.cache.write(cachedRowsOf(id), (db = home.db) => removeSession(db, id))
+    const removed = await writeAtHome(this.#db, this.#context, id, (home) =>
+      home.cache.write(cachedRowsOf(id), (db = home.db) => removeSession(db, id)),
+    )
     return removed !== undefined && (removed.expiresAt === null || removed.expiresAt > this.#context.now())
   }
 
@@ -232,13 +236,14 @@ export class Sessions extends SessionReads {
   async mergeMetadata(id: string, patch: object): Promise<Session> {
     parseInput(idSchema, id, 'id')
     const checked = parseInput(jsonObjectSchema, patch, 'patch')
-    const home = await homeOf(this.#db, this.#context, id)
-    const merge = (db = home.db) =>
+    const merge = (db: Db) =>
       db.transaction(async (tx) => {
         const locked = await lockAndRaiseVersion.first(tx, { id, now: this.#context.now() })
         return locked && updateMetadata.first(tx, { id, metadata: mergeJson(locked.metadata, checked) })
       })
-    const merged = await home.cache.write([['sessions', id]], merge)
+    const merged = await writeAtHome(this.#db, this.#context, id, (home) =>
+      home.cache.write([['sessions', id]], (db = home.db) => merge(db)),
+    )
     if (merged === undefined) throw noSuchSession(id)
     return merged
   }
@@ -270,10 +275,11 @@ export class Sessions extends SessionReads {
     const { id: newId = randomUUID(), title, throughSeq = MAX_INTEGER } = parsed
     const { confirmedNow } = this.#context
     const now = this.#context.now()
-    const home = await homeOf(this.#db, this.#context, id)
     const fork = (db: Db) => forkSession(db, { id, newId, title, throughSeq, now })
-    const copy = await home.cache.write(cachedRowsOf(newId), (db = home.db) =>
-      retryWithoutExpired(db, { id: newId, now, confirmedNow }, () => fork(db)),
+    const copy = await writeAtHome(this.#db, this.#context, id, (home) =>
+      home.cache.write(cachedRowsOf(newId), (db = home.db) =>
+        retryWithoutExpired(db, { id: newId, now, confirmedNow }, () => fork(db)),
+      ),
     )
     if (copy === undefined) throw noSuchSession(id)
     // The vectors were copied, except for texts that had none yet.
