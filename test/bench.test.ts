@@ -16,7 +16,7 @@ describe('runRows()', () => {
 
   // A test for each row, so that the time of a test does not grow with the number of rows.
   // Each second row in `npm test`: the rows of the two databases alternate from group to group.
-  const some = rows.filter((row, i) => i % rounds(2, 1) === 0 || row.name.includes('round trips'))
+  const some = rows.filter((row, i) => i % rounds(4, 1) === 0 || row.name.includes('round trips'))
   test.each(some.map((row) => [row.name, row] as const))(
     'returns and prints finite values for %s',
     async (name, row) => {

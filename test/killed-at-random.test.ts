@@ -11,7 +11,7 @@ import { rounds } from './setup/rounds.ts'
 import { quiet } from './setup/silent.ts'
 
 const PROCESSES = 3
-const ROUNDS = rounds(2, 60)
+const ROUNDS = rounds(1, 60)
 const LONGEST_LIFE_MILLIS = 700
 
 const search = { search: true }

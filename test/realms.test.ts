@@ -65,7 +65,7 @@ describe('in a new realm, files', () => {
   }
   const open: Testing.OpenStorage = (options) => realm.openStorage(config, { logger: silent, ...options })
   const cases = [...realm.repositoryContract(open), ...realm.blobsContract(open)]
-  for (const { name, run } of cases.filter((_, i) => i % rounds(4, 1) === 0)) it(name, run)
+  for (const { name, run } of cases.filter((_, i) => i % rounds(8, 1) === 0)) it(name, run)
 })
 
 describe('in a new realm, servers', () => {

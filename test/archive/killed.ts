@@ -14,7 +14,7 @@ interface Said {
   report?: { resumed: boolean; inserted: number; unchanged: number; refused: number; equal?: boolean }
 }
 
-const KILLS = 5
+const KILLS = 3
 
 /**
  * Defines tests in which a program that imports or copies is killed ten times, five times on each database, and ends with the same

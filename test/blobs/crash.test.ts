@@ -70,7 +70,7 @@ eachStore(SHARED, (open, configure, name) => {
     'a process killed at any moment loses no acknowledged blob, and verify() removes its leftovers',
     async () => {
       const config = JSON.stringify(await configure())
-      for (let round = 0; round < rounds(4, 200); round++) {
+      for (let round = 0; round < rounds(2, 200); round++) {
         const expected = await blobsOfKilled(config, [20, 320])
         await expectIntact(
           open,

@@ -151,7 +151,7 @@ eachStore(INSIDE, (open, configure) => {
 
   it('a process killed at any moment loses no acknowledged blob', { timeout: rounds(120_000, 3_600_000) }, async () => {
     const config = JSON.stringify(await configure())
-    for (let round = 0; round < rounds(2, 200); round++) {
+    for (let round = 0; round < rounds(1, 200); round++) {
       await expectIntact(open, await blobsOfKilled(config, [100, 500], '', LARGE), await configure())
     }
   })

@@ -18,7 +18,7 @@ eachStore({ ...SHARED, ...INSIDE }, (open, configure) => {
     const scripts = [1, 2, 3].map((process) =>
       runScript<{ live: string[]; refused: number }>('test/blobs/programs/race.ts', [
         limited,
-        String(rounds(40, 2000)),
+        String(rounds(20, 2000)),
         `${process}`,
       ]),
     )

@@ -44,7 +44,7 @@ test(
   'a SQLite database has every acknowledged write, and no half write, when its process is killed at random moments',
   async () => {
     const path = join(freshDirectory(), 'crash.db')
-    await killRepeatedly(rounds(15, 100), { type: 'sqlite', path }, async () => {})
+    await killRepeatedly(rounds(8, 100), { type: 'sqlite', path }, async () => {})
     const db = new Database(path)
     expect(db.pragma('integrity_check')).toEqual([{ integrity_check: 'ok' }])
     expect(db.pragma('foreign_key_check')).toEqual([])
@@ -67,7 +67,7 @@ test(
         await sleep(10)
       }
     }
-    await killRepeatedly(rounds(6, 100), { type: 'postgres', url, maxConnections: 4 }, settled)
+    await killRepeatedly(rounds(4, 100), { type: 'postgres', url, maxConnections: 4 }, settled)
   },
   rounds(90_000, 900_000),
 )

@@ -19,7 +19,7 @@ describe.each(configurations)('with default isolation $isolation and prepare: $p
     return { database: { type: 'postgres', url: await url, options: { prepare } } }
   }
   const cases = repositoryContract(async (options) => openStorage(await configure(), { ...quiet, ...options }))
-  for (const { name, run } of cases.filter((_, i) => i % rounds(16, 1) === 0)) it(name, run)
+  for (const { name, run } of cases.filter((_, i) => i % rounds(32, 1) === 0)) it(name, run)
 
   it('no write fails because of a concurrent write', async () => {
     await using storage = await openStorage(await configure(), quiet)

@@ -28,7 +28,7 @@ test('the pool loses and repeats no write when all its connections end again and
   const driver = await postgresDriver({ url, maxConnections: 5 })
   const { endAll } = administrator(url)
   const load = await Load.start(driver)
-  for (let round = 0; round < rounds(15, 100); round++) {
+  for (let round = 0; round < rounds(8, 100); round++) {
     await load.progress(20 + Math.random() * 60)
     await endAll()
   }

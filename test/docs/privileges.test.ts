@@ -112,7 +112,7 @@ describe('after the migration', () => {
   const asProgram = (options: StorageOptions) => open('agent_app', options)
   // A part of the cases in `npm test`: the next test makes every call.
   const cases = [...repositoryContract(asProgram), ...blobsContract(asProgram)]
-  for (const { name, run: runCase } of cases.filter((_, i) => i % rounds(8, 1) === 0)) {
+  for (const { name, run: runCase } of cases.filter((_, i) => i % rounds(16, 1) === 0)) {
     it(`${name}, as agent_app`, runCase)
   }
 
@@ -197,7 +197,7 @@ describe('after the migration', () => {
     // Each privilege is missing on a part of the tables in `npm test`: every call is made for each.
     const all = tables.flatMap((table, i) =>
       ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].flatMap((privilege, k) =>
-        (i + k) % rounds(4, 1) === 0 ? [{ table, privilege }] : [],
+        (i + k) % rounds(8, 1) === 0 ? [{ table, privilege }] : [],
       ),
     )
     for (const { table, privilege } of all) {

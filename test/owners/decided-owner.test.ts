@@ -44,7 +44,7 @@ test.each(Object.entries(calls))(
       }
     })()
     const working = async (name: number) => {
-      for (let i = 0; i < rounds(150, 5000); i++) {
+      for (let i = 0; i < rounds(80, 5000); i++) {
         await call(storage, `${name} ${i}`).catch(refused)
         if (i % 15 === 0) expect((await storage.diagnose()).filter(({ result }) => result === 'fail')).toEqual([])
       }

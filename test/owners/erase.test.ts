@@ -249,7 +249,7 @@ test('erase() says that a log holds erased text while another process reads', as
   expect(readFileSync(`${path}-wal`)).toHaveLength(0)
 })
 
-const ROWS = rounds(10_000, 100_000)
+const ROWS = rounds(5000, 100_000)
 const BLOBS = rounds(40, 100)
 
 test.each(['SQLite', 'PostgreSQL and Redis'] as const)(

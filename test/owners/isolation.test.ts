@@ -36,7 +36,7 @@ function property(configure: () => Promise<StorageConfig>) {
 
 describe.each(Object.entries(configurations))('%s', (name, configure) => {
   test('an owner gets the answers of a storage of their own', { timeout: 240_000 }, async () => {
-    const numRuns = rounds(name.startsWith('PostgreSQL') ? 4 : 8, 200)
+    const numRuns = rounds(name.startsWith('PostgreSQL') ? 2 : 4, 200)
     await fc.assert(property(configure), { numRuns, endOnFailure: true })
   })
 })

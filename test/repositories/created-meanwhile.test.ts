@@ -38,7 +38,7 @@ test.each(Object.entries(calls))(
       }
     })()
     const working = async () => {
-      for (let i = 0; i < rounds(1500, 20_000); i++) {
+      for (let i = 0; i < rounds(800, 20_000); i++) {
         await call(mine).catch((error) => {
           if (!isStorageError(error, 'NOT_FOUND')) throw error
         })

@@ -13,7 +13,7 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (dialect) => {
     const database = await watchedDatabase(dialect)
     onTestFinished(() => database.close())
     const { queues } = database.repositories
-    const many = rounds(10_000, 100_000)
+    const many = rounds(5000, 100_000)
     for (let i = 0; i < many; i += 1000) {
       await Promise.all(Array.from({ length: 1000 }, (_, j) => queues.push('s', 'long', { id: `${i + j}` })))
     }

@@ -42,7 +42,7 @@ test.each(sharedDatabases)(
     await Promise.all(alive.map((taker) => taker.next(({ ready }) => ready === true, patience)))
 
     const ids: string[] = []
-    for (let kill = 0; kill < rounds(6, 100); kill++) {
+    for (let kill = 0; kill < rounds(4, 100); kill++) {
       const before = new Map(alive.map((taker) => [taker, taker.messages.length]))
       for (let i = 0; i < 5; i++) {
         const id = String(ids.length)

@@ -11,12 +11,12 @@ import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 import { random, randomQuery, randomText } from './texts.ts'
 
-const DOCUMENTS = rounds(700, 2000)
+const DOCUMENTS = rounds(500, 2000)
 const SESSIONS = 20
 const next = random(42)
 const texts = Array.from({ length: DOCUMENTS }, () => randomText(next))
 const sessionOf = (i: number) => `s${i % SESSIONS}`
-const queries = Array.from({ length: rounds(400, 10_000) }, () => randomQuery(next))
+const queries = Array.from({ length: rounds(250, 10_000) }, () => randomQuery(next))
 
 let storages: [name: string, storage: Storage][] = []
 let postgresUrl = ''

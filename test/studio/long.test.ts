@@ -11,7 +11,7 @@ import { browserOfFile } from './browser.ts'
 
 const MESSAGES = 100_000
 /** How many messages are scrolled past from end to end: each page of 20 takes a read and a frame. */
-const SCROLLED = rounds(1000, 100_000)
+const SCROLLED = rounds(600, 100_000)
 const NODES = 500
 /** When scrolling that changes nothing is given up. */
 const STUCK_MILLIS = 30_000

@@ -10,7 +10,7 @@ import { quiet } from '../../setup/silent.ts'
 import { sha256 } from '../fixture.ts'
 import { serve } from './fixture.ts'
 
-const OPERATIONS = rounds(800, 10_000)
+const OPERATIONS = rounds(500, 10_000)
 const AT_ONCE = 16
 const SHARE_OF_FAULTS = 0.05
 /** How long a stalled answer is waited for: as by default, in `npm test` less. */

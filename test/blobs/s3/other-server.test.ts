@@ -98,7 +98,7 @@ describe('blobs in a bucket of another server', () => {
   const cases = blobsContract((options) => openStorage(configure('contract'), { ...quiet, ...options }))
   // A search of the texts of a database asks no bucket.
   const ofDatabase = cases.filter(({ name }) => name.startsWith('blobs.cleanup() keeps a blob that'))
-  const isLeftOut = new Set(ofDatabase.filter((_, i) => i % rounds(10, 1) > 0))
+  const isLeftOut = new Set(ofDatabase.filter((_, i) => i % rounds(20, 1) > 0))
   for (const each of cases) if (!isLeftOut.has(each)) it(each.name, each.run)
 
   killTests(
@@ -114,6 +114,6 @@ describe('blobs in a bucket of another server', () => {
   contentionTests({
     configure: async (folder, maxTotalSize) => configure(folder, { maxTotalSize }),
     countObjects,
-    rounds: rounds(8, 500),
+    rounds: rounds(4, 500),
   })
 })

@@ -28,6 +28,6 @@ describe.each(sharedDatabases)('on %s,', (name, database) => {
     },
     countObjects: (prefix) =>
       [...server.objects.keys()].filter((key) => key.startsWith(`${folder(prefix)}/objects`)).length,
-    rounds: rounds(20, 2000),
+    rounds: rounds(10, 2000),
   })
 })

@@ -71,7 +71,7 @@ describe('three processes on PostgreSQL and Redis', () => {
       database: { type: 'postgres', url: await freshPostgres() },
     }
     const { instances } = await start(3, config)
-    const each = rounds(6000, 340_000)
+    const each = rounds(3000, 340_000)
     const load = { rows: 6, pauseMillis: 15 }
     await disturbed(async () => {
       const { stale, reads, writes, warnings } = await tryOut(instances, {
@@ -98,7 +98,7 @@ describe('two processes with a cache in memory each', () => {
     const path = join(freshDirectory(), 'agent.db')
     const { instances, warnings } = await start(2, { database: { type: 'sqlite', path } })
     expect(warnings.flat()).toEqual([])
-    const each = rounds(7000, 500_000)
+    const each = rounds(4000, 500_000)
     const { stale, reads, writes } = await tryOut(instances, { variant: 'ours', reads: each, writes: 50 })
     expect(reads).toBeGreaterThanOrEqual(2 * each)
     expect(writes).toBeGreaterThanOrEqual(100)
