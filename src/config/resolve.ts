@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os'
 import { extname, resolve } from 'node:path'
-import { httpUrl, parsedOnce } from './fields.ts'
+import { httpUrl } from './fields.ts'
 import { pathOfFileUrl } from './file-url.ts'
 import type {
   PostgresAddress,
@@ -201,7 +201,7 @@ function resolveS3({ options, prefix = '', ...config }: ValidS3BlobStore, env = 
 function endpointIn(env: NodeJS.ProcessEnv): string | undefined {
   const name = ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL'].find((candidate) => env[candidate])
   if (name === undefined) return undefined
-  const { success, data } = httpUrl.safeParse(env[name], parsedOnce)
+  const { success, data } = httpUrl.safeParse(env[name])
   if (success) return data
   const message = `is not given, and the environment variable ${name} is no url like http://localhost:9000`
   throw configError([{ path: 'blobStore.endpoint', message }], 'The storage configuration')

@@ -66,7 +66,7 @@ export const blobsGet: Command = {
     }
     // Under its own name the file is complete.
     const partial = `${file}.part`
-    const handle = await created(partial)
+    const handle = await opened(partial, 'wx')
     try {
       const written = handle.createWriteStream()
       await pipeline(stream, written, { signal })
@@ -80,24 +80,14 @@ export const blobsGet: Command = {
   },
 }
 
-/** Opens a file to read it. */
-async function opened(file: string): Promise<FileHandle> {
+/** Opens a file to read it, or creates one. */
+async function opened(file: string, flags: 'r' | 'wx'): Promise<FileHandle> {
   try {
-    return await openFile(file)
-  } catch (error) {
-    const errno = codeOf(error)
-    throw errno === undefined ? error : new UsageError(`${file} cannot be read (${errno})`)
-  }
-}
-
-/** Creates a file. */
-async function created(file: string): Promise<FileHandle> {
-  try {
-    return await openFile(file, 'wx')
+    return await openFile(file, flags)
   } catch (error) {
     const errno = codeOf(error)
     if (errno === undefined) throw error
-    if (errno !== 'EEXIST') throw new UsageError(`${file} cannot be written (${errno})`)
+    if (errno !== 'EEXIST') throw new UsageError(`${file} cannot be ${flags === 'r' ? 'read' : 'written'} (${errno})`)
     throw new Refusal(`${file} exists: another command is at work, or was killed and left it behind. Then remove it`)
   }
 }
@@ -116,7 +106,7 @@ export const blobsPut: Command = {
   async run(call) {
     const { given, output, signal } = call
     const [file] = given.all('FILE')
-    const input = file === undefined ? process.stdin : (await opened(file)).createReadStream()
+    const input = file === undefined ? process.stdin : (await opened(file, 'r')).createReadStream()
     const { blobs } = await scopeOf(call)
     const blob = await blobs.put(input, {
       name: given.text('name') ?? file?.replace(/^.*[\\/]/, ''),

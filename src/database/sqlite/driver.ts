@@ -268,7 +268,7 @@ class SqliteDriver implements Driver {
       async run(query) {
         // A body that goes on after its deadline would write into the next transaction, which has the same writer.
         if (isEnded)
-          throw new StorageError('TRANSACTION_MISUSE', 'This transaction has ended, and this part of it, too')
+          throw new StorageError('TRANSACTION_MISUSE', 'This transaction has ended, with all of its savepoints')
         // A full disk ends the transaction inside SQLite. Each further statement would commit by itself.
         if (!writer.inTransaction) throw new StorageError('DATABASE_FAILED', 'SQLite has ended this transaction')
         try {

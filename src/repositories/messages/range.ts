@@ -1,6 +1,6 @@
-import { and, asc, desc, gt, lt } from 'drizzle-orm'
+import { and, asc, desc, gt, lt, type SQL } from 'drizzle-orm'
 import type { Order } from '../../database/paging/page.ts'
-import { statement } from '../../database/statement.ts'
+import { type Builder, statement } from '../../database/statement.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { messageColumns } from './columns.ts'
 
@@ -17,13 +17,23 @@ export const selectRange = {
 }
 
 function rangeStatement(order: Order) {
-  return statement((db, arg: { sessionId: string; now: Date; limit: number } & SeqRange) => {
-    const { messages: m } = db.tables
-    return db.orm
-      .select(messageColumns(db.tables))
-      .from(m)
-      .where(and(inUnexpiredSession(db, m, arg.sessionId, arg.now), gt(m.seq, arg.after), lt(m.seq, arg.before)))
-      .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))
-      .limit(arg.limit)
-  })
+  return statement((db, arg: { sessionId: string; now: Date; limit: number } & SeqRange) =>
+    rangeQuery(db, inUnexpiredSession(db, db.tables.messages, arg.sessionId, arg.now), arg, order),
+  )
+}
+
+/** Makes the query for a range of the messages that a condition selects, which are of one session. */
+export function rangeQuery(
+  { orm, tables }: Builder,
+  isOfSession: SQL | undefined,
+  { after, before, limit }: SeqRange & { limit: number },
+  order: Order,
+) {
+  const { messages: m } = tables
+  return orm
+    .select(messageColumns(tables))
+    .from(m)
+    .where(and(isOfSession, gt(m.seq, after), lt(m.seq, before)))
+    .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))
+    .limit(limit)
 }

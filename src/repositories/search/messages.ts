@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, lt, lte, notExists, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, lte, notExists, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
@@ -10,7 +10,7 @@ import { highlightsOf } from '../../search/highlights.ts'
 import { rule } from '../../validation/fast-path.ts'
 import { idSchema, isInteger, MAX_INTEGER, textSchema } from '../../validation/input.ts'
 import { messageColumns } from '../messages/columns.ts'
-import type { SeqRange } from '../messages/range.ts'
+import { rangeQuery, type SeqRange } from '../messages/range.ts'
 import type { Message } from '../messages/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
 import { foundDocs, isListed, isOwnEntry, type SearchArguments, type SearchIndex } from './docs.ts'
@@ -146,12 +146,7 @@ function neighboursStatement(order: Order) {
   return statement((db, arg: Neighbours) => {
     const { messages: m } = db.tables
     const isOfSession = and(eq(m.sessionId, arg.sessionId), eq(m.ownerId, arg.ownerId), isAlive(db, m, arg.now))
-    return db.orm
-      .select(messageColumns(db.tables))
-      .from(m)
-      .where(and(isOfSession, gt(m.seq, arg.after), lt(m.seq, arg.before)))
-      .orderBy(order === 'asc' ? asc(m.seq) : desc(m.seq))
-      .limit(arg.limit)
+    return rangeQuery(db, isOfSession, arg, order)
   })
 }
 
