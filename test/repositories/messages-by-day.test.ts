@@ -41,3 +41,23 @@ it.each(sharedDatabases)(
     })
   },
 )
+
+it.each(sharedDatabases)(
+  'countByDay() counts sessions that become active while it reads other pages: %s',
+  async (_, configure) => {
+    const config = { database: await configure() } as StorageConfig
+    await using storage = await openStorage(config, quiet)
+    const message = { role: 'user', content: 'x' }
+    const yesterday = new Date(Date.now() - DAY_MILLIS)
+    const ids = Array.from({ length: 1600 }, (_, i) => `s${i}`)
+    const appendAll = (some: string[]) =>
+      Promise.all(some.map((id) => storage.messages.append(id, { ...message, createdAt: yesterday })))
+    const [quietest, others] = [ids.slice(0, 30), ids.slice(30)]
+    await appendAll(quietest)
+    await appendAll(others)
+    const counting = storage.messages.countByDay({ days: 2, timeoutMillis: 60_000 })
+    for (const id of quietest) await storage.messages.append(id, message)
+    const { complete, days } = await counting
+    expect({ complete, yesterday: days[0]?.messages }).toEqual({ complete: true, yesterday: ids.length })
+  },
+)

@@ -39,6 +39,7 @@ const activeSessions = pagedQuery({
   filters: {
     now: ({ sessions }, now: Date) => notExpired(sessions, now),
     since: ({ sessions }, since: Date) => sql`${sessions.lastActiveAt} >= ${since}`,
+    createdBy: ({ sessions }, now: Date) => sql`${sessions.createdAt} <= ${now}`,
   },
   orderBy: [
     { name: 'lastActiveAt', kind: 'instant', column: ({ sessions }) => sessions.lastActiveAt },
@@ -108,12 +109,28 @@ export async function messagesByDay(
  * no later step has a message of a later day.
  */
 async function* stepsOf(db: Db, now: Date, since: Date) {
-  let cursor: string | undefined
+  const seen = new Set<string>()
+  let before: number
+  let isOnePage = yield* stepsOfWalk(db, { now, since }, seen)
+  if (isOnePage) return
+  // A session that becomes active meanwhile moves to the front, past the page that is read: look there again.
   do {
-    const page = await activeSessions(db, { now, since }, { limit: PAGE_SESSIONS, cursor }, 'desc')
+    before = seen.size
+    isOnePage = yield* stepsOfWalk(db, { now, since: now, createdBy: now }, seen)
+  } while (!isOnePage && seen.size > before)
+}
+
+/** Yields the steps of the sessions that are not in `seen`, and notes them there. Returns true if one page had them all. */
+async function* stepsOfWalk(db: Db, filters: Parameters<typeof activeSessions>[1], seen: Set<string>) {
+  let cursor: string | undefined
+  let pages = 0
+  do {
+    pages++
+    const page = await activeSessions(db, filters, { limit: PAGE_SESSIONS, cursor }, 'desc')
+    const isNew = ({ ownerId, id }: ActiveSession) => seen.size < seen.add(`${ownerId}\0${id}`).size
     let some: ActiveSession[] = []
     let messages = 0
-    for (const session of page.items) {
+    for (const session of page.items.filter(isNew)) {
       const isLarge = session.messageCount > STEP_MESSAGES
       if (some.length > 0 && (isLarge || messages + session.messageCount > STEP_MESSAGES)) {
         yield stepOf(some, 0, MAX_INTEGER)
@@ -132,6 +149,7 @@ async function* stepsOf(db: Db, now: Date, since: Date) {
     if (some.length > 0) yield stepOf(some, 0, MAX_INTEGER)
     cursor = page.nextCursor
   } while (cursor !== undefined)
+  return pages === 1
 }
 
 function stepOf(sessions: readonly ActiveSession[], after: number, through: number) {
