@@ -16,6 +16,8 @@ import { ABSENT, BYPASS, type CacheEntry, type CacheStore, isAnswer, isOver, LEA
 const LEASE_MILLIS = 10_000
 /** Short, because there is no limit to the number of absent ids, and another load of one is cheap. */
 const ABSENT_MILLIS = 30_000
+/** How long a write whose outcome is unknown may still commit: the database may go on with it after its connection was lost. */
+const UNKNOWN_MILLIS = 30_000
 /** Largest random reduction of a TTL, so that entries filled together do not expire together. */
 const JITTER = 0.1
 
@@ -200,6 +202,15 @@ export class CacheAside {
     const work = async () => this.#cache.remove(ids.map((id) => this.#key(table, id)))
     if (!cacheAccesses.hasSubscribers) await work()
     else await traced(cacheAccesses, { store: this.#cache.type, method: 'invalidate', table, keys: ids.length }, work)
+  }
+
+  /**
+   * Invalidates rows whose write may commit later, and keeps them out of the cache until then: a reader that loads the old row
+   * meanwhile would fill the key, and nothing would invalidate it. Never rejects.
+   */
+  async suspend(table: string, ids: readonly string[]): Promise<void> {
+    await this.invalidate(table, ids)
+    await Promise.all(ids.map((id) => this.#cache.put(this.#key(table, id), BYPASS, UNKNOWN_MILLIS)))
   }
 
   /** Returns the counters since the cache was opened. */

@@ -3,7 +3,7 @@ import { AccompaniedDb } from '../database/accompanied-db.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import { OwnedDb } from '../database/owned-db.ts'
-import { StorageError } from '../errors.ts'
+import { isStorageError } from '../errors.ts'
 import { noteCacheResult } from '../observability/channels.ts'
 import type { CacheAside } from './cache-aside.ts'
 import type { Notices } from './notices.ts'
@@ -157,7 +157,9 @@ export class StorageRowCache implements RowCache {
       return await work(announce)
     } catch (error) {
       hasFailed = true
-      if (announcing !== undefined || needsInvalidation(error)) await this.#invalidate(rows)
+      if (isStorageError(error, 'CONNECTION_LOST')) await this.#suspend(rows)
+      // ALREADY_EXISTS: the write met a row that the cache may not know yet.
+      else if (announcing !== undefined || isStorageError(error, 'ALREADY_EXISTS')) await this.#invalidate(rows)
       throw error
     }
   }
@@ -184,6 +186,10 @@ export class StorageRowCache implements RowCache {
   async #invalidate(rows: readonly RowKey[]): Promise<void> {
     await Promise.all(byTable(rows).map(([table, ids]) => this.#aside.invalidate(table, ids)))
   }
+
+  async #suspend(rows: readonly RowKey[]): Promise<void> {
+    await Promise.all(byTable(rows).map(([table, ids]) => this.#aside.suspend(table, ids)))
+  }
 }
 
 /** Returns the different ids of each table. */
@@ -191,13 +197,6 @@ function byTable(rows: readonly RowKey[]): [table: string, ids: string[]][] {
   const tables = new Map<string, Set<string>>()
   for (const [table, id] of rows) tables.set(table, (tables.get(table) ?? new Set()).add(id))
   return Array.from(tables, ([table, ids]) => [table, [...ids]])
-}
-
-/**
- * Failures that still require invalidation: the write may have committed, or it met a row the cache does not know yet.
- */
-function needsInvalidation(error: unknown): boolean {
-  return error instanceof StorageError && ['CONNECTION_LOST', 'ALREADY_EXISTS'].includes(error.code)
 }
 
 /** The row cache inside a transaction: reads bypass the cache, and writes note the rows they touch. */

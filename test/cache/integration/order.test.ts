@@ -2,8 +2,9 @@ import { join } from 'node:path'
 import { openStorage, type Storage } from 'holdfast'
 import { Redis } from 'ioredis'
 import postgres from 'postgres'
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import { RedisCacheStore } from '../../../src/cache/redis/store.ts'
+import { startLink } from '../../database/link.ts'
 import { freshDirectory, freshPostgres, sharedDatabases } from '../../setup/databases.ts'
 import { type RedisServer, startRedis } from '../../setup/servers.ts'
 import { answers, open } from './storages.ts'
@@ -157,8 +158,35 @@ it('set() and transaction() invalidate when it is unknown whether they committed
       await vi.waitFor(async () => expect(await killed()).toHaveLength(1))
       expect(await failed).toMatchObject({ code: 'CONNECTION_LOST' })
     })
-    expect(await admin.keys('*:kv:a')).toEqual([])
+    const entries = (await admin.keys('*:kv:a')).map((key) => admin.get(key))
+    expect(await Promise.all(entries)).toEqual(['L']) // a lease that nobody holds
     expect(await storage.kv.get('a')).toBe('before')
   }
   await sql.end()
+})
+
+it.each(['redis', 'in-memory'])('get() returns what set() commits after its connection was lost, %s', async (type) => {
+  const direct = new URL(await freshPostgres())
+  const link = await startLink(Number(direct.port))
+  const url = Object.assign(new URL(direct), { port: link.port })
+  const storage = await open({
+    cache: type === 'redis' ? redis() : { type: 'in-memory', options: { ttlSeconds: 3600 } },
+    database: { type: 'postgres', url: url.href, connectionTimeoutMillis: 300 },
+  })
+  const sql = postgres(direct.href, { max: 2 })
+  onTestFinished(() => sql.end())
+  const waiting = () =>
+    sql`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+  await storage.kv.set('a', 'before')
+  await sql.begin(async (holding) => {
+    await holding`select from kv for update`
+    const failed = storage.kv.set('a', 'mine').catch((error) => error)
+    await vi.waitFor(async () => expect(await waiting()).toHaveLength(1))
+    link.freeze()
+    expect(await failed).toMatchObject({ code: 'CONNECTION_LOST' })
+    link.thaw()
+    expect(await storage.kv.get('a')).toBe('before')
+  })
+  await vi.waitFor(async () => expect(await inDatabase(storage)).toBe('mine'))
+  expect(await storage.kv.get('a')).toBe('mine')
 })
