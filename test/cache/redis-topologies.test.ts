@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -71,15 +71,43 @@ describe('RedisCacheStore with sentinels', () => {
     }
     await vi.waitFor(bothRuns, { timeout: 10_000, interval: 100 })
   })
+
+  it('connects with TLS to the sentinels and to the master', async () => {
+    const file = (name: string) => `${process.cwd()}/test/cache/fixtures/tls-${name}.pem`
+    const tls = { 'tls-cert-file': file('cert'), 'tls-key-file': file('key'), 'tls-ca-cert-file': file('cert') }
+    const options = Object.entries({ ...tls, 'tls-auth-clients': 'no' })
+    const masterPort = await freePort()
+    await startRedisWithAdmin([
+      '--tls-port',
+      `${masterPort}`,
+      ...options.flatMap(([name, value]) => [`--${name}`, value]),
+    ])
+    const ca = readFileSync(file('cert'), 'utf8')
+    const lines = ['port 0', 'tls-replication yes', ...options.map((option) => option.join(' '))]
+    const port = await startSentinel(masterPort, { lines, tls: { ca } })
+    const cache = await openRedis({
+      options: { tls: { ca }, sentinels: { name: 'agents', nodes: [{ host: '127.0.0.1', port }] } },
+    })
+    await cache.put('a', 'V1', 60_000)
+    expect(await cache.lookup('a')).toBe('V1')
+  })
 })
 
+interface SentinelOptions {
+  /** Further lines of its configuration. */
+  lines?: string[]
+  /** Where it listens with TLS alone. */
+  tls?: { ca: string }
+}
+
 /** Starts a sentinel that watches the master, and returns its port. It ends with the test. */
-async function startSentinel(masterPort: number): Promise<number> {
+async function startSentinel(masterPort: number, { lines: further = [], tls }: SentinelOptions = {}): Promise<number> {
   const port = await freePort()
   const directory = temporaryDirectory('sentinel')
   const file = join(directory, 'sentinel.conf')
   const lines = [
-    `port ${port}`,
+    `${tls ? 'tls-port' : 'port'} ${port}`,
+    ...further,
     'bind 127.0.0.1',
     `dir ${directory}`,
     `sentinel monitor agents 127.0.0.1 ${masterPort} 1`,
@@ -87,10 +115,11 @@ async function startSentinel(masterPort: number): Promise<number> {
     'sentinel failover-timeout agents 2000',
   ]
   writeFileSync(file, lines.join('\n'))
-  const admin = new Redis(port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => 50 })
+  const admin = new Redis(port, '127.0.0.1', { lazyConnect: true, retryStrategy: () => 50, ...(tls && { tls }) })
   admin.on('error', () => {})
-  // The sentinel can promote only a replica that it has found.
-  const ready = async () => String(await admin.call('SENTINEL', 'REPLICAS', 'agents').catch(() => '')).includes('slave')
+  // The sentinel can promote only a replica that it has found. Its answer about the master has the number of slaves.
+  const asked = tls ? 'MASTER' : 'REPLICAS'
+  const ready = async () => String(await admin.call('SENTINEL', asked, 'agents').catch(() => '')).includes('slave')
   const sentinel = new ServerProcess({ program: redisBinary(), args: [file, '--sentinel'], directory, ready })
   await sentinel.start()
   admin.disconnect()

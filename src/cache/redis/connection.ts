@@ -67,7 +67,7 @@ export async function createClient(config: ResolvedRedisCache): Promise<RedisEnd
       nodes: () => cluster.nodes('master'),
     }
   }
-  const address = addressOf(connection, connectionTimeoutMillis)
+  const address = addressOf(connection, tls, connectionTimeoutMillis)
   const redis = new Redis({
     ...CLIENT_OPTIONS,
     scripts: SCRIPTS,
@@ -120,6 +120,7 @@ function corkUntilNextTick(redis: Redis): () => void {
 
 function addressOf(
   connection: Exclude<RedisAddress, { cluster: unknown }>,
+  tls: ResolvedRedisCache['tls'],
   sentinelCommandTimeout: number,
 ): RedisOptions {
   if ('url' in connection) return parseUrl(connection.url)
@@ -132,6 +133,9 @@ function addressOf(
       sentinelPassword: sentinels.password,
       sentinelRetryStrategy: () => null,
       sentinelCommandTimeout,
+      // Without these two, ioredis connects to sentinels and master in plain text, whatever `tls` says.
+      sentinelTLS: tls,
+      enableTLSForSentinelMode: tls !== undefined,
       // READONLY means that this node is no longer the master: ask the sentinels again.
       reconnectOnError: (error) => error.message.startsWith('READONLY'),
       db: database,
