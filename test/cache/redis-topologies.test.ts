@@ -42,6 +42,25 @@ describe('RedisCacheStore on a cluster', () => {
   })
 })
 
+it('open() of one node of a cluster as a server of its own fails, and says what to configure', async () => {
+  const { one, two } = await startCluster()
+  for (const { url } of [one.server, two.server]) {
+    for (const keyPrefix of ['a:', 'b:', 'c:']) {
+      await expect(openRedis({ url, options: { keyPrefix } })).rejects.toMatchObject({
+        code: 'CONNECTION_FAILED',
+        message: expect.stringContaining('options.cluster'),
+      })
+    }
+  }
+})
+
+it('open() accepts one node of a cluster if it has all keys of the prefix', async () => {
+  const { one, two } = await startCluster()
+  const options = { keyPrefix: '{a}' } // slot 15495
+  await expect(openRedis({ url: one.server.url, options })).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+  expect((await openRedis({ url: two.server.url, options })).stats().breaker).toBe('closed')
+})
+
 describe('RedisCacheStore with sentinels', () => {
   it('follows a failover, and does not read a removed row from the new master', async () => {
     const master = await startRedisWithAdmin()

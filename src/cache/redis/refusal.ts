@@ -14,6 +14,7 @@ const REASONS: [pattern: RegExp, reason: string][] = [
   [/^NOAUTH/, 'it requires a password, and none is configured'],
   [/^NOPERM/, 'the user lacks the right to a command that the cache needs'],
   [/DB index/, 'there is no database with this number'],
+  [/^(MOVED|CROSSSLOT)/, 'it is a node of a cluster: configure options.cluster'],
   [/cluster support disabled/, 'it is not part of a cluster'],
   [/^DENIED/, 'it is in protected mode, which refuses connections from other hosts'],
 ]

@@ -12,6 +12,7 @@ import { scan } from './scan.ts'
 import { isReplica, runOf, serverOf } from './server-watch.ts'
 
 const KEYS_AT_ONCE = 500
+const PROBES = ['probe', 'probe of another slot']
 /** How long to wait for the client's `end` event, which ioredis may never emit. */
 const DISCONNECT_MILLIS = 500
 
@@ -120,8 +121,13 @@ export class RedisServer {
       // Sent by themselves first: a refusal within a script does not name the command.
       await ask(() => client.unlink(this.at('probe')))
       await ask(() => client.time())
-      await ask(() => client.announce(...this.#keysOf(['probe']), this.#writer, MARK_MILLIS))
-      await ask(() => client.withdraw(...this.#keysOf(['probe']), this.#writer, 0))
+      // Of two keys, which a node of a cluster refuses: their slots differ.
+      await this.#inParts(
+        PROBES,
+        (part) => client.announce(...this.#keysOf(part), this.#writer, MARK_MILLIS),
+        this.patient,
+      )
+      await this.withdraw(PROBES, () => false, this.patient)
       for (const node of this.#endpoint.nodes()) await ask(() => node.scan('0', 'COUNT', 1))
     } catch (error) {
       // No answer: the host may be gone. Drop the connection, or the next probe would wait on it again.
