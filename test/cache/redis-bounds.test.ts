@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
 import { RedisCacheStore } from '../../src/cache/redis/store.ts'
+import { messageOf } from '../../src/caught.ts'
 import { startLink } from '../database/link.ts'
 import { startCluster, startRedisWithAdmin } from './redis-cluster.ts'
 import { openRedis, recordingLogger, redisConfig } from './redis-fixture.ts'
@@ -114,4 +115,15 @@ it.each(['unlink', 'scan', 'info', 'time'])(
 it('open() accepts a user who has the needed rights alone', async () => {
   const store = await openRedis({ url: await redisOfUser(NEEDED_RIGHTS) })
   expect(store.stats().breaker).toBe('closed')
+})
+
+it('ping() says why Redis cannot be reached, and not the password that Redis refuses', async () => {
+  const { server, admin } = await startRedisWithAdmin(['--user', 'agent', 'on', '>s3cret', '~*', '+@all'])
+  const store = await openRedis({ url: `redis://agent:s3cret@127.0.0.1:${server.port}` })
+  await admin.call('ACL', 'SETUSER', 'agent', 'resetpass', '>another')
+  await admin.call('CLIENT', 'KILL', 'USER', 'agent')
+  const reason = () => store.ping().catch(messageOf)
+  await expect.poll(reason, { timeout: 5000 }).toContain('cannot be reached: The connection was closed')
+  await expect.poll(reason, { timeout: 5000 }).toContain('cannot be reached: WRONGPASS')
+  expect(await reason()).not.toContain('s3cret')
 })

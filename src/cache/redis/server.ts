@@ -197,7 +197,9 @@ export class RedisServer {
     endpoint.client.on('error', note)
     endpoint.client.on('node error', note)
     endpoint.client.on('close', () => {
-      if (isCurrent()) this.onClose(this.#lastError ?? new Error('The connection was closed'))
+      if (!isCurrent()) return
+      this.#lastError ??= new Error('The connection was closed')
+      this.onClose(this.#lastError)
     })
   }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../../caught.ts'
 import type { ResolvedRedisCache } from '../../config/resolved.ts'
 import type { Finding } from '../../diagnosis/findings.ts'
 import { StorageError } from '../../errors.ts'
@@ -160,7 +161,9 @@ export class RedisCacheStore implements CacheStore {
       await this.#server.send(() => this.#server.client.ping())
     } catch (cause) {
       if (cause instanceof StorageError) throw cause
-      throw new StorageError('CONNECTION_LOST', `${this.#server.name} cannot be reached`, { cause, retryable: true })
+      const reason = messageOf(this.#server.lastError ?? cause)
+      const message = `${this.#server.name} cannot be reached: ${reason}`
+      throw new StorageError('CONNECTION_LOST', message, { cause, retryable: true })
     }
   }
 
