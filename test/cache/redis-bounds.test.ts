@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { expect, it } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
 import { RedisCacheStore } from '../../src/cache/redis/store.ts'
-import { messageOf } from '../../src/caught.ts'
 import { startLink } from '../database/link.ts'
 import { startCluster, startRedisWithAdmin } from './redis-cluster.ts'
 import { openRedis, recordingLogger, redisConfig } from './redis-fixture.ts'
@@ -92,6 +92,17 @@ it('put() opens the breaker at once when a replica refuses the write', async () 
   expect(store.stats().breaker).toBe('open')
 })
 
+it('announce() of a strict store fails without naming a key when a replica refuses the mark', async () => {
+  const { server, admin } = await startRedisWithAdmin()
+  const { server: successor } = await startRedisWithAdmin()
+  const store = await openRedis({ url: server.url, options: { consistency: 'strict' } })
+  await admin.replicaof('127.0.0.1', successor.port)
+  const error = await store.announce(['s3cret']).catch((error) => error)
+  expect(error).toMatchObject({ code: 'CACHE_UNAVAILABLE', cause: { message: expect.stringContaining('READONLY') } })
+  expect(inspect(error, { depth: null })).not.toContain('s3cret')
+  await store.remove(['s3cret'])
+})
+
 const NEEDED_RIGHTS = ['+get', '+set', '+unlink', '+eval', '+evalsha', '+info', '+scan', '+time', '+ping', '+select']
 
 /** Starts a Redis with a user who has these rights, and returns the URL for this user. */
@@ -122,7 +133,7 @@ it('ping() says why Redis cannot be reached, and not the password that Redis ref
   const store = await openRedis({ url: `redis://agent:s3cret@127.0.0.1:${server.port}` })
   await admin.call('ACL', 'SETUSER', 'agent', 'resetpass', '>another')
   await admin.call('CLIENT', 'KILL', 'USER', 'agent')
-  const reason = () => store.ping().catch(messageOf)
+  const reason = () => store.ping().catch((error) => inspect(error, { depth: null }))
   await expect.poll(reason, { timeout: 5000 }).toContain('cannot be reached: The connection was closed')
   await expect.poll(reason, { timeout: 5000 }).toContain('cannot be reached: WRONGPASS')
   expect(await reason()).not.toContain('s3cret')

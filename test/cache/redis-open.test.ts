@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
+import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { RedisCacheStore } from '../../src/cache/redis/store.ts'
@@ -15,14 +16,14 @@ async function start(options: RedisOptions = {}) {
   return server
 }
 
-/** Returns the message and details of the CONNECTION_FAILED with which `open()` rejects. */
+/** Returns the CONNECTION_FAILED with which `open()` rejects, with its details and its cause, as text. */
 async function refusal(section: Parameters<typeof redisConfig>[0]): Promise<string> {
   const error = await RedisCacheStore.open(redisConfig(section)).then(
     () => expect.fail('it opened'),
     (error) => error,
   )
   expect(error).toMatchObject({ name: 'StorageError', code: 'CONNECTION_FAILED' })
-  return JSON.stringify([error.message, error.details])
+  return inspect(error, { depth: null })
 }
 
 describe('RedisCacheStore.open()', () => {

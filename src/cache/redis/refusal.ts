@@ -29,7 +29,7 @@ export function refusal(error: unknown, server: string, database: number): Stora
     REASONS.find(([pattern]) => pattern.test(error.message))?.[1] ??
     'it does not support a command that the cache needs'
   const message = `${server} refuses database ${database}: ${reason} (${error.message})`
-  return new StorageError('CONNECTION_FAILED', message, { cause: error, details: { server, database } })
+  return new StorageError('CONNECTION_FAILED', message, { cause: withoutCommand(error), details: { server, database } })
 }
 
 /** Returns true if the server says that it is no master any more. */
@@ -40,5 +40,12 @@ export function isDemotion(error: unknown): boolean {
 /** Returns the error of a write that a strict cache could not be told of. */
 export function unavailable(name: string, cause: unknown): StorageError {
   const message = `${name} cannot be told of a write to cached rows: nothing was written, as cache.options.consistency is 'strict'`
-  return new StorageError('CACHE_UNAVAILABLE', message, { cause, retryable: true })
+  return new StorageError('CACHE_UNAVAILABLE', message, { cause: withoutCommand(cause), retryable: true })
+}
+
+/** Returns an error without the command that ioredis notes in it: the arguments are passwords, keys or rows. */
+export function withoutCommand(error: unknown): unknown {
+  if (!isError(error)) return error
+  const { message, name, stack } = error
+  return Object.assign(new Error(message), { name, stack })
 }

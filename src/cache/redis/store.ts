@@ -10,7 +10,7 @@ import type { RedisClient } from './connection.ts'
 import { Gathered } from './gathered.ts'
 import { Marks } from './marks.ts'
 import { OutageReport } from './outage-report.ts'
-import { isDemotion, isReply, unavailable } from './refusal.ts'
+import { isDemotion, isReply, unavailable, withoutCommand } from './refusal.ts'
 import { RedisServer } from './server.ts'
 import { ServerWatch } from './server-watch.ts'
 
@@ -163,7 +163,7 @@ export class RedisCacheStore implements CacheStore {
       if (cause instanceof StorageError) throw cause
       const reason = messageOf(this.#server.lastError ?? cause)
       const message = `${this.#server.name} cannot be reached: ${reason}`
-      throw new StorageError('CONNECTION_LOST', message, { cause, retryable: true })
+      throw new StorageError('CONNECTION_LOST', message, { cause: withoutCommand(cause), retryable: true })
     }
   }
 
