@@ -104,7 +104,7 @@ export interface CacheStore {
   /**
    * Resolves if the store answers.
    *
-   * @throws {CONNECTION_LOST} when the store cannot be reached
+   * @throws {CONNECTION_LOST} when the store cannot be reached, or answers and is not in use
    * @throws {TIMEOUT} when the store does not answer in time
    */
   ping(): Promise<void>

@@ -7,14 +7,21 @@ export class OutageReport {
   readonly #isStrict: boolean
   /** True if the last message logged says that Redis is out of reach. */
   #isOpen = false
+  #cause: unknown
 
   constructor(logger: Logger | undefined, isStrict: boolean) {
     this.#logger = logger
     this.#isStrict = isStrict
   }
 
+  /** Why Redis went out of reach last. */
+  get cause(): unknown {
+    return this.#cause
+  }
+
   report(state: 'closed' | 'open', name: string, cause: unknown): void {
     if (state === 'open') {
+      this.#cause = cause
       const reason = messageOf(cause)
       const effect = this.#isStrict
         ? 'reads go to the database, and writes to cached rows fail'

@@ -78,13 +78,14 @@ export class RedisCacheStore implements CacheStore {
     this.#logger = logger
     this.#outage = new OutageReport(logger, this.#isStrict)
     const keepsMark = (key: string) => this.#marks.has(key)
+    const counted = <T>(answer: Promise<T>) => answer.catch((error) => this.#countRefusal(error))
     const guarded: GuardedServer = {
       reach: () => server.reach(),
-      announce: (keys) => server.announce(keys),
-      remove: (keys) => server.withdraw(keys, keepsMark),
-      removeEventually: (keys) => server.withdraw(keys, keepsMark, server.patient),
-      clear: (prefix) => server.unlinkAll(prefix),
-      clearEventually: (prefix) => server.unlinkAll(prefix, server.patient),
+      announce: (keys) => counted(server.announce(keys)),
+      remove: (keys) => counted(server.withdraw(keys, keepsMark)),
+      removeEventually: (keys) => counted(server.withdraw(keys, keepsMark, server.patient)),
+      clear: (prefix) => counted(server.unlinkAll(prefix)),
+      clearEventually: (prefix) => counted(server.unlinkAll(prefix, server.patient)),
       checkPace: async () => void (await server.send(() => server.client.ping())),
     }
     this.#breaker = new CircuitBreaker(guarded, {
@@ -161,10 +162,14 @@ export class RedisCacheStore implements CacheStore {
       await this.#server.send(() => this.#server.client.ping())
     } catch (cause) {
       if (cause instanceof StorageError) throw cause
-      const reason = messageOf(this.#server.lastError ?? cause)
-      const message = `${this.#server.name} cannot be reached: ${reason}`
-      throw new StorageError('CONNECTION_LOST', message, { cause: withoutCommand(cause), retryable: true })
+      throw this.#lost('cannot be reached', this.#server.lastError ?? cause)
     }
+    if (this.#breaker.state === 'open') throw this.#lost('answers, and is not in use', this.#outage.cause)
+  }
+
+  #lost(what: string, cause: unknown): StorageError {
+    const message = `${this.#server.name} ${what}: ${messageOf(cause)}`
+    return new StorageError('CONNECTION_LOST', message, { cause: withoutCommand(cause), retryable: true })
   }
 
   stats(): CacheStoreStats {
@@ -222,5 +227,10 @@ export class RedisCacheStore implements CacheStore {
     if (isDemotion(error)) this.#breaker.trip(error)
     else if (isReply(error)) this.#refusals++
     else this.#breaker.failed(error)
+  }
+
+  #countRefusal(error: unknown): never {
+    if (isReply(error)) this.#refusals++
+    throw error
   }
 }

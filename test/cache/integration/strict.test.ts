@@ -1,4 +1,5 @@
 import type { Storage } from 'holdfast'
+import { Redis } from 'ioredis'
 import postgres from 'postgres'
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { startLink } from '../../database/link.ts'
@@ -172,4 +173,18 @@ it("with consistency 'available' every write is done while Redis is down", async
   await server.kill9()
   for (const write of Object.values(writes)) await write(storage).catch((error) => expect(error).toBeUndefined())
   expect(await stored(storage)).toMatchObject({ title: 'new', sessions: 2, list: 1 })
+})
+
+it("health() is not ok while Redis answers, and refuses the marks of writes for lack of memory, with 'strict'", async () => {
+  const admin = new Redis(server.url)
+  onTestFinished(() => admin.disconnect())
+  const storage = await open(config('strict'))
+  await admin.config('SET', 'maxmemory', '1')
+  for (let i = 0; i < 3; i++) await expect(storage.kv.set('a', i)).rejects.toMatchObject(unavailable)
+  const { ok, cache } = await storage.health()
+  expect({ ok, cache }).toMatchObject({ ok: false, cache: { ok: false, error: expect.stringContaining('OOM') } })
+  expect((await storage.stats()).cache.refusals).toBeGreaterThan(0)
+  await admin.config('SET', 'maxmemory', '0')
+  await succeeds(() => storage.kv.set('a', 1))
+  expect((await storage.health()).cache.ok).toBe(true)
 })
