@@ -39,8 +39,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   [
     'cache',
     async (storage) => {
-      const { hits, misses } = (await storage.stats()).cache
-      return { hits, misses }
+      const { hits, negativeHits, misses, bypasses } = (await storage.stats()).cache
+      return { hits, negativeHits, misses, bypasses }
     },
   ],
   [

@@ -173,22 +173,25 @@ function sizes({ database, blobs, search }) {
 const card = (name, value, more) =>
   h('li', { class: 'card' }, h('span', { class: 'muted' }, name), h('strong', {}, value), h('span', {}, more))
 
+/** @typedef {{ hits: number, negativeHits: number, misses: number, bypasses: number }} Reads What became of reads through the cache. */
+
 /**
- * @param {{ hits: number, misses: number }} first
+ * @param {Reads} first
  * @param {AbortSignal} signal
  */
 function cache(first, signal) {
   const body = h('div', {})
   /** @type {{ label: string, value: number, more: string }[]} */
   const points = []
-  /** @param {{ hits: number, misses: number }} counts */
-  const show = ({ hits, misses }) => {
-    const reads = hits + misses
+  /** @param {Reads} counts */
+  const show = ({ hits, negativeHits, misses, bypasses }) => {
+    const answered = hits + negativeHits
+    const reads = answered + misses + bypasses
     const label = new Date().toLocaleTimeString('sv-SE')
-    points.push({ label, value: reads === 0 ? 0 : hits / reads, more: many(reads, 'read') })
+    points.push({ label, value: reads === 0 ? 0 : answered / reads, more: many(reads, 'read') })
     if (points.length > SAMPLES) points.shift()
     if (body.querySelector('details[open]')) return
-    const rate = reads === 0 ? 'No reads yet' : percent(hits / reads)
+    const rate = reads === 0 ? 'No reads yet' : percent(answered / reads)
     body.replaceChildren(
       h('ul', { class: 'cards' }, card('Hit rate', rate, `${many(reads, 'read')} of the process that serves Studio`)),
     )
