@@ -28,14 +28,13 @@ interface Held {
 /** A cache store in the memory of this process. It holds serialised text, never a caller's object. */
 export class MemoryCacheStore implements CacheStore {
   readonly type = 'in-memory'
-  readonly #bounds: { max: number; maxSize: number }
+  readonly #bounds: { max?: number; maxSize: number }
   readonly #now: () => number
   #lru: LRUCache<string, Held> | undefined
 
   constructor({ maxEntries = 10_000, maxBytes = 67_108_864, now = Date.now }: MemoryCacheStoreOptions = {}) {
-    // The LRU allocates for `max` entries at once, and no more than these fit.
-    const mostThatFit = Math.max(1, Math.floor(maxBytes / ENTRY_BYTES))
-    this.#bounds = { max: Math.min(maxEntries, mostThatFit), maxSize: maxBytes }
+    // The LRU allocates for `max` entries at once: leave it out if no more than these fit anyway.
+    this.#bounds = { maxSize: maxBytes, ...(maxEntries < maxBytes / ENTRY_BYTES && { max: maxEntries }) }
     this.#now = now
   }
 

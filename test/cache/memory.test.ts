@@ -87,9 +87,10 @@ describe('stats() of MemoryCacheStore', () => {
 })
 
 describe('MemoryCacheStore with a large maxEntries', () => {
-  it('allocates nothing in advance', () => {
-    const cache = new MemoryCacheStore({ maxEntries: 2e9 })
+  it.each([64 * 2 ** 20, 64 * 2 ** 30])('allocates nothing in advance with %d maxBytes', (maxBytes) => {
+    const cache = new MemoryCacheStore({ maxEntries: 2e9, maxBytes })
     cache.put('key', 'V1', MINUTE)
     expect(cache.lookup('key')).toBe('V1')
+    expect(process.memoryUsage().rss).toBeLessThan(2 ** 30)
   })
 })
