@@ -126,7 +126,9 @@ export class RedisCacheStore implements CacheStore {
   }
 
   announce(keys: readonly string[]): Promise<void> {
-    if (this.#isStrict && this.#breaker.state === 'open') throw unavailable(this.#server.name, this.#server.lastError)
+    if (this.#isStrict && this.#breaker.state === 'open') {
+      throw unavailable(this.#server.name, this.#server.lastError ?? this.#outage.cause)
+    }
     this.#marks.begin(keys)
     return this.#announcements.add(keys).then((failure) => {
       if (this.#isStrict && failure !== undefined) throw unavailable(this.#server.name, failure)
