@@ -1,4 +1,4 @@
-import { openStorage, type Storage } from 'holdfast'
+import { openStorage, type Storage, type StorageScope } from 'holdfast'
 import postgres from 'postgres'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { freshPostgres } from '../setup/databases.ts'
@@ -47,5 +47,33 @@ test.each(Object.entries(calls))(
     if (typeof returned === 'object') expect(result).toMatchObject(Object(returned))
     else expect(result).toBe(returned)
     expect(await storage.scope({ ownerId: 'ada' }).sessions.get('s')).toBeUndefined()
+  },
+)
+
+/** Writes of what a session has, which need not exist, and reads of what they have written. */
+const writes: Record<
+  string,
+  [write: (storage: Storage) => Promise<unknown>, read: (of: StorageScope) => Promise<unknown>]
+> = {
+  'approvals.setState': [({ approvals }) => approvals.setState(1, 's'), ({ approvals }) => approvals.getState('s')],
+  'toolPreferences.setPreferences': [
+    ({ toolPreferences }) => toolPreferences.setPreferences({}, 's'),
+    ({ toolPreferences }) => toolPreferences.getPreferences('s'),
+  ],
+}
+
+test.each(Object.keys(writes).flatMap((name) => ["ada's", 'absent'].map((cached) => [name, cached] as const)))(
+  '%s writes for the owner of now if the process has cached the session as %s',
+  async (name, cached) => {
+    const config = { database: { type: 'postgres', url: await freshPostgres() } } as const
+    await using storage = await openStorage(config, quiet)
+    await using other = await openStorage(config, quiet)
+    if (cached === "ada's") await other.sessions.create({ id: 's', ownerId: 'ada' })
+    await storage.sessions.get('s')
+    if (cached === "ada's") await other.sessions.update('s', { ownerId: 'bob' })
+    else await other.sessions.create({ id: 's', ownerId: 'bob' })
+    const [write, read] = writes[name] ?? expect.fail()
+    await write(storage)
+    expect(await read(other.scope({ ownerId: 'bob' }))).toBeDefined()
   },
 )
