@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { CommandTimeout } from '../../src/cache/redis/command-timeout.ts'
 
@@ -21,4 +21,19 @@ it('race() passes on what settles in time, in any order, and rejects each other 
   expect(await second).toEqual(['TIMEOUT', true])
   expect(commandTimeout.pending).toBe(false)
   commandTimeout.stop()
+})
+
+it('stop() ends all waits, also when the timer has ended and the next has not begun', async () => {
+  const commandTimeout = new CommandTimeout(50)
+  const never = new Promise<never>(() => {})
+  const failed: string[] = []
+  const wait = (name: string) => void commandTimeout.race(never).catch(() => failed.push(name))
+  wait('first')
+  const stopped = new Promise((resolve) => setTimeout(resolve, 50)).then(() => commandTimeout.stop())
+  await sleep(25)
+  wait('second')
+  await stopped
+  await setImmediate()
+  expect(failed).toEqual(['first', 'second'])
+  expect(commandTimeout.pending).toBe(false)
 })

@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { expect, it } from 'vitest'
 import { CacheAside } from '../../src/cache/cache-aside.ts'
+import { RedisServer } from '../../src/cache/redis/server.ts'
 import { RedisCacheStore } from '../../src/cache/redis/store.ts'
 import { startLink } from '../database/link.ts'
+import { freePort } from '../setup/server-process.ts'
 import { startCluster, startRedisWithAdmin } from './redis-cluster.ts'
 import { openRedis, recordingLogger, redisConfig } from './redis-fixture.ts'
 
@@ -55,6 +57,21 @@ it('close() resolves while a node of the cluster is frozen', async () => {
   } finally {
     one.server.thaw()
   }
+})
+
+it('close() of a server that is being reached leaves no connection behind', async () => {
+  const port = await freePort()
+  const reached = await RedisServer.create(redisConfig({ port, host: '127.0.0.1' }))
+  await expect(reached.reach()).rejects.toThrow('ECONNREFUSED')
+  const { admin } = await startRedisWithAdmin([], port)
+  const reaching = reached.reach()
+  await reached.close()
+  await expect(reaching).rejects.toThrow('closed')
+  expect(
+    String(await admin.client('LIST'))
+      .trim()
+      .split('\n'),
+  ).toHaveLength(1)
 })
 
 it('invalidate() reaches a Redis that always takes longer than the command timeout', async () => {

@@ -4,8 +4,11 @@ import { freePort } from '../setup/server-process.ts'
 import { type RedisServer, startRedis } from '../setup/servers.ts'
 
 /** Starts a private Redis and a client for administration. Both end with the test. */
-export async function startRedisWithAdmin(args: string[] = []): Promise<{ server: RedisServer; admin: Redis }> {
-  const server = await startRedis({ args })
+export async function startRedisWithAdmin(
+  args: string[] = [],
+  port?: number,
+): Promise<{ server: RedisServer; admin: Redis }> {
+  const server = await startRedis({ args, ...(port !== undefined && { port }) })
   const admin = new Redis(server.url, { retryStrategy: () => 100 })
   admin.on('error', () => {})
   onTestFinished(async () => {

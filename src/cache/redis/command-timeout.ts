@@ -58,9 +58,11 @@ export class CommandTimeout {
     })
   }
 
-  /** Clears the timer. Safe to repeat. */
+  /** Clears the timer, and rejects what still waits. Safe to repeat. */
   stop(): void {
     clearTimeout(this.#timer)
+    // The timer may have ended, and would begin anew for what still waits.
+    for (let first = this.#first; first !== undefined; first = this.#first) this.#fail(first)
   }
 
   #end(waiting: Waiting): void {
@@ -86,8 +88,12 @@ export class CommandTimeout {
         this.#timer = this.#wait(first.due - now)
         return
       }
-      this.#end(first)
-      first.reject(new StorageError('TIMEOUT', `No answer within ${this.#millis} ms`, { retryable: true }))
+      this.#fail(first)
     }
+  }
+
+  #fail(waiting: Waiting): void {
+    this.#end(waiting)
+    waiting.reject(new StorageError('TIMEOUT', `No answer within ${this.#millis} ms`, { retryable: true }))
   }
 }

@@ -35,6 +35,7 @@ export class RedisServer {
   #run = ''
   #version: string | undefined
   #lastError: unknown
+  #isClosed = false
 
   /**
    * Makes the client of a server, without connecting it.
@@ -179,6 +180,7 @@ export class RedisServer {
 
   /** Closes the connection. */
   async close(): Promise<void> {
+    this.#isClosed = true
     if (this.client.status !== 'end') {
       const end = new Promise<void>((resolve) => this.client.once('end', () => resolve()))
       this.client.disconnect()
@@ -207,8 +209,10 @@ export class RedisServer {
     this.#lastError = undefined
     if (this.client.status !== 'wait') {
       this.client.disconnect()
-      this.#endpoint = await createClient(this.#config)
-      this.#listen(this.#endpoint)
+      const endpoint = await createClient(this.#config)
+      if (this.#isClosed) throw new Error('The connection was closed')
+      this.#endpoint = endpoint
+      this.#listen(endpoint)
     }
     try {
       await this.patient.race(this.client.connect())
