@@ -77,3 +77,18 @@ test.each(Object.keys(writes).flatMap((name) => ["ada's", 'absent'].map((cached)
     expect(await read(other.scope({ ownerId: 'bob' }))).toBeDefined()
   },
 )
+
+test('messages.append stores data for the owner of now if the process has cached the session with an earlier owner', async () => {
+  const database = { type: 'postgres', url: await freshPostgres() } as const
+  const config = { database, blobStore: { type: 'database', offloadAboveBytes: 10 } } as const
+  await using storage = await openStorage(config, quiet)
+  await using other = await openStorage(config, quiet)
+  await other.sessions.create({ id: 's', ownerId: 'ada' })
+  await storage.sessions.get('s')
+  await other.sessions.update('s', { ownerId: 'bob' })
+  const data = Buffer.alloc(1000, 'x').toString('base64')
+  const content = [{ type: 'image', image: `data:image/png;base64,${data}` }]
+  await storage.messages.append('s', { role: 'user', content })
+  const bob = other.scope({ ownerId: 'bob' })
+  expect((await bob.blobs.list()).items).toHaveLength(1)
+})

@@ -16,7 +16,7 @@ export interface Home {
  * Returns the home of a session and of the rows that are cached by its id. A write must know the owner before it begins,
  * since it announces the cache keys that it changes. A handle without an owner looks the session up, mostly in the cache.
  */
-export async function homeOf(db: Db, { cache, now }: RepositoryContext, sessionId: string): Promise<Home> {
+async function homeOf(db: Db, { cache, now }: RepositoryContext, sessionId: string): Promise<Home> {
   if (db.owner !== undefined) return { db, cache }
   const load = (handle = db) => selectSession.first(handle, { id: sessionId, now: now() })
   const session = await cache.read('sessions', sessionId, load)
