@@ -27,6 +27,9 @@ export class UsageError extends Error {}
 /** A command that the user did not agree to, or that the state of the storage does not allow. */
 export class Refusal extends Error {}
 
+/** Output that could not be written, such as to a full disk. */
+export class OutputError extends Error {}
+
 const CODES: Partial<Record<StorageErrorCode, number>> = {
   CONFIG_INVALID: EXIT.usage,
   CONFIG_ENV_MISSING: EXIT.usage,

@@ -1,9 +1,10 @@
 import { createInterface } from 'node:readline/promises'
+import { codeOf } from '../caught.ts'
 import { isStorageError, type Logger, migrateStorage, openStorage, type Storage } from '../index.ts'
 import type { Call, Command } from './command.ts'
 import { COMMANDS } from './commands.ts'
 import { type Configuration, completed, findConfiguration, forReading, namedConfiguration } from './configuration.ts'
-import { EXIT, exitCodeOf, Refusal, UsageError } from './exit-codes.ts'
+import { EXIT, exitCodeOf, OutputError, Refusal, UsageError } from './exit-codes.ts'
 import type { Given } from './given.ts'
 import { commandText, overviewText } from './help.ts'
 import { Output } from './output.ts'
@@ -31,23 +32,25 @@ export async function main(words: readonly string[]): Promise<number> {
     code ??= EXIT.ok
     ending.abort()
   }
-  process.stdout.on('error', onClosedPipe)
+  process.stdout.on('error', (error) => {
+    if (codeOf(error) === 'EPIPE') return onClosedPipe()
+    if (code === undefined) process.stderr.write(`${errorText(new OutputError(error.message), isJson)}\n`)
+    code ??= EXIT.failed
+    ending.abort()
+  })
   process.stderr.on('error', () => {})
   const isJson = words.includes('--json')
   const output = new Output(process, { json: isJson, quiet: words.includes('--quiet') })
+  let found: number
   try {
-    const found = await runWords(words, { output, signal: ending.signal, onClosedPipe })
-    return code ?? found
+    found = await runWords(words, { output, signal: ending.signal, onClosedPipe })
   } catch (error) {
-    if (code !== undefined) {
-      if (code !== EXIT.ok) output.note('Interrupted: what was done until now stays.')
-      return code
-    }
-    process.stderr.write(`${errorText(error, isJson)}\n`)
-    return exitCodeOf(error)
-  } finally {
-    await output.end()
+    if (code === undefined) process.stderr.write(`${errorText(error, isJson)}\n`)
+    else if (Object.values<number>(SIGNALS).includes(code)) output.note('Interrupted: what was done until now stays.')
+    found = exitCodeOf(error)
   }
+  await output.end()
+  return code ?? found
 }
 
 /** Runs the command that the words name. */
@@ -130,15 +133,19 @@ function loggerFor(output: Output): Logger {
   return { info: () => {}, warn: note, error: note }
 }
 
+/** Codes of errors that are made here, and say all that there is in their message. */
+const OWN_CODES = new Set(['USAGE', 'REFUSED', 'OUTPUT'])
+
 function errorText(error: unknown, isJson: boolean): string {
   const { code, message, details } = described(error)
   if (isJson) return JSON.stringify({ error: { code, message, ...(details !== undefined && { details }) } })
-  return `holdfast: ${code === 'USAGE' || code === 'REFUSED' ? '' : `${code}: `}${printable(message)}`
+  return `holdfast: ${OWN_CODES.has(code) ? '' : `${code}: `}${printable(message)}`
 }
 
 function described(error: unknown): { code: string; message: string; details?: unknown } {
   if (isStorageError(error)) return { code: error.code, message: error.message, details: error.details }
   if (error instanceof UsageError) return { code: 'USAGE', message: error.message }
   if (error instanceof Refusal) return { code: 'REFUSED', message: error.message }
+  if (error instanceof OutputError) return { code: 'OUTPUT', message: `the output cannot be written: ${error.message}` }
   return { code: 'UNEXPECTED', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
 }

@@ -85,8 +85,7 @@ export class Output {
       return
     }
     const { stdout } = this.#terminal
-    if (stdout.writableLength > 0 && !stdout.destroyed) {
-      await new Promise<void>((resolve) => stdout.write('', () => resolve()))
-    }
+    // Also if nothing waits: the error of the last write may not have been told yet.
+    if (!stdout.destroyed) await new Promise<void>((resolve) => stdout.write('', () => resolve()))
   }
 }

@@ -124,9 +124,10 @@ it('SIGINT ends an export without a manifest and a copy after a batch; after SIG
 it('SIGINT ends an import after a batch and a backup without a file, and the next import goes on', async () => {
   const { cwd } = await prepared(40_000)
   await holdfast(['export', 'archive'], { cwd })
+  const blobStore = { type: 'local', storePath: './new-blobs' }
   writeFileSync(
     join(cwd, 'new.yml'),
-    JSON.stringify({ storage: { database: { type: 'sqlite', path: './new.db' }, blobStore: { type: 'in-memory' } } }),
+    JSON.stringify({ storage: { database: { type: 'sqlite', path: './new.db' }, blobStore } }),
   )
   await holdfast(['migrate', '--config', 'new.yml'], { cwd })
   const importing = ['import', 'archive', '--config', 'new.yml']
@@ -160,4 +161,27 @@ it('backup copies SQLite, and says how PostgreSQL is backed up', async () => {
   await holdfast(['migrate', '--config', 'other.yml'], { cwd })
   const refused = await holdfast(['backup', 'other.dump', '--config', 'other.yml'], { cwd })
   expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('pg_dump') })
+})
+
+it('nothing is written into a storage that would lose it when the command ends', async () => {
+  const { cwd } = await prepared()
+  await holdfast(['export', 'archive'], { cwd })
+  await holdfast(['migrate', '--database', 'bare.db'], { cwd })
+  writeFileSync(join(cwd, 'memory.yml'), 'storage: {}')
+  writeFileSync(join(cwd, 'file'), 'bytes')
+  const refused = { code: 2, stdout: '', stderr: expect.stringContaining('lost when the command ends') }
+  for (const target of [
+    ['--database', 'bare.db'],
+    ['--config', 'memory.yml'],
+  ]) {
+    expect(await holdfast(['import', 'archive', ...target], { cwd })).toMatchObject(refused)
+    expect(await holdfast(['blobs', 'put', 'file', ...target], { cwd })).toMatchObject(refused)
+  }
+  expect(await holdfast(['copy', '--from', 'agent.yml', '--to', 'new.db'], { cwd })).toMatchObject(refused)
+  expect(await holdfast(['copy', '--from', 'agent.yml', '--to', 'memory.yml'], { cwd })).toMatchObject(refused)
+  expect(existsSync(join(cwd, 'new.db'))).toBe(false)
+  const [stats] = await objects(['stats', '--database', 'bare.db'], { cwd })
+  expect(stats).toMatchObject({ database: { rows: { sessions: 0 } } })
+  await holdfast(['export', 'hers', '--owner', 'ada'], { cwd }) // without blobs
+  expect(await holdfast(['import', 'hers', '--database', 'bare.db'], { cwd })).toMatchObject({ code: 0 })
 })

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, cpSync, symlinkSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
@@ -85,6 +87,17 @@ export async function holdfast(args: readonly string[], options: RunOptions = {}
   child.stdin.end(options.input ?? '')
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { code, stdout, stderr }
+}
+
+/** Runs the command line with a file as its stdout. */
+export async function intoFile(args: readonly string[], file: string, cwd: string): Promise<Omit<Ended, 'stdout'>> {
+  const output = await open(file, 'w')
+  const child = spawn(process.execPath, [program, ...args], { cwd, stdio: ['ignore', output.fd, 'pipe'] })
+  started.push(child)
+  adopt(child)
+  await output.close()
+  const [stderr, [code]] = await Promise.all([text(child.stderr as Readable), once(child, 'close')]) // a pipe, as stdio says
+  return { code, stderr }
 }
 
 /**

@@ -12,7 +12,7 @@ import { commandText } from '../../src/cli/help.ts'
 import { optionsOf } from '../../src/cli/options.ts'
 import { referencePage } from '../../src/cli/page.ts'
 import { freshDirectory } from '../setup/databases.ts'
-import { holdfast, objects, start } from './command-line.ts'
+import { holdfast, intoFile, objects, start } from './command-line.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -196,4 +196,20 @@ it('--json prints an object, or for a list an object a line', async () => {
   expect(await objects(['status', ...given], { cwd })).toMatchObject([
     { stats: { database: { rows: { sessions: 3 } } } },
   ])
+})
+
+it.each(['--help', 'status --database a.db', 'sessions show chat --database a.db'])(
+  'holdfast %s ends with 1 and says why when the output cannot be written',
+  async (line) => {
+    const { code, stderr } = await intoFile(line.split(' '), '/dev/full', await withLongChat())
+    expect(stderr).toMatch(/^holdfast: the output cannot be written: ENOSPC.*\n$/)
+    expect(code).toBe(1)
+  },
+)
+
+it('a command on an SQLite file that does not exist names the file', async () => {
+  const cwd = freshDirectory()
+  const { code, stderr } = await holdfast(['sessions', 'ls', '--database', 'typo.db'], { cwd })
+  expect(stderr).toContain(`The database ${join(cwd, 'typo.db')} does not exist`)
+  expect(code).toBe(3)
 })

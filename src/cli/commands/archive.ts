@@ -1,6 +1,8 @@
 import { type ArchiveProgress, copyStorage, type ImportReport, importInto, isStorageError } from '../../index.ts'
 import type { Call, Command } from '../command.ts'
+import { namedConfiguration } from '../configuration.ts'
 import { EXIT, UsageError } from '../exit-codes.ts'
+import { refuseLoss } from '../in-memory.ts'
 import { OWNER } from '../options.ts'
 import { bytesText, countsText, countText, inColumns, inLine, manyText } from '../text.ts'
 
@@ -46,12 +48,17 @@ export const importCommand: Command = {
   arguments: [{ name: 'DIR', summary: 'The directory of the archive.' }],
   options: [{ name: 'dry-run', summary: 'Verifies and compares, and writes nothing.' }],
   async run(call) {
-    const { given, output, signal, open } = call
+    const { given, output, signal, configuration, open } = call
     const dryRun = given.flag('dry-run')
+    const directory = given.argument('DIR')
     const storage = await open()
-    const report = await watched(call, (onProgress) =>
-      importInto(storage, given.argument('DIR'), { dryRun, signal, onProgress }),
-    )
+    if (!dryRun) {
+      await refuseLoss((await configuration()).config, async () => {
+        const { tables } = await importInto(storage, directory, { dryRun: true, signal })
+        return (tables.blobs?.inserted ?? 0) > 0
+      })
+    }
+    const report = await watched(call, (onProgress) => importInto(storage, directory, { dryRun, signal, onProgress }))
     await output.print(importText(report, dryRun ? 'would be imported' : 'imported'), { dryRun, ...report })
     return report.refused === 0 ? EXIT.ok : EXIT.findings
   },
@@ -74,6 +81,8 @@ export const copyCommand: Command = {
     if (source === undefined || target === undefined) throw new UsageError('copy needs --from STORAGE and --to STORAGE')
     const verify = given.flag('verify')
     const from = await openNamed(source, { migrate: false })
+    const { config } = await namedConfiguration(target)
+    await refuseLoss(config, async () => (await from.blobs.list({ limit: 1 })).items.length > 0)
     const to = await openNamed(target, { migrate: true })
     const report = await watched(call, (onProgress) =>
       copyStorage(from, to, { ...(verify && { verify }), signal, onProgress }),

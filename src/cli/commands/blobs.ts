@@ -5,6 +5,7 @@ import { codeOf } from '../../caught.ts'
 import type { BlobRecord, VerifyReport } from '../../index.ts'
 import type { Command } from '../command.ts'
 import { EXIT, Refusal, UsageError } from '../exit-codes.ts'
+import { refuseLoss } from '../in-memory.ts'
 import { LIMIT, OWNER } from '../options.ts'
 import { pagesOf, wantedCount } from '../pages.ts'
 import { bytesText, inColumns, inLine, manyText, timeText } from '../text.ts'
@@ -108,6 +109,7 @@ export const blobsPut: Command = {
     const [file] = given.all('FILE')
     const input = file === undefined ? process.stdin : (await opened(file, 'r')).createReadStream()
     const { blobs } = await scopeOf(call)
+    await refuseLoss((await call.configuration()).config, () => true)
     const blob = await blobs.put(input, {
       name: given.text('name') ?? file?.replace(/^.*[\\/]/, ''),
       mimeType: given.text('type'),
