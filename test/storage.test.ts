@@ -6,7 +6,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { times } from '../src/testing/contract.ts'
 import { eachDatabase } from './repositories/databases.ts'
 import { freshDirectory, freshPostgres } from './setup/databases.ts'
-import { silent } from './setup/silent.ts'
+import { quiet, silent } from './setup/silent.ts'
 
 const user = (content: string, id?: string) => ({ id, role: 'user', content })
 
@@ -274,4 +274,12 @@ test('openStorage() with readonly reads a SQLite file and rejects writes', async
     expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'READ_ONLY' } })
   }
   expect(await storage.kv.get('0')).toBe(0)
+})
+
+test('a call names the properties that it knows when it is given another', async () => {
+  await using storage = await openStorage({}, quiet)
+  const typo = { type: 'run', data: 1 }
+  await expect(storage.events.append(typo)).rejects.toThrow(
+    'event.data: is unknown here: known are id, type, sessionId, runId, payload, occurredAt',
+  )
 })

@@ -117,16 +117,18 @@ function tablesMissing(table: string): StorageError {
   return new StorageError('SCHEMA_DIVERGED', message)
 }
 
-/** Makes the MIGRATION_PENDING error of a database that does not exist yet. */
-export function neverMigrated(dialect: Dialect): StorageError {
-  const { length } = MIGRATIONS[dialect]
-  return migrationPending(length, length)
+/** Makes the MIGRATION_PENDING error of an SQLite file that does not exist yet. */
+export function neverMigrated(file: string): StorageError {
+  const message = `The database ${file} does not exist: correct database.path, or create it. To create it, ${HOW_TO_MIGRATE}`
+  return new StorageError('MIGRATION_PENDING', message, { details: { pending: MIGRATIONS.sqlite.length } })
 }
 
 function migrationPending(pending: number, known: number): StorageError {
-  const message = `${pending} of ${known} migrations are not applied: run npx holdfast migrate, open once with migrate: true, or run drizzle-kit as the README shows`
+  const message = `${pending} of ${known} migrations are not applied: ${HOW_TO_MIGRATE}`
   return new StorageError('MIGRATION_PENDING', message, { details: { pending } })
 }
+
+const HOW_TO_MIGRATE = 'run npx holdfast migrate, open once with migrate: true, or run drizzle-kit as the README shows'
 
 /** Returns a hash that changes with every migration, so that rows cached under another schema are not read. */
 export function schemaHash(dialect: Dialect): string {

@@ -73,7 +73,7 @@ async function openDriver(
       return (await loadSqlite()).openMemory({ vectors })
     case 'sqlite':
       // Opening the file would create it.
-      if (!create && !config.readonly && !existsSync(config.file)) throw neverMigrated('sqlite')
+      if (!create && !config.readonly && !existsSync(config.file)) throw neverMigrated(config.file)
       return (await loadSqlite()).openSqlite(config, { vectors })
     case 'postgres':
       return (await import('./postgres/driver.ts')).openPostgres(config)

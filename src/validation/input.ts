@@ -126,15 +126,20 @@ export function rejectDuplicateIds(
 export function parseInput<T>(schema: z.ZodMiniType<T>, value: unknown, subject: string): T {
   const valid = fastCheck(schema, value)
   if (valid !== undefined) return valid
-  const result = schema.safeParse(value, english)
+  const result = schema.safeParse(value, { error: explain })
   if (result.success) return result.data
   throw invalidInput(
     result.error.issues.flatMap(({ path, message, ...issue }) => {
       const at = [subject, ...path].join('.')
       if (issue.code !== 'unrecognized_keys') return { path: at, message }
-      return issue.keys.map((key) => ({ path: `${at}.${key}`, message: 'is unknown here' }))
+      return issue.keys.map((key) => ({ path: `${at}.${key}`, message }))
     }),
   )
+}
+
+function explain(issue: z.core.$ZodRawIssue): ReturnType<typeof english.error> {
+  if (issue.code !== 'unrecognized_keys' || !(issue.inst instanceof z.ZodMiniObject)) return english.error(issue)
+  return `is unknown here: known are ${Object.keys(issue.inst.shape).join(', ')}`
 }
 
 /**
