@@ -15,7 +15,7 @@ export function overviewText(commands: readonly Command[]): string {
     'Exit codes',
     indented(inColumns(EXIT_CODES.map(([code, meaning]) => [String(code), meaning]))),
     '',
-    'holdfast COMMAND --help explains a command.',
+    'holdfast COMMAND --help, or holdfast help COMMAND, explains a command.',
   ].join('\n')
 }
 

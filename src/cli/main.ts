@@ -54,9 +54,10 @@ export async function main(words: readonly string[]): Promise<number> {
 }
 
 /** Runs the command that the words name. */
-async function runWords(words: readonly string[], surroundings: Surroundings): Promise<number> {
+async function runWords(given: readonly string[], surroundings: Surroundings): Promise<number> {
   const { output } = surroundings
-  const asksForHelp = words.includes('--help') || words.includes('-h')
+  const words = given[0] === 'help' ? given.slice(1) : given
+  const asksForHelp = words !== given || words.includes('--help') || words.includes('-h')
   const isEmpty = words.every((word) => word.startsWith('-'))
   if (isEmpty && words.includes('--version')) {
     await output.print(version, { version })

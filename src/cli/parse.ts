@@ -17,6 +17,7 @@ export function findCommand(
   // Options may stand before the command, but only those that every command has are known by then.
   const named = words.filter((word, i) => !word.startsWith('-') && !TAKES_VALUE.has(words[i - 1] ?? ''))
   const [first = '', second = ''] = named
+  if (first === '') throw new UsageError('there is no command. See holdfast --help')
   for (const [name, length] of [
     [`${first} ${second}`, 2],
     [first, 1],
@@ -50,12 +51,14 @@ function without(words: readonly string[], removed: readonly string[]): string[]
 }
 
 const unknown = (word: string, nearest: string) =>
-  `there is no command ${JSON.stringify(word)}${nearest === '' ? '' : `; did you mean "${nearest}"?`} See holdfast --help`
+  `there is no command ${JSON.stringify(word)}${nearest === '' ? '.' : `; did you mean "${nearest}"?`} See holdfast --help`
 
 /** Returns the candidate with the fewest edits, or an empty string if none is near. */
 export function nearestOf(word: string, candidates: readonly string[]): string {
   const [nearest] = candidates.toSorted((a, b) => edits(word, a) - edits(word, b))
-  return nearest !== undefined && edits(word, nearest) <= Math.max(2, word.length / 3) ? nearest : ''
+  if (nearest === undefined) return ''
+  const count = edits(word, nearest)
+  return count < word.length && count <= Math.max(2, word.length / 3) ? nearest : ''
 }
 
 /** Reads what follows the name of a command. */
@@ -98,7 +101,8 @@ function checkedValue(
       rawName.replace(/^-+/, ''),
       options.map(({ name }) => name),
     )
-    throw new UsageError(`there is no option ${rawName}${nearest === '' ? '' : `; did you mean --${nearest}?`}`)
+    if (nearest !== '') throw new UsageError(`there is no option ${rawName}; did you mean --${nearest}?`)
+    throw new UsageError(`there is no option ${rawName}. An argument that begins with - stands after --`)
   }
   if (option.value === undefined) {
     if (value !== undefined) throw new UsageError(`--${option.name} takes no value`)
@@ -122,7 +126,10 @@ function placed({ arguments: named = [] }: Command, values: readonly string[]): 
     result.set(argument.name, taken)
   }
   const [extra] = left
-  if (extra !== undefined) throw new UsageError(`${JSON.stringify(extra)} is one argument too many`)
+  if (extra !== undefined) {
+    const hint = named.length === 0 ? '' : '. Quote an argument that has spaces'
+    throw new UsageError(`${JSON.stringify(extra)} is one argument too many${hint}`)
+  }
   return result
 }
 

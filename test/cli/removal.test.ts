@@ -109,3 +109,11 @@ it('on a terminal the progress is one line that is rewritten, with a rate', asyn
   const quiet = await onTerminal(['prune', '--yes', '--quiet'], { cwd })
   expect(quiet.shown).not.toContain('\u001b[K')
 })
+
+it('prune ends with 0 and does not ask when the configuration has no retention', async () => {
+  const cwd = freshDirectory()
+  await holdfast(['migrate', '--database', 'a.db'], { cwd })
+  const { code, stdout, stderr } = await holdfast(['prune', '--database', 'a.db'], { cwd })
+  expect(stderr).toContain('The configuration has no retention')
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'nothing removed\n' })
+})

@@ -27,6 +27,8 @@ it('--help lists every command, and explains each with all of its options', asyn
   for (const { name } of COMMANDS) expect(stdout).toContain(`\n  ${name} `)
   const help = await holdfast(['sessions', 'show', '--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
+  expect(await holdfast(['help'])).toEqual({ code: 0, stdout, stderr: '' })
+  expect(await holdfast(['help', 'sessions', 'show'])).toEqual(help)
   for (const command of COMMANDS) {
     const text = commandText(command)
     if (command.name === 'sessions show') expect(help.stdout).toBe(`${text}\n`)
@@ -51,6 +53,11 @@ it.each<[args: string[], message: string]>([
   [['tail', '--type', '--once', '--database', 'a.db'], '--type needs a value: TYPE'],
   [['status', '--json=yes'], '--json takes no value'],
   [['status', 'now'], '"now" is one argument too many'],
+  [['--config', 'agent.yml'], 'there is no command. See holdfast --help'],
+  [['mend'], 'there is no command "mend". See holdfast --help'],
+  [['search', 'two', 'words'], '"words" is one argument too many. Quote an argument that has spaces'],
+  [['search', '-word'], 'there is no option -w. An argument that begins with - stands after --'],
+  [['blobs', 'put', '/', '--database', 'a.db'], '/ is a directory: name a file'],
   [['sessions', 'show'], 'ID is missing: the id of the session'],
   [['sessions', 'ls', '--limit', 'many', '--database', 'a.db'], '--limit must be a whole number from 1'],
   [['search', 'x', '--in', 'mail', '--database', 'a.db'], '--in must be one of messages, memories, sessions'],

@@ -107,9 +107,11 @@ export const blobsPut: Command = {
   async run(call) {
     const { given, output, signal } = call
     const [file] = given.all('FILE')
-    const input = file === undefined ? process.stdin : (await opened(file, 'r')).createReadStream()
+    const handle = file === undefined ? undefined : await opened(file, 'r')
+    if ((await handle?.stat())?.isDirectory()) throw new UsageError(`${file} is a directory: name a file`)
     const { blobs } = await scopeOf(call)
     await refuseLoss((await call.configuration()).config, () => true)
+    const input = handle?.createReadStream() ?? process.stdin
     const blob = await blobs.put(input, {
       name: given.text('name') ?? file?.replace(/^.*[\\/]/, ''),
       mimeType: given.text('type'),

@@ -38,8 +38,9 @@ export const prune: Command = {
     const { given, output, signal, open, confirm } = call
     const dryRun = given.flag('dry-run')
     const storage = await open()
-    if (storage.config.retention === undefined) output.note('The configuration has no retention: everything is kept.')
-    if (!dryRun) await confirm('Remove what is older than the retention says?')
+    const isKept = storage.config.retention === undefined
+    if (isKept) output.note('The configuration has no retention: everything is kept.')
+    else if (!dryRun) await confirm('Remove what is older than the retention says?')
     const pruning = await counting(call, (onProgress) => storage.prune({ dryRun, signal, onProgress }))
     await output.print(removedText(pruning, dryRun), { dryRun, ...pruning })
     return EXIT.ok
