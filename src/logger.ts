@@ -5,6 +5,7 @@ export type LogComponent = 'storage' | 'database' | 'cache' | 'maintenance'
 
 /** What a line says, as a stable name. docs/observability.md lists them. */
 export type LogCode =
+  | 'BLOBS_IN_MEMORY'
   | 'BLOB_RECORDS_IN_MEMORY'
   | 'CACHE_BACK'
   | 'CACHE_OUT_OF_REACH'

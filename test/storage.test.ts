@@ -283,3 +283,17 @@ test('a call names the properties that it knows when it is given another', async
     'event.data: is unknown here: known are id, type, sessionId, runId, payload, occurredAt',
   )
 })
+
+test('a put into a blob store in memory is warned about once, if the database stays', async () => {
+  const path = join(freshDirectory(), 'agent.db')
+  const warnings: unknown[] = []
+  const logger = { ...silent, warn: (_: string, details: unknown) => void warnings.push(details) }
+  for (const database of [{ type: 'in-memory' }, { type: 'sqlite', path }] as const) {
+    await using storage = await openStorage({ database }, { ...quiet, logger })
+    expect(await storage.blobs.list()).toMatchObject({ items: [] })
+    expect(warnings).toEqual([])
+    for (const text of ['a', 'b']) await storage.blobs.put(Buffer.from(text))
+    if (database.type === 'in-memory') expect(warnings).toEqual([])
+  }
+  expect(warnings).toEqual([{ component: 'storage', code: 'BLOBS_IN_MEMORY' }])
+})

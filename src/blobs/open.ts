@@ -4,6 +4,7 @@ import { configError } from '../config/validate.ts'
 import type { Database } from '../database/database.ts'
 import type { Db } from '../database/db.ts'
 import { joinTransaction } from '../database/joined-transaction.ts'
+import { type Logger, warnOnce } from '../logger.ts'
 import { onOneInstance } from '../maintenance/lease.ts'
 import type { MaintenanceStep } from '../maintenance/scheduler.ts'
 import { countersOf } from '../observability/counters.ts'
@@ -88,6 +89,7 @@ interface Options {
   database: Database
   config: { database: ResolvedDatabase; blobStore: ResolvedBlobStore }
   now: () => Date
+  logger: Logger
   /** The program's own backend in place of the configured one. */
   bytes?: BytesBackend | undefined
   /** Runs before each step of the protocol, for tests. */
@@ -118,9 +120,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   const { database: main, config, now, onStep, onFileStep } = options
   const { maxBlobSize, maxTotalSize, offloadAboveBytes } = config.blobStore
   const { cleanupAfterDays } = config.blobStore.type === 'in-memory' ? {} : config.blobStore
-  const { bytes: backend, ...place } = options.bytes
-    ? { bytes: options.bytes }
-    : await openBytes(config.blobStore, main, onFileStep)
+  const { bytes: backend, ...place } = options.bytes ? { bytes: options.bytes } : await openBytes(options)
   if (offloadAboveBytes !== undefined && backend.type === 'in-memory' && config.database.type !== 'in-memory') {
     const message =
       'would leave messages in the database without their data, which is in memory; choose another blob store'
@@ -218,12 +218,19 @@ async function openRecords(
   }
 }
 
-async function openBytes(
-  config: ResolvedBlobStore,
-  main: Database,
-  onStep?: FileHook,
-): Promise<Place & { bytes: BytesBackend }> {
-  if (config.type === 'in-memory') return { bytes: new MemoryBytes() }
+const LOST_BLOBS =
+  'Blobs are in memory, and lost when the process ends, though the database stays: configure a blobStore of type local, database or s3'
+
+async function openBytes({
+  database: main,
+  config: { database, blobStore: config },
+  logger,
+  onFileStep: onStep,
+}: Options): Promise<Place & { bytes: BytesBackend }> {
+  if (config.type === 'in-memory') {
+    if (database.type === 'in-memory') return { bytes: new MemoryBytes() }
+    return { bytes: new MemoryBytes(warnOnce(logger, LOST_BLOBS, { component: 'storage', code: 'BLOBS_IN_MEMORY' })) }
+  }
   if (config.type === 's3') return openS3(config, await transportOf(config.endpoint), onStep)
   if (config.type === 'database') return { bytes: new DatabaseBytes(main.ungated(), { onStep }) }
   const { storePath } = config

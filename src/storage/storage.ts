@@ -318,7 +318,7 @@ async function openLayers(
     const now = ownDates(given) ?? clock?.now ?? (() => new Date())
     const millis = () => now().getTime()
     const cacheStore = options.cacheStore ?? (await open(openCacheStore(config.cache, { logger, now: millis })))
-    const blobs = await open(openBlobs({ database, config, now, bytes, adopt }))
+    const blobs = await open(openBlobs({ database, config, now, bytes, adopt, logger }))
     const cache = await openCacheAside(cacheStore, config, database, logger, millis)
     const embedder = await openEmbedder(database, options.embedding, { logger, now })
     return { database, cacheStore, ...cache, blobs, now, clock, embedder }

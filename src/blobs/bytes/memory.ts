@@ -19,8 +19,15 @@ import { storedOnce, takeChunks } from './staged.ts'
 export class MemoryBytes implements BytesBackend {
   readonly type = 'in-memory'
   readonly #objects = new Map<string, Buffer>()
+  readonly #onStage: () => void
+
+  /** `onStage` is called before bytes are stored. */
+  constructor(onStage: () => void = () => {}) {
+    this.#onStage = onStage
+  }
 
   async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
+    this.#onStage()
     const chunks: Buffer[] = []
     await takeChunks(source, options, (chunk) => chunks.push(Buffer.from(chunk)))
     const bytes = Buffer.concat(chunks)
