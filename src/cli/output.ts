@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { Progress, type ProgressStream } from './progress.ts'
@@ -70,6 +70,10 @@ export class Output {
     const { stdout, env } = this.#terminal
     const command = env.PAGER ?? 'less -FRX'
     if (!stdout.isTTY || this.isJson || command === '' || command === 'cat') return
+    if (!isInstalled(command, env)) {
+      if (env.PAGER !== undefined) this.note(`The pager ${command} is not installed: set PAGER`)
+      return
+    }
     const pager = spawn(command, { shell: true, stdio: ['pipe', 'inherit', 'inherit'] })
     pager.stdin.on('error', onClosed)
     this.#pager = pager
@@ -88,4 +92,11 @@ export class Output {
     // Also if nothing waits: the error of the last write may not have been told yet.
     if (!stdout.destroyed) await new Promise<void>((resolve) => stdout.write('', () => resolve()))
   }
+}
+
+/** Returns true if the shell finds the program that the command runs. Images of containers often have no pager. */
+function isInstalled(command: string, env: NodeJS.ProcessEnv): boolean {
+  const program = command.split(/\s+/).find((word) => word !== '' && !word.includes('='))
+  const options = { shell: true, stdio: 'ignore', env: { ...env, PROGRAM: program } } as const
+  return spawnSync('command -v "$PROGRAM"', options).status === 0
 }

@@ -158,6 +158,9 @@ it('on a terminal, output is coloured unless NO_COLOR is set, and a conversation
   const paged = await onTerminal(['sessions', 'show', 'chat'], { cwd, env: { PAGER: 'tr a-z A-Z', NO_COLOR: '1' } })
   expect(paged.shown).toContain('HELLO')
   expect(paged.code).toBe(0)
+  const missing = await onTerminal(['sessions', 'show', 'chat'], { cwd, env: { PAGER: 'no-such-pager -R' } })
+  expect(missing.shown).toContain('The pager no-such-pager -R is not installed')
+  expect(missing.shown).toContain('\u001b[1muser\u001b[22m')
   const left = await onTerminal(['sessions', 'show', 'chat'], { cwd, env: { PAGER: 'true' } }) // leaves at once
   expect(left.code).toBe(0)
 })
