@@ -4,9 +4,10 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, symlinkSyn
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import type { StorageConfig } from 'holdfast'
 import { beforeAll, expect, it } from 'vitest'
 import { type Consumer, freshConsumer, manifest, root } from './setup/consumer.ts'
-import { emptyPostgres, freshDirectory } from './setup/databases.ts'
+import { emptyPostgres, freshDirectory, redisPrefix, redisUrl } from './setup/databases.ts'
 
 const run = promisify(execFile)
 
@@ -179,6 +180,37 @@ it('the package runs in CommonJS and in several worker threads on one file', asy
     for (let i = 0; i < 2; i++) new Worker(new URL('worker.cjs', import.meta.url))
     await import('./worker.cjs')`
   expect((await output(program)).split('\n').toSorted()).toEqual(['{"b":0}', '{"b":1}', '{"b":2}'])
+})
+
+it('the package runs when tsx makes CommonJS of it', async () => {
+  for (const name of ['better-sqlite3', 'postgres', 'ioredis']) link(name)
+  const project = freshProject()
+  writeFileSync(join(project, 'package.json'), '{ "type": "commonjs" }')
+  const cache: StorageConfig['cache'] = { type: 'redis', url: redisUrl(), options: { keyPrefix: redisPrefix() } }
+  const configs: StorageConfig[] = [
+    { database: { type: 'sqlite', path: join(project, 'agent.db') } },
+    { database: { type: 'postgres', url: await emptyPostgres() }, cache },
+  ]
+  writeFileSync(
+    join(project, 'program.ts'),
+    `import { openStorage, StorageError } from 'holdfast'
+    async function main(): Promise<void> {
+      for (const config of ${JSON.stringify(configs)}) {
+        const storage = await openStorage(config as never)
+        await storage.messages.append('chat', { role: 'user', content: 'Hello' })
+        await storage.transaction((tx) => tx.kv.set('a', 1))
+        const { items } = await storage.messages.list('chat')
+        const refused = await storage.sessions.create({ id: 'chat' }).catch((error) => error)
+        const { cache, database } = await storage.health()
+        console.log(items.length, await storage.kv.get('a'), refused instanceof StorageError, refused.code, cache.ok, database.ok)
+        await storage.close()
+      }
+    }
+    main()`,
+  )
+  const args = ['--import', import.meta.resolve('tsx'), 'program.ts']
+  const ended = await run(process.execPath, args, { cwd: project }).catch((error) => error)
+  expect(ended.stdout + ended.stderr).toBe('1 1 true ALREADY_EXISTS true true\n'.repeat(2))
 })
 
 it('all entries share one StorageError, and the tables are of the drizzle of the program', async () => {

@@ -5,8 +5,11 @@ import { type CompiledQuery, compileQuery, decodeAll, type SelectedField } from 
 // What the sessions of the two dialects share. Drizzle builds the SQL, and the executor runs the SQL, so that SQLite's write
 // queue and PostgreSQL's batches serve every query.
 
-/** The property of a prepared query of ours that holds its compiled query. */
-export const COMPILED = Symbol('compiled')
+/**
+ * The property of a prepared query of ours that holds its compiled query. A loader that makes CommonJS of the package, such as tsx,
+ * evaluates this module twice: for what is required, and for what is imported later, which is where the dialects are.
+ */
+export const COMPILED: unique symbol = Symbol.for('holdfast.compiled')
 
 interface Prepared {
   readonly [COMPILED]: CompiledQuery
