@@ -276,6 +276,12 @@ test('openStorage() with readonly reads a SQLite file and rejects writes', async
   expect(await storage.kv.get('0')).toBe(0)
 })
 
+test('messages.list() says what a cursor must be when it is given another', async () => {
+  await using storage = await openStorage({}, quiet)
+  const message = 'options.cursor: must be the nextCursor of a page of the same list'
+  await expect(storage.messages.list('chat', { cursor: 'next' })).rejects.toThrow(message)
+})
+
 test('a call names the properties that it knows when it is given another', async () => {
   await using storage = await openStorage({}, quiet)
   const typo = { type: 'run', data: 1 }

@@ -4,6 +4,7 @@ import type { Db } from '../../database/db.ts'
 import { DEFAULT_LIMIT, type Order, type Page, pageSchema } from '../../database/paging/page.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
+import { rule } from '../../validation/fast-path.ts'
 import { idSchema, limitSchema, MAX_INTEGER, parseInput, positionSchema } from '../../validation/input.ts'
 import type { RepositoryContext } from '../context.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
@@ -20,9 +21,14 @@ import {
   messageIdsSchema,
 } from './types.ts'
 
+/** The seq of the last message of the previous page. */
+const cursorSchema = rule<string>(
+  (cursor) => typeof cursor === 'string' && /^\d{1,10}$/.test(cursor),
+  'must be the nextCursor of a page of the same list',
+)
 const listOptionsSchema = z.strictObject({
   ...pageSchema.shape,
-  cursor: z.optional(z.stringFormat('cursor', /^\d{1,10}$/)), // the seq of the last message of the previous page
+  cursor: z.optional(cursorSchema),
   after: z.optional(positionSchema),
   before: z.optional(positionSchema),
   order: z.optional(z.enum(['asc', 'desc'])),
