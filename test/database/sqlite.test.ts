@@ -122,6 +122,19 @@ test('run(), batch() and begin() reject with READ_ONLY if the file may not be wr
   )
 })
 
+test('openSqlite() names the directory if SQLite may not write its log there', async () => {
+  const directory = freshDirectory()
+  const path = join(directory, 'agent.db')
+  await (await sqliteDriver({ path })).close()
+  chmodSync(path, 0o444)
+  chmodSync(directory, 0o555)
+  const administrator = process.geteuid?.() === 0
+  if (administrator) process.seteuid?.(65534)
+  const opening = sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
+  await expect(opening).rejects.toThrow('The directory of the SQLite file is not writable')
+  chmodSync(directory, 0o755)
+})
+
 test.each([
   [{}, 2],
   [{ synchronous: 'normal' }, 1],

@@ -24,6 +24,11 @@ const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseError
   ],
   ['SQLITE_FULL', 'DISK_FULL', 'The disk that holds the SQLite file is full; the write was not done'],
   [
+    'SQLITE_READONLY_DIRECTORY',
+    'READ_ONLY',
+    'The directory of the SQLite file is not writable: SQLite keeps its log there, also to read',
+  ],
+  [
     'SQLITE_READONLY',
     'READ_ONLY',
     'The SQLite database is read-only: open it without options.readonly, or make the file writable',
