@@ -125,7 +125,7 @@ export interface RedisCacheOptions {
   /** TLS: true, or its options. Default: as the url says, else no TLS. */
   tls?: boolean | TlsOptions | undefined
   /** Nodes through which the client finds a Redis Cluster. Instead of url and host. */
-  cluster?: RedisNode[] | undefined
+  cluster?: readonly RedisNode[] | undefined
   /** Sentinels that know the address of the current master. Instead of url and host. */
   sentinels?: RedisSentinels | undefined
 }
@@ -141,7 +141,7 @@ export interface RedisSentinels {
   /** Name of the group whose master is used. */
   name: string
   /** The sentinels. */
-  nodes: RedisNode[]
+  nodes: readonly RedisNode[]
   /** User of the sentinels themselves. */
   username?: string | undefined
   /** Password of the sentinels themselves. */

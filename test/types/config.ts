@@ -6,8 +6,8 @@ import type { Same } from './same.ts'
 
 // Checked by tsc: the documented types of the configuration say what the schemas accept.
 
-/** Interfaces and unions spelled out, so that only their content is compared. */
-type Flat<T> = T extends (infer Item)[] ? Flat<Item>[] : T extends object ? { [K in keyof T]: Flat<T[K]> } : T
+/** Interfaces and unions spelled out, so that only their content is compared. The documented types take constant lists as well. */
+type Flat<T> = T extends readonly (infer Item)[] ? Flat<Item>[] : T extends object ? { [K in keyof T]: Flat<T[K]> } : T
 
 export const content: Same<Flat<StorageConfig>, Flat<z.input<typeof storageSchema>>> = true
 export const file: Same<Flat<StorageConfigFile>, Flat<z.input<typeof rootSchema>>> = true
@@ -28,6 +28,12 @@ export async function accepted(config: StorageConfig, file: StorageConfigFile): 
     await openStorage({ storage: null }),
   ]
 }
+
+const constant = {
+  cache: { type: 'redis', options: { cluster: [{ host: 'redis-1' }] } },
+  database: { type: 'sqlite', path: 'agent.db' },
+} as const
+export const ofConstants: StorageConfig = constant
 
 export async function refused() {
   // @ts-expect-error there is no such backend
