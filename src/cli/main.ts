@@ -118,8 +118,13 @@ async function confirm(question: string, given: Given, signal: AbortSignal): Pro
   if (!process.stdin.isTTY || !process.stderr.isTTY)
     throw new UsageError(`${question} Give --yes if so: nobody can be asked`)
   const asking = createInterface({ input: process.stdin, output: process.stderr })
+  asking.on('SIGINT', () => process.kill(process.pid, 'SIGINT')) // the terminal sends none while readline reads
+  const withoutAnswer = (error: unknown) => {
+    if (signal.aborted) throw error
+    return '' // Ctrl-D
+  }
   try {
-    const answer = await asking.question(`${question} [y/N] `, { signal })
+    const answer = await asking.question(`${question} [y/N] `, { signal }).catch(withoutAnswer)
     if (!/^y(?:es)?$/i.test(answer.trim())) throw new Refusal('nothing was done')
   } finally {
     asking.close()

@@ -126,7 +126,7 @@ export async function objects(args: readonly string[], options: RunOptions = {})
   return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]))
 }
 
-/** Runs the command line on a terminal. Returns what the terminal shows, and the exit code. `answers` are typed in. */
+/** Runs the command line on a terminal. Returns what the terminal shows, and the exit code. `input` answers a question. */
 export async function onTerminal(
   args: readonly string[],
   { cwd = freshDirectory(), env = {}, input }: RunOptions = {},
@@ -139,7 +139,9 @@ export async function onTerminal(
   })
   started.push(child)
   adopt(child)
-  if (input !== undefined) child.stdin.write(input)
+  child.stdout.on('data', (chunk) => {
+    if (input !== undefined && String(chunk).includes('[y/N]')) child.stdin.write(input)
+  })
   const [shown, [code]] = await Promise.all([text(child.stdout), once(child, 'close')])
   return { shown, code }
 }

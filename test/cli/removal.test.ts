@@ -55,6 +55,10 @@ it('a command that removes something asks on a terminal, and refuses if nobody c
   expect(silent).toMatchObject({ code: 2, stderr: expect.stringContaining('Give --yes if so') })
   const no = await onTerminal(['sessions', 'rm', 'chat'], { cwd, input: 'n\n' })
   expect(no).toMatchObject({ code: 5, shown: expect.stringContaining('nothing was done') })
+  const interrupted = await onTerminal(['sessions', 'rm', 'chat'], { cwd, input: '\u0003' }) // Ctrl-C
+  expect(interrupted).toMatchObject({ code: 130, shown: expect.not.stringContaining('Error') })
+  const ended = await onTerminal(['sessions', 'rm', 'chat'], { cwd, input: '\u0004' }) // Ctrl-D
+  expect(ended).toMatchObject({ code: 5, shown: expect.not.stringContaining('Error') })
   const yes = await onTerminal(['sessions', 'rm', 'chat'], { cwd, input: 'y\n' })
   expect(yes).toMatchObject({ code: 0, shown: expect.stringContaining('Delete the session chat? [y/N]') })
   expect(yes.shown).toContain('1 session deleted')
