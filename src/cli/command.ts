@@ -58,6 +58,8 @@ export interface Command {
   readonly options?: readonly Option[]
   /** True if it works on blobs, so that `--database` without `--blobs` may not be enough. Default false. */
   readonly needsBlobs?: boolean
+  /** True if it may make the blob store that `--blobs` names. Default false. */
+  readonly makesStore?: boolean
   /** True if it needs no configuration: the options of one are not offered. Default false. */
   readonly isOffline?: boolean
   /** Returns the exit code, or undefined for 0. */

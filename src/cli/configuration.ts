@@ -61,6 +61,8 @@ export function forReading(config: StorageConfig): StorageConfig {
   return { ...config, database: { ...database, options: { ...database.options, readonly: true } } }
 }
 
+const isThere = (path: string) => existsSync(path.startsWith('file:') ? new URL(path) : path)
+
 const BLOBS_MISSING =
   'this database keeps blobs in a store: name its configuration file, or with --database also --blobs DIR'
 
@@ -70,9 +72,14 @@ const BLOBS_MISSING =
  */
 export async function completed(
   { config, isBare = false }: Configuration,
-  { needsBlobs }: { needsBlobs: boolean },
+  { needsBlobs, makesStore }: { needsBlobs: boolean; makesStore: boolean },
 ): Promise<StorageConfig> {
   if (!isBare || config.database === undefined) return config
+  const storePath = config.blobStore?.type === 'local' ? config.blobStore.storePath : undefined
+  // To open it would make the directory, and bind the database to it.
+  if (storePath !== undefined && !makesStore && !isThere(storePath)) {
+    throw new UsageError(`there is no blob store in ${storePath}: correct --blobs`)
+  }
   const { search, hasBlobStore, rowLevelSecurity } = await describeDatabase(config)
   if (needsBlobs && hasBlobStore && config.blobStore === undefined) throw new UsageError(BLOBS_MISSING)
   const options = { search, ...(rowLevelSecurity && { rowLevelSecurity }) }

@@ -80,6 +80,7 @@ async function runWords(given: readonly string[], surroundings: Surroundings): P
 interface OpenOptions {
   migrate?: boolean | undefined
   needsBlobs: boolean
+  makesStore: boolean
   readonly?: boolean | undefined
 }
 
@@ -87,9 +88,9 @@ async function runCommand(command: Command, given: Given, surroundings: Surround
   const { output, signal } = surroundings
   const opened: Storage[] = []
   const configuration = () => findConfiguration(given, { env: process.env, cwd: process.cwd() })
-  const open = async (found: Configuration, { migrate = false, needsBlobs, readonly = false }: OpenOptions) => {
+  const open = async (found: Configuration, { migrate = false, readonly = false, ...blobs }: OpenOptions) => {
     if (migrate) await migrateStorage(found.config)
-    const complete = await completed(found, { needsBlobs })
+    const complete = await completed(found, blobs)
     const config = readonly ? forReading(complete) : complete
     const options = { migrate: false, maintenance: false, operator: true, logger: loggerFor(output) }
     const storage = await openStorage(config, options)
@@ -100,9 +101,12 @@ async function runCommand(command: Command, given: Given, surroundings: Surround
     ...surroundings,
     given,
     configuration,
-    open: async ({ readonly } = {}) =>
-      open(await configuration(), { readonly, needsBlobs: command.needsBlobs ?? false }),
-    openNamed: async (place, { migrate }) => open(await namedConfiguration(place), { migrate, needsBlobs: true }),
+    open: async ({ readonly } = {}) => {
+      const { needsBlobs = false, makesStore = false } = command
+      return open(await configuration(), { readonly, needsBlobs, makesStore })
+    },
+    openNamed: async (place, { migrate }) =>
+      open(await namedConfiguration(place), { migrate, needsBlobs: true, makesStore: true }),
     confirm: (question) => confirm(question, given, signal),
   }
   try {

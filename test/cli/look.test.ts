@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, it } from 'vitest'
 import { emptyDatabases, freshDirectory, sharedDatabases } from '../setup/databases.ts'
@@ -145,6 +146,21 @@ it('--database leaves the search as the programs have it, and asks for the blob 
   expect(
     await objects(['erase', '--owner', 'ada', '--yes', '--database', path, '--blobs', blobs], { cwd }),
   ).toMatchObject([{ total: 0 }])
+})
+
+it('--blobs makes no store for a command that only looks', async () => {
+  const cwd = freshDirectory()
+  const given = ['--database', 'agent.db', '--blobs', 'blobs']
+  await holdfast(['migrate', '--database', 'agent.db'], { cwd })
+  for (const words of [['blobs', 'ls'], ['blobs', 'gc', '--yes'], ['status'], ['export', 'copy']]) {
+    const refused = await holdfast([...words, ...given], { cwd })
+    expect(refused).toMatchObject({ code: 2, stderr: 'holdfast: there is no blob store in blobs: correct --blobs\n' })
+    expect(existsSync(join(cwd, 'blobs'))).toBe(false)
+  }
+  writeFileSync(join(cwd, 'a.txt'), 'bytes')
+  expect(await holdfast(['blobs', 'put', 'a.txt', ...given], { cwd })).toMatchObject({ code: 0 })
+  const url = pathToFileURL(join(cwd, 'blobs')).href
+  expect(await objects(['blobs', 'ls', '--database', 'agent.db', '--blobs', url], { cwd })).toHaveLength(1)
 })
 
 it('on a terminal, output is coloured unless NO_COLOR is set, and a conversation goes through the pager', async () => {

@@ -45,6 +45,7 @@ export const importCommand: Command = {
   details:
     'Overwrites nothing. An import that was interrupted is resumed; a second one changes nothing. Exits with 3 if rows are refused, and says which.',
   needsBlobs: true,
+  makesStore: true,
   arguments: [{ name: 'DIR', summary: 'The directory of the archive.' }],
   options: [{ name: 'dry-run', summary: 'Verifies and compares, and writes nothing.' }],
   async run(call) {

@@ -97,6 +97,7 @@ export const blobsPut: Command = {
   name: 'blobs put',
   summary: 'Stores a file, or stdin, as a blob and prints its record.',
   needsBlobs: true,
+  makesStore: true,
   arguments: [{ name: 'FILE', summary: 'The file to store. Default: stdin.', isOptional: true }],
   options: [
     OWNER,
