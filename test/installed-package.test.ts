@@ -193,24 +193,28 @@ it('the package runs when tsx makes CommonJS of it', async () => {
   ]
   writeFileSync(
     join(project, 'program.ts'),
-    `import { openStorage, StorageError } from 'holdfast'
+    `import { databaseCounters, openStorage, StorageError } from 'holdfast'
     async function main(): Promise<void> {
       for (const config of ${JSON.stringify(configs)}) {
         const storage = await openStorage(config as never)
         await storage.messages.append('chat', { role: 'user', content: 'Hello' })
         await storage.transaction((tx) => tx.kv.set('a', 1))
+        await Promise.all(Array.from({ length: 50 }, () => storage.transaction((tx) => tx.messages.pop('none'))))
         const { items } = await storage.messages.list('chat')
         const refused = await storage.sessions.create({ id: 'chat' }).catch((error) => error)
         const { cache, database } = await storage.health()
         console.log(items.length, await storage.kv.get('a'), refused instanceof StorageError, refused.code, cache.ok, database.ok)
         await storage.close()
       }
+      console.log(databaseCounters().map(({ database, writeQueueWaitMs: waited }) => database + ' ' + (waited > 0)).join())
     }
     main()`,
   )
   const args = ['--import', import.meta.resolve('tsx'), 'program.ts']
   const ended = await run(process.execPath, args, { cwd: project }).catch((error) => error)
-  expect(ended.stdout + ended.stderr).toBe('1 1 true ALREADY_EXISTS true true\n'.repeat(2))
+  expect(ended.stdout + ended.stderr).toBe(
+    `${'1 1 true ALREADY_EXISTS true true\n'.repeat(2)}sqlite true,postgres false\n`,
+  )
 })
 
 it('all entries share one StorageError, and the tables are of the drizzle of the program', async () => {

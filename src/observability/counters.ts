@@ -1,3 +1,4 @@
+import { processWide } from '../process-wide.ts'
 import type { DatabaseSource } from './channels.ts'
 
 /** What this process has counted of one database since it was started, over all storages that it has opened on it. */
@@ -13,7 +14,7 @@ export interface DatabaseCounters extends DatabaseSource {
 }
 
 /** By database. They outlive the storages, so that no counter ever falls. */
-const known = new Map<string, DatabaseCounters>()
+const known = processWide('counters', () => new Map<string, DatabaseCounters>())
 
 /** Returns the counters of a database, for the layers that count. */
 export function countersOf({ database, namespace }: DatabaseSource): DatabaseCounters {

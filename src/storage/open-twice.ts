@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { Logger } from '../logger.ts'
+import { processWide } from '../process-wide.ts'
 
 const MESSAGE =
   'This process has opened a second storage on the same configuration: share one, and after a hot reload take the one from before (docs/runtimes.md)'
@@ -11,16 +12,7 @@ interface Opened {
   warned: boolean
 }
 
-const REGISTRY = Symbol.for('holdfast.opened')
-
-/** Returns the registry of the process. It is global, because a hot reload evaluates this module again. */
-function registry(): Map<string, Opened> {
-  const known: unknown = Reflect.get(globalThis, REGISTRY)
-  if (known instanceof Map) return known
-  const created = new Map<string, Opened>()
-  Reflect.set(globalThis, REGISTRY, created)
-  return created
-}
+const registry = processWide('opened', () => new Map<string, Opened>())
 
 /**
  * Counts a storage as open. Warns, once until all of them are closed, if another one is open on the same configuration:
@@ -30,15 +22,15 @@ function registry(): Map<string, Opened> {
 export function countOpened(config: ResolvedConfig, logger: Logger): () => void {
   if (config.database.type === 'in-memory') return () => {}
   const key = createHash('sha256').update(JSON.stringify(config)).digest('hex') // the configuration has secrets
-  const opened = registry().get(key) ?? { count: 0, warned: false }
-  registry().set(key, opened)
+  const opened = registry.get(key) ?? { count: 0, warned: false }
+  registry.set(key, opened)
   if (opened.count++ > 0 && !opened.warned) {
     opened.warned = true
     logger.warn(MESSAGE, { component: 'storage', code: 'OPENED_TWICE' })
   }
   let isOpen = true
   return () => {
-    if (isOpen && --opened.count === 0) registry().delete(key)
+    if (isOpen && --opened.count === 0) registry.delete(key)
     isOpen = false
   }
 }
