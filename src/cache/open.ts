@@ -14,7 +14,6 @@ import { type CacheStore, isShared } from './store.ts'
  * Opens the configured cache store. If Redis cannot be reached, opens without it and uses it once it answers.
  *
  * @throws {DRIVER_MISSING} when ioredis is not installed
- * @throws {CONFIG_INVALID} when the database in the url is not a number
  * @throws {CONNECTION_FAILED} when Redis refuses the user, the password, a command or the database
  */
 export async function openCacheStore(

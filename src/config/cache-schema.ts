@@ -69,11 +69,19 @@ export const inMemoryCache = z
     }, runAlways),
   )
 
+/** Other clients take a database and options from the query. What is not understood is refused: it would lead to database 0. */
+const redisUrl = url('redis://user:password@host:6379/0', 'redis', 'rediss').check(
+  z.refine(
+    (value) => /^\w+:\/\/[^/?]*(?:\/\d{0,10})?$/.test(value),
+    'expected nothing behind the host but the number of a database, such as /0; the other fields take options',
+  ),
+)
+
 const redisCache = z
   .strictObject({
     type: z.literal('redis'),
     url: optional(
-      url('redis://user:password@host:6379/0', 'redis', 'rediss'),
+      redisUrl,
       'Address, user, password and database in one; rediss:// for TLS. Instead of the fields of the address.',
     ),
     host: optional(text, 'Host name or address. Default localhost.', 'localhost'),

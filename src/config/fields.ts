@@ -76,7 +76,10 @@ export const url = (example: string, ...schemes: string[]) => {
     }
   }
   return text.check(
-    z.refine(isUrl, `expected a url like ${example}; percent-encode special characters in its password`),
+    z.refine(isUrl, {
+      error: `expected a url like ${example}; percent-encode special characters in its password`,
+      abort: true,
+    }),
   )
 }
 

@@ -62,11 +62,6 @@ describe('RedisCacheStore.open()', () => {
     )
   })
 
-  it('rejects a url whose database is not a number', async () => {
-    const opening = RedisCacheStore.open(redisConfig({ url: 'redis://127.0.0.1/cache' }))
-    await expect(opening).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
-  })
-
   it('separates two key prefixes on one Redis', async () => {
     const { url } = await start()
     const open = (keyPrefix: string) => openRedis({ url, options: { keyPrefix } })

@@ -260,9 +260,22 @@ describe('validateConfig() of a url', () => {
     expect(validateConfig({ database: { type: 'postgres', url } })).toBeDefined()
   })
 
-  test.each(['redis://h', 'rediss://:p@h:6380/1'])('accepts %s for Redis', (url) => {
-    expect(validateConfig({ cache: { type: 'redis', url } })).toBeDefined()
-  })
+  test.each(['redis://h', 'redis://h/', 'rediss://:p%3F@h:6380/1', 'redis://[::1]:6379/15'])(
+    'accepts %s for Redis',
+    (url) => {
+      expect(validateConfig({ cache: { type: 'redis', url } })).toBeDefined()
+    },
+  )
+
+  test.each(['?db=3', '/0?db=3', '/?family=6', '?', '/1e3', '/0x1', '/cache', '/-1', '/1/2', '/%31', '/99999999999'])(
+    'rejects redis://h%s: nobody would know the database',
+    (rest) => {
+      const [problem, ...others] = problemsOf({ cache: { type: 'redis', url: `redis://:geheim@h${rest}` } })
+      expect(problem).toContain('cache.url: expected nothing behind the host but the number of a database')
+      expect(problem).not.toContain('geheim')
+      expect(others).toEqual([])
+    },
+  )
 
   test.each([
     'h',

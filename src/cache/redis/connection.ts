@@ -1,6 +1,5 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { RedisAddress, ResolvedRedisCache } from '../../config/resolved.ts'
-import { StorageError } from '../../errors.ts'
 import { importDriver, unsupportedDriver } from '../../import-driver.ts'
 import { SCRIPTS, SCRIPTS_OF_ONE_KEY, type Scripts } from './scripts.ts'
 
@@ -34,7 +33,6 @@ const CLIENT_OPTIONS = { lazyConnect: true, enableOfflineQueue: false }
  * Creates a client, without connecting it.
  *
  * @throws {DRIVER_MISSING} when ioredis is not installed, or its version is not supported
- * @throws {CONFIG_INVALID} when the database in the url is not a number
  */
 export async function createClient(config: ResolvedRedisCache): Promise<RedisEndpoint> {
   const { Cluster, Redis } = await importDriver('ioredis', loadIoredis)
@@ -147,20 +145,13 @@ function addressOf(
   return { host, port, db: database, username, password }
 }
 
-/** Parses a Redis url. ioredis' own parser would also take client options from the query. */
+/** Parses a Redis url, which the schema has checked. ioredis' own parser would also take client options from the query. */
 function parseUrl(text: string): RedisOptions {
   const { protocol, hostname, port, username, password, pathname } = new URL(text)
-  const database = Number(pathname.slice(1))
-  if (!Number.isSafeInteger(database) || database < 0) {
-    const problem = { path: 'cache.url', message: 'the path must be the number of a database, such as /0' }
-    throw new StorageError('CONFIG_INVALID', `${problem.path}: ${problem.message}`, {
-      details: { problems: [problem] },
-    })
-  }
   return {
     host: hostname.replace(/^\[|\]$/g, '') || 'localhost',
     port: Number(port || 6379),
-    db: database,
+    db: Number(pathname.slice(1)),
     username: decodeURIComponent(username) || undefined,
     password: decodeURIComponent(password) || undefined,
     tls: protocol === 'rediss:' ? {} : undefined,

@@ -41,7 +41,6 @@ export class RedisServer {
    * Makes the client of a server, without connecting it.
    *
    * @throws {DRIVER_MISSING} when ioredis is not installed
-   * @throws {CONFIG_INVALID} when the database in the url is not a number
    */
   static async create(config: ResolvedRedisCache): Promise<RedisServer> {
     return new RedisServer(await createClient(config), config)

@@ -51,7 +51,6 @@ export class RedisCacheStore implements CacheStore {
    * Connects to Redis. If Redis cannot be reached, logs one warning, opens without it, and uses it once it answers.
    *
    * @throws {DRIVER_MISSING} when ioredis is not installed
-   * @throws {CONFIG_INVALID} when the database in the url is not a number
    * @throws {CONNECTION_FAILED} when Redis refuses the user, the password, a command or the database
    */
   static async open(config: ResolvedRedisCache, options: RedisCacheStoreOptions = {}): Promise<RedisCacheStore> {
