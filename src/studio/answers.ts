@@ -5,7 +5,7 @@ import { Refusal } from './responses.ts'
 const MAX_BODY_BYTES = 65_536
 
 /** Answers an approval, as the body of a request says. */
-export async function answerApproval({ approvals }: Pick<Storage, 'approvals'>, request: Request): Promise<unknown> {
+export async function answerApproval(storage: Storage, request: Request): Promise<unknown> {
   const type = request.headers.get('content-type') ?? ''
   // A form of another site cannot send this type, and a script of another site must ask before.
   if (!/^application\/json *(;|$)/i.test(type)) {
@@ -13,12 +13,22 @@ export async function answerApproval({ approvals }: Pick<Storage, 'approvals'>, 
   }
   const body = parsed(await bodyOf(request))
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new Refusal(400, 'INVALID_INPUT', 'The body must be an object with id, decision and, if wanted, data')
+    throw new Refusal(
+      400,
+      'INVALID_INPUT',
+      'The body must be an object with id, decision and, if wanted, data and owner',
+    )
   }
-  const { id, decision, data, ...others } = body as Record<string, unknown> // parsed JSON that is an object
-  if (typeof id !== 'string' || typeof decision !== 'string' || Object.keys(others).length > 0) {
-    throw new Refusal(400, 'INVALID_INPUT', 'The body must have id, decision and, if wanted, data, and nothing else')
+  const { id, decision, data, owner = '', ...others } = body as Record<string, unknown> // parsed JSON that is an object
+  const areTexts = typeof id === 'string' && typeof decision === 'string' && typeof owner === 'string'
+  if (!areTexts || Object.keys(others).length > 0) {
+    throw new Refusal(
+      400,
+      'INVALID_INPUT',
+      'The body must have id, decision and, if wanted, data and owner, and nothing else',
+    )
   }
+  const { approvals } = owner === '' ? storage : storage.scope({ ownerId: owner })
   return approvals.respond({ id, decision, data })
 }
 

@@ -25,11 +25,11 @@ export async function searchHits(
     const { items, ...rest } = await sessions.search(query, page)
     return {
       ...rest,
-      items: items.map((hit) => ({ ...messageHit(hit), title: hit.session.title })),
+      items: items.map((hit) => ({ ...messageHit(hit), ownerId: hit.session.ownerId, title: hit.session.title })),
     }
   }
   const { items, ...rest } = await messages.search(query, { ...page, order, sessionId: given.text('session') })
-  return { ...rest, items: items.map(messageHit) }
+  return { ...rest, items: items.map((hit) => ({ ...messageHit(hit), ownerId: hit.ownerId })) }
 }
 
 function messageHit(hit: TextHit & { message: Message }) {

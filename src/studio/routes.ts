@@ -1,4 +1,4 @@
-import type { Storage } from '../index.ts'
+import type { SessionSummary, Storage } from '../index.ts'
 import { eventAt, eventFilters } from './event-at.ts'
 import { searchHits } from './hits.ts'
 import type { Parameters } from './parameters.ts'
@@ -19,6 +19,10 @@ function scopeOf(storage: Storage, given: Parameters) {
 function existing<Value>(value: Value | undefined, what: string): Value {
   if (value === undefined) throw new Refusal(404, 'NOT_FOUND', `This ${what} does not exist, or does not any more`)
   return value
+}
+
+async function sessionOf(storage: Storage, given: Parameters): Promise<SessionSummary> {
+  return existing(await scopeOf(storage, given).sessions.summary(given.required('id')), 'session')
 }
 
 /** How long one request may count messages. */
@@ -50,23 +54,16 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
       return shortenedPage(await scopeOf(storage, given).sessions.list({ ...given.page, orderBy }))
     },
   ],
-  ['session', async ({ sessions }, given) => existing(await sessions.summary(given.required('id')), 'session')],
-  [
-    'session/forks',
-    async (storage, given) => {
-      return forksOf(storage, existing(await storage.sessions.summary(given.required('id')), 'session'))
-    },
-  ],
+  ['session', (storage, given) => sessionOf(storage, given)],
+  ['session/forks', async (storage, given) => forksOf(storage, await sessionOf(storage, given))],
   [
     'session/more-forks',
-    async (storage, given) => {
-      const session = existing(await storage.sessions.summary(given.required('id')), 'session')
-      return moreForksOf(storage, session, given.text('cursor') ?? '')
-    },
+    async (storage, given) => moreForksOf(storage, await sessionOf(storage, given), given.text('cursor') ?? ''),
   ],
   [
     'messages',
-    async ({ messages }, given) => {
+    async (storage, given) => {
+      const { messages } = scopeOf(storage, given)
       const { limit } = given.page
       const range = { limit, after: given.count('after'), before: given.count('before') }
       const order = given.choice('order', ['asc', 'desc'])
@@ -75,7 +72,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ],
   [
     'messages/around',
-    async ({ messages }, given) => {
+    async (storage, given) => {
+      const { messages } = scopeOf(storage, given)
       const items = await messages.around(given.required('session'), given.required('id'), { before: 8, after: 20 })
       if (items.length === 0) existing(undefined, 'message')
       return shortenedPage({ items })
@@ -83,8 +81,10 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ],
   [
     'message',
-    async ({ messages }, given) =>
-      existing(await messages.get(given.required('session'), given.required('id')), 'message'),
+    async (storage, given) => {
+      const { messages } = scopeOf(storage, given)
+      return existing(await messages.get(given.required('session'), given.required('id')), 'message')
+    },
   ],
   ['search', (storage, given) => searchHits(scopeOf(storage, given), given)],
   [
@@ -132,7 +132,10 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
       return shortenedPage(await approvals.list({ ...given.page, sessionId, status }))
     },
   ],
-  ['approval', async ({ approvals }, given) => existing(await approvals.get(given.required('id')), 'approval')],
+  [
+    'approval',
+    async (storage, given) => existing(await scopeOf(storage, given).approvals.get(given.required('id')), 'approval'),
+  ],
   [
     'executions',
     async (storage, given) => {
@@ -143,7 +146,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ],
   [
     'execution',
-    async ({ toolExecutions }, given) => existing(await toolExecutions.get(given.required('id')), 'execution'),
+    async (storage, given) =>
+      existing(await scopeOf(storage, given).toolExecutions.get(given.required('id')), 'execution'),
   ],
   [
     'blobs',

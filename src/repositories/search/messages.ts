@@ -124,9 +124,9 @@ export async function searchMessages(
   })
   const { rows, isIncomplete } = await runSearch(db, select)
   const page = searchPage(rows, { name, order, limit }, isIncomplete, (row): MessageHit => {
-    const { doc: _, ownerId: __, score, ...message } = row
+    const { doc: _, ownerId, score, ...message } = row
     const text = indexedText(db, message.content)
-    return { message, text, highlights: highlightsOf(text, query), ...(score !== null && { score }) }
+    return { message, ownerId, text, highlights: highlightsOf(text, query), ...(score !== null && { score }) }
   })
   if (context === undefined) return page
   const owners = rows.map(({ ownerId }) => ownerId)

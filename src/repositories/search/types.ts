@@ -30,6 +30,8 @@ export interface TextHit {
 /** A message that was found. */
 export interface MessageHit<Content = MessageContent, Metadata extends object = JsonObject> extends TextHit {
   message: Message<Content, Metadata>
+  /** Whose message it is: the owner of its session. '' if nobody owns it. */
+  ownerId: string
   /** The messages beside it, in the order of the conversation. Given if `context` was. */
   context?: { before: Message<Content, Metadata>[]; after: Message<Content, Metadata>[] }
 }

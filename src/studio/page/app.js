@@ -4,7 +4,7 @@ import { approvals } from './approvals.js'
 import { blobs } from './blobs.js'
 import { configuration } from './configuration.js'
 import { conversation } from './conversation.js'
-import { announce, button, failure, h, link, state } from './elements.js'
+import { address, announce, button, failure, h, link, state } from './elements.js'
 import { events } from './events.js'
 import { executions } from './executions.js'
 import { memories } from './memories.js'
@@ -51,8 +51,8 @@ async function show({ focus = true } = {}) {
   try {
     about ??= /** @type {About} */ (await get('studio'))
     if (signal.aborted) return
-    top_.replaceChildren(...navigation(path, about))
-    const shown = await page({ given, about, signal })
+    top_.replaceChildren(...navigation(path, given, about))
+    const shown = await page({ given, owner: ownerOf(given), about, signal })
     if (signal.aborted) return
     main.replaceChildren(shown)
   } catch (error) {
@@ -74,9 +74,10 @@ async function notFound() {
 
 /**
  * @param {string} path
+ * @param {URLSearchParams} given
  * @param {About} known
  */
-function navigation(path, known) {
+function navigation(path, given, known) {
   const place = path === 'session' ? 'sessions' : path
   const links = Object.entries(PAGES)
     .filter(([name]) => name !== 'search' || known.search)
@@ -85,7 +86,7 @@ function navigation(path, known) {
       if (name === place) item.setAttribute('aria-current', 'page')
       return h('li', {}, item)
     })
-  const nav = h('nav', { id: 'pages', 'aria-label': 'Pages' }, h('ul', {}, ...links), ownerForm())
+  const nav = h('nav', { id: 'pages', 'aria-label': 'Pages' }, h('ul', {}, ...links), ownerForm(path, given))
   const menu = button('Menu', () => {
     const isOpen = nav.classList.toggle('open')
     menu.setAttribute('aria-expanded', String(isOpen))
@@ -102,16 +103,28 @@ function navigation(path, known) {
   return [h('div', { class: 'brand' }, name, menu), nav]
 }
 
-function ownerForm() {
-  const field = h('input', { name: 'owner', value: owner(), placeholder: 'everybody', autocomplete: 'off' })
+/**
+ * Returns the owner whose data a page shows. An address names the owner of what others may have under the same id.
+ * @param {URLSearchParams} given
+ */
+const ownerOf = (given) => given.get('owner') ?? owner()
+
+/**
+ * @param {string} path
+ * @param {URLSearchParams} given
+ */
+function ownerForm(path, given) {
+  const field = h('input', { name: 'owner', value: ownerOf(given), placeholder: 'everybody', autocomplete: 'off' })
   return h(
     'form',
     {
       class: 'owner',
       onsubmit: (/** @type {Event} */ event) => {
         event.preventDefault()
-        setOwner(field.value.trim())
-        show()
+        const id = field.value.trim()
+        setOwner(id)
+        if (given.has('owner')) location.hash = address(path, { ...Object.fromEntries(given), owner: id })
+        else show()
       },
     },
     h('label', {}, 'Owner ', field),

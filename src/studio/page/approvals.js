@@ -1,5 +1,5 @@
 /** @import { View, ApprovalItem } from './items.d.ts' */
-import { get, owner, post } from './api.js'
+import { get, post } from './api.js'
 import { cutNote } from './cut.js'
 import { address, announce, attempt, button, copyButton, h, jsonDetails, link, state } from './elements.js'
 import { ofOwner, short, time } from './formats.js'
@@ -7,12 +7,12 @@ import { pagedList } from './paged-list.js'
 import { select } from './search.js'
 
 /** @param {View} view */
-export async function approvals({ given, about, signal }) {
+export async function approvals({ given, owner, about, signal }) {
   const status = given.get('status') ?? 'pending'
   const session = given.get('session') ?? undefined
   const chosen = select('status', { pending: 'pending', responded: 'answered', all: 'all' }, status)
   chosen.addEventListener('change', () => {
-    location.hash = address('approvals', { status: chosen.value, session })
+    location.hash = address('approvals', { status: chosen.value, session, owner: given.get('owner') ?? undefined })
   })
   return h(
     'div',
@@ -23,7 +23,7 @@ export async function approvals({ given, about, signal }) {
     pagedList({
       label: 'Approvals',
       load: (cursor) =>
-        get('approvals', { status: status === 'all' ? undefined : status, session, cursor, owner: owner() }, signal),
+        get('approvals', { status: status === 'all' ? undefined : status, session, cursor, owner }, signal),
       row: (approval, size) => approvalRow(approval, size, about.write),
       empty: status === 'pending' ? 'Nobody waits for an answer.' : 'There are no approvals here.',
     }),
@@ -51,7 +51,7 @@ function approvalRow({ id, ownerId, sessionId, type, request, createdAt, respons
   }
   if (response !== null) answered(response)
   else if (canAnswer) {
-    const form = answerForm(id, (given) => {
+    const form = answerForm({ id, owner: ownerId }, (given) => {
       answered(given)
       answer.querySelector('p')?.focus() // the button that had the focus is gone
     })
@@ -67,27 +67,32 @@ function approvalRow({ id, ownerId, sessionId, type, request, createdAt, respons
       h('span', { class: 'badge' }, response === null ? 'pending' : 'answered'),
       h('span', {}, 'asked ', time(createdAt)),
       sessionId !== null &&
-        h('span', {}, 'session ', link('session', { id: sessionId }, h('bdi', {}, short(sessionId, 60)))),
+        h(
+          'span',
+          {},
+          'session ',
+          link('session', { id: sessionId, owner: ownerId }, h('bdi', {}, short(sessionId, 60))),
+        ),
       ofOwner(ownerId),
       copyButton(id),
     ),
     jsonDetails('Request', request, { open: response === null }),
-    cutNote(size, () => get('approval', { id })),
+    cutNote(size, () => get('approval', { id, owner: ownerId })),
     answer,
   )
 }
 
 /**
- * @param {string} id
+ * @param {{ id: string, owner: string }} approval
  * @param {(response: { decision: string, data: unknown, respondedAt: string }) => void} answered
  */
-function answerForm(id, answered) {
+function answerForm(approval, answered) {
   const word = h('input', { name: 'decision', maxlength: 100, placeholder: 'another word' })
   const place = h('div', {})
   /** @param {string} decision */
   const send = (decision) =>
     attempt(place, async () => {
-      const { status, response } = await post('approvals/respond', { id, decision })
+      const { status, response } = await post('approvals/respond', { ...approval, decision })
       answered(response)
       announce(status === 'created' ? 'Answered' : 'Somebody else has answered before')
     })

@@ -1,5 +1,5 @@
 /** @import { View, BlobItem } from './items.d.ts' */
-import { get, owner } from './api.js'
+import { get } from './api.js'
 import { cutNote } from './cut.js'
 import { copyButton, h, jsonDetails } from './elements.js'
 import { ofOwner, time } from './formats.js'
@@ -7,14 +7,14 @@ import { blobView } from './images.js'
 import { pagedList } from './paged-list.js'
 
 /** @param {View} view */
-export async function blobs({ signal }) {
+export async function blobs({ owner, signal }) {
   return h(
     'div',
     {},
     h('h1', {}, 'Blobs'),
     pagedList({
       label: 'Blobs',
-      load: (cursor) => get('blobs', { cursor, limit: 20, owner: owner() }, signal),
+      load: (cursor) => get('blobs', { cursor, limit: 20, owner }, signal),
       row: blobRow,
       empty: 'There are no blobs here.',
     }),

@@ -13,15 +13,16 @@ const PARTS = 20
  * Makes what is shown of a message.
  * @param {MessageItem} message
  * @param {number | undefined} size Given if the content is not whole: what it would take.
+ * @param {string} owner The owner of the session.
  */
-export function contentOf(message, size) {
+export function contentOf(message, size, owner) {
   const { content, role, metadata } = message
   const body = h('div', { class: 'content', dir: 'auto' })
   fill(body, content, role)
   body.append(...besides(metadata))
   if (size !== undefined) {
     const show = async () => {
-      const whole = await get('message', { session: message.sessionId, id: message.id })
+      const whole = await get('message', { session: message.sessionId, owner, id: message.id })
       body.replaceChildren()
       fill(body, whole.content, role, Number.POSITIVE_INFINITY)
       body.append(...besides(whole.metadata))
@@ -151,8 +152,10 @@ function stringsOf(part, depth = 0) {
  * Makes the JSON of a whole message.
  * @param {MessageItem} message
  * @param {number | undefined} size
+ * @param {string} owner
  */
-export async function rawOf(message, size) {
-  const whole = size === undefined ? message : await get('message', { session: message.sessionId, id: message.id })
+export async function rawOf(message, size, owner) {
+  const whole =
+    size === undefined ? message : await get('message', { session: message.sessionId, owner, id: message.id })
   return jsonBlock(whole)
 }

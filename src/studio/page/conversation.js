@@ -11,11 +11,12 @@ import { MessageWindow } from './window.js'
 export async function conversation({ given, about, signal }) {
   const id = given.get('id') ?? ''
   /** @type {SessionItem} */
-  const session = await get('session', { id }, signal)
+  const session = await get('session', { id, owner: given.get('owner') ?? undefined }, signal)
+  const owner = session.ownerId
   const messages = new MessageWindow({
-    load: (place) => get('messages', { session: id, ...place }, signal),
-    around: (message) => get('messages/around', { session: id, id: message }, signal),
-    row: messageRow,
+    load: (place) => get('messages', { session: id, owner, ...place }, signal),
+    around: (message) => get('messages/around', { session: id, owner, id: message }, signal),
+    row: (message, size) => messageRow(message, size, owner),
     signal,
   })
   const message = given.get('message') ?? undefined
@@ -25,7 +26,7 @@ export async function conversation({ given, about, signal }) {
     'div',
     { class: 'conversation' },
     heading(session),
-    about.search && searchForm({ session: id }),
+    about.search && searchForm({ session: id, owner }),
     places(session, messages),
     messages.element,
   )
@@ -52,12 +53,12 @@ function heading(session) {
     h(
       'p',
       { class: 'facts' },
-      link('events', { session: id }, 'Events'),
-      link('queues', { session: id }, 'Queues'),
-      link('approvals', { session: id, status: 'all' }, 'Approvals'),
+      link('events', { session: id, owner: ownerId }, 'Events'),
+      link('queues', { session: id, owner: ownerId }, 'Queues'),
+      link('approvals', { session: id, owner: ownerId, status: 'all' }, 'Approvals'),
     ),
     Object.keys(metadata).length > 0 && jsonDetails('Metadata', metadata),
-    forkTree(id, parentId !== null),
+    forkTree({ id, owner: ownerId }, parentId !== null),
   )
 }
 
@@ -93,14 +94,15 @@ function places({ lastSeq }, messages) {
 /**
  * @param {MessageItem} message
  * @param {number | undefined} size
+ * @param {string} owner
  */
-function messageRow(message, size) {
+function messageRow(message, size, owner) {
   const { id, seq, role, createdAt } = message
   const raw = button('JSON', async () => {
     const shown = row.querySelector(':scope > pre')
     raw.setAttribute('aria-expanded', String(shown === null))
     if (shown !== null) shown.remove()
-    else row.append(await rawOf(message, size).catch((error) => failure(error, () => raw.click())))
+    else row.append(await rawOf(message, size, owner).catch((error) => failure(error, () => raw.click())))
   })
   raw.className = 'quiet'
   raw.setAttribute('aria-expanded', 'false')
@@ -116,7 +118,7 @@ function messageRow(message, size) {
       copyButton(id),
       raw,
     ),
-    contentOf(message, size),
+    contentOf(message, size, owner),
   )
   return row
 }

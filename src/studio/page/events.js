@@ -1,5 +1,5 @@
 /** @import { View, EventItem, ListPage } from './items.d.ts' */
-import { follow, get, owner } from './api.js'
+import { follow, get } from './api.js'
 import { cutNote } from './cut.js'
 import { address, failure, h, jsonDetails, link, state } from './elements.js'
 import { short, time } from './formats.js'
@@ -8,7 +8,7 @@ import { short, time } from './formats.js'
 const MOST = 40
 
 /** @param {View} view */
-export async function events({ given, signal }) {
+export async function events({ given, owner, signal }) {
   const filters = Object.fromEntries(['session', 'run', 'type'].map((name) => [name, given.get(name) ?? undefined]))
   const rows = h('ul', { class: 'rows', 'aria-label': 'Events, the newest first' })
   const note = h('div', { role: 'status' }, state('Loading…'))
@@ -23,7 +23,7 @@ export async function events({ given, signal }) {
     for (const [i, event] of items.entries()) {
       if (seen.has(event.seq)) continue
       seen.add(event.seq)
-      const whole = () => get('event', { ...filters, owner: owner(), cursor, seq: event.seq }, signal)
+      const whole = () => get('event', { ...filters, owner, cursor, seq: event.seq }, signal)
       rows.prepend(h('li', {}, eventRow(event), cutNote(shortened[i], whole)))
       if (rows.childElementCount > MOST) rows.lastElementChild?.remove()
     }
@@ -35,7 +35,7 @@ export async function events({ given, signal }) {
     current = ending
     signal.addEventListener('abort', () => ending.abort(), { signal: ending.signal })
     try {
-      const query = { ...filters, owner: owner() }
+      const query = { ...filters, owner }
       const { items, nextCursor, shortened } = await get(
         'events',
         { ...query, order: 'desc', limit: MOST + 1 }, // the last one has the cursor that the others follow
@@ -78,10 +78,11 @@ export async function events({ given, signal }) {
         class: 'bar',
         onsubmit: (/** @type {SubmitEvent} */ event) => {
           event.preventDefault()
+          const kept = [...given].filter(([name]) => name === 'owner')
           const fields = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget))
           location.hash = address(
             'events',
-            Object.fromEntries([...fields].map(([name, value]) => [name, String(value)])),
+            Object.fromEntries([...fields, ...kept].map(([name, value]) => [name, String(value)])),
           )
         },
       },
@@ -99,7 +100,7 @@ export async function events({ given, signal }) {
 }
 
 /** @param {EventItem} event */
-function eventRow({ type, sessionId, runId, payload, occurredAt, seq }) {
+function eventRow({ type, sessionId, ownerId, runId, payload, occurredAt, seq }) {
   return h(
     'div',
     {},
@@ -109,7 +110,12 @@ function eventRow({ type, sessionId, runId, payload, occurredAt, seq }) {
       h('strong', {}, h('bdi', {}, type)),
       time(occurredAt),
       sessionId !== null &&
-        h('span', {}, 'session ', link('session', { id: sessionId }, h('bdi', {}, short(sessionId, 40)))),
+        h(
+          'span',
+          {},
+          'session ',
+          link('session', { id: sessionId, owner: ownerId }, h('bdi', {}, short(sessionId, 40))),
+        ),
       runId !== null && h('span', {}, 'run ', link('events', { run: runId }, h('bdi', {}, short(runId, 40)))),
       h('span', { class: 'muted' }, `#${seq}`),
     ),

@@ -1,5 +1,5 @@
 /** @import { View, ExecutionItem } from './items.d.ts' */
-import { get, owner } from './api.js'
+import { get } from './api.js'
 import { cutNote } from './cut.js'
 import { address, copyButton, h, jsonDetails, link } from './elements.js'
 import { duration, ofOwner, short, time } from './formats.js'
@@ -7,7 +7,7 @@ import { pagedList } from './paged-list.js'
 import { select } from './search.js'
 
 /** @param {View} view */
-export async function executions({ given, signal }) {
+export async function executions({ given, owner, signal }) {
   const [status, run] = [given.get('status') ?? undefined, given.get('run') ?? undefined]
   const states = { '': 'all', running: 'running', completed: 'completed', failed: 'failed', cancelled: 'cancelled' }
   const chosen = select('status', states, status)
@@ -22,7 +22,7 @@ export async function executions({ given, signal }) {
     run !== undefined && h('p', {}, 'Of the run ', h('bdi', {}, run), ' · ', link('executions', {}, 'all runs')),
     pagedList({
       label: 'Tool executions',
-      load: (cursor) => get('executions', { status, run, cursor, owner: owner() }, signal),
+      load: (cursor) => get('executions', { status, run, cursor, owner }, signal),
       row: executionRow,
       empty: 'There are no tool executions here.',
     }),
@@ -56,6 +56,6 @@ function executionRow(
     output !== null && jsonDetails('Output', output),
     error !== null && jsonDetails(status === 'cancelled' ? 'Reason' : 'Error', error, { open: true }),
     jsonDetails('Identity', identity),
-    cutNote(size, () => get('execution', { id: executionId })),
+    cutNote(size, () => get('execution', { id: executionId, owner: ownerId })),
   )
 }

@@ -7,10 +7,10 @@ import { many, short } from './formats.js'
 
 /**
  * Makes the tree of forks that a session belongs to. It is read when it is unfolded.
- * @param {string} id
+ * @param {{ id: string, owner: string }} session
  * @param {boolean} isFork
  */
-export function forkTree(id, isFork) {
+export function forkTree({ id, owner }, isFork) {
   const place = h('div', { class: 'tree-box' }, state('Loading…'))
   let isRead = false
   const read = async () => {
@@ -18,17 +18,17 @@ export function forkTree(id, isFork) {
     isRead = true
     try {
       /** @type {Forks} */
-      const { nodes, hasOrigin } = await get('session/forks', { id })
+      const { nodes, hasOrigin } = await get('session/forks', { id, owner })
       const known = new Set(nodes.map((node) => node.id))
       const roots = nodes.filter(({ parentId }) => parentId === null || !known.has(parentId))
       const [root] = roots
       place.replaceChildren(
         nodes.length === 1 && root?.parentId === null
           ? state('Nothing was forked from this session.')
-          : branches(roots, nodes, { current: id, isOriginKnown: hasOrigin }),
+          : branches(roots, nodes, { current: id, owner, isOriginKnown: hasOrigin }),
       )
       if (hasOrigin && root?.parentId) {
-        place.prepend(h('p', {}, link('session', { id: root.parentId }, 'Earlier origins')))
+        place.prepend(h('p', {}, link('session', { id: root.parentId, owner }, 'Earlier origins')))
       }
     } catch (error) {
       isRead = false
@@ -40,7 +40,7 @@ export function forkTree(id, isFork) {
   return tree
 }
 
-/** @typedef {{ current: string, isOriginKnown: boolean }} Place */
+/** @typedef {{ current: string, owner: string, isOriginKnown: boolean }} Place */
 /** @type {(siblings: ForkItem[], nodes: ForkItem[], place: Place) => HTMLElement} */
 const branches = (siblings, nodes, place) =>
   h('ul', { class: 'tree' }, ...siblings.map((node) => branch(node, nodes, place)))
@@ -55,7 +55,9 @@ function branch(node, nodes, place) {
   return h(
     'li',
     {},
-    node.id === place.current ? h('strong', { 'aria-current': 'true' }, name) : link('session', { id: node.id }, name),
+    node.id === place.current
+      ? h('strong', { 'aria-current': 'true' }, name)
+      : link('session', { id: node.id, owner: place.owner }, name),
     h('span', { class: 'muted' }, ` ${many(node.messageCount, 'message')}${isLost ? ', its origin is gone' : ''}`),
     below.childElementCount > 0 && below,
   )
@@ -66,7 +68,7 @@ function moreOf(node, cursor, place) {
   const item = h('li', {})
   const read = async () => {
     /** @type {Forks} */
-    const { nodes } = await get('session/more-forks', { id: node.id, cursor })
+    const { nodes } = await get('session/more-forks', { id: node.id, owner: place.owner, cursor })
     const [again, ...forks] = nodes
     const children = forks.filter(({ parentId }) => parentId === node.id)
     const shown = children.filter(({ id }) => id !== place.current)

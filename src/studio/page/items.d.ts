@@ -42,6 +42,7 @@ export interface HitItem {
   seq?: number
   role?: string
   sessionId?: string
+  ownerId?: string
   title?: string | null
 }
 
@@ -129,6 +130,8 @@ export interface About {
 export interface View {
   /** What follows the question mark in the address. */
   given: URLSearchParams
+  /** The owner whose data is shown: of the address, else of the field. Empty if everybody's is shown. */
+  owner: string
   about: About
   /** Aborted when the reader goes to another page. */
   signal: AbortSignal

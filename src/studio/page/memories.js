@@ -1,5 +1,5 @@
 /** @import { View, MemoryItem } from './items.d.ts' */
-import { get, owner } from './api.js'
+import { get } from './api.js'
 import { cutNote } from './cut.js'
 import { address, copyButton, h, jsonDetails, link } from './elements.js'
 import { ofOwner, time } from './formats.js'
@@ -7,7 +7,7 @@ import { pagedList } from './paged-list.js'
 import { searchForm } from './search.js'
 
 /** @param {View} view */
-export async function memories({ given, about, signal }) {
+export async function memories({ given, owner, about, signal }) {
   const id = given.get('id')
   if (id !== null) {
     const memory = await get('memory', { id }, signal)
@@ -34,7 +34,7 @@ export async function memories({ given, about, signal }) {
     ),
     pagedList({
       label: 'Memories',
-      load: (cursor) => get('memories', { tag, cursor, owner: owner() }, signal),
+      load: (cursor) => get('memories', { tag, cursor, owner }, signal),
       row: memoryRow,
       empty: 'There are no memories here.',
     }),

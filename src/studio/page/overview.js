@@ -1,5 +1,5 @@
 /** @import { View, SessionItem, ListPage } from './items.d.ts' */
-import { get, owner } from './api.js'
+import { get } from './api.js'
 import { attempt, button, failure, h, link, state } from './elements.js'
 import { bytes, duration, many, percent, plain } from './formats.js'
 import { plot } from './plot.js'
@@ -11,7 +11,7 @@ const COUNTING_MILLIS = 2000
 const MOST_COUNTING_MILLIS = 30_000
 
 /** @param {View} view */
-export async function overview({ signal }) {
+export async function overview({ owner, signal }) {
   /** @type {Promise<any> | undefined} */
   let waiting
   const stats = () => {
@@ -25,10 +25,10 @@ export async function overview({ signal }) {
     {},
     h('h1', {}, 'Overview'),
     part('Health', () => get('health', {}, signal), health),
-    part('Last active sessions', () => get('sessions', { limit: 5, owner: owner() }, signal), recent),
+    part('Last active sessions', () => get('sessions', { limit: 5, owner }, signal), recent),
     part(
       'Activity',
-      () => countedDays(signal),
+      () => countedDays(owner, signal),
       (counted) => counted,
     ),
     part('Size', stats, sizes),
@@ -112,9 +112,12 @@ function activity({ days, complete, missingThrough }, counting, countOn) {
   return shown
 }
 
-/** @param {AbortSignal} signal */
-async function countedDays(signal) {
-  const given = { owner: owner() }
+/**
+ * @param {string} owner
+ * @param {AbortSignal} signal
+ */
+async function countedDays(owner, signal) {
+  const given = { owner }
   const place = h('div', {})
   /** @param {HTMLElement} more */
   const countOn = async (more) => {

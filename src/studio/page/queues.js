@@ -1,22 +1,29 @@
 /** @import { ListPage, QueueItem, View, QueueSummaryItem } from './items.d.ts' */
-import { get, owner } from './api.js'
+import { get } from './api.js'
 import { cutNote } from './cut.js'
 import { h, jsonBlock, link } from './elements.js'
 import { many, ofOwner, short } from './formats.js'
 import { pagedList } from './paged-list.js'
 
 /** @param {View} view */
-export async function queues({ given, signal }) {
+export async function queues({ given, owner, signal }) {
   const session = given.get('session') ?? undefined
   return h(
     'div',
     {},
     h('h1', {}, 'Queues'),
     session !== undefined &&
-      h('p', {}, 'Of the session ', link('session', { id: session }, session), ' · ', link('queues', {}, 'all queues')),
+      h(
+        'p',
+        {},
+        'Of the session ',
+        link('session', { id: session, owner }, session),
+        ' · ',
+        link('queues', {}, 'all queues'),
+      ),
     pagedList({
       label: 'Queues',
-      load: (cursor) => get('queues', { session, cursor, owner: owner() }, signal),
+      load: (cursor) => get('queues', { session, cursor, owner }, signal),
       row: (queue) => queueRow(queue, signal),
       empty: 'There are no queues here.',
     }),
@@ -44,7 +51,7 @@ function queueRow({ sessionId, ownerId, queue, length }, signal) {
         pagedList({
           label: `Items of ${queue}`,
           load: (cursor) => {
-            query = { session: sessionId, queue, cursor, limit: 10, owner: owner() }
+            query = { session: sessionId, queue, cursor, limit: 10, owner: ownerId }
             return get('queue/items', query, signal)
           },
           row: (item, size) =>
@@ -66,7 +73,7 @@ function queueRow({ sessionId, ownerId, queue, length }, signal) {
     h(
       'p',
       { class: 'facts' },
-      h('span', {}, 'session ', link('session', { id: sessionId }, h('bdi', {}, short(sessionId, 60)))),
+      h('span', {}, 'session ', link('session', { id: sessionId, owner: ownerId }, h('bdi', {}, short(sessionId, 60)))),
       ofOwner(ownerId),
     ),
     unfolded,

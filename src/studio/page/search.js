@@ -1,12 +1,12 @@
 /** @import { View, HitItem } from './items.d.ts' */
-import { get, owner } from './api.js'
+import { get } from './api.js'
 import { address, h, link, state } from './elements.js'
 import { short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 
 /**
  * Makes the field in which a search is typed.
- * @param {{ session?: string, q?: string, in?: string, order?: string }} given
+ * @param {{ session?: string, owner?: string, q?: string, in?: string, order?: string }} given
  * @param {boolean} [isWhole] True if what is searched can be chosen.
  */
 export function searchForm(given, isWhole = false) {
@@ -28,7 +28,10 @@ export function searchForm(given, isWhole = false) {
       role: 'search',
       onsubmit: (/** @type {Event} */ event) => {
         event.preventDefault()
-        const where = given.session === undefined ? { in: place.value, order: order.value } : { session: given.session }
+        const where =
+          given.session === undefined
+            ? { in: place.value, order: order.value }
+            : { session: given.session, owner: given.owner }
         location.hash = address('search', { q: query.value, ...where })
       },
     },
@@ -53,7 +56,7 @@ export function select(name, options, chosen) {
 }
 
 /** @param {View} view */
-export async function search({ given, about, signal }) {
+export async function search({ given, owner, about, signal }) {
   const [q, session] = [given.get('q') ?? undefined, given.get('session') ?? undefined]
   const place = given.get('in') ?? 'messages'
   const order = place === 'sessions' ? undefined : (given.get('order') ?? undefined)
@@ -71,7 +74,7 @@ export async function search({ given, about, signal }) {
     pagedList({
       label: 'Results',
       load: async (cursor) => {
-        const page = await get('search', { q, in: place, session, order, cursor, owner: owner() }, signal)
+        const page = await get('search', { q, in: place, session, order, cursor, owner }, signal)
         note.replaceChildren(
           ...(page.incomplete ? [state('The index is not complete yet: texts may be missing.')] : []),
         )
@@ -80,16 +83,23 @@ export async function search({ given, about, signal }) {
       row: hitRow,
       empty: 'Nothing was found. A word is found whole: end it with * for its beginning.',
     })
-  return h('div', {}, heading, searchForm({ q, in: place, order, session }, session === undefined), note, results)
+  return h(
+    'div',
+    {},
+    heading,
+    searchForm({ q, in: place, order, session, owner }, session === undefined),
+    note,
+    results,
+  )
 }
 
 /** @param {HitItem} hit */
-function hitRow({ id, sessionId, title, seq, role, at, text, highlights }) {
+function hitRow({ id, sessionId, ownerId, title, seq, role, at, text, highlights }) {
   const name = short(title || sessionId || id)
   const place =
     sessionId === undefined
       ? link('memories', { id }, name)
-      : link('session', { id: sessionId, message: id }, h('bdi', {}, name))
+      : link('session', { id: sessionId, owner: ownerId, message: id }, h('bdi', {}, name))
   return h(
     'div',
     {},

@@ -1,12 +1,12 @@
 /** @import { View, SessionItem } from './items.d.ts' */
-import { get, owner } from './api.js'
+import { get } from './api.js'
 import { address, copyButton, h, link } from './elements.js'
 import { many, short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 import { searchForm, select } from './search.js'
 
 /** @param {View} view */
-export async function sessions({ given, about, signal }) {
+export async function sessions({ given, owner, about, signal }) {
   const orderBy = given.get('orderBy') ?? 'lastActiveAt'
   const order = select('orderBy', { lastActiveAt: 'last active first', createdAt: 'last created first' }, orderBy)
   order.addEventListener('change', () => {
@@ -20,10 +20,10 @@ export async function sessions({ given, about, signal }) {
     h('div', { class: 'bar' }, h('label', {}, 'Order ', order)),
     pagedList({
       label: 'Sessions',
-      load: (cursor) => get('sessions', { orderBy, cursor, owner: owner() }, signal),
+      load: (cursor) => get('sessions', { orderBy, cursor, owner }, signal),
       row: sessionRow,
       empty:
-        owner() === ''
+        owner === ''
           ? 'There are no sessions yet. A program makes one with its first message.'
           : 'This owner has no sessions.',
     }),
@@ -35,7 +35,7 @@ export function sessionRow({ id, title, ownerId, messageCount, lastActiveAt, par
   return h(
     'div',
     {},
-    h('div', { class: 'title' }, link('session', { id }, h('bdi', {}, short(title || id)))),
+    h('div', { class: 'title' }, link('session', { id, owner: ownerId }, h('bdi', {}, short(title || id)))),
     h(
       'p',
       { class: 'facts' },
