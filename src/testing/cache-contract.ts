@@ -119,6 +119,24 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(await cache.remove(many), 1200)
   })
 
+  check('announce(), if there is one, keeps readers from answers and leases until remove()', async (cache, key) => {
+    if (cache.announce === undefined) return
+    const keys = [`${key}v`, `${key}l`, `${key}none`]
+    await cache.put(`${key}v`, 'Vold', MINUTE)
+    await cache.claim(`${key}l`, 'Lold', MINUTE)
+    await cache.announce(keys)
+    for (const name of keys) {
+      assert.notEqual(await cache.claim(name, 'Lnew', MINUTE), 'Lnew')
+      for (const lease of ['Lold', 'Lnew']) assert.equal(await cache.fill(name, lease, 'Vstale', MINUTE), false)
+      assert.doesNotMatch((await cache.lookup(name)) ?? '', /^V|^N$/)
+    }
+    await cache.remove(keys)
+    for (const name of keys) {
+      assert.equal(await cache.claim(name, 'Lnext', MINUTE), 'Lnext')
+      assert.equal(await cache.fill(name, 'Lnext', 'Vrow', MINUTE), true)
+    }
+  })
+
   check('lookupMany() returns null for values and leases whose TTL has passed', async (cache, key) => {
     await cache.put(`${key}v`, 'V1', 60)
     await cache.claim(`${key}l`, 'L1', 60)
