@@ -109,3 +109,31 @@ test.each(sharedDatabases)(
   },
   patience,
 )
+
+test.each(sharedDatabases)('on %s, a lease does not end while its taker still waits for it', async (_, configure) => {
+  await using storage = await openStorage({ database: await configure() }, quiet)
+  const { queues } = storage
+  await queues.push('session', 'q1', { id: 'a' })
+  /** Makes a call that waits for the queue longer than its lease lasts. */
+  const late = async <Result>(call: () => Promise<Result>) => {
+    let resolve = () => {}
+    const locked = new Promise<void>((done) => {
+      resolve = done
+    })
+    const holding = storage.transaction(async (tx) => {
+      await tx.queues.push('session', 'q1', { id: 'b' })
+      resolve()
+      await setTimeout(1200)
+    })
+    await locked
+    const result = await call()
+    await holding
+    return result
+  }
+  const taken = await late(() => queues.take('session', 'q1', { leaseSeconds: 1 }))
+  expect(taken).toMatchObject([{ item: { id: 'a' }, attempt: 1 }])
+  expect(await queues.take('session', 'q1', { leaseSeconds: 1 })).toEqual([])
+  const receipts = taken.map(({ receipt }) => receipt)
+  expect(await late(() => queues.extend(receipts, { leaseSeconds: 1 }))).toEqual({ held: receipts, lost: [] })
+  expect(await queues.take('session', 'q1', { leaseSeconds: 1 })).toEqual([])
+})

@@ -112,19 +112,24 @@ export async function takeItems(
   db: Db,
   key: QueueKey,
   { limit = 1, leaseSeconds }: TakeQueueOptions,
-  now: Date,
+  now: () => Date,
 ): Promise<TakenItem[]> {
+  const asked = now()
   // A look before the lock: a taker that polls writes nothing while there is nothing to take.
   const first = await selectFirst.first(db, key)
-  if (first === undefined || (first.leasedUntil !== null && first.leasedUntil > now)) return []
+  if (first === undefined || (first.leasedUntil !== null && first.leasedUntil > asked)) return []
   const lease = randomUUID()
   const [, taken] = await batchOfSession(db, key, [
     lockQueue.with(key),
-    leaseItems.with({ ...key, limit, now, lease, leasedUntil: secondsAfter(now, leaseSeconds) }),
+    leaseItems.with({ ...key, limit, now: asked, lease, leasedUntil: secondsAfter(asked, leaseSeconds) }),
   ])
-  return taken
+  const items = taken
     .sort((a, b) => a.position - b.position)
     .map(({ position, item, attempt }) => ({ item, receipt: textOf({ ...key, position, lease }), attempt }))
+  if (items.length === 0 || !isLate(asked, now(), leaseSeconds)) return items
+  const receipts = taken.map(({ position }) => ({ ...key, position, lease }))
+  const held = new Set((await extendItems(db, receipts, leaseSeconds, now)).held)
+  return items.filter(({ receipt }) => held.has(receipt))
 }
 
 /** Removes the items of receipts. */
@@ -138,14 +143,27 @@ export function releaseItems(db: Db, receipts: readonly Receipt[]): Promise<Rece
 }
 
 /** Lets the leases of receipts end `leaseSeconds` from now. */
-export function extendItems(
+export async function extendItems(
   db: Db,
   receipts: readonly Receipt[],
   leaseSeconds: number,
-  now: Date,
+  now: () => Date,
 ): Promise<ReceiptResult> {
-  const leasedUntil = secondsAfter(now, leaseSeconds)
-  return changeHeld(db, receipts, (rows) => extendHeld.with(rows.map((row) => ({ ...row, leasedUntil }))))
+  const extendFrom = (start: Date) => {
+    const leasedUntil = secondsAfter(start, leaseSeconds)
+    return changeHeld(db, receipts, (rows) => extendHeld.with(rows.map((row) => ({ ...row, leasedUntil }))))
+  }
+  const asked = now()
+  const result = await extendFrom(asked)
+  return isLate(asked, now(), leaseSeconds) ? extendFrom(now()) : result
+}
+
+/**
+ * Returns true if a call has waited so long, for a connection or a lock, that a tenth of its lease has gone. A lease is counted
+ * from before the call, and might even end before its taker knows of it.
+ */
+function isLate(asked: Date, answered: Date, leaseSeconds: number): boolean {
+  return answered.getTime() - asked.getTime() > leaseSeconds * 100
 }
 
 /** Runs the calls for the receipts of each lease, in one batch, and tells which items they found. */

@@ -105,7 +105,8 @@ export class Queues {
    * Call `ack()` when an item is done. An item that is not acknowledged within `leaseSeconds` can be taken again, in its
    * place, so every item is done at least once. The items end before the first item that is leased: no item is taken
    * while an item before it is being worked on, and one taker at a time works on a queue. Two round trips, or one if
-   * there is nothing to take. Safe to repeat: the items of a call whose answer is lost come back after their lease.
+   * there is nothing to take. After a wait of more than a tenth of `leaseSeconds`, such as for a transaction that has pushed,
+   * another round trip counts the lease anew. Safe to repeat: the items of a call whose answer is lost come back after their lease.
    *
    * @typeParam Item The expected type of each item. It is not checked.
    * @throws {INVALID_INPUT} when the session's id, the queue's name or an option is not valid.
@@ -126,7 +127,7 @@ export class Queues {
   ): Promise<TakenItem<Item>[]>
   async take(sessionId: string, queue: string, options: TakeQueueOptions): Promise<TakenItem[]> {
     const queueKey = parseQueueKey(sessionId, queue)
-    return takeItems(this.#db, queueKey, parseInput(takeOptionsSchema, options, 'options'), this.#context.now())
+    return takeItems(this.#db, queueKey, parseInput(takeOptionsSchema, options, 'options'), () => this.#context.now())
   }
 
   /**
@@ -168,7 +169,7 @@ export class Queues {
 
   /**
    * Lets the leases of up to 1000 receipts end `leaseSeconds` from now, for work that takes longer. Returns the receipts
-   * that were still held, and those that were lost. One round trip. Safe to repeat.
+   * that were still held, and those that were lost. One round trip, and another after a wait as in `take()`. Safe to repeat.
    *
    * @throws {INVALID_INPUT} when a receipt or an option is not valid or there are more than 1000 receipts.
    *
@@ -182,7 +183,7 @@ export class Queues {
   async extend(receipts: readonly string[], options: QueueLeaseOptions): Promise<ReceiptResult> {
     const parsed = parseInput(receiptsSchema, receipts, 'receipts')
     const { leaseSeconds } = parseInput(leaseOptionsSchema, options, 'options')
-    return extendItems(this.#db, parsed, leaseSeconds, this.#context.now())
+    return extendItems(this.#db, parsed, leaseSeconds, () => this.#context.now())
   }
 
   /**
