@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage } from 'holdfast'
 import { type StudioServer, startStudio } from 'holdfast/studio'
 import type { Page } from 'playwright-core'
@@ -102,6 +103,26 @@ it('sessions are listed a page at a time, and by owner', async () => {
   await page.getByText('Page 1').waitFor()
   expect(await titles(page)).toEqual(first)
   await page.evaluate(`sessionStorage.removeItem('owner')`)
+})
+
+it('a list turns one page at a time, however fast its buttons are clicked', async () => {
+  await using many = await openStorage({}, quiet)
+  for (let i = 0; i < 70; i++) await many.memories.create({ content: `Memory ${i}` })
+  await using studio = await startStudio(many)
+  const page = await opened('#/memories', { studio })
+  await page.getByText('Page 1').waitFor()
+  await page.route('**/api/memories?*', async (route) => {
+    await sleep(300)
+    await route.continue()
+  })
+  const next = page.getByRole('button', { name: 'Next' })
+  await next.dblclick()
+  await page.getByText(/^Page [23]$/).waitFor()
+  await sleep(700)
+  expect(await page.locator('.pages span').innerText()).toBe('Page 2')
+  await next.click()
+  await page.getByText('Page 3').waitFor()
+  expect(await page.locator('.rows > li').count()).toBe(10)
 })
 
 it('a conversation folds tools, shows images, copies ids, and has each message as JSON', async () => {

@@ -36,6 +36,7 @@ export function pagedList({ label, load, row, empty }) {
   }
   /** @param {() => unknown} change */
   const turn = async (change) => {
+    if (list.hasAttribute('aria-busy')) return // the buttons are still those of the page before
     change()
     await show()
     list.scrollIntoView({ block: 'nearest' })
