@@ -11,7 +11,7 @@ export default defineConfig({
     setupFiles: 'test/setup/each-file.ts',
     reporters: ['default', './test/setup/reporter.ts'],
     pool: 'forks', // tests send signals to processes and watch what keeps their own alive
-    maxWorkers: 2,
+    maxWorkers: 3, // one more than most machines of CI have cores: many tests wait
     testTimeout: soak ? 120 * minute : 2 * minute, // generous: a busy machine is no failure
     hookTimeout: 2 * minute,
     teardownTimeout: minute / 2,
