@@ -65,6 +65,8 @@ it('a session is shown as its owner has it, also if others have its id', async (
       await main.getByText(text).first().waitFor()
       // The storage itself lists those of everybody.
       if (name !== 'nobody') expect(await main.locator('.rows[aria-label] > li').count()).toBe(1)
+      if (list !== 'Events') await main.getByText(`Of the session ${id} · all ${list.toLowerCase()}`).waitFor()
+      if (name !== 'nobody') await main.getByText(`owner ${name}`).first().waitFor()
       const row = main.locator('.rows > li').filter({ hasText: list === 'Queues' ? 'inbox' : name })
       await row.getByRole('link', { name: id }).last().click()
       await main.getByText(list === 'Queues' ? 'Said by' : `Said by ${name}`).waitFor()

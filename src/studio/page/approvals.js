@@ -1,7 +1,7 @@
 /** @import { View, ApprovalItem } from './items.d.ts' */
 import { get, post } from './api.js'
 import { cutNote } from './cut.js'
-import { address, announce, attempt, button, copyButton, h, jsonDetails, link, state } from './elements.js'
+import { address, announce, attempt, button, copyButton, h, jsonDetails, link, ofSession, state } from './elements.js'
 import { ofOwner, short, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 import { select } from './search.js'
@@ -18,6 +18,7 @@ export async function approvals({ given, owner, about, signal }) {
     'div',
     {},
     h('h1', {}, 'Approvals'),
+    session !== undefined && ofSession({ id: session, owner }, link('approvals', { status }, 'all approvals')),
     h('div', { class: 'bar' }, h('label', {}, 'Show ', chosen)),
     !about.write && state('Studio was started without --write: approvals can be read, and not answered.'),
     pagedList({
@@ -94,7 +95,7 @@ function answerForm(approval, answered) {
     attempt(place, async () => {
       const { status, response } = await post('approvals/respond', { ...approval, decision })
       answered(response)
-      announce(status === 'created' ? 'Answered' : 'Somebody else has answered before')
+      announce(status === 'created' ? 'Answered' : 'It was answered before') // perhaps by a try whose answer was lost
     })
   return h(
     'form',

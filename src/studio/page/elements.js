@@ -54,6 +54,15 @@ export function link(page, given, ...children) {
 }
 
 /**
+ * Makes the line that says of which session a list is, with a link to the whole list.
+ * @param {{ id: string, owner: string }} session
+ * @param {Node} all
+ */
+export function ofSession(session, all) {
+  return h('p', {}, 'Of the session ', link('session', session, h('bdi', {}, session.id)), ' · ', all)
+}
+
+/**
  * Returns the address of a page of Studio.
  * @param {string} page
  * @param {Record<string, string | undefined>} given

@@ -1,7 +1,7 @@
 /** @import { ListPage, QueueItem, View, QueueSummaryItem } from './items.d.ts' */
 import { get } from './api.js'
 import { cutNote } from './cut.js'
-import { h, jsonBlock, link } from './elements.js'
+import { h, jsonBlock, link, ofSession } from './elements.js'
 import { many, ofOwner, short } from './formats.js'
 import { pagedList } from './paged-list.js'
 
@@ -12,15 +12,7 @@ export async function queues({ given, owner, signal }) {
     'div',
     {},
     h('h1', {}, 'Queues'),
-    session !== undefined &&
-      h(
-        'p',
-        {},
-        'Of the session ',
-        link('session', { id: session, owner }, session),
-        ' · ',
-        link('queues', {}, 'all queues'),
-      ),
+    session !== undefined && ofSession({ id: session, owner }, link('queues', {}, 'all queues')),
     pagedList({
       label: 'Queues',
       load: (cursor) => get('queues', { session, cursor, owner }, signal),
