@@ -5,6 +5,7 @@ import type { Given, Json } from '../../schema/values.ts'
 import { idSchema, parseInput } from '../../validation/input.ts'
 import { jsonSchema } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
+import { insertedOrFound } from '../inserted-or-found.ts'
 import { orderedId } from '../ordered-id.ts'
 import { homeOfScope, scopeOf } from '../scope.ts'
 import {
@@ -64,8 +65,11 @@ export class Approvals {
     const input = parseInput(approvalInputSchema, request, 'request')
     const { id = orderedId(now), sessionId = null, type, request: question = null } = input
     const row = { id, sessionId, type, request: question, createdAt: now }
-    const stored = (await insertApproval.first(this.#db, row)) ?? (await selectRequested.first(this.#db, row))
-    return approvalOf(stored ?? throwNotFound(id))
+    const stored = await insertedOrFound(
+      () => insertApproval.first(this.#db, row),
+      () => selectRequested.first(this.#db, row),
+    )
+    return approvalOf(stored?.row ?? throwNotFound(id))
   }
 
   /**

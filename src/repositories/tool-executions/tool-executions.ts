@@ -6,6 +6,7 @@ import type { Given, Json } from '../../schema/values.ts'
 import { idSchema, parseInput } from '../../validation/input.ts'
 import { jsonCopy, jsonSchema } from '../../validation/json.ts'
 import type { RepositoryContext } from '../context.ts'
+import { insertedOrFound } from '../inserted-or-found.ts'
 import { hashOf } from './execution-id.ts'
 import {
   deleteExecution,
@@ -65,10 +66,12 @@ export class ToolExecutions {
     const { identity, input = null, toolName, ...given } = parseInput(toolExecutionInputSchema, execution, 'execution')
     const executionId = given.executionId ?? hashOf(identity)
     const row = { executionId, ...identity, toolName, input, startedAt: this.#context.now() }
-    const started = await insertExecution.first(this.#db, row)
-    if (started !== undefined) return { status: 'started', record: recordOf(started) }
-    const existing = (await selectStarted.first(this.#db, { id: executionId })) ?? throwNotFound(executionId)
-    return { status: 'existing', record: recordOf(existing) }
+    const stored = await insertedOrFound(
+      () => insertExecution.first(this.#db, row),
+      () => selectStarted.first(this.#db, { id: executionId }),
+    )
+    if (stored === undefined) throwNotFound(executionId)
+    return { status: stored.isNew ? 'started' : 'existing', record: recordOf(stored.row) }
   }
 
   /**
