@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { pathOfFileUrl } from '../config/file-url.ts'
 import { describeDatabase, loadStorageConfig, type StorageConfig } from '../index.ts'
 import { UsageError } from './exit-codes.ts'
 import type { Given } from './given.ts'
@@ -61,8 +62,6 @@ export function forReading(config: StorageConfig): StorageConfig {
   return { ...config, database: { ...database, options: { ...database.options, readonly: true } } }
 }
 
-const isThere = (path: string) => existsSync(path.startsWith('file:') ? new URL(path) : path)
-
 const BLOBS_MISSING =
   'this database keeps blobs in a store: name its configuration file, or with --database also --blobs DIR'
 
@@ -77,7 +76,7 @@ export async function completed(
   if (!isBare || config.database === undefined) return config
   const storePath = config.blobStore?.type === 'local' ? config.blobStore.storePath : undefined
   // To open it would make the directory, and bind the database to it.
-  if (storePath !== undefined && !makesStore && !isThere(storePath)) {
+  if (storePath !== undefined && !makesStore && !existsSync(pathOfFileUrl(storePath) ?? storePath)) {
     throw new UsageError(`there is no blob store in ${storePath}: correct --blobs`)
   }
   const { search, hasBlobStore, rowLevelSecurity } = await describeDatabase(config)

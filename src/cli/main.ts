@@ -87,7 +87,8 @@ interface OpenOptions {
 async function runCommand(command: Command, given: Given, surroundings: Surroundings): Promise<number> {
   const { output, signal } = surroundings
   const opened: Storage[] = []
-  const configuration = () => findConfiguration(given, { env: process.env, cwd: process.cwd() })
+  let found: Promise<Configuration> | undefined
+  const configuration = () => (found ??= findConfiguration(given, { env: process.env, cwd: process.cwd() }))
   const open = async (found: Configuration, { migrate = false, readonly = false, ...blobs }: OpenOptions) => {
     if (migrate) await migrateStorage(found.config)
     const complete = await completed(found, blobs)
