@@ -110,13 +110,14 @@ export async function messagesByDay(
  */
 async function* stepsOf(db: Db, now: Date, since: Date) {
   const seen = new Set<string>()
+  let filters: Parameters<typeof stepsOfWalk>[1] = { now, since }
   let before: number
-  let isOnePage = yield* stepsOfWalk(db, { now, since }, seen)
-  if (isOnePage) return
-  // A session that becomes active meanwhile moves to the front, past the page that is read: look there again.
+  let isOnePage: boolean
   do {
     before = seen.size
-    isOnePage = yield* stepsOfWalk(db, { now, since: now, createdBy: now }, seen)
+    isOnePage = yield* stepsOfWalk(db, filters, seen)
+    // A session that becomes active meanwhile moves to the front, past the page that is read: look there again.
+    filters = { now, since: now, createdBy: now }
   } while (!isOnePage && seen.size > before)
 }
 

@@ -2,7 +2,7 @@ import type * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import type { RepositoryContext } from '../context.ts'
-import { homeOfScope } from '../scope.ts'
+import { currentHomeOf } from '../sessions/home.ts'
 import { type Operation, operationOf } from '../sessions/operation.ts'
 import type { operationOptionsSchema } from '../sessions/operation-options.ts'
 import { type Clock, cachedRowsOf, incarnationOf } from '../sessions/removal.ts'
@@ -57,7 +57,7 @@ export class MessageWriter {
   ): Promise<T> {
     const { offload } = this.#context
     if (offload === undefined || !offload.isNeeded(messages)) return write(messages)
-    const owner = (await homeOfScope(this.#db, this.#context, sessionId)).db.owner ?? NOBODY
+    const owner = (await currentHomeOf(this.#db, this.#context, sessionId)).db.owner ?? NOBODY
     return write(await offload.messages(messages, { sessionId, owner, operationId }))
   }
 

@@ -24,6 +24,16 @@ async function homeOf(db: Db, { cache, now }: RepositoryContext, sessionId: stri
 }
 
 /**
+ * Returns the home of a session as the database has it: the cache may be late, and nobody would find a row of an owner who has
+ * given the session away.
+ */
+export async function currentHomeOf(db: Db, { cache, now }: RepositoryContext, sessionId: string): Promise<Home> {
+  if (db.owner !== undefined) return { db, cache }
+  const session = await selectSession.first(db, { id: sessionId, now: now() })
+  return homeOfOwner(db, cache, session?.ownerId ?? NOBODY)
+}
+
+/**
  * Runs a write to a session, which returns undefined if the owner of the home has none. On a handle without an owner the session
  * may have been given away since it was looked up: then the write runs again, with the owner of now.
  */
