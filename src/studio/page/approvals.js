@@ -2,7 +2,7 @@
 import { get, post } from './api.js'
 import { cutNote } from './cut.js'
 import { address, announce, attempt, button, copyButton, h, jsonDetails, link, ofSession, state } from './elements.js'
-import { ofOwner, short, time } from './formats.js'
+import { inSession, ofOwner, time } from './formats.js'
 import { pagedList } from './paged-list.js'
 import { select } from './search.js'
 
@@ -67,13 +67,7 @@ function approvalRow({ id, ownerId, sessionId, type, request, createdAt, respons
       { class: 'facts' },
       h('span', { class: 'badge' }, response === null ? 'pending' : 'answered'),
       h('span', {}, 'asked ', time(createdAt)),
-      sessionId !== null &&
-        h(
-          'span',
-          {},
-          'session ',
-          link('session', { id: sessionId, owner: ownerId }, h('bdi', {}, short(sessionId, 60))),
-        ),
+      sessionId !== null && inSession({ sessionId, ownerId }),
       ofOwner(ownerId),
       copyButton(id),
     ),

@@ -2,7 +2,7 @@
 import { follow, get } from './api.js'
 import { cutNote } from './cut.js'
 import { address, failure, h, jsonDetails, link, state } from './elements.js'
-import { ofOwner, short, time } from './formats.js'
+import { inSession, ofOwner, short, time } from './formats.js'
 
 /** How many events are in the document. */
 const MOST = 40
@@ -109,13 +109,7 @@ function eventRow({ type, sessionId, ownerId, runId, payload, occurredAt, seq })
       { class: 'facts' },
       h('strong', {}, h('bdi', {}, type)),
       time(occurredAt),
-      sessionId !== null &&
-        h(
-          'span',
-          {},
-          'session ',
-          link('session', { id: sessionId, owner: ownerId }, h('bdi', {}, short(sessionId, 40))),
-        ),
+      sessionId !== null && inSession({ sessionId, ownerId }, 40),
       runId !== null && h('span', {}, 'run ', link('events', { run: runId }, h('bdi', {}, short(runId, 40)))),
       ofOwner(ownerId),
       h('span', { class: 'muted' }, `#${seq}`),

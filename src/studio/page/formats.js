@@ -1,4 +1,4 @@
-import { h } from './elements.js'
+import { h, link } from './elements.js'
 
 const numbers = new Intl.NumberFormat('en-US')
 const times = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'medium' })
@@ -58,6 +58,16 @@ export function time(iso) {
 export function short(text, length = 80) {
   const characters = [...text.slice(0, length * 2)]
   return characters.length < length && text.length < length * 2 ? text : `${characters.slice(0, length).join('')}…`
+}
+
+/**
+ * Makes the words that name the session of a row.
+ * @param {{ sessionId: string, ownerId: string }} row
+ * @param {number} [length] Of a longer id the beginning is shown.
+ */
+export function inSession({ sessionId, ownerId }, length = 60) {
+  const name = h('bdi', {}, short(sessionId, length))
+  return h('span', {}, 'session ', link('session', { id: sessionId, owner: ownerId }, name))
 }
 
 /**

@@ -2,7 +2,7 @@
 import { get } from './api.js'
 import { cutNote } from './cut.js'
 import { h, jsonBlock, link, ofSession } from './elements.js'
-import { many, ofOwner, short } from './formats.js'
+import { inSession, many, ofOwner } from './formats.js'
 import { pagedList } from './paged-list.js'
 
 /** @param {View} view */
@@ -62,12 +62,7 @@ function queueRow({ sessionId, ownerId, queue, length }, signal) {
     'div',
     {},
     h('div', { class: 'title' }, h('bdi', {}, queue)),
-    h(
-      'p',
-      { class: 'facts' },
-      h('span', {}, 'session ', link('session', { id: sessionId, owner: ownerId }, h('bdi', {}, short(sessionId, 60)))),
-      ofOwner(ownerId),
-    ),
+    h('p', { class: 'facts' }, inSession({ sessionId, ownerId }), ofOwner(ownerId)),
     unfolded,
   )
 }
