@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config'
 import { soak } from './test/setup/rounds.ts'
+import { Sequencer } from './test/setup/sequencer.ts'
 
 const minute = 60_000
 
@@ -11,6 +12,7 @@ export default defineConfig({
     setupFiles: 'test/setup/each-file.ts',
     reporters: ['default', './test/setup/reporter.ts'],
     pool: 'forks', // tests send signals to processes and watch what keeps their own alive
+    sequence: { sequencer: Sequencer },
     maxWorkers: 3, // one more than most machines of CI have cores: many tests wait
     testTimeout: soak ? 120 * minute : 2 * minute, // generous: a busy machine is no failure
     hookTimeout: 2 * minute,

@@ -167,15 +167,9 @@ const CALLS: Versus<Contender>[] = [
   },
 ]
 
-const READ =
-  'the serializer of LangGraph, which both use, takes most of the time; theirs reads one row, and ours a row for each channel and write'
-
 const ON_SQLITE: Record<string, string> = {
   put: 'theirs writes one row with the whole state, and ours a row for each channel that has changed, which later steps share',
   putWrites: 'a write of ours waits for a turn of the event loop, so that others can join its commit',
-  'getTuple of the newest': READ,
-  'getTuple by id': READ,
-  'list of 10': READ,
   deleteThread:
     'theirs has fewer rows, as a step is one, and leaves what is deleted in the file, which ours overwrites',
 }

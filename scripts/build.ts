@@ -4,7 +4,7 @@
  * in `holdfast/schema/*` import the program's own drizzle, which has to join with them.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 import { buildPage } from './build-page.ts'
@@ -52,6 +52,7 @@ const throughPackage: Plugin = {
 
 rmSync(outdir, { recursive: true, force: true })
 execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+nameForOlderCompilers()
 
 const { metafile } = await build({
   ...common,
@@ -76,6 +77,19 @@ await build({
   external: ['drizzle-orm'],
 })
 writeFileSync(join(outdir, 'LICENSES.txt'), licenses(bundledPackages(Object.keys(metafile.inputs))))
+
+/**
+ * Leaves out the type argument of `Uint8Array`, which is its default: in TypeScript before 5.7 the type has no parameter, and
+ * becomes `any`.
+ */
+function nameForOlderCompilers(): void {
+  for (const name of readdirSync(outdir, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.d.ts')) continue
+    const file = join(outdir, name)
+    const declarations = readFileSync(file, 'utf8')
+    writeFileSync(file, declarations.replaceAll('Uint8Array<ArrayBufferLike>', 'Uint8Array'))
+  }
+}
 
 /** Returns the names of the packages that files belong to. */
 function bundledPackages(files: readonly string[]): string[] {

@@ -20,6 +20,7 @@ const counts: Record<string, string[]> = {
   'doc blocks with "where" for "if"': at('where'),
   'doc blocks of functions that begin without a verb, or return a fragment': at('verb'),
   'errors outside of `@throws {CODE} when ...`': at('throws'),
+  'lines of comments over 130 columns': at('wide'),
   'public calls without an @example': publicCalls(root)
     .filter(({ doc }) => !doc.includes('@example'))
     .map(({ file, name }) => `${file} ${name}`),

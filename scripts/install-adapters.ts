@@ -26,7 +26,10 @@ const PLACEHOLDERS = [
   '@modelcontextprotocol',
 ]
 
-/** Packages that come with source maps, a second build and pages: two thirds of them. Of the oldest version only types are used. */
+/**
+ * Packages that come with source maps, a second build and pages: two thirds of them. Of the oldest version only types are
+ * used.
+ */
 const BULKY = ['@mastra/core', '@mastra/memory', '@mastra/schema-compat', 'lowest-core']
 
 /** Removes files of the frameworks that no test reads. */

@@ -1,15 +1,30 @@
 import { type DocBlock, docBlocks, proseOf } from './doc-blocks.ts'
 
 export interface ProseProblem {
-  rule: 'where' | 'verb' | 'throws'
+  rule: 'where' | 'verb' | 'throws' | 'wide'
   line: number
 }
 
 /** Finds "where" that introduces a condition. */
 export const WHERE_FOR_IF = /\bwhere (it|there|that|none|nothing|no|one|they)\b/i
 
-/** Returns the places in a source whose doc blocks break a rule of CONTRIBUTING that a program can check. */
+/** How many columns a line of a comment has at most. Code is formatted to 120. */
+const MAX_COLUMNS = 130
+
+/** Returns the places in a source whose comments break a rule of CONTRIBUTING that a program can check. */
 export function proseProblems(source: string): ProseProblem[] {
+  return [...blockProblems(source), ...wideLines(source)]
+}
+
+function wideLines(source: string): ProseProblem[] {
+  return source
+    .split('\n')
+    .flatMap((text, i) =>
+      /^\s*(\/\*\*|\*|\/\/) /.test(text) && text.length > MAX_COLUMNS ? [{ rule: 'wide' as const, line: i + 1 }] : [],
+    )
+}
+
+function blockProblems(source: string): ProseProblem[] {
   return docBlocks(source).flatMap((block) => {
     const prose = proseOf(block)
     const found: ProseProblem['rule'][] = []

@@ -159,7 +159,10 @@ export interface StorageErrorDetails {
   READ_ONLY: DatabaseErrorDetails & FileErrorDetails
   PRIVILEGE_MISSING: DatabaseErrorDetails &
     ObjectErrorDetails & {
-      /** The kind and the name of the object, such as `table kv` or `bucket agents`. Not given if PostgreSQL's messages are not in English. */
+      /**
+       * The kind and the name of the object, such as `table kv` or `bucket agents`. Not given if PostgreSQL's messages are
+       * not in English.
+       */
       object?: string
       /** What the statement or request needs on the object, such as `INSERT` or `s3:PutObject`. At least one is missing. */
       privileges?: readonly string[]
@@ -262,9 +265,12 @@ export class StorageError<Code extends StorageErrorCode = StorageErrorCode> exte
   }
 
   /** Recognises the errors of every copy of the package, and lets `code` narrow `details` after `instanceof`. */
-  static override [Symbol.hasInstance](value: unknown): value is AnyStorageError {
+  static override [Symbol.hasInstance]<Instance>(
+    this: { readonly prototype: Instance },
+    value: unknown,
+  ): value is StorageError extends Instance ? AnyStorageError : Instance {
     // biome-ignore lint/complexity/noThisInStatic: a subclass inherits this method, and has only its own instances
-    return this === StorageError ? isStorageError(value) : super[Symbol.hasInstance](value)
+    return Object.is(this, StorageError) ? isStorageError(value) : super[Symbol.hasInstance](value)
   }
 }
 

@@ -20,6 +20,11 @@ export async function importDriver<T>(name: string, load: () => Promise<T>): Pro
   }
 }
 
+/** Returns the exports of a package in CommonJS, of which `name` is one. In a bundle of webpack, `default` has them all. */
+export function exportsOf<T extends object>(imported: T, name: keyof T): T {
+  return name in imported ? imported : (imported as T & { default: T }).default // as the bundle has it
+}
+
 /** Makes the DRIVER_MISSING error of a package that has the wrong version. */
 export function unsupportedDriver(name: string, supported: string, install: string, cause?: unknown): StorageError {
   const message = `The installed version of the package "${name}" is not supported (it must be ${supported}): run "npm install ${name}@${install}"`

@@ -51,7 +51,10 @@ export interface Logger {
   error(message: string, details: LogDetails): void
 }
 
-/** A logger that wants the details first, as pino's do. It is recognised by its method `bindings`, which every logger of pino has. */
+/**
+ * A logger that wants the details first, as pino's do. It is recognised by its method `bindings`, which every logger of pino
+ * has.
+ */
 export interface DetailsFirstLogger {
   bindings(): object
   info(details: LogDetails, message: string): void

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, inject, it } from 'vitest'
 import { freshDirectory } from './setup/databases.ts'
 import { unpackInto } from './setup/packed.ts'
 
@@ -53,12 +53,16 @@ class Project {
   }
 
   /** Opens a storage in another process and returns the message of the DRIVER_MISSING error. */
-  async failure(config: string): Promise<string> {
-    const program = `
+  failure(config: string): Promise<string> {
+    return this.run(`
       import { openStorage, StorageError } from 'holdfast'
       const error = await openStorage(${config}).then(() => undefined, (error) => error)
       if (error?.code !== 'DRIVER_MISSING') throw error ?? new Error('The storage opened')
-      console.log(error.message)`
+      console.log(error.message)`)
+  }
+
+  /** Runs a program in another process and returns what it prints. */
+  async run(program: string): Promise<string> {
     writeFileSync(join(this.directory, 'program.mjs'), program)
     const { stdout } = await run(process.execPath, ['--preserve-symlinks', 'program.mjs'], { cwd: this.directory })
     return stdout.trim()
@@ -161,4 +165,25 @@ it('openStorage() refuses an ioredis that has no class Redis, as version 4', asy
   project.write('ioredis/package.json', '{ "name": "ioredis", "version": "4.31.0" }')
   project.write('ioredis/index.js', 'module.exports = class {}; module.exports.Cluster = class {}')
   expect(await project.failure(REDIS)).toMatch(/is not supported \(it must be .*\): run "npm install ioredis@6"$/)
+})
+
+it('openStorageFromFile() takes yaml and ioredis as a bundle of webpack has them: all exports are in `default`', async () => {
+  const project = new Project('yaml', 'ioredis')
+  for (const name of ['yaml', 'ioredis']) {
+    const source = `import { createRequire } from 'node:module'
+      export default createRequire(${JSON.stringify(join(root, 'package.json'))})('${name}')`
+    project.write(`${name}/package.json`, JSON.stringify({ name, type: 'module', exports: './index.js' }))
+    project.write(`${name}/index.js`, source)
+  }
+  writeFileSync(
+    join(project.directory, 'holdfast.yaml'),
+    `storage: { cache: { type: redis, url: "${inject('redisUrl')}" } }`,
+  )
+  const program = `
+    import { openStorageFromFile } from 'holdfast'
+    const storage = await openStorageFromFile('holdfast.yaml')
+    await storage.cache.set('key', 'value')
+    console.log(await storage.cache.get('key'))
+    await storage.close()`
+  expect(await project.run(program)).toBe('value')
 })

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type CacheStore,
   isStorageError,
+  type Location,
   openStorage,
   openStorageFromFile,
   type StorageConfig,
@@ -27,7 +29,10 @@ async function open(config: StorageConfig, options: StorageOptions = {}) {
 
 describe('a bytes backend that a program has written', () => {
   describe('by itself', () => {
-    for (const { name, run } of bytesContract(async () => new MapBytes())) it(name, run)
+    const damage = async ({ objects }: MapBytes, { hash, generation }: Location, data: Uint8Array) => {
+      objects.set(`${hash}.${generation}`, data)
+    }
+    for (const { name, run } of bytesContract(async () => new MapBytes(), { damage })) it(name, run)
   })
 
   describe('in a storage on SQLite', () => {
@@ -197,6 +202,21 @@ describe('openStorage() with backends of the program', () => {
     expect([backends.bytes.closes, backends.cacheStore.closes]).toEqual([1, 1])
   })
 
+  it.each([
+    ['a step of maintenance', { sweepStaged: () => new Promise<number>(() => {}) }, 'a step of maintenance waited'],
+    ['close()', { close: () => new Promise<void>(() => {}) }, 'close() of a backend had not ended after 200 ms'],
+  ])('closes within a bound though %s of a backend never ends', { timeout: 10_000 }, async (_, hangs, message) => {
+    const warnings: string[] = []
+    const logger = { ...silent, warn: (text: string) => void warnings.push(text) }
+    const bytes = Object.assign(new MapBytes({ type: 'in-memory' }), hangs)
+    const storage = await openStorage({}, { bytes, logger, maintenance: false, closeTimeoutMillis: 200 })
+    void storage.maintain()
+    await sleep(50)
+    await storage.close()
+    expect(warnings.at(-1)).toContain(message)
+    await expect(storage.kv.get('key')).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
   it('accepts a bytes backend without close()', async () => {
     const { close: _, ...bytes } = Object.assign(Object.create(null), methodsOf(new MapBytes()))
     const storage = await openStorage({}, { bytes, logger: silent })
@@ -210,6 +230,49 @@ describe('openStorage() with backends of the program', () => {
       code: 'CONNECTION_FAILED',
     })
     expect([backends.bytes.closes, backends.cacheStore.closes]).toEqual([1, 1])
+  })
+
+  it('closes the others, and says why a layer cannot be opened, though a close() fails', async () => {
+    const bytes = Object.assign(new MapBytes(), { close: () => Promise.reject(new Error('no')) })
+    const cacheStore = new MapCacheStore()
+    const config = { database: { type: 'sqlite', path: '/dev/null/agent.db' } } as const
+    const opening = openStorage(config, { bytes, cacheStore, logger: silent })
+    await expect(opening).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+    expect(cacheStore.closes).toBe(1)
+  })
+
+  it('says why a layer cannot be opened though a close() returns no promise, throws at once or never ends', async () => {
+    const config = { database: { type: 'sqlite', path: '/dev/null/agent.db' } } as const
+    const closes: unknown[] = [() => {}, () => fail('no'), () => new Promise(() => {})]
+    for (const close of closes) {
+      const cacheStore = new MapCacheStore()
+      const bytes = Object.assign(new MapBytes(), { close })
+      const opening = openStorage(config, {
+        bytes,
+        cacheStore,
+        logger: silent,
+        closeTimeoutMillis: 200,
+      } as StorageOptions)
+      await expect(opening).rejects.toMatchObject({ code: 'CONNECTION_FAILED' })
+      expect(cacheStore.closes).toBe(1)
+    }
+  })
+
+  it('closes all of them before close() says that one has failed', async () => {
+    const closes: unknown[] = [() => fail('no'), () => Promise.reject(new Error('no'))]
+    for (const close of closes) {
+      for (const failing of ['bytes', 'cacheStore']) {
+        const backends = { bytes: new MapBytes(), cacheStore: new MapCacheStore() }
+        const closed: string[] = []
+        for (const [name, backend] of Object.entries(backends)) {
+          const late = () => sleep(50).then(() => closed.push(name))
+          Object.assign(backend, { close: name === failing ? close : late })
+        }
+        const storage = await openStorage({}, { ...backends, ...quiet })
+        await expect(storage.close()).rejects.toThrow('no')
+        expect(closed).toHaveLength(1)
+      }
+    }
   })
 
   it('names each missing method, and a missing type', async () => {
@@ -260,4 +323,8 @@ function methodsOf<T extends object>(backend: T): T {
     (...args: unknown[]) => Reflect.apply(Reflect.get(target, name), target, args),
   ])
   return { type: Reflect.get(backend, 'type'), ...Object.fromEntries(methods) }
+}
+
+function fail(message: string): never {
+  throw new Error(message)
 }

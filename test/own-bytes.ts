@@ -21,21 +21,12 @@ export class MapBytes implements BytesBackend {
     this.objects = objects
   }
 
-  async stage(source: AsyncIterable<Uint8Array>, { maxBytes, signal }: StageOptions): Promise<Staged> {
-    const chunks: Uint8Array[] = []
-    let size = 0
-    for await (const chunk of source) {
-      signal?.throwIfAborted()
-      size += chunk.length
-      if (size > maxBytes) throw new StorageError('BLOB_TOO_LARGE', 'too large', { details: { maxBytes } })
-      chunks.push(Uint8Array.from(chunk)) // not slice(): the slice of a Buffer shares its memory
-    }
-    const bytes = new Uint8Array(Buffer.concat(chunks))
-    const hash = createHash('sha256').update(bytes).digest('hex')
+  async stage(source: AsyncIterable<Uint8Array>, options: StageOptions): Promise<Staged> {
+    const { bytes, hash } = await contentOf(source, options)
     let state: 'staged' | 'committed' | 'discarded' = 'staged'
     return {
       hash,
-      size,
+      size: bytes.length,
       head: bytes.slice(0, 4096),
       commit: async (generation) => {
         if (state === 'discarded') throw new StorageError('INVALID_STATE', 'discarded', { details: { hash } })
@@ -48,16 +39,8 @@ export class MapBytes implements BytesBackend {
     }
   }
 
-  async *open(location: Location, start = 0, end = location.size, into?: Uint8Array): AsyncIterable<Uint8Array> {
-    const { hash, size } = location
-    const bytes = this.#find(location)
-    if (bytes === undefined) throw new StorageError('BLOB_NOT_FOUND', 'no such object', { details: { hash } })
-    if (bytes.length !== size) throw new StorageError('BLOB_CORRUPTED', 'another length', { details: { hash } })
-    for (let at = start; at < end; at += CHUNK) {
-      const chunk = bytes.slice(at, Math.min(end, at + CHUNK))
-      into?.set(chunk, at - start)
-      yield into?.subarray(at - start, at - start + chunk.length) ?? chunk
-    }
+  async *open(location: Location, start?: number, end?: number, into?: Uint8Array): AsyncIterable<Uint8Array> {
+    yield* chunksOf(this.#find(location), location, start, end, into)
   }
 
   async size(location: Location): Promise<number | undefined> {
@@ -78,7 +61,7 @@ export class MapBytes implements BytesBackend {
 
   async quarantine(location: Location): Promise<boolean> {
     const bytes = this.#find(location)
-    const isDamaged = bytes !== undefined && createHash('sha256').update(bytes).digest('hex') !== location.hash
+    const isDamaged = bytes !== undefined && hashOf(bytes) !== location.hash
     return isDamaged && this.objects.delete(keyOf(location))
   }
 
@@ -101,7 +84,44 @@ export class MapBytes implements BytesBackend {
   }
 }
 
-function keyOf({ hash, generation }: Pick<Location, 'hash' | 'generation'>): string {
+/** Reads a source to its end. */
+export async function contentOf(
+  source: AsyncIterable<Uint8Array>,
+  { maxBytes, signal }: StageOptions,
+): Promise<{ bytes: Uint8Array; hash: string }> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of source) {
+    signal?.throwIfAborted()
+    size += chunk.length
+    if (size > maxBytes) throw new StorageError('BLOB_TOO_LARGE', 'too large', { details: { maxBytes } })
+    chunks.push(Uint8Array.from(chunk)) // not slice(): the slice of a Buffer shares its memory
+  }
+  signal?.throwIfAborted()
+  const bytes = new Uint8Array(Buffer.concat(chunks))
+  return { bytes, hash: hashOf(bytes) }
+}
+
+/** Yields a range of an object, if that is there and has the right length. */
+export function* chunksOf(
+  bytes: Uint8Array | undefined,
+  { hash, size }: Location,
+  start = 0,
+  end = size,
+  into?: Uint8Array,
+): Iterable<Uint8Array> {
+  if (bytes === undefined) throw new StorageError('BLOB_NOT_FOUND', 'no such object', { details: { hash } })
+  if (bytes.length !== size) throw new StorageError('BLOB_CORRUPTED', 'another length', { details: { hash } })
+  for (let at = start; at < end; at += CHUNK) {
+    const chunk = bytes.slice(at, Math.min(end, at + CHUNK))
+    into?.set(chunk, at - start)
+    yield into?.subarray(at - start, at - start + chunk.length) ?? chunk
+  }
+}
+
+export const hashOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
+
+export function keyOf({ hash, generation }: Pick<Location, 'hash' | 'generation'>): string {
   const key = `${hash}.${generation}`
   if (/^[0-9a-f]{64}\.([0-9a-f]{16})?$/.test(key)) return key
   const problems = [{ path: 'hash', message: 'must be a SHA-256' }]

@@ -150,6 +150,18 @@ it('the declarations of the main entry do not import drizzle', () => {
   expect([...outside].filter((name) => name.startsWith('drizzle'))).toEqual([])
 })
 
+it('no declaration names a type of Node whose parameters differ between versions of @types/node', () => {
+  const declarations = published('dist/').filter((path) => path.endsWith('.d.ts'))
+  const naming = declarations.filter((path) => readFileSync(join(installed, path), 'utf8').includes('TracingChannel'))
+  expect([declarations.length > 100, naming]).toEqual([true, []]) // 26 has the parameters of TracingChannel the other way round
+})
+
+it('no declaration gives Uint8Array a parameter, which TypeScript before 5.7 does not know', () => {
+  const declarations = published('dist/').filter((path) => path.endsWith('.d.ts'))
+  const naming = declarations.filter((path) => /Uint8Array</.test(readFileSync(join(installed, path), 'utf8')))
+  expect([declarations.length > 100, naming]).toEqual([true, []])
+})
+
 /** The type tests of the public API. The others look behind it. */
 const PROGRAMS = ['program', 'inputs', 'exact', 'generics', 'literals', 'errors', 'config', 'same'].map(
   (n) => `${n}.ts`,

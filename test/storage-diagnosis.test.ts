@@ -1,8 +1,11 @@
-import { mkdtempSync, readdirSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { migrateStorage, openStorage } from 'holdfast'
 import { expect, it } from 'vitest'
-import { emptyDatabases, freshDirectory, sharedDatabases } from './setup/databases.ts'
+import { openLayer } from './blobs/layer.ts'
+import { emptyDatabases, freshDirectory, freshPostgres, sharedDatabases } from './setup/databases.ts'
+import { quiet } from './setup/silent.ts'
 
 it.each(emptyDatabases)('on %s, migrateStorage() of ten callers at once migrates once', async (_, configure) => {
   const database = await configure()
@@ -65,3 +68,60 @@ it('diagnose() with repair counts again while others append', async () => {
     expect(await storage.sessions.summary('chat')).toMatchObject({ messageCount: 51, lastSeq: 51 })
   }
 })
+
+it.each(['Agent', 'my "own"'])(
+  'on PostgreSQL, diagnose(), stats() and a dry migration work in the schema %s',
+  async (schema) => {
+    const config = { database: { type: 'postgres', url: await freshPostgres(), options: { schema } } } as const
+    await using storage = await openStorage(config, quiet)
+    expect((await storage.diagnose()).filter(({ result }) => result === 'fail')).toEqual([])
+    expect((await storage.stats()).database).toMatchObject({ bytes: expect.any(Number) })
+    expect((await migrateStorage(config, { dryRun: true })).migrations).toEqual([])
+  },
+)
+
+it.each(sharedDatabases)(
+  'on %s, diagnose() warns of bytes that maintenance is about to remove',
+  async (_, configure) => {
+    const config = {
+      database: await configure(),
+      blobStore: { type: 'local', storePath: join(freshDirectory(), 'blobs') },
+    } as const
+    for (const stop of ['collect.lock', 'collect.unlink']) {
+      const layer = await openLayer(config, {
+        onStep(step) {
+          if (step === stop) throw new Error('stopped')
+        },
+      })
+      const { id } = await layer.blobs.put(randomBytes(1000))
+      await layer.blobs.delete(id)
+      await layer.close()
+    }
+    await using storage = await openStorage(config, quiet)
+    const blobs = async () => {
+      const findings = await storage.diagnose()
+      return findings.filter(({ check, result }) => check.startsWith('blobs-') && result !== 'ok')
+    }
+    expect(await blobs()).toEqual([
+      {
+        check: 'blobs-unreferenced',
+        result: 'warn',
+        message: expect.stringMatching(/^2 of 2 contents .* maintenance/),
+      },
+    ])
+    await storage.maintain()
+    expect(await blobs()).toEqual([])
+
+    const strays = async (count: number) => {
+      const directory = join(config.blobStore.storePath, 'objects', 'ab')
+      mkdirSync(directory, { recursive: true })
+      for (let i = 0; i < count; i++) writeFileSync(join(directory, `ab${String(i).padStart(62, '0')}`), 'stray')
+      return blobs()
+    }
+    expect(await strays(100)).toEqual([
+      { check: 'blobs-strays', result: 'warn', message: expect.stringContaining('a day old') },
+    ])
+    // Maintenance leaves so many: the database may be an older backup.
+    expect(await strays(101)).toMatchObject([{ check: 'blobs-strays', result: 'fail' }])
+  },
+)

@@ -4,7 +4,7 @@ import { isStorageError, StorageError } from '../errors.ts'
 import type { Message, MessageInput, MessagePut } from '../repositories/messages/types.ts'
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { invalid } from './invalid.ts'
+import { checkStorage, invalid } from './invalid.ts'
 import { allMessages, MAX_ITEMS, partsOf } from './parts.ts'
 import { fromUIMessage, toUIMessage, type UIMessageLike } from './ui-messages.ts'
 
@@ -51,6 +51,7 @@ export class ChatStore<UI extends UIMessage = UIMessage> {
 
   /** @internal */
   constructor(storage: Storage | StorageScope, { streamTtlSeconds = 86_400 }: ChatStoreOptions) {
+    checkStorage(storage, 'messages')
     this.#storage = storage
     this.#streamTtlSeconds = streamTtlSeconds
   }
@@ -238,8 +239,8 @@ function conflict(id: string, expected: number, actual: number | undefined): Sto
 }
 
 /**
- * Refuses what is no list of messages, messages with the id of another, and messages with an empty id: the AI SDK gives a response one
- * unless it is told how to make ids.
+ * Refuses what is no list of messages, messages with the id of another, and messages with an empty id: the AI SDK gives a
+ * response one unless it is told how to make ids.
  *
  * @throws {INVALID_INPUT} when the list or a message is not valid
  */

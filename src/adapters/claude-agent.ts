@@ -6,7 +6,7 @@ import type { Json, JsonObject } from '../schema/values.ts'
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { fromEntry, toEntry } from './claude-entries.ts'
-import { invalid } from './invalid.ts'
+import { checkStorage, invalid } from './invalid.ts'
 import { allMessages, itemsOf, partsOf } from './parts.ts'
 import { setWithSession } from './session-entry.ts'
 
@@ -50,6 +50,7 @@ export class HoldfastSessionStore implements SessionStore {
   readonly #fold: FoldSessionSummary | undefined
 
   constructor(storage: Storage | StorageScope, { foldSessionSummary: fold }: HoldfastSessionStoreOptions = {}) {
+    checkStorage(storage, 'messages')
     this.#storage = storage
     this.#fold = fold
     if (fold) this.listSessionSummaries = (projectKey) => this.#summaries(projectKey)

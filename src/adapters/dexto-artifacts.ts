@@ -25,8 +25,8 @@ export class ArtifactStore {
   }
 
   /**
-   * Stores bytes, base64 or a data URI. Returns the reference. A path is refused, unlike in Dexto's own stores: a text that a model has written must
-   * not name a file of this machine.
+   * Stores bytes, base64 or a data URI. Returns the reference. A path is refused, unlike in Dexto's own stores: a text that a
+   * model has written must not name a file of this machine.
    *
    * @throws {INVALID_INPUT} when the text is neither base64 nor a data URI.
    */

@@ -19,6 +19,14 @@ interface DextoMemory {
   metadata?: Record<string, unknown>
 }
 
+/** What a memory of ours has no field for. */
+interface Own extends DextoMemory {
+  /** The property of Dexto's metadata that has the name of ours. */
+  named?: unknown
+  hasTags: boolean
+  hasMetadata: boolean
+}
+
 /** Dexto's memories, as ours: they are searched and recalled with all others. */
 export class MemoryStore {
   readonly #storage: Storage | StorageScope
@@ -78,23 +86,22 @@ function idsOf({ kv }: Storage | StorageScope | StorageTransaction): Kv {
   return kv.namespace(DEXTO, 'memories')
 }
 
-function fromDexto({ content, tags = [], metadata, ...rest }: DextoMemory) {
-  const json = encode(metadata ?? {}) as JsonObject // Dexto's metadata is an object
-  return {
-    content,
-    tags,
-    metadata: { ...json, [DEXTO]: encode({ ...rest, hasTags: tags.length > 0, hasMetadata: metadata !== undefined }) },
-  }
+function fromDexto({ content, tags, metadata, ...rest }: DextoMemory) {
+  const { [DEXTO]: named, ...given } = metadata ?? {}
+  const own = { ...rest, named, hasTags: tags !== undefined, hasMetadata: metadata !== undefined }
+  const json = encode(given) as JsonObject // Dexto's metadata is an object
+  return { content, tags: tags ?? [], metadata: { ...json, [DEXTO]: encode(own) } }
 }
 
 function toDexto({ content, tags, metadata }: Memory): DextoMemory {
-  const { [DEXTO]: own = {}, ...given } = metadata
-  const { hasTags, hasMetadata, ...rest } = decode(own) as DextoMemory & { hasTags: boolean; hasMetadata: boolean } // as fromDexto made it
+  const { [DEXTO]: stored = {}, ...given } = metadata
+  const { named, hasTags, hasMetadata, ...rest } = decode(stored) as Own // as fromDexto made it
+  const others = decode(given) as Record<string, unknown> // an object, as it was given
   return {
     ...rest,
     content,
     ...(hasTags && { tags }),
-    ...(hasMetadata && { metadata: decode(given) as Record<string, unknown> }),
+    ...(hasMetadata && { metadata: { ...others, ...(named !== undefined && { [DEXTO]: named }) } }),
   }
 }
 

@@ -3,6 +3,7 @@ import { ArtifactStore } from './dexto-artifacts.ts'
 import { ConversationStore, QueueStore, SessionStore } from './dexto-conversations.ts'
 import { CustomPromptStore, MemoryStore, ToolStateStore, WorkspaceStore } from './dexto-knowledge.ts'
 import { ApprovalStore, RuntimeEventStore, ToolExecutionStore, ToolPreferenceStore } from './dexto-runs.ts'
+import { checkStorage } from './invalid.ts'
 
 /** What Dexto calls on its stores. `DextoStores` of `@dexto/core` has this shape. */
 export interface DextoStoresShape {
@@ -38,6 +39,7 @@ export function dextoStores<Stores extends DextoStoresShape = DextoStoresShape>(
   storage: Storage | StorageScope,
   { storagePath }: DextoStoresOptions = {},
 ): Stores {
+  checkStorage(storage, 'messages')
   const stores = {
     conversation: new ConversationStore(storage),
     sessions: new SessionStore(storage),

@@ -1,5 +1,6 @@
 import type { Kv } from '../repositories/kv/kv.ts'
 import type { Storage } from '../storage/types.ts'
+import { invalid } from './invalid.ts'
 import { MAX_ITEMS } from './parts.ts'
 
 /** What the store of Keyv calls. */
@@ -11,6 +12,8 @@ export interface KeyvValues
 }
 
 export function valuesOf(store: Kv | Storage['cache']): KeyvValues {
+  if (typeof store?.get !== 'function')
+    throw invalid('store', 'must be `storage.kv` or `storage.cache`, or that of a scope')
   return 'entries' in store ? valuesOfKv(store) : valuesOfCache(store)
 }
 

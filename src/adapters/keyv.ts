@@ -39,10 +39,10 @@ const METHODS = {
 }
 
 /**
- * A store for Keyv 5 and 6 over `storage.kv` or `storage.cache`, or those of a scope. Keyv's keys, namespace included, are the keys there, and
- * the time to live is kept there as well. `kv` keeps values; `cache` may lose any value at any time, and no call fails because of the
- * cache. Keys have 1 to 1024 bytes. Errors of the storage reject the call or, as Keyv has it, become `error` events of the
- * Keyv. A store belongs to one Keyv.
+ * A store for Keyv 5 and 6 over `storage.kv` or `storage.cache`, or those of a scope. Keyv's keys, namespace included, are
+ * the keys there, and the time to live is kept there as well. `kv` keeps values; `cache` may lose any value at any time, and
+ * no call fails because of the cache. Keys have 1 to 1024 bytes. Errors of the storage reject the call or, as Keyv has it,
+ * become `error` events of the Keyv. A store belongs to one Keyv.
  *
  * @example
  * ```ts
@@ -98,10 +98,12 @@ export class HoldfastKeyv extends EventEmitter {
   }
 
   /**
-   * Writes many values, over `kv` up to 1000 with the same time to live in one transaction. Of two values of a key the last counts.
-   * Safe to repeat.
+   * Writes many values, over `kv` up to 1000 with the same time to live in one transaction. Of two values of a key the last
+   * counts. Returns true for each entry, whatever the types of the store of Keyv 5 say: what its Keyv returns is what the store
+   * has returned. Safe to repeat.
    */
-  async setMany(entries: KeyvEntry[]): Promise<undefined> {
+  setMany(entries: KeyvEntry[]): Promise<undefined>
+  async setMany(entries: KeyvEntry[]): Promise<undefined | boolean[]> {
     const now = Date.now() // one time for all, so that equal expiries stay equal
     const byTime = new Map<number | undefined, KeyvEntry[]>()
     for (const entry of new Map(entries.map((each) => [each.key, each])).values()) {
@@ -120,6 +122,7 @@ export class HoldfastKeyv extends EventEmitter {
           )
       }
     }
+    return entries.map(() => true)
   }
 
   /** Returns true if the key has a value. */
@@ -152,8 +155,8 @@ export class HoldfastKeyv extends EventEmitter {
   }
 
   /**
-   * Yields the keys of a namespace with their values, over `kv` in the order of the keys. Keyv 6 gets the keys without the namespace.
-   * Over a cache in Redis a key may come twice.
+   * Yields the keys of a namespace with their values, over `kv` in the order of the keys. Keyv 6 gets the keys without the
+   * namespace. Over a cache in Redis a key may come twice.
    */
   async *iterator<Value>(namespace = this.namespace): AsyncGenerator<[key: string, value: Value], void> {
     const prefix = prefixOf(namespace)

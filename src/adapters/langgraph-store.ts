@@ -15,7 +15,7 @@ import type { Kv } from '../repositories/kv/kv.ts'
 import type { KvEntry } from '../repositories/kv/types.ts'
 import type { PropertyConditions, PropertyTests } from '../repositories/kv/where.ts'
 import type { StorageScope } from '../storage/types.ts'
-import { invalid } from './invalid.ts'
+import { checkStorage, invalid } from './invalid.ts'
 import { deleteWithVectors, ItemVectors, putWithVectors } from './langgraph-vectors.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 import { type StoreIndex, StoreModel } from './store-model.ts'
@@ -58,13 +58,14 @@ export class HoldfastStore extends BaseStore {
   readonly #index: { model: StoreModel; vectors: ItemVectors } | undefined
 
   /**
-   * `storage` may be a scope or a transaction as well. In a transaction the model is not called: search without a `query`, and put with
-   * `index: false`.
+   * `storage` may be a scope or a transaction as well. In a transaction the model is not called: search without a `query`,
+   * and put with `index: false`.
    *
    * @throws {INVALID_INPUT} when `index` is not valid.
    */
   constructor(storage: StoreStorage, { ttlSeconds, index }: HoldfastStoreOptions = {}) {
     super()
+    checkStorage(storage, 'kv')
     this.#storage = storage
     this.#root = storage.kv.namespace(ROOT)
     this.#ttlSeconds = ttlSeconds
@@ -206,8 +207,10 @@ function itemOf(namespace: string[], { key, value, createdAt, updatedAt }: KvEnt
 function conditionsOf(filter: Record<string, unknown>): PropertyConditions {
   const conditions: Record<string, PropertyTests> = {}
   for (const [property, wanted] of Object.entries(filter)) {
+    const path = `filter.${property}`
+    if (wanted === undefined) throw invalid(path, 'must not be undefined: leave the property out')
     const tests = isOperators(wanted)
-      ? Object.fromEntries(Object.entries(wanted).map(([name, value]) => [OPERATORS[name] ?? name, value]))
+      ? Object.fromEntries(Object.entries(wanted).map(([name, value]) => [operatorOf(name, path), value]))
       : { eq: wanted as PropertyTests['eq'] } // kv checks it
     if (Object.keys(tests).length > 0) conditions[property] = tests
   }
@@ -223,6 +226,12 @@ const OPERATORS: Readonly<Record<string, keyof PropertyTests>> = {
   $lte: 'lte',
   $in: 'in',
   $nin: 'notIn',
+}
+
+function operatorOf(name: string, path: string): keyof PropertyTests {
+  const operator = OPERATORS[name]
+  if (operator !== undefined) return operator
+  throw invalid(path, `has no operator ${name}: there are ${Object.keys(OPERATORS).join(', ')}`)
 }
 
 function isOperators(wanted: unknown): wanted is Record<string, unknown> {

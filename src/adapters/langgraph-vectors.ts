@@ -127,8 +127,9 @@ export class ItemVectors {
 }
 
 /**
- * Writes items of one namespace and their vectors, up to 1000. Call within a transaction. An item without an entry in `stored` has no
- * vectors afterwards. The calls are sent together, and run in this order: the row of an item is locked before that of its vectors.
+ * Writes items of one namespace and their vectors, up to 1000. Call within a transaction. An item without an entry in
+ * `stored` has no vectors afterwards. The calls are sent together, and run in this order: the row of an item is locked before
+ * that of its vectors.
  */
 export async function putWithVectors(
   kv: Kv,

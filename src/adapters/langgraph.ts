@@ -16,6 +16,8 @@ import {
 import type { Checkpoints } from '../repositories/checkpoints/checkpoints.ts'
 import type { CheckpointKey, Checkpoint as Stored, TypedBytes } from '../repositories/checkpoints/types.ts'
 import type { StorageScope } from '../storage/types.ts'
+import { checkStorage } from './invalid.ts'
+import { loadValue, mayHoldObjects } from './langgraph-values.ts'
 import { MAX_ITEMS, partsOf } from './parts.ts'
 
 export { HoldfastStore, type HoldfastStoreOptions, type StoreStorage } from './langgraph-store.ts'
@@ -54,6 +56,7 @@ export class HoldfastSaver extends BaseCheckpointSaver {
   /** `storage` may be a scope or a transaction as well. */
   constructor(storage: SaverStorage, serde?: SerializerProtocol) {
     super(serde)
+    checkStorage(storage, 'checkpoints')
     this.#storage = storage
     this.#checkpoints = storage.checkpoints
     this.#isDefault = serde === undefined
@@ -112,8 +115,8 @@ export class HoldfastSaver extends BaseCheckpointSaver {
   }
 
   /**
-   * Stores what a task has written, all or nothing: LangGraph does not run a task again that has writes. Safe to repeat: what is stored
-   * stays, and only notes such as errors are replaced.
+   * Stores what a task has written, all or nothing: LangGraph does not run a task again that has writes. Safe to repeat: what
+   * is stored stays, and only notes such as errors are replaced.
    */
   async putWrites(config: Config, writes: PendingWrite[], taskId: string, taskPath?: string): Promise<void> {
     const task = { ...keyOf(config), taskId, taskPath }
@@ -243,15 +246,13 @@ export class HoldfastSaver extends BaseCheckpointSaver {
     )
   }
 
-  #load({ type, data }: TypedBytes): unknown {
-    if (type !== 'json' || !this.#isDefault) return this.serde.loadsTyped(type, data)
-    const text = decoder.decode(data)
-    return isPlain(text) ? JSON.parse(text) : this.serde.loadsTyped(type, text)
+  #load(typed: TypedBytes): unknown {
+    return this.#isDefault ? loadValue(this.serde, typed) : this.serde.loadsTyped(typed.type, typed.data)
   }
 
   #loadMetadata(metadata: object): unknown {
     const text = JSON.stringify(metadata)
-    return this.#isDefault && isPlain(text) ? metadata : this.serde.loadsTyped('json', text)
+    return this.#isDefault && !mayHoldObjects(text) ? metadata : this.serde.loadsTyped('json', text)
   }
 
   async #bytesOf(value: unknown): Promise<TypedBytes> {
@@ -274,14 +275,6 @@ async function settled(values: unknown[]): Promise<unknown[]> {
 }
 
 const decoder = new TextDecoder()
-
-/**
- * Returns true if the text is nothing but JSON. An object that becomes something else has the property `lc` in LangGraph's
- * format. The serializer looks for it in every object, which takes longer than to parse.
- */
-function isPlain(text: string): boolean {
-  return !text.includes('"lc"')
-}
 
 /** Returns how many ancestors a checkpoint is read with: the steps since the oldest of its delta channels was stored whole. */
 function ancestorsOf(metadata: CheckpointMetadata): number {

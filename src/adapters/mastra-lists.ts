@@ -130,7 +130,9 @@ async function windowOf(
   ])
   const target = window.find((message) => message.id === id)
   if (session === undefined || target === undefined || !isOfResource(target, session, resourceId)) return []
-  if (isRegular(session) && Math.max(before, after) <= MAX_ITEMS) return window
+  // Without a thread nobody has noted of whom the messages are.
+  const isOfOne = resourceId === undefined || threadOf(session) !== undefined
+  if (isRegular(session) && isOfOne && Math.max(before, after) <= MAX_ITEMS) return window
   const all = (await allMessages(messages, threadId)).filter((message) => isOfResource(message, session, resourceId))
   const place = all.sort(byTime).findIndex((message) => message.id === id)
   return all.slice(Math.max(0, place - before), place + after + 1)

@@ -4,14 +4,14 @@ import type { MastraDBMessage, StorageThreadType } from '@mastra/core/memory'
 import { MemoryStorage, type StorageCloneThreadInput, type StorageResourceType } from '@mastra/core/storage'
 import { StorageError } from '../errors.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { invalid } from './invalid.ts'
+import { checkStorage, invalid } from './invalid.ts'
 import { type ListMessages, listMessages, type MastraPage, rangeOf } from './mastra-lists.ts'
 import { byTime, fromMastraMessage, resourceOf, toMastraMessage } from './mastra-messages.ts'
 import { Resources } from './mastra-resources.ts'
-import { irregularIf, isRegular, REGULAR, type ThreadChanges, Threads } from './mastra-threads.ts'
+import { checkResourceId, irregularIf, isRegular, REGULAR, type ThreadChanges, Threads } from './mastra-threads.ts'
 import { deleteMessages, findMessages, type MessageChanges, saveMessages, updateMessages } from './mastra-writes.ts'
 import { allMessages, partsOf } from './parts.ts'
-import { decode, encode } from './tagged-json.ts'
+import { decode, encodeLoosely } from './tagged-json.ts'
 
 /** What newer versions of Mastra's class have, and the oldest supported one lacks. */
 interface Newer {
@@ -47,6 +47,7 @@ export class HoldfastMemory extends Base {
 
   constructor(storage: Storage | StorageScope) {
     super()
+    checkStorage(storage, 'messages')
     this.#storage = storage
     this.#threads = new Threads(storage)
     this.#resources = new Resources(storage)
@@ -70,8 +71,7 @@ export class HoldfastMemory extends Base {
    * @throws {INVALID_INPUT} when a field is not valid.
    */
   async saveThread({ thread }: { thread: StorageThreadType }): Promise<StorageThreadType> {
-    if (typeof thread.resourceId !== 'string' || thread.resourceId === '')
-      throw invalid('thread.resourceId', 'must be the id of a resource')
+    checkResourceId(thread.resourceId, 'thread.resourceId')
     const now = new Date()
     const [createdAt, updatedAt] = [new Date(thread.createdAt ?? now), new Date(thread.updatedAt ?? now)]
     if (Number.isNaN(createdAt.getTime()) || Number.isNaN(updatedAt.getTime()))
@@ -331,5 +331,5 @@ export class HoldfastMemory extends Base {
 
 /** Returns true if both values are stored as the same. */
 function isSame(some: unknown, other: unknown): boolean {
-  return isDeepStrictEqual(decode(encode(some)), decode(encode(other)))
+  return isDeepStrictEqual(decode(encodeLoosely(some)), decode(encodeLoosely(other)))
 }

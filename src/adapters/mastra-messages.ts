@@ -3,7 +3,7 @@ import type { Message, MessagePut } from '../repositories/messages/types.ts'
 import type { JsonObject, MessageContent } from '../schema/values.ts'
 import { MASTRA } from './mastra-threads.ts'
 import { isContent } from './message-fields.ts'
-import { decode, encode, isPlainObject } from './tagged-json.ts'
+import { decode, encodeLoosely, isPlainObject } from './tagged-json.ts'
 
 /** The content of a message of Mastra. */
 type Content = MastraDBMessage['content']
@@ -26,7 +26,7 @@ export type MastraPut = MessagePut & { metadata: JsonObject }
 export function fromMastraMessage(message: MastraDBMessage): MastraPut {
   const { id, role, createdAt, content, threadId: _, ...rest } = message
   const given: unknown = content // older programs have text here
-  const parts = isPlainObject(given) ? encode(given.parts) : undefined
+  const parts = isPlainObject(given) ? encodeLoosely(given.parts) : undefined
   const time = createdAt === undefined ? {} : { createdAt: new Date(createdAt) }
   if (!isPlainObject(given) || !Array.isArray(parts) || !isContent(parts)) {
     const isText = typeof given === 'string'
@@ -37,7 +37,7 @@ export function fromMastraMessage(message: MastraDBMessage): MastraPut {
 }
 
 function metadataOf(fields: object): { metadata: JsonObject } {
-  return { metadata: { [MASTRA]: encode(fields) } }
+  return { metadata: { [MASTRA]: encodeLoosely(fields) } }
 }
 
 /**
@@ -54,7 +54,7 @@ function metadataOf(fields: object): { metadata: JsonObject } {
  */
 export function toMastraMessage({ id, role, content, metadata, createdAt, sessionId }: Message): MastraDBMessage {
   const stored = metadata[MASTRA]
-  const fields = isPlainObject(stored) ? (decode(stored) as JsonObject) : undefined // `encode` was given an object
+  const fields = isPlainObject(stored) ? (decode(stored) as JsonObject) : undefined // `encodeLoosely` was given an object
   const message = { id, role, createdAt, threadId: sessionId, ...fields, content: contentOf(content, fields) }
   return message as MastraDBMessage // as it was given, or text of another part of the program
 }

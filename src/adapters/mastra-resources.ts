@@ -3,9 +3,8 @@ import { isStorageError, StorageError } from '../errors.ts'
 import type { Kv } from '../repositories/kv/kv.ts'
 import type { Json } from '../schema/values.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { invalid } from './invalid.ts'
-import { MASTRA } from './mastra-threads.ts'
-import { decode, encode } from './tagged-json.ts'
+import { checkResourceId, MASTRA } from './mastra-threads.ts'
+import { decode, encodeLoosely } from './tagged-json.ts'
 
 /** How often a resource is read again because others have changed it meanwhile. */
 const MAX_ATTEMPTS = 50
@@ -20,6 +19,7 @@ export class Resources {
 
   /** Returns a resource, or null if nothing is stored of it. */
   async get(id: string): Promise<StorageResourceType | null> {
+    checkResourceId(id)
     // Not `get`: the cache of this process may not know yet what another process has written.
     const stored = (await entriesOf(this.#storage).getMany([id])).get(id)
     return stored === undefined ? null : read(stored)
@@ -27,11 +27,10 @@ export class Resources {
 
   /** Stores a resource in place of what is stored of it. */
   async save(resource: StorageResourceType): Promise<StorageResourceType> {
-    if (typeof resource.id !== 'string' || resource.id === '')
-      throw invalid('resource.id', 'must be the id of a resource')
+    checkResourceId(resource.id, 'resource.id')
     const now = new Date()
     const saved = { ...resource, createdAt: resource.createdAt ?? now, updatedAt: resource.updatedAt ?? now }
-    await entriesOf(this.#storage).set(resource.id, encode(saved))
+    await entriesOf(this.#storage).set(resource.id, encodeLoosely(saved))
     return saved
   }
 
@@ -44,6 +43,7 @@ export class Resources {
     id: string,
     { workingMemory, metadata }: { workingMemory: string | undefined; metadata: Record<string, unknown> | undefined },
   ): Promise<StorageResourceType> {
+    checkResourceId(id)
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#storage.transaction(async (tx) => {
@@ -58,8 +58,8 @@ export class Resources {
             metadata: { ...before.metadata, ...metadata },
             updatedAt: now,
           }
-          if (stored !== undefined) await entries.set(id, encode(changed), { ifVersion: stored.version })
-          else if (!(await entries.setIfAbsent(id, encode(changed))).inserted) throw createdByOthers(id)
+          if (stored !== undefined) await entries.set(id, encodeLoosely(changed), { ifVersion: stored.version })
+          else if (!(await entries.setIfAbsent(id, encodeLoosely(changed))).inserted) throw createdByOthers(id)
           return changed
         })
       } catch (error) {

@@ -5,9 +5,10 @@ import type { SessionSummary } from '../repositories/sessions/types.ts'
 import type { JsonObject } from '../schema/values.ts'
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
+import { invalid, isStorable } from './invalid.ts'
 import { itemsOf } from './parts.ts'
 import { setWithSession } from './session-entry.ts'
-import { decode, encode, isPlainObject } from './tagged-json.ts'
+import { decode, encodeLoosely, isPlainObject } from './tagged-json.ts'
 
 /** The property of a session's metadata that holds what a session has no field for, and the first label in `kv`. */
 export const MASTRA = 'mastra'
@@ -16,7 +17,14 @@ export const MASTRA = 'mastra'
  * another resource than the thread. Then a page of the thread takes a look at all its messages.
  */
 const IRREGULAR = 'mastraIrregular'
+/**
+ * The property of a forked session's metadata that is its own id once the index has it: a fork begins with that of its
+ * source.
+ */
+const LISTED = 'mastraListed'
 const MAX_TITLE = 1000
+/** What a key of `kv` has room for, beside the id of a thread. */
+const MAX_RESOURCE_BYTES = 750
 /** How often a thread is saved again that another call has created or removed meanwhile. */
 const MAX_ATTEMPTS = 10
 
@@ -25,6 +33,17 @@ export interface ThreadChanges {
   title?: string | undefined
   metadata?: Record<string, unknown> | undefined
   resourceId?: string | undefined
+}
+
+/**
+ * Throws if a text is not the id of a resource.
+ *
+ * @throws {INVALID_INPUT} when it is empty, or a key with it and the id of a thread would be too long
+ */
+export function checkResourceId(id: unknown, path = 'resourceId'): asserts id is string {
+  const isText = typeof id === 'string' && id !== '' && isStorable(id)
+  if (isText && Buffer.byteLength(id) <= MAX_RESOURCE_BYTES) return
+  throw invalid(path, `must be text of 1 to ${MAX_RESOURCE_BYTES} bytes, well-formed and without NUL`)
 }
 
 /** Returns the thread that a session holds, or undefined if it holds none. */
@@ -51,11 +70,16 @@ export function irregularIf(isIrregular: boolean): JsonObject {
   return isIrregular ? { [IRREGULAR]: true } : {}
 }
 
+/** Returns true if the index does not have the thread of a session: it was forked, which copies no entry. */
+function isUnlisted({ id, parentId, metadata }: SessionSummary): boolean {
+  return parentId !== null && metadata[LISTED] !== id
+}
+
 /** Returns what a session stores of a thread. */
 function storedAs({ id: _, title, ...fields }: StorageThreadType): { title: string | null; [MASTRA]: JsonObject } {
-  const isOwn = title !== undefined && title.length <= MAX_TITLE && title.isWellFormed() && !title.includes('\0')
+  const isOwn = title !== undefined && title.length <= MAX_TITLE && isStorable(title)
   const kept = isOwn || title === undefined ? fields : { title, ...fields }
-  return { title: isOwn ? title : null, [MASTRA]: encode(kept) as JsonObject } // of an object it makes an object
+  return { title: isOwn ? title : null, [MASTRA]: encodeLoosely(kept) as JsonObject } // of an object it makes an object
 }
 
 /** The threads of a storage or a scope: a session each, and an index by resource in `kv`. */
@@ -128,6 +152,7 @@ export class Threads {
     await this.#storage.transaction(async (tx) => {
       const thread = threadOf(await tx.lockSession(id))
       await tx.sessions.delete(id)
+      await statesOf(tx, id).clear() // one that was written before the thread does not go with the session
       if (thread !== undefined) await indexOf(tx, thread.resourceId).delete(id)
     })
   }
@@ -164,14 +189,32 @@ export class Threads {
   }
 }
 
+/** Returns the states of a thread: an entry for each type. */
+export function statesOf({ kv }: { readonly kv: Kv }, threadId: string): Kv {
+  return kv.namespace(MASTRA, 'states', threadId)
+}
+
 /** Returns the index of a resource's threads: an entry for each, with the time of its creation. */
 function indexOf({ kv }: { readonly kv: Kv }, resourceId: string): Kv {
+  checkResourceId(resourceId)
   return kv.namespace(MASTRA, 'threads', resourceId)
 }
 
 /** Writes a thread into the index of its resource. */
 function enter(tx: StorageTransaction, { id, resourceId, createdAt }: StorageThreadType): Promise<void> {
   return setWithSession(indexOf(tx, resourceId), id, createdAt.toISOString(), { sessionId: id })
+}
+
+/** Writes a thread that another part of the program has forked into the index of its resource. Safe to repeat. */
+export async function listFork(storage: Storage | StorageScope, session: SessionSummary): Promise<void> {
+  if (threadOf(session) === undefined || !isUnlisted(session)) return
+  await storage.transaction(async (tx) => {
+    const locked = await tx.lockSession(session.id) // it may have been given away meanwhile, or removed
+    const thread = threadOf(locked)
+    if (locked === undefined || thread === undefined || !isUnlisted(locked)) return
+    await enter(tx, thread)
+    await tx.sessions.mergeMetadata(thread.id, { [LISTED]: thread.id })
+  })
 }
 
 /** Replaces a thread. Returns false if its session does not exist any more. */
@@ -186,9 +229,10 @@ async function writeThread(tx: StorageTransaction, thread: StorageThreadType, se
   const before = threadOf(session)
   const { title, ...stored } = storedAs(thread)
   const isMoved = before?.resourceId !== thread.resourceId
-  const marks = irregularIf(isMoved && session.messageCount > 0)
+  const isNew = isUnlisted(session)
+  const marks = { ...irregularIf(isMoved && session.messageCount > 0), ...(isNew && { [LISTED]: thread.id }) }
   await tx.sessions.update(thread.id, { title, metadata: { ...session.metadata, ...stored, ...marks } })
-  if (!isMoved && before.createdAt.getTime() === thread.createdAt.getTime()) return
+  if (!isNew && !isMoved && before.createdAt.getTime() === thread.createdAt.getTime()) return
   if (before !== undefined && isMoved) await indexOf(tx, before.resourceId).delete(thread.id)
   await enter(tx, thread)
 }

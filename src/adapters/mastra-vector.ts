@@ -8,7 +8,7 @@ import {
 import { isStorageError, StorageError } from '../errors.ts'
 import type { EmbeddingModel, RecalledMessage } from '../repositories/embeddings/types.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { invalid } from './invalid.ts'
+import { checkStorage, invalid } from './invalid.ts'
 import { type MastraTextEmbedder, textEmbedder, textOfNumbers } from './mastra-embedder.ts'
 import { resourceOf } from './mastra-messages.ts'
 import { Threads } from './mastra-threads.ts'
@@ -37,8 +37,8 @@ export interface MastraVectorOptions {
 }
 
 /**
- * Returns a vector store for Mastra's semantic recall, over the recall of a storage or a scope. The storage embeds the messages with
- * its own model, and their vectors go with them. Give `embedder` of the vector store to Mastra as well.
+ * Returns a vector store for Mastra's semantic recall, over the recall of a storage or a scope. The storage embeds the
+ * messages with its own model, and their vectors go with them. Give `embedder` of the vector store to Mastra as well.
  *
  * @throws {INVALID_INPUT} when the model is not valid.
  *
@@ -64,8 +64,11 @@ export class HoldfastMastraVector extends MastraVector {
   readonly #model: StoreModel
 
   /** @internal */
-  constructor(storage: Storage | StorageScope, { embedding, id = 'holdfast' }: MastraVectorOptions) {
+  constructor(storage: Storage | StorageScope, { embedding, id = 'holdfast' }: Partial<MastraVectorOptions> = {}) {
     super({ id })
+    checkStorage(storage, 'messages')
+    if (typeof embedding?.embed !== 'function')
+      throw invalid('options.embedding', 'must be the model that the storage was opened with')
     const { dimensions: dims, timeoutMillis = 30_000 } = embedding
     const embed = (texts: string[]) =>
       embedding.embed(texts, { purpose: 'query', signal: AbortSignal.timeout(timeoutMillis) })
@@ -77,10 +80,11 @@ export class HoldfastMastraVector extends MastraVector {
   }
 
   /**
-   * Returns the most similar messages of a thread, or of all threads of a resource, each with its ids. Up to 100. A message that is
-   * not embedded yet is missing.
+   * Returns the most similar messages of a thread, or of all threads of a resource, each with its ids. Up to 100. A message
+   * that is not embedded yet is missing.
    *
-   * @throws {INVALID_INPUT} when the filter names no thread and no resource, or something else, or the vector is not one of the model.
+   * @throws {INVALID_INPUT} when the filter names no thread and no resource, or something else, or the vector is not one of
+   * the model.
    * @throws {INVALID_STATE} when the index is not one of messages, or the storage was opened without a model.
    * @throws {EMBEDDING_FAILED} when the model fails.
    */
@@ -132,8 +136,9 @@ export class HoldfastMastraVector extends MastraVector {
   }
 
   /**
-   * Finds in all threads of a resource. In a scope the most similar messages of the owner come first: often they are of the resource, and
-   * all that is needed. Otherwise each thread is searched, so that no message of another resource takes the place of one.
+   * Finds in all threads of a resource. In a scope the most similar messages of the owner come first: often they are of the
+   * resource, and all that is needed. Otherwise each thread is searched, so that no message of another resource takes the
+   * place of one.
    */
   async #inResource(vector: ArrayLike<number>, resourceId: string | undefined, limit: number): Promise<Found[]> {
     if ('ownerId' in this.#storage) {
@@ -162,7 +167,10 @@ export class HoldfastMastraVector extends MastraVector {
     }
   }
 
-  /** Returns those of the messages that are of a resource, with its id. A message without one of its own is of that of its thread. */
+  /**
+   * Returns those of the messages that are of a resource, with its id. A message without one of its own is of that of its
+   * thread.
+   */
   async #ofResource(items: readonly RecalledMessage[], resourceId: string | undefined): Promise<Found[]> {
     const others = items.filter(({ message }) => resourceOf(message) === undefined)
     const ids = [...new Set(others.map(({ message }) => message.sessionId))]

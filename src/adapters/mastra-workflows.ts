@@ -10,9 +10,9 @@ interface Snapshot {
 }
 
 /**
- * The domain `workflows` of a store that keeps no workflows. Every call of an agent is a workflow inside of Mastra, which looks for
- * an earlier run and stores its own: there is none, and what is stored is forgotten, as nobody can resume it. A run that waits to
- * be resumed is refused.
+ * The domain `workflows` of a store that keeps no workflows. Every call of an agent is a workflow inside of Mastra, which
+ * looks for an earlier run and stores its own: there is none, and what is stored is forgotten, as nobody can resume it. A run
+ * that waits to be resumed is refused.
  */
 export class RefusedWorkflows extends WorkflowsStorage {
   supportsConcurrentUpdates(): boolean {
@@ -54,6 +54,35 @@ export class RefusedWorkflows extends WorkflowsStorage {
   }
 
   async deleteWorkflowRunById(): Promise<void> {}
+
+  async dangerouslyClearAll(): Promise<void> {}
+}
+
+/**
+ * The domain `workflowDefinitions` of a store that keeps no definitions of workflows. Mastra lists them when its workers
+ * start: there are none. A new one is refused.
+ */
+export class RefusedDefinitions {
+  async init(): Promise<void> {}
+
+  async get(): Promise<null> {
+    return null
+  }
+
+  async list(): Promise<{ definitions: never[]; total: number }> {
+    return { definitions: [], total: 0 }
+  }
+
+  /**
+   * Refuses a definition.
+   *
+   * @throws {INVALID_STATE} when it is called: the definition would be lost
+   */
+  async upsert(): Promise<never> {
+    throw refusal('workflowDefinitions', 'The workflow would be lost with this process. ')
+  }
+
+  async delete(): Promise<void> {}
 
   async dangerouslyClearAll(): Promise<void> {}
 }

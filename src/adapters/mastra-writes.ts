@@ -13,7 +13,7 @@ import {
   resourceOf,
   toMastraMessage,
 } from './mastra-messages.ts'
-import { irregularIf, isRegular, MASTRA, threadOf } from './mastra-threads.ts'
+import { irregularIf, isRegular, listFork, MASTRA, threadOf } from './mastra-threads.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 
 /** The changes of a message. The content is merged into the stored one, and so is the metadata of the content. */
@@ -75,12 +75,14 @@ async function saveNew({ messages }: Storage | StorageScope, threadId: string, p
  * the seq of its newest message.
  */
 async function markIrregular(
-  { sessions, messages }: Storage | StorageScope,
+  storage: Storage | StorageScope,
   threadId: string,
   puts: readonly MastraPut[],
 ): Promise<number> {
+  const { sessions, messages } = storage
   const [session, [last]] = await Promise.all([sessions.summary(threadId), messages.latest(threadId, 1)])
   const lastSeq = last?.seq ?? 0
+  if (session !== undefined) await listFork(storage, session)
   if (session === undefined || !isRegular(session)) return lastSeq
   const late = puts.filter((put) => last !== undefined && put.createdAt !== undefined && put.createdAt < last.createdAt)
   let hasLate = false

@@ -1,7 +1,8 @@
 import { MastraCompositeStore, type StorageDomains } from '@mastra/core/storage'
 import type { Storage, StorageScope } from '../storage/types.ts'
 import { HoldfastMemory } from './mastra-memory.ts'
-import { RefusedWorkflows, refusal } from './mastra-workflows.ts'
+import { ThreadState } from './mastra-thread-state.ts'
+import { RefusedDefinitions, RefusedWorkflows, refusal } from './mastra-workflows.ts'
 
 export type { MastraTextEmbedder } from './mastra-embedder.ts'
 export type { ListMessages, MastraPage } from './mastra-lists.ts'
@@ -18,8 +19,8 @@ export interface MastraStorageOptions {
 }
 
 /**
- * Returns a store of Mastra over a storage or a scope: what agents remember survives the process. It has the domain `memory`, and
- * refuses the others by name. The storage stays the program's: close it after Mastra.
+ * Returns a store of Mastra over a storage or a scope: what agents remember survives the process. It has the domains `memory` and
+ * `threadState`, and refuses the others by name. The storage stays the program's: close it after Mastra.
  *
  * @example
  * ```ts
@@ -39,27 +40,35 @@ export function mastraStorage(
 
 /** A store of Mastra. Made by `mastraStorage()`. */
 export class HoldfastMastraStore extends MastraCompositeStore {
-  readonly #memory: HoldfastMemory
-  readonly #workflows = new RefusedWorkflows()
+  readonly #domains: Readonly<Record<string, unknown>>
 
   /** @internal */
   constructor(storage: Storage | StorageScope, id: string) {
     super({ id, name: 'HoldfastMastraStore' })
-    this.#memory = new HoldfastMemory(storage)
-    const stores: Partial<StorageDomains> = { memory: this.#memory }
+    const memory = new HoldfastMemory(storage)
+    const workflows = new RefusedWorkflows()
+    const workflowDefinitions = new RefusedDefinitions()
+    // Without schedules Mastra says by itself that none runs.
+    this.#domains = {
+      memory,
+      threadState: new ThreadState(storage),
+      workflows,
+      workflowDefinitions,
+      schedules: undefined,
+    }
+    const stores: Partial<StorageDomains> = { memory }
     this.stores = stores as StorageDomains // older versions ask for three domains here
   }
 
   /**
-   * Returns the domain `memory`. Agents ask for `workflows` at each call, so that domain is returned as well: it forgets runs that
-   * nobody can resume, and refuses to keep one that is suspended.
+   * Returns the domain `memory` or `threadState`. Mastra asks by itself for `workflows` at each call of an agent, and for
+   * `workflowDefinitions` and `schedules` when its workers start. So the first two are returned as well: they have nothing,
+   * forget runs that nobody can resume, and refuse to keep anything else. `schedules` is undefined.
    *
    * @throws {INVALID_STATE} when another domain is asked for; the message names it.
    */
   override async getStore<K extends keyof StorageDomains>(name: K): Promise<StorageDomains[K] | undefined> {
-    const domains: Partial<StorageDomains> = { memory: this.#memory, workflows: this.#workflows }
-    const domain = domains[name]
-    if (domain === undefined) throw refusal(name)
-    return domain
+    if (!Object.hasOwn(this.#domains, name)) throw refusal(name)
+    return this.#domains[name] as StorageDomains[K] | undefined // has the methods, but not always the class: older versions lack it
   }
 }

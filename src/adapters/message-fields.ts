@@ -1,5 +1,6 @@
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
-import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
+import type { Json, MessageContent } from '../schema/values.ts'
+import { invalid, isStorable } from './invalid.ts'
 import { decode, encode, isPlainObject } from './tagged-json.ts'
 
 const MAX_ROLE = 100
@@ -11,7 +12,8 @@ const WHOLE = 'item'
  * further fields go into the metadata under `key`. An item without them, such as a tool call, is the one part of a message.
  */
 export function fromFields(item: unknown, key: string): MessageInput {
-  const fields = encode(item) as JsonObject // a message or item is an object
+  const fields = encode(item)
+  if (!isPlainObject(fields)) throw invalid('message', 'must be a message or an item: an object')
   const { role, content, ...rest } = fields
   if (isRole(role) && isContent(content) && !isWhole(content)) {
     return { role, content, metadata: Object.keys(rest).length === 0 ? {} : { [key]: rest } }
@@ -30,7 +32,7 @@ export function toFields({ role, content, metadata }: Message, key: string): unk
 /** Returns true if a message of Holdfast can have the role of a framework's message. */
 export function isRole(role: unknown): role is string {
   if (typeof role !== 'string' || role.length < 1 || role.length > MAX_ROLE) return false
-  return role.isWellFormed() && !role.includes('\0')
+  return isStorable(role)
 }
 
 /** Returns true if a message of Holdfast can hold the content of a framework's message as it is. */

@@ -10,6 +10,7 @@ import type {
 import { isStorageError, StorageError } from '../errors.ts'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
+import { checkStorage } from './invalid.ts'
 import { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 import { encode } from './tagged-json.ts'
@@ -49,6 +50,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   readonly #id: string
 
   constructor(storage: Storage | StorageScope, { sessionId = randomUUID() }: HoldfastSessionOptions = {}) {
+    checkStorage(storage, 'messages')
     this.#storage = storage
     this.#id = sessionId
   }
@@ -74,9 +76,12 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
     return message && toOpenAIItem(await this.#storage.blobs.inline(message))
   }
 
-  /** Removes the session with everything that belongs to it. Safe to repeat. */
+  /**
+   * Removes all items. The session stays, with its title, its metadata and its events: the SDK clears a session to compact it. A
+   * history transaction that was done before is not done again. Safe to repeat.
+   */
   async clearSession(): Promise<void> {
-    await this.#storage.sessions.delete(this.#id)
+    await this.#storage.messages.clear(this.#id)
   }
 
   /** Replaces the whole history, such as by its summary. */

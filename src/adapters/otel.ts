@@ -32,8 +32,8 @@ export interface InstrumentOptions {
   /** Makes the metrics. Default: the global one of `@opentelemetry/api`. */
   meterProvider?: MeterProvider | undefined
   /**
-   * Whether what a call consists of has spans as well: statements with their SQL, reads of a Redis cache, and steps on the bytes of
-   * blobs. The SQL has placeholders for all values. Default false.
+   * Whether what a call consists of has spans as well: statements with their SQL, reads of a Redis cache, and steps on the
+   * bytes of blobs. The SQL has placeholders for all values. Default false.
    */
   statements?: boolean | undefined
 }

@@ -20,13 +20,19 @@ export interface StoreIndex {
   dims: number
   /** The model. It is never called inside a transaction. */
   embeddings?: StoreEmbeddings | undefined
-  /** The model, as `PostgresStore` names it: instead of `embeddings`. It may be a function that embeds both stored texts and queries. */
+  /**
+   * The model, as `PostgresStore` names it: instead of `embeddings`. It may be a function that embeds both stored texts and
+   * queries.
+   */
   embed?: StoreEmbeddings | StoreEmbeddings['embedDocuments'] | undefined
-  /** The paths of what is embedded of an item, each text by itself, such as `title` or `chapters[*].text`. Default `['$']`: the whole value. */
+  /**
+   * The paths of what is embedded of an item, each text by itself, such as `title` or `chapters[*].text`. Default `['$']`:
+   * the whole value.
+   */
   fields?: readonly string[] | undefined
   /**
-   * The name of the model, up to 200 characters. Vectors of models with different names or dimensions are never compared. Default: the
-   * property `model` of `embeddings`, if it is a text.
+   * The name of the model, up to 200 characters. Vectors of models with different names or dimensions are never compared.
+   * Default: the property `model` of `embeddings`, if it is a text.
    */
   model?: string | undefined
   /** How long a call of the model may take. Then it counts as failed. Milliseconds. Default 30,000. */

@@ -1,6 +1,6 @@
 import type { Message, MessagePartInput, MessagePut } from '../repositories/messages/types.ts'
 import type { JsonObject } from '../schema/values.ts'
-import { decode, encode, isPlainObject } from './tagged-json.ts'
+import { decode, encodeLoosely, isPlainObject } from './tagged-json.ts'
 
 /** The property of a message's metadata that holds what a message of Holdfast has no field for. */
 const REST = 'aiSdk'
@@ -15,7 +15,8 @@ export interface UIMessageLike {
 
 /**
  * Returns a `UIMessage` of the AI SDK as a message to put or append. The parts become the content, and metadata that is an
- * object becomes the metadata. No field is lost: `toUIMessage` returns an equal message.
+ * object becomes the metadata. No field is lost: `toUIMessage` returns an equal message. What JSON does not have, apart from
+ * bytes, dates and URLs, becomes what `JSON.stringify` makes of it, which is what the AI SDK sends to its clients.
  *
  * @example
  * ```ts
@@ -32,8 +33,8 @@ export function fromUIMessage(message: UIMessageLike): MessagePut {
   return {
     id,
     role,
-    content: encode(parts) as MessagePartInput[], // `encode` keeps arrays and the types of their parts
-    metadata: encode(all) as JsonObject, // of an object it makes an object
+    content: encodeLoosely(parts) as MessagePartInput[], // `encodeLoosely` keeps arrays and the types of their parts
+    metadata: encodeLoosely(all) as JsonObject, // of an object it makes an object
   }
 }
 
@@ -53,7 +54,7 @@ export function fromUIMessage(message: UIMessageLike): MessagePut {
  */
 export function toUIMessage<UI extends UIMessageLike = UIMessageLike>(message: Message): UI {
   const { id, role, content } = message
-  const { [REST]: rest, ...own } = decode(message.metadata) as JsonObject // `encode` was given an object
+  const { [REST]: rest, ...own } = decode(message.metadata) as JsonObject // `encodeLoosely` was given an object
   const metadata = Object.keys(own).length === 0 ? {} : { metadata: own }
   const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : decode(content ?? [])
   return { id, role, ...metadata, ...(isPlainObject(rest) ? rest : {}), parts } as unknown as UI // the caller names the type

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { type Content, hasObject, isHash } from '../blobs/bytes/backend.ts'
-import { collectContent } from '../blobs/protocol/collect.ts'
 import { endImport, importContent } from '../blobs/protocol/import.ts'
 import { locationOf } from '../blobs/protocol/records.ts'
 import type { BulkTable } from '../database/bulk/table.ts'
@@ -14,6 +13,7 @@ const CONTENTS_AT_ONCE = 8
 
 /** Where the bytes of contents come from. */
 interface Contents {
+  readonly name: string
   bytes(content: Content): AsyncIterable<Uint8Array>
   isGone?(content: Content, error: unknown): Promise<boolean>
 }
@@ -22,14 +22,16 @@ interface Contents {
 export class ContentsTarget {
   readonly #layers: ArchiveLayers
   readonly #outcomes: Outcomes
-  readonly #batch = `archive:${randomUUID()}`
+  /** Begins the reservations of all calls that receive from this origin, and of this one. */
+  readonly #batches: string
+  readonly #batch: string
   readonly #origin: Contents
-  /** Contents that were reserved, and are gone. */
-  readonly #gone: string[] = []
   #reserved = false
 
   constructor(layers: ArchiveLayers, outcomes: Outcomes, origin: Contents) {
     this.#layers = layers
+    this.#batches = `archive:${origin.name}`
+    this.#batch = `${this.#batches}:${randomUUID()}`
     this.#outcomes = outcomes
     this.#origin = origin
   }
@@ -71,15 +73,16 @@ export class ContentsTarget {
       return isNew ? 'inserted' : 'unchanged'
     } catch (error) {
       if (!(await this.#origin.isGone?.(content, error))) throw error
-      this.#gone.push(content.hash)
       return undefined
     }
   }
 
-  /** Lets the records keep the contents from now on. */
-  async end(): Promise<void> {
-    const { db, store } = this.#layers.blobs
-    if (this.#reserved) await endImport(db, this.#batch)
-    for (const hash of this.#gone) await collectContent(db, store, hash)
+  /**
+   * Lets the records keep the contents from now on. Contents without a record go. With `isRepeated`, records also keep what calls
+   * that were interrupted have reserved: otherwise an erasure would leave bytes behind until the next day.
+   */
+  async end(isRepeated: boolean): Promise<void> {
+    const { db, store, own } = this.#layers.blobs
+    if (this.#reserved || (isRepeated && !own?.unused)) await endImport(db, store, this.#batch, this.#batches)
   }
 }

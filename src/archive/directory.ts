@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { syncDirectory, unlinkIfExists, writeAll } from '../blobs/bytes/files.ts'
 import { codeOf, isError } from '../caught.ts'
 import { StorageError } from '../errors.ts'
+import { makeDirectories } from '../make-directories.ts'
 import { systemErrorMeaning } from '../system-error.ts'
 import { type ArchiveFile, MANIFEST } from './manifest.ts'
 
@@ -27,7 +28,7 @@ export async function createDirectory(directory: string): Promise<string> {
       details: { path },
     })
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeDirectories(path, 0o700)
   } catch (error) {
     if (codeOf(error) === 'EEXIST' || codeOf(error) === 'ENOTDIR') {
       throw refused('is a file', error)

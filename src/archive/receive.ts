@@ -59,9 +59,12 @@ export async function receive(
     if (name === 'blobRefs' && layers.blobs.own !== undefined) continue
     const done = i === first ? mark : undefined
     await receiveTable({ origin, outcomes, run, dryRun, target, contents }, name, done)
-    if (name === 'blobs') await contents.end()
   }
-  if (!dryRun) await finish(layers, origin, outcomes, { progressMark, isRepeated: left !== undefined })
+  if (!dryRun) {
+    const isRepeated = left !== undefined
+    await contents.end(isRepeated)
+    await finish(layers, origin, outcomes, { progressMark, isRepeated })
+  }
   return { ...reportOf(outcomes), resumed: mark !== undefined }
 }
 
@@ -127,7 +130,8 @@ async function finish(
   if (lastEventSeq > 0) {
     await database.transaction((tx) => passNumber(tx, bulkTable(tx.kit, 'events'), lastEventSeq))
   }
-  // A call that was interrupted may have written texts which the backfill had passed, and a call that begins anew does not count them.
+  // A call that was interrupted may have written texts which the backfill had passed, and a call that begins anew does not
+  // count them.
   const isSearched = isRepeated || (tables.messages?.inserted ?? 0) + (tables.memories?.inserted ?? 0) > 0
   if (database.search && isSearched) await beginIndex(database)
   await progressMark.remove(database)

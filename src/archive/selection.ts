@@ -76,7 +76,10 @@ export function conditionOf(tables: Tables, name: ArchivedTable, selection: Expo
 
 const activeSince = (since: Date) => new Date(since.getTime() - ACTIVITY_MILLIS)
 
-/** Includes sessions that were renamed, and those whose entries may have changed: the rows that go with a session need it. Lists do not say when they have changed. */
+/**
+ * Includes sessions that were renamed, and those whose entries may have changed: the rows that go with a session need it.
+ * Lists do not say when they have changed.
+ */
 function isActive({ sessions: s, kv, lists: l }: Tables, since: Date): SQL {
   const isChangedEntry = and(eq(kv.sessionId, s.id), eq(kv.ownerId, s.ownerId), gte(kv.updatedAt, since))
   const isList = and(eq(l.sessionId, s.id), eq(l.ownerId, s.ownerId))

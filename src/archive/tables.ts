@@ -62,7 +62,10 @@ export function archivedTable(kit: DialectKit, name: ArchivedTable): BulkTable {
 /** The tables that are in the database of the records, if the blobs have one of their own. */
 export const OF_BLOBS: readonly ArchivedTable[] = ['blobContent', 'blobs']
 
-/** The table that the rows of a table belong to, with the columns that name its primary key. A row with a null there belongs to none. */
+/**
+ * The table that the rows of a table belong to, with the columns that name its primary key. A row with a null there belongs
+ * to none.
+ */
 export const PARENTS: Partial<Record<ArchivedTable, { table: ArchivedTable; columns: readonly string[] }>> = {
   messages: { table: 'sessions', columns: ['sessionId', 'ownerId'] },
   sessionOperations: { table: 'sessions', columns: ['sessionId', 'ownerId'] },

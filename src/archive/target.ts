@@ -127,8 +127,8 @@ export class Target {
   }
 
   /**
-   * Compares rows with those that the storage has. `inserted` of them were written just now. With `reason`, a row that the storage
-   * lacks is refused.
+   * Compares rows with those that the storage has. `inserted` of them were written just now. With `reason`, a row that the
+   * storage lacks is refused.
    */
   async #compare(
     name: ArchivedTable,

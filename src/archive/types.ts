@@ -1,6 +1,9 @@
 /** How far a call is with a table. */
 export interface ArchiveProgress {
-  /** The table, such as `messages`. `blobContent` counts contents of blobs. `verify` counts bytes of files, `pages` pages of a database. */
+  /**
+   * The table, such as `messages`. `blobContent` counts contents of blobs. `verify` counts bytes of files, `pages` pages of a
+   * database.
+   */
   table: string
   /** Number of rows done. */
   rows: number

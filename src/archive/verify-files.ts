@@ -31,24 +31,31 @@ export async function verifyFiles(directory: string, manifest: Manifest, run: Ar
   if (manifest.tables.blobContent === undefined) return
   for await (const lines of linesOf(join(directory, manifest.tables.blobContent.file))) {
     for (const line of lines) {
-      const hash = hashIn(line)
+      const { hash, size } = contentIn(line)
       if (hash === undefined) continue // the import refuses the line
       const path = contentPath(directory, hash)
       const file = path.slice(directory.length + 1)
-      if ((await hashOf(directory, path, file, count)) !== hash) {
-        throw damaged(directory, file, `does not have the sha256 that its name says: ${AGAIN}`)
+      let bytes = 0
+      const found = await hashOf(directory, path, file, (length) => {
+        bytes += length
+        count(length)
+      })
+      if (found !== hash) throw damaged(directory, file, `does not have the sha256 that its name says: ${AGAIN}`)
+      if (typeof size === 'number' && size !== bytes) {
+        const listed = manifest.tables.blobContent.file
+        throw damaged(directory, file, `has ${bytes} bytes, and ${listed} says ${size}: ${AGAIN}`)
       }
     }
   }
 }
 
-/** Returns the hash of a line of contents, or undefined if the line has none. */
-function hashIn(line: string): string | undefined {
+/** Returns what a line of contents says. It has no hash if the line is none of a content. */
+function contentIn(line: string): { hash?: string; size?: unknown } {
   try {
-    const { hash }: { hash?: unknown } = Object(JSON.parse(line))
-    return typeof hash === 'string' && isHash(hash) ? hash : undefined
+    const { hash, size }: { hash?: unknown; size?: unknown } = Object(JSON.parse(line))
+    return typeof hash === 'string' && isHash(hash) ? { hash, size } : {}
   } catch {
-    return undefined
+    return {}
   }
 }
 

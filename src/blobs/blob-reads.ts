@@ -84,7 +84,8 @@ export class BlobReads {
    * console.log(await storage.blobs.bytes(uri)) // <Buffer 68 65 6c 6c 6f>
    * ```
    */
-  bytes(reference: string): Promise<Buffer> {
+  bytes(reference: string): Promise<ReturnType<typeof Buffer.alloc>> {
+    // The type is Buffer<ArrayBuffer>, and Buffer before TypeScript 5.7.
     return this.context.whileOpen(async () => readBytes(await this.#getExisting(reference)))
   }
 

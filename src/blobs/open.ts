@@ -80,7 +80,10 @@ export interface BlobLayer {
   transaction<T>(run: (enter: TransactionBlobs['savepoint']) => Promise<T>): Promise<T>
   /** Ends the puts that are still reading their source. They reject with CLOSED. */
   stopPuts(): void
-  /** Closes the bytes and the database of the records, if the blob layer opened them. Must run after the main database was closed. */
+  /**
+   * Closes the bytes and the database of the records, if the blob layer opened them. Must run after the main database was
+   * closed.
+   */
   close(): Promise<void>
 }
 
@@ -156,7 +159,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
   return {
     blobs,
     scoped: (owner) => new Blobs({ ...root, owner }),
-    offload: offloadTo(root),
+    offload: offloadTo(root, { hasOwnDatabase: recordsDatabase !== undefined }),
     count: async (owner) => (unused() ? 0 : (await new Blobs({ ...root, owner }).stats()).count),
     overwriting: (body) => recordsDatabase?.overwriting?.(body) ?? body().then(() => true),
     erase: (owner, limit) => root.whileOpen(async () => (unused() ? 0 : eraseBlobs(db, store, owner, limit))),
@@ -243,7 +246,7 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   return {
     blobs: new Blobs(context),
     scoped: (owner) => new Blobs({ ...context, owner }),
-    offload: offloadTo(context),
+    offload: offloadTo(context, { hasOwnDatabase }),
     async savepoint(tx, body) {
       if (tx.owner !== undefined) throw new TypeError('The blobs of a transaction need its handle without an owner')
       // A gate of its own: the puts of the outer transaction wait for the end of the savepoint.
@@ -272,9 +275,9 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
   }
 }
 
-function offloadTo(context: BlobContext): Offload | undefined {
-  const { offloadAboveBytes } = context.store
-  return offloadAboveBytes === undefined ? undefined : new Offload(context, offloadAboveBytes)
+function offloadTo(context: BlobContext, { hasOwnDatabase }: { hasOwnDatabase: boolean }): Offload | undefined {
+  const { offloadAboveBytes: aboveBytes } = context.store
+  return aboveBytes === undefined ? undefined : new Offload(context, { aboveBytes, hasOwnDatabase })
 }
 
 function transactionContents(limits: BlobStore, outer?: TransactionContents): TransactionContents {

@@ -18,7 +18,7 @@ export interface StoredObject {
  * @throws {BLOB_NOT_FOUND} when the bytes do not exist.
  * @throws {BLOB_CORRUPTED} when the bytes are damaged.
  */
-export async function readBytes(object: StoredObject): Promise<Buffer> {
+export async function readBytes(object: StoredObject): Promise<ReturnType<typeof Buffer.alloc>> {
   const whole = Buffer.allocUnsafeSlow(object.location.size)
   const chunks = checkedChunks(object, 0, whole.length, whole)
   while (!(await chunks.next()).done);

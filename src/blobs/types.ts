@@ -120,7 +120,10 @@ export interface BlobStats {
 }
 
 export interface CleanupBlobsOptions {
-  /** Removes blobs that were certainly not used after this time: a read is recorded once an hour. Default: `cleanupAfterDays` ago; in memory or with never, no blob. */
+  /**
+   * Removes blobs that were certainly not used after this time: a read is recorded once an hour. Default: `cleanupAfterDays`
+   * ago; in memory or with never, no blob.
+   */
   olderThan?: Date | undefined
   /** Only counts what would be removed. Default false. */
   dryRun?: boolean | undefined

@@ -266,7 +266,10 @@ function expiry(row: object): number {
   return 'expiresAt' in row && row.expiresAt instanceof Date ? row.expiresAt.getTime() : Number.POSITIVE_INFINITY
 }
 
-/** Returns false for a row that goes when a session goes: the deletion of a session does not name it, so nothing would invalidate it. */
+/**
+ * Returns false for a row that goes when a session goes: the deletion of a session does not name it, so nothing would
+ * invalidate it.
+ */
 function isKept(row: object | undefined): boolean {
   return row === undefined || !('sessionId' in row) || row.sessionId === null
 }

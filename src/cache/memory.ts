@@ -4,7 +4,10 @@ import { type CacheEntry, type CacheStore, type CacheStoreStats, isOver } from '
 export interface MemoryCacheStoreOptions {
   /** Number of entries. Beyond it, the least recently used one is evicted. Default 10,000. */
   maxEntries?: number
-  /** Bytes that keys and entries take on the heap, as estimated. Beyond it, least recently used ones are evicted. Default 64 MiB. */
+  /**
+   * Bytes that keys and entries take on the heap, as estimated. Beyond it, least recently used ones are evicted. Default 64
+   * MiB.
+   */
   maxBytes?: number
   /** Returns milliseconds since the epoch. Default `Date.now`. */
   now?: () => number

@@ -40,8 +40,8 @@ export function isOver(instant: number, now: () => number): boolean {
 
 /**
  * Holds entries for the cache-aside protocol and for the program's own values. A store may evict any entry at any time,
- * and fails open: only `ping` and `announce` reject. A TTL is in milliseconds; `Infinity` means none, which only a store that bounds
- * its size may be given.
+ * and fails open: only `ping` and `announce` reject. A TTL is in milliseconds; `Infinity` means none, which only a store that
+ * bounds its size may be given.
  */
 export interface CacheStore {
   /**
@@ -73,8 +73,9 @@ export interface CacheStore {
 
   /**
    * Announces writes to the rows of the keys: until `remove`, every reader goes to the database and fills nothing, also
-   * if this process dies. A store without it is not shared between processes. If the store cannot be told, this process
-   * does not read the keys again until they are removed.
+   * if this process dies. If several writes of a key are announced, until the `remove` of the last of them. A store without it
+   * is not shared between processes. If the store cannot be told, this process does not read the keys again until they are
+   * removed.
    *
    * @throws {CACHE_UNAVAILABLE} when the store cannot be told and wants the write to fail. A call that throws at once has
    * announced nothing. `remove` follows one that rejects.
@@ -88,9 +89,9 @@ export interface CacheStore {
   remove(keys: readonly string[]): MaybePromise<number>
 
   /**
-   * Yields the keys that begin with the prefix and have an entry, some at a time and in any order. A key that has an entry throughout
-   * comes at least once. A store that cannot be reached yields no more. Without this method, `keys` of the program's own
-   * cache fails.
+   * Yields the keys that begin with the prefix and have an entry, some at a time and in any order. A key that has an entry
+   * throughout comes at least once. A store that cannot be reached yields no more. Without this method, `keys` of the
+   * program's own cache fails.
    */
   keys?(prefix: string): AsyncIterable<readonly string[]>
 
@@ -150,7 +151,10 @@ export interface CacheStoreStats {
   bytes?: number
   /** Redis: state of the circuit breaker. */
   breaker?: BreakerState
-  /** Redis: number of keys that were written while Redis was out of reach, and of prefixes that were cleared, and are not removed yet. */
+  /**
+   * Redis: number of keys that were written while Redis was out of reach, and of prefixes that were cleared, and are not
+   * removed yet.
+   */
   dirtyKeys?: number
   /** Redis: number of commands that Redis answered with an error, for example because it is out of memory. */
   refusals?: number

@@ -46,7 +46,10 @@ export class UserCache {
   readonly #ttlMillis: number
   readonly #maxValueBytes: number
   readonly #check: () => void
-  /** A text that no key of a row begins with, and the owner, who is empty for nobody. An owner has no NUL, so none begins another. */
+  /**
+   * A text that no key of a row begins with, and the owner, who is empty for nobody. An owner has no NUL, so none begins
+   * another.
+   */
   readonly #prefix: string
 
   /** @internal */
@@ -132,8 +135,8 @@ export class UserCache {
   }
 
   /**
-   * Yields the keys that have a value, in no order. In a scope these are the owner's keys. A key that has a value throughout comes at
-   * least once; another may come or not. With Redis a key may come twice, each step looks at about 1000 keys of the
+   * Yields the keys that have a value, in no order. In a scope these are the owner's keys. A key that has a value throughout
+   * comes at least once; another may come or not. With Redis a key may come twice, each step looks at about 1000 keys of the
    * server, whatever the prefix, and keys that a cluster moves between nodes meanwhile may be missed. If the cache is out of
    * reach, the iteration ends early.
    *

@@ -38,7 +38,15 @@ export async function namedConfiguration(place: string): Promise<Configuration> 
   return bareConfiguration(place)
 }
 
+/** A url that is no path and no PostgreSQL. Other tools name SQLite's files by such urls, too. */
+const OTHER_URL = /^(?!file:|postgres(?:ql)?:)(?:[a-z][a-z0-9+.-]*:\/\/|sqlite3?:)/i
+
 function bareConfiguration(database: string, blobs?: string): Configuration {
+  const [other] = OTHER_URL.exec(database) ?? [] // the rest may be a password
+  if (other !== undefined) {
+    const message = `${other} names no database that Holdfast can use: give postgres://user@host/database, or the path of an SQLite file`
+    throw new UsageError(message)
+  }
   const config: StorageConfig = {
     database: /^postgres(?:ql)?:/.test(database)
       ? { type: 'postgres', url: database }

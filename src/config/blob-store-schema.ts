@@ -72,7 +72,7 @@ const s3BlobStore = z
     ),
     endpoint: optional(
       httpUrl,
-      'Address of a server that is not of AWS, such as http://localhost:9000. Default: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else AWS.',
+      'Address of a server that is not of AWS. Default: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else AWS.',
     ),
     prefix: optional(keyPrefix, 'Folder in the bucket; separates two stores. Default: the whole bucket.'),
     forcePathStyle: optional(

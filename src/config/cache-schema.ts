@@ -54,7 +54,7 @@ export const inMemoryCache = z
         ),
         listenUrl: optional(
           postgresUrl,
-          'Address of the same database for LISTEN, past a pooler in transaction mode. Beside invalidation. Default: as the database.',
+          'Address of the same database for LISTEN, past a pooler. Only with invalidation. Default: as the database.',
         ),
       },
       'Limits of the cache.',
@@ -117,7 +117,7 @@ const redisCache = z
         consistency: withDefault(
           z.enum(['available', 'strict']),
           'available',
-          'strict: while Redis is away, a write to cached rows fails with CACHE_UNAVAILABLE. available: it is done. Default available.',
+          'strict: while Redis is away, a write to cached rows fails with CACHE_UNAVAILABLE. available (default): it is done.',
         ),
         tls: optional(z.union([z.boolean(), tls]), 'TLS: true, or its options. Default: as the url says, else no TLS.'),
         cluster: optional(

@@ -21,7 +21,7 @@ import {
 const search = withDefault(
   z.union([z.boolean(), z.literal('with-tools')]),
   false,
-  'Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false.',
+  'Index messages and memories, so that they can be searched; with-tools: also what tools get and return. Default false.',
 )
 
 export const inMemoryDatabase = z.strictObject({

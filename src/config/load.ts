@@ -1,9 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import type { YAMLError } from 'yaml'
 import * as z from 'zod/mini'
+import { exportsOf } from '../import-driver.ts'
 import { parseInput } from '../validation/input.ts'
 import { withAbsolutePaths } from './resolve.ts'
+import { RETENTION_FIELDS } from './schema.ts'
 import { edits } from './suggestions.ts'
+import { PARTS, unknownTags } from './tags.ts'
 import type { ValidStorageConfig } from './valid.ts'
 import { check, configError, validateConfig } from './validate.ts'
 import { interpolate, type Scope } from './variables.ts'
@@ -54,23 +58,28 @@ function parseSection(section: unknown, scope: Scope): ValidStorageConfig {
   return validateConfig(interpolate(section, { ...scope, refusesText }), scope.source)
 }
 
+const UNKNOWN_TAG = 'has a tag that has no meaning here: write $NAME for a variable, and a text without a tag'
+
 async function readYaml(file: string): Promise<unknown> {
   const bytes = await readFile(file).catch((cause) => {
     const message = `cannot be read (${cause.code}); expected a YAML or JSON file`
     throw configError([{ path: 'file', message }], file)
   })
   const text = textOf(bytes, file)
-  const { LineCounter, parseDocument } = await import('yaml') // loaded only by programs that read a file
-  const lineCounter = new LineCounter()
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, merge: true })
-  if (document.errors.length > 0) {
-    const problems = document.errors.map(({ code, pos }) => {
+  const yaml = exportsOf(await import('yaml'), 'parseDocument') // loaded only by programs that read a file
+  const lineCounter = new yaml.LineCounter()
+  const document = yaml.parseDocument(text, { lineCounter, prettyErrors: false, merge: true })
+  const refuse = (found: readonly YAMLError[], messageOf: (code: string) => string) => {
+    const problems = found.map(({ code, pos }) => {
       const { line, col } = lineCounter.linePos(pos[0])
-      // The parser's message may quote the file, and so a secret. Its code does not.
-      return { path: `line ${line}, column ${col}`, message: `not YAML: ${code.toLowerCase().replaceAll('_', ' ')}` }
+      return { path: `line ${line}, column ${col}`, message: messageOf(code) }
     })
-    throw configError(problems, file)
+    if (problems.length > 0) throw configError(problems, file)
   }
+  // The parser's message may quote the file, and so a secret. Its code does not.
+  refuse(document.errors, (code) => `not YAML: ${code.toLowerCase().replaceAll('_', ' ')}`)
+
+  refuse(unknownTags(yaml, document, text), () => UNKNOWN_TAG)
   try {
     // JSON refuses the circle that an alias within its own anchor makes.
     return JSON.parse(JSON.stringify(document.toJS()))
@@ -95,9 +104,12 @@ function sectionOf(root: unknown, file: string): unknown {
   if (typeof root !== 'object' || Array.isArray(root)) {
     throw configError([{ path: 'file', message: 'expected a mapping with the key "storage"' }], file)
   }
-  if ('storage' in root) return { storage: root.storage }
-  const keys = Object.keys(root)
-  if (keys.some((key) => ['cache', 'database', 'blobStore', 'blob'].includes(key))) return root
+  if ('storage' in root) {
+    checkBeside(root, root.storage, file)
+    return { storage: root.storage }
+  }
+  if (Object.keys(root).some((key) => PARTS.includes(key))) return root
+  checkBeside(root, {}, file)
   // Silently falling back to memory would lose the data.
   for (const [key, value] of Object.entries(root)) {
     const meant = meantBy(key, value)
@@ -106,9 +118,28 @@ function sectionOf(root: unknown, file: string): unknown {
   return {}
 }
 
+/**
+ * Refuses parts of the section that are outside of it: they would have no effect, and data would be lost, or kept too long.
+ * What only has the name of a part is the file's own.
+ */
+function checkBeside(root: object, section: unknown, file: string): void {
+  if (section === null) {
+    const part = PARTS.find((key) => hasType(Reflect.get(root, key)))
+    const message =
+      'is beside "storage", and nothing is under "storage": indent it. For a storage in memory write "storage: {}"'
+    if (part !== undefined) throw configError([{ path: part, message }], file)
+  }
+  const fields = Object.keys(Object(Reflect.get(root, 'retention')))
+  const isOurs = fields.length > 0 && fields.every((field) => RETENTION_FIELDS.includes(field))
+  if (isOurs && !Object.hasOwn(Object(section), 'retention')) {
+    throw configError([{ path: 'retention', message: 'has no effect here: move it under "storage"' }], file)
+  }
+}
+
+const hasType = (value: unknown) => typeof Reflect.get(Object(value), 'type') === 'string'
+
 /** Returns the name that a key misspells. A file may have databases of its own: what configures ours has a type. */
 function meantBy(key: string, value: unknown): string | undefined {
-  const names =
-    typeof Reflect.get(Object(value), 'type') === 'string' ? ['storage', 'database', 'blobStore'] : ['storage']
+  const names = hasType(value) ? ['storage', 'database', 'blobStore'] : ['storage']
   return names.find((name) => edits(key.toLowerCase(), name.toLowerCase()) <= 1)
 }

@@ -46,6 +46,9 @@ const retention = z.strictObject({
   ),
 })
 
+/** The fields of the retention. */
+export const RETENTION_FIELDS = Object.keys(retention.shape)
+
 const inMemory = { type: 'in-memory' } as const
 const filledIn = <T>(layer: z.ZodMiniType<T>): T => layer.parse(inMemory, parsedOnce)
 

@@ -1,4 +1,7 @@
-/** Words of other packages, and the words of this configuration that mean the same. The first word that is valid at the place is suggested. */
+/**
+ * Words of other packages, and the words of this configuration that mean the same. The first word that is valid at the place
+ * is suggested.
+ */
 const SYNONYMS = new Map<string, readonly string[]>(
   Object.entries({
     url: ['path', 'endpoint'],

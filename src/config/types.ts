@@ -82,7 +82,7 @@ export interface InMemoryCacheOptions {
   ttlSeconds?: number | undefined
   /** notify: the instances on one PostgreSQL tell each other of their writes, with NOTIFY. Default: they do not. */
   invalidation?: 'notify' | undefined
-  /** Address of the same database for LISTEN, past a pooler in transaction mode. Beside invalidation. Default: as the database. */
+  /** Address of the same database for LISTEN, past a pooler. Only with invalidation. Default: as the database. */
   listenUrl?: string | undefined
 }
 
@@ -120,7 +120,7 @@ export interface RedisCacheOptions {
   commandTimeoutMillis?: number | undefined
   /** A serialised value with more bytes is not cached. Default 1 MiB. */
   maxValueBytes?: number | undefined
-  /** strict: while Redis is away, a write to cached rows fails with CACHE_UNAVAILABLE. available: it is done. Default available. */
+  /** strict: while Redis is away, a write to cached rows fails with CACHE_UNAVAILABLE. available (default): it is done. */
   consistency?: 'available' | 'strict' | undefined
   /** TLS: true, or its options. Default: as the url says, else no TLS. */
   tls?: boolean | TlsOptions | undefined
@@ -159,7 +159,7 @@ export interface InMemoryDatabaseConfig extends IgnoredPoolFields {
 export type SearchSetting = boolean | 'with-tools'
 
 export interface InMemoryDatabaseOptions {
-  /** Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false. */
+  /** Index messages and memories, so that they can be searched; with-tools: also what tools get and return. Default false. */
   search?: SearchSetting | undefined
 }
 
@@ -181,7 +181,7 @@ export interface SqliteOptions {
   readonly?: boolean | undefined
   /** Longest wait for another process that writes, in milliseconds. Default 5,000. */
   busyTimeoutMillis?: number | undefined
-  /** Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false. */
+  /** Index messages and memories, so that they can be searched; with-tools: also what tools get and return. Default false. */
   search?: SearchSetting | undefined
 }
 
@@ -227,7 +227,7 @@ export interface PostgresOptions {
   applicationName?: string | undefined
   /** Have PostgreSQL show a scope the rows of its owner alone. The tables need policies, see docs/owners.md. Default false. */
   rowLevelSecurity?: boolean | undefined
-  /** Index the texts of messages and memories, so that they can be searched; with-tools: also what goes to and comes from tools. Default false. */
+  /** Index messages and memories, so that they can be searched; with-tools: also what tools get and return. Default false. */
   search?: SearchSetting | undefined
 }
 
@@ -268,7 +268,7 @@ export interface S3BlobStoreConfig {
   bucket: string
   /** Region of the bucket. Default: AWS_REGION or AWS_DEFAULT_REGION; beside endpoint us-east-1. */
   region?: string | undefined
-  /** Address of a server that is not of AWS, such as http://localhost:9000. Default: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else AWS. */
+  /** Address of a server that is not of AWS. Default: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, else AWS. */
   endpoint?: string | undefined
   /** Folder in the bucket; separates two stores. Default: the whole bucket. */
   prefix?: string | undefined

@@ -6,7 +6,10 @@ export interface Scope {
   env: Record<string, string | undefined>
   /** The directory of the file: the value of `${{dexto.agent_dir}}`. */
   agentDir: string
-  /** The paths at which the schema refuses text. A string with variables becomes a number or a boolean there, if it reads as one. */
+  /**
+   * The paths at which the schema refuses text. A string with variables becomes a number or a boolean there, if it reads as
+   * one.
+   */
   refusesText?: ReadonlySet<string>
   /** The name of the file in errors. */
   source: string
@@ -19,7 +22,8 @@ const NESTED = 'a default cannot contain a variable; set the variable, or write 
 
 /**
  * Returns a copy of `input` with the references in its strings replaced: `$NAME`, `${NAME}`, `${NAME:-default}`,
- * `${{dexto.agent_dir}}`, and `$$` for a dollar. A default counts if the variable is not set or empty. The value of a variable is not searched for references.
+ * `${{dexto.agent_dir}}`, and `$$` for a dollar. A default counts if the variable is not set or empty. The value of a
+ * variable is not searched for references.
  *
  * @throws {CONFIG_ENV_MISSING} when a variable is not set; the error names every problem
  * @throws {CONFIG_INVALID} when a reference is malformed; the error names every problem

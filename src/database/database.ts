@@ -10,12 +10,11 @@ import {
 import type { Tables } from '../schema/tables.ts'
 import type { BeginOptions, Db, Dialect, DialectKit, Driver, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
+import { repeated } from './repeated.ts'
 import { tracedBatch, tracedRun } from './traced-statements.ts'
 import { refuseInside, Transaction } from './transaction.ts'
 import { TransactionDeadline } from './transaction-deadline.ts'
 
-/** How often a transaction is tried that is rolled back in favour of another each time. */
-const ATTEMPTS = 3
 /** How long close() waits for calls in flight. */
 const CLOSE_MILLIS = 30_000
 /** How long close() then waits for transactions to be rolled back. */
@@ -89,14 +88,9 @@ export class Database implements Db {
    * @throws {TIMEOUT} when no connection became free in time, or `body` took longer than `timeoutMillis`
    * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
-  async transaction<T>(body: (tx: Db) => Promise<T>, options: BodyOptions = {}): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#observed(body, options)
-      } catch (error) {
-        if (options.once || attempt === ATTEMPTS || !this.driver.wasRolledBack?.(error)) throw error
-      }
-    }
+  transaction<T>(body: (tx: Db) => Promise<T>, options: BodyOptions = {}): Promise<T> {
+    const mayRepeat = (error: unknown) => options.once !== true && this.driver.wasRolledBack?.(error) === true
+    return repeated(() => this.#observed(body, options), mayRepeat)
   }
 
   #observed<T>(body: (tx: Db) => Promise<T>, options: BeginOptions): Promise<T> {

@@ -111,8 +111,9 @@ export interface Driver extends Pick<Executor, 'batch'> {
    */
   overwriting?(body: () => Promise<void>): Promise<boolean>
   /**
-   * Moves the write-ahead log into the file as far as nobody uses it. A commit does so if the log is long, and takes long then: who
-   * writes much calls this more often, so that others do not wait for it. Undefined if the database does so in the background.
+   * Moves the write-ahead log into the file as far as nobody uses it. A commit does so if the log is long, and takes long
+   * then: who writes much calls this more often, so that others do not wait for it. Undefined if the database does so in the
+   * background.
    */
   moveLog?(): Promise<void>
   /** Copies the database, as it is now, into a new file. Returns the size of the file in bytes. Only SQLite can. */
@@ -157,6 +158,8 @@ export interface BeginOptions {
   timeoutMillis?: number | undefined
   /** True if PostgreSQL has to refuse what could not happen if transactions ran one after the other. Default false. */
   isSerializable?: boolean
+  /** How long a serializable transaction waits for others of all processes that take turns. Default: it takes no turn. */
+  turnMillis?: number | undefined
 }
 
 /** A transaction of a driver. Statements run in the order of the calls. */

@@ -5,8 +5,9 @@ import { columnsOf } from './primary-key.ts'
 import type { Builder } from './statement.ts'
 
 /**
- * Makes the join of the rows of a table that a condition holds for, to be read once for each row before it. OFFSET keeps PostgreSQL
- * from a join over the whole table, which it would choose if it took the rows before for many. The columns need `namedColumns`.
+ * Makes the join of the rows of a table that a condition holds for, to be read once for each row before it. OFFSET keeps
+ * PostgreSQL from a join over the whole table, which it would choose if it took the rows before for many. The columns need
+ * `namedColumns`.
  */
 export function joinEach({ dialect }: Pick<Builder, 'dialect'>, table: PgTable, condition: SQL | undefined): SQL {
   return dialect === 'sqlite'

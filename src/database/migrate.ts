@@ -2,10 +2,12 @@ import { StorageError } from '../errors.ts'
 import type { Dialect, Driver, Execute, MigrationJournal } from './db.ts'
 import { MIGRATIONS, type Migration } from './migrations.generated.ts'
 import type { Row } from './query.ts'
+import { repeated } from './repeated.ts'
 
 /**
  * Brings the database to this version's schema, or with `apply` false only checks that it is there. Any number of
- * processes may do so at once, and drizzle-kit's `migrate` too: both write the same journal. Returns the migrations that it applied. Safe to repeat.
+ * processes may do so at once, and drizzle-kit's `migrate` too: both write the same journal. Returns the migrations that it
+ * applied. Safe to repeat.
  *
  * @throws {MIGRATION_PENDING} when `apply` is false and a migration is missing
  * @throws {PRIVILEGE_MISSING} when the PostgreSQL user may not read the journal, or not migrate
@@ -23,6 +25,14 @@ export async function migrate(
   if (applied.length === 0) await journal.checkVisible?.()
   if (pending.length > 0 && !apply) throw migrationPending(pending.length, known.length)
   if (pending.length === 0 && !(isShared && apply)) return []
+  // A program that is in use may lock the tables in another order: then PostgreSQL ends one of the two.
+  return repeated(
+    () => applyPending(journal, known),
+    (error) => driver.wasRolledBack?.(error) === true,
+  )
+}
+
+async function applyPending(journal: MigrationJournal, known: readonly Migration[]): Promise<readonly Migration[]> {
   const done: Migration[] = []
   await journal.exclusively(async (execute) => {
     await journal.create(execute)

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { Database } from './database.ts'
 import type { DialectKit, Driver } from './db.ts'
@@ -46,7 +46,7 @@ export async function migrateDatabase(
   config: ResolvedConfig['database'],
   { dryRun }: { dryRun: boolean },
 ): Promise<MigrationRun> {
-  if (config.type === 'sqlite' && dryRun && !config.readonly && !existsSync(config.file)) {
+  if (config.type === 'sqlite' && dryRun && !config.readonly && isAbsent(config.file)) {
     return { known: MIGRATIONS.sqlite, migrations: MIGRATIONS.sqlite }
   }
   // It is migrated whenever it is opened.
@@ -62,6 +62,15 @@ export async function migrateDatabase(
   }
 }
 
+/** Returns true if there is no file. What may not be looked at, or has a file for a directory, is no reason to make one. */
+function isAbsent(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) === undefined
+  } catch {
+    return false // opening it says why
+  }
+}
+
 /** Opens the driver. Its dialect's half of the code, drizzle's included, is loaded only by programs that use it. */
 async function openDriver(
   config: ResolvedConfig['database'],
@@ -73,7 +82,7 @@ async function openDriver(
       return (await loadSqlite()).openMemory({ vectors })
     case 'sqlite':
       // Opening the file would create it.
-      if (!create && !config.readonly && !existsSync(config.file)) throw neverMigrated(config.file)
+      if (!create && !config.readonly && isAbsent(config.file)) throw neverMigrated(config.file)
       return (await loadSqlite()).openSqlite(config, { vectors })
     case 'postgres':
       return (await import('./postgres/driver.ts')).openPostgres(config)

@@ -6,8 +6,8 @@ import { type CompiledQuery, compileQuery, decodeAll, type SelectedField } from 
 // queue and PostgreSQL's batches serve every query.
 
 /**
- * The property of a prepared query of ours that holds its compiled query. A loader that makes CommonJS of the package, such as tsx,
- * evaluates this module twice: for what is required, and for what is imported later, which is where the dialects are.
+ * The property of a prepared query of ours that holds its compiled query. A loader that makes CommonJS of the package, such
+ * as tsx, evaluates this module twice: for what is required, and for what is imported later, which is where the dialects are.
  */
 export const COMPILED: unique symbol = Symbol.for('holdfast.compiled')
 

@@ -26,10 +26,10 @@ export interface Built<R> extends PromiseLike<R[]> {
 }
 
 /**
- * Makes a statement that is compiled on first use, once for handles with an owner, once for those without, and once for batches that decide on it: building a query with drizzle costs 65 to 130 us, more than SQLite
- * takes to answer. In `build`, `arg.name` is a placeholder for the later argument of that name. The placeholder has the
- * argument's type, so it may be passed to drizzle but not inspected. A JSON column takes its argument through `values` or
- * `set`, which know the column.
+ * Makes a statement that is compiled on first use, once for handles with an owner, once for those without, and once for
+ * batches that decide on it: building a query with drizzle costs 65 to 130 us, more than SQLite takes to answer. In `build`,
+ * `arg.name` is a placeholder for the later argument of that name. The placeholder has the argument's type, so it may be
+ * passed to drizzle but not inspected. A JSON column takes its argument through `values` or `set`, which know the column.
  */
 export function statement<Args extends object, R>(build: (db: Builder, arg: Args) => Built<R>): Statement<Args, R> {
   const unowned: Partial<Record<Dialect, CompiledQuery>> = {}

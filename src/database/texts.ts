@@ -24,8 +24,8 @@ const scans = new Map<PgTable, TextScan>()
 
 /**
  * Yields the texts of all rows of a table, in batches: one text for each row, in which its text and JSON columns stand
- * one after the other. `leaveOut` names columns that are not read, always the same for a table. Other work goes on between two batches, so a row that
- * changes meanwhile may be missed if its primary key changes, and only then.
+ * one after the other. `leaveOut` names columns that are not read, always the same for a table. Other work goes on between
+ * two batches, so a row that changes meanwhile may be missed if its primary key changes, and only then.
  */
 export async function* textsOf(db: Db, table: PgTable, leaveOut: readonly PgColumn[] = []): AsyncGenerator<string[]> {
   let scan = scans.get(table)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { and, eq, inArray, lte, or } from 'drizzle-orm'
+import { and, eq, gt, inArray, lte, or } from 'drizzle-orm'
 import type { Db } from '../database/db.ts'
 import { statement } from '../database/statement.ts'
 
@@ -8,6 +8,8 @@ import { statement } from '../database/statement.ts'
  * longer, two instances run it at once, which is harmless.
  */
 const LEASE_MILLIS = 600_000
+/** How long a step rests at most. A lease that ends later was taken while a clock was ahead, and counts as over. */
+export const LONGEST_REST_MILLIS = 3_600_000
 
 interface MaintenanceLease {
   step: string
@@ -16,14 +18,17 @@ interface MaintenanceLease {
 
 /** Takes a lease that has expired, that its holder has already, or whose holder is `or`. */
 const takeLease = statement(
-  ({ orm, tables: { maintenanceLeases: l } }, arg: MaintenanceLease & { or: string; expiresAt: Date; now: Date }) =>
+  (
+    { orm, tables: { maintenanceLeases: l } },
+    arg: MaintenanceLease & { or: string; expiresAt: Date; now: Date; latest: Date },
+  ) =>
     orm
       .insert(l)
       .values({ step: arg.step, holder: arg.holder, expiresAt: arg.expiresAt })
       .onConflictDoUpdate({
         target: l.step,
         set: { holder: arg.holder, expiresAt: arg.expiresAt },
-        setWhere: or(lte(l.expiresAt, arg.now), inArray(l.holder, [arg.holder, arg.or])),
+        setWhere: or(lte(l.expiresAt, arg.now), gt(l.expiresAt, arg.latest), inArray(l.holder, [arg.holder, arg.or])),
       })
       .returning({ holder: l.holder }),
 )
@@ -52,14 +57,17 @@ export async function onOneInstance<T>(
 ): Promise<T | undefined> {
   const lease = { step, holder: randomUUID() }
   const expiresAt = new Date(now.getTime() + LEASE_MILLIS)
-  const taken = await takeLease.first(db, { ...lease, or: lease.holder, now, expiresAt })
+  const taken = await takeLease.first(db, { ...lease, or: lease.holder, expiresAt, ...timesOf(now) })
   if (taken === undefined) return undefined
   try {
     return await work()
   } finally {
-    await releaseLease.all(db, lease)
+    await releaseLease.all(db, lease).catch(() => {}) // it ends by itself; an error of the work says why
   }
 }
+
+/** Returns `now`, and the latest time at which a lease may end. Clocks may differ by as long as the longest rest. */
+const timesOf = (now: Date) => ({ now, latest: new Date(now.getTime() + 2 * LONGEST_REST_MILLIS) })
 
 /** The holder of a lease that nobody holds: the step is done, and rests until the lease expires. */
 const NOBODY = 'nobody'
@@ -87,7 +95,7 @@ export class PacedLease {
     const now = this.#now()
     const expiresAt = new Date(now.getTime() + this.#millis)
     const or = evenAtRest ? NOBODY : this.#lease.holder
-    return (await takeLease.first(this.#db, { ...this.#lease, or, now, expiresAt })) !== undefined
+    return (await takeLease.first(this.#db, { ...this.#lease, or, expiresAt, ...timesOf(now) })) !== undefined
   }
 
   /** Gives the lease up. No instance takes it for `millis`, unless it ignores the rest. */
@@ -100,4 +108,9 @@ export class PacedLease {
   async release(): Promise<void> {
     await releaseLease.all(this.#db, this.#lease)
   }
+}
+
+/** Returns true while a step rests in this process. A rest that ends too far away was begun while the clock was ahead. */
+export function isResting(now: number, until: number): boolean {
+  return now < until && until <= now + LONGEST_REST_MILLIS
 }

@@ -104,16 +104,25 @@ export interface MaintenanceMessage extends TracedMessage {
   removed?: number
 }
 
+// Internal, as no declaration may name TracingChannel: @types/node 26 has its type parameters in another order.
+/** @internal */
 export const operations: TracingChannel<unknown, OperationMessage> = tracingChannel('holdfast:operation')
+/** @internal */
 export const statements: TracingChannel<unknown, StatementMessage> = tracingChannel('holdfast:statement')
+/** @internal */
 export const transactions: TracingChannel<unknown, TransactionMessage> = tracingChannel('holdfast:transaction')
+/** @internal */
 export const cacheAccesses: TracingChannel<unknown, CacheMessage> = tracingChannel('holdfast:cache')
+/** @internal */
 export const blobSteps: TracingChannel<unknown, BlobMessage> = tracingChannel('holdfast:blob')
+/** @internal */
 export const maintenanceSteps: TracingChannel<unknown, MaintenanceMessage> = tracingChannel('holdfast:maintenance')
 
 /**
  * Runs `work` and publishes its message. `note` adds to the message what the result says. Node's own `tracePromise` would put
  * the result and the error into the message.
+ *
+ * @internal
  */
 export function traced<Message extends TracedMessage, T>(
   { start, end, asyncStart, asyncEnd, error }: TracingChannel<unknown, Message>,

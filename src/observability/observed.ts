@@ -92,14 +92,14 @@ function methodsOf(prototype: object): Map<string, Method> {
   return methods
 }
 
-/** Calls that last as long as somebody takes what they yield, and mostly wait. */
-const ENDLESS = new Set(['events.follow'])
+/** Calls that are no operations: one lasts as long as somebody takes what it yields, and maintenance alone makes the others. */
+const UNOBSERVED = new Set(['events.follow', 'sessions.sweepExpired', 'kv.sweepExpired'])
 
 // JavaScript has no global of this name.
 const asyncGeneratorFunction: object = Object.getPrototypeOf(async function* () {})
 
 function observe(observer: Observer, message: OperationMessage, work: () => unknown, isGenerator: boolean): unknown {
-  if (ENDLESS.has(`${message.repository}.${message.method}`)) return work()
+  if (UNOBSERVED.has(`${message.repository}.${message.method}`)) return work()
   // An async generator function returns an async iterable.
   if (isGenerator) return observedSteps(observer, message, work as () => AsyncIterable<unknown>)
   return observedWork(observer, message, work)

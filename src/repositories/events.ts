@@ -214,6 +214,9 @@ export class Events {
    */
   append<Payload = Json>(event: EventInput<Payload>): Promise<AgentEvent<Payload>>
   append<Payload = Json>(events: readonly EventInput<Payload>[]): Promise<AgentEvent<Payload>[]>
+  append<Payload = Json>(
+    events: EventInput<Payload> | readonly EventInput<Payload>[],
+  ): Promise<AgentEvent<Payload> | AgentEvent<Payload>[]>
   async append(input: EventInput | readonly EventInput[]): Promise<AgentEvent | AgentEvent[]> {
     const inputs = Array.isArray(input)
       ? parseInput(appendSchema, input, 'events')

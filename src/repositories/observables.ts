@@ -6,7 +6,7 @@ export const OBSERVABLES = {
   messages: {
     repository: 'messages',
     tables: ['messages', 'sessions'],
-    batches: { append: 1, put: 1, replace: 1, delete: 1, getMany: 1 },
+    batches: { append: 1, put: 1, replace: 1, delete: 1, getMany: 1, find: 0 },
   },
   kv: {
     repository: 'kv',

@@ -21,8 +21,8 @@ const lockSummary = statement((db, arg: { id: string; now: Date }) => {
 })
 
 /**
- * Notes that an operation of a session is done, and creates the session if needed. Its row stays locked, so of two transactions that
- * do the same operation the second waits, and finds it done.
+ * Notes that an operation of a session is done, and creates the session if needed. Its row stays locked, so of two
+ * transactions that do the same operation the second waits, and finds it done.
  */
 export async function recordOperation(
   db: Db,

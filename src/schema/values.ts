@@ -14,7 +14,8 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 
 /** What a call takes for a stored `T`: a `T` if the caller has named one in place of the default `Stored`, else `Input`. */
 export type Given<T, Stored, Input> = Same<T, Stored> extends true ? Input : NoInfer<T>
 
-// The names that most programs use, for completion. Any other text is as good: `string & {}` keeps the union from becoming `string`.
+// The names that most programs use, for completion. Any other text is as good: `string & {}` keeps the union from becoming
+// `string`.
 
 /** The author of a message: any text of 1 to 100 characters. */
 export type MessageRole = 'system' | 'user' | 'assistant' | 'tool' | (string & {})

@@ -1,6 +1,9 @@
 import type { MessagePart } from '../schema/values.ts'
 
-/** Types of the parts that call a tool, or answer it: `tool-call`, `tool_use`, `dynamic-tool`, `tool-weather`, `function_call_output`. */
+/**
+ * Types of the parts that call a tool, or answer it: `tool-call`, `tool_use`, `dynamic-tool`, `tool-weather`,
+ * `function_call_output`.
+ */
 const TOOL = /(^|[-_])(tool|function)([-_]|$)/
 
 /** The fields that hold what goes to a tool and comes from it, in the formats of the AI SDK, OpenAI, Anthropic and LangChain. */
@@ -14,7 +17,10 @@ export function isToolPart({ type }: MessagePart): boolean {
   return TOOL.test(type)
 }
 
-/** Returns the name of the tool, its input and its output, as far as the part has them: every string and number, a line for each. */
+/**
+ * Returns the name of the tool, its input and its output, as far as the part has them: every string and number, a line for
+ * each.
+ */
 export function textsOfToolPart(part: MessagePart): string[] {
   return FIELDS.flatMap((field) => stringsIn(part[field]))
 }

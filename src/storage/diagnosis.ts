@@ -1,6 +1,8 @@
 import { getTableName } from 'drizzle-orm'
 import * as z from 'zod/mini'
 import type { BlobLayer } from '../blobs/open.ts'
+import { areMany } from '../blobs/protocol/strays.ts'
+import type { VerifyReport, VerifyStep } from '../blobs/types.ts'
 import type { CacheStore } from '../cache/store.ts'
 import { messageOf } from '../caught.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
@@ -116,18 +118,25 @@ function countersFinding(what: string, keys: readonly string[][], repair: boolea
 async function blobs({ blobs: layer }: Storage, signal: AbortSignal | undefined, onChecked: (checked: number) => void) {
   try {
     const { steps } = await layer.blobs.verify({ signal, onProgress: ({ checked }) => onChecked(checked) })
-    return steps.map(({ step, checked, found, items }) =>
-      found === 0
-        ? ok(`blobs-${step}`, `${checked} checked`)
-        : fail(
-            `blobs-${step}`,
-            `${found} of ${checked} ${STEPS[step]} (${firstOf(items)}): blobs.verify({ repair: true }), or holdfast blobs verify --repair`,
-          ),
+    return steps.map((report) =>
+      report.found === 0 ? ok(`blobs-${report.step}`, `${report.checked} checked`) : blobsFinding(report, layer),
     )
   } catch (error) {
     if (signal?.aborted) throw error
     return [fail('blobs', messageOf(error))]
   }
+}
+
+function blobsFinding({ step, checked, found, items }: VerifyReport, { bytes }: Pick<BlobLayer, 'bytes'>): Finding {
+  const message = `${found} of ${checked} ${STEPS[step]} (${firstOf(items)})`
+  const repair = 'blobs.verify({ repair: true }), or holdfast blobs verify --repair'
+  const isSwept = step !== 'strays' || (bytes.storedAt !== undefined && !areMany(found, checked))
+  const when = isSwept ? MAINTAINED[step] : undefined
+  if (when === undefined) return fail(`blobs-${step}`, `${message}: ${repair}`)
+  return warn(
+    `blobs-${step}`,
+    `${message}: maintenance of a running instance removes them ${when}, or at once ${repair}`,
+  )
 }
 
 /** Checks the disk of a local store, or of the puts in progress to a bucket. That of the database is checked with it. */
@@ -143,6 +152,13 @@ const STEPS = {
   unreferenced: 'contents are not needed',
   strays: 'files or objects belong to no record',
   usage: 'counters are wrong',
+}
+
+/** When maintenance removes what a step finds. */
+const MAINTAINED: Partial<Record<VerifyStep, string>> = {
+  staged: 'within a minute',
+  unreferenced: 'within a minute',
+  strays: 'when they are a day old',
 }
 
 function searchIndex({ search }: Pick<StorageStats, 'search'>): Finding {

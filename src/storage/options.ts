@@ -12,7 +12,10 @@ export interface StorageOptions {
    * true.
    */
   migrate?: boolean | undefined
-  /** Receives log messages: `console`, a logger of pino or winston, or your own. Default: warnings and errors go to the console. */
+  /**
+   * Receives log messages: `console`, a logger of pino or winston, or your own. Default: warnings and errors go to the
+   * console.
+   */
   logger?: Logger | DetailsFirstLogger | undefined
   /** Whether to run the maintenance steps once a minute. Default true. */
   maintenance?: boolean | undefined
@@ -66,7 +69,7 @@ export interface TransactionOptions {
   timeoutMillis?: number | undefined
   /**
    * What a transaction sees of others on PostgreSQL. With 'serializable' the result is that of transactions that run one after
-   * the other, as far as they are all serializable: if PostgreSQL finds that it would not be, `body` runs again, up to ten times
+   * the other, as far as they are all serializable: if PostgreSQL finds that it would not be, `body` runs again, up to 20 times
    * in all and within `timeoutMillis`. On SQLite and in memory transactions always run one after the other, and `body` runs
    * once. Default 'read committed'.
    */

@@ -24,6 +24,7 @@ import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
 import { backupStorage, exportStorage } from './archive.ts'
+import { type Closable, closeLayers, closeOpened } from './closing.ts'
 import { diagnose } from './diagnosis.ts'
 import {
   embeddingStats,
@@ -44,6 +45,7 @@ import { openScope } from './scope.ts'
 import { openSearch, rebuildSearch, searchStats } from './search.ts'
 import { checkSecured, isSecured } from './secured.ts'
 import { slowCalls } from './slow-calls.ts'
+import { Turns } from './turns.ts'
 import type { Storage } from './types.ts'
 
 const isLogger = (value: unknown) =>
@@ -68,8 +70,6 @@ const optionsSchema = z.strictObject({
   operator: z.optional(booleanSchema),
 })
 
-const UNFINISHED =
-  'The storage was closed with calls in flight: transactions and puts of blobs that had not ended are given up'
 const LOST_RECORDS =
   'The records of blobs are in an in-memory database, and their bytes outlive them: configure sqlite or postgres'
 const LOST_MEMORIES_DETAILS = { component: 'storage', code: 'MEMORIES_IN_MEMORY' } as const
@@ -116,7 +116,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   } = options
   const logger = messageFirst(options.logger ?? consoleLogger)
   checkBackends(resolved, options)
-  const layers = await openLayers(resolved, { ...options, migrate, logger })
+  const layers = await openLayers(resolved, { ...options, migrate, logger, closeTimeoutMillis })
   const { database, cacheStore, cacheAside, notices, blobs, now, clock, embedder } = layers
   if (blobs.bytes.type !== 'in-memory' && options.bytes && resolved.database.type === 'in-memory') {
     logger.warn(LOST_RECORDS, { component: 'storage', code: 'BLOB_RECORDS_IN_MEMORY' })
@@ -127,12 +127,13 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   const closing = new AbortController()
   const rowCache = new StorageRowCache(cacheAside, database, { isShared: isShared(cacheStore), notices })
   const observer: Observer = { source: database.source, slow: slowCalls(slowOperationMillis, logger) }
-  const openUserCache = (owner?: string) => {
+  const valuesOf = (owner?: string) => {
     const check = () => database.checkOpen()
     const limits = cacheLimits(cacheStore, resolved.cache)
-    const cache = new UserCache(cacheStore, { ...limits, ...(owner !== undefined && { owner }), check })
-    return observed(cache, USER_CACHE, { ...observer, source: { database: cacheStore.type } })
+    return new UserCache(cacheStore, { ...limits, ...(owner !== undefined && { owner }), check })
   }
+  const cacheObserver = { ...observer, source: { database: cacheStore.type } }
+  const openUserCache = (owner?: string) => observed(valuesOf(owner), USER_CACHE, cacheObserver)
   const call = <T>(method: string, work: () => Promise<T>) => observedCall(observer, STORAGE, method, work)
   const confirmedNow = async (db?: Db) => (clock ? clock.confirmedNow(db) : now())
   const context: RepositoryContext = {
@@ -146,7 +147,16 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     embedding: embedder,
     offload: blobs.offload,
   }
-  const scopeLayers = { database, rowCache, blobs, context, logger, slowTransactionMillis, openUserCache }
+  const scopeLayers = {
+    database,
+    rowCache,
+    blobs,
+    context,
+    logger,
+    slowTransactionMillis,
+    turns: new Turns(),
+    openUserCache,
+  }
   const root = openRoot(scopeLayers)
   const checkFile = database.driver.checkFile?.bind(database.driver)
   const retention = new Retention({ database, rowCache, now, confirmedNow }, resolved.retention)
@@ -195,24 +205,22 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     }
   }
   // A store of the program's own may lack the method.
-  const clearCache = async (owner: string) => void (await (cacheStore.clear && openUserCache(owner).clear()))
+  const clearCache = async (owner: string) => void (await (cacheStore.clear && valuesOf(owner).clear()))
   let masked: ResolvedConfig | undefined
   const close = async () => {
     database.checkOutside() // before anything is stopped
     uncount()
     retention.stop()
     closing.abort()
-    const stopped = Promise.all([embedder?.close(), maintenance.stop(), notices?.close()])
-    await database.close({
+    await closeLayers({
+      database,
+      blobs,
+      logger,
+      stopBackground: () => Promise.all([embedder?.close(), maintenance.stop(), notices?.close()]),
+      cacheStore: options.cacheStore ? undefined : cacheStore,
+      backends: ownBackends(options),
       timeoutMillis: closeTimeoutMillis,
-      onUnfinished: () => {
-        logger.warn(UNFINISHED, { component: 'storage', code: 'CALLS_GIVEN_UP' })
-        blobs.stopPuts()
-      },
     })
-    await stopped
-    await Promise.all([blobs.close(), cacheStore.close()])
-    await options.bytes?.close?.()
   }
   const wholeLayers = { database, blobs: blobs.rows, rowCache, now, closing: closing.signal }
   const isRefused = isSecured(resolved.database) && !options.operator
@@ -301,10 +309,10 @@ function checkBackends({ cache, blobStore }: ResolvedConfig, { bytes, cacheStore
 /** Opens the layers from the database up. If one of them cannot be opened, closes those that were. */
 async function openLayers(
   config: ResolvedConfig,
-  options: Omit<StorageOptions, 'logger'> & { migrate: boolean; logger: Logger },
+  options: Omit<StorageOptions, 'logger'> & { migrate: boolean; logger: Logger; closeTimeoutMillis: number },
 ) {
   const { migrate, logger, now: given, bytes, adoptBlobStore: adopt } = options
-  const opened: Closable[] = [options.cacheStore, bytes].filter(isClosable)
+  const opened: Closable[] = ownBackends(options)
   const open = async <T extends Closable>(opening: Promise<T>): Promise<T> => {
     const layer = await opening
     opened.push(layer)
@@ -323,7 +331,7 @@ async function openLayers(
     const embedder = await openEmbedder(database, options.embedding, { logger, now })
     return { database, cacheStore, ...cache, blobs, now, clock, embedder }
   } catch (error) {
-    for (const layer of opened.reverse()) await layer.close()
+    await closeOpened(opened.reverse(), options.closeTimeoutMillis)
     throw error
   }
 }
@@ -333,12 +341,9 @@ function ownDates(now: (() => Date) | undefined): (() => Date) | undefined {
   return now && (() => new Date(now()))
 }
 
-interface Closable {
-  close(): Promise<void>
-}
-
-function isClosable<T extends Partial<Closable>>(backend: T | undefined): backend is T & Closable {
-  return backend?.close !== undefined
+/** Returns those backends of the program's own that can be closed. */
+function ownBackends({ cacheStore, bytes }: Pick<StorageOptions, 'cacheStore' | 'bytes'>): Closable[] {
+  return [cacheStore, bytes].filter((backend): backend is NonNullable<typeof backend> & Closable => !!backend?.close)
 }
 
 function schemaOf({ database }: ResolvedConfig): string | undefined {

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod/mini'
 import type { BlobLayer, TransactionBlobs } from '../blobs/open.ts'
 import type { StorageRowCache } from '../cache/row-cache.ts'
 import type { Database } from '../database/database.ts'
 import type { BeginOptions, Db } from '../database/db.ts'
+import { repeated } from '../database/repeated.ts'
 import { isStorageError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { observed, observedCall } from '../observability/observed.ts'
@@ -16,6 +16,7 @@ import { homeOfOwner } from '../repositories/sessions/home.ts'
 import { checkFunction, millisSchema, parseInput } from '../validation/input.ts'
 import type { TransactionOptions } from './options.ts'
 import type { StorageTransaction } from './storage-transaction.ts'
+import { MAX_WAIT_MILLIS, type Turns } from './turns.ts'
 
 const optionsSchema = z.strictObject({
   timeoutMillis: z.optional(millisSchema),
@@ -23,7 +24,7 @@ const optionsSchema = z.strictObject({
 })
 
 /** How often the body of a serializable transaction runs at most. */
-const MAX_ATTEMPTS = 10
+const MAX_ATTEMPTS = 20
 
 /** What a transaction spans, and when it is slow. */
 export interface TransactionLayers {
@@ -33,6 +34,8 @@ export interface TransactionLayers {
   context: RepositoryContext
   logger: Logger
   slowTransactionMillis: number
+  /** The order of serializable transactions that run again. */
+  turns: Turns
 }
 
 /** Runs the callback of `storage.transaction()`, or of that of a scope if an owner is given. */
@@ -51,29 +54,35 @@ export async function runTransaction<T>(
     return await repeatedly(
       (limits) => attempt(layers, owner, body, { ...limits, isSerializable: true }),
       timeoutMillis,
+      layers.turns,
     )
   } finally {
     clearTimeout(warning)
   }
 }
 
-/** Runs `work` until PostgreSQL no longer rolls it back in favour of another transaction. `timeoutMillis` holds for all attempts. */
+/**
+ * Runs `work` until PostgreSQL no longer rolls it back in favour of another transaction. `timeoutMillis` holds for all
+ * attempts.
+ */
 async function repeatedly<T>(
   work: (limits: BeginOptions) => Promise<T>,
   timeoutMillis: number | undefined,
+  turns: Turns,
 ): Promise<T> {
   const begun = performance.now()
-  for (let attempts = 1; ; attempts++) {
-    const left = timeoutMillis && Math.max(1, Math.round(timeoutMillis - (performance.now() - begun)))
-    try {
-      return await work({ timeoutMillis: left })
-    } catch (error) {
-      const wasRolledBack = isStorageError(error, 'DATABASE_FAILED') && error.retryable
-      if (!wasRolledBack || attempts === MAX_ATTEMPTS) throw error
-      // Each waits for a different time, so that the two do not meet again.
-      await sleep(Math.random() * 2 ** attempts)
-    }
+  const left = () => timeoutMillis && Math.max(1, Math.round(timeoutMillis - (performance.now() - begun)))
+  const run = (turnMillis?: number) => work({ timeoutMillis: left(), turnMillis })
+  try {
+    return await turns.beside(() => run(), left())
+  } catch (error) {
+    if (!mayRunAgain(error)) throw error
   }
+  return turns.alone(() => repeated(() => run(MAX_WAIT_MILLIS), mayRunAgain, MAX_ATTEMPTS - 1), left())
+}
+
+function mayRunAgain(error: unknown): boolean {
+  return isStorageError(error, 'DATABASE_FAILED') && error.retryable
 }
 
 async function attempt<T>(

@@ -54,9 +54,10 @@ export async function importInto(
 
 /**
  * Copies all rows and blobs of a storage into another storage of any kind, as they are at the beginning of the call. Ids, seqs,
- * times and owners stay. A row that the other storage has already stays as it is: if it differs, the copy of the row is refused, with what
- * belongs to it. Writes in batches. Others can work meanwhile, but what they write into `from` is not copied. Safe to repeat: a
- * call that was interrupted goes on, and then compares both sides, since rows may have changed between the two calls.
+ * times and owners stay. A row that the other storage has already stays as it is: if it differs, the copy of the row is
+ * refused, with what belongs to it. Writes in batches. Others can work meanwhile, but what they write into `from` is not
+ * copied. Safe to repeat: a call that was interrupted goes on, and then compares both sides, since rows may have changed
+ * between the two calls.
  *
  * @throws {INVALID_INPUT} when both storages are the same, or an option is not valid
  * @throws {ABORTED} when `signal` is aborted; what was written until then stays

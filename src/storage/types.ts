@@ -129,7 +129,7 @@ export interface Storage extends Repositories, AsyncDisposable {
    * @throws {TIMEOUT} when no connection became free in time, or `timeoutMillis` has passed; nothing was done
    * @throws {CONNECTION_LOST} when the connection was lost; it is unknown whether a commit under way was done
    * @throws {DATABASE_FAILED} when the database rejected a statement; with `retryable`, PostgreSQL rolled this transaction
-   *   back in favour of another, a serializable one ten times, and nothing was done
+   *   back in favour of another, a serializable one 20 times, and nothing was done
    * @throws {INVALID_INPUT} when `body` is not a function, or an option is not valid
    *
    * @example
@@ -293,8 +293,8 @@ export interface Storage extends Repositories, AsyncDisposable {
   backup(file: string, options?: BackupOptions): Promise<BackupReport>
   /**
    * Writes all rows and blobs, as they are at the beginning of the call, into a directory: a file of JSON lines for each table, a
-   * file for each content, and at last `manifest.json` with counts and checksums. Others can work meanwhile. Without a manifest the
-   * export is not finished. `importInto` reads it. Not safe to repeat: each call needs a directory of its own.
+   * file for each content, and at last `manifest.json` with counts and checksums. Others can work meanwhile. Without a
+   * manifest the export is not finished. `importInto` reads it. Not safe to repeat: each call needs a directory of its own.
    *
    * @param directory A directory that is new or empty. A relative path starts from the working directory.
    * @throws {ALREADY_EXISTS} when the directory is not empty, or is a file

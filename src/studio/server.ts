@@ -12,8 +12,8 @@ const ADDRESS = '127.0.0.1'
 const GRACE_MILLIS = 500
 
 /**
- * Serves Studio, the page to look at what is stored, on 127.0.0.1 until `close()`. The link has a new token each time. The command
- * `holdfast studio` does the same.
+ * Serves Studio, the page to look at what is stored, on 127.0.0.1 until `close()`. The link has a new token each time. The
+ * command `holdfast studio` does the same.
  *
  * @throws {INVALID_STATE} when the port is in use, or may not be used
  * @throws {INVALID_INPUT} when the port is not valid

@@ -1,18 +1,26 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { isAbsolute } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import type { BytesBackend, Location } from '../blobs/bytes/backend.ts'
 import { type ContractCase, eachInput } from './contract.ts'
+import { type BytesContractOptions, damageCases } from './damage-contract.ts'
 import { stagingCases } from './staging-contract.ts'
 import { CHUNK, from, GENERATION, inOrder, list, NO_LIMIT, placeOf, put, read, sha256 } from './stored-bytes.ts'
 
 /** The size of the object that ranges are read from. */
 const RANGE_OBJECT = 2 * CHUNK + 100
 const HASH = createHash('sha256').update('x').digest('hex')
+/** More objects than one answer of a bucket lists. */
+const MANY = 1_100
+const URL_OPTIONS = { expiresSeconds: 60, disposition: 'attachment; filename="a b.txt"', mimeType: 'text/plain' }
 
 /**
- * Returns what every backend for the bytes of blobs must do, as cases for any test runner. Each case calls `open` once and
- * expects an empty backend.
+ * Returns what every backend for the bytes of blobs must do, as cases for any test runner. Each case calls `open` once,
+ * expects an empty backend, and closes it. Some cases damage an object: by its `path()` if the backend has files, else by
+ * `options.damage`. A backend of the type 'in-memory' may do without.
  *
  * @example
  * ```ts
@@ -22,7 +30,10 @@ const HASH = createHash('sha256').update('x').digest('hex')
  * // in a test runner: for (const { name, run } of casesFor(() => MyBytes.open(newBucket()))) test(name, run)
  * ```
  */
-export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[] {
+export function bytesContract<Backend extends BytesBackend>(
+  open: () => Promise<Backend>,
+  options: BytesContractOptions<Backend> = {},
+): ContractCase[] {
   const cases: Record<string, (bytes: BytesBackend) => Promise<void>> = {
     ...stagingCases(),
 
@@ -86,6 +97,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       const all = await Promise.all(Array.from({ length: 20 }, (_, i) => put(bytes, [Buffer.alloc(i, 'm')])))
       const [kept, ...gone] = all
       await bytes.removeMany([])
+      await bytes.removeMany(gone.slice(0, 5))
       await bytes.removeMany(gone)
       await bytes.removeMany(gone)
       assert.deepEqual(await list(bytes), kept && [placeOf(kept)])
@@ -136,6 +148,17 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       const location = await put(bytes, [Buffer.from('12345')])
       await assert.rejects(read(bytes, { ...location, size: 6 }), { code: 'BLOB_CORRUPTED' })
       await assert.rejects(read(bytes, { ...location, size: 4 }, 0, 2), { code: 'BLOB_CORRUPTED' })
+      await assert.rejects(read(bytes, { ...location, size: 6 }, 2, 2), { code: 'BLOB_CORRUPTED' })
+    },
+
+    'size(), quarantine() and remove() do not compare the size': async (bytes) => {
+      const location = await put(bytes, [Buffer.from('12345')])
+      const other = { ...location, size: 6 }
+      assert.equal(await bytes.size(other), 5)
+      assert.equal(await bytes.quarantine(other), false)
+      assert.equal((await read(bytes, location)).toString(), '12345')
+      assert.equal(await bytes.remove(other), true)
+      assert.deepEqual(await list(bytes), [])
     },
 
     'remove() returns true once, and later calls do not find the object': async (bytes) => {
@@ -146,6 +169,7 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.equal(await bytes.quarantine(content), false)
       assert.deepEqual(await list(bytes), [])
       await assert.rejects(read(bytes, content), { code: 'BLOB_NOT_FOUND' })
+      await assert.rejects(read(bytes, content, 2, 2), { code: 'BLOB_NOT_FOUND' })
     },
 
     'list() yields every object once, in order, and goes on behind a place': async (bytes) => {
@@ -159,6 +183,16 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       assert.deepEqual(await list(bytes, last), [])
       if (last) await bytes.remove(last)
       assert.deepEqual(await list(bytes, last), [])
+    },
+
+    [`list() yields all of ${MANY} objects`]: async (bytes) => {
+      let next = 0
+      const putSome = async () => {
+        while (next < MANY) await put(bytes, [Buffer.from(`object ${next++}`)])
+      }
+      await Promise.all(Array.from({ length: 16 }, putSome))
+      const found = await list(bytes)
+      assert.deepEqual([found.length, new Set(found.map(({ hash }) => hash)).size], [MANY, MANY])
     },
 
     'quarantine() returns false and leaves an undamaged object in place': async (bytes) => {
@@ -193,12 +227,53 @@ export function bytesContract(open: () => Promise<BytesBackend>): ContractCase[]
       const location = await put(bytes, [Buffer.from('when')])
       const storedAt = await bytes.storedAt(location)
       assert.ok(storedAt && Math.abs(storedAt.getTime() - before) < 3_600_000, `stored at ${storedAt}`)
+      await sleep(20)
+      assert.deepEqual(await bytes.storedAt(location), storedAt)
       assert.equal(await bytes.storedAt({ ...location, generation: GENERATION }), undefined)
+    },
+
+    'path() returns undefined, or the absolute path of a file with the bytes': async (bytes) => {
+      const data = randomBytes(1000)
+      const path = bytes.path(await put(bytes, [data]))
+      if (path === undefined) return
+      assert.ok(isAbsolute(path), path)
+      assert.ok((await readFile(path)).equals(data))
+    },
+
+    'url(), if there is one, lets anybody read the object, as its options say, until it expires': async (bytes) => {
+      if (bytes.url === undefined) return
+      const data = randomBytes(1000)
+      const location = await put(bytes, [data])
+      const brief = await bytes.url(location, { ...URL_OPTIONS, expiresSeconds: 1 })
+      const answer = await get(await bytes.url(location, URL_OPTIONS))
+      assert.ok(answer.body.equals(data), `the answer with status ${answer.status} has other bytes`)
+      assert.equal(answer.headers.get('content-disposition'), URL_OPTIONS.disposition)
+      assert.match(answer.headers.get('content-type') ?? '', /^text\/plain\b/)
+      await sleep(2100) // a server may count whole seconds
+      const late = await get(brief)
+      assert.ok(late.status >= 400, `the URL is over, and the status is ${late.status}`)
+      assert.equal(late.body.includes(data), false)
     },
 
     'ping() resolves': (bytes) => bytes.ping(),
   }
-  return Object.entries(cases).map(([name, run]) => ({ name, run: async () => run(await open()) }))
+  const runCase = async (body: (bytes: Backend) => Promise<void>) => {
+    const bytes = await open()
+    try {
+      await body(bytes)
+    } finally {
+      await bytes.close?.()
+    }
+  }
+  return Object.entries({ ...cases, ...damageCases(options) }).map(([name, body]) => ({
+    name,
+    run: () => runCase(body),
+  }))
+}
+
+async function get(url: string): Promise<{ status: number; headers: Headers; body: Buffer }> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(10_000) })
+  return { status: answer.status, headers: answer.headers, body: Buffer.from(await answer.arrayBuffer()) }
 }
 
 async function assertInvalid(bytes: BytesBackend, location: Location): Promise<void> {
@@ -210,4 +285,6 @@ async function assertInvalid(bytes: BytesBackend, location: Location): Promise<v
   assert.throws(() => bytes.path(location), invalid)
   if (bytes.has) await assert.rejects(async () => bytes.has?.(location), invalid)
   if (bytes.storedAt) await assert.rejects(async () => bytes.storedAt?.(location), invalid)
+  if (bytes.removeMany) await assert.rejects(async () => bytes.removeMany?.([location]), invalid)
+  if (bytes.url) await assert.rejects(async () => bytes.url?.(location, URL_OPTIONS), invalid)
 }

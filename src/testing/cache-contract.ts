@@ -41,6 +41,7 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
 
   check('lookupMany() returns each entry unchanged when keys have special characters', async (cache, key) => {
     const names = ['', ' ', ':', 'a b', '*?[x]', '\\', '\n', 'ключ', '🗝', '{tag}', 'k'.repeat(1024)]
+    names.push('a', 'A', 'a ', 'é', 'e\u0301') // a collation of a database takes some of these for equal
     await Promise.all(names.map((name) => cache.put(key + name, `V${name}\r\n"\0`, MINUTE)))
     const entries = await cache.lookupMany(names.map((name) => key + name))
     assert.deepEqual(
@@ -105,6 +106,18 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(await cache.fill(key, 'L2', 'Vstale', MINUTE), false)
     assert.equal(await cache.lookup(key), 'Vother')
     assert.equal(await cache.fill(`${key}never`, 'L3', 'Vstale', MINUTE), false)
+    await cache.claim(`${key}long`, 'L12', MINUTE)
+    assert.equal(await cache.fill(`${key}long`, 'L1', 'Vstale', MINUTE), false)
+  })
+
+  check('fill() and remove() are atomic: whichever comes first, nothing stays', async (cache, key) => {
+    const names = Array.from({ length: 50 }, (_, i) => key + i)
+    await Promise.all(names.map((name) => cache.claim(name, 'L1', MINUTE)))
+    await Promise.all(names.flatMap((name) => [cache.fill(name, 'L1', 'Vstale', MINUTE), cache.remove([name])]))
+    assert.deepEqual(
+      await cache.lookupMany(names),
+      names.map(() => null),
+    )
   })
 
   check('remove() removes values and leases and returns the number of keys that held something', async (cache, key) => {
@@ -116,6 +129,7 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     assert.equal(await cache.remove([]), 0)
     const many = Array.from({ length: 1200 }, (_, i) => key + i)
     await Promise.all(many.map((name) => cache.put(name, 'V', MINUTE)))
+    assert.deepEqual(new Set(await cache.lookupMany(many)), new Set(['V']))
     assert.equal(await cache.remove(many), 1200)
   })
 
@@ -130,6 +144,9 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
       for (const lease of ['Lold', 'Lnew']) assert.equal(await cache.fill(name, lease, 'Vstale', MINUTE), false)
       assert.doesNotMatch((await cache.lookup(name)) ?? '', /^V|^N$/)
     }
+    await cache.announce([`${key}v`])
+    await cache.remove([`${key}v`])
+    assert.notEqual(await cache.claim(`${key}v`, 'Lnew', MINUTE), 'Lnew', 'another write is still announced')
     await cache.remove(keys)
     for (const name of keys) {
       assert.equal(await cache.claim(name, 'Lnext', MINUTE), 'Lnext')
@@ -144,10 +161,14 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     await cache.fill(`${key}f`, 'L1', 'V1', 60)
     await cache.put(`${key}again`, 'V1', 60)
     await cache.put(`${key}again`, 'V2', MINUTE)
+    await cache.put(`${key}month`, 'V3', 31 * 86_400_000) // more than a timer of JavaScript can wait
+    const endless = cache.type === 'in-memory' ? [`${key}endless`] : [] // a shared store may not be bounded
+    for (const name of endless) await cache.put(name, 'V4', Number.POSITIVE_INFINITY)
     await sleep(100)
     assert.equal(await cache.fill(`${key}l`, 'L1', 'Vlate', MINUTE), false)
-    const entries = await cache.lookupMany([`${key}v`, `${key}l`, `${key}f`, `${key}again`])
-    assert.deepEqual(entries, [null, null, null, 'V2'])
+    const entries = await cache.lookupMany([`${key}v`, `${key}l`, `${key}f`, `${key}again`, `${key}month`, ...endless])
+    assert.deepEqual(entries, [null, null, null, 'V2', 'V3', ...endless.map(() => 'V4')])
+    assert.equal(await cache.claim(`${key}l`, 'L2', MINUTE), 'L2')
   })
 
   check('keys() yields the keys with a prefix that have an entry, if the store has it', async (cache, key) => {
@@ -184,6 +205,9 @@ export function cacheContract(open: () => Promise<CacheStore>): ContractCase[] {
     'clear() removes the entries with a prefix and returns their number, if the store has it',
     async (cache, key) => {
       if (cache.clear === undefined) return
+      await cache.claim(`${key}*lease`, 'L1', MINUTE)
+      await cache.clear(`${key}*`)
+      assert.equal(await cache.fill(`${key}*lease`, 'L1', 'Vstale', MINUTE), false)
       const kept = [`${key}a`, `${key}[ab]`, `${key}b`]
       const many = Array.from({ length: 1500 }, (_, i) => `${key}*${i}`)
       await Promise.all([...kept, ...many].map((name) => cache.put(name, 'V1', MINUTE)))

@@ -172,6 +172,37 @@ export const expiryCases: Cases = {
     assert.equal(await kv.get(name('b')), undefined)
   },
 
+  async 'what belongs to an expired session stays until maintain() or a new session of its id removes it'({
+    storage,
+    name,
+    clock,
+  }) {
+    const { sessions, queues, events, approvals, toolPreferences } = storage
+    const ids = [name('swept'), name('taken')]
+    for (const id of ids) {
+      await sessions.create({ id, expiresAt: clock.after(60) })
+      await queues.push(id, 'queue', { id: 'item' })
+      await events.append({ type: 'event', sessionId: id })
+      await approvals.request({ sessionId: id, type: 'approval' })
+      await approvals.setState('state', id)
+      await toolPreferences.allow('tool', id)
+    }
+    const left = async (sessionId: string) => [
+      (await queues.list(sessionId, 'queue')).items.length,
+      (await events.list({ sessionId })).items.length,
+      (await approvals.list({ sessionId })).items.length,
+      await approvals.getState(sessionId),
+      await toolPreferences.isAllowed('tool', sessionId),
+    ]
+    clock.advance(61)
+    for (const id of ids) assert.deepEqual(await left(id), [1, 1, 1, 'state', true])
+    await storage.messages.append(name('taken'), { role: 'user', content: 'x' })
+    assert.deepEqual(await left(name('taken')), [0, 0, 0, undefined, false])
+    clock.advance(300)
+    await storage.maintain()
+    assert.deepEqual(await left(name('swept')), [0, 0, 0, undefined, false])
+  },
+
   async 'maintain() removes expired sessions and entries, and nothing else'({ storage, name, clock }) {
     const { sessions, messages, kv } = storage
     await storage.maintain()

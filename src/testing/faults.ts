@@ -1,8 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Staged } from '../blobs/bytes/backend.ts'
 
 /** A call for which a fault may be chosen. */
 export interface FaultyCall {
-  /** Such as 'messages.append' or 'blobs.put', also in a scope. For the `tx` of a transaction, such as 'transaction.messages.append'. */
+  /**
+   * Such as 'messages.append' or 'blobs.put', also in a scope. For the `tx` of a transaction, such as
+   * 'transaction.messages.append'. For what a bytes backend has staged, 'stage.commit' or 'stage.discard'.
+   */
   readonly name: string
   readonly args: readonly unknown[]
 }
@@ -36,6 +40,7 @@ export function withFaults<T extends object>(target: T, choose: (call: FaultyCal
 }
 
 function faulty<T extends object>(target: T, choose: (call: FaultyCall) => Fault | undefined, prefix: string): T {
+  const isBytes = prefix === '' && 'stage' in target // others have methods of these names that do something else
   return new Proxy(target, {
     get(_, key) {
       const value: unknown = Reflect.get(target, key)
@@ -45,19 +50,31 @@ function faulty<T extends object>(target: T, choose: (call: FaultyCall) => Fault
         // It does nothing that could fail: the calls of the scope may.
         if (key === 'scope') return (options: unknown) => faulty(method(options), choose, prefix)
         const name = prefix + key
+        const given = (args: unknown[]) =>
+          key === 'transaction' ? args.map((body) => faultyBody(body, choose, `${name}.`)) : args
+        if (value instanceof AsyncGeneratorFunction || (isBytes && ITERATED.has(name))) {
+          return async function* (...args: unknown[]) {
+            const fault = choose({ name, args }) ?? {}
+            yield* iterateWithFault(fault, method, args)
+          }
+        }
         return (...args: unknown[]) => {
           const fault = choose({ name, args })
-          const given = key === 'transaction' ? args.map((body) => faultyBody(body, choose, `${name}.`)) : args
-          if (fault === undefined) return method(...given)
-          return value instanceof AsyncGeneratorFunction
-            ? iterateWithFault(fault, method, given)
-            : callWithFault(fault, method, given)
+          if (isBytes && name === 'path') return pathWithFault(fault, method, args)
+          const result = fault === undefined ? method(...given(args)) : callWithFault(fault, method, given(args))
+          return isBytes && name === 'stage' ? faultyStaged(result, choose) : result
         }
       }
       return isRepository(value) ? faulty(value, choose, `${prefix}${String(key)}.`) : value
     },
   })
 }
+
+/** A timer that is given more ends at once. */
+export const LONGEST_DELAY_MILLIS = 2 ** 31 - 1
+
+/** Methods of a bytes backend that return an iterable, whatever kind of function they are. */
+const ITERATED = new Set(['open', 'list', 'quarantined'])
 
 type Method = (...args: unknown[]) => unknown
 
@@ -71,14 +88,38 @@ async function callWithFault(fault: Fault, method: Method, args: unknown[]): Pro
   return result
 }
 
+/** Returns the path of a bytes backend, or fails, at once. */
+function pathWithFault(fault: Fault | undefined, method: Method, args: unknown[]): unknown {
+  if (fault && 'before' in fault) throw fault.before
+  const path = method(...args)
+  if (fault && 'after' in fault) throw fault.after
+  return path
+}
+
+/** Returns what a bytes backend has staged, so that `commit` and `discard` fail as well. */
+async function faultyStaged(result: unknown, choose: (call: FaultyCall) => Fault | undefined): Promise<unknown> {
+  const staged = (await result) as Staged // it is what stage() of a backend returns
+  const { hash, size, head } = staged
+  const calls: Pick<Staged, 'commit' | 'discard'> = {
+    commit: (generation, options) => staged.commit(generation, options),
+    discard: () => staged.discard(),
+  }
+  const { commit, discard } = faulty(calls, choose, 'stage.')
+  return { hash, size, head, commit, discard }
+}
+
 async function* iterateWithFault(fault: Fault, method: Method, args: unknown[]): AsyncGenerator<unknown> {
   await delayOrFail(fault)
-  yield* method(...args) as AsyncIterable<unknown> // the caller has checked that it is an async generator function
+  yield* method(...args) as AsyncIterable<unknown> // the caller has checked that it returns an iterable
   if ('after' in fault) throw fault.after
 }
 
 async function delayOrFail(fault: Fault): Promise<void> {
-  if (fault.delayMillis !== undefined) await sleep(fault.delayMillis)
+  const { delayMillis = 0 } = fault
+  if (!(delayMillis >= 0 && delayMillis <= LONGEST_DELAY_MILLIS)) {
+    throw new RangeError(`delayMillis of a fault is ${delayMillis}: it must be from 0 to ${LONGEST_DELAY_MILLIS}`)
+  }
+  if (delayMillis > 0) await sleep(delayMillis)
   if ('before' in fault) throw fault.before
 }
 

@@ -44,15 +44,47 @@ export const operationCases: Cases = {
     )
   },
 
-  async 'once() starts again with a session that was deleted or has expired'({ storage, name, clock }) {
-    const once = () => storage.transaction((tx) => tx.once(name(), 'op'))
-    assert.equal(await once(), 'first')
-    await storage.sessions.delete(name())
-    assert.equal(await once(), 'first')
-    await storage.sessions.update(name(), { expiresAt: clock.after(60) })
-    clock.advance(61)
-    assert.equal(await once(), 'first')
-    assert.equal(await once(), 'repeated')
+  async 'once() starts again with a session that was deleted or has expired, also in a scope'({
+    storage,
+    name,
+    clock,
+  }) {
+    for (const { sessions, transaction } of [storage, storage.scope({ ownerId: name('owner') })]) {
+      const once = (id = 'op') => transaction((tx) => tx.once(name(), id))
+      assert.equal(await once(), 'first')
+      await sessions.delete(name())
+      assert.equal(await once(), 'first')
+      for (const id of ['op', 'another']) {
+        await sessions.update(name(), { title: 'old', expiresAt: clock.after(60) })
+        clock.advance(61)
+        assert.equal(await once(id), 'first')
+        assert.equal((await sessions.get(name()))?.title, null)
+        assert.equal(await once(id), 'repeated')
+      }
+      await sessions.delete(name())
+    }
+  },
+
+  async 'messages.replace() with an operationId says what is wrong if there is no such session'({
+    storage,
+    name,
+    clock,
+  }) {
+    const { sessions, messages } = storage
+    const replace = (range: { throughSeq?: number; expectLastSeq?: number }, count: number) =>
+      messages.replace(
+        name(),
+        { afterSeq: 0, operationId: 'op', ...range },
+        times(count, () => ({ role: 'user', content: 'x' })),
+      )
+    for (const end of ['never there', 'expired']) {
+      await invalid(replace({ throughSeq: 5 }, 1), 'options.throughSeq')
+      await refused(replace({ expectLastSeq: 5 }, 1), 'VERSION_CONFLICT')
+      assert.deepEqual(await replace({ throughSeq: 5 }, 0), [])
+      if (end === 'expired') return
+      await sessions.create({ id: name(), expiresAt: clock.after(60) })
+      clock.advance(61)
+    }
   },
 
   async 'messages.append() with an operationId appends once'({ storage: { sessions, messages, transaction }, name }) {

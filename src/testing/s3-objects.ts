@@ -39,6 +39,8 @@ export function operationOf(method: string, key: string, query: URLSearchParams,
     if (method === 'GET' && query.get('list-type') === '2') return 'ListObjectsV2'
     return method === 'POST' && query.has('delete') ? 'DeleteObjects' : undefined
   }
+  // Others, such as `acl` and `uploadId`, ask for something else than the object.
+  if ([...query.keys()].some((name) => !/^(x-id$|x-amz-|response-)/i.test(name))) return undefined
   if (method === 'PUT') return headers['x-amz-copy-source'] === undefined ? 'PutObject' : 'CopyObject'
   return { GET: 'GetObject', HEAD: 'HeadObject', DELETE: 'DeleteObject' }[method]
 }
@@ -142,4 +144,4 @@ function answer(status: number, headers: Record<string, string> = {}, xml = ''):
 }
 
 const etagOf = (bytes: Buffer) => `"${createHash('md5').update(bytes).digest('hex')}"`
-const escapeXml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+export const escapeXml = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { operationOf, perform, type S3Answer, type S3Object } from './s3-objects.ts'
+import { LONGEST_DELAY_MILLIS } from './faults.ts'
+import { escapeXml, operationOf, perform, type S3Answer, type S3Object } from './s3-objects.ts'
 import { checkSignature, type S3Refusal } from './s3-signature-check.ts'
 
 /** A request for which a fault may be chosen. */
@@ -50,7 +51,7 @@ export interface S3ServerOptions {
   readonly pageSize?: number | undefined
   /** Whether the server understands `If-None-Match` of a put, as AWS does. Default true. */
   readonly conditionalPuts?: boolean | undefined
-  /** Chooses how a request fails. Default: none fails. */
+  /** Chooses how a request fails. Default: none fails. If it throws, the answer is TestFailed with what it has thrown. */
   readonly fault?: ((request: S3ServerRequest) => S3Fault | undefined) | undefined
 }
 
@@ -84,7 +85,8 @@ export interface S3Server {
  * @example
  * ```ts
  * import { startS3Server } from 'holdfast/testing'
- * const server = await startS3Server({ fault: () => (Math.random() < 0.1 ? { before: { status: 503, code: 'SlowDown' } } : undefined) })
+ * const slowDown = { before: { status: 503, code: 'SlowDown' } }
+ * const server = await startS3Server({ fault: () => (Math.random() < 0.1 ? slowDown : undefined) })
  * console.log(server.config.endpoint) // http://127.0.0.1:41234
  * await server.close()
  * ```
@@ -104,7 +106,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   const counts: Record<string, number> = {}
   const served: Served = { settings, objects, counts }
   const server = createServer((request, response) => {
-    serve(served, request, response).catch(() => response.destroy())
+    serve(served, request, response).catch((error: unknown) => failed(error, request, response, settings))
   })
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
@@ -162,7 +164,7 @@ async function serve({ settings, objects, counts }: Served, request: IncomingMes
     if (fault === 'reset') response.destroy()
     if (typeof fault === 'object') send(response, method, refusal(fault, settings))
   }
-  if (delayMillis !== undefined) await sleep(delayMillis, undefined, { ref: false })
+  if (delayMillis !== undefined) await sleep(Math.min(delayMillis, LONGEST_DELAY_MILLIS), undefined, { ref: false })
   if (before !== undefined) return fail(before)
 
   const bodySha256 = createHash('sha256').update(body).digest('hex')
@@ -182,6 +184,13 @@ async function serve({ settings, objects, counts }: Served, request: IncomingMes
   send(response, method, answer, { date: settings.now().toUTCString(), cutAt, stallAt })
 }
 
+/** Answers a request whose fault could not be chosen, or whose target is no URL, so that a test says why it fails. */
+function failed(error: unknown, { method = 'GET' }: IncomingMessage, response: ServerResponse, settings: Settings) {
+  if (response.headersSent) return void response.destroy()
+  const reason = `The test server cannot answer: ${error}`
+  send(response, method, refusal({ status: 500, code: 'TestFailed' }, settings, reason))
+}
+
 /** Returns what a request is about: the bucket is in its host, or else in its path. */
 function placeOf({ hostname, pathname }: URL, { bucket }: Settings): { bucket: string; key: string } {
   const path = decodeURIComponent(pathname).slice(1)
@@ -190,10 +199,12 @@ function placeOf({ hostname, pathname }: URL, { bucket }: Settings): { bucket: s
   return { bucket: first, key: rest.join('/') }
 }
 
-function refusal({ status, code }: S3Refusal, { region, now }: Settings): S3Answer {
+function refusal({ status, code }: S3Refusal, { region, now }: Settings, reason = ''): S3Answer {
   const where =
     code === 'AuthorizationHeaderMalformed' || code === 'PermanentRedirect' ? `<Region>${region}</Region>` : ''
-  const body = Buffer.from(`<?xml version="1.0"?>\n<Error><Code>${code}</Code>${where}<RequestId>1</RequestId></Error>`)
+  const why = reason === '' ? '' : `<Message>${escapeXml(reason)}</Message>`
+  const facts = `<Code>${code}</Code>${why}${where}<RequestId>1</RequestId>`
+  const body = Buffer.from(`<?xml version="1.0"?>\n<Error>${facts}</Error>`)
   return { status, headers: { 'content-type': 'application/xml', date: now().toUTCString() }, body }
 }
 

@@ -76,6 +76,25 @@ export function stagingCases(): Record<string, (bytes: BytesBackend) => Promise<
       assert.ok((await read(bytes, young)).equals(data))
     },
 
+    'discard() of one staging leaves another one of the same content': async (bytes) => {
+      const [first, second] = await Promise.all(
+        [0, 1].map(() => bytes.stage(from([Buffer.from('the same')]), NO_LIMIT)),
+      )
+      await first?.discard()
+      assert.ok(second)
+      assert.equal((await read(bytes, await commit(second))).toString(), 'the same')
+    },
+
+    'commit() with an aborted signal resolves or rejects with its reason, and may be repeated': async (bytes) => {
+      const reason = new Error('nobody waits')
+      const staged = await bytes.stage(from([Buffer.from('after all')]), NO_LIMIT)
+      await staged.commit(GENERATION, { signal: AbortSignal.abort(reason) }).catch((error) => {
+        assert.equal(error, reason)
+      })
+      assert.equal((await read(bytes, await commit(staged, GENERATION))).toString(), 'after all')
+      await assertNothingStaged(bytes)
+    },
+
     'stage() keeps contents apart when 24 calls run at once': async (bytes) => {
       const all = Array.from({ length: 24 }, (_, i) => Buffer.alloc(i * 30_000 + 1, randomBytes(64)))
       const contents = await Promise.all(all.map((data) => put(bytes, [data.subarray(0, 9), data.subarray(9)])))
@@ -127,6 +146,13 @@ export function stagingCases(): Record<string, (bytes: BytesBackend) => Promise<
       await assertNothingStaged(bytes)
     },
 
+    'stage() rejects with the reason of a signal that was aborted before': async (bytes) => {
+      const reason = new Error('nobody waits')
+      const options = { ...NO_LIMIT, signal: AbortSignal.abort(reason) }
+      await assert.rejects(bytes.stage(from([Buffer.from('late')]), options), (error) => error === reason)
+      await assertNothingStaged(bytes)
+    },
+
     ...eachInput<number, BytesBackend>(
       [0, 10, CHUNK, 2 * CHUNK + 1],
       (size) =>
@@ -170,6 +196,19 @@ export function stagingCases(): Record<string, (bytes: BytesBackend) => Promise<
       assert.equal((await read(bytes, await commit(staged))).toString(), 'under way')
       await bytes.sweepStaged(new Date(Date.now() + 60_000))
       assert.equal((await read(bytes, content)).toString(), 'object')
+    },
+
+    'sweepStaged() only counts in a dry run, and else removes what it counts': async (bytes) => {
+      const later = new Date(Date.now() + 60_000)
+      const counted = await bytes.stage(from([Buffer.from('counted')]), NO_LIMIT)
+      const count = await bytes.sweepStaged(later, { dryRun: true })
+      assert.ok(count === 0 || count === 1, `one content is staged, and ${count} are counted`)
+      assert.equal((await read(bytes, await commit(counted))).toString(), 'counted')
+      const swept = await bytes.stage(from([Buffer.from('swept')]), NO_LIMIT)
+      assert.equal(await bytes.sweepStaged(later), count)
+      await assertNothingStaged(bytes)
+      if (count === 0) assert.equal((await read(bytes, await commit(swept))).toString(), 'swept')
+      else await assert.rejects(swept.commit(GENERATION), { code: 'INVALID_STATE' })
     },
   }
 }

@@ -11,7 +11,8 @@ export interface WordEmbeddingOptions {
 
 /**
  * Makes an embedding model for tests: without network, without waiting, and with the same vectors in every run. Texts that
- * share words, or words with the same beginning, are similar. It knows no meaning: `train` and `railway` are as far apart as any two words.
+ * share words, or words with the same beginning, are similar. It knows no meaning: `train` and `railway` are as far apart as
+ * any two words.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import { type Problem, StorageError } from '../errors.ts'
-import { english } from './english.ts'
+import { explained } from './explain.ts'
 import { fastCheck, rule, withFastCheck } from './fast-path.ts'
 
 const MAX_ID_BYTES = 255
@@ -126,7 +126,7 @@ export function rejectDuplicateIds(
 export function parseInput<T>(schema: z.ZodMiniType<T>, value: unknown, subject: string): T {
   const valid = fastCheck(schema, value)
   if (valid !== undefined) return valid
-  const result = schema.safeParse(value, { error: explain })
+  const result = schema.safeParse(value, explained)
   if (result.success) return result.data
   throw invalidInput(
     result.error.issues.flatMap(({ path, message, ...issue }) => {
@@ -135,11 +135,6 @@ export function parseInput<T>(schema: z.ZodMiniType<T>, value: unknown, subject:
       return issue.keys.map((key) => ({ path: `${at}.${key}`, message }))
     }),
   )
-}
-
-function explain(issue: z.core.$ZodRawIssue): ReturnType<typeof english.error> {
-  if (issue.code !== 'unrecognized_keys' || !(issue.inst instanceof z.ZodMiniObject)) return english.error(issue)
-  return `is unknown here: known are ${Object.keys(issue.inst.shape).join(', ')}`
 }
 
 /**

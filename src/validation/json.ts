@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 import type { Json, JsonObject, MessageContent } from '../schema/values.ts'
-import { english } from './english.ts'
+import { explained } from './explain.ts'
 import { withFastCheck } from './fast-path.ts'
 
 const MAX_DEPTH = 500
@@ -28,7 +28,7 @@ export function jsonObjectWith<T extends JsonObject>(known: z.ZodMiniType) {
     jsonObjectSchema,
     z.custom<T>().check(
       z.superRefine((object: JsonObject, context) => {
-        const { error } = known.safeParse(object, english)
+        const { error } = known.safeParse(object, explained)
         for (const { path, message } of error?.issues ?? []) context.addIssue({ code: 'custom', path, message })
       }),
     ),

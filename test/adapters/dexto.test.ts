@@ -130,6 +130,10 @@ eachDatabase((open) => {
       tags: ['coffee'],
       metadata: { pinned: false },
     }
+    const untagged = { ...bare, id: 'm3', tags: [], metadata: { dexto: { at: new Date(3) } } }
+    await memories.create({ memory: untagged })
+    expect(await memories.get({ id: 'm3' })).toEqual(untagged)
+    await memories.delete({ id: 'm3' })
     await memories.update({ memory: changed })
     await scope.memories.create({ content: 'of another part of the program' })
     const all = await memories.list()

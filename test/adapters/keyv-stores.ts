@@ -12,7 +12,10 @@ interface KeyvStore {
   keys(prefix: string): Promise<string[]>
 }
 
-/** Defines the same tests for all that a store of Keyv may be over: `kv` on each database, and the cache in memory and in Redis. */
+/**
+ * Defines the same tests for all that a store of Keyv may be over: `kv` on each database, and the cache in memory and in
+ * Redis.
+ */
 export function eachKeyvStore(define: (store: KeyvStore) => void): void {
   eachDatabase((open) => {
     const storage = opened(open)

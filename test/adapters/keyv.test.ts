@@ -42,11 +42,12 @@ eachKeyvStore(({ storage, store, keys }) => {
 
   it('setMany() keeps the last of two values of a key, whatever their times', async () => {
     const keyv = new Keyv({ store: store(), namespace: 'twice' })
-    await keyv.setMany([
+    const set = await keyv.setMany([
       { key: 'other', value: 0, ttl: 60_000 },
       { key: 'k', value: 'first', ttl: 90_000 },
       { key: 'k', value: 'last', ttl: 60_000 },
     ])
+    expect(set).toEqual([true, true, true])
     expect(await keyv.get('k')).toBe('last')
   })
 

@@ -33,7 +33,10 @@ export async function cosine(a: string, b: string): Promise<number> {
   return dot(left, right) / Math.sqrt(dot(left, left) * dot(right, right))
 }
 
-/** LangGraph's own store with an index, which forgets the vectors of what is put again or deleted: its own stay, and are found. */
+/**
+ * LangGraph's own store with an index, which forgets the vectors of what is put again or deleted: its own stay, and are
+ * found.
+ */
 export class ForgetfulReference extends InMemoryStore {
   override async batch<Op extends readonly Operation[]>(operations: Op) {
     const nothing: Operation = { namespace: ['none'], key: 'none' }

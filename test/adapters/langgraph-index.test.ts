@@ -94,14 +94,11 @@ eachDatabase((open) => {
         const results: unknown[] = await store.batch(batch)
         for (const result of results) {
           if (!Array.isArray(result)) continue
-          all.push(
-            result
-              .map(
-                (item: SearchItem) =>
-                  `${JSON.stringify([item.namespace, item.key, item.value])} ${item.score?.toFixed(4)}`,
-              )
-              .sort(),
-          )
+          const items = result.map(({ namespace, key, value, score }: SearchItem) => ({
+            item: JSON.stringify([namespace, key, value]),
+            score,
+          }))
+          all.push(items.sort((a, b) => (a.item < b.item ? -1 : 1)))
         }
       }
       return all
@@ -113,9 +110,11 @@ eachDatabase((open) => {
         async (batches, fields) => {
           const own = { ...index, ...(fields && { fields }) }
           const reference = new ForgetfulReference({ index: own as never }) // LangChain's class has more than the model needs
-          expect(await answers(new HoldfastStore(createScope(), { index: own }), batches)).toEqual(
-            await answers(reference, batches),
+          // Ours keeps vectors as 32-bit numbers.
+          const expected = (await answers(reference, batches)).map((items) =>
+            items.map(({ item, score }) => ({ item, score: score === undefined ? score : expect.closeTo(score, 5) })),
           )
+          expect(await answers(new HoldfastStore(createScope(), { index: own }), batches)).toEqual(expected)
         },
       ),
       { numRuns: rounds(25, 1000) },
@@ -314,5 +313,12 @@ it('an item and its vectors are there together, whoever puts and deletes at once
   }
   const items = (await first?.search([], { limit: 20_000, query: 'a' })) ?? []
   expect(items.filter(({ score }) => score === undefined)).toEqual([])
-  expect((await one.kv.keys({ limit: 1000 })).items).toHaveLength(items.length * 2)
+  const entries: string[] = []
+  for (let cursor: string | undefined; ; ) {
+    const page = await one.kv.keys({ limit: 1000, cursor })
+    entries.push(...page.items)
+    cursor = page.nextCursor
+    if (cursor === undefined) break
+  }
+  expect(entries).toHaveLength(items.length * 2)
 })

@@ -140,9 +140,16 @@ eachDatabase((open) => {
     const store = createStore()
     await expect(store.put([], 'k', {})).rejects.toThrow('empty')
     await expect(store.put(['a'], 'k', { at: new Date() })).rejects.toMatchObject({ code: 'INVALID_INPUT' })
-    await expect(store.search(['a'], { filter: { n: { $exists: true } } })).rejects.toMatchObject({
-      code: 'INVALID_INPUT',
-    })
+    const refused = [
+      [{ n: { $exists: true } }, 'filter.n: has no operator $exists: there are $eq, $ne,'],
+      [{ user: undefined }, 'filter.user: must not be undefined: leave the property out'],
+      [{ n: { $gt: null } }, 'n.gt: must be a number or text'],
+    ] as const
+    for (const [filter, message] of refused)
+      await expect(store.search(['a'], { filter })).rejects.toMatchObject({
+        code: 'INVALID_INPUT',
+        message: expect.stringContaining(message),
+      })
   })
 })
 

@@ -35,6 +35,44 @@ eachDatabase((open) => {
     expect(await list()).toMatchObject({ threads: [{ id }], total: 3 })
   })
 
+  it('a fork of a thread is listed once a message is saved to it, or it is changed or saved itself', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, 'trunk')
+    const list = async (resourceId: string) =>
+      (await memory.listThreads({ filter: { resourceId } })).threads.map(({ id }) => id).toSorted()
+    for (const id of ['f1', 'f2', 'f3', 'f4', 'f5']) await scope.sessions.fork(id === 'f5' ? 'f1' : 'trunk', { id })
+    await memory.saveMessages({ messages: [say('f1', 'm1', 1)] })
+    await memory.updateThread({ id: 'f2', title: 'Another way' })
+    await memory.saveThread({ thread: { id: 'f3', resourceId: 'ada', createdAt: at(0), updatedAt: at(9) } })
+    await memory.updateThreadResourceId({ threadId: 'f4', resourceId: 'bob' })
+    await scope.sessions.fork('f1', { id: 'f6' }) // of a fork that is listed
+    await memory.saveMessages({ messages: [say('f6', 'm2', 2)] })
+    expect([await list('ada'), await list('bob')]).toEqual([['f1', 'f2', 'f3', 'f6', 'trunk'], ['f4']])
+    for (const id of ['f1', 'f6']) await scope.sessions.delete(id)
+    await memory.saveMessages({ messages: [say('f5', 'm1', 1)] })
+    expect(await list('ada')).toEqual(['f2', 'f3', 'f5', 'trunk'])
+  })
+
+  it('a fork that is given away or removed while a message is saved to it is not in the list of the resource before', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, 'trunk')
+    const summary = scope.sessions.summary.bind(scope.sessions)
+    for (const meanwhile of [
+      () => memory.updateThreadResourceId({ threadId: 'f', resourceId: 'bob' }),
+      () => scope.sessions.delete('f'),
+    ]) {
+      await scope.sessions.fork('trunk', { id: 'f' })
+      vi.spyOn(scope.sessions, 'summary').mockImplementationOnce(async (id) => {
+        const seen = await summary(id)
+        await meanwhile()
+        return seen
+      })
+      await memory.saveMessages({ messages: [say('f', 'm1', 1)] })
+      expect((await memory.listThreads({ filter: { resourceId: 'ada' } })).threads).toMatchObject([{ id: 'trunk' }])
+      await memory.deleteThread({ threadId: 'f' })
+    }
+  })
+
   it('updateThreadMetadata() changes no thread that was given away before the lock', async () => {
     await using storage = await open()
     const { scope, memory } = await begin(storage, 't')
@@ -68,6 +106,23 @@ eachDatabase((open) => {
       const { messages } = await memory.listMessages({ threadId: 't', perPage: 0, include })
       expect([messages.length, messages.at(-1)?.id]).toEqual([Math.min(size, 1150) + 2, 'm1151'])
     }
+  })
+
+  it('a window around a message has none of another resource, also in a session that no thread was saved for', async () => {
+    await using storage = await open()
+    const { memory } = await begin(storage)
+    const of = (resourceId: string, id: string, second: number) => ({ ...say('loose', id, second), resourceId })
+    await memory.saveMessages({ messages: [of('ada', 'm1', 1), of('bob', 'm2', 2), of('ada', 'm3', 3)] })
+    const include = [{ id: 'm1', threadId: 'loose', withNextMessages: 1 }]
+    const windowFor = async (resourceId?: string) => {
+      const { messages } = await memory.listMessages({ threadId: 'other', resourceId, include })
+      return messages.map(({ id }) => id)
+    }
+    expect([await windowFor('ada'), await windowFor('bob'), await windowFor()]).toEqual([
+      ['m1', 'm3'],
+      [],
+      ['m1', 'm2'],
+    ])
   })
 
   it('saveMessages() stores new and changed messages of a thread in one write', async () => {

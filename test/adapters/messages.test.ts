@@ -126,6 +126,21 @@ describe('whatever fields there are', () => {
   })
 })
 
+it('a message that contains itself, or is nested too deeply, is refused by name', async () => {
+  await using storage = await openStorage({}, quiet)
+  const itself: Record<string, unknown> = { role: 'user', content: 'Hello' }
+  Object.assign(itself, { one: itself, two: [itself] })
+  let deep: unknown = 1
+  for (let i = 0; i < 100_000; i++) deep = [deep]
+  for (const given of [itself, { role: 'user', content: 'Hello', deep }]) {
+    const append = async () => storage.messages.append('chat', fromChatMessage(given as unknown as Chat))
+    await expect(append()).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: expect.stringContaining('nested more than 500 deep'),
+    })
+  }
+})
+
 it('a message of another part of the program has a role and a content', () => {
   const message = stored({ role: 'user', content: 'Hello', metadata: { topic: 'trains' } })
   expect([toModelMessage(message), toChatMessage(message), toResponseItem(message)]).toEqual(

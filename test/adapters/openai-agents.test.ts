@@ -71,12 +71,29 @@ eachDatabase((open) => {
     expect(await session.popItem()).toEqual(ITEMS[1])
     expect(await session.popItem()).toEqual(ITEMS[0])
     expect(await session.popItem()).toBeUndefined()
-    await session.applyHistoryTransaction({ operationId: 'o', transaction: { type: 'append_items', items: ITEMS } })
+    await session.addItems(ITEMS)
     await session.clearSession()
     await session.clearSession()
     expect(await session.getItems()).toEqual([])
-    await session.applyHistoryTransaction({ operationId: 'o', transaction: { type: 'append_items', items: ITEMS } })
+    await session.addItems(ITEMS)
     expect(await session.getItems()).toEqual(ITEMS)
+  })
+
+  it('keeps what is no item when the SDK clears a session to compact it', async () => {
+    await using storage = await open()
+    const sessionId = 'compacted'
+    await storage.sessions.create({ id: sessionId, title: 'Trip', metadata: { plan: 'pro' } })
+    await storage.events.append({ sessionId, type: 'started' })
+    const session = new HoldfastSession(storage, { sessionId })
+    const append = () =>
+      session.applyHistoryTransaction({ operationId: 'o', transaction: { type: 'append_items', items: ITEMS } })
+    await append()
+    await session.clearSession()
+    await session.addItems([user('summary')])
+    expect(await storage.sessions.get(sessionId)).toMatchObject({ title: 'Trip', metadata: { plan: 'pro' } })
+    expect((await storage.events.list({ sessionId })).items).toHaveLength(1)
+    await append() // again, by a run that was resumed: the summary has these items
+    expect(await session.getItems()).toEqual([user('summary')])
   })
 
   it('rewrites a function call in place, and removes further items of it', async () => {

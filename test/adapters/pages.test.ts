@@ -52,7 +52,7 @@ it('the first program of docs/ai-sdk.md goes on with its chat', async () => {
   expect([await run(chat), await run(chat)]).toEqual(['1', '2'])
 })
 
-it('the route of docs/ai-sdk.md answers, and regenerates the answer', async () => {
+it('the route of docs/ai-sdk.md takes whatever useChat sends', async () => {
   writeFileSync(
     join(project, 'model.js'),
     `import { MockLanguageModelV4, simulateReadableStream } from 'ai/test'
@@ -67,17 +67,64 @@ it('the route of docs/ai-sdk.md answers, and regenerates the answer', async () =
        ] }) }),
      })`,
   )
-  const requests = `
-    const post = async (body) => {
-      const response = await POST(new Request('http://localhost/', { method: 'POST', body: JSON.stringify({ id: 'route', ...body }) }))
-      await response.text()
-      const texts = (await chats.load('route')).flatMap(({ parts }) => parts).flatMap(({ text }) => text ?? [])
-      console.log(texts.join(', '), await chats.activeStream('route'))
+  // AbstractChat is what useChat works with.
+  const client = `
+    import { AbstractChat, DefaultChatTransport, lastAssistantMessageIsCompleteWithToolCalls } from 'ai'
+    class State {
+      status = 'ready'
+      constructor(messages) { this.messages = messages }
+      pushMessage = (message) => { this.messages = [...this.messages, message] }
+      popMessage = () => { this.messages = this.messages.slice(0, -1) }
+      replaceMessage = (at, message) => { this.messages = this.messages.map((old, i) => i === at ? message : old) }
+      snapshot = (value) => structuredClone(value)
     }
-    await post({ message: { id: 'q', role: 'user', parts: [{ type: 'text', text: 'Question' }] } })
-    await post({ trigger: 'regenerate-message' })
+    class Client extends AbstractChat {
+      constructor(id, messages) {
+        const transport = new DefaultChatTransport({
+          fetch: (_, init) => POST(new Request('http://localhost/', init)),
+          prepareSendMessagesRequest: ({ id, messages, trigger }) => ({ body: { id, message: messages.at(-1), trigger } }),
+        })
+        const sendAutomaticallyWhen = lastAssistantMessageIsCompleteWithToolCalls
+        super({ id, transport, state: new State(messages), onError: console.log, sendAutomaticallyWhen })
+      }
+    }
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 5))
+    const say = async (client, id) => {
+      while (await chats.activeStream(id)) await pause()
+      const [stored, seen] = [await chats.load(id), client.messages].map((all) =>
+        all.map(({ parts }) => parts.flatMap(({ text, output }) => text ?? output ?? []).join(' ')).join(', '))
+      console.log(stored, stored === seen)
+    }
+    const question = { id: 'q', role: 'user', parts: [{ type: 'text', text: 'Why?' }] }
+    const call = { type: 'tool-where', toolCallId: 'c', state: 'input-available', input: {} }
+`
+  const requests = `
+    const chat = new Client('chat', [])
+    await chat.sendMessage({ text: 'When?' })
+    await chat.regenerate()
+    await say(chat, 'chat')
+    await chat.sendMessage({ text: 'Where?' })
+    await chat.sendMessage({ text: 'Whence?', messageId: chat.messages[2].id })
+    await say(chat, 'chat')
+    await chat.regenerate({ messageId: chat.messages[1].id })
+    await say(chat, 'chat')
+    await chats.save('dead', [question])
+    const dead = new Client('dead', await chats.load('dead'))
+    await dead.regenerate()
+    await say(dead, 'dead')
+    await chats.save('tool', [question, { id: 'a', role: 'assistant', parts: [call] }])
+    const tool = new Client('tool', await chats.load('tool'))
+    await tool.addToolOutput({ tool: 'where', toolCallId: 'c', output: 'here' })
+    while ((await chats.load('tool'))[1].parts.length < 2) await pause()
+    await say(tool, 'tool')
     await storage.close()`
-  expect(await run(route + requests)).toBe('Question, Answer 1 undefined\nQuestion, Answer 2 undefined')
+  expect((await run(client + route + requests)).split('\n')).toEqual([
+    'When?, Answer 2 true',
+    'When?, Answer 2, Whence?, Answer 4 true',
+    'When?, Answer 5 true',
+    'Why?, Answer 6 true',
+    'Why?, here Answer 7 true',
+  ])
 })
 
 it('the program of docs/openai-agents.md goes on with its session', async () => {

@@ -1,12 +1,14 @@
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { copyStorage, openStorage, type Storage, type StorageConfig } from 'holdfast'
 import postgres from 'postgres'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { serve } from '../blobs/s3/fixture.ts'
 import { sharedDatabases } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
 import { digests, fill } from './filled.ts'
-import { type Kind, newDirectory, openKind } from './kinds.ts'
+import { type Kind, kinds, newDirectory, openKind } from './kinds.ts'
 
 const routes: [from: Kind, to: Kind][] = [
   ['sqlite', 'postgres'],
@@ -117,3 +119,25 @@ it('copyStorage() rejects the same storage, unknown options and what is no stora
   await other.close()
   await expect(copyStorage(storage, other)).rejects.toMatchObject({ code: 'CLOSED' })
 })
+
+it.each(['sqlite', 'postgres'] as const)(
+  'a copy that ends takes no bytes of another one into the same %s storage, which has found newer blobs',
+  async (kind) => {
+    const delays: Record<string, number> = { 5000: 500, 7000: 2000 }
+    await using bucket = await serve({
+      fault: ({ headers }) => ({ delayMillis: delays[String(headers['content-length'])] ?? 0 }),
+    })
+    const source = await openKind('in-memory')
+    const { database } = await kinds[kind]()
+    await using target = await openStorage({ database, blobStore: bucket.config }, quiet)
+    await source.blobs.put(randomBytes(5000))
+    const first = copyStorage(source, target)
+    await vi.waitFor(async () => expect((await target.blobs.stats()).contents).toBe(1), 5000)
+    const newer = await source.blobs.put(randomBytes(3000))
+    await source.blobs.put(randomBytes(7000))
+    const second = copyStorage(source, target)
+    expect(await first).toMatchObject({ refused: 0 })
+    expect(await second).toMatchObject({ refused: 0 })
+    expect(await target.blobs.bytes(newer.id)).toEqual(await source.blobs.bytes(newer.id))
+  },
+)

@@ -170,3 +170,24 @@ describe.each(['sqlite', 'postgres'] as const)('importInto() %s with the search'
     expect((await target.messages.search('needle')).incomplete).toBeUndefined()
   })
 })
+
+it.each(['sqlite', 'postgres'] as const)(
+  'an import into %s that went on keeps no bytes of erased blobs',
+  async (kind) => {
+    await using source = await openKind('sqlite')
+    const ada = source.scope({ ownerId: 'ada' })
+    for (let i = 0; i < 20; i++) await ada.blobs.put(Buffer.from(`content ${i}`))
+    await ada.kv.set('key', 'value')
+    const directory = newDirectory()
+    await source.export(directory)
+    await using target = await openKind(kind)
+    const controller = new AbortController()
+    const onProgress = ({ table }: ArchiveProgress) => table === 'blobContent' && controller.abort()
+    const aborted = importInto(target, directory, { signal: controller.signal, onProgress })
+    await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(await importInto(target, directory)).toMatchObject({ resumed: true, refused: 0 })
+    expect(await target.blobs.stats()).toMatchObject({ count: 20, contents: 20 })
+    await target.erase({ ownerId: 'ada' })
+    expect(await target.blobs.stats()).toMatchObject({ count: 0, contents: 0, bytes: 0 })
+  },
+)

@@ -17,8 +17,8 @@ interface Said {
 const KILLS = 3
 
 /**
- * Defines tests in which a program that imports or copies is killed ten times, five times on each database, and ends with the same
- * rows.
+ * Defines tests in which a program that imports or copies is killed ten times, five times on each database, and ends with the
+ * same rows.
  */
 export function killedTests(what: 'import' | 'copy'): void {
   for (const kind of ['sqlite', 'postgres'] as const) {

@@ -77,6 +77,17 @@ describe('importInto() of a damaged archive', () => {
     expect(await importInto(target, directory)).toMatchObject({ refused: 0 })
   })
 
+  it.each([-1, 1])('names the content whose size is %i more than its line says', async (more) => {
+    const directory = copyOfArchive()
+    editLines(directory, 'blobContent', ([first = '', ...lines]) => [
+      first.replace(/"size":(\d+)/, (_, size) => `"size":${Number(size) - more}`),
+      ...lines,
+    ])
+    const error = await refusal(directory)
+    expect(error).toMatchObject({ code: 'ARCHIVE_DAMAGED', details: { file: expect.stringMatching(/^blobs\//) } })
+    expect(error.message).toMatch(/has \d+ bytes, and blobContent.jsonl says \d+/)
+  })
+
   it('names a file that is missing', async () => {
     const directory = copyOfArchive()
     for (const file of filesBelow(directory)) {
@@ -239,6 +250,17 @@ describe.each(['sqlite', 'postgres'] as const)('importInto() a %s storage with o
     ])
     expect(report.refusals.filter(({ table }) => table === 'blobs').length).toBeGreaterThan(0)
     expect(report.tables.blobContent).toMatchObject({ inserted: count - 1, refused: 4 })
+    expect(await target.blobs.verify()).toMatchObject({ ok: true })
+  })
+
+  it('keeps no content whose blobs are refused', async () => {
+    const directory = copyOfArchive()
+    editLines(directory, 'blobs', (lines) => lines.map((line) => line.replace('"name"', '"title"')))
+    const target = await openKind(kind)
+    const { tables } = await importInto(target, directory)
+    expect(tables.blobContent?.inserted).toBeGreaterThan(0)
+    expect(tables.blobs?.inserted).toBe(0)
+    expect(await target.blobs.stats()).toMatchObject({ count: 0, contents: 0, bytes: 0 })
     expect(await target.blobs.verify()).toMatchObject({ ok: true })
   })
 

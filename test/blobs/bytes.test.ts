@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import type { BytesBackend } from '../../src/blobs/bytes/backend.ts'
 import { LocalBytes } from '../../src/blobs/bytes/local.ts'
 import { MemoryBytes } from '../../src/blobs/bytes/memory.ts'
 import { bytesContract } from '../../src/testing/bytes-contract.ts'
 import { temporaryDirectory } from '../setup/temporary.ts'
 
-const backends = {
+const backends: Record<string, () => Promise<BytesBackend>> = {
   'in-memory': async () => new MemoryBytes(),
   local: () => LocalBytes.open({ storePath: temporaryDirectory('blobs') }),
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { type BlobRecord, copyStorage, openStorage, type StorageConfig } from 'holdfast'
+import { and, eq } from 'drizzle-orm'
+import { type BlobRecord, copyStorage, type Location, openStorage, type StorageConfig } from 'holdfast'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DatabaseBytes } from '../../src/blobs/bytes/database/bytes.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
@@ -36,7 +37,14 @@ describe.each([
     return new DatabaseBytes(database)
   }
 
-  for (const { name, run } of bytesContract(open)) it(name, run)
+  const damage = async (_: DatabaseBytes, { hash, generation }: Location, data: Uint8Array) => {
+    const { blobChunks: c } = database.tables
+    await database.orm
+      .update(c)
+      .set({ data })
+      .where(and(eq(c.hash, hash), eq(c.generation, generation)))
+  }
+  for (const { name, run } of bytesContract(open, { damage })) it(name, run)
 
   it('quarantine() removes damaged bytes, and has() does not find them', async () => {
     const bytes = await open()

@@ -20,11 +20,12 @@ import {
   toUIMessage,
 } from 'holdfast/messages'
 import { startS3Server } from 'holdfast/testing'
-import { afterAll, expect, it } from 'vitest'
+import { afterAll, expect, it, vi } from 'vitest'
 import { dataOf, textOf } from '../../src/blobs/attachments/data.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
+import { serve } from './s3/fixture.ts'
 import { eachStore, INSIDE, MAIN_RECORDS, SEPARATE_RECORDS } from './stores.ts'
 
 const DAY = 86_400_000
@@ -337,4 +338,19 @@ it('the blobs are exported and imported with their messages, also those of a for
   await importInto(other, directory)
   const [message] = await other.messages.latest('copy', 1)
   expect(await other.blobs.inline(message?.content)).toEqual(image(data))
+})
+
+it('a cleanup of everything unused leaves the blobs of a message that is being stored', async () => {
+  await using slow = await serve({
+    fault: ({ headers }) => (headers['content-length'] === '5000' ? { delayMillis: 1000 } : undefined),
+  })
+  const { database } = sqlite()
+  await using storage = await openStorage({ database, blobStore: { ...slow.config, ...LIMIT } }, quiet)
+  const content = [...image(randomBytes(3000)), ...image(randomBytes(5000))]
+  const appended = storage.messages.append('chat', { role: 'user', content })
+  await vi.waitFor(async () => expect((await storage.blobs.stats()).count).toBe(1), 5000)
+  await storage.blobs.cleanup({ olderThan: new Date() })
+  expect(await storage.blobs.inline((await appended).content)).toEqual(content)
+  const now = Date.now()
+  for (const { lastUsedAt } of (await storage.blobs.list()).items) expect(lastUsedAt.getTime()).toBeLessThanOrEqual(now)
 })

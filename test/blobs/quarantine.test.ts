@@ -156,6 +156,14 @@ describe.each<[string, Looks]>([
     now += 3_600_000
     expect(await sweep()).toBe(1)
     expect(quarantine(config)).toEqual([])
+
+    const late = await layer.blobs.put(randomBytes(1000))
+    now += 365 * DAY // the clock is wrong for a while
+    expect(await sweep()).toBe(0)
+    await setAside(layer, late)
+    await layer.blobs.delete(late.id)
+    now -= 364 * DAY
+    expect(await sweep()).toBe(1)
     await layer.close()
   })
 })

@@ -86,6 +86,27 @@ eachStore(SHARED, (open, configure) => {
     await storage.blobs.delete(id)
   })
 
+  it('maintenance removes a content whose collector had stopped, also if a stray has the same bytes', async () => {
+    const data = randomBytes(1000)
+    let isStopped = true
+    const layer = await openLayer(await configure(), {
+      now: later,
+      onStep(step) {
+        if (isStopped && step === 'collect.lock') throw new Error('stopped')
+      },
+    })
+    const { id } = await layer.blobs.put(data)
+    await layer.blobs.delete(id)
+    isStopped = false
+    makeStray(layer, data)
+    expect(await runStep(layer)).toBe(1)
+    for (const { run } of layer.steps) await run()
+    expect(await layer.blobs.stats()).toMatchObject({ count: 0, contents: 0, bytes: 0 })
+    expect(await layer.blobs.verify()).toMatchObject({ ok: true })
+    expect(await list(layer.bytes)).toEqual([])
+    await layer.close()
+  })
+
   it('maintenance walks over more objects than one round looks at', async () => {
     const layer = await openLayer(await configure(), { now: later })
     const { orm, tables } = layer.database

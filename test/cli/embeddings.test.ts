@@ -23,6 +23,9 @@ it('status and stats say what is embedded, and embeddings rm removes the vectors
   const text = /^embeddings +1 text by words\/256, 1 text not embedded yet by words\/256$/m
   expect((await holdfast(['status'], { cwd })).stdout).toMatch(text)
   expect(await objects(['stats'], { cwd })).toMatchObject([{ embeddings: { models: { 'words/256': 1 }, pending: 1 } }])
+  const typo = await holdfast(['embeddings', 'rm', 'words'], { cwd })
+  const stderr = 'There are no vectors of words. The models with vectors: words/256.\n'
+  expect(typo).toEqual({ code: 3, stdout: '0 vectors removed\n', stderr })
   expect(await objects(['embeddings', 'rm', 'words/256', '--yes'], { cwd })).toEqual([
     { model: 'words/256', removed: 1 },
   ])

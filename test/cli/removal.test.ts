@@ -33,7 +33,8 @@ it.each(sharedDatabases)('on %s, sessions rm, erase, prune and blobs gc remove w
 
   expect(await objects(['erase', '--owner', 'ada', '--dry-run'], { cwd })).toMatchObject([{ total: 2, dryRun: true }])
   expect((await holdfast(['erase', '--owner', 'ada', '--yes'], { cwd })).stdout).toBe('2 rows removed: blobs 1, kv 1\n')
-  expect((await holdfast(['erase', '--owner', 'ada', '--yes'], { cwd })).stdout).toBe('nothing removed\n')
+  const nothing = await holdfast(['erase', '--owner', 'ada'], { cwd }) // there is nothing to ask about
+  expect(nothing).toMatchObject({ code: 0, stdout: 'nothing removed\n' })
 
   expect(await objects(['prune', '--dry-run'], { cwd })).toMatchObject([{ total: 1 }])
   expect((await holdfast(['prune', '--yes'], { cwd })).stdout).toBe('1 row removed: events 1\n')

@@ -57,6 +57,12 @@ it.each<[args: string[], message: string]>([
   [['mend'], 'there is no command "mend". See holdfast --help'],
   [['search', 'two', 'words'], '"words" is one argument too many. Quote an argument that has spaces'],
   [['search', '-word'], 'there is no option -w. An argument that begins with - stands after --'],
+  [
+    ['status', '--database', 'mysql://me:hidden@db/agent'],
+    'mysql:// names no database that Holdfast can use: give postgres:',
+  ],
+  [['migrate', '--database', 'sqlite:a.db'], 'sqlite: names no database that Holdfast can use: give postgres:'],
+  [['copy', '--from', 'redis://cache', '--to', 'a.db', '--yes'], 'redis:// names no database that Holdfast can use'],
   [['blobs', 'put', '/', '--database', 'a.db'], '/ is a directory: name a file'],
   [['sessions', 'show'], 'ID is missing: the id of the session'],
   [['sessions', 'ls', '--limit', 'many', '--database', 'a.db'], '--limit must be a whole number from 1'],
@@ -219,4 +225,11 @@ it('a command on an SQLite file that does not exist names the file', async () =>
   const { code, stderr } = await holdfast(['sessions', 'ls', '--database', 'typo.db'], { cwd })
   expect(stderr).toContain(`The database ${join(cwd, 'typo.db')} does not exist`)
   expect(code).toBe(3)
+})
+
+it('a file that cannot be there is no database that does not exist yet', async () => {
+  const cwd = freshDirectory()
+  writeFileSync(join(cwd, 'file'), '')
+  const ended = await holdfast(['status', '--database', 'file/agent.db'], { cwd })
+  expect(ended).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('CONNECTION_FAILED') })
 })

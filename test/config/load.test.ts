@@ -52,6 +52,51 @@ storage:
     await expect(load(text)).rejects.toThrow(`unknown key; did you mean "${meant}"?`)
   })
 
+  test.each([
+    ['storage:\ndatabase: { type: sqlite, path: a.db }', 'database: is beside "storage", and nothing is under'],
+    ['storage:\nblobStore: { type: local }', 'blobStore: is beside "storage", and nothing is under'],
+    ['storage:\n  database: { type: sqlite }\nretention: { events: 7d }', 'retention: has no effect here'],
+    ['retention: { events: 7d, sessions: { idle: 90d } }', 'retention: has no effect here: move it under "storage"'],
+    ['storage:\nretention: { messages: 7d }', 'retention: has no effect here: move it under "storage"'],
+  ])('refuses a part of the section that is outside of it: %j', async (text, message) => {
+    await expect(load(text)).rejects.toThrow(message)
+  })
+
+  test.each([
+    'storage: {}\ndatabase: { type: mysql }',
+    'storage:\ndatabase: mine',
+    'retention: 30d',
+    'retention: { logs: 30d }',
+    'storage: { retention: { events: 1d } }\nretention: { events: 7d }',
+  ])('leaves to the file what only has the name of a part: %j', async (text) => {
+    expect(await load(text)).toMatchObject(memory)
+  })
+
+  test.each([
+    [
+      'storage:\n  database: { type: sqlite, path: !env FILE }',
+      'line 2, column 35: has a tag that has no meaning here',
+    ],
+    ['storage: !include storage.yml', 'line 1, column 10: has a tag'],
+    ['storage: !mine\n  cache: { type: redis }', 'line 1, column 10: has a tag'],
+    ['cache: { type: redis, password: !vault secret }', 'line 1, column 33: has a tag'],
+    ['x: &a !env FILE\nstorage: { database: { type: sqlite, path: *a } }', 'line 1, column 7: has a tag'],
+    ['x: !env &a FILE\nstorage: { database: { type: sqlite, path: *a } }', 'line 1, column 4: has a tag'],
+    ['x: &a\n  path: !env F\nstorage: { database: { <<: *a, type: sqlite } }', 'line 2, column 9: has a tag'],
+    ['x: &a !env F\ny: &b { path: *a, type: sqlite }\nstorage: { database: *b }', 'line 1, column 7: has a tag'],
+  ])('refuses a tag in the section that it would ignore: %j', async (text, message) => {
+    await expect(load(text)).rejects.toThrow(message)
+  })
+
+  test('leaves tags to the rest of the file, and reads those of YAML', async () => {
+    const text = `prompt: !include prompt.md\nstorage: { cache: { type: redis, port: !!int "7", password: !!str 5 } }\nb: !x y`
+    expect((await load(text)).cache).toMatchObject({ type: 'redis', port: 7, password: '5' })
+    expect(await load('tools: [!tool search]')).toMatchObject(memory)
+    expect(
+      await load('x: { a: &a in-memory, b: !env X, c: [!x &c d] }\nstorage: { cache: { type: *a } }'),
+    ).toMatchObject(memory)
+  })
+
   test('takes a part of an agent for its own that only looks alike', async () => {
     expect(await load('databases: [{ type: mysql }]')).toMatchObject(memory)
   })

@@ -61,6 +61,18 @@ describe('a storage whose PostgreSQL is frozen', () => {
     expect((await storage.health()).ok).toBe(true)
   })
 
+  it('rejects a serializable transaction, which waits for BEGIN, after its timeoutMillis', async () => {
+    const storage = await openAgainst()
+    signal(server, 'SIGSTOP')
+    try {
+      const options = { isolation: 'serializable', timeoutMillis: 100 } as const
+      const call = storage.transaction((tx) => tx.kv.get('before'), options)
+      expect(await outcomeWithin(connectionTimeoutMillis, call)).toBe('TIMEOUT')
+    } finally {
+      signal(server, 'SIGCONT')
+    }
+  })
+
   it('resolves close() within four times connectionTimeoutMillis', async () => {
     const storage = await openAgainst()
     signal(server, 'SIGSTOP')
@@ -127,9 +139,34 @@ describe('openStorage() with migrations pending', () => {
     onTestFinished(() => sql.end())
     await sql.begin(async (tx) => {
       await tx`lock table messages in share mode` // the next migration refers to it
-      await expect(openStorage({ database }, quiet)).rejects.toMatchObject({ code: 'TIMEOUT', retryable: true })
+      await expect(openStorage({ database }, quiet)).rejects.toMatchObject({
+        code: 'TIMEOUT',
+        retryable: true,
+        message: expect.stringMatching(
+          /another session used a table .*"messages".* options.migrationLockTimeoutMillis/,
+        ),
+      })
     })
     await (await openStorage({ database }, quiet)).close()
+  })
+
+  it('tries again if PostgreSQL has ended the migration in favour of a transaction of a program', async () => {
+    const older = await freshDatabase('postgres')
+    await older.migrate(ownMigrations('postgres').slice(0, 15))
+    const sql = postgres(older.location, { max: 1 })
+    onTestFinished(() => sql.end())
+    const database = { type: 'postgres', url: older.location } as const
+    const opening = await sql.begin(async (tx) => {
+      await tx`set local deadlock_timeout = '20s'` // the other one is ended
+      await tx`select * from kv`
+      const opening = outcomes([openStorage({ database }, quiet).then((storage) => storage.close())])
+      const waits = async () =>
+        (await tx`select 1 from pg_locks where not granted and relation = 'kv'::regclass`).length
+      await expect.poll(waits, { interval: 20 }).toBe(1)
+      await tx`select * from lists`
+      return { ended: opening }
+    })
+    expect(await opening.ended).toEqual(['ok'])
   })
 
   it('resolves if the other process releases the migration lock in time', async () => {

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { openStorage } from 'holdfast'
 import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
@@ -58,4 +60,26 @@ test('a write that the demoted primary refuses retires its connections: later wr
   expect(await outcomes(writes(2))).toEqual(times(6, () => 'ok'))
   expect(await valuesOn(after, 'key 0')).toEqual([2])
   expect(await valuesOn(before, 'key 0')).toEqual([1])
+})
+
+test('a standby answers reads, and refuses writes and serializable transactions with READ_ONLY', async () => {
+  const server = await startServer()
+  await server.stop()
+  writeFileSync(join(server.dataDir, 'standby.signal'), '')
+  await server.start()
+  await using storage = await openStorage({ database: { type: 'postgres', url: server.url } }, quiet)
+  expect(await storage.kv.get('key')).toBeUndefined()
+  expect(await storage.transaction((tx) => tx.kv.get('key'))).toBeUndefined()
+  const refusal = { code: 'READ_ONLY', retryable: true }
+  await expect(storage.kv.set('key', 1)).rejects.toMatchObject(refusal)
+  let runs = 0
+  const reading = storage.transaction(
+    (tx) => {
+      runs++
+      return tx.kv.get('key')
+    },
+    { isolation: 'serializable' },
+  )
+  await expect(reading).rejects.toMatchObject({ ...refusal, message: expect.stringContaining('standby') })
+  expect(runs).toBe(1)
 })

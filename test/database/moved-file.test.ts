@@ -1,8 +1,8 @@
 import { copyFileSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { openStorage } from 'holdfast'
+import { openStorage, type Storage } from 'holdfast'
 import { expect, test } from 'vitest'
-import { times } from '../../src/testing/contract.ts'
+import { signal, times } from '../../src/testing/contract.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
 import { outcomes, read, sqliteDriver } from './drivers.ts'
@@ -54,6 +54,47 @@ test('maintain() notices a file that was renamed, and calls succeed again when t
   expect((await storage.health()).ok).toBe(true)
   await storage.kv.set('key', 2)
   expect(await failed()).toEqual([])
+})
+
+test('a read beside a transaction never opens the file that stands in the place of the moved one', async () => {
+  const directory = freshDirectory()
+  const at = (name: string) => join(directory, name)
+  const [path, aside, other] = [at('agent.db'), at('aside.db'), at('other.db')]
+  const append = (storage: Storage, content: string) => storage.messages.append('chat', { role: 'user', content })
+  const stranger = await openStorage({ database: { type: 'sqlite', path: other } }, quiet)
+  await append(stranger, 'of another database')
+  await stranger.close()
+  await using storage = await openStorage({ database: { type: 'sqlite', path } }, quiet)
+  await append(storage, 'own')
+  const readBesideTransaction = async () => {
+    const [begun, mayEnd] = [signal(), signal()]
+    const transaction = storage.transaction(async (tx) => {
+      await tx.kv.set('key', 1)
+      begun.reach()
+      await mayEnd.reached
+    })
+    await begun.reached
+    const [outcome] = await Promise.allSettled([storage.messages.latest('chat', 1)])
+    mayEnd.reach()
+    await transaction
+    return outcome
+  }
+
+  renameSync(path, aside)
+  renameSync(other, path)
+  expect(await readBesideTransaction()).toMatchObject({ reason: { code: 'DATABASE_MOVED' } })
+  renameSync(path, other)
+  renameSync(aside, path)
+  expect(await readBesideTransaction()).toMatchObject({ value: [{ content: 'own' }] })
+})
+
+test('reads, exports and backups reject with DATABASE_MOVED if the directory was removed', async () => {
+  const directory = join(freshDirectory(), 'data')
+  await using storage = await openStorage({ database: { type: 'sqlite', path: join(directory, 'agent.db') } }, quiet)
+  rmSync(directory, { recursive: true })
+  const target = freshDirectory()
+  const calls = [storage.export(join(target, 'export')), storage.backup(join(target, 'backup.db'))]
+  expect(await outcomes(calls)).toEqual(['DATABASE_MOVED', 'DATABASE_MOVED'])
 })
 
 test('health() notices a symbolic link that leads to another file', async () => {

@@ -188,6 +188,22 @@ test('run() rejects after statementTimeoutMillis and connectionTimeoutMillis whe
   expect(performance.now() - started).toBeLessThan(3000)
 })
 
+test('run() says that PostgreSQL does not answer when no connection becomes free for that reason', async () => {
+  const { link, driver } = await openDistantPool({ maxConnections: 2, connectionTimeoutMillis: 1000 })
+  const [first, second] = await Promise.all([driver.begin(), driver.begin()])
+  await second.run(read('select 1'))
+  link.freeze()
+  const lost = outcomes([first.run(read('select 1'))])
+  // The other connection is held by its transaction alone.
+  await expect(driver.run(read('select 1'))).rejects.toMatchObject({
+    code: 'TIMEOUT',
+    retryable: true,
+    message: expect.stringMatching(/^None of the 2 connections .* 1 of them had no answer from PostgreSQL/),
+  })
+  expect(await lost).toEqual(['CONNECTION_LOST'])
+  await outcomes([second.rollback()])
+})
+
 test('close() waits for at most connectionTimeoutMillis when the server has stopped answering', async () => {
   const { link, driver } = await openDistantPool({ connectionTimeoutMillis: 300 })
   expect(await driver.run(read('select 1'))).toEqual([[1]])
@@ -195,4 +211,18 @@ test('close() waits for at most connectionTimeoutMillis when the server has stop
   const started = performance.now()
   await driver.close()
   expect(performance.now() - started).toBeLessThan(2000)
+})
+
+test('run() rejects with TIMEOUT if transaction_timeout of the server has ended it, and the connection is used no more', async () => {
+  const { driver } = await openPool({ maxConnections: 1 })
+  const backend = () => driver.run(read('select pg_backend_pid()'))
+  const before = await backend()
+  // PostgreSQL has the setting from version 17 on.
+  const raise = write("do $$ begin raise exception using errcode = '25P04'; end $$")
+  await expect(driver.run(raise)).rejects.toMatchObject({
+    code: 'TIMEOUT',
+    message: expect.stringContaining('transaction_timeout'),
+    retryable: true,
+  })
+  expect(await backend()).not.toEqual(before)
 })

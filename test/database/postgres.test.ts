@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -97,6 +97,18 @@ describe('openPostgres() on a private server', () => {
     await transaction.commit()
   })
 
+  test('names the CONNECTION LIMIT of a role that has no connection left', async () => {
+    const sql = postgres(server.url, { max: 1 })
+    onTestFinished(() => sql.end())
+    await sql`create role limited login password 'limited' connection limit 0`
+    const url = server.url.replace(/\/\/.*@/, '//limited:limited@')
+    await expect(postgresDriver({ url })).rejects.toMatchObject({
+      code: 'CONNECTION_FAILED',
+      message: expect.stringContaining('CONNECTION LIMIT'),
+      retryable: true,
+    })
+  })
+
   test('encrypts with ssl: require, rejects a self-signed certificate with verify-full, and accepts it with its ca', async () => {
     const encrypted = read('select ssl from pg_stat_ssl where pid = pg_backend_pid()')
     const open = (ssl: unknown) => postgresDriver({ url: server.url, options: { ssl } })
@@ -122,6 +134,33 @@ describe('openPostgres() on a private server', () => {
       retryable: false,
     })
   })
+
+  test.each([false, 'require'])(
+    'run(), batch() and begin() work after a pause of the process in which the server ended the connections, ssl: %s',
+    async (ssl) => {
+      const driver = await postgresDriver({ url: server.url, maxConnections: 3, options: { ssl } })
+      await driver.run(write('create temporary table t (id int)')) // gone with its connection, so that one must be new
+      const terminate = `
+      import postgres from 'postgres'
+      const sql = postgres(${JSON.stringify(server.url)}, { max: 1 })
+      await sql\`select pg_terminate_backend(pid, 1000) from pg_stat_activity
+        where pid <> pg_backend_pid() and backend_type = 'client backend'\`
+      await sql.end()`
+      const calls = [
+        () => driver.run(write('select 1')),
+        () => driver.batch([write('select 1'), write('select 2')]),
+        async () => (await driver.begin()).commit(),
+      ]
+      for (const call of calls) {
+        await Promise.all(times(3, () => driver.run(read('select pg_sleep(0.05)'))))
+        execFileSync(process.execPath, ['--input-type=module', '-e', terminate]) // meanwhile this process reads no socket
+        await Promise.all([call(), call(), call()])
+      }
+      await expect(driver.run(write('insert into t values (1)'))).rejects.toMatchObject({
+        details: { postgresCode: '42P01' },
+      })
+    },
+  )
 
   test('names options.ssl if the server requires TLS and the configuration does not', async () => {
     const rules = join(server.dataDir, 'pg_hba.conf')

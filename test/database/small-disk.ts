@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { afterAll } from 'vitest'
+import { afterAll, onTestFinished } from 'vitest'
 import { freshDirectory } from '../setup/databases.ts'
 
 /**
@@ -12,6 +12,13 @@ export function smallDisk(bytes: number): string | undefined {
   if (!asRoot(mount)) return undefined
   afterAll(() => void asRoot(['umount', '--lazy', directory]))
   return directory
+}
+
+/** Makes a file one that cannot be removed, until the test ends. Returns false if nothing can be mounted. */
+export function pinFile(path: string): boolean {
+  if (!asRoot(['mount', '--bind', path, path])) return false
+  onTestFinished(() => void asRoot(['umount', '--lazy', path]))
+  return true
 }
 
 function asRoot([program = '', ...args]: string[]): boolean {

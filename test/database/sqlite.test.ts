@@ -83,6 +83,15 @@ test('run() rejects with DATABASE_FAILED if the file is damaged', async () => {
   })
 })
 
+test('append() that the limit of the size of files refuses says what to check, and leaves nothing', async () => {
+  const path = join(freshDirectory(), 'agent.db')
+  const program = runScript('test/database/programs/write-too-much.ts', [path], { fileBlocks: 8000 })
+  expect(await program.finished()).toEqual([
+    { code: 'DATABASE_FAILED', message: expect.stringContaining('quotas and limits of file sizes') },
+    { stored: 1 },
+  ])
+})
+
 test('openStorage() with readonly reads the file, rejects writes with READ_ONLY, and changes no byte', async () => {
   const path = join(freshDirectory(), 'agent.db')
   const writable = await openStorage({ database: { type: 'sqlite', path } }, quiet)

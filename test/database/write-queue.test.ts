@@ -215,6 +215,31 @@ test('run(), batch() and begin() reject with TIMEOUT when another process holds 
   expect(await ids()).toEqual([5])
 })
 
+test('no call waits longer than busyTimeoutMillis for another process, however many wait', async () => {
+  const { file, driver } = await openTable({ busyTimeoutMillis: 1000 })
+  const other = beside(file)
+  other.exec('BEGIN IMMEDIATE')
+  const waits: number[] = []
+  const timed = async (call: () => unknown) => {
+    const begun = performance.now()
+    expect(await outcomes([Promise.resolve(call())])).toEqual(['TIMEOUT'])
+    waits.push(performance.now() - begun)
+  }
+  const round = (from: number) => [
+    ...times(600, (i) => timed(() => driver.run(insert(from + i)))),
+    timed(() => driver.begin()),
+    timed(() => driver.run(insert(from + 600))),
+    timed(() => driver.begin()),
+    timed(() => driver.run(insert(from + 601))),
+  ]
+  const first = round(0)
+  await sleep(500)
+  await Promise.all([...first, ...round(1000)])
+  expect(Math.min(...waits)).toBeGreaterThan(950)
+  expect(Math.max(...waits)).toBeLessThan(2500) // in groups, one after the other, the last would wait for 5 s
+  other.exec('COMMIT')
+})
+
 test('batch() is at least 1.5 times as fast with 64 calls in flight as a transaction for each', async () => {
   const { driver } = await openTable()
   const raw = beside(join(freshDirectory(), 'raw.db'))

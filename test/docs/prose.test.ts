@@ -30,6 +30,12 @@ it('proseProblems() asks for a verb only of what is called', () => {
   expect(rulesOf('@internal', 'constructor(db: Db) {')).toEqual([])
 })
 
+it('proseProblems() finds a line of a comment that is too wide', () => {
+  const comment = `// ${'x'.repeat(127)}`
+  expect(proseProblems(comment)).toEqual([])
+  expect(proseProblems(`\n${comment}x`)).toEqual([{ rule: 'wide', line: 2 }])
+})
+
 it('importCycles() finds a cycle of type imports', () => {
   const a = { file: 'src/a/a.ts', text: "import type { B } from '../b/b.ts'" }
   const b = { file: 'src/b/b.ts', text: "export type { A } from '../a/a.ts'" }

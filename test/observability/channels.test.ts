@@ -82,7 +82,9 @@ describe.each(databases)('on %s', (type, _, open) => {
     expect(methods.filter((name) => !names.has(name)).sort()).toEqual([
       'events.follow',
       'kv.namespace',
+      'kv.sweepExpired',
       'lists.ofSession',
+      'sessions.sweepExpired',
     ])
     expect([...names].filter((name) => !methods.includes(name)).sort()).toEqual([
       'storage.backup',
@@ -110,6 +112,19 @@ describe.each(databases)('on %s', (type, _, open) => {
       const unused = tables.filter((table) => !used.some((sql) => sql.includes(`"${table}"`)))
       expect({ repository, unused }).toEqual({ repository, unused: [] })
     }
+  })
+
+  it('what the storage calls by itself is no operation', async () => {
+    await using storage = await open()
+    const { messages } = await heardDuring(async () => {
+      await storage.maintain()
+      await storage.erase({ ownerId: 'ada' })
+      await storage.messages.find(['a', 'b'])
+    }, ['operation'])
+    expect(messages.map(({ repository, method, batchSize }) => [repository, method, batchSize])).toEqual([
+      ['storage', 'erase', undefined],
+      ['messages', 'find', 2],
+    ])
   })
 
   it('the messages say what was done, and how it failed', async () => {

@@ -35,8 +35,8 @@ it('docs/observability.md has every code of a line, with its component, and no o
 it('a slow call is logged with its tables, a failed one with its code as well, and a fast one is not', async () => {
   const lines: unknown[] = []
   const logger = { ...silent, warn: (_: string, details: object) => void lines.push(details) }
-  await using storage = await openStorage({}, { logger, maintenance: false, slowOperationMillis: 50 })
-  const wait = () => new Promise((resolve) => setTimeout(resolve, 60))
+  await using storage = await openStorage({}, { logger, maintenance: false, slowOperationMillis: 500 })
+  const wait = () => new Promise((resolve) => setTimeout(resolve, 520))
   await storage.kv.get('fast')
   await storage.scope({ ownerId: 'ada' }).lists.update('list', async () => {
     await wait()

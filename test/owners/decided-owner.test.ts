@@ -28,7 +28,6 @@ const refused = (error: unknown) => {
 
 test.each(Object.entries(calls))(
   'the storage itself works on one session in %s, while sessions of this id are made for owners, given away and deleted',
-  { timeout: 120_000 },
   async (_, call) => {
     const config = { database: { type: 'postgres', url: await freshPostgres() } } as const
     await using storage = await openStorage(config, quiet)

@@ -69,7 +69,7 @@ async function contentsOf(handle: Handle) {
 }
 
 describe.each(Object.entries(configurations))('%s', (_, configure) => {
-  test('erase() removes everything of an owner, and nothing of others', { timeout: 60_000 }, async () => {
+  test('erase() removes everything of an owner, and nothing of others', async () => {
     const config = await configure()
     await using storage = await openStorage(config, { ...options, embedding: wordEmbedding() })
     const other = config.database?.type === 'postgres' ? await openStorage(config, options) : undefined
@@ -127,7 +127,7 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     await other?.close()
   })
 
-  test('erase() removes more rows than one transaction does', { timeout: 60_000 }, async () => {
+  test('erase() removes more rows than one transaction does', async () => {
     await using storage = await openStorage(await configure(), options)
     const ada = storage.scope({ ownerId: 'ada' })
     const batch = Array.from({ length: 800 }, (_, i) => i)
@@ -152,7 +152,6 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
 
 test.each(Object.entries(configurations))(
   '%s: an erasure that ends early leaves lists and queues whose counters are right',
-  { timeout: 60_000 },
   async (_, configure) => {
     await using storage = await openStorage(await configure(), options)
     const ada = storage.scope({ ownerId: 'ada' })
@@ -214,7 +213,7 @@ test('records in the blob store do not hold the names of erased blobs', async ()
   expect(holds('secret of ada')).toBe(false)
 })
 
-test('the files of SQLite do not hold what was erased', { timeout: 60_000 }, async () => {
+test('the files of SQLite do not hold what was erased', async () => {
   const path = join(freshDirectory(), 'test.db')
   const holds = (text: string) => ['', '-wal'].some((suffix) => readFileSync(path + suffix).includes(text))
   await using storage = await openStorage({ database: { type: 'sqlite', path } }, options)

@@ -7,7 +7,8 @@ import type { Query } from '../../src/database/query.ts'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
 import { methodsOf } from '../setup/methods.ts'
 import { rounds } from '../setup/rounds.ts'
-import { calls, firstDifference, NOT_COMPARED, options, search, step } from './isolation-model.ts'
+import { calls, NOT_COMPARED } from './isolation-calls.ts'
+import { firstDifference, options, search, step } from './isolation-model.ts'
 
 const configurations: Record<string, () => Promise<StorageConfig>> = {
   'in memory': async () => ({ database: { type: 'in-memory', ...search } }),
@@ -35,7 +36,7 @@ function property(configure: () => Promise<StorageConfig>) {
 }
 
 describe.each(Object.entries(configurations))('%s', (name, configure) => {
-  test('an owner gets the answers of a storage of their own', { timeout: 240_000 }, async () => {
+  test('an owner gets the answers of a storage of their own', async () => {
     const numRuns = rounds(name.startsWith('PostgreSQL') ? 2 : 4, 200)
     await fc.assert(property(configure), { numRuns, endOnFailure: true })
   })

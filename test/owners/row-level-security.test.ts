@@ -19,7 +19,8 @@ import { postgresDriver } from '../database/drivers.ts'
 import { startPgBouncer } from '../setup/pgbouncer.ts'
 import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
-import { calls, firstDifference, options, step } from './isolation-model.ts'
+import { calls } from './isolation-calls.ts'
+import { firstDifference, options, step } from './isolation-model.ts'
 import { fill } from './rows-of-every-table.ts'
 import { admin, freshDatabase, securedDatabase } from './secured-database.ts'
 
@@ -63,9 +64,7 @@ const namesWith = (counts: Record<string, number>, has: (rows: number) => boolea
   Object.keys(counts).filter((name) => has(counts[name] ?? -1))
 
 describe('a plain connection of the program', () => {
-  test('reads zero rows of every table without a setting, and those of one owner with it', {
-    timeout: 60_000,
-  }, async () => {
+  test('reads zero rows of every table without a setting, and those of one owner with it', async () => {
     const { configOf, asOwner, connectAs } = await securedDatabase()
     await filled(configOf)
     // Rows that are there only for a moment.
@@ -121,9 +120,7 @@ describe('a plain connection of the program', () => {
 })
 
 describe('a storage', () => {
-  test('shows an owner what a storage of their own would, and refuses every call without a scope', {
-    timeout: 120_000,
-  }, async () => {
+  test('shows an owner what a storage of their own would, and refuses every call without a scope', async () => {
     const { configOf, urlOf } = await securedDatabase()
     const pooler = await startPgBouncer(urlOf('app'))
     onTestFinished(() => pooler.stop())
@@ -184,7 +181,23 @@ describe('a storage', () => {
     await expect(ada.blobs.delete(String(await ada.kv.get('k')))).rejects.toMatchObject({ code: 'BLOB_IN_USE' })
   })
 
-  test('lets the work of operators go on', { timeout: 60_000 }, async () => {
+  test('names what is wrong with a replaced range if there is no session, or an expired one', async () => {
+    const { configOf } = await securedDatabase()
+    let day = 1
+    await using storage = await open(configOf('app'), { now: () => new Date(Date.UTC(2100, 0, day)) })
+    const { messages, sessions } = storage.scope({ ownerId: 'ada' })
+    await sessions.create({ id: 'expired', expiresAt: new Date(Date.UTC(2100, 0, 2)) })
+    await messages.append('expired', { role: 'user', content: 'x' })
+    day = 3
+    const names = { code: 'INVALID_INPUT', message: expect.stringContaining('options.throughSeq') }
+    for (const sessionId of ['missing', 'expired'])
+      for (const operation of [{}, { operationId: 'o' }]) {
+        const range = { afterSeq: 0, throughSeq: 1, ...operation }
+        await expect(messages.replace(sessionId, range, [{ role: 'user', content: 'y' }])).rejects.toMatchObject(names)
+      }
+  })
+
+  test('lets the work of operators go on', async () => {
     const { configOf } = await securedDatabase()
     await filled(configOf)
     const retention = { events: '1d', messages: '1d', sessions: { idle: '1d' } }
@@ -223,7 +236,7 @@ describe('what bypasses the policies is found', () => {
     return finding.message
   }
 
-  test('by openStorage(), the check and the doctor', { timeout: 60_000 }, async () => {
+  test('by openStorage(), the check and the doctor', async () => {
     const { configOf, asOwner } = await freshDatabase()
     expect(await faultOf(configOf('app'))).toMatch(/not enabled and forced on .* more: run holdfast security enable/)
     await enableRowLevelSecurity(configOf('owner'))

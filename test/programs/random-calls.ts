@@ -1,7 +1,7 @@
 /** Makes random calls of every kind until it is killed, and says which failed with an error that no caller should see. */
 import { isStorageError, openStorage } from 'holdfast'
 import { wordEmbedding } from 'holdfast/testing'
-import { type Arguments, calls, type Handle } from '../owners/isolation-model.ts'
+import { type Arguments, calls, type Handle } from '../owners/isolation-calls.ts'
 import { say } from '../setup/say.ts'
 import { silent } from '../setup/silent.ts'
 
@@ -25,7 +25,10 @@ const REFUSALS: readonly string[] = [
   'BLOB_REFERENCE_INVALID',
   'CACHE_UNAVAILABLE',
 ]
-/** Returns true for a deadlock of a program's own transaction, which the program repeats. Holdfast repeats all other calls itself. */
+/**
+ * Returns true for a deadlock of a program's own transaction, which the program repeats. Holdfast repeats all other calls
+ * itself.
+ */
 const isDeadlock = (name: string, error: unknown) =>
   name === 'transaction' && isStorageError(error, 'DATABASE_FAILED') && error.retryable
 const WORKERS = 6

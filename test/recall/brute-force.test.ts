@@ -111,13 +111,13 @@ async function compare(of: (ownerId: string) => Pick<Storage, 'messages'>, store
 const handlesOf = (storage: Storage) => (ownerId: string) => (ownerId === '' ? storage : storage.scope({ ownerId }))
 
 describe(`recall equals brute force over ${COUNT} vectors`, () => {
-  test.each(Object.entries(backends))('on %s', { timeout: 120_000 }, async (_, configure) => {
+  test.each(Object.entries(backends))('on %s', async (_, configure) => {
     await using storage = await openStorage(await configure(), { ...quiet, embedding: model })
     await compare(handlesOf(storage), await fill(storage))
   })
 
   // The tests have sqlite-vec installed, and programs may lack it.
-  test('on SQLite without sqlite-vec', { timeout: 120_000 }, async () => {
+  test('on SQLite without sqlite-vec', async () => {
     const config = (await lasting.SQLite?.()) ?? {}
     const storage = await openStorage(config, { ...quiet, embedding: model })
     const stored = await fill(storage)
@@ -151,7 +151,7 @@ describe(`recall equals brute force over ${COUNT} vectors`, () => {
 
   if (pgvectorUrl !== undefined) {
     const url = pgvectorUrl
-    test('on PostgreSQL with pgvector', { timeout: 120_000 }, async () => {
+    test('on PostgreSQL with pgvector', async () => {
       await using storage = await openStorage(await freshPgvector(url), { ...quiet, embedding: model })
       const stored = await fill(storage)
       expect(await storage.enablePgvector()).toBe(COUNT)

@@ -19,7 +19,6 @@ const calls: Record<string, (scope: StorageScope) => Promise<unknown>> = {
 
 test.each(Object.entries(calls))(
   '%s leaves the counters right if the session is created and deleted meanwhile',
-  { timeout: 120_000 },
   async (_, call) => {
     const config = { database: { type: 'postgres', url: await freshPostgres() } } as const
     await using storage = await openStorage(config, quiet)

@@ -23,7 +23,10 @@ async function open(): Promise<{ storage: Storage; other: postgres.Sql; url: str
   return { storage, other, url }
 }
 
-/** Runs `call`, which waits for what `theirs` has locked, and then has that transaction wait for what the call has locked: a deadlock. */
+/**
+ * Runs `call`, which waits for what `theirs` has locked, and then has that transaction wait for what the call has locked: a
+ * deadlock.
+ */
 async function crossed<T>(other: postgres.Sql, theirs: readonly [string, string], call: () => Promise<T>): Promise<T> {
   let called: Promise<T> | undefined
   const rolledBack = other.begin(async (tx) => {

@@ -85,7 +85,7 @@ test.each(sharedDatabases)(
   },
 )
 
-test('prune() on PostgreSQL removes nothing that comes into use meanwhile', { timeout: 120_000 }, async () => {
+test('prune() on PostgreSQL removes nothing that comes into use meanwhile', async () => {
   const { location: url } = await freshDatabase('postgres')
   const config = { database: { type: 'postgres' as const, url }, retention: { sessions: { idle: '90d' } } }
   await using old = await openStorage(config, { ...quiet, now: () => new Date(Date.now() - 100 * DAY) })

@@ -308,4 +308,15 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     await appendOld()
     expect((await storage.prune()).total).toBe(1) // on request at any time
   })
+
+  test('maintain() goes on applying the retention after a clock was a year ahead for a while', async () => {
+    const { storage, clock } = await filled(await configure())
+    await using _storage = storage
+    clock.advance(365)
+    await storage.maintain()
+    clock.advance(-365)
+    await storage.events.append({ type: 't', occurredAt: new Date(clock.now().getTime() - 9 * DAY) })
+    const reports = await storage.maintain()
+    expect(reports.find(({ step }) => step === 'retention')).toMatchObject({ removed: 1 })
+  })
 })

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage } from 'holdfast'
 import { expect, test } from 'vitest'
-import { sharedDatabases } from '../setup/databases.ts'
+import { freshPostgres, sharedDatabases } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
 
@@ -48,6 +48,29 @@ test('prune() refuses a second call while one is under way', async () => {
   const first = storage.prune()
   await expect(storage.prune()).rejects.toMatchObject({ code: 'INVALID_STATE', retryable: true })
   expect((await first).total).toBe(300)
+})
+
+test('prune() waits no longer than any call for a connection', async () => {
+  const database = {
+    type: 'postgres' as const,
+    url: await freshPostgres(),
+    maxConnections: 1,
+    connectionTimeoutMillis: 2000,
+  }
+  await using storage = await openStorage({ database, retention }, quiet)
+  let end = () => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  const holding = storage.transaction(async (tx) => {
+    await tx.kv.get('k')
+    await ended
+  })
+  const begun = performance.now()
+  await expect(storage.prune()).rejects.toMatchObject({ code: 'TIMEOUT' })
+  expect(performance.now() - begun).toBeLessThan(3500)
+  end()
+  await holding
 })
 
 test.each(sharedDatabases)('on %s, close() ends a prune() between two transactions', async (_, configure) => {

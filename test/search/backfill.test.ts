@@ -67,7 +67,7 @@ describe.each(Object.entries(lasting))('%s', (_, configure) => {
     if (file) checkIndex(file)
   })
 
-  test('what was changed while the search was switched off is indexed anew', { timeout: 120_000 }, async () => {
+  test('what was changed while the search was switched off is indexed anew', async () => {
     const { on, off } = await configure()
     await openStorage(on, quiet).then(async (storage) => {
       await storage.messages.append('s', { id: 'm', role: 'user', content: 'old words' })
@@ -103,7 +103,7 @@ describe.each(Object.entries(lasting))('%s', (_, configure) => {
     expect(await next.messages.search('words')).toMatchObject({ items: [{ text: 'some words' }] })
   })
 
-  test('rebuildSearch() says how far it is, and ends when it is told', { timeout: 120_000 }, async () => {
+  test('rebuildSearch() says how far it is, and ends when it is told', async () => {
     const { on } = await filled()
     await using storage = await openStorage(on, quiet)
     await storage.maintain()

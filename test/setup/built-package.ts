@@ -18,7 +18,10 @@ const entries = {
 
 let built: Promise<string> | undefined
 
-/** Builds the package as it is published, but for its declarations and the adapters that import a framework. Built once in this process. */
+/**
+ * Builds the package as it is published, but for its declarations and the adapters that import a framework. Built once in
+ * this process.
+ */
 export function builtPackage(): Promise<string> {
   built ??= buildPackage()
   return built

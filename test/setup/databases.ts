@@ -92,7 +92,10 @@ export async function discardAll(): Promise<void> {
 
 let connection: postgres.Sql | undefined
 
-/** Returns the connection that creates and drops databases. One per test file: a new connection doubles the time of CREATE DATABASE. */
+/**
+ * Returns the connection that creates and drops databases. One per test file: a new connection doubles the time of CREATE
+ * DATABASE.
+ */
 function administrator(): postgres.Sql {
   connection ??= postgres(inject('postgresUrl'), { max: 1, onnotice: () => {} })
   return connection

@@ -16,16 +16,16 @@ test('failOnLeaks() fails a test file with the name of what it left open', {
 }, async () => {
   const run = spawn(process.execPath, [vitest, 'run', '--config', 'test/setup/leaky/vitest.config.ts', '--root', '.'], {
     env: { ...process.env, TEST_POSTGRES_URL: inject('postgresUrl'), TEST_REDIS_URL: inject('redisUrl') },
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const [output] = await Promise.all([text(run.stdout), once(run, 'exit')])
+  const [output, errors] = await Promise.all([text(run.stdout), text(run.stderr), once(run, 'exit')])
   const report: Report = JSON.parse(output.slice(output.indexOf('{'), output.lastIndexOf('}') + 1))
   const messages = Object.fromEntries(
     report.testResults.map(({ name, status, message }) => [name.split('/').at(-1), `${status} ${message}`]),
   )
 
   expect(run.exitCode).toBe(1)
-  expect(messages).toEqual({
+  expect(messages, errors).toEqual({
     'none.leak.ts': 'passed ',
     'connection.leak.ts': expect.stringMatching(
       /^failed .*did not close:\n.*PostgreSQL connection \d+, idle: .*left open/s,

@@ -12,6 +12,8 @@ export interface ScriptOptions {
   nodeArgs?: string[]
   /** How many files, sockets and pipes the program may have open: `ulimit -n`. */
   openFiles?: number
+  /** How large a file may become that the program writes, in blocks of 512 bytes: `ulimit -f`. */
+  fileBlocks?: number
 }
 
 export interface Exit {
@@ -48,11 +50,14 @@ export class Script<Message> {
   #read = 0
   #output = ''
 
-  constructor(file: string, args: string[], { env = {}, nodeArgs = [], openFiles }: ScriptOptions) {
+  constructor(file: string, args: string[], { env = {}, nodeArgs = [], openFiles, fileBlocks }: ScriptOptions) {
     this.#name = [file, ...args].join(' ')
-    const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles};`
+    const limits = { n: openFiles, f: fileBlocks }
+    const limit = Object.entries(limits).map(([name, value]) =>
+      value === undefined ? '' : `ulimit -${name} ${value};`,
+    )
     const node = [process.execPath, ...nodeArgs, bundleProgram(file), ...args]
-    this.#process = spawn('/bin/sh', ['-c', `${limit} exec "$0" "$@"`, ...node], {
+    this.#process = spawn('/bin/sh', ['-c', `${limit.join(' ')} exec "$0" "$@"`, ...node], {
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     })

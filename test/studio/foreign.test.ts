@@ -126,7 +126,10 @@ it('a page of another origin reads nothing and changes nothing, with the token a
   }
 })
 
-/** Notes what Studio answers to a page, also what the page cannot read. Anybody may ask for the page itself, which has no data. */
+/**
+ * Notes what Studio answers to a page, also what the page cannot read. Anybody may ask for the page itself, which has no
+ * data.
+ */
 async function statusesOf(page: Page): Promise<() => number[]> {
   const session = await page.context().newCDPSession(page)
   const paths = new Map<string, string>()

@@ -1,6 +1,8 @@
-import { openStorage, type Storage, StorageError } from 'holdfast'
+import { type BytesBackend, type Location, openStorage, type Storage, StorageError } from 'holdfast'
 import { type Fault, withFaults } from 'holdfast/testing'
 import { expect, onTestFinished, test } from 'vitest'
+import { MapBytes } from '../own-bytes.ts'
+import { quiet } from '../setup/silent.ts'
 
 const lost = new StorageError('CONNECTION_LOST', 'The connection was lost', { retryable: true })
 
@@ -48,6 +50,18 @@ test('withFaults() fails calls of a scope by the same names', async () => {
   expect(await storage.scope({ ownerId: 'ada' }).kv.get('k')).toBeUndefined()
 })
 
+test('withFaults() of a repository fails its calls, whatever a bytes backend calls so', async () => {
+  const { storage } = await open({})
+  await storage.sessions.create({ id: 's' })
+  const sessions = withFaults(storage.sessions, ({ name }) => (name === 'get' ? { before: lost } : undefined))
+  expect((await sessions.list()).items).toMatchObject([{ id: 's' }])
+  await expect(sessions.get('s')).rejects.toBe(lost)
+  const { id } = await storage.blobs.put(Buffer.from('x'))
+  const blobs = withFaults(storage.blobs, ({ name }) => (name === 'path' ? { after: lost } : undefined))
+  expect((await blobs.list()).items).toMatchObject([{ id }])
+  await expect(blobs.path(id)).rejects.toBe(lost)
+})
+
 test('withFaults() delays calls, fails iterators, and passes the arguments to choose()', async () => {
   const { storage } = await open({})
   const seen: unknown[] = []
@@ -63,6 +77,56 @@ test('withFaults() delays calls, fails iterators, and passes the arguments to ch
     ['kv.set', 'k', 1],
     ['messages.iterate', 's'],
   ])
+})
+
+test('withFaults() takes a view as well: iterators stay iterators, and both choose', async () => {
+  const { storage, faulty } = await open({ 'kv.set': { before: lost } })
+  const view = withFaults(faulty, ({ name }) => (name === 'messages.iterate' ? { after: lost } : undefined))
+  await storage.messages.append('s', { role: 'user', content: 'a' })
+  await expect(view.kv.set('k', 1)).rejects.toBe(lost)
+  const seen: unknown[] = []
+  const reading = async () => {
+    for await (const { content } of view.messages.iterate('s')) seen.push(content)
+  }
+  await expect(reading()).rejects.toBe(lost)
+  expect(seen).toEqual(['a'])
+})
+
+test('withFaults() fails each call of a bytes backend, whatever kind of function it is', async () => {
+  const bytes = new MapBytes()
+  const list = bytes.list.bind(bytes)
+  bytes.list = (options) => list(options) // no generator function
+  let faults: Record<string, Fault> = {}
+  const faulty = withFaults<BytesBackend>(bytes, ({ name }) => faults[name])
+  const stage = () => faulty.stage(new Blob(['a']).stream(), { maxBytes: 10 })
+  const generation = '0123456789abcdef'
+
+  faults = { 'stage.commit': { after: lost } }
+  const staged = await stage()
+  await expect(staged.commit(generation)).rejects.toBe(lost)
+  expect(bytes.objects.size).toBe(1)
+  await staged.discard()
+
+  faults = { list: { after: lost }, path: { before: lost }, stage: { before: lost } }
+  const locations: Location[] = []
+  const listing = async () => {
+    for await (const location of faulty.list()) locations.push(location)
+  }
+  await expect(listing()).rejects.toBe(lost)
+  expect(locations).toEqual([{ hash: staged.hash, size: 1, generation }])
+  expect(() => faulty.path({ hash: staged.hash, size: 1, generation })).toThrow(lost)
+  await expect(stage()).rejects.toBe(lost)
+
+  await using storage = await openStorage({}, { bytes: faulty, ...quiet })
+  faults = { 'stage.commit': { before: lost } }
+  await expect(storage.blobs.put(Buffer.from('b'))).rejects.toBe(lost)
+  faults = {}
+  expect(await storage.blobs.text((await storage.blobs.put(Buffer.from('b'))).id)).toBe('b')
+})
+
+test.each([Number.POSITIVE_INFINITY, Number.NaN, -1])('withFaults() refuses a delay of %s', async (delayMillis) => {
+  const { faulty } = await open({ 'kv.get': { delayMillis } })
+  await expect(faulty.kv.get('k')).rejects.toThrow(`delayMillis of a fault is ${delayMillis}: it must be from 0 to`)
 })
 
 test('withFaults() leaves calls without a fault unchanged', async () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { AwsClient, AwsV4Signer } from 'aws4fetch'
 import { type S3Fault, type S3ServerOptions, startS3Server } from 'holdfast/testing'
 import { expect, it } from 'vitest'
@@ -76,6 +77,34 @@ it('refuses other signatures, other bodies, old requests and conditions that do 
   expect(await codeIn(await send('GET', '/a'))).toBe('RequestTimeTooSkewed')
 })
 
+it.each(['PUT', 'GET', 'DELETE'])('refuses a %s of what belongs to an object and leaves the object', async (method) => {
+  await using server = await serve()
+  await server.send('PUT', '/a', 'body')
+  const answer = await server.send(method, '/a?tagging', method === 'PUT' ? '<Tagging></Tagging>' : '')
+  expect([answer.status, await codeIn(answer)]).toEqual([501, 'NotImplemented'])
+  expect(server.objects.get('a')?.bytes.toString()).toBe('body')
+})
+
+it('answers with what the function that chooses faults has thrown', async () => {
+  const fault = () => {
+    throw new Error('my <mistake>')
+  }
+  await using server = await serve({ fault })
+  const answer = await server.send('PUT', '/a', 'body')
+  expect(answer.status).toBe(500)
+  expect(await answer.text()).toContain(
+    '<Code>TestFailed</Code><Message>The test server cannot answer: Error: my &lt;mistake></Message>',
+  )
+})
+
+it('ends within a second though connections are open', { timeout: 1000 }, async () => {
+  const { send, close } = await serve({ fault: () => ({ after: 'stall' }) })
+  const stalled = send('PUT', '/a', 'body').catch(() => 'ended')
+  await setTimeout(100)
+  await close()
+  expect(await stalled).toBe('ended')
+})
+
 it('accepts a presigned URL until it expires', async () => {
   let now = new Date()
   await using server = await serve({ now: () => now })
@@ -107,7 +136,7 @@ it('fails as the function says', async () => {
   await expect(send('GET', '/0').then((answer) => answer.text())).rejects.toThrow()
   fault = { stallAt: 2 }
   const stalled = send('GET', '/0').then((answer) => answer.text())
-  const outcome = await Promise.race([stalled, new Promise((resolve) => setTimeout(resolve, 200, 'nothing'))])
+  const outcome = await Promise.race([stalled, setTimeout(200, 'nothing')])
   stalled.catch(() => {}) // it ends with the server
   expect(outcome).toBe('nothing')
   fault = { againAfterMillis: 30 }

@@ -6,7 +6,10 @@ import type { Same } from './same.ts'
 
 // Checked by tsc: the documented types of the configuration say what the schemas accept.
 
-/** Interfaces and unions spelled out, so that only their content is compared. The documented types take constant lists as well. */
+/**
+ * Interfaces and unions spelled out, so that only their content is compared. The documented types take constant lists as
+ * well.
+ */
 type Flat<T> = T extends readonly (infer Item)[] ? Flat<Item>[] : T extends object ? { [K in keyof T]: Flat<T[K]> } : T
 
 export const content: Same<Flat<StorageConfig>, Flat<z.input<typeof storageSchema>>> = true

@@ -27,6 +27,13 @@ export function narrowed(error: unknown): unknown {
   return isStorageError(error, 'VERISON_CONFLICT')
 }
 
+class QuotaError extends StorageError<'BLOB_QUOTA_EXCEEDED'> {
+  plan = 'free'
+}
+
+/** A subclass has its own fields after `instanceof`. */
+export const planOf = (error: unknown): string => (error instanceof QuotaError ? error.plan + error.details.size : '')
+
 export const made: StorageError[] = [
   new StorageError('CLOSED', 'closed'),
   new StorageError('CONNECTION_LOST', 'lost', { retryable: true }),

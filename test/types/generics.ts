@@ -61,6 +61,11 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
   const approval = await approvals.get<Todo, Profile>('id')
   const scope = await approvals.getState<Profile>('id')
   const execution = await storage.toolExecutions.complete<Todo, Profile>('id', profile)
+  const { record: started } = await storage.toolExecutions.start<Todo, Profile>({
+    identity: { runId: 'r', turnId: 't', modelStepId: 's', toolCallId: 'c' },
+    toolName: 'search',
+    input: todo,
+  })
   const workspace = await workspaces.getCurrent<Profile>()
   const blob = await storage.blobs.put<Profile>(new Uint8Array(), { metadata: profile })
 
@@ -89,9 +94,11 @@ export async function named(storage: Storage, todo: Todo, profile: Profile) {
     Same<typeof approval, Approval<Todo, Profile> | undefined>,
     Same<typeof scope, Profile | undefined>,
     Same<typeof execution, ToolExecution<Todo, Profile>>,
+    Same<typeof started.output, Profile | null>, // it runs yet
     Same<typeof workspace, Workspace<Profile> | undefined>,
     Same<typeof blob.metadata, Profile>,
   ] = [
+    true,
     true,
     true,
     true,

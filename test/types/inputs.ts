@@ -1,4 +1,4 @@
-import type { BlobInput, Storage } from 'holdfast'
+import type { AgentEvent, BlobInput, EventInput, Message, MessageInput, Storage } from 'holdfast'
 
 // Checked by tsc: JSON can be given as an object literal or as a value of a program's own interface.
 
@@ -57,6 +57,22 @@ export async function literals({ sessions, messages, memories, queues, blobs }: 
   await blobs.put(Buffer.from(''), { metadata: { a: 1 } })
 }
 
+/** What the program never changes is taken as it is: `as const`, and the readonly lists of its own interfaces. */
+export async function constants({ messages, memories, prompts }: Storage, own: { readonly tags: readonly string[] }) {
+  const message = { role: 'user', content: [{ type: 'text', text: 'x' }] } as const
+  await messages.append('id', message)
+  await messages.append('id', [message])
+  await messages.update('id', 'm', { content: message.content })
+  await prompts.save({ name: 'x', content: message.content })
+  await memories.create({ content: 'x', tags: own.tags })
+  await memories.update('id', { tags: own.tags })
+  await memories.list({ tags: own.tags })
+  await memories.recall('x', { tags: own.tags })
+}
+
+/** The memory of the bytes is not shared, which `new Response()` and `new Blob()` of the DOM insist on. */
+export const bytesOf = ({ blobs }: Storage): Promise<Uint8Array<ArrayBuffer>> => blobs.bytes('blob:x')
+
 export async function refused({ sessions, messages, memories, queues }: Storage, own: Origin) {
   // @ts-expect-error metadata is an object
   await sessions.create({ metadata: 'x' })
@@ -68,4 +84,12 @@ export async function refused({ sessions, messages, memories, queues }: Storage,
   await queues.push('id', 'steer', own)
   // @ts-expect-error there is no such source
   await memories.create({ content: 'x', metadata: { source: 'nobody' } })
+}
+
+/** What holds one item or a list is taken, and so is what the program wraps itself. */
+export async function oneOrMany(
+  storage: Storage,
+  given: { message: MessageInput | MessageInput[]; event: EventInput | readonly EventInput[] },
+): Promise<[Message | Message[], AgentEvent | AgentEvent[]]> {
+  return [await storage.messages.append('id', given.message), await storage.events.append(given.event)]
 }

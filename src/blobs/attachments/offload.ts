@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { and, eq } from 'drizzle-orm'
+import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
 import { isOwn } from '../../database/owner.ts'
-import { statement } from '../../database/statement.ts'
+import { batch, statement } from '../../database/statement.ts'
 import { isStorageError } from '../../errors.ts'
 import type { JsonObject, MessageContent } from '../../schema/values.ts'
 import type { BlobContext } from '../context.ts'
@@ -22,8 +23,8 @@ export const INLINE = '$inline'
 const AT_ONCE = 8
 
 /**
- * Properties that hold bare base64: those of the AI SDK, OpenAI, Anthropic, Gemini, Bedrock, LangChain, MCP and Dexto, and of bytes
- * that an adapter has written as JSON.
+ * Properties that hold bare base64: those of the AI SDK, OpenAI, Anthropic, Gemini, Bedrock, LangChain, MCP and Dexto, and of
+ * bytes that an adapter has written as JSON.
  */
 const BARE = new Set([
   ...['data', 'image', 'audio', 'file', 'file_data', 'fileData', 'blob', 'bytes', 'base64', 'b64_json', 'result'],
@@ -51,23 +52,43 @@ interface Attachment extends Data {
   name: string | undefined
 }
 
-const touchRecord = statement((db, arg: { id: string; now: Date }) => {
+/** How long no cleanup removes a blob whose message may still be on its way. */
+const UNDER_WAY_MILLIS = 3_600_000
+
+const touchRecord = statement((db, arg: { id: string; now: Date; lastUsedAt: Date }) => {
   const { blobs: b } = db.tables
   return db.orm
     .update(b)
-    .set({ lastUsedAt: arg.now })
+    .set({ lastUsedAt: arg.lastUsedAt })
     .where(and(eq(b.id, arg.id), isOwn(db, b), notExpired(b, arg.now)))
     .returning({ id: b.id })
 })
+
+const selectRecord = statement((db, arg: { id: string }) => {
+  const { blobs: b } = db.tables
+  return db.orm
+    .select({ id: b.id })
+    .from(b)
+    .where(and(eq(b.id, arg.id), isOwn(db, b)))
+})
+
+/** The blobs of an owner that messages name which are about to be stored. */
+export interface Offloaded {
+  owner: string
+  ids: readonly string[]
+}
 
 /** Makes blobs of the data in messages that are about to be stored. */
 export class Offload {
   readonly #context: BlobContext
   readonly #aboveBytes: number
+  readonly #hasOwnDatabase: boolean
 
-  constructor(context: BlobContext, aboveBytes: number) {
+  /** `hasOwnDatabase` says that the records of blobs are in another database than messages. */
+  constructor(context: BlobContext, { aboveBytes, hasOwnDatabase }: { aboveBytes: number; hasOwnDatabase: boolean }) {
     this.#context = context
     this.#aboveBytes = aboveBytes
+    this.#hasOwnDatabase = hasOwnDatabase
   }
 
   /** Returns true if messages have data to store. */
@@ -76,15 +97,18 @@ export class Offload {
   }
 
   /**
-   * Stores the data of messages as blobs of the session's owner, and returns messages that name the blobs. If the messages are not
-   * stored after all, the blobs are unused, and cleaned up like others. Safe to repeat: the id of a blob follows from
-   * its bytes and the message, so that a repeat finds the blob, and names it as before. A message without an id, outside of an
-   * operation, is another one each time.
+   * Stores the data of messages as blobs of the session's owner, and returns messages that name the blobs. If the messages
+   * are not stored after all, the blobs are unused, and cleaned up like others. Safe to repeat: the id of a blob follows from
+   * its bytes and the message, so that a repeat finds the blob, and names it as before. A message without an id, outside of
+   * an operation, is another one each time.
    */
-  async messages<M extends Contents>(given: readonly M[], target: Target): Promise<readonly M[]> {
+  async messages<M extends Contents>(
+    given: readonly M[],
+    target: Target,
+  ): Promise<{ stored: readonly M[]; blobs: Offloaded }> {
     const { operationId, sessionId, owner } = target
     const found = new Map<string, Attachment>()
-    const named = given.map((message, i) => {
+    const stored = given.map((message, i) => {
       const place = message.id ?? (operationId === undefined ? undefined : [operationId, i])
       const idOf = ({ bytes, prefix }: Data) => {
         if (place === undefined) return newBlobId()
@@ -100,7 +124,20 @@ export class Offload {
       })
     })
     await this.#putAll([...found.values()], owner, sessionId)
-    return named
+    return { stored, blobs: { owner, ids: [...found.keys()] } }
+  }
+
+  /**
+   * Returns true if the blobs are there and the owner's still. `tx` has stored the messages that name them: their mentions keep
+   * what is there until it ends.
+   */
+  async areThere({ owner, ids }: Offloaded, tx: Db): Promise<boolean> {
+    const db = new OwnedDb(this.#hasOwnDatabase ? this.#context.db : tx, owner)
+    const found = await batch(
+      db,
+      ids.map((id) => selectRecord.with({ id })),
+    )
+    return found.every((records) => records.length > 0)
   }
 
   #hasData(message: Contents): boolean {
@@ -130,9 +167,12 @@ export class Offload {
   #put({ id, bytes, prefix, mimeType, name }: Attachment, ownerId: string, source: string): Promise<void> {
     const { db, store, transaction, whileOpen } = this.#context
     return whileOpen(async () => {
-      if (await touchRecord.first(new OwnedDb(db, ownerId), { id, now: store.now() })) return
+      const now = store.now()
+      // The mention sets it to the time of the message. Until then a cleanup of what is unused by now would take the blob.
+      const lastUsedAt = new Date(now.getTime() + UNDER_WAY_MILLIS)
+      if (await touchRecord.first(new OwnedDb(db, ownerId), { id, now, lastUsedAt })) return
       const put = transaction ? putBlobInTransaction(transaction) : putBlob
-      const options = { id, ownerId, source, mimeType, name, metadata: { [INLINE]: prefix } }
+      const options = { id, ownerId, source, mimeType, name, lastUsedAt, metadata: { [INLINE]: prefix } }
       await put(db, store, await blobSource(bytes), options).catch((error: unknown) => {
         // Another call with the same message was first.
         if (!isStorageError(error, 'ALREADY_EXISTS')) throw error

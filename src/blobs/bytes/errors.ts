@@ -14,12 +14,12 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
   return codes.includes(codeOf(error) ?? '')
 }
 
-/** Returns the StorageError for an error in a step on a file. A StorageError is returned unchanged. */
-export function fileError(error: unknown, step: string): StorageError {
+/** Returns the StorageError for an error in a step on a file of `what`. A StorageError is returned unchanged. */
+export function fileError(error: unknown, step: string, what = STORE): StorageError {
   if (error instanceof StorageError) return error
   const errno = codeOf(error) ?? 'unknown'
   const other = isErrno(error, 'ENOTDIR', 'ELOOP', 'EEXIST') ? NOT_A_DIRECTORY : UNEXPECTED
-  const [code, message] = systemErrorMeaning(errno, STORE) ?? other
+  const [code, message] = systemErrorMeaning(errno, what) ?? other
   const file = isError(error) && 'path' in error ? String(error.path) : undefined
   const place = file === undefined ? step : `${step} of ${file}`
   return new StorageError(code, `${message} (${errno} at ${place})`, {

@@ -6,7 +6,10 @@ import { isErrno } from './errors.ts'
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants
 
-/** Opens a regular file for reading. Returns undefined if the path does not exist or is something else, such as a link or pipe. */
+/**
+ * Opens a regular file for reading. Returns undefined if the path does not exist or is something else, such as a link or
+ * pipe.
+ */
 export async function openRegularFile(path: string): Promise<{ file: FileHandle; size: number } | undefined> {
   // O_NONBLOCK: without it, opening a pipe waits for its other end.
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(undefinedOn('ENOENT', 'ELOOP', 'ENXIO'))

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, mkdir, open, readdir, realpath } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { access, type FileHandle, open, readdir, realpath } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { makeDirectories } from '../../make-directories.ts'
 import { bringBackAside } from './aside.ts'
+import { Attempts } from './attempts.ts'
 import {
   type BytesBackend,
   blobCorrupted,
@@ -73,9 +75,9 @@ type Place = Pick<Location, 'hash' | 'generation'>
 const SHARDS = Array.from({ length: 256 }, (_, shard) => shard.toString(16).padStart(2, '0'))
 
 /**
- * Stores objects as files `objects/<2 hex>/<64 hex>`, followed by `.<generation>` if there is one, staged bytes in `tmp/`, and damaged objects in `quarantine/`.
- * Directories have mode 0700 and files 0400. Symbolic links below `objects/` are never followed: for every method, a link
- * in place of an object or a shard does not exist.
+ * Stores objects as files `objects/<2 hex>/<64 hex>`, followed by `.<generation>` if there is one, staged bytes in `tmp/`,
+ * and damaged objects in `quarantine/`. Directories have mode 0700 and files 0400. Symbolic links below `objects/` are never
+ * followed: for every method, a link in place of an object or a shard does not exist.
  */
 export class LocalBytes implements BytesBackend {
   readonly type = 'local'
@@ -96,7 +98,7 @@ export class LocalBytes implements BytesBackend {
   /** Opens the store, and creates directories that are missing. */
   static async open({ storePath, onStep }: LocalBytesOptions): Promise<LocalBytes> {
     try {
-      const topmost = await mkdir(storePath, { recursive: true, mode: 0o700 })
+      const topmost = await makeDirectories(resolve(storePath), 0o700)
       const store = new LocalBytes(await realpath(storePath), onStep)
       await store.#makeDirectories(topmost && (await realpath(topmost)))
       await bringBackAside(store.#root)
@@ -222,12 +224,14 @@ export class LocalBytes implements BytesBackend {
   async sweepStaged(before: Date, { dryRun = false } = {}): Promise<number> {
     return this.#step('sweep.unlink', async () => {
       let swept = 0
+      const attempts = new Attempts()
       for (const name of await readdir(this.#tmp)) {
         const path = join(this.#tmp, name)
         const stat = await lstatIfExists(path)
         if (!stat || stat.isDirectory() || stat.mtime >= before) continue
-        if (dryRun || (await unlinkIfExists(path))) swept += 1
+        if (dryRun || (await attempts.try(() => unlinkIfExists(path)))) swept += 1
       }
+      attempts.end()
       return swept
     })
   }

@@ -10,9 +10,11 @@ import { writeAll } from './files.ts'
  * killed.
  */
 export class StagedFile {
+  readonly #directory: string
   readonly #file: FileHandle
 
-  private constructor(file: FileHandle) {
+  private constructor(directory: string, file: FileHandle) {
+    this.#directory = directory
     this.#file = file
   }
 
@@ -21,15 +23,15 @@ export class StagedFile {
     try {
       const file = await open(path, 'wx+', 0o600)
       await unlink(path)
-      return new StagedFile(file)
+      return new StagedFile(directory, file)
     } catch (error) {
-      throw fileError(error, 'stage.create')
+      throw stagingError(error, 'stage.create', directory)
     }
   }
 
   async write(bytes: Uint8Array): Promise<void> {
     await writeAll(this.#file, bytes).catch((error: unknown) => {
-      throw fileError(error, 'stage.write')
+      throw stagingError(error, 'stage.write', this.#directory)
     })
   }
 
@@ -38,7 +40,7 @@ export class StagedFile {
     let [buffer, other] = [Buffer.allocUnsafeSlow(CHUNK_BYTES), Buffer.allocUnsafeSlow(CHUNK_BYTES)]
     for (let at = 0; ; ) {
       const { bytesRead } = await this.#file.read(buffer, 0, CHUNK_BYTES, at).catch((error: unknown) => {
-        throw fileError(error, 'stage.read')
+        throw stagingError(error, 'stage.read', this.#directory)
       })
       if (bytesRead === 0) return
       yield buffer.subarray(0, bytesRead)
@@ -52,3 +54,7 @@ export class StagedFile {
     await this.#file.close().catch(() => {})
   }
 }
+
+/** Returns the error of a step. The directory is not that of the store: a bucket may have room if the disk here has none. */
+const stagingError = (error: unknown, step: string, directory: string) =>
+  fileError(error, step, `the directory for puts in progress (${directory})`)

@@ -1,6 +1,7 @@
 import { and, eq, exists, gt, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, statement } from '../../database/statement.ts'
+import { Attempts } from '../bytes/attempts.ts'
 import type { Location } from '../bytes/backend.ts'
 import { removeObjects, selectRemovals } from './removals.ts'
 import type { BlobStore } from './store.ts'
@@ -45,6 +46,15 @@ const removeUnneeded = statement((db, arg: { hash: string }) =>
   db.orm.delete(db.tables.blobContent).where(isUnneeded(db, arg.hash)),
 )
 
+/** Returns the calls that end the expired reservations of a content, and then make it a removal if nothing needs it. */
+const releasing = (hash: string, now: Date) =>
+  [
+    endExpiredReservations.with({ hash, now }),
+    releaseUnneeded.with({ hash }),
+    uncountUnneeded.with({ hash }),
+    removeUnneeded.with({ hash }),
+  ] as const
+
 /**
  * Removes a content, with its bytes, if no record and no reservation needs it. Returns true if an object was removed. Safe
  * to repeat.
@@ -56,42 +66,49 @@ const removeUnneeded = statement((db, arg: { hash: string }) =>
 export async function collectContent(db: Db, store: Store, hash: string): Promise<boolean> {
   await store.onStep?.('collect.lock')
   const [, , , , removals] = await lockedBatch(db, 'brief', [
-    endExpiredReservations.with({ hash, now: store.now() }),
-    releaseUnneeded.with({ hash }),
-    uncountUnneeded.with({ hash }),
-    removeUnneeded.with({ hash }),
+    ...releasing(hash, store.now()),
     selectRemovals.with({ hash }),
   ])
   await removeObjects(db, store, removals)
   return removals.length > 0
 }
 
-/** Selects what an object may be needed for: a content that has it, or a reservation whose put may have just stored it. */
-const selectNeeds = statement(({ orm, tables: { blobContent: c, blobLeases: l } }, arg: Place) =>
-  orm
-    .select({ hash: c.hash })
-    .from(c)
-    .where(and(eq(c.hash, arg.hash), eq(c.generation, arg.generation)))
-    .unionAll(orm.select({ hash: l.hash }).from(l).where(eq(l.hash, arg.hash))),
+/**
+ * Selects what an object may be needed for: a content that has it, or a reservation, valid after `since`, whose put may have
+ * just stored it.
+ */
+export const selectNeeds = statement(
+  ({ orm, tables: { blobContent: c, blobLeases: l } }, arg: Place & { since: Date }) =>
+    orm
+      .select({ hash: c.hash })
+      .from(c)
+      .where(and(eq(c.hash, arg.hash), eq(c.generation, arg.generation)))
+      .unionAll(
+        orm
+          .select({ hash: l.hash })
+          .from(l)
+          .where(and(eq(l.hash, arg.hash), gt(l.expiresAt, arg.since))),
+      ),
 )
 
 /**
- * Returns true if an object is a stray: nobody needs it, now or later. Everything that may need the object is visible:
- * a transaction that has put the content would hold the usage lock.
+ * Removes an object if it is a stray: nobody needs it, now or later. Returns true if it was removed. Safe to repeat.
+ *
+ * Everything that may need the object is visible: a transaction that has put the content would hold the usage lock. The
+ * expired reservations end, since a late put must not count on the object. The collector would not look at their content
+ * any more, so that is released as well.
  */
-export async function isStray(db: Db, store: Store, { hash, generation }: Place): Promise<boolean> {
-  const [, needs] = await lockedBatch(db, 'brief', [
-    endExpiredReservations.with({ hash, now: store.now() }),
-    selectNeeds.with({ hash, generation }),
-  ])
-  return needs.length === 0
-}
-
-/** Removes an object if it is a stray. Returns true if it was removed. Safe to repeat. */
 export async function collectStray(db: Db, store: Store, stray: Location): Promise<boolean> {
   await store.onStep?.('collect.lock')
-  if (!(await isStray(db, store, stray))) return false
-  await removeObjects(db, store, [stray])
+  const { hash, generation } = stray
+  const now = store.now()
+  const [, , , , needs, removals] = await lockedBatch(db, 'brief', [
+    ...releasing(hash, now),
+    selectNeeds.with({ hash, generation, since: now }),
+    selectRemovals.with({ hash }),
+  ])
+  if (needs.length > 0) return false
+  await removeObjects(db, store, [stray, ...removals.filter((removal) => removal.generation !== generation)])
   return true
 }
 
@@ -110,19 +127,23 @@ const selectRemovedHashes = statement(({ orm, tables: { blobRemovals: r } }, arg
 
 /**
  * Collects every content that has an expired reservation: a failed put or a removed record left it behind. Ends the
- * removals that a collector left behind. Returns the number of contents with something to remove. Safe to repeat, and to
- * run on several instances at once.
+ * removals that a collector left behind. Returns the number of contents with something to remove. If some cannot be removed,
+ * removes the others and then fails. Safe to repeat, and to run on several instances at once.
  */
 export async function collectExpired(db: Db, store: Store): Promise<number> {
   let collected = 0
+  const attempts = new Attempts()
   for (const select of [selectExpired, selectRemovedHashes]) {
     for (let after = ''; ; ) {
       const found = await select.all(db, { now: store.now(), after })
-      for (const { hash } of found) if (await collectContent(db, store, hash)) collected += 1
+      for (const { hash } of found) {
+        if (await attempts.try(() => collectContent(db, store, hash))) collected += 1
+      }
       const last = found.at(-1)
       if (last === undefined) break
       after = last.hash
     }
   }
+  attempts.end()
   return collected
 }

@@ -28,23 +28,29 @@ import type { LockUse } from './usage.ts'
 /** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
 const RESERVATION_MILLIS = 3_600_000
 
+const MOMENT_MILLIS = 2000
+
 type Options = z.output<typeof putBlobOptionsSchema> & {
   ownerId: string
   /** The id of the record. Default: a random one. A put with an id that is taken fails with ALREADY_EXISTS. */
   id?: string
+  /** Default: now. A later time keeps the record from every cleanup until something names it. */
+  lastUsedAt?: Date
 }
 
 /**
  * Stores bytes and their record in two commits: stages the bytes, reserves their content, makes them an object unless a sound
- * one is there, and inserts the record. If a step fails, the put or the collector ends the reservation. `db` has no owner: contents are
- * everybody's.
+ * one is there, and inserts the record. If a step fails, the put or the collector ends the reservation. `db` has no owner:
+ * contents are everybody's.
  */
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
   return withStaged(db, store, store.gate, input, options, async (staged, record, signal) => {
     const { ownerId } = options
     const reservation = await reserve(db, store, staged, ownerId, 'brief').catch(async (error) => {
-      // Contents that nothing needs any more may take up the quota.
-      if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED') || (await collectExpired(db, store)) === 0) throw error
+      if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED')) throw error
+      // Contents that nothing needs any more may take up the quota. Some may be gone even if others cannot be removed.
+      const collected = await collectExpired(db, store).catch(() => undefined)
+      if (collected === 0) throw error
       return reserve(db, store, staged, ownerId, 'brief')
     })
     try {
@@ -52,14 +58,34 @@ export async function putBlob(db: Db, store: BlobStore, input: BlobSource, optio
       await removeObjects(db, store, losers).catch(() => {}) // maintenance makes up for it
     } catch (error) {
       // If this fails as well, the reservation expires by itself. If the record was inserted after all, its content stays.
-      await expireReservation(db, reservation, store.now())
+      const undone = expireReservation(db, reservation, store.now())
         .then(() => collectContent(db, store, staged.hash))
         .then(() => collectStray(db, store, { ...staged, generation: reservation.generation }))
         .catch(() => {})
+      await untilAborted(undone, signal)
       throw error
     }
     await store.onStep?.('put.acknowledge')
   })
+}
+
+/**
+ * Waits for `work`, and for a moment only once the signal is aborted: what was sent may have to be removed from a store that
+ * does not answer. The removal goes on.
+ */
+async function untilAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  let begin = () => {}
+  const moment = new Promise<void>((resolve) => {
+    begin = () => {
+      timer = setTimeout(resolve, MOMENT_MILLIS)
+    }
+  })
+  if (signal.aborted) begin()
+  else signal.addEventListener('abort', begin)
+  await Promise.race([work, moment])
+  signal.removeEventListener('abort', begin)
+  clearTimeout(timer)
 }
 
 /** Returns `putBlob` for use in a transaction. A rollback undoes the reservation, but not the object, which is then a stray. */
@@ -119,13 +145,15 @@ async function stageAndInsert(
   chunks: AsyncIterable<Uint8Array>,
   insert: Insert,
 ): Promise<BlobRecord> {
+  const createdAt = store.now()
   const described = {
     id: options.id ?? newBlobId(),
     ownerId: options.ownerId,
     name: options.name ?? (name === undefined ? null : parseInput(blobNameSchema, name, 'input.name')),
     source: options.source ?? null,
     metadata: options.metadata ?? {},
-    createdAt: store.now(),
+    createdAt,
+    lastUsedAt: options.lastUsedAt ?? createdAt,
     expiresAt: options.expiresAt ?? null,
   }
   if (size > store.maxBlobSize) throw blobTooLarge(store.maxBlobSize)
@@ -135,8 +163,7 @@ async function stageAndInsert(
     const type = options.mimeType ?? mimeType ?? (await guessMimeType(staged.head, described.name ?? undefined))
     const record = { ...described, mimeType: type }
     await insert(staged, record, staging.signal)
-    const { id, createdAt } = record
-    return { ...record, uri: blobUri(id), hash: staged.hash, size: staged.size, lastUsedAt: createdAt }
+    return { ...record, uri: blobUri(record.id), hash: staged.hash, size: staged.size }
   } catch (error) {
     await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
     throw error

@@ -1,13 +1,13 @@
 import { inArray } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, rowsStatement } from '../../database/statement.ts'
+import { isResting, LONGEST_REST_MILLIS } from '../../maintenance/lease.ts'
+import { Attempts } from '../bytes/attempts.ts'
 import type { Quarantined } from '../bytes/backend.ts'
 import type { BlobStore } from './store.ts'
 import { STALE_MILLIS } from './verify-steps.ts'
 
 const SLICE_SIZE = 512
-/** Between two looks of maintenance at the quarantine. */
-const PAUSE_MILLIS = 3_600_000
 
 const selectHashes = rowsStatement(({ orm, tables: { blobContent: c } }, rows: { hash: string }[]) =>
   orm
@@ -30,13 +30,13 @@ const selectHashes = rowsStatement(({ orm, tables: { blobContent: c } }, rows: {
  */
 export async function removeQuarantined(db: Db, { bytes }: BlobStore, movedBefore?: Date): Promise<number> {
   let removed = 0
+  const attempts = new Attempts()
   let slice: Quarantined[] = []
   const removeSlice = async () => {
     const needed = new Set((await batch(db, selectHashes.with(slice))).flat().map(({ hash }) => hash))
     for (const { hash, remove } of slice) {
       if (needed.has(hash)) continue
-      await remove()
-      removed += 1
+      if (await attempts.try(() => remove().then(() => true))) removed += 1
     }
     slice = []
   }
@@ -45,6 +45,7 @@ export async function removeQuarantined(db: Db, { bytes }: BlobStore, movedBefor
     if (slice.push(found) === SLICE_SIZE) await removeSlice()
   }
   if (slice.length > 0) await removeSlice()
+  attempts.end()
   return removed
 }
 
@@ -53,9 +54,9 @@ export function quarantineSweep(db: Db, store: BlobStore): () => Promise<number>
   let next = 0
   return async () => {
     const now = store.now().getTime()
-    if (now < next) return 0
+    if (isResting(now, next)) return 0
     const removed = await removeQuarantined(db, store, new Date(now - STALE_MILLIS))
-    next = now + PAUSE_MILLIS
+    next = now + LONGEST_REST_MILLIS
     return removed
   }
 }

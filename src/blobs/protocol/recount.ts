@@ -12,10 +12,10 @@ function countOf({ orm, tables: { blobUsage: u, blobContent: c, blobRemovals: r,
   return sql`case ${u.id} when ${id('bytes')} then (${bytes}) + (${removals}) when ${id('contents')} then (${contents}) else (${records}) end`
 }
 
-/** Counts what each counter should hold. */
+/** Returns what each counter holds and should hold, both of one moment. */
 export const countAll = statement((db, _: object) => {
   const { blobUsage: u } = db.tables
-  return db.orm.select({ id: u.id, used: countOf(db).mapWith(Number) }).from(u)
+  return db.orm.select({ id: u.id, stored: u.used, counted: countOf(db).mapWith(Number).as('counted') }).from(u)
 })
 
 /** Sets each counter to what it should hold. */

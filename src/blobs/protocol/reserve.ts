@@ -48,6 +48,7 @@ export interface NewRecord {
   source: string | null
   metadata: JsonObject
   createdAt: Date
+  lastUsedAt: Date
   expiresAt: Date | null
 }
 
@@ -213,7 +214,7 @@ const insertReservedRecord = statement(
             source: sql`${sql.param(arg.source, b.source)}`.as('source'),
             metadata: sql`${sql.param(arg.metadata, b.metadata)}`.as('metadata'),
             createdAt: sql`${sql.param(arg.createdAt, b.createdAt)}`.as('created_at'),
-            lastUsedAt: sql`${sql.param(arg.createdAt, b.lastUsedAt)}`.as('last_used_at'),
+            lastUsedAt: sql`${sql.param(arg.lastUsedAt, b.lastUsedAt)}`.as('last_used_at'),
             expiresAt: sql`${sql.param(arg.expiresAt, b.expiresAt)}`.as('expires_at'),
           })
           .from(l)

@@ -2,6 +2,8 @@ import { inArray } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, rowsStatement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
+import { isResting, LONGEST_REST_MILLIS } from '../../maintenance/lease.ts'
+import { Attempts } from '../bytes/attempts.ts'
 import { type Location, objectName } from '../bytes/backend.ts'
 import { collectStray } from './collect.ts'
 import type { BlobStore } from './store.ts'
@@ -12,8 +14,6 @@ const OBJECTS_A_ROUND = 5000
 const SLICE_SIZE = 512
 /** More strays than these, and than a tenth of the objects of a round, are not what killed processes leave behind. */
 const FEW_STRAYS = 100
-/** Between two walks over a store. */
-const PAUSE_MILLIS = 3_600_000
 
 const selectContents = rowsStatement(({ orm, tables: { blobContent: c } }, rows: { hash: string }[]) =>
   orm
@@ -43,7 +43,7 @@ export function straySweep(db: Db, store: BlobStore): () => Promise<number> {
   let nextWalk = 0
   return async () => {
     const now = store.now().getTime()
-    if (store.bytes.storedAt === undefined || (after === undefined && now < nextWalk)) return 0
+    if (store.bytes.storedAt === undefined || (after === undefined && isResting(now, nextWalk))) return 0
     const strays: Location[] = []
     let looked = 0
     for await (const slice of slicesOf(store.bytes.list({ after }))) {
@@ -54,13 +54,20 @@ export function straySweep(db: Db, store: BlobStore): () => Promise<number> {
     }
     if (looked < OBJECTS_A_ROUND) {
       after = undefined
-      nextWalk = now + PAUSE_MILLIS
+      nextWalk = now + LONGEST_REST_MILLIS
     }
-    if (strays.length > Math.max(FEW_STRAYS, looked / 10)) throw manyStrays(strays.length, looked)
+    if (areMany(strays.length, looked)) throw manyStrays(strays.length, looked)
     let removed = 0
-    for (const stray of strays) if (await collectStray(db, store, stray)) removed += 1
+    const attempts = new Attempts()
+    for (const stray of strays) if (await attempts.try(() => collectStray(db, store, stray))) removed += 1
+    attempts.end()
     return removed
   }
+}
+
+/** Returns true if so many of the objects have no row that the database may be an older backup. */
+export function areMany(strays: number, looked: number): boolean {
+  return strays > Math.max(FEW_STRAYS, looked / 10)
 }
 
 function manyStrays(strays: number, looked: number): StorageError {

@@ -2,7 +2,7 @@ import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { isLockTimeout, limitedTo } from '../../database/lock-limits.ts'
 import { batch, type Call, type Results, statement } from '../../database/statement.ts'
-import { StorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 
 /** The ids of the rows of `blob_usage`: size of all contents, number of contents, number of records. A migration inserts them. */
@@ -52,6 +52,24 @@ export async function lockedBatch<const Calls extends readonly Call<unknown>[]>(
     return results as Results<Calls> // without that of the lock, they are the results of `calls`
   } catch (error) {
     throw isLockTimeout(error) ? lockHeld(error) : error
+  }
+}
+
+/**
+ * Runs calls that only read under the lock, so that they see what every change so far has left. A database that is read-only
+ * has no lock: the calls see what is committed.
+ *
+ * @throws {TIMEOUT} when another transaction holds the lock for too long
+ */
+export async function lockedReads<const Calls extends readonly Call<unknown>[]>(
+  db: Db,
+  calls: Calls,
+): Promise<Results<Calls>> {
+  try {
+    return await lockedBatch(db, 'brief', calls)
+  } catch (error) {
+    if (isStorageError(error, 'READ_ONLY')) return batch(db, calls)
+    throw error
   }
 }
 

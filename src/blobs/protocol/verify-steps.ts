@@ -3,20 +3,25 @@ import { and, eq, gt, notExists } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
+import type { Attempts } from '../bytes/attempts.ts'
 import type { Content, Location } from '../bytes/backend.ts'
 import type { VerifyStep } from '../types.ts'
-import { collectContent, collectStray, isStray } from './collect.ts'
+import { collectContent, collectStray, selectNeeds } from './collect.ts'
 import { removeLost, removeLostRecords, selectLost, uncountLost, uncountLostRecords } from './lost.ts'
 import { locationOf } from './records.ts'
 import { countAll, recountUsage } from './recount.ts'
+import { selectRemovals } from './removals.ts'
 import type { BlobStore } from './store.ts'
-import { lockedBatch, selectUsage, USAGE_ROWS } from './usage.ts'
+import { lockedBatch, lockedReads, USAGE_ROWS } from './usage.ts'
+
+/** What repairs, of which some may always fail. Undefined if a check only looks. */
+type Repair = Attempts | undefined
 
 /**
  * A check of one kind of problem. Yields once for each item that it has checked: the item's name if it is wrong (and,
  * with `repair`, repaired), else undefined.
  */
-export type Check = (db: Db, store: BlobStore, repair: boolean) => AsyncGenerator<string | undefined>
+export type Check = (db: Db, store: BlobStore, repair: Repair) => AsyncGenerator<string | undefined>
 
 /** No put takes so long: bytes that were staged earlier are leftovers. */
 export const STALE_MILLIS = 86_400_000
@@ -27,58 +32,59 @@ const PAGE_SIZE = 500
 export const CHECKS: Record<VerifyStep, Check> = { staged, damaged, missing, unreferenced, strays, usage }
 
 /** Finds staged bytes that no put will commit. */
-async function* staged(_: Db, store: BlobStore, repair: boolean): AsyncGenerator<string> {
+async function* staged(_: Db, store: BlobStore, repair: Repair): AsyncGenerator<string> {
   const before = new Date(store.now().getTime() - STALE_MILLIS)
-  const found = await store.bytes.sweepStaged(before, { dryRun: !repair })
-  for (let i = 0; i < found; i++) yield 'tmp'
+  const found = repair
+    ? await repair.try(() => store.bytes.sweepStaged(before))
+    : await store.bytes.sweepStaged(before, { dryRun: true })
+  for (let i = 0; i < (found ?? 0); i++) yield 'tmp'
 }
 
 /** Finds bytes whose length or hash differs from their record. */
-async function* damaged(db: Db, { bytes }: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
+async function* damaged(db: Db, { bytes }: BlobStore, repair: Repair): AsyncGenerator<string | undefined> {
   for await (const location of liveContents(db)) {
     const wrong = !(await isIntact(location, bytes.open(location)))
-    if (wrong && repair) yield (await bytes.quarantine(location)) ? location.hash : undefined
+    if (wrong && repair) yield (await repair.try(() => bytes.quarantine(location))) ? location.hash : undefined
     else yield wrong ? location.hash : undefined
   }
 }
 
 /** Finds records whose bytes do not exist. */
-async function* missing(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
+async function* missing(db: Db, store: BlobStore, repair: Repair): AsyncGenerator<string | undefined> {
   for await (const location of liveContents(db)) {
-    const lost = (await store.bytes.size(location)) === undefined && (await confirmLost(db, store, location, repair))
+    const isGone = (await store.bytes.size(location)) === undefined
+    const lost = isGone && (await confirmLost(db, store, location, repair !== undefined))
     yield lost ? location.hash : undefined
   }
 }
 
 /** Finds contents that no record and no put needs, and objects that a collector has not removed yet. */
-async function* unreferenced(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string> {
+async function* unreferenced(db: Db, store: BlobStore, repair: Repair): AsyncGenerator<string> {
   for (const select of [selectUnreferenced, selectRemoved]) {
     for await (const { hash } of allContents(select, db, store.now())) {
-      if (!repair || (await collectContent(db, store, hash))) yield hash
+      if (!repair || (await repair.try(() => collectContent(db, store, hash)))) yield hash
     }
   }
 }
 
 /** Finds bytes that have no row. */
-async function* strays(db: Db, store: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
+async function* strays(db: Db, store: BlobStore, repair: Repair): AsyncGenerator<string | undefined> {
   for await (const location of store.bytes.list()) {
     const { hash, generation } = location
     if ((await locationOf(db, hash))?.generation === generation) yield undefined
-    else yield (await (repair ? collectStray : confirmStray)(db, store, location)) ? hash : undefined
+    else if (repair) yield (await repair.try(() => collectStray(db, store, location))) ? hash : undefined
+    else yield (await confirmStray(db, store, location)) ? hash : undefined
   }
 }
 
 /** Finds counters that differ from the number and size of the rows. */
-async function* usage(db: Db, _: BlobStore, repair: boolean): AsyncGenerator<string | undefined> {
-  const [stored, counted] = await lockedBatch(db, 'brief', [
-    selectUsage.with({}),
-    countAll.with({}),
-    ...(repair ? [recountUsage.with({})] : []),
-  ])
-  const right = new Map(counted.map(({ id, used }) => [id, used]))
+async function* usage(db: Db, _: BlobStore, repair: Repair): AsyncGenerator<string | undefined> {
+  const [counters] = repair
+    ? await lockedBatch(db, 'brief', [countAll.with({}), recountUsage.with({})])
+    : [await countAll.all(db, {})]
   for (const name of NAMES) {
-    const id = USAGE_ROWS[name]
-    yield stored.find((row) => row.id === id)?.used === right.get(id) ? undefined : name
+    const counter = counters.find(({ id }) => id === USAGE_ROWS[name])
+    yield counter?.stored === counter?.counted ? undefined : name
   }
 }
 
@@ -104,7 +110,7 @@ async function isIntact({ hash }: Content, chunks: AsyncIterable<Uint8Array>): P
  */
 async function confirmLost(db: Db, store: BlobStore, location: Location, repair: boolean): Promise<boolean> {
   const lost = { ...location, now: store.now() }
-  if (!repair) return (await lockedBatch(db, 'brief', [selectLost.with(lost)]))[0].length > 0
+  if (!repair) return (await lockedReads(db, [selectLost.with(lost)]))[0].length > 0
   const [, , , removed] = await lockedBatch(db, 'brief', [
     uncountLostRecords.with(lost),
     uncountLost.with(lost),
@@ -114,9 +120,18 @@ async function confirmLost(db: Db, store: BlobStore, location: Location, repair:
   return removed.length > 0
 }
 
-/** Checks, under the usage lock, that an object is a stray, and that it is still there. */
+/**
+ * Checks, under the usage lock, that an object is a stray, no removal that has not ended, and still there. Ends no reservation
+ * that has expired, since its put may still go on.
+ */
 async function confirmStray(db: Db, store: BlobStore, location: Location): Promise<boolean> {
-  return (await isStray(db, store, location)) && (await store.bytes.size(location)) !== undefined
+  const { hash, generation } = location
+  const [needs, removals] = await lockedReads(db, [
+    selectNeeds.with({ hash, generation, since: store.now() }),
+    selectRemovals.with({ hash }),
+  ])
+  if (needs.length > 0 || removals.some((removal) => removal.generation === generation)) return false
+  return (await store.bytes.size(location)) !== undefined
 }
 
 type PageQuery = { after: string; now: Date }

@@ -1,6 +1,7 @@
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
 import { checkSignal } from '../../validation/signal.ts'
+import { Attempts } from '../bytes/attempts.ts'
 import type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from '../types.ts'
 import type { BlobStore } from './store.ts'
 import { CHECKS, type Check } from './verify-steps.ts'
@@ -12,17 +13,20 @@ const ENTRIES = Object.entries(CHECKS) as [VerifyStep, Check][] // the entries o
 const FEW_CONTENTS = 10
 
 /**
- * Runs every check in turn: a check sees the repairs of the checks before it. Safe to repeat.
+ * Runs every check in turn: a check sees the repairs of the checks before it. If something cannot be repaired, repairs
+ * the rest and then fails. Safe to repeat.
  *
  * @throws {INVALID_STATE} when a repair would remove the records of more than a tenth of the contents
  */
 export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptions): Promise<BlobVerification> {
   const steps: VerifyReport[] = []
   if (options.repair && !options.force) await refuseMassLoss(db, store, options)
+  const repair = options.repair ? new Attempts() : undefined
   for (const [step, check] of ENTRIES) {
     await store.onStep?.(`verify.${step}`)
-    steps.push(await run(step, check(db, store, options.repair ?? false), options))
+    steps.push(await run(step, check(db, store, repair), options))
   }
+  repair?.end()
   return { ok: steps.every(({ found }) => found === 0), steps }
 }
 
@@ -31,8 +35,8 @@ export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptio
  * lost. Reads every byte before anything is changed.
  */
 async function refuseMassLoss(db: Db, store: BlobStore, { signal }: VerifyOptions): Promise<void> {
-  const damaged = await run('damaged', CHECKS.damaged(db, store, false), { signal })
-  const missing = await run('missing', CHECKS.missing(db, store, false), { signal })
+  const damaged = await run('damaged', CHECKS.damaged(db, store, undefined), { signal })
+  const missing = await run('missing', CHECKS.missing(db, store, undefined), { signal })
   const lost = damaged.found + missing.found
   if (lost <= Math.max(FEW_CONTENTS, missing.checked / 10)) return
   const message = `Of ${missing.checked} contents, ${missing.found} are missing and ${damaged.found} are damaged: check that the store is mounted and its disk is sound. To remove their records, pass force: true`

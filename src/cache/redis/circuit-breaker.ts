@@ -16,7 +16,10 @@ export interface GuardedServer {
   announce(keys: readonly string[]): Promise<unknown>
   /** Like `remove`, with a longer timeout, for removals that no call waits for. */
   removeEventually(keys: readonly string[]): Promise<number>
-  /** Removes every key that begins with the prefix and exists throughout the call. Returns the number of keys that had an entry. */
+  /**
+   * Removes every key that begins with the prefix and exists throughout the call. Returns the number of keys that had an
+   * entry.
+   */
   clear(prefix: string): Promise<number>
   /** Like `clear`, with a longer timeout. */
   clearEventually(prefix: string): Promise<number>
@@ -38,9 +41,10 @@ export interface CircuitBreakerOptions {
  *
  * The breaker opens after three failures in a row, and at once if the connection was lost. While it is open, no call
  * waits for the server. A key is dirty if its removal, or that of all keys with its prefix, failed or was not awaited:
- * it is not read until its removal is confirmed. A probe reaches the server and removes the dirty keys, and the breaker closes if the server then answers
- * within the command timeout. The first probe runs after 1 s, the next ones at doubling intervals up to 30 s. While
- * there are dirty keys the interval stays at 1 s: other processes may read the stale rows behind them.
+ * it is not read until its removal is confirmed. A probe reaches the server and removes the dirty keys, and the breaker
+ * closes if the server then answers within the command timeout. The first probe runs after 1 s, the next ones at doubling
+ * intervals up to 30 s. While there are dirty keys the interval stays at 1 s: other processes may read the stale rows behind
+ * them.
  */
 export class CircuitBreaker {
   readonly #server: GuardedServer

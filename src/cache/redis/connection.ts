@@ -1,6 +1,6 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import type { RedisAddress, ResolvedRedisCache } from '../../config/resolved.ts'
-import { importDriver, unsupportedDriver } from '../../import-driver.ts'
+import { exportsOf, importDriver, unsupportedDriver } from '../../import-driver.ts'
 import { SCRIPTS, SCRIPTS_OF_ONE_KEY, type Scripts } from './scripts.ts'
 
 /** The part of ioredis that the cache uses. `Redis` and `Cluster` both have it. */
@@ -92,7 +92,7 @@ function unrefWhenConnected(redis: Redis): void {
 }
 
 async function loadIoredis() {
-  const driver = await import('ioredis')
+  const driver = exportsOf(await import('ioredis'), 'Redis')
   // Version 4 and 5.0 have no export of this name.
   if (typeof driver.Redis !== 'function') throw unsupportedDriver('ioredis', SUPPORTED_VERSIONS, '6')
   return driver

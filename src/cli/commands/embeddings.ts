@@ -17,7 +17,7 @@ export const embeddingsPgvector: Command = {
 export const embeddingsRm: Command = {
   name: 'embeddings rm',
   summary: 'Removes the vectors of a model that is no longer used.',
-  details: 'A program that still uses the model makes them again. Safe to repeat.',
+  details: 'A program that still uses the model makes them again. Exits with 3 if the model has none. Safe to repeat.',
   arguments: [
     {
       name: 'MODEL',
@@ -28,10 +28,17 @@ export const embeddingsRm: Command = {
     const model = given.argument('MODEL')
     const storage = await open()
     const { embeddings } = await storage.stats()
-    const count = embeddings?.models[model] ?? 0
-    await confirm(`Remove ${manyText(count, 'vector')} of ${inLine(model)}?`)
+    const models = embeddings?.models ?? {}
+    const count = models[model] ?? 0
+    if (count > 0) await confirm(`Remove ${manyText(count, 'vector')} of ${inLine(model)}?`)
     const removed = await storage.removeEmbeddings({ model })
     await output.print(`${manyText(removed, 'vector')} removed`, { model, removed })
-    return EXIT.ok
+    if (removed > 0) return EXIT.ok
+    const known =
+      Object.keys(models)
+        .map((each) => inLine(each))
+        .join(', ') || 'none'
+    output.note(`There are no vectors of ${inLine(model)}. The models with vectors: ${known}.`)
+    return EXIT.findings
   },
 }

@@ -19,7 +19,7 @@ export const erase: Command = {
     const storage = await open()
     if (!dryRun) {
       const { total } = await storage.erase({ ownerId }, { dryRun: true })
-      await confirm(`Remove all ${manyText(total, 'row')} of ${inLine(ownerId)} for ever?`)
+      if (total > 0) await confirm(`Remove all ${manyText(total, 'row')} of ${inLine(ownerId)} for ever?`)
     }
     const erasure = await counting(call, (onProgress) => storage.erase({ ownerId }, { dryRun, signal, onProgress }))
     await output.print(removedText(erasure, dryRun), { ownerId, dryRun, ...erasure })

@@ -1,9 +1,10 @@
 import type net from 'node:net'
 import type Postgres from 'postgres'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
-import type { DatabaseAddress, StorageError } from '../../errors.ts'
+import { type DatabaseAddress, isStorageError, type StorageError } from '../../errors.ts'
 import type { Query, Row } from '../query.ts'
 import {
+  beginRefused,
   connectionFailed,
   connectionLost,
   endsConnection,
@@ -48,6 +49,7 @@ export class PostgresConnection {
   retired = false
   /** What the connection learned about its server when it was opened. */
   session: Session = { backendPid: 0, isPooled: false, isReadCommitted: true, isFiltered: false }
+  /** When the last answer came, or what is in flight since was sent. */
   lastUsed = performance.now()
   readonly #client: Postgres.Sql
   readonly #socket: net.Socket
@@ -157,9 +159,27 @@ export class PostgresConnection {
     return result.splice(0) as unknown as readonly Row[] // values() makes rows arrays
   }
 
-  /** Runs a statement such as BEGIN or COMMIT. Returns the command that the server reports: a COMMIT may come back as ROLLBACK. */
+  /**
+   * Runs a statement such as BEGIN or COMMIT. Returns the command that the server reports: a COMMIT may come back as
+   * ROLLBACK.
+   */
   async command(sql: string): Promise<string> {
     return (await this.#send(sql, [])).command
+  }
+
+  /**
+   * Begins a transaction whose statements are pipelined behind BEGIN. If the server refuses BEGIN, such as after a timeout,
+   * it runs each of them by itself: then the connection is dropped, so that none follows.
+   *
+   * @throws {CONNECTION_LOST} when BEGIN failed, as nobody knows what was done behind it
+   */
+  async begin(sql: string): Promise<void> {
+    try {
+      await this.command(sql)
+    } catch (error) {
+      this.abandon()
+      throw isStorageError(error, 'CONNECTION_LOST') ? error : beginRefused(error, this.#address)
+    }
   }
 
   async #send(sql: string, params: readonly unknown[]) {
@@ -183,6 +203,7 @@ export class PostgresConnection {
   }
 
   #onBusy(): void {
+    this.lastUsed = performance.now()
     this.#socket.ref()
     this.#startSilenceTimer()
   }

@@ -68,7 +68,7 @@ async function privileges(read: Execute, tables: readonly string[]): Promise<Fin
 
 async function indexes(read: Execute): Promise<Finding> {
   const sql = `select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
-    where not i.indisvalid and c.relnamespace = current_schema()::regnamespace order by 1`
+    where not i.indisvalid and c.relnamespace = quote_ident(current_schema())::regnamespace order by 1`
   const invalid = (await read(sql)).map(([name]) => String(name))
   if (invalid.length === 0) return ok('integrity', 'Every index is valid')
   return fail('integrity', `The indexes ${firstOf(invalid)} are invalid: REINDEX INDEX CONCURRENTLY rebuilds them`)
@@ -76,7 +76,7 @@ async function indexes(read: Execute): Promise<Finding> {
 
 async function constraints(read: Execute): Promise<Finding> {
   const sql = `select conname::text from pg_constraint
-    where not convalidated and connamespace = current_schema()::regnamespace order by 1`
+    where not convalidated and connamespace = quote_ident(current_schema())::regnamespace order by 1`
   const unchecked = (await read(sql)).map(([name]) => String(name))
   if (unchecked.length === 0) return ok('foreign-keys', 'Every constraint is validated')
   return fail(

@@ -20,6 +20,7 @@ import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
 import * as security from './row-level-security.ts'
+import { beginSerializable } from './serializable.ts'
 import { addressesOf } from './socket.ts'
 import { VisibleRows } from './visible-rows.ts'
 
@@ -35,7 +36,6 @@ const ATTEMPTS = 3
 
 /** Names the isolation level, so that it does not depend on a default of the server or the role. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
-const BEGIN_SERIALIZABLE = 'BEGIN ISOLATION LEVEL SERIALIZABLE'
 
 /**
  * Connects to PostgreSQL.
@@ -92,7 +92,7 @@ class PostgresDriver implements Driver {
   async #runAll(connection: PostgresConnection, queries: readonly Query[]): Promise<(readonly Row[])[]> {
     const { rows, begun } = this.#isSecured
       ? VisibleRows.begin(connection, BEGIN, queries[0])
-      : { rows: connection, begun: connection.command(BEGIN) }
+      : { rows: connection, begun: connection.begin(BEGIN) }
     const sent = Promise.all([Promise.all(queries.map((query) => rows.run(query))), begun])
     const [results, end] = await Promise.allSettled([sent, connection.command('COMMIT')])
     if (results.status === 'rejected') throw results.reason
@@ -114,12 +114,15 @@ class PostgresDriver implements Driver {
     }
   }
 
-  async begin({ timeoutMillis, isSerializable = false }: BeginOptions = {}): Promise<DriverTransaction> {
+  async begin({ timeoutMillis, isSerializable, turnMillis }: BeginOptions = {}): Promise<DriverTransaction> {
     const connection = await this.#pool.exclusive()
-    // Not awaited: the first statement is pipelined behind BEGIN, and fails if BEGIN fails.
-    const begun = connection.command(isSerializable ? BEGIN_SERIALIZABLE : BEGIN)
+    // Not awaited: the first statement is pipelined behind BEGIN.
+    const begun = isSerializable ? beginSerializable(connection, turnMillis) : connection.begin(BEGIN)
     begun.catch(() => {})
-    if (timeoutMillis !== undefined) connection.run(idleLimit(timeoutMillis)).catch(() => {}) // what follows fails as well
+    if (timeoutMillis !== undefined) {
+      const limit = () => connection.run(idleLimit(timeoutMillis))
+      void (isSerializable ? begun.then(limit) : limit()).catch(() => {}) // what follows fails as well
+    }
     const finish = async (command: 'COMMIT' | 'ROLLBACK') => {
       try {
         await begun
@@ -130,8 +133,13 @@ class PostgresDriver implements Driver {
       }
     }
     const rows = this.#isSecured ? new VisibleRows(connection) : connection
+    // A standby refuses BEGIN, and would run a pipelined statement outside of a transaction.
+    const runOnceBegun = async (query: Query) => {
+      await begun
+      return rows.run(query)
+    }
     return {
-      run: (query) => rows.run(query),
+      run: isSerializable ? runOnceBegun : (query) => rows.run(query),
       commit: () => finish('COMMIT'),
       rollback: () => finish('ROLLBACK'),
       // The server rolls back when it notices.
@@ -189,7 +197,7 @@ class PostgresDriver implements Driver {
             throw isStorageError(error, 'TIMEOUT') ? this.#migrationLockHeld(error) : error
           })
           await execute(security.visibility(security.ANYBODY)) // a migration may change rows
-          await body(execute)
+          await body((sql) => execute(sql).catch((error) => Promise.reject(this.#tableInUse(sql, error))))
           // A migration may have created tables.
           if (await security.hasRowLevelSecurity(execute))
             await security.enableRowLevelSecurity(execute, this.kit.tables)
@@ -221,6 +229,16 @@ class PostgresDriver implements Driver {
     return new StorageError('TIMEOUT', message, { cause, retryable: true })
   }
 
+  /** Returns what it means that a statement which changes tables has failed. */
+  #tableInUse(sql: string, error: unknown): unknown {
+    // As isLockTimeout(), whose file would make one more chunk to load.
+    if (!isStorageError(error, 'TIMEOUT') || error.details.postgresCode !== '55P03') return error
+    const [statement] = sql.trim().split('\n')
+    const millis = this.#migrationLockTimeoutMillis
+    const message = `For ${millis} ms another session used a table that is to change (${statement}): end its transaction, or raise options.migrationLockTimeoutMillis`
+    return new StorageError('TIMEOUT', message, { cause: error, retryable: true })
+  }
+
   /** Checks that policies hide no row: without the option, no transaction says whose rows it works with. */
   async checkRows(): Promise<void> {
     if (this.#isSecured) return
@@ -242,7 +260,7 @@ class PostgresDriver implements Driver {
   }
 
   async size(): Promise<number> {
-    const sql = `select sum(pg_total_relation_size(c.oid)) from pg_class c where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r'`
+    const sql = `select sum(pg_total_relation_size(c.oid)) from pg_class c where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind = 'r'`
     const [row] = await this.run({ sql, params: [], writes: false })
     return Number(row?.[0] ?? 0)
   }

@@ -13,6 +13,12 @@ export function connectionLost(cause?: unknown, address?: DatabaseAddress): Stor
   return new StorageError('CONNECTION_LOST', message, { cause, details: address ? { address } : {}, retryable: true })
 }
 
+export function beginRefused(cause: unknown, address: DatabaseAddress): StorageError {
+  const message =
+    'PostgreSQL did not begin a transaction: what was sent together with BEGIN may or may not have been committed'
+  return new StorageError('CONNECTION_LOST', message, { cause, details: { address }, retryable: true })
+}
+
 export function noAnswer(): StorageError {
   const message = 'PostgreSQL did not answer within connectionTimeoutMillis: check the address and the network'
   return new StorageError('CONNECTION_FAILED', message, { retryable: true })
@@ -40,6 +46,20 @@ interface Meaning {
   code: CodeWith<DatabaseErrorDetails>
   message: string
   retryable?: boolean
+}
+
+/** The SQLSTATE of a statement whose plan is out of date, and of what the server does not support. */
+const OUTDATED = '0A000'
+
+/** The function of the server that reports a plan which is out of date, whatever language the message has. */
+const PLAN_CHECK = 'RevalidateCachedQuery'
+
+/** A standby refuses no other BEGIN than that of a serializable transaction. */
+const NOT_ON_STANDBY: Meaning = {
+  code: 'READ_ONLY',
+  message:
+    'The PostgreSQL server is a standby, which runs no serializable transaction; nothing was done. The connections are replaced: after a failover, the next call reaches the primary if host or url lead to it',
+  retryable: true,
 }
 
 /** Meanings by SQLSTATE, by class of SQLSTATE (the first two characters), and by code of postgres.js or of a socket. */
@@ -75,6 +95,12 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
       'PostgreSQL ended a transaction that had been idle for too long (idle_in_transaction_session_timeout): it was rolled back, run it again',
     retryable: true,
   },
+  '25P04': {
+    code: 'TIMEOUT',
+    message:
+      'PostgreSQL ended a transaction that had taken too long (transaction_timeout): it was rolled back, run it again',
+    retryable: true,
+  },
   '26000': {
     code: 'DATABASE_FAILED',
     message:
@@ -90,7 +116,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     message:
       'A prepared statement of this name belongs to another client: behind a pooler in transaction mode set options.prepare to false',
   },
-  '0A000': {
+  [OUTDATED]: {
     code: 'DATABASE_FAILED',
     message: 'A table was changed since the statement was prepared; nothing was done: run it again',
     retryable: true,
@@ -98,7 +124,8 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   '53100': { code: 'DISK_FULL', message: "The PostgreSQL server's disk is full; the write was not done" },
   '53300': {
     code: 'CONNECTION_FAILED',
-    message: 'PostgreSQL has no connection left: lower maxConnections, or raise its max_connections',
+    message:
+      'PostgreSQL has no connection left: lower maxConnections, or raise its max_connections or the CONNECTION LIMIT of the role or database',
     retryable: true,
   },
   '55P03': { code: 'TIMEOUT', message: 'A lock in PostgreSQL was not granted in time', retryable: true },
@@ -185,22 +212,28 @@ export function postgresError(error: unknown, address?: DatabaseAddress, sql = '
     if (Reflect.get(error, 'routine') === POLICY_CHECK) return refusedByPolicy(error, address)
     return privilegeMissing(error.message, sql, { cause: withoutValues(error), ...(address && { address }) })
   }
-  const meaning = MEANINGS[code] ?? MEANINGS[code.slice(0, 2)]
+  const isUnsupported = isError(error) && code === OUTDATED && Reflect.get(error, 'routine') !== PLAN_CHECK
+  const meaning = isUnsupported ? unsupported(sql) : (MEANINGS[code] ?? MEANINGS[code.slice(0, 2)])
   const details = { ...factsOf(error, code), ...(address && { address }) }
   const options = { cause: withoutValues(error), details, retryable: meaning?.retryable ?? false }
   if (meaning) return new StorageError(meaning.code, meaning.message, options)
   return new StorageError('DATABASE_FAILED', `PostgreSQL refused the statement (${code || 'no code'})`, options)
 }
 
+/** Returns what it means if the server does not support a statement. */
+function unsupported(sql: string): Meaning | undefined {
+  return sql.startsWith('BEGIN') ? NOT_ON_STANDBY : undefined
+}
+
 /** Returns true if the server accepts no writes, as a primary that a failover has demoted. */
 export function isReadOnlyServer(error: StorageError): boolean {
-  return isStorageError(error, 'READ_ONLY') && error.details.postgresCode === '25006'
+  return isStorageError(error, 'READ_ONLY')
 }
 
 /** Returns true if the error has ended the connection. */
 export function endsConnection(error: StorageError): boolean {
   if (error.code === 'CONNECTION_LOST') return true
-  return isStorageError(error, 'TIMEOUT') && error.details.postgresCode === '25P03'
+  return isStorageError(error, 'TIMEOUT') && ['25P03', '25P04'].includes(error.details.postgresCode ?? '')
 }
 
 /** Returns true if PostgreSQL rolled everything back in favour of another transaction: a deadlock or serialization failure. */
@@ -232,9 +265,9 @@ function refusal(error: unknown, reason: string): StorageError {
   if (database !== undefined) return mayNotConnect(database, meaning.cause)
   const refused = /unsupported startup parameter: (\w+)/.exec(reason)?.[1]
   if (refused !== undefined) return refusedParameter(refused, meaning.cause)
-  const { code, cause } = meaning
+  const { cause } = meaning
   const details = 'postgresCode' in meaning.details ? meaning.details : {}
-  const retryable = code === 'CONNECTION_LOST' || (isError(error) && 'syscall' in error)
+  const retryable = meaning.retryable || (isError(error) && 'syscall' in error)
   const message = `The connection to PostgreSQL could not be opened: ${reason}`
   return new StorageError('CONNECTION_FAILED', message, { cause, details, retryable })
 }

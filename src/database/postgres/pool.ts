@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
@@ -13,6 +13,12 @@ const LONGEST_RETRY_MILLIS = 1000
 const POOLER_ANSWER_MILLIS = 1000
 /** How long an answer may take on its way from a server that has finished its work. */
 const ANSWER_ON_ITS_WAY_MILLIS = 200
+/** A connection is silent that had no answer for this share of the time for which a caller waits. */
+const SILENT_SHARE = 0.9
+/** A connection that was used this recently is used at once. */
+const RECENT_MILLIS = 100
+/** In so many turns of the event loop a socket reads that the server has ended the connection, and closes. TLS needs no more. */
+const TURNS_TO_CLOSE = 5
 /** The events of a connection outside of the pool, which runs one query and is closed. */
 const UNWATCHED: ConnectionEvents = { idle: () => {}, closed: () => {}, isWorking: async () => false }
 
@@ -37,6 +43,9 @@ export class PostgresPool {
   readonly #waiters: Waiter[] = []
   readonly #closing = new AbortController()
   #idleTimer: NodeJS.Timeout | undefined
+  #noticing: Promise<void> | undefined
+  /** When the sockets had last said if they are closed, other than by an answer. */
+  #noticedAt = 0
   #failure: unknown
   /** Set from a failure to open a connection until the next attempt. */
   #retryTimer: NodeJS.Timeout | undefined
@@ -86,6 +95,7 @@ export class PostgresPool {
    */
   shared<T>(send: (connection: PostgresConnection) => Promise<T>): Promise<T> {
     const connection = this.#waiters.length === 0 ? this.#leastBusy() : undefined // first come, first served
+    if (connection?.idle && this.#mayBeClosed(connection)) return this.#noticeClosed().then(() => this.shared(send))
     if (connection !== undefined) return send(connection)
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -137,9 +147,32 @@ export class PostgresPool {
     return more || !prepare ? undefined : best
   }
 
+  /** Returns true if the process may have been frozen, or busy, since the connection was used: it may not know of its end. */
+  #mayBeClosed({ lastUsed }: PostgresConnection): boolean {
+    const recent = performance.now() - RECENT_MILLIS
+    return lastUsed < recent && this.#noticedAt < recent
+  }
+
+  /** Lets the sockets say that they are closed. A statement that is sent over such a socket fails with CONNECTION_LOST. */
+  #noticeClosed(): Promise<void> {
+    const notice = async () => {
+      for (let turns = 0; turns < TURNS_TO_CLOSE; turns++) await turn()
+      this.#noticedAt = performance.now()
+      this.#noticing = undefined
+    }
+    this.#noticing ??= notice()
+    return this.#noticing
+  }
+
   #exhausted(): StorageError {
     const { maxConnections, connectionTimeoutMillis } = this.#config
-    const message = `None of the ${maxConnections} connections became free in ${connectionTimeoutMillis} ms: raise maxConnections, or shorten transactions`
+    const silentSince = performance.now() - connectionTimeoutMillis * SILENT_SHARE
+    const silent = [...this.#connections].filter(({ load, lastUsed }) => load > 0 && lastUsed < silentSince)
+    const none = `None of the ${maxConnections} connections became free in ${connectionTimeoutMillis} ms`
+    const message =
+      silent.length === 0
+        ? `${none}: raise maxConnections, or shorten transactions`
+        : `${none}, and ${silent.length} of them had no answer from PostgreSQL meanwhile: check if the server can be reached, and what its statements wait for`
     return new StorageError('TIMEOUT', message, { retryable: true })
   }
 

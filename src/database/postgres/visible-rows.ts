@@ -27,7 +27,7 @@ export class VisibleRows {
   ): { rows: VisibleRows; begun: Promise<unknown> } {
     const rows = new VisibleRows(connection)
     rows.#shown = shownTo(first)
-    return { rows, begun: connection.command(`${begin}; ${visibility(rows.#shown)}`) }
+    return { rows, begun: connection.begin(`${begin}; ${visibility(rows.#shown)}`) }
   }
 
   async run(query: Query): Promise<readonly Row[]> {

@@ -1,10 +1,8 @@
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { messageOf } from '../../caught.ts'
 import { StorageError } from '../../errors.ts'
 import type { Row } from '../query.ts'
-import { endsSafely, loadBetterSqlite3 } from './load.ts'
+import { endsSafely, loadBetterSqlite3, requireInstalled } from './load.ts'
 
 /** Reads in a thread of its own: SQLite would stop the event loop until it has read all of the file. */
 const PROGRAM = `
@@ -81,8 +79,7 @@ async function checkHere(file: string, checks: readonly string[], options: FileO
 /** Returns the path of the installed driver. Returns undefined if it cannot be found from here. */
 function pathOfDriver(): string | undefined {
   try {
-    // A bundle in CommonJS has no import.meta.url.
-    return createRequire(import.meta.url ?? join(process.cwd(), 'package.json')).resolve('better-sqlite3')
+    return requireInstalled().resolve('better-sqlite3')
   } catch {
     return undefined
   }

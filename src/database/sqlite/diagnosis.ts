@@ -9,7 +9,10 @@ import { sqliteError } from './errors.ts'
 
 const CHECKS = ['PRAGMA quick_check(20)', 'PRAGMA foreign_key_check'] as const
 
-/** Checks the file of a database, in a thread of its own, or a database in memory, which blocks the event loop. Reads all of it. */
+/**
+ * Checks the file of a database, in a thread of its own, or a database in memory, which blocks the event loop. Reads all of
+ * it.
+ */
 export async function diagnoseSqlite(read: Execute, file: string | undefined): Promise<Finding[]> {
   const [problems = [], orphans = []] = await (file === undefined ? Promise.all(CHECKS.map(read)) : readFile(file))
   const findings = [integrity(problems), foreignKeys(orphans)]

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type BetterSqlite3 from 'better-sqlite3'
@@ -7,6 +6,7 @@ import { messageOf } from '../../caught.ts'
 import type { ResolvedConfig } from '../../config/resolved.ts'
 import type { Finding } from '../../diagnosis/findings.ts'
 import { StorageError } from '../../errors.ts'
+import { makeDirectories } from '../../make-directories.ts'
 import { countersOf } from '../../observability/counters.ts'
 import type { BackupSteps, Driver, DriverTransaction, Execute, MigrationJournal, Snapshot } from '../db.ts'
 import type { Query, Row } from '../query.ts'
@@ -49,7 +49,7 @@ export async function openSqlite(
       opened = open()
     } catch (error) {
       if (readonly || existsSync(dirname(file))) throw error
-      await mkdir(dirname(file), { recursive: true })
+      await makeDirectories(dirname(file))
       opened = open()
     }
     const writer = new SqliteConnection(opened, extend)
@@ -57,7 +57,8 @@ export async function openSqlite(
     const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true, counters: countersOf(sourceOf(writer)) })
     const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; ${FLUSH}`
     await queue.whenUnlocked(() => writer.exec(`${forWriting} ${OVERWRITE_IN_PAGES} PRAGMA foreign_keys = ON`))
-    const openReader = () => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }), extend)
+    const openReader = () =>
+      identity.reopen(() => new SqliteConnection(new Database(file, { readonly: true, timeout: 0 }), extend))
     return new SqliteDriver(writer, queue, { openReader, openCopy: async () => openReader(), identity })
   } catch (error) {
     opened?.close()
@@ -183,9 +184,10 @@ class SqliteDriver implements Driver {
 
   async begin(): Promise<DriverTransaction> {
     this.#check()
+    const since = performance.now()
     const release = await this.#queue.acquire()
     try {
-      await this.#queue.whenUnlocked(() => this.#writer.control('BEGIN IMMEDIATE'))
+      await this.#queue.begin(since)
     } catch (error) {
       release()
       throw error

@@ -38,6 +38,17 @@ const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseError
     'CONNECTION_FAILED',
     'The SQLite file cannot be opened: check that it is a file and its directory is writable',
   ],
+  // The file of the memory that connections share is extended when a database is opened.
+  [
+    'SQLITE_IOERR_SHMSIZE',
+    'DISK_FULL',
+    'The disk that holds the SQLite file is full: there is no room for its -shm file',
+  ],
+  [
+    'SQLITE_IOERR',
+    'DATABASE_FAILED',
+    'The SQLite file could not be read or written: check its disk, quotas and limits of file sizes',
+  ],
   ['SQLITE_NOTADB', 'CONNECTION_FAILED', 'The file is not a SQLite database: check database.path'],
   [
     'SQLITE_CORRUPT',

@@ -48,13 +48,16 @@ function newestMajor(): number {
   return nodeMajor < 22 ? 12 : 13
 }
 
+/** Returns the function that requires and finds packages as they are installed. */
+export function requireInstalled(): NodeJS.Require {
+  const requireFrom = createRequire // by this name, webpack would find modules in its bundle instead
+  return requireFrom(import.meta.url ?? join(process.cwd(), 'package.json')) // a bundle in CommonJS has no import.meta.url
+}
+
 /** Returns the major version of the installed package. Returns undefined if it cannot be found from here. */
 function installedMajor(): number | undefined {
   try {
-    // A bundle in CommonJS has no import.meta.url.
-    const { version } = createRequire(import.meta.url ?? join(process.cwd(), 'package.json'))(
-      'better-sqlite3/package.json',
-    )
+    const { version } = requireInstalled()('better-sqlite3/package.json')
     return Number.parseInt(version, 10)
   } catch {
     return undefined

@@ -34,7 +34,7 @@ function loadSqliteVec(): Promise<SqliteVec | undefined> {
     try {
       // A name that no bundler follows: a program that does without the package need not declare it as external.
       const name: string = 'sqlite-vec'
-      const extension: SqliteVec = await import(name)
+      const extension: SqliteVec = await import(/* webpackIgnore: true */ name)
       extension.getLoadablePath() // throws if there is no binary
       return extension
     } catch {

@@ -7,15 +7,19 @@ export interface Waiting {
   reject(error: unknown): void
 }
 
+/** Makes the error of a call that has waited for too long. */
+type Overdue = (heldMillis: number) => unknown
+
 /**
- * Bounds how long calls wait while one transaction holds the writer. The transaction may itself wait for such a call,
- * made in another async context: then nothing else would ever end either of them. Waiting behind many short
+ * Bounds how long calls wait while one transaction, or another process, holds the writer. The transaction may itself wait for
+ * such a call, made in another async context: then nothing else would ever end either of them. Waiting behind many short
  * transactions is not limited.
  */
 export class WaitLimit {
   readonly #waiting: Waiting[]
   readonly #millis: number
   #heldSince: number | undefined
+  #overdue: Overdue = writerHeld
   #timer: NodeJS.Timeout | undefined
 
   /** Takes calls out of `waiting` and rejects them once both they and the holder have been there for `millis`. */
@@ -24,9 +28,11 @@ export class WaitLimit {
     this.#millis = millis
   }
 
-  /** Notes that a transaction holds the writer now. */
-  held(): void {
-    this.#heldSince = performance.now()
+  /** Notes that a transaction holds the writer now, or who else has held it since when. */
+  held(since = performance.now(), overdue: Overdue = writerHeld): void {
+    this.released()
+    this.#heldSince = since
+    this.#overdue = overdue
     this.added()
   }
 
@@ -53,7 +59,7 @@ export class WaitLimit {
       // The calls are in the order in which they came.
       const kept = this.#waiting.findIndex(({ since }) => now - since < this.#millis)
       const overdue = this.#waiting.splice(0, kept === -1 ? this.#waiting.length : kept)
-      for (const call of overdue) call.reject(writerHeld(heldMillis))
+      for (const call of overdue) call.reject(this.#overdue(heldMillis))
     }
     this.added()
   }

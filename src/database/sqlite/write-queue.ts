@@ -17,6 +17,11 @@ const REST_MILLIS = 30
 /** The longest pause between two attempts is up to half longer or shorter. */
 const LONGEST_PAUSE_MILLIS = 16
 
+/** Waits before the next attempt to take the lock, longer after each. */
+function pauseAfter(attempts: number): Promise<void> {
+  return sleep(Math.min(2 ** (attempts - 1), LONGEST_PAUSE_MILLIS) * (0.5 + Math.random()))
+}
+
 interface Write extends Waiting {
   run: () => unknown
   /** True if `run` is one statement, which SQLite undoes itself if it fails. */
@@ -57,6 +62,8 @@ export class WriteQueue {
   #yieldedAt = 0
   /** When the rest after a long transaction ends. */
   #restUntil = 0
+  /** Since when another connection has held the lock, as far as attempts to take it have shown. */
+  #lockedSince: number | undefined
 
   constructor(writer: SqliteConnection, { busyTimeoutMillis, durable, counters }: WriteQueueOptions) {
     this.#writer = writer
@@ -104,18 +111,43 @@ export class WriteQueue {
    * inside SQLite would stop the event loop. Fails with a StorageError if `attempt` throws.
    */
   whenUnlocked<T>(attempt: () => T): T | Promise<T> {
+    return this.#attempt(attempt, () => performance.now())
+  }
+
+  /**
+   * Begins the transaction of a caller that has the writer. Fails with a StorageError after `busyTimeoutMillis`, which the wait
+   * for the writer since `since` is a part of, as far as the lock was held then.
+   */
+  async begin(since: number): Promise<void> {
+    const begin = () => {
+      this.#writer.control('BEGIN IMMEDIATE')
+      this.#lockedSince = undefined
+      this.#waitLimit.held() // from now on it is the transaction that keeps the others waiting
+    }
+    await this.#attempt(begin, (error) => Math.max(since, this.#noteLock(error)))
+  }
+
+  /** Notes that another connection holds the lock. Returns since when it has. */
+  #noteLock(error: unknown): number {
+    this.#lockedSince ??= performance.now()
+    this.#waitLimit.held(this.#lockedSince, () => sqliteError(error, this.#writer.file))
+    return this.#lockedSince
+  }
+
+  /** Calls `attempt`. If another connection holds the lock, repeats it, and counts the wait from what `sinceOf` returns. */
+  #attempt<T>(attempt: () => T, sinceOf: (error: unknown) => number): T | Promise<T> {
     try {
       return attempt()
     } catch (error) {
-      if (isBusy(error)) return this.#repeat(attempt)
+      if (isBusy(error)) return this.#repeat(attempt, sinceOf(error))
       throw sqliteError(error, this.#writer.file)
     }
   }
 
-  async #repeat<T>(attempt: () => T): Promise<T> {
-    const deadline = performance.now() + this.#busyTimeoutMillis
-    for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_PAUSE_MILLIS)) {
-      await sleep(wait * (0.5 + Math.random()))
+  async #repeat<T>(attempt: () => T, since: number): Promise<T> {
+    const deadline = since + this.#busyTimeoutMillis
+    for (let attempts = 1; ; attempts += 1) {
+      await pauseAfter(attempts)
       try {
         return attempt()
       } catch (error) {
@@ -166,40 +198,65 @@ export class WriteQueue {
       const now = performance.now()
       if (now - heldSince > LONG_HOLD_MILLIS) this.#restUntil = now + REST_MILLIS
     } else {
-      const group = this.#takeGroup()
-      this.#lastWasSingle = group.length === 1
-      await this.#commitGroup(group)
+      await this.#commitWrites()
     }
-    if (this.#waiting.length > 0) this.#schedule()
-    else this.#draining = false
+    if (this.#waiting.length > 0) return this.#schedule()
+    this.#draining = false
+    this.#lockedSince = undefined // nobody tries any more, so nobody will see the lock released
+  }
+
+  /**
+   * Commits the writes at the head of the queue. While another connection holds the lock they wait in the queue, where each has a
+   * limit of its own.
+   */
+  async #commitWrites(): Promise<void> {
+    for (let attempts = 1; ; attempts += 1) {
+      const group = this.#takeGroup()
+      const [only] = group
+      if (only === undefined) break // all have waited for too long
+      try {
+        this.#lastWasSingle = group.length === 1
+        if (group.length === 1) this.#commitOne(only)
+        else this.#commitGroup(group)
+        this.#lockedSince = undefined
+        const now = performance.now()
+        for (const { since } of group) this.#counters.writeQueueWaitMs += now - since
+        break
+      } catch (error) {
+        this.#waiting.unshift(...group)
+        this.#noteLock(error)
+        await pauseAfter(attempts)
+      }
+    }
+    this.#waitLimit.released()
   }
 
   #takeGroup(): Write[] {
     const group: Write[] = []
-    const now = performance.now()
     while (group.length < GROUP_SIZE) {
       const [next] = this.#waiting
       if (next === undefined || 'granted' in next) break
       this.#waiting.shift()
-      this.#counters.writeQueueWaitMs += now - next.since
       group.push(next)
     }
     return group
   }
 
-  async #commitGroup(group: Write[]): Promise<void> {
-    const [only] = group
-    if (only !== undefined && group.length === 1) {
-      try {
-        only.resolve(await this.whenUnlocked(() => this.#inTransaction(only)))
-      } catch (error) {
-        only.reject(error)
-      }
-      return
+  /** Settles a write. Throws, before it has done anything, if another connection holds the lock. */
+  #commitOne(write: Write): void {
+    try {
+      write.resolve(this.#inTransaction(write))
+    } catch (error) {
+      if (isBusy(error)) throw error
+      write.reject(error)
     }
+  }
+
+  /** Settles each write of the group. Throws, before it has done anything, if another connection holds the lock. */
+  #commitGroup(group: Write[]): void {
     const done: { write: Write; value: unknown }[] = []
     try {
-      await this.whenUnlocked(() => this.#writer.control('BEGIN IMMEDIATE'))
+      this.#writer.control('BEGIN IMMEDIATE')
       for (const write of group) {
         try {
           done.push({ write, value: write.single ? write.run() : this.#inSavepoint(write) })
@@ -212,6 +269,7 @@ export class WriteQueue {
       this.#writer.control('COMMIT')
     } catch (error) {
       if (this.#writer.inTransaction) this.#writer.control('ROLLBACK')
+      else if (isBusy(error)) throw error
       for (const write of group) write.reject(error) // no effect on writes that are settled already
       return
     }

@@ -59,7 +59,10 @@ export interface Checkpoint<Metadata extends object = JsonObject> extends TypedB
 
 /** A checkpoint to store. */
 export interface CheckpointInput<Metadata extends object = JsonObject> extends CheckpointThread, TypedBytes {
-  /** The newest checkpoint of a thread is the one with the greatest id in byte order. 1 to 255 bytes. Default: a UUID that sorts by time. */
+  /**
+   * The newest checkpoint of a thread is the one with the greatest id in byte order. 1 to 255 bytes. Default: a UUID that
+   * sorts by time.
+   */
   id?: string | undefined
   /** The checkpoint that this one follows. Need not exist. Default null. */
   parentId?: string | null | undefined
@@ -67,7 +70,10 @@ export interface CheckpointInput<Metadata extends object = JsonObject> extends C
   metadata?: Given<Metadata, JsonObject, object> | undefined
   /** The version of each of up to 1000 channels. Channels take 1 to 255 bytes, versions 1 to 64. Default `{}`. */
   versions?: Record<string, string> | undefined
-  /** The values that are new at their version, by channel. What an earlier checkpoint has stored is not repeated. Default `{}`. */
+  /**
+   * The values that are new at their version, by channel. What an earlier checkpoint has stored is not repeated. Default
+   * `{}`.
+   */
   values?: Record<string, TypedBytes> | undefined
   /** How many parents, one after the other, one needs to read this checkpoint. `prune` keeps them. Default 0. */
   ancestors?: number | undefined

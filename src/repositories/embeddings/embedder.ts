@@ -35,8 +35,8 @@ interface EmbedderParts {
 
 /**
  * Embeds texts in the background: first those that this process has written, then those that a walk over all texts finds. One
- * call of the model runs at a time. If it fails, the embedder pauses, and tries again with half as many texts, so that a text that
- * the model refuses is found, and left to the next walk.
+ * call of the model runs at a time. If it fails, the embedder pauses, and tries again with half as many texts, so that a text
+ * that the model refuses is found, and left to the next walk.
  */
 export class Embedder implements Embedding {
   readonly model: Model

@@ -48,7 +48,10 @@ export interface Loaded<Item> {
 export interface RecallSource<Item> {
   /** Returns the keys of the texts with the most similar vectors. */
   nearest(vector: Float32Array, count: number): Promise<string[]>
-  /** Returns the keys of the texts with words of the query, the best first, and whether the full-text index is still being built. */
+  /**
+   * Returns the keys of the texts with words of the query, the best first, and whether the full-text index is still being
+   * built.
+   */
   byWords(
     query: SearchQuery,
     count: number,

@@ -37,8 +37,8 @@ export type RecallMode = 'text' | 'vector' | 'hybrid'
 /** Options that both calls of `recall()` have. */
 export interface RecallOptions {
   /**
-   * 'text': by the words of the query, any of them. 'vector': by its meaning. 'hybrid': by both, merged by reciprocal rank fusion. Default: 'hybrid' if
-   * `database.options.search` is on, otherwise 'vector'.
+   * 'text': by the words of the query, any of them. 'vector': by its meaning. 'hybrid': by both, merged by reciprocal rank
+   * fusion. Default: 'hybrid' if `database.options.search` is on, otherwise 'vector'.
    */
   mode?: RecallMode | undefined
   /** The vector of the query, if the program has it already. Then the model is not called. Needed inside a transaction. */
@@ -55,7 +55,7 @@ export interface RecallOptions {
 /** Options of `memories.recall()`. A memory must match all filters. */
 export interface RecallMemoriesOptions extends RecallOptions {
   /** Only memories with these tags, up to 10. Default: any tags. */
-  tags?: string[] | undefined
+  tags?: readonly string[] | undefined
   /** Whether a memory needs any or all of the `tags`. Default 'any'. */
   match?: 'any' | 'all' | undefined
   /** Only memories with this source. Default: any source, or none. */

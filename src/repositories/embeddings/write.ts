@@ -57,8 +57,9 @@ const insertMemories = rowsStatement(({ orm, tables: { memoryEmbeddings: e } }, 
 )
 
 /**
- * Stores vectors in one transaction, also as pgvector has them if that is enabled, in the schema `pgvector`. A text that was changed or removed since the model got it is left out: whoever changed
- * it has announced it again. Returns the number stored.
+ * Stores vectors in one transaction, also as pgvector has them if that is enabled, in the schema `pgvector`. A text that was
+ * changed or removed since the model got it is left out: whoever changed it has announced it again. Returns the number
+ * stored.
  */
 export function storeVectors(
   db: Db,

@@ -57,7 +57,8 @@ export class Kv extends KvReads {
   }
 
   /**
-   * Writes a value, and returns its entry. With `sessionId` the entry goes when that session goes. Safe to repeat without `ifVersion`, though each call raises the version.
+   * Writes a value, and returns its entry. With `sessionId` the entry goes when that session goes. Safe to repeat without
+   * `ifVersion`, though each call raises the version.
    *
    * @throws {NOT_FOUND} when the owner has no session `sessionId`.
    * @throws {VERSION_CONFLICT} when the entry is not at version `ifVersion`, or there is none.
@@ -105,7 +106,7 @@ export class Kv extends KvReads {
     const given = new Map(
       parseInput(
         entriesSchema,
-        Array.from(values, (pair) => [...pair]),
+        Array.from(values, (pair) => (Array.isArray(pair) ? [...pair] : pair)),
         'values',
       ),
     )

@@ -16,7 +16,10 @@ const ESCAPED = new RegExp(`${BEYOND}([ABC])`, 'g')
 
 export const labelsSchema = z.array(keySchema).check(z.minLength(1))
 
-/** A namespace of keys: its labels, each below the one before. Without labels it is the root, whose keys are stored as they are. */
+/**
+ * A namespace of keys: its labels, each below the one before. Without labels it is the root, whose keys are stored as they
+ * are.
+ */
 export class Namespace {
   readonly labels: readonly string[]
   /** Empty for the root. */

@@ -30,8 +30,8 @@ export interface SetIfAbsentOptions {
   /** How long the entry is kept, in seconds: more than 0, at most 100 years. Default: it never expires. */
   ttlSeconds?: number | undefined
   /**
-   * The session that the entry goes with: the entry is gone as soon as the session is deleted or has expired. Without it, the entry goes
-   * with no session, also if the entry that it replaces did. Such an entry is not cached.
+   * The session that the entry goes with: the entry is gone as soon as the session is deleted or has expired. Without it, the
+   * entry goes with no session, also if the entry that it replaces did. Such an entry is not cached.
    */
   sessionId?: string | undefined
 }

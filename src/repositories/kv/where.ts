@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import type { JsonCondition } from '../../database/json-condition.ts'
 import type { Json } from '../../schema/values.ts'
-import { english } from '../../validation/english.ts'
+import { explained } from '../../validation/explain.ts'
 import { isStorable } from '../../validation/input.ts'
 import { isPlainObject, jsonSchema } from '../../validation/json.ts'
 
@@ -36,10 +36,10 @@ export type PropertyConditions = Readonly<
 const MAX_VALUES = 1000
 
 const manySchema = z.array(jsonSchema).check(z.maxLength(MAX_VALUES))
-const orderedSchema = z.union([
-  z.number(),
-  z.string().check(z.refine(isStorable, 'must be well-formed and without NUL')),
-])
+const orderedSchema = z.union(
+  [z.number(), z.string().check(z.refine(isStorable))],
+  'must be a number or text, well-formed and without NUL',
+)
 const testsSchema = z
   .strictObject({
     eq: z.optional(jsonSchema),
@@ -63,7 +63,7 @@ export const whereSchema = z.pipe(
     const conditions: JsonCondition[] = []
     for (const [property, given] of Object.entries(where)) {
       const tests = isPlainObject(given) ? given : { eq: given }
-      const { data, error } = testsSchema.safeParse(tests, english)
+      const { data, error } = testsSchema.safeParse(tests, explained)
       if (data) conditions.push(...conditionsOn(property, data))
       for (const issue of error?.issues ?? []) {
         const path = [property, ...(tests === given ? issue.path : issue.path.slice(1))]

@@ -29,8 +29,8 @@ export class Lists {
   }
 
   /**
-   * Returns the calls that write lists of a session: such a list is gone, with its items, as soon as the session is deleted or has
-   * expired. All lists have their keys in common, so every other call finds such a list by its key.
+   * Returns the calls that write lists of a session: such a list is gone, with its items, as soon as the session is deleted
+   * or has expired. All lists have their keys in common, so every other call finds such a list by its key.
    *
    * @throws {INVALID_INPUT} when the id is not valid.
    *
@@ -103,8 +103,8 @@ export class Lists {
    * Replaces the items of a list by those that `change` returns, and returns its `result`. One transaction: appends to
    * the list, its deletion and other updates wait. Items that are the same at their position are not written. `change` may
    * be async; if it throws, the list stays as it was and the call rejects with that error. A list goes on with its session;
-   * without items it is gone. Safe to repeat if `change` may be applied twice. PostgreSQL may roll the transaction back in favour of
-   * another (a deadlock): then `change` is called again.
+   * without items it is gone. Safe to repeat if `change` may be applied twice. PostgreSQL may roll the transaction back in
+   * favour of another (a deadlock): then `change` is called again.
    *
    * @typeParam Item The expected type of each item. It is not checked.
    * @typeParam Result The type of what `change` returns as `result`.

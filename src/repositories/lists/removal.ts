@@ -24,8 +24,8 @@ const deleteIfEmpty = statement((db, arg: { key: string }) => {
 })
 
 /**
- * Removes the last `count` items of a list, and the list with its first item, atomically: what is left is a list. Returns the number of
- * items removed. One round trip.
+ * Removes the last `count` items of a list, and the list with its first item, atomically: what is left is a list. Returns the
+ * number of items removed. One round trip.
  */
 export async function removeLastItems(db: Db, key: string, count: number): Promise<number> {
   const [, removed] = await batch(db, [

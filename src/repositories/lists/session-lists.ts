@@ -4,7 +4,10 @@ import type { RepositoryContext } from '../context.ts'
 import type { ListChange } from './types.ts'
 import { ListWriter } from './writer.ts'
 
-/** The calls that write lists of a session: see `lists.ofSession()`. A list that they write goes with this session from then on. */
+/**
+ * The calls that write lists of a session: see `lists.ofSession()`. A list that they write goes with this session from then
+ * on.
+ */
 export class SessionLists {
   readonly #writer: ListWriter
 
@@ -14,8 +17,8 @@ export class SessionLists {
   }
 
   /**
-   * Does what `lists.append()` does, and lets the list go with the session. Returns the length afterwards. One transaction, which holds
-   * the session. Not safe to repeat: the items would be appended twice.
+   * Does what `lists.append()` does, and lets the list go with the session. Returns the length afterwards. One transaction,
+   * which holds the session. Not safe to repeat: the items would be appended twice.
    *
    * @throws {NOT_FOUND} when the owner has no such session.
    * @throws {INVALID_INPUT} when the key is not valid or an item is not JSON.
@@ -31,9 +34,9 @@ export class SessionLists {
   }
 
   /**
-   * Does what `lists.update()` does, and lets the list go with the session, unless it has no items afterwards: then there is no list. Safe to
-   * repeat if `change` may be applied twice. PostgreSQL may roll the transaction back in favour of another (a deadlock): then `change` is
-   * called again.
+   * Does what `lists.update()` does, and lets the list go with the session, unless it has no items afterwards: then there is
+   * no list. Safe to repeat if `change` may be applied twice. PostgreSQL may roll the transaction back in favour of another
+   * (a deadlock): then `change` is called again.
    *
    * @typeParam Item The expected type of each item. It is not checked.
    * @typeParam Result The type of what `change` returns as `result`.

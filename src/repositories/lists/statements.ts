@@ -23,8 +23,8 @@ export interface ListWrite {
 }
 
 /**
- * Adds `count` to the length of a list, creating the list if needed. Locks the list until the transaction ends. Returns no row, and
- * changes nothing, if the session of the list has expired: see `deleteExpiredList`.
+ * Adds `count` to the length of a list, creating the list if needed. Locks the list until the transaction ends. Returns no
+ * row, and changes nothing, if the session of the list has expired: see `deleteExpiredList`.
  */
 export const extendList = statement((db, arg: ListWrite & { count: number }) => {
   const { lists } = db.tables

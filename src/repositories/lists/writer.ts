@@ -89,8 +89,8 @@ async function changeIn<R>(tx: Db, list: ListWrite, change: ListChange<R>): Prom
 }
 
 /**
- * Returns the calls of one batch that makes `values` the items of a list. `before` is the items as JSON: those that say the same are
- * not written. The list's row stays: a delete() waits for it.
+ * Returns the calls of one batch that makes `values` the items of a list. `before` is the items as JSON: those that say the
+ * same are not written. The list's row stays: a delete() waits for it.
  */
 function replaceCalls(key: string, before: readonly string[], values: readonly Json[]) {
   const rows = values.map((value, position) => ({ key, position, value }))

@@ -261,8 +261,8 @@ export class Memories {
   /**
    * Returns the memories that fit the query best, by their meaning, by their words, or by both: see `mode`. The query is what
    * a person would ask. The best comes first, and there are no further pages: it is a ranking, not a list. Needs a model,
-   * `options.embedding` of `openStorage`, except for `mode: 'text'`. What was written a moment ago may not be embedded yet: then the
-   * result is `incomplete`, and `storage.embedPending()` waits for it.
+   * `options.embedding` of `openStorage`, except for `mode: 'text'`. What was written a moment ago may not be embedded yet:
+   * then the result is `incomplete`, and `storage.embedPending()` waits for it.
    *
    * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {INVALID_STATE} when the storage has no model, when the mode needs the search and that is switched off, inside a

@@ -48,7 +48,7 @@ export interface MemoryInput<Metadata extends object = JsonObject> {
   /** 1 to 10,000 characters. */
   content: string
   /** Up to 10 different tags of 1 to 50 characters, without control characters. Default: none. */
-  tags?: string[] | undefined
+  tags?: readonly string[] | undefined
   /** A JSON object. Default `{}`. */
   metadata?: Given<Metadata, JsonObject, MemoryMetadataInput> | undefined
 }
@@ -67,14 +67,14 @@ export const memoryPatchSchema = z.partial(memoryInputSchema)
 /** The changes: new content, new tags in place of all tags, metadata properties to set, or to remove if undefined. */
 export interface MemoryPatch<Metadata extends object = JsonObject> {
   content?: string | undefined
-  tags?: string[] | undefined
+  tags?: readonly string[] | undefined
   metadata?: Given<MetadataPatch<Metadata>, MetadataPatch<JsonObject>, MemoryMetadataInput> | undefined
 }
 
 /** Options of `memories.list()`. A memory must match all of them. */
 export interface ListMemoriesOptions extends PageOptions {
   /** Only memories with these tags, up to 10. Default: any tags. */
-  tags?: string[] | undefined
+  tags?: readonly string[] | undefined
   /** Whether a memory needs any or all of the `tags`. Default 'any'. */
   match?: 'any' | 'all' | undefined
   /** Only memories with this source. Default: any source, or none. */

@@ -94,8 +94,8 @@ export class MessagesOfAllSessions {
   /**
    * Returns the messages of all sessions that fit the query best, by their meaning, by their words, or by both: see `mode`.
    * The query is what a person would ask. The best comes first, and there are no further pages: it is a ranking, not a list.
-   * Needs a model, `options.embedding` of `openStorage`, except for `mode: 'text'`. What was written a moment ago may not be embedded
-   * yet: then the result is `incomplete`, and `storage.embedPending()` waits for it.
+   * Needs a model, `options.embedding` of `openStorage`, except for `mode: 'text'`. What was written a moment ago may not be
+   * embedded yet: then the result is `incomplete`, and `storage.embedPending()` waits for it.
    *
    * @typeParam Content The expected type of the content. It is not checked.
    * @typeParam Metadata The expected type of the metadata. It is not checked.

@@ -27,8 +27,8 @@ export interface Written {
 
 /**
  * Appends messages in one atomic batch: allocate the seqs, insert the messages. No statement needs the result of
- * another, so the batch is one round trip; on PostgreSQL it is one statement, unless more has to be written. A taken message id rolls the
- * batch back; then the existing messages are read and only the missing ones appended.
+ * another, so the batch is one round trip; on PostgreSQL it is one statement, unless more has to be written. A taken message
+ * id rolls the batch back; then the existing messages are read and only the missing ones appended.
  */
 export async function appendMessages(
   db: Db,

@@ -105,8 +105,8 @@ export async function messagesByDay(
 }
 
 /**
- * Yields what to count, in steps of about the same size. `activity` is the day of the last activity of the newest session in a step:
- * no later step has a message of a later day.
+ * Yields what to count, in steps of about the same size. `activity` is the day of the last activity of the newest session in
+ * a step: no later step has a message of a later day.
  */
 async function* stepsOf(db: Db, now: Date, since: Date) {
   const seen = new Set<string>()

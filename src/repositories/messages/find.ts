@@ -12,7 +12,10 @@ import type { Message } from './types.ts'
 
 /** How many sessions one statement lists. */
 const PAGE_SESSIONS = 500
-/** How many keys one statement looks up. SQLite reads in the thread of the program, so a step takes a few milliseconds, and other work goes on between two steps. */
+/**
+ * How many keys one statement looks up. SQLite reads in the thread of the program, so a step takes a few milliseconds, and
+ * other work goes on between two steps.
+ */
 const STEP_KEYS = 4000
 
 /** All sessions by their creation: a session that becomes active during the walk keeps its place. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { Offloaded } from '../../blobs/attachments/offload.ts'
 import { insertRows } from '../../database/bulk/insert-rows.ts'
 import { bulkTable } from '../../database/bulk/table.ts'
 import type { Db } from '../../database/db.ts'
@@ -40,9 +41,14 @@ type ImportRow = [
 /** Messages by the ids of their sessions, in the order of the source. */
 type RowsOfSessions = ReadonlyMap<string, readonly ImportRow[]>
 
+/** A message as it is to be stored, with the blobs of its data if there are any. */
+export type OffloadedImport = ParsedImport & { blobs?: Offloaded }
+
 /** Messages that are stored together. */
 export class ImportBatch {
   readonly rows = new Map<string, ImportRow[]>()
+  /** The blobs of data in the messages, by the ids of the sessions. */
+  readonly blobs = new Map<string, Offloaded[]>()
   #messages = 0
   #characters = 0
 
@@ -55,8 +61,9 @@ export class ImportBatch {
     return this.#messages >= BATCH_MESSAGES || this.#characters >= BATCH_CHARACTERS
   }
 
-  add({ sessionId, id = randomUUID(), role, content, metadata, createdAt }: ParsedImport): void {
+  add({ sessionId, id = randomUUID(), role, content, metadata, createdAt, blobs }: OffloadedImport): void {
     this.#messages++
+    if (blobs) this.blobs.set(sessionId, [...(this.blobs.get(sessionId) ?? []), blobs])
     let rows = this.rows.get(sessionId)
     if (rows === undefined) {
       rows = []

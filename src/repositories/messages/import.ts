@@ -2,14 +2,14 @@ import { StorageError } from '../../errors.ts'
 import { fastCheck } from '../../validation/fast-path.ts'
 import { parseInput } from '../../validation/input.ts'
 import { checkSignal } from '../../validation/signal.ts'
-import { ImportBatch } from './import-batch.ts'
+import { ImportBatch, type OffloadedImport } from './import-batch.ts'
 import { ImportSource } from './import-source.ts'
 import { type ImportedMessages, importInputSchema, type ParsedImport } from './types.ts'
 
 /** What an import needs of its storage. */
 interface ImportTarget {
   /** Returns the message as it is to be stored, with the names of blobs in the place of data. */
-  offloaded(message: ParsedImport): ParsedImport | Promise<ParsedImport>
+  offloaded(message: ParsedImport): OffloadedImport | Promise<OffloadedImport>
   /** Stores a batch. Returns the number of messages that their sessions did not have. */
   store(batch: ImportBatch, options: { areKnown: boolean }): Promise<number>
   /** Aborted by the beginning of a close. */

@@ -41,7 +41,10 @@ function insertAtOnce(db: Builder, arg: SeqAllocation, given: SQL, indexed?: SQL
     })
 }
 
-/** Makes the part that inserts the entries. drizzle's insert from a select asks for all columns, and their sequence counts by default. */
+/**
+ * Makes the part that inserts the entries. drizzle's insert from a select asks for all columns, and their sequence counts by
+ * default.
+ */
 function entriesOf(db: Builder, seq: SQL, indexed: SQL) {
   const { messages: e } = db.kit.entries
   const columns = [e.sessionId, e.ownerId, e.seq, e.role, e.generation, e.terms].map(({ name }) => sql.identifier(name))
@@ -104,7 +107,8 @@ const insertManyIndexed = statement((db, arg: ManyMessages & { terms: string }) 
 })
 
 /**
- * Returns the call that allocates the seqs of messages, inserts the messages and indexes them if the search is on. PostgreSQL only.
+ * Returns the call that allocates the seqs of messages, inserts the messages and indexes them if the search is on. PostgreSQL
+ * only.
  */
 export function insertionOf(
   db: Pick<Db, 'dialect' | 'search'>,

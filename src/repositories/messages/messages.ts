@@ -87,6 +87,10 @@ export class Messages extends MessageReads {
     messages: readonly MessageInput<Content, Metadata>[],
     options?: OperationOptions,
   ): Promise<Message<Content, Metadata>[]>
+  append<Content = MessageContent, Metadata extends object = JsonObject>(
+    sessionId: string,
+    messages: MessageInput<Content, Metadata> | readonly MessageInput<Content, Metadata>[],
+  ): Promise<Message<Content, Metadata> | Message<Content, Metadata>[]>
   async append(
     sessionId: string,
     input: MessageInput | readonly MessageInput[],
@@ -206,10 +210,16 @@ export class Messages extends MessageReads {
     parseInput(idSchema, sessionId, 'sessionId')
     parseInput(idSchema, id, 'id')
     const values = parseInput(messagePatchSchema, patch, 'patch')
-    const updated = await this.#writer.offloaded(sessionId, [{ ...values, id }], undefined, ([stored = values]) => {
-      const { content, metadata } = stored
-      return updateMessage(this.#db, sessionId, id, { ...values, content, metadata }, this.#context.now())
-    })
+    const updated = await this.#writer.offloaded(
+      sessionId,
+      [{ ...values, id }],
+      undefined,
+      ([stored = values], keeping) => {
+        const { content, metadata } = stored
+        const given = { ...values, content, metadata }
+        return keeping(this.#db, (db) => updateMessage(db, sessionId, id, given, this.#context.now()))
+      },
+    )
     if (updated === undefined)
       throw new StorageError('NOT_FOUND', 'There is no such message', { details: { sessionId, id } })
     if (values.content !== undefined) this.#writer.announce([updated])
@@ -295,8 +305,8 @@ export class Messages extends MessageReads {
    * appends each message to the session that it names, and creates the session if needed. Messages of a session keep their order.
    * Takes about a thousand messages, or 4 MiB of text, at a time and stores them in one transaction, so memory stays flat and
    * others can write meanwhile. In a transaction, all of it is part of the transaction. Returns the number of messages added, and
-   * of those that were known. If the call fails, what was stored stays. The error of a message that is not valid has its index, and all
-   * messages before it are stored.
+   * of those that were known. If the call fails, what was stored stays. The error of a message that is not valid has its
+   * index, and all messages before it are stored.
    *
    * Safe to repeat if every message has an id, also after a crash: a message whose id its session has already is left out, and
    * counts as known. Not safe to repeat without ids: the messages would be appended again.

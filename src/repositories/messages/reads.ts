@@ -226,7 +226,8 @@ export class MessageReads extends MessagesOfAllSessions {
 
   /**
    * Yields every message of a session in order. Reads them in batches that end after 1 MiB of JSON, so memory stays
-   * bounded even if messages are large, and other work goes on between two batches. Messages appended before the last batch is read are yielded as well.
+   * bounded even if messages are large, and other work goes on between two batches. Messages appended before the last batch
+   * is read are yielded as well.
    *
    * @typeParam Content The expected type of the content. It is not checked.
    * @typeParam Metadata The expected type of the metadata. It is not checked.

@@ -20,6 +20,9 @@ import { selectRange } from './range.ts'
 import { deleteRange, lockSession, newestSeq, subtractRange } from './removal.ts'
 import type { Message, messageInputSchema, ReplaceMessagesOptions } from './types.ts'
 
+/** How often a range is replaced again because what was in the way is gone. */
+const MAX_ATTEMPTS = 5
+
 interface Expectation {
   sessionId: string
   /** The seq of the newest message, or -1 for any. */
@@ -88,12 +91,19 @@ export async function replaceMessages(
     throughSeq === undefined
       ? replaceEnd(db, sessionId, options, given, now, operation)
       : replaceInside(db, sessionId, { ...options, throughSeq }, given, now, operation)
-  try {
-    return await retryWithoutExpired(db, { id: sessionId, ...clock }, write)
-  } catch (error) {
-    if (!isWriteConflict(error)) throw error
-    if (operation !== undefined && (await wasDone(db, operation))) return { messages: [] }
-    return { messages: await explain(db, sessionId, options, given, now, error) }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await retryWithoutExpired(db, { id: sessionId, ...clock }, write)
+    } catch (error) {
+      if (!isWriteConflict(error)) throw error
+      if (operation !== undefined && (await wasDone(db, operation))) return { messages: [] }
+      const messages = await explain(db, sessionId, options, given, now, error)
+      if (messages !== undefined) return { messages }
+      if (attempt === MAX_ATTEMPTS) {
+        const message = 'Others created and deleted the session meanwhile, again and again: try again'
+        throw new StorageError('DATABASE_FAILED', message, { cause: error, retryable: true })
+      }
+    }
   }
 }
 
@@ -156,7 +166,10 @@ async function replaceInside(
   return { messages }
 }
 
-/** Returns the messages if an earlier call has stored them just like that. Otherwise throws what is in the way. */
+/**
+ * Returns the messages if an earlier call has stored them just like that, or undefined if nothing is in the way any more:
+ * others create and delete sessions meanwhile. Otherwise throws what is in the way.
+ */
 async function explain(
   db: Db,
   sessionId: string,
@@ -164,7 +177,7 @@ async function explain(
   given: readonly NewMessage[],
   now: Date,
   error: unknown,
-): Promise<Message[]> {
+): Promise<Message[] | undefined> {
   const [[seqs], after] = await batch(db, [
     selectSeqs.with({ sessionId, now }),
     selectRange.asc.with({ sessionId, after: afterSeq, before: MAX_INTEGER, limit: given.length + 1, now }),
@@ -185,7 +198,7 @@ async function explain(
     const message = 'A message that is not replaced has the id of a new one'
     throw new StorageError('ALREADY_EXISTS', message, { cause: error })
   }
-  throw error
+  return undefined
 }
 
 /** Returns what makes a message the same as that of an earlier call. Its time is that of the call. */

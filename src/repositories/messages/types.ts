@@ -23,7 +23,7 @@ export interface Message<Content = MessageContent, Metadata extends object = Jso
 export type MessagePartInput = { type: MessagePartType } | ({ type: MessagePartType } & Record<string, unknown>)
 
 /** Text, parts, or null for no content (such as that of an assistant that only calls tools). */
-export type MessageContentInput = string | MessagePartInput[] | null
+export type MessageContentInput = string | readonly MessagePartInput[] | null
 
 /** The ids that one call may name. */
 export const messageIdsSchema = z.array(idSchema).check(z.maxLength(1000))

@@ -106,7 +106,8 @@ export class Queues {
    * place, so every item is done at least once. The items end before the first item that is leased: no item is taken
    * while an item before it is being worked on, and one taker at a time works on a queue. Two round trips, or one if
    * there is nothing to take. After a wait of more than a tenth of `leaseSeconds`, such as for a transaction that has pushed,
-   * another round trip counts the lease anew. Safe to repeat: the items of a call whose answer is lost come back after their lease.
+   * another round trip counts the lease anew. Safe to repeat: the items of a call whose answer is lost come back after their
+   * lease.
    *
    * @typeParam Item The expected type of each item. It is not checked.
    * @throws {INVALID_INPUT} when the session's id, the queue's name or an option is not valid.

@@ -27,7 +27,10 @@ const selectSession = {
 
 type SessionKey = { createdAt: Date; id: string; ownerId: string }
 
-/** Makes the statement that selects the next session of the walk: by the time of creation, which never changes, the newest first. */
+/**
+ * Makes the statement that selects the next session of the walk: by the time of creation, which never changes, the newest
+ * first.
+ */
 function nextSession(isNext: (table: Builder['tables']['sessions'], arg: SessionKey) => SQL | undefined) {
   return statement(({ orm, tables: { sessions: s } }, arg: SessionKey) =>
     orm

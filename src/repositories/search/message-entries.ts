@@ -75,8 +75,8 @@ const setRole = statement((db, arg: MessageId & { role: MessageRole }) => {
 })
 
 /**
- * Returns the calls that index a changed message. They belong after the update, in the same batch. A message that has no entry yet
- * is left to the backfill.
+ * Returns the calls that index a changed message. They belong after the update, in the same batch. A message that has no
+ * entry yet is left to the backfill.
  */
 export function entriesOfChanged(
   db: Db,

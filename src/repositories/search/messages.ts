@@ -46,7 +46,10 @@ export function messageIndex({ kit, tables }: Builder): SearchIndex {
   return { rows: tables.messageSearch, terms: kit.entries.messages.terms, fts: 'message_terms' }
 }
 
-/** Returns the conditions of the entries that a search may show: the handle's owner has them, and their session has not expired. */
+/**
+ * Returns the conditions of the entries that a search may show: the handle's owner has them, and their session has not
+ * expired.
+ */
 export function shownMessages(db: Builder, { now }: { now: Date }): (SQL | undefined)[] {
   const { messageSearch: e } = db.tables
   return [isOwnEntry(db, e), isAlive(db, e, now)]

@@ -85,8 +85,8 @@ interface Fork {
 }
 
 /**
- * Copies a session of the handle's owner, its messages and their blob mentions, in one transaction. Returns undefined if there is no such
- * session.
+ * Copies a session of the handle's owner, its messages and their blob mentions, in one transaction. Returns undefined if
+ * there is no such session.
  */
 export function forkSession(db: Db, { id, newId, title, throughSeq, now }: Fork): Promise<SessionSummary | undefined> {
   return db.transaction(async (tx) => {

@@ -1,4 +1,4 @@
-import { and, eq, exists, ne, notExists, or, sql } from 'drizzle-orm'
+import { and, eq, inArray, ne, notExists, sql } from 'drizzle-orm'
 import { INLINE } from '../../blobs/attachments/offload.ts'
 import type { Db } from '../../database/db.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
@@ -24,7 +24,8 @@ interface Announced {
 /**
  * Runs `update` on a session of the owner `from`, and gives the session and everything that belongs to it to the owner
  * `to`, in one transaction. Returns what `update` returns: no row if there is no such session, and nothing is given then.
- * `db` is a handle without an owner. If the session has an entry whose key is not among `keys`, nothing is done, and the call ends with EntriesAdded.
+ * `db` is a handle without an owner. If the session has an entry whose key is not among `keys`, nothing is done, and the call
+ * ends with EntriesAdded.
  *
  * @throws {ALREADY_EXISTS} when the new owner has an entry or a list with a key of the session's
  */
@@ -54,16 +55,22 @@ export function giveSession<Row>(
   })
 }
 
-/** Gives the blobs along that were data in the messages of the session, unless a message of another session names them. */
+/**
+ * Gives the blobs along that are data in the messages of the session, unless a message of an owner other than `to` names them.
+ * The session need not be the one that the data came with: a fork names the blobs of its original.
+ */
 async function giveAttachments({ orm, tables: { blobs: b, blobRefs: r } }: Db, { id, from, to }: Gift): Promise<void> {
-  const mentions = orm.select({ id: r.blobId }).from(r)
-  const isOfBlob = eq(r.blobId, b.id)
+  const named = orm
+    .select({ id: r.blobId })
+    .from(r)
+    .where(and(eq(r.sessionId, id), eq(r.ownerId, to)))
+  const namedByOthers = orm
+    .select({ id: r.blobId })
+    .from(r)
+    .where(and(eq(r.blobId, b.id), ne(r.ownerId, to)))
   const isData = sql`cast(${b.metadata} as text) like ${DATA}`
-  const isGiven = exists(mentions.where(and(isOfBlob, eq(r.sessionId, id), eq(r.ownerId, to))))
-  const others = orm.select({ id: r.blobId }).from(r)
-  const isShared = others.where(and(isOfBlob, or(ne(r.sessionId, id), ne(r.ownerId, to))))
   await orm
     .update(b)
     .set({ ownerId: to })
-    .where(and(eq(b.source, id), eq(b.ownerId, from), isData, isGiven, notExists(isShared)))
+    .where(and(inArray(b.id, named), eq(b.ownerId, from), isData, notExists(namedByOthers)))
 }

@@ -5,8 +5,8 @@ import { StorageError } from '../../errors.ts'
 import { lockSession } from './statements.ts'
 
 /**
- * Runs `write`, whose rows go when the session goes, in a transaction that holds the session: nobody removes it meanwhile. What has a name
- * belongs to nobody on a handle without an owner, and then the session must be nobody's as well.
+ * Runs `write`, whose rows go when the session goes, in a transaction that holds the session: nobody removes it meanwhile.
+ * What has a name belongs to nobody on a handle without an owner, and then the session must be nobody's as well.
  *
  * @throws {NOT_FOUND} when the owner has no such session, or it has expired
  */

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { and, eq } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { ownerOfId } from '../../database/owner.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Json } from '../../schema/values.ts'
-import { inUnexpiredSession } from './unexpired.ts'
+import { inUnexpiredSession, isUnexpiredSession } from './unexpired.ts'
 
 /** An operation of a session, which is done once. */
 export interface Operation {
@@ -16,9 +16,14 @@ export interface Operation {
   now: Date
 }
 
-function rowOf(db: Builder, { sessionId, id, payloadHash, now }: Operation) {
+/**
+ * Makes the row of an operation. Its session is null, and so the insert fails, if there is no such session or if it has
+ * expired.
+ */
+function rowOf(db: Builder, { sessionId: session, id, payloadHash, now }: Operation) {
   const { sessions: s } = db.tables
-  return { sessionId, ownerId: ownerOfId(db, s, sessionId, notExpired(s, now)), id, payloadHash, createdAt: now }
+  const sessionId = sql`(select ${s.id} from ${s} where ${isUnexpiredSession(db, session, now)})`
+  return { sessionId, ownerId: ownerOfId(db, s, session, notExpired(s, now)), id, payloadHash, createdAt: now }
 }
 
 /** Inserts nothing if the operation was done before. */

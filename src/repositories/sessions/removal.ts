@@ -81,18 +81,6 @@ function isSession(db: Builder, id: string): SQL {
   return and(eq(db.tables.sessions.id, id), eq(db.tables.sessions.ownerId, ownerOfNames(db))) as SQL // given two conditions
 }
 
-const selectExpired = statement(({ orm, tables: { sessions } }, arg: { now: Date; limit: number }) =>
-  orm
-    .select({ id: sessions.id, ownerId: sessions.ownerId })
-    .from(sessions)
-    .where(lte(sessions.expiresAt, arg.now))
-    .orderBy(sessions.expiresAt) // so that PostgreSQL takes the index instead of the first rows it finds
-    .limit(arg.limit),
-)
-
-/** How many expired sessions are read at a time. */
-const EXPIRED_BATCH_SIZE = 100
-
 /**
  * Removes a session of the handle's owner and everything that belongs to it, in one transaction. Returns the session's
  * expiry, or undefined if there was no such session.
@@ -176,21 +164,14 @@ export async function removeExpired(db: Db, id: string, clock: Clock): Promise<v
 
 /**
  * Returns true if a row that exists already may be why the database refused a write: ALREADY_EXISTS for a taken id,
- * DATABASE_FAILED for an append to an expired session, which yields no seq and so violates a constraint.
+ * DATABASE_FAILED for an append to an expired session, which yields no seq and so violates a constraint. PostgreSQL asks
+ * policies of row-level security before constraints, and they refuse a row whose session is missing with INVALID_STATE.
  */
 export function isWriteConflict(error: unknown): boolean {
   if (isStorageError(error, 'ALREADY_EXISTS')) return true
+  if (isStorageError(error, 'INVALID_STATE')) return error.details.postgresCode === '42501'
   if (!isStorageError(error, 'DATABASE_FAILED')) return false
   const { sqliteCode, postgresCode } = error.details
   if (sqliteCode !== undefined) return sqliteCode.startsWith('SQLITE_CONSTRAINT')
   return postgresCode === undefined || postgresCode.startsWith('23')
-}
-
-/** Yields expired sessions of all owners, in batches. The caller removes each session before it asks for the next. */
-export async function* expiredSessions(db: Db, now: Date): AsyncGenerator<{ id: string; ownerId: string }> {
-  for (;;) {
-    const expired = await selectExpired.all(db, { now, limit: EXPIRED_BATCH_SIZE })
-    yield* expired
-    if (expired.length < EXPIRED_BATCH_SIZE) return
-  }
 }

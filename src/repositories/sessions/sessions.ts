@@ -3,7 +3,6 @@ import { and, eq, sql } from 'drizzle-orm'
 import * as z from 'zod/mini'
 import { ownedKeys } from '../../cache/owned-row-cache.ts'
 import type { Db } from '../../database/db.ts'
-import { sweepableBefore } from '../../database/expiry.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
 import { NOBODY } from '../../database/owner.ts'
 import { StorageError } from '../../errors.ts'
@@ -24,15 +23,9 @@ import { cachedEntries, EntriesAdded, keysOfSession } from './giving-keys.ts'
 import { homeOfOwner, writeAtHome } from './home.ts'
 import { noSuchSession } from './in-session.ts'
 import { SessionReads } from './reads.ts'
-import {
-  cachedRowsOf,
-  expiredSessions,
-  incarnationOf,
-  removeIfExpired,
-  removeSession,
-  retryWithoutExpired,
-} from './removal.ts'
+import { cachedRowsOf, incarnationOf, removeSession, retryWithoutExpired } from './removal.ts'
 import { insertSession, lockAndRaiseVersion, selectSession, sessionColumns, updateMetadata } from './statements.ts'
+import { sweepSessions } from './sweep.ts'
 import {
   type ForkOptions,
   type Session,
@@ -108,8 +101,8 @@ export class Sessions extends SessionReads {
    * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such session.
    * @throws {VERSION_CONFLICT} when the session is not at version `ifVersion`.
-   * @throws {ALREADY_EXISTS} when the new owner has a session, queue or state with this id, or an entry of `kv` or a list with the same
-   * key as one that goes with the session.
+   * @throws {ALREADY_EXISTS} when the new owner has a session, queue or state with this id, or an entry of `kv` or a list with
+   * the same key as one that goes with the session.
    * @throws {INVALID_INPUT} when a field or an option is not valid, or a scope is asked to change the owner.
    *
    * @example
@@ -195,7 +188,8 @@ export class Sessions extends SessionReads {
 
   /**
    * Removes a session and, in the same transaction, everything that belongs to it: messages, events, queues, approvals,
-   * allowed tools, tool preferences, and the entries of `kv` and lists that go with it. Returns true if the session existed. Safe to repeat.
+   * allowed tools, tool preferences, and the entries of `kv` and lists that go with it. Returns true if the session existed.
+   * Safe to repeat.
    *
    * @throws {INVALID_INPUT} when the id is not valid.
    *
@@ -249,9 +243,9 @@ export class Sessions extends SessionReads {
   }
 
   /**
-   * Copies a session with its messages into a new session, whose `parentId` is `id`. Entries of `kv` and lists that go with the original are
-   * not copied. The copy keeps the owner, metadata
-   * and `expiresAt` of the original. Safe to repeat with an `id` option: the repeat fails with ALREADY_EXISTS.
+   * Copies a session with its messages into a new session, whose `parentId` is `id`. Entries of `kv` and lists that go with
+   * the original are not copied. The copy keeps the owner, metadata and `expiresAt` of the original. Safe to repeat with an
+   * `id` option: the repeat fails with ALREADY_EXISTS.
    *
    * @typeParam Metadata The expected type of the metadata. It is not checked.
    * @throws {NOT_FOUND} when there is no such session.
@@ -293,16 +287,8 @@ export class Sessions extends SessionReads {
    *
    * @internal
    */
-  async sweepExpired(): Promise<number> {
-    const now = sweepableBefore(await this.#context.confirmedNow(this.#db))
-    const clock = { now, confirmedNow: async () => now }
-    let removed = 0
-    for await (const { id, ownerId } of expiredSessions(this.#db, now)) {
-      const home = homeOfOwner(this.#db, this.#context.cache, ownerId)
-      const remove = (db = home.db) => removeIfExpired(db, id, clock)
-      if (await home.cache.write(cachedRowsOf(id), remove)) removed++
-    }
-    return removed
+  sweepExpired(): Promise<number> {
+    return sweepSessions(this.#db, this.#context)
   }
 }
 

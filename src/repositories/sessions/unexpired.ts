@@ -34,8 +34,8 @@ export function inUnexpiredSession(
 }
 
 /**
- * Returns the condition that a row belongs to no session, or to one that has not expired. Its foreign key says that the session exists.
- * The subquery returns a value: PostgreSQL might compare EXISTS with all sessions.
+ * Returns the condition that a row belongs to no session, or to one that has not expired. Its foreign key says that the
+ * session exists. The subquery returns a value: PostgreSQL might compare EXISTS with all sessions.
  */
 export function withUnexpiredSession(db: Builder, table: { sessionId: PgColumn; ownerId: PgColumn }, now: Date): SQL {
   const { sessions: s } = db.tables

@@ -24,9 +24,9 @@ export interface ToolExecution<Input = Json, Output = Json, Failure = Json> {
   input: Input
   status: ToolExecutionStatus
   /** The output given to `complete`, else null. */
-  output: Output
+  output: Output | null
   /** The error given to `fail`, or the reason given to `cancel`, else null. */
-  error: Failure
+  error: Failure | null
   startedAt: Date
   /** Null while the status is 'running'. */
   finishedAt: Date | null

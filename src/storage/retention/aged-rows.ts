@@ -101,8 +101,9 @@ export const agedEvents = agedRows({
 })
 
 /**
- * Removes records of executions that have ended, or that a crash left behind long ago. One stays while another execution of its run is running, or while an event
- * of its run names a session with a pending approval: who resumes the run needs the record.
+ * Removes records of executions that have ended, or that a crash left behind long ago. One stays while another execution of
+ * its run is running, or while an event of its run names a session with a pending approval: who resumes the run needs the
+ * record.
  */
 export const agedExecutions = agedRows({
   name: 'toolExecutions',

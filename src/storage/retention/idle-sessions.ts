@@ -6,8 +6,9 @@ import { MOST_ROWS } from '../../maintenance/pace.ts'
 import { removeFirstItems } from '../../repositories/queues/removal.ts'
 import { homeOfOwner } from '../../repositories/sessions/home.ts'
 import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
+import { hasManyRows } from '../../repositories/sessions/rows-of-session.ts'
 import type { Tables } from '../../schema/tables.ts'
-import { alternatives, isSessionInUse } from './in-use.ts'
+import { isSessionInUse } from './in-use.ts'
 import {
   followingSession,
   type Incarnation,
@@ -37,13 +38,6 @@ interface IdleSession extends Incarnation {
 const selectIdle = statement(
   (db, arg: { lastActiveAt: Date; id: string; ownerId: string; before: Date; runningSince: Date; limit: number }) => {
     const { sessions: s, events, queueItems, sessionOperations } = db.tables
-    const hasMany = (table: TableOfSession) => {
-      const most = sql.raw(String(MOST_ROWS))
-      const [ofOwner, ofNobody] = alternatives(table, s).map(
-        (isIts) => sql`exists (select 1 from ${table} where ${isIts} limit 1 offset ${most})`,
-      )
-      return sql`(${ofOwner} or ${ofNobody})`.mapWith(Boolean)
-    }
     const isUnchanged = lte(s.updatedAt, arg.before)
     const { condition, orderBy } = followingSession(db, arg)
     return db.orm
@@ -56,9 +50,9 @@ const selectIdle = statement(
         mayGo: sql`case when ${isUnchanged} then not ${isSessionInUse(db.tables, s, arg.runningSince)} else false end`
           .mapWith(Boolean)
           .as('may_go'),
-        hasManyEvents: hasMany(events).as('has_many_events'),
-        hasManyItems: hasMany(queueItems).as('has_many_items'),
-        hasManyOperations: hasMany(sessionOperations).as('has_many_operations'),
+        hasManyEvents: hasManyRows(events, s).as('has_many_events'),
+        hasManyItems: hasManyRows(queueItems, s).as('has_many_items'),
+        hasManyOperations: hasManyRows(sessionOperations, s).as('has_many_operations'),
       })
       .from(s)
       .where(and(lte(s.lastActiveAt, arg.before), condition))

@@ -1,36 +1,16 @@
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm'
+import { alternatives, type Place } from '../../repositories/sessions/rows-of-session.ts'
 import type { Tables } from '../../schema/tables.ts'
 
 // Retention leaves alone what a pending approval or a running execution needs. An execution names a run and no session, so
 // the events that name both connect the two. `status = 'running'` is a literal: partial indexes have this condition.
 
 /**
- * Returns the condition that a table has such a row. Counts, since for EXISTS PostgreSQL may join, or expect an early hit, and read
- * all events and all approvals for each transaction of some hundred rows.
+ * Returns the condition that a table has such a row. Counts, since for EXISTS PostgreSQL may join, or expect an early hit,
+ * and read all events and all approvals for each transaction of some hundred rows.
  */
 export function hasRow(table: SQLWrapper, condition: SQL): SQL {
   return sql`((select count(*) from ${table} where ${condition}) > 0)`
-}
-
-/** Where a row is: the id of its session or of its run, and its owner. */
-interface Place {
-  id: SQLWrapper
-  ownerId: SQLWrapper
-}
-
-/**
- * Returns the condition that the rows of a session are those of its owner, in two alternatives: the indexes of owners serve the
- * first. By the id of the session alone, the rows of everybody whose session has the same id would be read.
- */
-export function alternatives(
-  { sessionId, ownerId }: { sessionId: SQLWrapper; ownerId: SQLWrapper },
-  session: Place,
-): readonly SQL[] {
-  const isOfSession = sql`${sessionId} = ${session.id} and ${ownerId}`
-  return [
-    sql`${isOfSession} = ${session.ownerId} and ${ownerId} <> ''`,
-    sql`${isOfSession} = '' and ${session.ownerId} = ''`,
-  ]
 }
 
 /** Returns the condition that a session has a pending approval. */
@@ -55,7 +35,10 @@ export function hasRunning(tables: Tables, { id, ownerId }: Place, runningSince:
   return hasRow(e, sql`${e.runId} = ${id} and ${isOfOwner(e.ownerId, ownerId)} and ${isRunning(tables, runningSince)}`)
 }
 
-/** Returns the condition that a session has a pending approval, or that one of its events names a run with a running execution. */
+/**
+ * Returns the condition that a session has a pending approval, or that one of its events names a run with a running
+ * execution.
+ */
 export function isSessionInUse(tables: Tables, session: Place, runningSince: Date): SQL {
   const { events: v } = tables
   const isOfRunning = hasRunning(tables, { id: v.runId, ownerId: v.ownerId }, runningSince)

@@ -3,7 +3,7 @@ import type { ResolvedRetention } from '../../config/resolved.ts'
 import type { Database } from '../../database/database.ts'
 import { sweepableBefore } from '../../database/expiry.ts'
 import { StorageError } from '../../errors.ts'
-import { PacedLease } from '../../maintenance/lease.ts'
+import { LONGEST_REST_MILLIS, PacedLease } from '../../maintenance/lease.ts'
 import { Pace } from '../../maintenance/pace.ts'
 import type { MaintenanceStep } from '../../maintenance/scheduler.ts'
 import { checkSignal } from '../../validation/signal.ts'
@@ -14,8 +14,6 @@ import { oldMessages } from './old-messages.ts'
 import type { Removed, Rule } from './rule.ts'
 import type { PruneOptions, Pruning } from './types.ts'
 
-/** How long after a complete run the next one begins, on whichever instance. */
-const REST_MILLIS = 3_600_000
 /** How long a round of maintenance works on it before the other steps have their turn. */
 const ROUND_MILLIS = 30_000
 /** How often a long run renews its lease. */
@@ -102,17 +100,26 @@ export class Retention {
       if (!(await this.#lease.take({ evenAtRest: true }))) throw heldElsewhere()
       this.#renewedAt = performance.now()
       this.#walk = undefined // `work` does it all
-      await work()
-      await this.#lease.rest(REST_MILLIS)
-    } catch (error) {
-      await this.#lease.release().catch(() => {}) // it ends by itself; the first error says why
-      throw error
+      await this.#underLease(work)
     } finally {
       this.#isPruning = false
     }
   }
 
-  /** Works for half a minute at most. Keeps the lease if there is more to do, for the next round. Returns the number of rows removed. */
+  async #underLease(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+      await this.#lease.rest(LONGEST_REST_MILLIS)
+    } catch (error) {
+      await this.#lease.release().catch(() => {}) // it ends by itself; the first error says why
+      throw error
+    }
+  }
+
+  /**
+   * Works for half a minute at most. Keeps the lease if there is more to do, for the next round. Returns the number of rows
+   * removed.
+   */
   async #round(): Promise<number> {
     if (this.#isPruning) return 0
     const work = this.#work()
@@ -136,7 +143,7 @@ export class Retention {
         const { done, value } = await this.#walk.next()
         if (done) {
           this.#walk = undefined
-          await this.#lease.rest(REST_MILLIS)
+          await this.#lease.rest(LONGEST_REST_MILLIS)
           return rows
         }
         rows += value.rows

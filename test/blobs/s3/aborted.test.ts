@@ -38,6 +38,57 @@ async function stalled() {
   return { storage, reached, objects: server.objects, puts: () => puts }
 }
 
+it('put() whose signal is aborted while it waits for credentials() ends with ABORTED', async () => {
+  const server = await startS3Server()
+  const { accessKeyId, secretAccessKey, ...config } = server.config
+  const { reached, reach } = moment()
+  let hangs = false
+  const credentials = () => {
+    if (!hangs) return { accessKeyId, secretAccessKey, expiration: new Date() } // it is asked each time
+    reach()
+    return new Promise<never>(() => {})
+  }
+  const database = { type: 'sqlite', path: join(freshDirectory(), 'a.db') } as const
+  const storage = await openStorage({ database, blobStore: { ...config, credentials } }, quiet)
+  onTestFinished(async () => {
+    await storage.close()
+    await server.close()
+  })
+  hangs = true
+  const abort = new AbortController()
+  const put = storage.blobs.put(randomBytes(1000), { signal: abort.signal }).catch((error: unknown) => error)
+  await reached
+  const begun = performance.now()
+  abort.abort(REASON)
+  expect(await put).toMatchObject({ code: 'ABORTED', cause: REASON })
+  expect(performance.now() - begun).toBeLessThan(AT_ONCE_MILLIS)
+})
+
+it('put() whose signal is aborted while it removes what was refused ends soon, and says what was refused', async () => {
+  const { reached, reach } = moment()
+  const server = await startS3Server({
+    fault({ operation, key }) {
+      if (!key.startsWith('objects/')) return undefined
+      if (operation === 'PutObject') return { after: { status: 403, code: 'AccessDenied' } }
+      if (operation === 'DeleteObject') reach()
+      return operation === 'DeleteObject' ? { before: 'stall' } : undefined
+    },
+  })
+  const database = { type: 'sqlite', path: join(freshDirectory(), 'a.db') } as const
+  const storage = await openStorage({ database, blobStore: server.config }, { ...quiet, closeTimeoutMillis: 200 })
+  onTestFinished(async () => {
+    await storage.close()
+    await server.close()
+  })
+  const abort = new AbortController()
+  const put = storage.blobs.put(randomBytes(1000), { signal: abort.signal }).catch((error: unknown) => error)
+  await reached
+  const begun = performance.now()
+  abort.abort(REASON)
+  expect(await put).toMatchObject({ name: 'StorageError', code: 'PRIVILEGE_MISSING' })
+  expect(performance.now() - begun).toBeLessThan(AT_ONCE_MILLIS)
+})
+
 describe('put() whose signal is aborted while the bytes are sent', () => {
   it('ends the upload with ABORTED, does not repeat it, and leaves nothing', async () => {
     const { storage, reached, objects, puts } = await stalled()

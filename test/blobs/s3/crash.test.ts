@@ -23,7 +23,10 @@ const STEPS: Record<string, string[]> = {
 }
 /** Steps whose code does not depend on the store: `npm test` leaves them out. */
 const REPEATED = /^cleanup\.|^verify\.(?!usage)/
-/** Steps after which the bucket and the database differ: `npm test` takes these alone on PostgreSQL, whose part other tests have. */
+/**
+ * Steps after which the bucket and the database differ: `npm test` takes these alone on PostgreSQL, whose part other tests
+ * have.
+ */
 const BETWEEN = ['put put.insert', 'put put.acknowledge', 'delete collect.unlink', 'cleanup collect.commit']
 
 const everything = Object.entries(STEPS).flatMap(([operation, steps]) => steps.map((step): Kill => [operation, step]))

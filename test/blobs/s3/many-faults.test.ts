@@ -34,7 +34,10 @@ const ANY: S3Fault[] = [
   { stallAt: 50 },
   { delayMillis: 60 },
 ]
-/** Requests that arrive again, when others have used the same content meanwhile. A put comes again right away: its client waits. */
+/**
+ * Requests that arrive again, when others have used the same content meanwhile. A put comes again right away: its client
+ * waits.
+ */
 const LATE: Record<string, S3Fault[]> = {
   DeleteObject: [{ againAfterMillis: 0 }, { againAfterMillis: 100 }, { after: 'reset', againAfterMillis: 400 }],
 }

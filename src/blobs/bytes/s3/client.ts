@@ -147,6 +147,7 @@ export class S3Client {
   /** Ends the connections. Requests under way fail with CLOSED. */
   close(): void {
     this.#isClosed = true
+    this.#options.keys.close()
     this.#agent.destroy()
   }
 
@@ -164,7 +165,8 @@ export class S3Client {
 
   async #begin(request: S3Request): Promise<OpenReply> {
     const { connectionTimeoutMillis: connectMillis, requestTimeoutMillis: idleMillis } = this.#options
-    const keys = await this.#options.keys.get()
+    const keys = await this.#options.keys.get(request.signal)
+    this.#checkOpen()
     const release = await this.#slots.acquire(connectMillis, request.signal)
     if (release === undefined) throw new Overdue('connection', connectMillis)
     try {

@@ -107,7 +107,10 @@ export interface Target {
   readonly origin: string
 }
 
-/** Returns the StorageError of the last attempt. Its message names no key, no header and nothing that the server wrote but codes. */
+/**
+ * Returns the StorageError of the last attempt. Its message names no key, no header and nothing that the server wrote but
+ * codes.
+ */
 export function storageError(failure: Failure, operation: Operation, target: Target): StorageError {
   return failure.refusal === undefined
     ? networkError(failure.cause, operation, target)

@@ -5,12 +5,19 @@ import type { SigningKeys } from './signature.ts'
 
 /** Gives the keys that sign requests. */
 export interface KeySource {
-  get(): Promise<SigningKeys>
+  /** Throws the reason of the signal if that is aborted while it waits. */
+  get(signal?: AbortSignal): Promise<SigningKeys>
   /** Asks for other keys, because the server says that these have expired. Returns false if there can be no others. */
   renew(): Promise<boolean>
+  /** Ends the waits for keys. */
+  close(): void
 }
 
-export const fixedKeys = (keys: SigningKeys): KeySource => ({ get: async () => keys, renew: async () => false })
+export const fixedKeys = (keys: SigningKeys): KeySource => ({
+  get: async () => keys,
+  renew: async () => false,
+  close: () => {},
+})
 
 /** Keys that are valid for less than this are asked for again. */
 const MARGIN_MILLIS = 60_000
@@ -23,19 +30,20 @@ export class RenewedKeys implements KeySource {
   readonly #now: () => number
   #keys: S3Credentials | undefined
   #asking: Promise<S3Credentials> | undefined
+  readonly #closing = new AbortController()
 
   constructor(ask: () => Promise<S3Credentials>, now = Date.now) {
     this.#ask = ask
     this.#now = now
   }
 
-  async get(): Promise<SigningKeys> {
+  async get(signal?: AbortSignal): Promise<SigningKeys> {
     const expiration = this.#keys?.expiration?.getTime() ?? Number.POSITIVE_INFINITY
     if (this.#keys && expiration - this.#now() > MARGIN_MILLIS) return this.#keys
     this.#asking ??= this.#answer().finally(() => {
       this.#asking = undefined
     })
-    return this.#asking
+    return orAborted(this.#asking, signal)
   }
 
   async renew(): Promise<boolean> {
@@ -43,9 +51,14 @@ export class RenewedKeys implements KeySource {
     return true
   }
 
+  close(): void {
+    this.#closing.abort()
+  }
+
   async #answer(): Promise<S3Credentials> {
     const stop = new AbortController()
-    const late = sleep(LONGEST_WAIT_MILLIS, undefined, { signal: stop.signal }).then(() => {
+    const signal = AbortSignal.any([stop.signal, this.#closing.signal])
+    const late = sleep(LONGEST_WAIT_MILLIS, undefined, { signal }).then(() => {
       throw failed('gave nothing for 30 s', { retryable: true })
     })
     late.catch(() => {}) // it is stopped below
@@ -59,6 +72,22 @@ export class RenewedKeys implements KeySource {
     } finally {
       stop.abort()
     }
+  }
+}
+
+/** Waits for what others may wait for as well, until the signal is aborted: then throws its reason. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work
+  let abort = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason)
+  })
+  if (signal.aborted) abort()
+  else signal.addEventListener('abort', abort)
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }
 

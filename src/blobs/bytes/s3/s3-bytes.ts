@@ -43,8 +43,9 @@ type Place = Pick<Location, 'hash' | 'generation'>
 /**
  * Stores objects in a bucket, as `<prefix>objects/<2 hex>/<hash>.<generation>`, and damaged ones in `<prefix>quarantine/`. The
  * bytes of a put are staged in a local file without a name. Then one request stores them, signed with their SHA-256: the
- * server refuses other bytes. There is no `has` beside `size`: an object is written once, and the server has compared its hash, so the
- * right length means that the upload can be left out; and a content that has no row takes a new generation, which is not there yet.
+ * server refuses other bytes. There is no `has` beside `size`: an object is written once, and the server has compared its
+ * hash, so the right length means that the upload can be left out; and a content that has no row takes a new generation,
+ * which is not there yet.
  */
 export class S3Bytes implements BytesBackend {
   readonly type = 's3'
