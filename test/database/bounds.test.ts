@@ -156,8 +156,10 @@ describe('openStorage() with migrations pending', () => {
     const sql = postgres(older.location, { max: 1 })
     onTestFinished(() => sql.end())
     const database = { type: 'postgres', url: older.location } as const
+    // A server looks for a deadlock once, after this time: both have to wait by then.
+    await sql`do $$ begin execute format('alter database %I set deadlock_timeout = ''3s''', current_database()); end $$`
     const opening = await sql.begin(async (tx) => {
-      await tx`set local deadlock_timeout = '20s'` // the other one is ended
+      await tx`set local deadlock_timeout = '30s'` // the other one is ended
       await tx`select * from kv`
       const opening = outcomes([openStorage({ database }, quiet).then((storage) => storage.close())])
       const waits = async () =>

@@ -292,7 +292,7 @@ test('batch() is repeated after a deadlock, and a transaction rejects with retry
   const driver = await postgresDriver({ url })
   const steps = (first: number, second: number) => [
     write(`update places set n = n + 1 where id = ${first}`),
-    read('select pg_sleep(0.1)'),
+    read('select pg_sleep(0.5)'), // the other one has its first lock by then
     write(`update places set n = n + 1 where id = ${second}`),
   ]
   expect(await outcomes([driver.batch(steps(1, 2)), driver.batch(steps(2, 1))])).toEqual(['ok', 'ok'])

@@ -13,7 +13,7 @@ const INSERT_A = `insert into kv (owner_id, key, value, version, created_at, upd
 const LOCK_PROGRESS = 'lock table properties in share row exclusive mode'
 
 async function open(): Promise<{ storage: Storage; other: postgres.Sql; url: string }> {
-  const url = await freshPostgres({ deadlock_timeout: '50ms' })
+  const url = await freshPostgres({ deadlock_timeout: '2s' }) // a server looks once, and both have to wait by then
   const storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
   const other = postgres(url, { max: 1, connection: { deadlock_timeout: '60s' } }) // so it is the call that is rolled back
   onTestFinished(async () => {
