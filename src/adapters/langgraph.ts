@@ -17,7 +17,8 @@ import type { Checkpoints } from '../repositories/checkpoints/checkpoints.ts'
 import type { CheckpointKey, Checkpoint as Stored, TypedBytes } from '../repositories/checkpoints/types.ts'
 import type { StorageScope } from '../storage/types.ts'
 import { checkStorage } from './invalid.ts'
-import { loadValue, mayHoldObjects } from './langgraph-values.ts'
+import { dumpValue } from './langgraph-dump.ts'
+import { loadValue, mayHoldObjects } from './langgraph-load.ts'
 import { MAX_ITEMS, partsOf } from './parts.ts'
 
 export { HoldfastStore, type HoldfastStoreOptions, type StoreStorage } from './langgraph-store.ts'
@@ -87,15 +88,19 @@ export class HoldfastSaver extends BaseCheckpointSaver {
   async put(config: Config, checkpoint: Checkpoint, metadata: CheckpointMetadata, newVersions: ChannelVersions) {
     const { threadId, namespace } = threadOf(config)
     const { channel_values, ...rest } = copyCheckpoint(checkpoint)
+    const all = Object.entries(channel_values)
+    // A value without a version is no value of a channel that others share.
+    const isOwn = ([channel, value]: [string, unknown]) =>
+      isSmall(value) || !Object.hasOwn(rest.channel_versions, channel)
+    const own = Object.fromEntries(all.filter(isOwn))
     const versions: Record<string, string> = {}
-    for (const [channel, version] of Object.entries(rest.channel_versions)) versions[channel] = String(version)
+    for (const [channel, version] of Object.entries(rest.channel_versions)) {
+      if (!Object.hasOwn(own, channel)) versions[channel] = String(version)
+    }
     const isNew = ([channel]: [string, unknown]) =>
       Object.hasOwn(newVersions, channel) && Object.hasOwn(versions, channel)
-    // A value without a version is no value of a channel that others share.
-    const isLoose = ([channel]: [string, unknown]) => !Object.hasOwn(versions, channel)
-    const all = Object.entries(channel_values)
-    const [[type, data], json, values] = await Promise.all([
-      this.serde.dumpsTyped({ ...rest, channel_values: Object.fromEntries(all.filter(isLoose)) }),
+    const [{ type, data }, json, values] = await Promise.all([
+      this.#bytesOf({ ...rest, channel_values: own }),
       this.#jsonOf(metadata),
       Promise.all(all.filter(isNew).map(async ([channel, value]) => [channel, await this.#bytesOf(value)] as const)),
     ])
@@ -232,9 +237,13 @@ export class HoldfastSaver extends BaseCheckpointSaver {
       versions.length > 0 ? maxChannelVersion(...versions) : this.getNextVersion(undefined)
   }
 
-  #valuesOf({ values }: Stored, isWanted = (_channel: string) => true): Promise<[string, unknown][]> {
-    const wanted = Object.entries(values).filter(([channel]) => isWanted(channel))
-    return Promise.all(wanted.map(async ([channel, typed]) => [channel, await this.#load(typed)]))
+  async #valuesOf(stored: Stored, isWanted: (channel: string) => boolean): Promise<[string, unknown][]> {
+    const { channel_values: own } = (await this.#load(stored)) as Checkpoint // as `put` has stored it
+    const wanted = Object.entries(stored.values).filter(([channel]) => isWanted(channel))
+    const shared = await Promise.all(
+      wanted.map(async ([channel, typed]): Promise<[string, unknown]> => [channel, await this.#load(typed)]),
+    )
+    return [...Object.entries(own).filter(([channel]) => isWanted(channel)), ...shared]
   }
 
   #writesOf({ writes }: Stored, isWanted = (_channel: string) => true): Promise<CheckpointPendingWrite[]> {
@@ -256,13 +265,14 @@ export class HoldfastSaver extends BaseCheckpointSaver {
   }
 
   async #bytesOf(value: unknown): Promise<TypedBytes> {
+    if (this.#isDefault) return dumpValue(this.serde, value)
     const [type, data] = await this.serde.dumpsTyped(value)
     return { type, data }
   }
 
   /** Returns what the serializer makes of an object, as the object that the database can filter by. */
   async #jsonOf(object: object): Promise<Record<string, never>> {
-    const [type, data] = await this.serde.dumpsTyped(object)
+    const { type, data } = await this.#bytesOf(object)
     if (type === 'json') return JSON.parse(decoder.decode(data))
     throw new Error(`HoldfastSaver needs a serializer that writes metadata as "json", not as "${type}"`)
   }
@@ -275,6 +285,11 @@ async function settled(values: unknown[]): Promise<unknown[]> {
 }
 
 const decoder = new TextDecoder()
+
+/** Returns true if a value takes less room within each checkpoint that has it than in a row that they share. */
+function isSmall(value: unknown): boolean {
+  return value === null || typeof value === 'boolean' || typeof value === 'number'
+}
 
 /** Returns how many ancestors a checkpoint is read with: the steps since the oldest of its delta channels was stored whole. */
 function ancestorsOf(metadata: CheckpointMetadata): number {

@@ -80,6 +80,9 @@ eachDatabase((open) => {
       error: new Error('no'),
       date: new Date(0),
       nothing: undefined,
+      none: null,
+      count: 0,
+      isDone: false,
       nested: { nothing: undefined, list: [null, { lc: 3 }], text: '"lc"' },
       inside: { bytes: new Uint8Array([1]) },
     }
@@ -127,6 +130,26 @@ eachDatabase((open) => {
     const plain = (n: number) => branch(n, Object.getPrototypeOf(HoldfastSaver.prototype).getNextVersion(1))
     await plain(3)
     await expect(plain(4)).rejects.toMatchObject({ code: 'INVALID_STATE' })
+  })
+
+  it('reads the history of a channel from the last of its values, also a small one', async () => {
+    const saver = createCheckpointer()
+    let config: Parameters<HoldfastSaver['put']>[0] = { configurable: { thread_id: 't' } }
+    for (const [n, value] of [
+      [0, 5],
+      [1, 'a longer text'],
+      [2, undefined],
+    ] as const) {
+      const values = value === undefined ? {} : { count: value, other: null }
+      config = await saver.put(config, checkpointOf(n, values, { count: n, other: n }), metadata, {
+        count: n,
+        other: n,
+      })
+      await saver.putWrites(config, [['count', n]], 'task')
+      if (n === 0) continue
+      const { count } = await saver.getDeltaChannelHistory({ config, channels: ['count'] })
+      expect(count).toEqual({ seed: n === 1 ? 5 : 'a longer text', writes: [['task', 'count', n - 1]] })
+    }
   })
 
   it('runs a graph, forks it, and returns its history', async () => {

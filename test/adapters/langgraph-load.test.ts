@@ -1,20 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
-import {
-  AIMessage,
-  AIMessageChunk,
-  ChatMessage,
-  FunctionMessage,
-  HumanMessage,
-  RemoveMessage,
-  SystemMessage,
-  ToolMessage,
-  ToolMessageChunk,
-} from '@langchain/core/messages'
+import { HumanMessage, ToolMessageChunk } from '@langchain/core/messages'
 import { JsonPlusSerializer, type SerializerProtocol } from '@langchain/langgraph-checkpoint'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { loadValue } from '../../src/adapters/langgraph-values.ts'
+import { loadValue } from '../../src/adapters/langgraph-load.ts'
 import { objects, text } from './arbitraries.ts'
+import { MESSAGES } from './langchain-messages.ts'
 
 const serializer = new JsonPlusSerializer()
 
@@ -28,25 +19,6 @@ class Counted implements SerializerProtocol {
     this.loads++
     return serializer.loadsTyped(type, data)
   }
-}
-
-const usage = { input_tokens: 1, output_tokens: 2, total_tokens: 3 }
-const call = { id: 'call', name: 'search', args: { query: 'Oslo' }, type: 'tool_call' as const }
-const chunk = { id: 'call', name: 'search', args: '{"query":', index: 0, type: 'tool_call_chunk' as const }
-
-/** A message of every class, by its name. */
-const MESSAGES: Record<string, (content: string, fields: Record<string, unknown>) => object> = {
-  human: (content, fields) => new HumanMessage({ content, id: 'm', additional_kwargs: fields }),
-  humanOfParts: (content, fields) =>
-    new HumanMessage({ content: [{ type: 'text', text: content }], response_metadata: fields }),
-  ai: (content, args) => new AIMessage({ content, tool_calls: [{ ...call, args }], usage_metadata: usage }),
-  aiChunk: (content) => new AIMessageChunk({ content, tool_call_chunks: [chunk], usage_metadata: usage }),
-  tool: (content, artifact) => new ToolMessage({ content, tool_call_id: 'call', artifact, status: 'error' }),
-  toolChunk: (content) => new ToolMessageChunk({ content, tool_call_id: 'call' }),
-  system: (content) => new SystemMessage(content),
-  chat: (content) => new ChatMessage(content, 'reviewer'),
-  function: (content) => new FunctionMessage({ content, name: 'search' }),
-  remove: () => new RemoveMessage({ id: 'm' }),
 }
 
 /** Expects that a value is read as the serializer reads it, and returns how often the serializer was asked. */
