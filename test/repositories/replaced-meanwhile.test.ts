@@ -1,6 +1,7 @@
 import { isStorageError, openStorage } from 'holdfast'
 import { expect, it } from 'vitest'
 import { freshPostgres } from '../setup/databases.ts'
+import { rounds } from '../setup/rounds.ts'
 import { quiet } from '../setup/silent.ts'
 
 it('replace() fails with a reason, or may be repeated, if others create and delete the session meanwhile', async () => {
@@ -16,7 +17,7 @@ it('replace() fails with a reason, or may be repeated, if others create and dele
   }
   const codes = new Set<string>()
   const replace = async () => {
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < rounds(150, 2000); i++) {
       const range = { afterSeq: 0, throughSeq: 2, operationId: `o${i}` }
       await messages.replace('s', range, [message]).catch((error) => {
         if (!isStorageError(error)) throw error
