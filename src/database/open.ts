@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { codeOf } from '../caught.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { Database } from './database.ts'
 import type { DialectKit, Driver } from './db.ts'
@@ -65,9 +66,10 @@ export async function migrateDatabase(
 /** Returns true if there is no file. What may not be looked at, or has a file for a directory, is no reason to make one. */
 function isAbsent(file: string): boolean {
   try {
-    return statSync(file, { throwIfNoEntry: false }) === undefined
-  } catch {
-    return false // opening it says why
+    statSync(file)
+    return false
+  } catch (error) {
+    return codeOf(error) === 'ENOENT' // otherwise opening it says why
   }
 }
 
