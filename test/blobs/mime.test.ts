@@ -54,9 +54,9 @@ it('guessMimeType() returns a valid type for any bytes and name, within a second
     })
   await fc.assert(
     fc.asyncProperty(head, fc.string({ unit: 'binary', maxLength: 255 }), async (head, name) => {
-      const started = performance.now()
+      const started = process.cpuUsage() // other processes may stop this one for a while
       expect(isMimeType(await guessMimeType(head, name))).toBe(true)
-      expect(performance.now() - started).toBeLessThan(1000)
+      expect(process.cpuUsage(started).user).toBeLessThan(1_000_000)
     }),
     { numRuns: rounds(500, 20_000) },
   )

@@ -176,7 +176,7 @@ describe('UserCache on a Redis that freezes', () => {
     const begun = performance.now()
     expect(await values.clear({ prefix: 'a:' })).toBe(0)
     expect(await listed(values, 'b:')).toEqual([])
-    expect(performance.now() - begun).toBeLessThan(500)
+    expect(performance.now() - begun).toBeLessThan(2000) // 20 s if each key waits
     // Redis answers again, and the breaker has never been open: what was cleared is hidden until it is removed.
     const wasClosed = cache.stats().breaker === 'closed'
     server.thaw()
@@ -191,8 +191,8 @@ describe('UserCache on a Redis that freezes', () => {
     for (let i = 0; i < 3; i++) await values.get('kept')
     expect(cache.stats().breaker).toBe('open')
     const again = performance.now()
-    expect([await values.clear({ prefix: 'b:' }), await listed(values)]).toEqual([0, []])
-    expect(performance.now() - again).toBeLessThan(50)
+    for (let i = 0; i < 20; i++) expect([await values.clear({ prefix: 'b:' }), await listed(values)]).toEqual([0, []])
+    expect(performance.now() - again).toBeLessThan(1500) // 4 s if each call waits
     await values.set('b:2', 'new')
     await sleep(1500) // the first probe gives up the silent connection
     server.thaw()

@@ -48,7 +48,7 @@ describe('openPostgres()', () => {
     const started = performance.now()
     const failed = postgresDriver({ url: urlWith({ host }), connectionTimeoutMillis: 300 })
     await expect(failed).rejects.toMatchObject({ code: 'CONNECTION_FAILED', retryable: true })
-    expect(performance.now() - started).toBeLessThan(1500)
+    expect(performance.now() - started).toBeLessThan(5000)
   })
 
   test('connects to the first of several hosts that answers, and rejects if none does', async () => {
