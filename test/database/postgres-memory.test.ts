@@ -1,27 +1,20 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import postgres from 'postgres'
-import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { freshPostgres } from '../setup/databases.ts'
+import { collectGarbage } from '../setup/garbage.ts'
 import { postgresDriver, read } from './drivers.ts'
 
 const SQL = "select repeat('x', 200) || n from generate_series(1, $1::int) n"
 const MIB = 2 ** 20
 
-let gc: (options?: { type: 'minor' }) => void
-beforeAll(() => {
-  setFlagsFromString('--expose-gc')
-  gc = runInNewContext('gc')
-})
-
 /** Returns the MiB on the heap that twenty calls leave after a minor collection. Each call reads about 1 MiB. */
 async function heapGrowth(work: () => Promise<unknown>): Promise<number> {
   for (let i = 0; i < 3; i++) await work()
-  gc()
+  collectGarbage()
   const before = process.memoryUsage().heapUsed
   for (let i = 0; i < 20; i++) await work()
-  gc({ type: 'minor' })
-  gc({ type: 'minor' })
+  collectGarbage({ type: 'minor' })
+  collectGarbage({ type: 'minor' })
   return (process.memoryUsage().heapUsed - before) / MIB
 }
 
