@@ -165,6 +165,17 @@ test('close() closes all connections, including one that is being opened', async
   expect(await backends()).toBe(0)
 })
 
+test('close() rejects a call that waits for a connection, and opens none for it', async () => {
+  const { driver, backends } = await openPool({ maxConnections: 1 })
+  const transaction = await driver.begin()
+  const inFlight = transaction.run(read('select pg_sleep(0.3)'))
+  const waiting = outcomes([driver.run(write('select 1')), driver.begin()])
+  await Promise.all([driver.close(), outcomes([inFlight])])
+  expect(await waiting).toEqual(times(2, () => 'CLOSED'))
+  expect(await outcomes([driver.run(read('select 1'))])).toEqual(['CLOSED'])
+  await expect.poll(backends).toBe(0)
+})
+
 /** Opens a pool whose server can be cut off. */
 async function openDistantPool(fields: Record<string, unknown>) {
   const url = new URL(await freshPostgres())

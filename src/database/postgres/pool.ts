@@ -92,8 +92,10 @@ export class PostgresPool {
    *
    * @throws {TIMEOUT} when no connection became free within `connectionTimeoutMillis`
    * @throws {CONNECTION_FAILED} when no connection could be opened
+   * @throws {CLOSED} when the pool is closed, also while the call waits
    */
   shared<T>(send: (connection: PostgresConnection) => Promise<T>): Promise<T> {
+    if (this.#closing.signal.aborted) return Promise.reject(poolClosed())
     const connection = this.#waiters.length === 0 ? this.#leastBusy() : undefined // first come, first served
     if (connection?.idle && this.#mayBeClosed(connection)) return this.#noticeClosed().then(() => this.shared(send))
     if (connection !== undefined) return send(connection)
@@ -124,13 +126,14 @@ export class PostgresPool {
     if (connection.idle) this.#onIdle(connection)
   }
 
-  /** Closes all connections. The caller has waited for the queries in flight. */
+  /** Closes all connections, and rejects who waits for one. The caller has waited for the queries in flight. */
   async close(): Promise<void> {
     this.#closing.abort()
     clearInterval(this.#idleTimer)
     clearTimeout(this.#retryTimer)
     await Promise.all(this.#opening)
     await Promise.all([...this.#connections].map((connection) => connection.close()))
+    this.#rejectWaiters(poolClosed())
   }
 
   /** Returns an idle connection; if there is none and no more may be opened, the one with the fewest queries in flight. */
@@ -221,13 +224,7 @@ export class PostgresPool {
     if (this.#closing.signal.aborted) return
     this.#failure = error
     const isTransient = error instanceof StorageError && error.retryable
-    if (!isTransient && this.#connections.size === 0) {
-      for (const waiter of this.#waiters.splice(0)) {
-        this.#counters.poolPending--
-        clearTimeout(waiter.timer)
-        waiter.reject(error)
-      }
-    }
+    if (!isTransient && this.#connections.size === 0) this.#rejectWaiters(error)
     if (this.#retryTimer !== undefined) return
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined
@@ -242,6 +239,14 @@ export class PostgresPool {
     const events = {
       idle: (connection: PostgresConnection) => this.#onIdle(connection),
       readOnly: () => this.#retireAll(),
+  #rejectWaiters(error: unknown): void {
+    for (const waiter of this.#waiters.splice(0)) {
+      this.#counters.poolPending--
+      clearTimeout(waiter.timer)
+      waiter.reject(error)
+    }
+  }
+
       closed: (connection: PostgresConnection) => this.#onClosed(connection),
       isWorking: (connection: PostgresConnection) => this.#isWorking(connection),
     }
@@ -298,4 +303,9 @@ export class PostgresPool {
       if (connection.idle && !connection.retired && connection.lastUsed < oldest) this.#retire(connection)
     }
   }
+}
+
+/** Returns the error of a call that would have to wait for a new connection, which nobody would close. */
+function poolClosed(): StorageError {
+  return new StorageError('CLOSED', 'The storage has been closed')
 }
