@@ -176,6 +176,16 @@ test('close() rejects a call that waits for a connection, and opens none for it'
   await expect.poll(backends).toBe(0)
 })
 
+test('the end of a transaction that takes too long costs no other connection', async () => {
+  const { driver } = await openPool({ maxConnections: 2 })
+  const backend = read('select pg_backend_pid()')
+  const [kept, abandoned] = await Promise.all([driver.begin(), driver.begin()])
+  const before = await kept.run(backend)
+  await kept.commit()
+  await abandoned.abandon()
+  expect(await driver.run(backend)).toEqual(before)
+})
+
 /** Opens a pool whose server can be cut off. */
 async function openDistantPool(fields: Record<string, unknown>) {
   const url = new URL(await freshPostgres())

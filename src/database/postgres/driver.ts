@@ -142,8 +142,10 @@ class PostgresDriver implements Driver {
       run: isSerializable ? runOnceBegun : (query) => rows.run(query),
       commit: () => finish('COMMIT'),
       rollback: () => finish('ROLLBACK'),
-      // The server rolls back when it notices.
-      abandon: async () => connection.abandon(),
+      abandon: async () => {
+        connection.retired = true // it was not lost, so the others are as good as before
+        connection.abandon() // the server rolls back when it notices
+      },
     }
   }
 
