@@ -8,7 +8,7 @@ import {
   transactions,
 } from '../observability/channels.ts'
 import type { Tables } from '../schema/tables.ts'
-import type { BeginOptions, Db, Dialect, DialectKit, Driver, Executor, Orm } from './db.ts'
+import type { BeginOptions, Db, Dialect, DialectKit, Driver, DriverTransaction, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 import { repeated } from './repeated.ts'
 import { tracedBatch, tracedRun } from './traced-statements.ts'
@@ -101,17 +101,30 @@ export class Database implements Db {
 
   async #transaction<T>(body: (tx: Db) => Promise<T>, options: BeginOptions, message?: TransactionMessage): Promise<T> {
     this.#enter()
-    const deadline = new TransactionDeadline(options.timeoutMillis)
+    const deadline = new TransactionDeadline(options)
     this.#deadlines.add(deadline)
     const begun = performance.now()
     try {
-      const connection = await this.driver.begin(options)
+      const connection = await this.#begin(options, deadline)
+      deadline.begun()
       if (message !== undefined) message.waitMs = performance.now() - begun
       return await new Transaction(this, connection).runBody(body, connection, deadline)
     } finally {
       deadline.stop()
       this.#deadlines.delete(deadline)
       this.#leave()
+    }
+  }
+
+  /** Begins a transaction in time. One that begins when its caller waits no longer is rolled back. */
+  async #begin(options: BeginOptions, deadline: TransactionDeadline): Promise<DriverTransaction> {
+    deadline.check()
+    const beginning = this.driver.begin({ ...options, check: () => deadline.check() })
+    try {
+      return await deadline.race(beginning)
+    } catch (error) {
+      void beginning.then((late) => late.rollback()).catch(() => {})
+      throw error
     }
   }
 

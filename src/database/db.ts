@@ -156,6 +156,10 @@ export interface BackupSteps {
 export interface BeginOptions {
   /** How long the transaction may take, by the clock of the caller. A server ends it a second later, if the caller is frozen. */
   timeoutMillis?: number | undefined
+  /** Since when `timeoutMillis` counts, as `performance.now()` has it. Default: now. */
+  since?: number | undefined
+  /** Throws if the caller waits no longer: then the transaction does not begin. */
+  check?: () => void
   /** True if PostgreSQL has to refuse what could not happen if transactions ran one after the other. Default false. */
   isSerializable?: boolean
   /** How long a serializable transaction waits for others of all processes that take turns. Default: it takes no turn. */

@@ -63,8 +63,8 @@ export interface StorageOptions {
 
 export interface TransactionOptions {
   /**
-   * After this time the transaction is rolled back, and the call rejects with TIMEOUT. If the process is frozen, PostgreSQL
-   * rolls back a second later. Milliseconds. Default: no limit.
+   * After this time the transaction is rolled back, and the call rejects with TIMEOUT. The wait for a connection, or for
+   * SQLite's one writer, counts. If the process is frozen, PostgreSQL rolls back a second later. Milliseconds. Default: no limit.
    */
   timeoutMillis?: number | undefined
   /**

@@ -70,9 +70,9 @@ async function repeatedly<T>(
   timeoutMillis: number | undefined,
   turns: Turns,
 ): Promise<T> {
-  const begun = performance.now()
-  const left = () => timeoutMillis && Math.max(1, Math.round(timeoutMillis - (performance.now() - begun)))
-  const run = (turnMillis?: number) => work({ timeoutMillis: left(), turnMillis })
+  const since = performance.now()
+  const left = () => timeoutMillis && Math.max(1, Math.round(timeoutMillis - (performance.now() - since)))
+  const run = (turnMillis?: number) => work({ timeoutMillis, since, turnMillis })
   try {
     return await turns.beside(() => run(), left())
   } catch (error) {

@@ -71,6 +71,28 @@ describe.each(databases)('on %s,', (name, configure) => {
     expect(await storage.kv.getMany(['inside', 'after'])).toEqual(new Map([['after', 1]]))
   })
 
+  it('transaction() rejects after timeoutMillis if it cannot begin, and its body does not run', async () => {
+    const database = await configure()
+    const one =
+      database?.type === 'postgres' ? { ...database, maxConnections: 1, connectionTimeoutMillis: 5000 } : database
+    await using storage = await openStorage({ database: one }, quiet)
+    const { reached: released, reach: release } = signal()
+    const holder = storage.transaction(() => released)
+    let runs = 0
+    for (const isolation of ['read committed', 'serializable'] as const) {
+      const late = storage.transaction(async () => void runs++, { timeoutMillis: 100, isolation })
+      await expect(late).rejects.toMatchObject({
+        code: 'TIMEOUT',
+        retryable: true,
+        message: expect.stringContaining('timeoutMillis, 100 ms, before it could begin'),
+      })
+    }
+    release()
+    await holder
+    await storage.kv.set('after', 1)
+    expect(runs).toBe(0)
+  })
+
   it('a savepoint that goes on after timeoutMillis writes nothing, not even into the next transaction', async () => {
     await using storage = await open()
     let late: Promise<unknown> = Promise.resolve()

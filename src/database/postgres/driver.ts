@@ -21,6 +21,7 @@ import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
 import * as security from './row-level-security.ts'
 import { beginSerializable } from './serializable.ts'
+import { serverLimits } from './server-limits.ts'
 import { addressesOf } from './socket.ts'
 import { VisibleRows } from './visible-rows.ts'
 
@@ -114,14 +115,15 @@ class PostgresDriver implements Driver {
     }
   }
 
-  async begin({ timeoutMillis, isSerializable, turnMillis }: BeginOptions = {}): Promise<DriverTransaction> {
-    const connection = await this.#pool.exclusive()
+  async begin(options: BeginOptions = {}): Promise<DriverTransaction> {
+    const { timeoutMillis, since = performance.now(), isSerializable, turnMillis } = options
+    const connection = await this.#pool.exclusive(options.check)
     // Not awaited: the first statement is pipelined behind BEGIN.
     const begun = isSerializable ? beginSerializable(connection, turnMillis) : connection.begin(BEGIN)
     begun.catch(() => {})
     if (timeoutMillis !== undefined) {
-      const limit = () => connection.run(idleLimit(timeoutMillis))
-      void (isSerializable ? begun.then(limit) : limit()).catch(() => {}) // what follows fails as well
+      const setLimits = () => connection.run(serverLimits(since + timeoutMillis - performance.now()))
+      void (isSerializable ? begun.then(setLimits) : setLimits()).catch(() => {}) // what follows fails as well
     }
     const finish = async (command: 'COMMIT' | 'ROLLBACK') => {
       try {
@@ -320,18 +322,6 @@ function namespaceOf({ connection, schema }: ResolvedPostgres): string | undefin
 /** Removes the schema "public", which drizzle-kit writes into foreign keys: the search path decides where the tables lie. */
 function withoutPublicSchema(sql: string): string {
   return sql.replaceAll('"public".', '')
-}
-
-/** The caller ends a transaction itself, unless it is frozen: then the server does so a little later. */
-const GRACE_MILLIS = 1000
-const LONGEST_MILLIS = 2 ** 31 - 1
-
-/** Returns the query that makes the server end the transaction when it is idle for too long. Keeps a limit that is shorter. */
-function idleLimit(timeoutMillis: number): Pick<Query, 'sql' | 'params'> {
-  const name = literal('idle_in_transaction_session_timeout')
-  const millis = literal(String(Math.min(timeoutMillis + GRACE_MILLIS, LONGEST_MILLIS)))
-  const isLonger = `current_setting(${name}) = '0' or current_setting(${name})::interval > (${millis} || ' ms')::interval`
-  return { sql: `select set_config(${name}, ${millis}, true) where ${isLonger}`, params: [] }
 }
 
 function rolledBack(): StorageError {

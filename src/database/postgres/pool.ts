@@ -112,9 +112,13 @@ export class PostgresPool {
     })
   }
 
-  /** Returns a connection that one transaction owns until `release`. Queries in flight on the connection come first. */
-  exclusive(): Promise<PostgresConnection> {
+  /**
+   * Returns a connection that one transaction owns until `release`. Queries in flight on the connection come first. If `check`
+   * throws when the turn comes, the connection goes to the next caller.
+   */
+  exclusive(check = () => {}): Promise<PostgresConnection> {
     return this.shared(async (connection) => {
+      check()
       connection.exclusive = true
       return connection
     })
@@ -129,11 +133,11 @@ export class PostgresPool {
   /** Closes all connections, and rejects who waits for one. The caller has waited for the queries in flight. */
   async close(): Promise<void> {
     this.#closing.abort()
+    this.#rejectWaiters(poolClosed())
     clearInterval(this.#idleTimer)
     clearTimeout(this.#retryTimer)
     await Promise.all(this.#opening)
     await Promise.all([...this.#connections].map((connection) => connection.close()))
-    this.#rejectWaiters(poolClosed())
   }
 
   /** Returns an idle connection; if there is none and no more may be opened, the one with the fewest queries in flight. */
@@ -235,10 +239,6 @@ export class PostgresPool {
     this.#retryMillis = Math.min(this.#retryMillis * 2, longest)
   }
 
-  #connect(): Promise<PostgresConnection> {
-    const events = {
-      idle: (connection: PostgresConnection) => this.#onIdle(connection),
-      readOnly: () => this.#retireAll(),
   #rejectWaiters(error: unknown): void {
     for (const waiter of this.#waiters.splice(0)) {
       this.#counters.poolPending--
@@ -247,6 +247,10 @@ export class PostgresPool {
     }
   }
 
+  #connect(): Promise<PostgresConnection> {
+    const events = {
+      idle: (connection: PostgresConnection) => this.#onIdle(connection),
+      readOnly: () => this.#retireAll(),
       closed: (connection: PostgresConnection) => this.#onClosed(connection),
       isWorking: (connection: PostgresConnection) => this.#isWorking(connection),
     }

@@ -8,7 +8,15 @@ import type { Finding } from '../../diagnosis/findings.ts'
 import { StorageError } from '../../errors.ts'
 import { makeDirectories } from '../../make-directories.ts'
 import { countersOf } from '../../observability/counters.ts'
-import type { BackupSteps, Driver, DriverTransaction, Execute, MigrationJournal, Snapshot } from '../db.ts'
+import type {
+  BackupSteps,
+  BeginOptions,
+  Driver,
+  DriverTransaction,
+  Execute,
+  MigrationJournal,
+  Snapshot,
+} from '../db.ts'
 import type { Query, Row } from '../query.ts'
 import { backUp, fileExists } from './backup.ts'
 import { SqliteConnection } from './connection.ts'
@@ -182,11 +190,12 @@ class SqliteDriver implements Driver {
     return this.#read((connection) => connection.snapshot(queries))
   }
 
-  async begin(): Promise<DriverTransaction> {
+  async begin({ check }: BeginOptions = {}): Promise<DriverTransaction> {
     this.#check()
     const since = performance.now()
     const release = await this.#queue.acquire()
     try {
+      check?.()
       await this.#queue.begin(since)
     } catch (error) {
       release()
