@@ -124,9 +124,13 @@ export class StorageRowCache implements RowCache {
 
   /**
    * Runs a transaction whose repositories use `cache`, and invalidates the rows they touched after the commit. `work`
-   * calls `announce` at the end of the body of the transaction `tx`, before the commit, and fails if `announce` does.
+   * calls `announce` at the end of the body of the transaction `tx`, before the commit, and fails if `announce` does. With
+   * `isAdmitted` it is part of a call that is in flight already.
    */
-  transaction<T>(work: (cache: RowCache, announce: (tx: Db) => Promise<void>) => Promise<T>): Promise<T> {
+  transaction<T>(
+    work: (cache: RowCache, announce: (tx: Db) => Promise<void>) => Promise<T>,
+    isAdmitted = false,
+  ): Promise<T> {
     const inside = new TransactionRowCache()
     return this.#database.whileOpen(async () => {
       const result = await this.#attempt(inside.touched, (announce) =>
@@ -137,7 +141,7 @@ export class StorageRowCache implements RowCache {
       )
       await this.#invalidate(inside.touched)
       return result
-    })
+    }, isAdmitted)
   }
 
   /**

@@ -30,6 +30,8 @@ export interface CloseOptions {
 export interface BodyOptions extends BeginOptions {
   /** True if `body` does more than call its `tx`, and so must not run again. Default false. */
   once?: boolean
+  /** True if the call is in flight already: a close() that has begun since waits for it, so it is not refused. Default false. */
+  isAdmitted?: boolean
 }
 
 /** The database outside of transactions: every statement commits by itself. */
@@ -43,6 +45,8 @@ export class Database implements Db {
   readonly source: DatabaseSource
   #orm: Orm | undefined
   #closing: Promise<void> | undefined
+  /** True if close() waits no longer for calls in flight. */
+  #isGivenUp = false
   #inFlight = 0
   /** One for each transaction under way. */
   readonly #deadlines = new Set<TransactionDeadline>()
@@ -89,18 +93,20 @@ export class Database implements Db {
    * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
   transaction<T>(body: (tx: Db) => Promise<T>, options: BodyOptions = {}): Promise<T> {
-    const mayRepeat = (error: unknown) => options.once !== true && this.driver.wasRolledBack?.(error) === true
-    return repeated(() => this.#observed(body, options), mayRepeat)
+    const { driver } = this
+    if (options.once || driver.wasRolledBack === undefined) return this.#observed(body, options)
+    const mayRepeat = (error: unknown) => driver.wasRolledBack?.(error) === true
+    return this.whileOpen(() => repeated(() => this.#observed(body, { ...options, isAdmitted: true }), mayRepeat))
   }
 
-  #observed<T>(body: (tx: Db) => Promise<T>, options: BeginOptions): Promise<T> {
+  #observed<T>(body: (tx: Db) => Promise<T>, options: BodyOptions): Promise<T> {
     if (!transactions.hasSubscribers) return this.#transaction(body, options)
     const message: TransactionMessage = { ...this.source }
     return traced(transactions, message, () => this.#transaction(body, options, message))
   }
 
-  async #transaction<T>(body: (tx: Db) => Promise<T>, options: BeginOptions, message?: TransactionMessage): Promise<T> {
-    this.#enter()
+  async #transaction<T>(body: (tx: Db) => Promise<T>, options: BodyOptions, message?: TransactionMessage): Promise<T> {
+    this.#enter(options.isAdmitted)
     const deadline = new TransactionDeadline(options)
     this.#deadlines.add(deadline)
     const begun = performance.now()
@@ -148,13 +154,14 @@ export class Database implements Db {
   }
 
   /**
-   * Runs `work` and counts it as in flight: close() waits for its end. A pending promise counts until it settles.
+   * Runs `work` and counts it as in flight: close() waits for its end. A pending promise counts until it settles. A part of a
+   * call that is in flight already passes `isAdmitted`, and is refused only once close() waits no longer.
    *
    * @throws {CLOSED} when the database is closed
    * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
    */
-  async whileOpen<T>(work: () => T | Promise<T>): Promise<T> {
-    this.#enter()
+  async whileOpen<T>(work: () => T | Promise<T>, isAdmitted = false): Promise<T> {
+    this.#enter(isAdmitted)
     try {
       return await work()
     } finally {
@@ -177,6 +184,7 @@ export class Database implements Db {
   async #close({ timeoutMillis = CLOSE_MILLIS, onUnfinished }: CloseOptions): Promise<void> {
     await this.#drained(timeoutMillis)
     if (this.#inFlight > 0) {
+      this.#isGivenUp = true
       onUnfinished?.()
       for (const deadline of this.#deadlines) deadline.end()
       await this.#drained(ROLLBACK_MILLIS)
@@ -225,8 +233,9 @@ export class Database implements Db {
     refuseInside(this)
   }
 
-  #enter(): void {
-    this.check()
+  #enter(isAdmitted = false): void {
+    if (!isAdmitted || this.#isGivenUp) this.checkOpen()
+    this.checkOutside()
     this.#inFlight++
   }
 

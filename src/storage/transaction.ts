@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import type { BlobLayer, TransactionBlobs } from '../blobs/open.ts'
 import type { StorageRowCache } from '../cache/row-cache.ts'
-import type { Database } from '../database/database.ts'
+import type { BodyOptions, Database } from '../database/database.ts'
 import type { BeginOptions, Db } from '../database/db.ts'
 import { repeated } from '../database/repeated.ts'
 import { isStorageError } from '../errors.ts'
@@ -51,10 +51,13 @@ export async function runTransaction<T>(
   const warning = setTimeout(() => warnOfSlowTransaction(logger, slowTransactionMillis), slowTransactionMillis).unref()
   try {
     if (isolation !== 'serializable') return await attempt(layers, owner, body, { timeoutMillis })
-    return await repeatedly(
-      (limits) => attempt(layers, owner, body, { ...limits, isSerializable: true }),
-      timeoutMillis,
-      layers.turns,
+    // In flight from here on: close() also waits for a transaction that waits for its turn.
+    return await layers.database.whileOpen(() =>
+      repeatedly(
+        (limits) => attempt(layers, owner, body, { ...limits, isSerializable: true, isAdmitted: true }),
+        timeoutMillis,
+        layers.turns,
+      ),
     )
   } finally {
     clearTimeout(warning)
@@ -89,7 +92,7 @@ async function attempt<T>(
   { database, rowCache, blobs, context }: TransactionLayers,
   owner: string | undefined,
   body: (tx: StorageTransaction) => Promise<T>,
-  limits: BeginOptions,
+  limits: Omit<BodyOptions, 'once'>,
 ): Promise<T> {
   const written: WrittenTexts[] = []
   const { embedding } = context
@@ -101,16 +104,18 @@ async function attempt<T>(
   }
   // The blobs are outermost: bytes are removed after the cache was invalidated.
   const result = await blobs.transaction((enter) =>
-    rowCache.transaction((cache, announce) =>
-      database.transaction(
-        (tx) =>
-          enter(tx, async (ownBlobs) => {
-            const result = await body(openTransaction(tx, { ...inside, cache }, ownBlobs, owner))
-            await announce(tx)
-            return result
-          }),
-        { ...limits, once: true },
-      ),
+    rowCache.transaction(
+      (cache, announce) =>
+        database.transaction(
+          (tx) =>
+            enter(tx, async (ownBlobs) => {
+              const result = await body(openTransaction(tx, { ...inside, cache }, ownBlobs, owner))
+              await announce(tx)
+              return result
+            }),
+          { ...limits, once: true },
+        ),
+      limits.isAdmitted,
     ),
   )
   for (const texts of written) embedding?.written(texts)

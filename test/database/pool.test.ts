@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import { expect, onTestFinished, test } from 'vitest'
 import { Database } from '../../src/database/database.ts'
-import { times } from '../../src/testing/contract.ts'
+import { signal, times } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { outcomes, postgresDriver, read, write } from './drivers.ts'
 import { startLink } from './link.ts'
@@ -184,6 +184,21 @@ test('the end of a transaction that takes too long costs no other connection', a
   await kept.commit()
   await abandoned.abandon()
   expect(await driver.run(backend)).toEqual(before)
+})
+
+test('close() waits for a transaction that runs again because PostgreSQL has rolled it back', async () => {
+  const { driver } = await openPool()
+  const database = new Database(driver)
+  const { reached, reach } = signal()
+  let runs = 0
+  const repeated = database.transaction(async (tx) => {
+    await tx.run(read('select 1'))
+    reach()
+    if (++runs === 1) await tx.run(write("do $$ begin raise exception using errcode = '40P01'; end $$"))
+  })
+  await reached
+  await Promise.all([database.close(), repeated])
+  expect(runs).toBe(2)
 })
 
 /** Opens a pool whose server can be cut off. */

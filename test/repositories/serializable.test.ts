@@ -1,6 +1,7 @@
 import { isStorageError, openStorage, type Storage, type StorageTransaction, type TransactionOptions } from 'holdfast'
 import { expect, it, test } from 'vitest'
 import { Turns } from '../../src/storage/turns.ts'
+import { signal } from '../../src/testing/contract.ts'
 import { freshPostgres } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
@@ -176,6 +177,23 @@ test('the body of a serializable transaction runs 20 times at most, and within t
   await expect(timedOut).rejects.toMatchObject({ code: 'TIMEOUT', retryable: true, message })
   expect(performance.now() - begun).toBeLessThan(5000)
   expect(runs).toBeLessThan(20 + 4)
+})
+
+test('close() waits for a serializable transaction whose body runs again', async () => {
+  const config = { database: { type: 'postgres', url: await freshPostgres() } } as const
+  const storage = await openStorage(config, quiet)
+  await using other = await openStorage(config, quiet)
+  const { reached, reach } = signal()
+  let runs = 0
+  const overtaken = storage.transaction(async (tx) => {
+    const seen = await tx.kv.get('count')
+    if (++runs === 1) await other.kv.set('count', 1)
+    reach()
+    await tx.kv.set('count', `${seen} and more`)
+  }, serializable)
+  await reached
+  await Promise.all([storage.close(), overtaken])
+  expect([runs, await other.kv.getMany(['count'])]).toEqual([2, new Map([['count', '1 and more']])])
 })
 
 test('what is not a conflict is not repeated', async () => {
