@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage, type Storage, type StorageConfig, type StorageOptions } from 'holdfast'
+import postgres from 'postgres'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { signal } from '../../src/testing/contract.ts'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
@@ -168,6 +169,24 @@ it('close() on PostgreSQL resolves while a transaction waits for the lock of ano
   // The call outside a transaction has been sent: after CONNECTION_LOST it may have been done.
   expect([1, 3]).toContain(await holder.kv.get('key'))
   await holder.close()
+})
+
+it('transaction() on PostgreSQL that has timed out waits for a lock no longer, on the server either', async () => {
+  const url = await freshPostgres()
+  await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
+  const sql = postgres(url, { max: 1 })
+  onTestFinished(() => sql.end())
+  await storage.kv.set('key', 0)
+  const work = startWorker() // in an async context that is not that of the transaction
+  await storage.transaction(async (holder) => {
+    await holder.kv.set('key', 1)
+    const late = work(() => storage.transaction((tx) => tx.kv.set('key', 2), { timeoutMillis: 200 }))
+    await expect(late).rejects.toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('200 ms') })
+    const waiting = () =>
+      sql`select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    await expect.poll(waiting, { timeout: 5000 }).toHaveLength(0)
+  })
+  expect(await storage.kv.get('key')).toBe(1)
 })
 
 it('transaction() that got no connection leaves no timer that keeps the process alive', async () => {
