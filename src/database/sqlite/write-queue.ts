@@ -11,9 +11,11 @@ const GROUP_SIZE = 256
 const MAX_HOLD_MILLIS = 4
 
 /** A transaction that holds the file for longer is followed by a rest, or other processes would hardly ever get the file. */
-const LONG_HOLD_MILLIS = 100
+const LONG_HOLD_MILLIS = 25
+/** How much of that time the rest is. */
+const REST_SHARE = 0.3
 /** Longer than any pause between two attempts in whenUnlocked(), so that each process that waits tries in it. */
-const REST_MILLIS = 30
+const LONGEST_REST_MILLIS = 30
 /** The longest pause between two attempts is up to half longer or shorter. */
 const LONGEST_PAUSE_MILLIS = 16
 
@@ -60,6 +62,8 @@ export class WriteQueue {
   #lastWasSingle = false
   /** When a commit last waited for a turn of the event loop. */
   #yieldedAt = 0
+  /** When a transaction last got the lock. */
+  #begunAt = 0
   /** When the rest after a long transaction ends. */
   #restUntil = 0
   /** Since when another connection has held the lock, as far as attempts to take it have shown. */
@@ -122,6 +126,7 @@ export class WriteQueue {
     const begin = () => {
       this.#writer.control('BEGIN IMMEDIATE')
       this.#lockedSince = undefined
+      this.#begunAt = performance.now()
       this.#waitLimit.held() // from now on it is the transaction that keeps the others waiting
     }
     await this.#attempt(begin, (error) => Math.max(since, this.#noteLock(error)))
@@ -190,13 +195,14 @@ export class WriteQueue {
     if (head !== undefined && 'granted' in head) {
       this.#waiting.shift()
       this.#waitLimit.held()
-      const heldSince = performance.now()
-      this.#counters.writeQueueWaitMs += heldSince - head.since
+      const grantedAt = performance.now()
+      this.#counters.writeQueueWaitMs += grantedAt - head.since
       head.granted()
       await head.released
       this.#waitLimit.released()
       const now = performance.now()
-      if (now - heldSince > LONG_HOLD_MILLIS) this.#restUntil = now + REST_MILLIS
+      const heldMillis = now - Math.max(grantedAt, this.#begunAt)
+      if (heldMillis > LONG_HOLD_MILLIS) this.#restUntil = now + Math.min(heldMillis * REST_SHARE, LONGEST_REST_MILLIS)
     } else {
       await this.#commitWrites()
     }
