@@ -3,7 +3,7 @@ import { isStorageError } from '../errors.ts'
 import type { Builder } from './statement.ts'
 
 export interface LockLimits {
-  /** How long a statement of the transaction waits for a lock. */
+  /** How long a statement of the transaction waits for a lock, unless a transaction without `idleMillis` has a shorter limit. */
   waitMillis: number
   /** How long the transaction may wait for its program before the server ends it. Undefined: as the server is set up. */
   idleMillis?: number | undefined
@@ -16,8 +16,13 @@ export interface LockLimits {
  */
 export function limitedTo({ dialect }: Builder, { waitMillis, idleMillis }: LockLimits): SQL | undefined {
   if (dialect === 'sqlite') return undefined
+  if (idleMillis === undefined) {
+    // A transaction of the program may have a shorter limit: its timeoutMillis.
+    const isShorter = `current_setting('lock_timeout')::interval between '1 ms' and '${waitMillis} ms'`
+    const millis = `case when ${isShorter} then current_setting('lock_timeout') else '${waitMillis}' end`
+    return sql.raw(`set_config('lock_timeout', ${millis}, true) is not null`)
+  }
   const wait = sql.raw(`set_config('lock_timeout', '${waitMillis}', true) is not null`)
-  if (idleMillis === undefined) return wait
   const idle = sql.raw(`set_config('idle_in_transaction_session_timeout', '${idleMillis}', true) is not null`)
   return sql`${wait} and ${idle}`
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openStorage, type Storage, type StorageConfig, type StorageOptions } from 'holdfast'
+import { openStorage, type Storage, type StorageConfig, type StorageOptions, type StorageTransaction } from 'holdfast'
 import postgres from 'postgres'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { signal } from '../../src/testing/contract.ts'
@@ -173,15 +173,25 @@ it('close() on PostgreSQL resolves while a transaction waits for the lock of ano
 
 it('transaction() on PostgreSQL that has timed out waits for a lock no longer, on the server either', async () => {
   const url = await freshPostgres()
-  await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
+  await using storage = await openStorage(
+    { database: { type: 'postgres', url }, blobStore: { type: 'database' } },
+    quiet,
+  )
   const sql = postgres(url, { max: 1 })
   onTestFinished(() => sql.end())
   await storage.kv.set('key', 0)
+  const calls: ((tx: StorageTransaction) => Promise<unknown>)[] = [
+    (tx) => tx.kv.set('key', 2),
+    (tx) => tx.blobs.put(Buffer.from('late')),
+  ]
   const work = startWorker() // in an async context that is not that of the transaction
   await storage.transaction(async (holder) => {
     await holder.kv.set('key', 1)
-    const late = work(() => storage.transaction((tx) => tx.kv.set('key', 2), { timeoutMillis: 200 }))
-    await expect(late).rejects.toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('200 ms') })
+    await holder.blobs.put(Buffer.from('held'))
+    for (const call of calls) {
+      const late = work(() => storage.transaction(call, { timeoutMillis: 200 }))
+      await expect(late).rejects.toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('200 ms') })
+    }
     const waiting = () =>
       sql`select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
     await expect.poll(waiting, { timeout: 5000 }).toHaveLength(0)
