@@ -277,6 +277,17 @@ test('batch() is at least 1.5 times as fast with 64 calls in flight as a transac
   expect(faster).toBeGreaterThan(1.5)
 })
 
+test('close() rejects with CLOSED what waits for the lock of another process', async () => {
+  const { file, driver } = await openTable()
+  const other = beside(file)
+  other.exec('BEGIN IMMEDIATE')
+  const waiting = outcomes([driver.run(insert(1)), driver.batch([insert(2), insert(3)]), driver.begin()])
+  await sleep(10)
+  await driver.close()
+  expect(await waiting).toEqual(times(3, () => 'CLOSED'))
+  other.exec('COMMIT')
+})
+
 test.each([200, 60])(
   'begin() leaves the file to other processes for a moment after a transaction of %i ms',
   async (millis) => {

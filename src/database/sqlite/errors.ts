@@ -1,4 +1,4 @@
-import { codeOf } from '../../caught.ts'
+import { codeOf, messageOf } from '../../caught.ts'
 import { type CodeWith, type DatabaseErrorDetails, StorageError } from '../../errors.ts'
 
 /** Returns the code of an error of better-sqlite3. Its class cannot be compared to, because the module is loaded lazily. */
@@ -57,8 +57,14 @@ const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseError
   ],
 ]
 
+/** What better-sqlite3 says of a connection that was closed: the call waited for the lock when close() gave up. */
+const NOT_OPEN = 'The database connection is not open'
+
 /** Returns the StorageError for an error of better-sqlite3. Names the file. Returns any other error as it is. */
 export function sqliteError(error: unknown, file?: string): unknown {
+  if (messageOf(error) === NOT_OPEN) {
+    return new StorageError('CLOSED', 'The storage has been closed', { cause: error })
+  }
   const code = sqliteCodeOf(error)
   if (code === undefined) return error
   const details: DatabaseErrorDetails = file === undefined ? { sqliteCode: code } : { sqliteCode: code, file }
