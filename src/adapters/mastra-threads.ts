@@ -171,8 +171,20 @@ export class Threads {
   async getMany(resourceId: string, ids: readonly string[]): Promise<StorageThreadType[]> {
     const found = await Promise.all(ids.map((id) => this.get(id)))
     const gone = ids.filter((_, i) => found[i] === undefined)
-    if (gone.length > 0) await indexOf(this.#storage, resourceId).deleteMany(gone.slice(0, 1000))
+    if (gone.length > 0) await this.#unlist(resourceId, gone.slice(0, 1000))
     return found.filter((thread) => thread !== undefined)
+  }
+
+  /** Takes threads out of the index of a resource, unless they exist again. None comes into being unseen: it is serializable. */
+  #unlist(resourceId: string, ids: readonly string[]): Promise<void> {
+    return this.#storage.transaction(
+      async (tx) => {
+        const sessions = await Promise.all(ids.map((id) => tx.lockSession(id)))
+        const gone = ids.filter((_, i) => threadOf(sessions[i]) === undefined)
+        if (gone.length > 0) await indexOf(tx, resourceId).deleteMany(gone)
+      },
+      { isolation: 'serializable' },
+    )
   }
 
   /** Returns all threads. One round trip for each 1000 sessions. */

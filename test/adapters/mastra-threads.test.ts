@@ -35,6 +35,22 @@ eachDatabase((open) => {
     expect(await list()).toMatchObject({ threads: [{ id }], total: 3 })
   })
 
+  it('listThreads() keeps a thread in the index that another call removes and creates again at that moment', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, 't')
+    const { sessions } = scope
+    const summary = sessions.summary.bind(sessions)
+    vi.spyOn(sessions, 'summary').mockImplementationOnce(async (id) => {
+      await memory.deleteThread({ threadId: id })
+      const none = await summary(id)
+      await memory.saveThread({ thread: { id, resourceId: 'ada', createdAt: at(1), updatedAt: at(1) } })
+      return none
+    })
+    const list = () => memory.listThreads({ filter: { resourceId: 'ada' } })
+    await list()
+    expect(await list()).toMatchObject({ threads: [{ id: 't' }], total: 1 })
+  })
+
   it('a fork of a thread is listed once a message is saved to it, or it is changed or saved itself', async () => {
     await using storage = await open()
     const { scope, memory } = await begin(storage, 'trunk')
