@@ -80,12 +80,14 @@ async function markIrregular(
   puts: readonly MastraPut[],
 ): Promise<number> {
   const { sessions, messages } = storage
-  const [session, [last]] = await Promise.all([sessions.summary(threadId), messages.latest(threadId, 1)])
+  const [session, newest] = await Promise.all([sessions.summary(threadId), messages.latest(threadId, 2)])
+  const last = newest.at(-1)
   const lastSeq = last?.seq ?? 0
   if (session !== undefined) await listFork(storage, session)
   if (session === undefined || !isRegular(session)) return lastSeq
   const late = puts.filter((put) => last !== undefined && put.createdAt !== undefined && put.createdAt < last.createdAt)
-  let hasLate = false
+  // A call that has failed after it stored its messages, or died, has marked nothing.
+  let hasLate = newest.some((message, i) => message.createdAt < (newest[i - 1]?.createdAt ?? message.createdAt))
   for (const part of partsOf(late)) {
     const known = await messages.getMany(
       threadId,

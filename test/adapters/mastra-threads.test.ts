@@ -141,6 +141,21 @@ eachDatabase((open) => {
     ])
   })
 
+  it('saveMessages() finds that an earlier call has changed the order and failed before it could say so', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, 't')
+    const append = scope.messages.append.bind(scope.messages)
+    vi.spyOn(scope.messages, 'append').mockImplementationOnce(async (id, messages) => {
+      await memory.saveMessages({ messages: [say('t', 'later', 2)] })
+      return append(id, messages)
+    })
+    vi.spyOn(scope.sessions, 'mergeMetadata').mockRejectedValueOnce(new Error('the connection is lost'))
+    const save = (id: string, second: number) => memory.saveMessages({ messages: [say('t', id, second)] })
+    await expect(save('earlier', 1)).rejects.toThrow(/lost/)
+    await save('new', 3)
+    expect((await memory.listMessages({ threadId: 't', perPage: 1 })).messages).toEqual([say('t', 'earlier', 1)])
+  })
+
   it('saveMessages() stores new and changed messages of a thread in one write', async () => {
     await using storage = await open()
     const { scope, memory } = await begin(storage, 't')
