@@ -1,6 +1,8 @@
+import { and, gte, lt } from 'drizzle-orm'
 import * as z from 'zod/mini'
 import type { Db } from '../database/db.ts'
 import { readProperty, removeProperty, setProperty } from '../database/identity.ts'
+import { statement } from '../database/statement.ts'
 import { ARCHIVED } from './tables.ts'
 
 const count = z.int().check(z.gte(0))
@@ -16,6 +18,24 @@ const markSchema = z.strictObject({
 
 /** How far rows of one source have come into a database. */
 export type Mark = z.output<typeof markSchema>
+
+/** The mark of a call that begins anew. */
+const BEGINNING: Mark = { table: ARCHIVED[0], rows: 0, after: [], outcomes: {} }
+
+const replaceMarks = statement(({ orm, tables: { properties: p } }, arg: { value: string }) =>
+  orm
+    .update(p)
+    .set({ value: arg.value })
+    .where(and(gte(p.name, 'archive:'), lt(p.name, 'archive;'))),
+)
+
+/**
+ * Lets all calls that were interrupted begin anew, since rows before their marks are removed. A mark also has the key of a row,
+ * which may be one of these.
+ */
+export async function beginAnew(db: Db): Promise<void> {
+  await replaceMarks.all(db, { value: JSON.stringify(BEGINNING) })
+}
 
 /**
  * Keeps the mark of one source in the database that receives its rows. It is written by the transaction that writes the rows, so

@@ -108,10 +108,11 @@ function reportOf({ tables, refusals }: Outcomes): Omit<ImportReport, 'resumed'>
 
 /**
  * Returns the mark to go on from. What was refused is not kept, and rows that belong to it must be refused as well: then the call
- * begins anew, and finds the rows that are there.
+ * begins anew, and finds the rows that are there. So does one whose mark an erasure has reset.
  */
 function resumable(mark: Mark | undefined): Mark | undefined {
-  if (mark === undefined || Object.values(mark.outcomes).some(({ refused }) => refused > 0)) return undefined
+  if (mark === undefined || mark.rows === 0) return undefined
+  if (Object.values(mark.outcomes).some(({ refused }) => refused > 0)) return undefined
   if (mark.table !== 'blobs') return mark
   // The reservations of the contents may have expired.
   const { blobContent: _, blobs: __, ...outcomes } = mark.outcomes

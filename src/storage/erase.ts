@@ -1,6 +1,7 @@
 import { count, getTableColumns, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import * as z from 'zod/mini'
+import { beginAnew } from '../archive/progress-mark.ts'
 import type { BlobLayer } from '../blobs/open.ts'
 import { OwnedRowCache } from '../cache/owned-row-cache.ts'
 import type { RowCache, RowKey } from '../cache/row-cache.ts'
@@ -77,6 +78,7 @@ export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, optio
   if (dryRun) return counted
   let left = rows
   const removeAll = async () => {
+    await beginAnew(database) // first, since the erasure may be killed
     // Once even if nothing is left: an erasure that was killed may have left bytes without a record.
     for (let round = 0; round < MAX_ROUNDS; round++) {
       checkSignal(signal, ABORTED)
@@ -85,8 +87,9 @@ export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, optio
         checkSignal(signal, ABORTED)
       }
       left = await countRows(layers, ownerId)
-      if (totalOf(left) === 0) return
+      if (totalOf(left) === 0) break
     }
+    await beginAnew(database) // an import that goes on meanwhile has set its mark again
   }
   const logEmptied = await overwriting(database, () => blobs.overwriting(removeAll))
   await layers.clearCache(ownerId)

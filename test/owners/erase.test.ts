@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import BetterSqlite3 from 'better-sqlite3'
 import { getTableColumns } from 'drizzle-orm'
-import { openStorage, type StorageConfig } from 'holdfast'
+import { importInto, openStorage, type StorageConfig } from 'holdfast'
 import { wordEmbedding } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
 import * as tables from '../../src/schema/postgres.ts'
@@ -171,6 +171,35 @@ test.each(Object.entries(configurations))(
     expect(await ada.lists.length('l')).toBe((await ada.lists.range('l', 0, 1000)).length)
     await storage.erase({ ownerId: 'ada' })
     expect(await ada.lists.keys()).toEqual({ items: [] })
+  },
+)
+
+test.each(Object.entries(configurations))(
+  '%s: an import that was interrupted before an erasure begins anew after it',
+  async (_, configure) => {
+    const directory = join(freshDirectory(), 'archive')
+    await using source = await openStorage({}, options)
+    const ofAda = source.scope({ ownerId: 'ada' })
+    await ofAda.messages.append('chat', { role: 'user', content: 'x' })
+    await ofAda.kv.set('a secret key', 1)
+    await ofAda.events.append({ type: 't' })
+    await source.export(directory)
+
+    const config = await configure()
+    await using storage = await openStorage(config, options)
+    const ending = new AbortController()
+    const onProgress = ({ table }: { table: string }) => {
+      if (table === 'kv') ending.abort()
+    }
+    const interrupted = importInto(storage, directory, { signal: ending.signal, onProgress })
+    await expect(interrupted).rejects.toMatchObject({ code: 'ABORTED' })
+    await storage.erase({ ownerId: 'ada' })
+    if (config.database?.type === 'sqlite')
+      expect(readFileSync(config.database.path ?? '').includes('a secret key')).toBe(false)
+
+    expect(await importInto(storage, directory)).toMatchObject({ resumed: false, inserted: 4, refused: 0 })
+    const ada = storage.scope({ ownerId: 'ada' })
+    expect([(await ada.messages.list('chat')).items.length, await ada.kv.get('a secret key')]).toEqual([1, 1])
   },
 )
 
