@@ -48,6 +48,8 @@ export interface HoldfastSessionOptions {
 export class HoldfastSession implements SessionHistoryRewriteAwareSession, SessionHistoryTransactionAwareSession {
   readonly #storage: Storage | StorageScope
   readonly #id: string
+  /** What `addItems` was given when it failed, with the ids of the messages: they may be stored. */
+  #unsure: { messages: MessageInput[]; ids: string[] } | undefined
 
   constructor(storage: Storage | StorageScope, { sessionId = randomUUID() }: HoldfastSessionOptions = {}) {
     checkStorage(storage, 'messages')
@@ -65,9 +67,23 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
     return this.#itemsOf(await this.#latest(limit ?? Number.POSITIVE_INFINITY))
   }
 
-  /** Appends items, all or none. Not safe to repeat: `applyHistoryTransaction` is. */
+  /**
+   * Appends items, all or none. Safe to repeat with the same items if it has failed, by the same object, until another call of
+   * it succeeds: the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any process.
+   */
   async addItems(items: AgentInputItem[]): Promise<void> {
-    await this.#append(items.map(fromOpenAIItem))
+    const messages = items.map(fromOpenAIItem)
+    const before = this.#unsure
+    // A state that was stored meanwhile has the keys of an item in another order.
+    const ids = isDeepStrictEqual(messages, before?.messages) ? before?.ids : undefined
+    const named = messages.map((message, i) => ({ ...message, id: ids?.[i] ?? randomUUID() }))
+    try {
+      await this.#append(named)
+      this.#unsure = undefined
+    } catch (error) {
+      this.#unsure = { messages, ids: named.map(({ id }) => id) }
+      throw error
+    }
   }
 
   /** Removes the newest item and returns it, or undefined if there is none. */

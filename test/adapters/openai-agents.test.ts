@@ -1,7 +1,7 @@
 import type { AgentInputItem, Session } from '@openai/agents-core'
-import { isStorageError, openStorage } from 'holdfast'
+import { isStorageError, openStorage, StorageError } from 'holdfast'
 import { HoldfastSession, toOpenAIItem } from 'holdfast/openai-agents'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { startLink } from '../database/link.ts'
 import { eachDatabase } from '../repositories/databases.ts'
 import { freshPostgres, sharedDatabases } from '../setup/databases.ts'
@@ -49,6 +49,23 @@ eachDatabase((open) => {
     for (const none of [0, -1]) expect(await session.getItems(none)).toEqual([])
     expect(await session.getItems(100)).toEqual(ITEMS)
     expect(await new HoldfastSession(storage, { sessionId: await session.getSessionId() }).getItems(1)).toHaveLength(1)
+  })
+
+  it('addItems() stores items once if it is repeated after a failure, and again if it has succeeded', async () => {
+    await using storage = await open()
+    const session = new HoldfastSession(storage)
+    const append = storage.messages.append.bind(storage.messages)
+    vi.spyOn(storage.messages, 'append').mockImplementationOnce(async (...args) => {
+      await append(...args)
+      throw new StorageError('CONNECTION_LOST', 'The answer is lost')
+    })
+    const items = [call('c1'), user('Hello')]
+    await expect(session.addItems(items)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+    const { type, ...fields } = call('c1')
+    await session.addItems([{ ...fields, type } as AgentInputItem, user('Hello')]) // as the SDK reads a stored state
+    expect(await session.getItems()).toEqual(items)
+    await session.addItems(items)
+    expect(await session.getItems()).toEqual([...items, ...items])
   })
 
   it('keeps 2,500 items in their order', async () => {
