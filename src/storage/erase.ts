@@ -15,6 +15,7 @@ import { removeLastItems } from '../repositories/lists/removal.ts'
 import { truncateMessages } from '../repositories/messages/removal.ts'
 import { removeFirstItems } from '../repositories/queues/removal.ts'
 import { deleteQueue } from '../repositories/queues/statements.ts'
+import { forgetGone } from '../repositories/search/backfill.ts'
 import { cachedRowsOf, removeSession } from '../repositories/sessions/removal.ts'
 import type { Tables } from '../schema/tables.ts'
 import { idSchema, parseInput } from '../validation/input.ts'
@@ -90,6 +91,7 @@ export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, optio
       if (totalOf(left) === 0) break
     }
     await beginAnew(database) // an import that goes on meanwhile has set its mark again
+    if (database.search) await forgetGone(database)
   }
   const logEmptied = await overwriting(database, () => blobs.overwriting(removeAll))
   await layers.clearCache(ownerId)

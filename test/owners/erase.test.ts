@@ -5,7 +5,11 @@ import { getTableColumns } from 'drizzle-orm'
 import { importInto, openStorage, type StorageConfig } from 'holdfast'
 import { wordEmbedding } from 'holdfast/testing'
 import { describe, expect, test } from 'vitest'
+import { readProperty } from '../../src/database/identity.ts'
+import { backfill, backfillStep } from '../../src/repositories/search/backfill.ts'
+import { beginIndex, STATE } from '../../src/repositories/search/state.ts'
 import * as tables from '../../src/schema/postgres.ts'
+import { layersOf } from '../../src/storage/layers.ts'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { rounds } from '../setup/rounds.ts'
@@ -200,6 +204,26 @@ test.each(Object.entries(configurations))(
     expect(await importInto(storage, directory)).toMatchObject({ resumed: false, inserted: 4, refused: 0 })
     const ada = storage.scope({ ownerId: 'ada' })
     expect([(await ada.messages.list('chat')).items.length, await ada.kv.get('a secret key')]).toEqual([1, 1])
+  },
+)
+
+test.each(Object.entries(configurations))(
+  '%s: an index that is being built does not name a session of an erased owner, and is built on',
+  async (_, configure) => {
+    await using storage = await openStorage(await configure(), options)
+    const { database } = layersOf(storage, 'storage')
+    for (const ownerId of ['bob', 'ada']) {
+      const { messages } = storage.scope({ ownerId })
+      for (const text of ['one', 'two']) await messages.append(`of ${ownerId}`, { role: 'user', content: text })
+    }
+    await beginIndex(database)
+    await backfillStep(database, 1)
+    const place = async () => JSON.parse((await readProperty(database, STATE)) ?? '').messages
+    expect(await place()).toMatchObject({ ownerId: 'ada' })
+    await storage.erase({ ownerId: 'ada' })
+    expect(JSON.stringify(await place())).not.toContain('ada')
+    expect(await backfill(database)).toBe(2)
+    expect((await storage.messages.search('two')).items).toMatchObject([{ message: { sessionId: 'of bob' } }])
   },
 )
 

@@ -168,3 +168,13 @@ async function afterSession(tx: Db, { createdAt, id, ownerId = '' }: MessagePlac
   const isThere = (await selectOwned.first(tx, { id, ownerId })) !== undefined
   return isThere ? { createdAt, id, ownerId } : { createdAt, id }
 }
+
+/**
+ * Returns a place that names no session that is gone. The beginning of all sessions of that moment takes its place: the walk
+ * passes over what is indexed.
+ */
+export async function withoutGone(tx: Db, place: MessagePlace): Promise<MessagePlace> {
+  const { createdAt, id, ownerId } = place
+  const isThere = ownerId !== undefined && (await selectOwned.first(tx, { id, ownerId })) !== undefined
+  return isThere ? place : { createdAt: createdAt + 1, id: '' }
+}

@@ -3,7 +3,7 @@ import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
 import { MOST_ROWS, Pace } from '../../maintenance/pace.ts'
 import { backfillMemories } from './backfill-memories.ts'
-import { backfillMessages } from './backfill-messages.ts'
+import { backfillMessages, withoutGone } from './backfill-messages.ts'
 import { parseState, type SearchState, STATE } from './state.ts'
 
 /** Locks the state until the transaction ends, so that only one process takes a step at a time. */
@@ -46,6 +46,17 @@ export function backfillStep(db: Db, limit = MOST_ROWS): Promise<BackfillStep> {
     const after: SearchState = { tokenizer: state.tokenizer, tools: state.tools, ...next }
     await setState.all(tx, { value: JSON.stringify(after) })
     return { indexed, isDone: after.phase === 'complete' }
+  })
+}
+
+/** Lets the state name no session that is gone: an erasure leaves no id behind. Safe to repeat. */
+export async function forgetGone(db: Db): Promise<void> {
+  await db.transaction(async (tx) => {
+    const [locked] = await lockState.all(tx, {})
+    const state = parseState(locked?.value, db.search)
+    if (state?.messages === undefined) return
+    const messages = await withoutGone(tx, state.messages)
+    await setState.all(tx, { value: JSON.stringify({ ...state, messages }) })
   })
 }
 
