@@ -165,6 +165,18 @@ test('close() closes all connections, including one that is being opened', async
   expect(await backends()).toBe(0)
 })
 
+test('snapshot() has a connection beside those of the pool, which ends with it or with the pool', async () => {
+  const { driver, backends } = await openPool({ maxConnections: 1 })
+  const [first] = [await driver.snapshot(), await driver.snapshot()]
+  expect(await driver.run(read('select 1'))).toEqual([[1]])
+  expect(await backends()).toBe(3)
+  await first.close()
+  await expect.poll(backends).toBe(2)
+  await driver.close()
+  await expect.poll(backends).toBe(0)
+  expect(await outcomes([driver.snapshot()])).toEqual(['CLOSED'])
+})
+
 test('close() rejects a call that waits for a connection, and opens none for it', async () => {
   const { driver, backends } = await openPool({ maxConnections: 1 })
   const transaction = await driver.begin()

@@ -152,12 +152,12 @@ class PostgresDriver implements Driver {
   }
 
   async snapshot(): Promise<Snapshot> {
-    const connection = await this.#pool.exclusive()
+    const connection = await this.#pool.own()
     const release = async () => {
       try {
         await connection.command('ROLLBACK')
       } finally {
-        this.#pool.release(connection)
+        await connection.close()
       }
     }
     const run = (query: Query) => connection.run(query)

@@ -39,6 +39,8 @@ export class PostgresPool {
   readonly #counters: Pick<DatabaseCounters, 'poolPending'>
   /** The open connections. A retired one counts until its socket is closed. */
   readonly #connections = new Set<PostgresConnection>()
+  /** Those of callers that keep a connection for long. */
+  readonly #own = new Set<PostgresConnection>()
   readonly #opening = new Set<Promise<void>>()
   readonly #waiters: Waiter[] = []
   readonly #closing = new AbortController()
@@ -130,6 +132,26 @@ export class PostgresPool {
     if (connection.idle) this.#onIdle(connection)
   }
 
+  /**
+   * Opens a connection for a caller that keeps it for as long as its work takes, beside the `maxConnections`: others, and its own
+   * calls, would wait for it. The caller closes it, or `close()` does.
+   *
+   * @throws {CONNECTION_FAILED} when it could not be opened
+   * @throws {CLOSED} when the pool is closed
+   */
+  async own(): Promise<PostgresConnection> {
+    const closed = (connection: PostgresConnection) => void this.#own.delete(connection)
+    const isWorking = (connection: PostgresConnection) => this.#isWorking(connection)
+    if (this.#closing.signal.aborted) throw poolClosed()
+    const connection = await PostgresConnection.open(
+      this.#config,
+      { ...UNWATCHED, closed, isWorking },
+      this.#closing.signal,
+    )
+    this.#own.add(connection)
+    return connection
+  }
+
   /** Closes all connections, and rejects who waits for one. The caller has waited for the queries in flight. */
   async close(): Promise<void> {
     this.#closing.abort()
@@ -137,7 +159,7 @@ export class PostgresPool {
     clearInterval(this.#idleTimer)
     clearTimeout(this.#retryTimer)
     await Promise.all(this.#opening)
-    await Promise.all([...this.#connections].map((connection) => connection.close()))
+    await Promise.all([...this.#connections, ...this.#own].map((connection) => connection.close()))
   }
 
   /** Returns an idle connection; if there is none and no more may be opened, the one with the fewest queries in flight. */
