@@ -79,7 +79,13 @@ async function timed(address: string, rows: string): Promise<number> {
   )
   await page.reload()
   await page.locator(rows).first().waitFor()
-  return page.evaluate('globalThis.shownAt')
+  let shownAt: unknown
+  const isNoted = async () => {
+    shownAt = await page.evaluate('globalThis.shownAt') // the rows may be there a frame before that is noted
+    return typeof shownAt
+  }
+  await expect.poll(isNoted).toBe('number')
+  return Number(shownAt)
 }
 
 /** Runs in the page before its own scripts: notes when the rows are there. */
