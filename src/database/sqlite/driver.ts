@@ -23,6 +23,7 @@ import { SqliteConnection } from './connection.ts'
 import { diagnoseSqlite } from './diagnosis.ts'
 import { overwriteTerms } from './erased-terms.ts'
 import { sqliteError } from './errors.ts'
+import { EventLoopTurns } from './event-loop-turns.ts'
 import { FileIdentity } from './file-identity.ts'
 import { sqliteJournal } from './journal.ts'
 import { sqliteKit } from './kit.ts'
@@ -140,6 +141,7 @@ class SqliteDriver implements Driver {
   readonly journal: MigrationJournal
   readonly #writer: SqliteConnection
   readonly #queue: WriteQueue
+  readonly #turns = new EventLoopTurns()
   readonly #openReader: SqliteConnections['openReader']
   readonly #openCopy: SqliteConnections['openCopy']
   readonly #identity: FileIdentity | undefined
@@ -163,13 +165,17 @@ class SqliteDriver implements Driver {
   }
 
   run(query: Query): Row[] | Promise<Row[]> {
-    this.#check()
-    if (query.writes) return this.#queue.write(() => this.#writer.run(query), { single: true })
-    return this.#read((connection) => connection.run(query))
+    if (query.writes) {
+      this.#check()
+      return this.#queue.write(() => this.#writer.run(query), { single: true })
+    }
+    const read = () => this.#read((connection) => connection.run(query))
+    return this.#turns.isDue() ? this.#turns.next().then(read) : read()
   }
 
   /** Runs a read on a connection that shows only committed data: not on the writer while a transaction holds it. */
   #read<T>(work: (connection: SqliteConnection) => T): T | Promise<T> {
+    this.#check()
     const openReader = this.#openReader
     if (openReader === undefined && !this.#queue.isFree) {
       return this.#queue.write(() => work(this.#writer), { single: true })
@@ -183,10 +189,11 @@ class SqliteDriver implements Driver {
   }
 
   async batch(queries: readonly Query[]): Promise<Row[][]> {
-    this.#check()
     if (queries.some(({ writes }) => writes)) {
+      this.#check()
       return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
     }
+    if (this.#turns.isDue()) await this.#turns.next()
     return this.#read((connection) => connection.snapshot(queries))
   }
 
