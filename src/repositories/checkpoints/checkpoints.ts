@@ -11,6 +11,7 @@ import { listCheckpoints, readCheckpoints } from './reads.ts'
 import {
   deleteOfThread,
   deleteOldCheckpoints,
+  deleteThreadAtOnce,
   deleteUnusedValues,
   deleteUnusedWrites,
   hasCheckpoints,
@@ -191,6 +192,7 @@ export class Checkpoints {
    */
   async deleteThread(threadId: string): Promise<boolean> {
     const arg = { threadId: parseInput(idSchema, threadId, 'threadId') }
+    if (this.#db.dialect === 'postgres') return (await deleteThreadAtOnce.all(this.#db, arg)).length > 0
     const deletes = deleteOfThread.map((statement) => statement.with(arg))
     const [found] = await batch(this.#db, [hasCheckpoints.with(arg), ...deletes])
     return found !== undefined && found.length > 0

@@ -102,6 +102,27 @@ export const deleteOfThread = (['checkpoints', 'checkpointValues', 'checkpointWr
 )
 
 /**
+ * Removes all rows of a thread with one statement, and returns the ids of its checkpoints. On PostgreSQL each statement sees a
+ * later moment: another one could remove the values of a checkpoint that was stored after the first. SQLite has no such statement.
+ */
+export const deleteThreadAtOnce = statement((db, arg: ThreadKey) => {
+  const { checkpoints: c } = db.tables
+  const others = (['checkpointValues', 'checkpointWrites'] as const).map((name) => {
+    const table = db.tables[name]
+    const removed = db.orm
+      .delete(table)
+      .where(ofThread(db, name, arg))
+      .returning({ threadId: table.threadId })
+    return db.orm.$with(name).as(removed)
+  })
+  return db.orm
+    .with(...others)
+    .delete(c)
+    .where(ofThread(db, 'checkpoints', arg))
+    .returning({ id: c.id })
+})
+
+/**
  * Removes all checkpoints of a thread but the newest of each namespace, and the ancestors that one needs to read those. A
  * checkpoint that is kept once needs no ancestors of its own: it is there to be read with what follows it.
  */
