@@ -62,7 +62,7 @@ function plainOf(value: unknown, strangers: Message[], isField = false, depth = 
   if (typeof value !== 'object') return SCALARS.has(typeof value) ? value : FOREIGN
   if (value === null) return value
   if (depth === MAX_DEPTH) return FOREIGN
-  if (Array.isArray(value)) return plainList(value, strangers, isField, depth)
+  if (Array.isArray(value)) return 'toJSON' in value ? FOREIGN : plainList(value, strangers, isField, depth)
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return plainMessage(value, strangers, depth)
   // A task of LangGraph; an object that LangChain escapes within a message.
@@ -95,7 +95,7 @@ function plainList(list: readonly unknown[], strangers: Message[], isField: bool
 }
 
 function plainMessage(value: object, strangers: Message[], depth: number): unknown {
-  if (!isMessage(value)) return FOREIGN
+  if (!isMessage(value) || value.lc_secrets !== undefined || value.lc_attributes !== undefined) return FOREIGN
   const form = forms.get(Object.getPrototypeOf(value))?.get(fieldsOf(value))
   if (form === undefined) strangers.push(value)
   return form && form.toJSON === value.toJSON ? write(value, form, strangers, depth) : FOREIGN
@@ -122,14 +122,13 @@ async function learn(serializer: SerializerProtocol, message: Message): Promise<
   const text = decoder.decode(data)
   const form = formOf(message, JSON.parse(text))
   const plain = form && write(message, form, [], 0)
-  if (plain === FOREIGN) return false // It has something else in it: another message may tell.
+  if (plain === FOREIGN) return false // the message holds what is not written here; the next one may not
   const isEqual = JSON.stringify(plain) === text
   known.set(fieldsOf(message), isEqual ? form : null)
   return isEqual
 }
 
-function formOf({ lc_id: id, lc_kwargs, lc_secrets, lc_attributes, toJSON }: Message, stored: { kwargs?: Json }) {
-  if (lc_secrets !== undefined || lc_attributes !== undefined) return null
+function formOf({ lc_id: id, lc_kwargs, toJSON }: Message, stored: { kwargs?: Json }) {
   const fields = Object.keys(lc_kwargs)
   const names = Object.keys(stored.kwargs ?? {})
   if (fields.includes('__proto__') || names.length !== fields.length) return null

@@ -175,7 +175,10 @@ export class Threads {
     return found.filter((thread) => thread !== undefined)
   }
 
-  /** Takes threads out of the index of a resource, unless they exist again. None comes into being unseen: it is serializable. */
+  /**
+   * Takes threads out of the index of a resource, unless they exist again. It is serializable: PostgreSQL then refuses to remove an
+   * entry that was written since.
+   */
   #unlist(resourceId: string, ids: readonly string[]): Promise<void> {
     return this.#storage.transaction(
       async (tx) => {

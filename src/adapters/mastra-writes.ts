@@ -70,6 +70,9 @@ async function saveNew({ messages }: Storage | StorageScope, threadId: string, p
   return stored
 }
 
+/** How many of the newest messages a save looks at. A save that failed in between is noticed if it had fewer messages. */
+const RECENT = 10
+
 /**
  * Marks a thread if its messages are no longer in the order of their times, or of one resource, once these are stored. Returns
  * the seq of its newest message.
@@ -80,7 +83,7 @@ async function markIrregular(
   puts: readonly MastraPut[],
 ): Promise<number> {
   const { sessions, messages } = storage
-  const [session, newest] = await Promise.all([sessions.summary(threadId), messages.latest(threadId, 2)])
+  const [session, newest] = await Promise.all([sessions.summary(threadId), messages.latest(threadId, RECENT)])
   const last = newest.at(-1)
   const lastSeq = last?.seq ?? 0
   if (session !== undefined) await listFork(storage, session)

@@ -68,8 +68,8 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   }
 
   /**
-   * Appends items, all or none. Safe to repeat with the same items if it has failed, by the same object, until another call of
-   * it succeeds: the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any process.
+   * Appends items, all or none. If it fails, this object may repeat it with the same items, until a call with others succeeds:
+   * the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any process.
    */
   async addItems(items: AgentInputItem[]): Promise<void> {
     const messages = items.map(fromOpenAIItem)
@@ -79,7 +79,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
     const named = messages.map((message, i) => ({ ...message, id: ids?.[i] ?? randomUUID() }))
     try {
       await this.#append(named)
-      this.#unsure = undefined
+      if (items.length > 0) this.#unsure = undefined
     } catch (error) {
       this.#unsure = { messages, ids: named.map(({ id }) => id) }
       throw error

@@ -89,14 +89,15 @@ export class Database implements Db {
    *
    * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
    * @throws {CLOSED} when the database is closed
-   * @throws {TIMEOUT} when no connection became free in time, or `body` took longer than `timeoutMillis`
+   * @throws {TIMEOUT} when no connection became free in time, or the wait and `body` took longer than `timeoutMillis`
    * @throws {CONNECTION_LOST} when the connection broke: the transaction may or may not have been committed
    */
   transaction<T>(body: (tx: Db) => Promise<T>, options: BodyOptions = {}): Promise<T> {
     const { driver } = this
     if (options.once || driver.wasRolledBack === undefined) return this.#observed(body, options)
     const mayRepeat = (error: unknown) => driver.wasRolledBack?.(error) === true
-    return this.whileOpen(() => repeated(() => this.#observed(body, { ...options, isAdmitted: true }), mayRepeat))
+    const run = () => this.#observed(body, { ...options, isAdmitted: true })
+    return this.whileOpen(() => repeated(run, mayRepeat), options.isAdmitted)
   }
 
   #observed<T>(body: (tx: Db) => Promise<T>, options: BodyOptions): Promise<T> {
@@ -139,7 +140,7 @@ export class Database implements Db {
    *
    * @throws {TRANSACTION_MISUSE} when the handle is used inside one of its own transactions
    * @throws {CLOSED} when the database is closed
-   * @throws {TIMEOUT} when no connection became free in time
+   * @throws {CONNECTION_FAILED} when the connection of the snapshot could not be opened
    * @throws {CONNECTION_LOST} when the connection broke
    */
   snapshot<T>(body: (snapshot: Executor) => Promise<T>): Promise<T> {

@@ -76,8 +76,8 @@ export interface Driver extends Pick<Executor, 'batch'> {
   /** Waits for a connection, then opens a transaction that owns the connection until its end. */
   begin(options?: BeginOptions): Promise<DriverTransaction>
   /**
-   * Opens a snapshot: reads that all see the database as it is now. Others may write meanwhile. PostgreSQL keeps a connection
-   * until the snapshot is closed, SQLite opens one of its own, and a database in memory is copied.
+   * Opens a snapshot: reads that all see the database as it is now. Others may write meanwhile. PostgreSQL and SQLite
+   * open a connection of its own, and a database in memory is copied.
    */
   snapshot(): Promise<Snapshot>
   readonly journal: MigrationJournal

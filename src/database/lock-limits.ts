@@ -3,7 +3,7 @@ import { isStorageError } from '../errors.ts'
 import type { Builder } from './statement.ts'
 
 export interface LockLimits {
-  /** How long a statement of the transaction waits for a lock, unless a transaction without `idleMillis` has a shorter limit. */
+  /** How long a statement of the transaction waits for a lock. Without `idleMillis`, a shorter limit of the transaction stays. */
   waitMillis: number
   /** How long the transaction may wait for its program before the server ends it. Undefined: as the server is set up. */
   idleMillis?: number | undefined

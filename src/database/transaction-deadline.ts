@@ -67,6 +67,6 @@ export class TransactionDeadline {
 function tookTooLong(timeoutMillis: number, hasBegun: boolean): StorageError {
   const message = hasBegun
     ? `The transaction took longer than its timeoutMillis, ${timeoutMillis} ms: it was rolled back`
-    : `The transaction waited for longer than its timeoutMillis, ${timeoutMillis} ms, before it could begin: nothing was done`
+    : `The transaction waited for longer than its timeoutMillis, ${timeoutMillis} ms, before it could begin: nothing of it was stored`
   return new StorageError('TIMEOUT', message, { retryable: true })
 }

@@ -36,6 +36,13 @@ class Secretive extends HumanMessage {
   }
 }
 
+/** Has a secret if it has a name. */
+class AtTimesSecretive extends HumanMessage {
+  override get lc_secrets() {
+    return this.name ? { name: 'NAME' } : (undefined as never) // LangChain's type has no way to say that
+  }
+}
+
 class Numbered extends HumanMessage {
   override get lc_attributes() {
     return { number: 7 }
@@ -84,6 +91,8 @@ const UNUSUAL: Record<string, () => unknown> = {
   'a changed message': () =>
     Object.assign(new HumanMessage({ content: 'x' }), { content: 'y', lc_serializable: false }),
   'a message without fields': () => new HumanMessage({ content: 'x', id: undefined } as never),
+  'a list with an own toJSON': () => Object.assign([1, 2], { toJSON: () => 'own' }),
+  'secrets of some messages': () => ['', 'Ada'].map((name) => new AtTimesSecretive({ content: 'x', name })),
   secrets: () => new Secretive({ content: 'x', name: 'Ada' }),
   attributes: () => new Numbered('x'),
   'an own toJSON': () => new Renamed('x'),

@@ -151,9 +151,10 @@ eachDatabase((open) => {
     })
     vi.spyOn(scope.sessions, 'mergeMetadata').mockRejectedValueOnce(new Error('the connection is lost'))
     const save = (id: string, second: number) => memory.saveMessages({ messages: [say('t', id, second)] })
-    await expect(save('earlier', 1)).rejects.toThrow(/lost/)
+    const earlier = [say('t', 'question', 0), say('t', 'answer', 1)]
+    await expect(memory.saveMessages({ messages: earlier })).rejects.toThrow(/lost/)
     await save('new', 3)
-    expect((await memory.listMessages({ threadId: 't', perPage: 1 })).messages).toEqual([say('t', 'earlier', 1)])
+    expect((await memory.listMessages({ threadId: 't', perPage: 2 })).messages).toEqual(earlier)
   })
 
   it('saveMessages() stores new and changed messages of a thread in one write', async () => {

@@ -20,5 +20,5 @@ it('exports and copies from PostgreSQL leave the connections of the pool to othe
   onTestFinished(() => sql.end())
   const others = () =>
     sql`select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`
-  await expect.poll(others).toHaveLength(1)
+  await expect.poll(others, { timeout: 5000 }).toHaveLength(1)
 })

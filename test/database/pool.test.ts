@@ -171,10 +171,36 @@ test('snapshot() has a connection beside those of the pool, which ends with it o
   expect(await driver.run(read('select 1'))).toEqual([[1]])
   expect(await backends()).toBe(3)
   await first.close()
-  await expect.poll(backends).toBe(2)
+  await expect.poll(backends, { timeout: 5000 }).toBe(2)
   await driver.close()
-  await expect.poll(backends).toBe(0)
+  await expect.poll(backends, { timeout: 5000 }).toBe(0)
   expect(await outcomes([driver.snapshot()])).toEqual(['CLOSED'])
+})
+
+test('snapshot() that is opened while the pool is closed is refused, and leaves no connection', async () => {
+  const { driver, backends } = await openPool()
+  const opening = outcomes([driver.snapshot()])
+  await driver.close()
+  expect(await opening).toEqual(['CLOSED'])
+  await expect.poll(backends, { timeout: 5000 }).toBe(0)
+})
+
+test('snapshot() waits for a server that has no connection left', async () => {
+  const url = new URL(await freshPostgres())
+  const admin = postgres(url.href, { max: 1 })
+  const role = `limited_${url.pathname.slice(1)}`
+  await admin.unsafe(`create role ${role} login password 'secret' connection limit 1`)
+  onTestFinished(async () => {
+    await admin.unsafe(`drop role ${role}`)
+    await admin.end()
+  })
+  Object.assign(url, { username: role, password: 'secret' })
+  // The pool has the one connection until it is idle for long enough.
+  const driver = await postgresDriver({ url: url.href, idleTimeoutMillis: 300, connectionTimeoutMillis: 8000 })
+  const snapshot = await driver.snapshot()
+  expect(await snapshot.run(read('select 1'))).toEqual([[1]])
+  await snapshot.close()
+  await driver.close()
 })
 
 test('close() rejects a call that waits for a connection, and opens none for it', async () => {
@@ -185,7 +211,7 @@ test('close() rejects a call that waits for a connection, and opens none for it'
   await Promise.all([driver.close(), outcomes([inFlight])])
   expect(await waiting).toEqual(times(2, () => 'CLOSED'))
   expect(await outcomes([driver.run(read('select 1'))])).toEqual(['CLOSED'])
-  await expect.poll(backends).toBe(0)
+  await expect.poll(backends, { timeout: 5000 }).toBe(0)
 })
 
 test('the end of a transaction that takes too long costs no other connection', async () => {

@@ -145,7 +145,7 @@ class PostgresDriver implements Driver {
       commit: () => finish('COMMIT'),
       rollback: () => finish('ROLLBACK'),
       abandon: async () => {
-        connection.retired = true // it was not lost, so the others are as good as before
+        connection.retired = true // a deadline says nothing about the other connections
         connection.abandon() // the server rolls back when it notices
       },
     }

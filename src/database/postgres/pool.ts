@@ -29,7 +29,7 @@ interface Waiter {
 }
 
 /**
- * At most `maxConnections` connections, each either owned by a transaction or shared by pipelined statements. A caller waits
+ * At most `maxConnections` connections, and those of `own()`. Each of the former is either owned by a transaction or shared by pipelined statements. A caller waits
  * up to `connectionTimeoutMillis` for a free connection, in order of arrival; meanwhile a server that refuses or starts is
  * tried again. After a connection is lost, or has turned read-only, all connections opened so far are retired: idle ones
  * now, busy ones when done.
@@ -134,22 +134,38 @@ export class PostgresPool {
 
   /**
    * Opens a connection for a caller that keeps it for as long as its work takes, beside the `maxConnections`: others, and its own
-   * calls, would wait for it. The caller closes it, or `close()` does.
+   * calls, would wait for it. A server that is full or starts is tried again for `connectionTimeoutMillis`. The caller closes the
+   * connection, or `close()` does.
    *
    * @throws {CONNECTION_FAILED} when it could not be opened
    * @throws {CLOSED} when the pool is closed
    */
   async own(): Promise<PostgresConnection> {
+    const giveUpAt = performance.now() + this.#config.connectionTimeoutMillis
+    for (let pause = FIRST_RETRY_MILLIS; ; pause = Math.min(2 * pause, LONGEST_RETRY_MILLIS)) {
+      try {
+        return await this.#openOwn()
+      } catch (error) {
+        const mayPass = isStorageError(error, 'CONNECTION_FAILED') && error.retryable
+        if (!mayPass || performance.now() + pause > giveUpAt) throw error
+      }
+      await sleep(pause)
+    }
+  }
+
+  async #openOwn(): Promise<PostgresConnection> {
     const closed = (connection: PostgresConnection) => void this.#own.delete(connection)
     const isWorking = (connection: PostgresConnection) => this.#isWorking(connection)
     if (this.#closing.signal.aborted) throw poolClosed()
     const connection = await PostgresConnection.open(
       this.#config,
-      { ...UNWATCHED, closed, isWorking },
+      { idle: () => {}, closed, isWorking },
       this.#closing.signal,
     )
     this.#own.add(connection)
-    return connection
+    if (!this.#closing.signal.aborted) return connection
+    await connection.close() // close() has not seen it
+    throw poolClosed()
   }
 
   /** Closes all connections, and rejects who waits for one. The caller has waited for the queries in flight. */

@@ -14,7 +14,7 @@ const MAX_HOLD_MILLIS = 4
 const LONG_HOLD_MILLIS = 25
 /** How much of that time the rest is. */
 const REST_SHARE = 0.3
-/** Longer than any pause between two attempts in whenUnlocked(), so that each process that waits tries in it. */
+/** Longer than any pause between two attempts in whenUnlocked(): each process that waits tries in a rest of this length. */
 const LONGEST_REST_MILLIS = 30
 /** The longest pause between two attempts is up to half longer or shorter. */
 const LONGEST_PAUSE_MILLIS = 16
@@ -201,7 +201,7 @@ export class WriteQueue {
       await head.released
       this.#waitLimit.released()
       const now = performance.now()
-      const heldMillis = now - Math.max(grantedAt, this.#begunAt)
+      const heldMillis = this.#begunAt < grantedAt ? 0 : now - this.#begunAt // it never got the lock
       if (heldMillis > LONG_HOLD_MILLIS) this.#restUntil = now + Math.min(heldMillis * REST_SHARE, LONGEST_REST_MILLIS)
     } else {
       await this.#commitWrites()

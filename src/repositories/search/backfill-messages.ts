@@ -170,8 +170,8 @@ async function afterSession(tx: Db, { createdAt, id, ownerId = '' }: MessagePlac
 }
 
 /**
- * Returns a place that names no session that is gone. The beginning of all sessions of that moment takes its place: the walk
- * passes over what is indexed.
+ * Returns the place, or, if its session is gone, the beginning of all sessions of that moment, which names none. The walk passes
+ * over what is indexed.
  */
 export async function withoutGone(tx: Db, place: MessagePlace): Promise<MessagePlace> {
   const { createdAt, id, ownerId } = place

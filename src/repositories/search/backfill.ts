@@ -49,7 +49,7 @@ export function backfillStep(db: Db, limit = MOST_ROWS): Promise<BackfillStep> {
   })
 }
 
-/** Lets the state name no session that is gone: an erasure leaves no id behind. Safe to repeat. */
+/** Lets the state name no session that is gone: an erasure leaves neither its id nor its owner's behind. Safe to repeat. */
 export async function forgetGone(db: Db): Promise<void> {
   await db.transaction(async (tx) => {
     const [locked] = await lockState.all(tx, {})
