@@ -176,8 +176,8 @@ export class Threads {
   }
 
   /**
-   * Takes threads out of the index of a resource, unless they exist again. It is serializable: PostgreSQL then refuses to remove an
-   * entry that was written since.
+   * Takes threads out of the index of a resource, unless they exist again. It is serializable: PostgreSQL then refuses to remove
+   * an entry that was written since.
    */
   #unlist(resourceId: string, ids: readonly string[]): Promise<void> {
     return this.#storage.transaction(

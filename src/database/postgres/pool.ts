@@ -29,10 +29,10 @@ interface Waiter {
 }
 
 /**
- * At most `maxConnections` connections, and those of `own()`. Each of the former is either owned by a transaction or shared by pipelined statements. A caller waits
- * up to `connectionTimeoutMillis` for a free connection, in order of arrival; meanwhile a server that refuses or starts is
- * tried again. After a connection is lost, or has turned read-only, all connections opened so far are retired: idle ones
- * now, busy ones when done.
+ * At most `maxConnections` connections, and those of `own()`. Each of the former is either owned by a transaction or shared by
+ * pipelined statements. A caller waits up to `connectionTimeoutMillis` for a free connection, in order of arrival; meanwhile a
+ * server that refuses or starts is tried again. After a connection is lost, or has turned read-only, all connections opened so
+ * far are retired: idle ones now, busy ones when done.
  */
 export class PostgresPool {
   readonly #config: ResolvedPostgres

@@ -103,7 +103,8 @@ export const deleteOfThread = (['checkpoints', 'checkpointValues', 'checkpointWr
 
 /**
  * Removes all rows of a thread with one statement, and returns the ids of its checkpoints. On PostgreSQL each statement sees a
- * later moment: another one could remove the values of a checkpoint that was stored after the first. SQLite has no such statement.
+ * later moment: another one could remove the values of a checkpoint that was stored after the first. SQLite has no such
+ * statement.
  */
 export const deleteThreadAtOnce = statement((db, arg: ThreadKey) => {
   const { checkpoints: c } = db.tables
