@@ -168,10 +168,9 @@ const CALLS: Versus<Contender>[] = [
 ]
 
 const ON_SQLITE: Record<string, string> = {
-  put: 'theirs writes one row with the whole state, and ours a row for each channel that has changed, which later steps share',
   putWrites: 'a write of ours waits for a turn of the event loop, so that others can join its commit',
   deleteThread:
-    'theirs has fewer rows, as a step is one, and leaves what is deleted in the file, which ours overwrites',
+    'a step of theirs has pages of its own, which SQLite frees as they are; ours shares pages, and SQLite writes each that has lost a row',
 }
 
 const ON_POSTGRES: Record<string, string> = {
