@@ -71,7 +71,7 @@ async function saveNew({ messages }: Storage | StorageScope, threadId: string, p
 }
 
 /** How many of the newest messages a save looks at. A save that failed in between is noticed if it had fewer messages. */
-const RECENT = 10
+const RECENT = 4
 
 /**
  * Marks a thread if its messages are no longer in the order of their times, or of one resource, once these are stored. Returns
