@@ -4,7 +4,6 @@ import { access, type FileHandle, open, readdir, realpath } from 'node:fs/promis
 import { dirname, join, resolve } from 'node:path'
 import { makeDirectories } from '../../make-directories.ts'
 import { bringBackAside } from './aside.ts'
-import { Attempts } from './attempts.ts'
 import {
   type BytesBackend,
   blobCorrupted,
@@ -36,6 +35,7 @@ import {
   unlinkIfExists,
   writeAll,
 } from './files.ts'
+import { Removals } from './removals.ts'
 import { writeSource } from './staged.ts'
 
 /** The steps at which a test can interrupt `LocalBytes`. Each is named after what comes next. */
@@ -224,14 +224,14 @@ export class LocalBytes implements BytesBackend {
   async sweepStaged(before: Date, { dryRun = false } = {}): Promise<number> {
     return this.#step('sweep.unlink', async () => {
       let swept = 0
-      const attempts = new Attempts()
+      const removals = new Removals()
       for (const name of await readdir(this.#tmp)) {
         const path = join(this.#tmp, name)
         const stat = await lstatIfExists(path)
         if (!stat || stat.isDirectory() || stat.mtime >= before) continue
-        if (dryRun || (await attempts.try(() => unlinkIfExists(path)))) swept += 1
+        if (dryRun || (await removals.try(() => unlinkIfExists(path)))) swept += 1
       }
-      attempts.end()
+      removals.end()
       return swept
     })
   }

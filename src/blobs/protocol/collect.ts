@@ -1,8 +1,8 @@
 import { and, eq, exists, gt, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, statement } from '../../database/statement.ts'
-import { Attempts } from '../bytes/attempts.ts'
 import type { Location } from '../bytes/backend.ts'
+import { Removals } from '../bytes/removals.ts'
 import { removeObjects, selectRemovals } from './removals.ts'
 import type { BlobStore } from './store.ts'
 import { lockedBatch, USAGE_ROWS } from './usage.ts'
@@ -132,18 +132,18 @@ const selectRemovedHashes = statement(({ orm, tables: { blobRemovals: r } }, arg
  */
 export async function collectExpired(db: Db, store: Store): Promise<number> {
   let collected = 0
-  const attempts = new Attempts()
+  const removals = new Removals()
   for (const select of [selectExpired, selectRemovedHashes]) {
     for (let after = ''; ; ) {
       const found = await select.all(db, { now: store.now(), after })
       for (const { hash } of found) {
-        if (await attempts.try(() => collectContent(db, store, hash))) collected += 1
+        if (await removals.try(() => collectContent(db, store, hash))) collected += 1
       }
       const last = found.at(-1)
       if (last === undefined) break
       after = last.hash
     }
   }
-  attempts.end()
+  removals.end()
   return collected
 }

@@ -2,8 +2,8 @@ import { inArray } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { batch, rowsStatement } from '../../database/statement.ts'
 import { isResting, LONGEST_REST_MILLIS } from '../../maintenance/lease.ts'
-import { Attempts } from '../bytes/attempts.ts'
 import type { Quarantined } from '../bytes/backend.ts'
+import { Removals } from '../bytes/removals.ts'
 import type { BlobStore } from './store.ts'
 import { STALE_MILLIS } from './verify-steps.ts'
 
@@ -30,13 +30,13 @@ const selectHashes = rowsStatement(({ orm, tables: { blobContent: c } }, rows: {
  */
 export async function removeQuarantined(db: Db, { bytes }: BlobStore, movedBefore?: Date): Promise<number> {
   let removed = 0
-  const attempts = new Attempts()
+  const removals = new Removals()
   let slice: Quarantined[] = []
   const removeSlice = async () => {
     const needed = new Set((await batch(db, selectHashes.with(slice))).flat().map(({ hash }) => hash))
     for (const { hash, remove } of slice) {
       if (needed.has(hash)) continue
-      if (await attempts.try(() => remove().then(() => true))) removed += 1
+      if (await removals.try(() => remove().then(() => true))) removed += 1
     }
     slice = []
   }
@@ -45,7 +45,7 @@ export async function removeQuarantined(db: Db, { bytes }: BlobStore, movedBefor
     if (slice.push(found) === SLICE_SIZE) await removeSlice()
   }
   if (slice.length > 0) await removeSlice()
-  attempts.end()
+  removals.end()
   return removed
 }
 

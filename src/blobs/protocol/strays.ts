@@ -3,8 +3,8 @@ import type { Db } from '../../database/db.ts'
 import { batch, rowsStatement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { isResting, LONGEST_REST_MILLIS } from '../../maintenance/lease.ts'
-import { Attempts } from '../bytes/attempts.ts'
 import { type Location, objectName } from '../bytes/backend.ts'
+import { Removals } from '../bytes/removals.ts'
 import { collectStray } from './collect.ts'
 import type { BlobStore } from './store.ts'
 import { STALE_MILLIS } from './verify-steps.ts'
@@ -58,9 +58,9 @@ export function straySweep(db: Db, store: BlobStore): () => Promise<number> {
     }
     if (areMany(strays.length, looked)) throw manyStrays(strays.length, looked)
     let removed = 0
-    const attempts = new Attempts()
-    for (const stray of strays) if (await attempts.try(() => collectStray(db, store, stray))) removed += 1
-    attempts.end()
+    const removals = new Removals()
+    for (const stray of strays) if (await removals.try(() => collectStray(db, store, stray))) removed += 1
+    removals.end()
     return removed
   }
 }

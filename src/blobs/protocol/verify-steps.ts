@@ -3,8 +3,8 @@ import { and, eq, gt, notExists } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
-import type { Attempts } from '../bytes/attempts.ts'
 import type { Content, Location } from '../bytes/backend.ts'
+import type { Removals } from '../bytes/removals.ts'
 import type { VerifyStep } from '../types.ts'
 import { collectContent, collectStray, selectNeeds } from './collect.ts'
 import { removeLost, removeLostRecords, selectLost, uncountLost, uncountLostRecords } from './lost.ts'
@@ -15,7 +15,7 @@ import type { BlobStore } from './store.ts'
 import { lockedBatch, lockedReads, USAGE_ROWS } from './usage.ts'
 
 /** What repairs, of which some may always fail. Undefined if a check only looks. */
-type Repair = Attempts | undefined
+type Repair = Removals | undefined
 
 /**
  * A check of one kind of problem. Yields once for each item that it has checked: the item's name if it is wrong (and,

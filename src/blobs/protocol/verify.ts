@@ -1,7 +1,7 @@
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
 import { checkSignal } from '../../validation/signal.ts'
-import { Attempts } from '../bytes/attempts.ts'
+import { Removals } from '../bytes/removals.ts'
 import type { BlobVerification, VerifyOptions, VerifyReport, VerifyStep } from '../types.ts'
 import type { BlobStore } from './store.ts'
 import { CHECKS, type Check } from './verify-steps.ts'
@@ -21,7 +21,7 @@ const FEW_CONTENTS = 10
 export async function verifyBlobs(db: Db, store: BlobStore, options: VerifyOptions): Promise<BlobVerification> {
   const steps: VerifyReport[] = []
   if (options.repair && !options.force) await refuseMassLoss(db, store, options)
-  const repair = options.repair ? new Attempts() : undefined
+  const repair = options.repair ? new Removals() : undefined
   for (const [step, check] of ENTRIES) {
     await store.onStep?.(`verify.${step}`)
     steps.push(await run(step, check(db, store, repair), options))

@@ -5,7 +5,7 @@
 const PATIENCE_MILLIS = 10_000
 
 /** Removals of which some may always fail: what cannot be removed must not keep the rest. */
-export class Attempts {
+export class Removals {
   #failure: { error: unknown; until: number } | undefined
 
   /** Runs `work`. If it fails, returns undefined while there is patience. */
