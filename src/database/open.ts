@@ -96,10 +96,10 @@ export async function sqliteKit(): Promise<DialectKit> {
   return (await loadSqlite()).sqliteKit
 }
 
-let sqlite: typeof import('./sqlite/driver.ts') | undefined
+let sqlite: typeof import('./sqlite/open.ts') | undefined
 
 /** Loads the driver once: a repeated import() takes longer than SQLite takes to open a file. */
 async function loadSqlite() {
-  sqlite ??= await import('./sqlite/driver.ts')
+  sqlite ??= await import('./sqlite/open.ts')
   return sqlite
 }

@@ -11,7 +11,7 @@ import { resolveConfig } from '../../src/config/resolve.ts'
 import type { Dialect, Driver } from '../../src/database/db.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { openPostgres } from '../../src/database/postgres/driver.ts'
-import { openSqlite } from '../../src/database/sqlite/driver.ts'
+import { openSqlite } from '../../src/database/sqlite/open.ts'
 import { emptyPostgres, freshDirectory } from '../setup/databases.ts'
 import { silent } from '../setup/silent.ts'
 

@@ -5,7 +5,7 @@ import type { ResolvedPostgres, ResolvedSqlite } from '../../src/config/resolved
 import type { Driver } from '../../src/database/db.ts'
 import { openPostgres } from '../../src/database/postgres/driver.ts'
 import type { Query } from '../../src/database/query.ts'
-import { openSqlite } from '../../src/database/sqlite/driver.ts'
+import { openSqlite } from '../../src/database/sqlite/open.ts'
 
 /** Opens the PostgreSQL driver without the tables of Holdfast. It is closed when the test ends. */
 export async function postgresDriver(fields: Record<string, unknown>): Promise<Driver> {

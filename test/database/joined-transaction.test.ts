@@ -2,7 +2,7 @@ import { beforeEach, expect, type MockInstance, test, vi } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import type { Db, Driver } from '../../src/database/db.ts'
 import { joinTransaction } from '../../src/database/joined-transaction.ts'
-import { openMemory } from '../../src/database/sqlite/driver.ts'
+import { openMemory } from '../../src/database/sqlite/open.ts'
 import { read, write } from './drivers.ts'
 
 let database: Database
