@@ -1,29 +1,34 @@
 import { HumanMessage, SystemMessage, ToolMessage } from '@langchain/core/messages'
-import { DeltaSnapshot, JsonPlusSerializer, type SerializerProtocol } from '@langchain/langgraph-checkpoint'
+import { DeltaSnapshot, MemorySaver, type SerializerProtocol } from '@langchain/langgraph-checkpoint'
 import fc from 'fast-check'
+import { MemorySaver as OldestSaver } from 'lowest-langgraph-checkpoint'
 import { describe, expect, it } from 'vitest'
 import { dumpValue } from '../../src/adapters/langgraph-dump.ts'
 import { objects, text } from './arbitraries.ts'
 import { MESSAGES } from './langchain-messages.ts'
 
-const serializer = new JsonPlusSerializer()
+const serializers = { newest: new MemorySaver().serde, oldest: new OldestSaver().serde }
 const decoder = new TextDecoder()
 
 /** LangGraph's serializer, with the number of values that it was asked for. */
 class Counted implements SerializerProtocol {
   dumps = 0
+  readonly #inner: SerializerProtocol
+  constructor(inner: SerializerProtocol) {
+    this.#inner = inner
+  }
   dumpsTyped(value: unknown) {
     this.dumps++
-    return serializer.dumpsTyped(value)
+    return this.#inner.dumpsTyped(value)
   }
   loadsTyped(type: string, data: Uint8Array | string) {
-    return serializer.loadsTyped(type, data)
+    return this.#inner.loadsTyped(type, data)
   }
 }
 
 /** Expects that a value is written as the serializer writes it, and returns how often the serializer was asked. */
-async function expectAsSerializer(value: unknown): Promise<number> {
-  const counted = new Counted()
+async function expectAsSerializer(value: unknown, serializer = serializers.newest): Promise<number> {
+  const counted = new Counted(serializer)
   const written = await dumpValue(counted, value)
   const [type, data] = await serializer.dumpsTyped(value)
   expect([written.type, decoder.decode(written.data)]).toEqual([type, decoder.decode(data)])
@@ -113,9 +118,11 @@ describe('dumpValue()', () => {
   }
 
   it.each(Object.entries(UNUSUAL))('writes other values as the serializer does: %s', async (_, make) => {
-    for (let i = 0; i < 3; i++) {
-      await expectAsSerializer(make())
-      await expectAsSerializer([new HumanMessage({ content: 'x', id: 'm' }), make(), { a: make() }])
+    for (const serializer of Object.values(serializers)) {
+      for (let i = 0; i < 3; i++) {
+        await expectAsSerializer(make(), serializer)
+        await expectAsSerializer([new HumanMessage({ content: 'x', id: 'm' }), make(), { a: make() }], serializer)
+      }
     }
   })
 
