@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { build, type Format } from 'esbuild'
 import { beforeAll, expect, it } from 'vitest'
+import { blocks } from './docs/pages.ts'
 import { emptyPostgres, freshDirectory } from './setup/databases.ts'
 import { unpackInto } from './setup/packed.ts'
 
@@ -23,13 +24,20 @@ beforeAll(async () => {
   }
 })
 
-/** Bundles a program with Holdfast and runs the bundle in a directory that has only the drivers. Returns its output. */
-async function bundled(format: Format, program: string, banner = ''): Promise<string> {
+/** Returns a directory that has only the drivers, and a configuration file. */
+function deployment(): string {
   const directory = freshDirectory()
   mkdirSync(join(directory, 'node_modules'))
   for (const name of [...DRIVERS, 'bindings', 'file-uri-to-path', 'standard-as-callback']) {
     symlinkSync(join(root, 'node_modules', name), join(directory, 'node_modules', name))
   }
+  writeFileSync(join(directory, 'agent.yml'), 'storage: { database: { type: sqlite, path: ./data/agent.db } }')
+  return directory
+}
+
+/** Bundles a program with Holdfast and runs the bundle in a deployment. Returns its output. */
+async function bundled(format: Format, program: string, banner = ''): Promise<string> {
+  const directory = deployment()
   const outfile = join(directory, format === 'esm' ? 'program.mjs' : 'program.cjs')
   await build({
     stdin: { contents: program, resolveDir: sources, loader: 'ts' },
@@ -41,7 +49,6 @@ async function bundled(format: Format, program: string, banner = ''): Promise<st
     banner: { js: banner },
     logLevel: 'silent',
   })
-  writeFileSync(join(directory, 'agent.yml'), 'storage: { database: { type: sqlite, path: ./data/agent.db } }')
   const { stdout } = await promisify(execFile)(process.execPath, [outfile], { cwd: directory })
   return stdout.trim()
 }
@@ -101,4 +108,20 @@ it('holdfast/config can be bundled for a browser', async () => {
   })
   expect(errors).toEqual([])
   expect(outputFiles[0]?.text).not.toMatch(/from "(?:node:|drizzle)/)
+})
+
+it('the command of docs/runtimes.md bundles a program of these pages, which reads a file and stores a blob', async () => {
+  const program = `
+    import { openStorageFromFile } from 'holdfast'
+    await using storage = await openStorageFromFile('agent.yml')
+    console.log((await storage.blobs.put(Buffer.from('%PDF-1.7'))).mimeType)`
+  writeFileSync(join(sources, 'program.ts'), program)
+  const command = blocks('docs/runtimes.md', 'sh').find(({ code }) => code.startsWith('esbuild '))?.code ?? ''
+  const env = { ...process.env, PATH: `${join(root, 'node_modules/.bin')}:${process.env.PATH}` }
+  await promisify(execFile)('sh', ['-c', command], { cwd: sources, env })
+
+  const directory = deployment()
+  copyFileSync(join(sources, 'program.mjs'), join(directory, 'program.mjs'))
+  const { stdout } = await promisify(execFile)(process.execPath, ['program.mjs'], { cwd: directory })
+  expect(stdout.trim()).toBe('application/pdf')
 })
