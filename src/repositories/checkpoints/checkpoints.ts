@@ -17,6 +17,8 @@ import {
   hasCheckpoints,
   insertValues,
   insertWrites,
+  lockUnusedValues,
+  lockValues,
   upsertCheckpoint,
 } from './statements.ts'
 import {
@@ -192,7 +194,10 @@ export class Checkpoints {
    */
   async deleteThread(threadId: string): Promise<boolean> {
     const arg = { threadId: parseInput(idSchema, threadId, 'threadId') }
-    if (this.#db.dialect === 'postgres') return (await deleteThreadAtOnce.all(this.#db, arg)).length > 0
+    if (this.#db.dialect === 'postgres') {
+      const [, removed] = await batch(this.#db, [lockValues.with(arg), deleteThreadAtOnce.with(arg)])
+      return removed.length > 0
+    }
     const deletes = deleteOfThread.map((statement) => statement.with(arg))
     const [found] = await batch(this.#db, [hasCheckpoints.with(arg), ...deletes])
     return found !== undefined && found.length > 0
@@ -215,6 +220,7 @@ export class Checkpoints {
     const { keepLast } = parseInput(pruneOptionsSchema, options, 'options')
     const [removed] = await batch(this.#db, [
       deleteOldCheckpoints.with({ ...arg, keepLast }),
+      ...(this.#db.dialect === 'postgres' ? [lockUnusedValues.with(arg)] : []),
       deleteUnusedValues.with(arg),
       deleteUnusedWrites.with(arg),
     ])

@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, count, eq, type SQL, sql } from 'drizzle-orm'
 import { textEntries } from '../../database/json-entries.ts'
 import { ownerOfNames } from '../../database/owner.ts'
 import { type Builder, rowsStatement, statement } from '../../database/statement.ts'
@@ -146,14 +146,32 @@ export const deleteOldCheckpoints = statement((db, arg: ThreadKey & { keepLast: 
 })
 
 /** Removes the values of a thread that no checkpoint has. */
-export const deleteUnusedValues = statement((db, arg: ThreadKey) => {
+export const deleteUnusedValues = statement((db, arg: ThreadKey) =>
+  db.orm.delete(db.tables.checkpointValues).where(isUnused(db, arg)),
+)
+
+/** Locks the values that `deleteUnusedValues` would remove; see `lockValues`. */
+export const lockUnusedValues = statement((db, arg: ThreadKey) => locked(db, isUnused(db, arg)))
+
+/**
+ * Locks the values of a thread, for PostgreSQL. A put that stores a value again has locked it until its checkpoint is there. A
+ * deletion that waits for it would remove the value, and not see the checkpoint: it sees the moment at which it began.
+ */
+export const lockValues = statement((db, arg: ThreadKey) => locked(db, ofThread(db, 'checkpointValues', arg)))
+
+function locked(db: Builder, condition: SQL | undefined) {
+  const { checkpointValues: v } = db.tables
+  // In the order of puts.
+  const rows = db.orm.select({ version: v.version }).from(v).where(condition).orderBy(v.namespace, v.channel, v.version)
+  return db.orm.select({ rows: count() }).from(rows.for('update').as('locked'))
+}
+
+function isUnused(db: Builder, arg: ThreadKey): SQL | undefined {
   const { checkpoints: c, checkpointValues: v } = db.tables
   const used = sql`(select ${c.namespace}, e.key, e.value from ${c} cross join ${textEntries(db, c.versions)} e
     where ${ofThread(db, 'checkpoints', arg)})`
-  return db.orm
-    .delete(v)
-    .where(and(ofThread(db, 'checkpointValues', arg), sql`(${v.namespace}, ${v.channel}, ${v.version}) not in ${used}`))
-})
+  return and(ofThread(db, 'checkpointValues', arg), sql`(${v.namespace}, ${v.channel}, ${v.version}) not in ${used}`)
+}
 
 /** Removes the writes of the checkpoints that are gone. Writes may be there before their checkpoint, which is then the newest. */
 export const deleteUnusedWrites = statement((db, arg: ThreadKey) => {
