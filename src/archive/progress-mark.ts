@@ -1,13 +1,16 @@
-import { and, gte, lt } from 'drizzle-orm'
+import { randomUUID } from 'node:crypto'
+import { and, eq, gte, lt, sql } from 'drizzle-orm'
 import * as z from 'zod/mini'
 import type { Db } from '../database/db.ts'
-import { readProperty, removeProperty, setProperty } from '../database/identity.ts'
+import { removeProperty, setProperty } from '../database/identity.ts'
 import { statement } from '../database/statement.ts'
 import { ARCHIVED } from './tables.ts'
 
 const count = z.int().check(z.gte(0))
 
 const markSchema = z.strictObject({
+  /** The call that has the mark. An erasure takes it away, so that the call writes no mark any more. */
+  call: z.optional(z.string()),
   table: z.enum(ARCHIVED),
   /** Number of rows of the table that are done. */
   rows: count,
@@ -17,7 +20,7 @@ const markSchema = z.strictObject({
 })
 
 /** How far rows of one source have come into a database. */
-export type Mark = z.output<typeof markSchema>
+export type Mark = Omit<z.output<typeof markSchema>, 'call'>
 
 /** The mark of a call that begins anew. */
 const BEGINNING: Mark = { table: ARCHIVED[0], rows: 0, after: [], outcomes: {} }
@@ -29,9 +32,29 @@ const replaceMarks = statement(({ orm, tables: { properties: p } }, arg: { value
     .where(and(gte(p.name, 'archive:'), lt(p.name, 'archive;'))),
 )
 
+const insertMark = statement(({ orm, tables: { properties: p } }, arg: { name: string; value: string }) =>
+  orm.insert(p).values({ name: arg.name, value: arg.value }).onConflictDoNothing().returning({ name: p.name }),
+)
+
+/** Reads a mark with an update, which waits for those who write it. */
+const lockMark = statement(({ orm, tables: { properties: p } }, arg: { name: string }) =>
+  orm
+    .update(p)
+    .set({ value: sql`${p.value}` })
+    .where(eq(p.name, arg.name))
+    .returning({ value: p.value }),
+)
+
+const moveMark = statement(({ orm, tables: { properties: p } }, arg: { name: string; value: string; before: string }) =>
+  orm
+    .update(p)
+    .set({ value: arg.value })
+    .where(and(eq(p.name, arg.name), sql`${p.value} like ${arg.before}`)),
+)
+
 /**
- * Lets all calls that were interrupted begin anew, since rows before their marks are removed. A mark also has the key of a row,
- * which may be one of these.
+ * Lets all calls that were interrupted begin anew, also those that go on now and are interrupted later, since rows before their
+ * marks are removed. A mark also has the key of a row, which may be one of these.
  */
 export async function beginAnew(db: Db): Promise<void> {
   await replaceMarks.all(db, { value: JSON.stringify(BEGINNING) })
@@ -43,23 +66,36 @@ export async function beginAnew(db: Db): Promise<void> {
  */
 export class ProgressMark {
   readonly #name: string
+  readonly #call = randomUUID()
 
   /** `source` names where the rows come from: the checksum of an archive, or the id of a database. */
   constructor(source: string) {
     this.#name = `archive:${source}`
   }
 
-  /** Returns the mark that an earlier call has left, if there is one of this version. */
-  async read(db: Db): Promise<Mark | undefined> {
-    const text = await readProperty(db, this.#name)
-    return text === undefined ? undefined : markSchema.safeParse(JSON.parse(text)).data
+  /** Takes over the mark that an earlier call has left, and returns it, if there is one of this version. */
+  take(db: Db): Promise<Mark | undefined> {
+    return db.transaction(async (tx) => {
+      const inserted = await insertMark.first(tx, { name: this.#name, value: this.#textOf(BEGINNING) })
+      if (inserted !== undefined) return undefined
+      const left = await lockMark.first(tx, { name: this.#name })
+      const mark = left && markSchema.safeParse(JSON.parse(left.value)).data
+      await setProperty(tx, this.#name, this.#textOf(mark ?? BEGINNING))
+      return mark
+    })
   }
 
-  write(tx: Db, mark: Mark): Promise<void> {
-    return setProperty(tx, this.#name, JSON.stringify(mark))
+  /** Moves the mark, unless an erasure has reset it or another call has taken it: then it stays as it is. */
+  async write(tx: Db, mark: Mark): Promise<void> {
+    await moveMark.all(tx, { name: this.#name, value: this.#textOf(mark), before: `{"call":"${this.#call}"%` })
   }
 
   remove(db: Db): Promise<void> {
     return removeProperty(db, this.#name)
+  }
+
+  #textOf(mark: Mark): string {
+    const { table, rows, after, outcomes } = mark // it may have the call that has left it
+    return JSON.stringify({ call: this.#call, table, rows, after, outcomes })
   }
 }

@@ -47,7 +47,7 @@ export async function receive(
   const { isFromFile } = origin
   const outcomes = new Outcomes({ isFromFile })
   const progressMark = new ProgressMark(origin.name)
-  const left = dryRun ? undefined : await progressMark.read(database)
+  const left = dryRun ? undefined : await progressMark.take(database)
   const mark = resumable(left)
   if (mark) outcomes.continueFrom(mark.outcomes)
   const target = new Target(layers, outcomes, dryRun ? undefined : progressMark)
