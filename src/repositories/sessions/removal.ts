@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, lte, type SQL } from 'drizzle-orm'
+import { and, eq, isNotNull, lte, notExists, type SQL } from 'drizzle-orm'
 import { CACHED_BY_SESSION } from '../../cache/owned-row-cache.ts'
 import type { RowKey } from '../../cache/row-cache.ts'
 import type { Db } from '../../database/db.ts'
@@ -52,10 +52,19 @@ function deletions(further: (table: TableOfSession, tables: Tables) => SQL | und
       statement((db, arg: { id: string }) => {
         const [table, sessionId] = tableOf(db.tables)
         const isOfSession = and(eq(sessionId, arg.id), eq(table.ownerId, ownerOfNames(db)), isSomebodys(table))
-        return db.orm.delete(table).where(and(isOfSession, further(table, db.tables)))
+        return db.orm.delete(table).where(and(isOfSession, further(table, db.tables), isMissing(db, arg.id)))
       }),
     )
   return { ofSomebody: deletionsOf(hasOwner), ofNobody: deletionsOf(() => undefined) }
+}
+
+/**
+ * Returns the condition that there is no session of this id. On PostgreSQL each statement sees a later moment: if the first one
+ * has found no session to delete, one may have been created since, and its rows stay.
+ */
+function isMissing(db: Builder, id: string): SQL {
+  const { sessions } = db.tables
+  return notExists(db.orm.select({ id: sessions.id }).from(sessions).where(isSession(db, id)))
 }
 
 function deletionsOfSession({ owner }: Db, id: string, rows = deleteRows): Call<unknown>[] {
