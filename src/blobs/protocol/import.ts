@@ -4,7 +4,7 @@ import { NOBODY } from '../../database/owner.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { blobCorrupted, type Content, hasObject, newGeneration } from '../bytes/backend.ts'
-import { collectExpired } from './collect.ts'
+import { collectExpired, collectStray } from './collect.ts'
 import { placing, reserveContent } from './reserve.ts'
 import type { BlobStore } from './store.ts'
 import { lockedBatch } from './usage.ts'
@@ -70,8 +70,12 @@ export async function importContent(
     await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
     throw error
   }
-  await lockedBatch(db, 'brief', placing(reservation, { found: stored.generation, placed: generation }))
-  return true
+  const placement = { found: stored.generation, placed: generation }
+  const [, placed] = await lockedBatch(db, 'brief', placing(reservation, placement))
+  if (placed.length > 0) return true
+  // Another import of the batches has ended meanwhile, and a record keeps the content: nobody knows of this object.
+  await collectStray(db, store, { hash, size, generation })
+  return false
 }
 
 /**

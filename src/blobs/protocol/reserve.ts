@@ -193,9 +193,13 @@ const placeContent = statement((db, arg: Reservation & Placement) => {
     .update(c)
     .set({ state: 'live', generation: sql`case when ${isFresh(arg)} then ${arg.placed} else ${c.generation} end` })
     .where(and(eq(c.hash, arg.hash), exists(reservationRow(db, arg.id))))
+    .returning({ hash: c.hash })
 })
 
-/** Returns the calls that give a reserved content the object which a put has stored for it. */
+/**
+ * Returns the calls that give a reserved content the object which a put has stored for it. The last one returns the content, if
+ * it is still reserved.
+ */
 export const placing = (reservation: Reservation, placement: Placement) =>
   [releaseLoser.with({ ...reservation, ...placement }), placeContent.with({ ...reservation, ...placement })] as const
 
