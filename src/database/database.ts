@@ -1,5 +1,4 @@
 import type { SearchSetting } from '../config/types.ts'
-import { StorageError } from '../errors.ts'
 import {
   type DatabaseSource,
   statements,
@@ -8,6 +7,7 @@ import {
   transactions,
 } from '../observability/channels.ts'
 import type { Tables } from '../schema/tables.ts'
+import { storageClosed } from './closed.ts'
 import type { BeginOptions, Db, Dialect, DialectKit, Driver, DriverTransaction, Executor, Orm } from './db.ts'
 import type { Query, Row } from './query.ts'
 import { repeated } from './repeated.ts'
@@ -222,7 +222,7 @@ export class Database implements Db {
    * @throws {CLOSED} when the database is closed
    */
   checkOpen(): void {
-    if (this.#closing) throw new StorageError('CLOSED', 'The storage has been closed')
+    if (this.#closing) throw storageClosed()
   }
 
   /**

@@ -90,7 +90,7 @@ export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, optio
       left = await countRows(layers, ownerId)
       if (totalOf(left) === 0) break
     }
-    await beginAnew(database) // an import that goes on meanwhile has set its mark again
+    await beginAnew(database) // an import that began meanwhile has a mark
     if (database.search) await forgetGone(database)
   }
   const logEmptied = await overwriting(database, () => blobs.overwriting(removeAll))

@@ -3,6 +3,7 @@ import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import type { ResolvedPostgres } from '../../config/resolved.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
+import { storageClosed } from '../closed.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
 import { noAnswer, transactionPooler } from './errors.ts'
 
@@ -97,7 +98,7 @@ export class PostgresPool {
    * @throws {CLOSED} when the pool is closed, also while the call waits
    */
   shared<T>(send: (connection: PostgresConnection) => Promise<T>): Promise<T> {
-    if (this.#closing.signal.aborted) return Promise.reject(poolClosed())
+    if (this.#closing.signal.aborted) return Promise.reject(storageClosed())
     const connection = this.#waiters.length === 0 ? this.#leastBusy() : undefined // first come, first served
     if (connection?.idle && this.#mayBeClosed(connection)) return this.#noticeClosed().then(() => this.shared(send))
     if (connection !== undefined) return send(connection)
@@ -156,7 +157,7 @@ export class PostgresPool {
   async #openOwn(): Promise<PostgresConnection> {
     const closed = (connection: PostgresConnection) => void this.#own.delete(connection)
     const isWorking = (connection: PostgresConnection) => this.#isWorking(connection)
-    if (this.#closing.signal.aborted) throw poolClosed()
+    if (this.#closing.signal.aborted) throw storageClosed()
     const connection = await PostgresConnection.open(
       this.#config,
       { idle: () => {}, closed, isWorking },
@@ -165,13 +166,13 @@ export class PostgresPool {
     this.#own.add(connection)
     if (!this.#closing.signal.aborted) return connection
     await connection.close() // close() has not seen it
-    throw poolClosed()
+    throw storageClosed()
   }
 
   /** Closes all connections, and rejects who waits for one. The caller has waited for the queries in flight. */
   async close(): Promise<void> {
     this.#closing.abort()
-    this.#rejectWaiters(poolClosed())
+    this.#rejectWaiters(storageClosed())
     clearInterval(this.#idleTimer)
     clearTimeout(this.#retryTimer)
     await Promise.all(this.#opening)
@@ -345,9 +346,4 @@ export class PostgresPool {
       if (connection.idle && !connection.retired && connection.lastUsed < oldest) this.#retire(connection)
     }
   }
-}
-
-/** Returns the error of a call that would have to wait for a new connection, which nobody would close. */
-function poolClosed(): StorageError {
-  return new StorageError('CLOSED', 'The storage has been closed')
 }

@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Finding } from '../../diagnosis/findings.ts'
 import { StorageError } from '../../errors.ts'
+import { storageClosed } from '../closed.ts'
 import type {
   BackupSteps,
   BeginOptions,
@@ -166,7 +167,7 @@ export class SqliteDriver implements Driver {
 
   /** Refuses a call that close() did not wait for, and any call on a file that nobody will find again. */
   #check(): void {
-    if (this.#closed) throw new StorageError('CLOSED', 'The storage has been closed')
+    if (this.#closed) throw storageClosed()
     if (this.#moved !== undefined) throw this.#moved
   }
 

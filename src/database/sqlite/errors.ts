@@ -1,5 +1,6 @@
 import { codeOf, messageOf } from '../../caught.ts'
 import { type CodeWith, type DatabaseErrorDetails, StorageError } from '../../errors.ts'
+import { storageClosed } from '../closed.ts'
 
 /** Returns the code of an error of better-sqlite3. Its class cannot be compared to, because the module is loaded lazily. */
 function sqliteCodeOf(error: unknown): string | undefined {
@@ -62,9 +63,7 @@ const NOT_OPEN = 'The database connection is not open'
 
 /** Returns the StorageError for an error of better-sqlite3. Names the file. Returns any other error as it is. */
 export function sqliteError(error: unknown, file?: string): unknown {
-  if (messageOf(error) === NOT_OPEN) {
-    return new StorageError('CLOSED', 'The storage has been closed', { cause: error })
-  }
+  if (messageOf(error) === NOT_OPEN) return storageClosed({ cause: error })
   const code = sqliteCodeOf(error)
   if (code === undefined) return error
   const details: DatabaseErrorDetails = file === undefined ? { sqliteCode: code } : { sqliteCode: code, file }

@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { storageClosed } from '../../database/closed.ts'
 import type { Db } from '../../database/db.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { type Logger, loggedError } from '../../logger.ts'
@@ -145,7 +146,7 @@ export class Embedder implements Embedding {
 
   /** Ends what is under way. What is pending is found by the next storage. */
   async close(): Promise<void> {
-    const closed = new StorageError('CLOSED', 'The storage has been closed')
+    const closed = storageClosed()
     this.#closing.abort(closed)
     clearTimeout(this.#pause)
     for (const { reject } of this.#waiters) reject(closed)
