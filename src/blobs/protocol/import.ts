@@ -68,6 +68,8 @@ export async function importContent(
     await staged.commit(generation)
   } catch (error) {
     await staged.discard().catch(() => {}) // maintenance sweeps the staged bytes later
+    // The bytes may be in place already. Nobody else knows of this generation.
+    await bytes.remove({ hash, size, generation }).catch(() => {})
     throw error
   }
   const placement = { found: stored.generation, placed: generation }

@@ -13,7 +13,7 @@ import type {
   MigrationJournal,
   Snapshot,
 } from '../db.ts'
-import type { Query, Row } from '../query.ts'
+import { areTentative, type Query, type Row } from '../query.ts'
 import { backUp, fileExists } from './backup.ts'
 import type { SqliteConnection } from './connection.ts'
 import { diagnoseSqlite } from './diagnosis.ts'
@@ -104,7 +104,8 @@ export class SqliteDriver implements Driver {
   async batch(queries: readonly Query[]): Promise<Row[][]> {
     if (queries.some(({ writes }) => writes)) {
       this.#check()
-      return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
+      const isTentative = areTentative(queries)
+      return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false, isTentative })
     }
     if (this.#turns.isDue()) await this.#turns.next()
     return this.#read((connection) => connection.snapshot(queries))

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { SqliteOptions } from '../../config/types.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
 import type { SqliteConnection } from './connection.ts'
 import { isBusy, sqliteError } from './errors.ts'
@@ -28,6 +29,8 @@ interface Write extends Waiting {
   run: () => unknown
   /** True if `run` is one statement, which SQLite undoes itself if it fails. */
   single: boolean
+  /** See `Query`. Default false. */
+  isTentative?: boolean
   resolve: (value: unknown) => void
 }
 
@@ -39,8 +42,8 @@ interface WriterRequest extends Waiting {
 
 export interface WriteQueueOptions {
   busyTimeoutMillis: number
-  /** True if a commit costs an fsync, which is worth sharing. */
-  durable: boolean
+  /** How the commits of a file become durable. Undefined for a database in memory, where a commit is not worth sharing. */
+  synchronous?: SqliteOptions['synchronous']
   /** Counts how long calls have waited. */
   counters?: Pick<DatabaseCounters, 'writeQueueWaitMs'>
 }
@@ -53,7 +56,8 @@ export interface WriteQueueOptions {
 export class WriteQueue {
   readonly #writer: SqliteConnection
   readonly #busyTimeoutMillis: number
-  readonly #durable: boolean
+  readonly #isFile: boolean
+  readonly #isFull: boolean
   readonly #counters: Pick<DatabaseCounters, 'writeQueueWaitMs'>
   readonly #waiting: (Write | WriterRequest)[] = []
   readonly #waitLimit: WaitLimit
@@ -69,11 +73,12 @@ export class WriteQueue {
   /** Since when another connection has held the lock, as far as attempts to take it have shown. */
   #lockedSince: number | undefined
 
-  constructor(writer: SqliteConnection, { busyTimeoutMillis, durable, counters }: WriteQueueOptions) {
+  constructor(writer: SqliteConnection, { busyTimeoutMillis, synchronous, counters }: WriteQueueOptions) {
     this.#writer = writer
     this.#busyTimeoutMillis = busyTimeoutMillis
     this.#waitLimit = new WaitLimit(this.#waiting, busyTimeoutMillis)
-    this.#durable = durable
+    this.#isFile = synchronous !== undefined
+    this.#isFull = synchronous === 'full'
     this.#counters = counters ?? { writeQueueWaitMs: 0 }
   }
 
@@ -83,8 +88,8 @@ export class WriteQueue {
   }
 
   /** Runs one atomic write in its turn. Rejects with a StorageError if `run` throws. */
-  async write<T>(run: () => T, { single }: { single: boolean }): Promise<T> {
-    if (!this.#durable && this.isFree) {
+  async write<T>(run: () => T, { single, isTentative }: Pick<Write, 'single' | 'isTentative'>): Promise<T> {
+    if (!this.#isFile && this.isFree) {
       try {
         return this.#inTransaction({ run, single })
       } catch (error) {
@@ -95,7 +100,7 @@ export class WriteQueue {
       const fail = (error: unknown) => reject(sqliteError(error, this.#writer.file))
       const since = performance.now()
       // The cast holds because resolve gets what its own run returns
-      this.#enqueue({ run, single, since, resolve: resolve as (value: unknown) => void, reject: fail })
+      this.#enqueue({ run, single, isTentative, since, resolve: resolve as (value: unknown) => void, reject: fail })
     })
   }
 
@@ -175,7 +180,7 @@ export class WriteQueue {
    */
   #schedule(): void {
     const restMillis = this.#restUntil - performance.now()
-    if (!this.#durable) {
+    if (!this.#isFile) {
       void this.#serve()
     } else if (restMillis > 0) {
       setTimeout(() => void this.#serve(), restMillis)
@@ -222,8 +227,9 @@ export class WriteQueue {
       if (only === undefined) break // all have waited for too long
       try {
         this.#lastWasSingle = group.length === 1
-        if (group.length === 1) this.#commitOne(only)
-        else this.#commitGroup(group)
+        const commit = () => (group.length === 1 ? this.#commitOne(only) : this.#commitGroup(group))
+        if (this.#isFull && group.every((write) => write.isTentative)) this.#withoutSync(commit)
+        else commit()
         this.#lockedSince = undefined
         const now = performance.now()
         for (const { since } of group) this.#counters.writeQueueWaitMs += now - since
@@ -246,6 +252,16 @@ export class WriteQueue {
       group.push(next)
     }
     return group
+  }
+
+  /** Runs a commit that does not wait for the disk. SQLite refuses to change the setting inside a transaction. */
+  #withoutSync(commit: () => void): void {
+    this.#writer.exec('PRAGMA synchronous = NORMAL')
+    try {
+      commit()
+    } finally {
+      this.#writer.exec('PRAGMA synchronous = FULL')
+    }
   }
 
   /** Settles a write. Throws, before it has done anything, if another connection holds the lock. */
