@@ -68,10 +68,11 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   }
 
   /**
-   * Appends items, all or none. If it fails, this object may repeat it with the same items, until a call with others succeeds:
-   * the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any process.
+   * Appends items, all or none. If it fails, this object may repeat it with the same items, unless it was called with others
+   * meanwhile: the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any process.
    */
   async addItems(items: AgentInputItem[]): Promise<void> {
+    if (items.length === 0) return this.#append([])
     const messages = items.map(fromOpenAIItem)
     const before = this.#unsure
     // A state that was stored meanwhile has the keys of an item in another order.
@@ -79,7 +80,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
     const named = messages.map((message, i) => ({ ...message, id: ids?.[i] ?? randomUUID() }))
     try {
       await this.#append(named)
-      if (items.length > 0) this.#unsure = undefined
+      this.#unsure = undefined
     } catch (error) {
       this.#unsure = { messages, ids: named.map(({ id }) => id) }
       throw error

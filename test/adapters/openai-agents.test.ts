@@ -55,12 +55,14 @@ eachDatabase((open) => {
     await using storage = await open()
     const session = new HoldfastSession(storage)
     const append = storage.messages.append.bind(storage.messages)
-    vi.spyOn(storage.messages, 'append').mockImplementationOnce(async (...args) => {
-      await append(...args)
-      throw new StorageError('CONNECTION_LOST', 'The answer is lost')
-    })
     const items = [call('c1'), user('Hello')]
-    await expect(session.addItems(items)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+    for (const lost of [items, []]) {
+      vi.spyOn(storage.messages, 'append').mockImplementationOnce(async (...args) => {
+        await append(...args)
+        throw new StorageError('CONNECTION_LOST', 'The answer is lost')
+      })
+      await expect(session.addItems(lost)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+    }
     const { type, ...fields } = call('c1')
     await session.addItems([{ ...fields, type } as AgentInputItem, user('Hello')]) // as the SDK reads a stored state
     expect(await session.getItems()).toEqual(items)
