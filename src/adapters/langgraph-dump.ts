@@ -120,7 +120,7 @@ async function learn(serializer: SerializerProtocol, message: Message): Promise<
   forms.set(prototype, known)
   const [, data] = await serializer.dumpsTyped(message)
   const text = decoder.decode(data)
-  const form = formOf(message, JSON.parse(text))
+  const form = isOverridden(message) ? null : formOf(message, JSON.parse(text))
   const plain = form && write(message, form, [], 0)
   if (plain === FOREIGN) return false // the message holds what is not written here; the next one may not
   const isEqual = JSON.stringify(plain) === text
@@ -133,6 +133,14 @@ function formOf({ lc_id: id, lc_kwargs, toJSON }: Message, stored: { kwargs?: Js
   const names = Object.keys(stored.kwargs ?? {})
   if (fields.includes('__proto__') || names.length !== fields.length) return null
   return { id, toJSON, names: fields.map((field, i) => [field, names[i] ?? field] as const) }
+}
+
+/** Returns true if a class replaces the `toJSON` of LangChain: its own may write each message in another way. */
+function isOverridden(message: object): boolean {
+  let count = 0
+  for (let holder: object | null = message; holder !== null; holder = Object.getPrototypeOf(holder))
+    if (Object.hasOwn(holder, 'toJSON')) count++
+  return count > 1
 }
 
 function fieldsOf({ lc_kwargs }: Message): string {

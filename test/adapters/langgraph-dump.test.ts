@@ -60,6 +60,13 @@ class Renamed extends HumanMessage {
   }
 }
 
+/** Hides its content if it has a name. */
+class AtTimesHidden extends HumanMessage {
+  override toJSON() {
+    return this.name ? ({ lc: 1, type: 'constructor', id: ['own'], kwargs: {} } as never) : super.toJSON() // as above
+  }
+}
+
 const circular: Record<string, unknown> = { a: 1 }
 circular.self = circular
 
@@ -101,6 +108,7 @@ const UNUSUAL: Record<string, () => unknown> = {
   secrets: () => new Secretive({ content: 'x', name: 'Ada' }),
   attributes: () => new Numbered('x'),
   'an own toJSON': () => new Renamed('x'),
+  'an own toJSON that differs by message': () => ['', 'Ada'].map((name) => new AtTimesHidden({ content: 'x', name })),
   'an own toJSON of one message': () => Object.assign(new HumanMessage('x'), { toJSON: () => 'own' }),
 }
 
