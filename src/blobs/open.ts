@@ -168,12 +168,18 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     steps: maintenanceSteps(root, unused),
     stats: () => (unused() ? root.whileOpen(async () => ({ ...EMPTY, maxTotalSize })) : blobs.stats()),
     async transaction(run) {
-      const transaction = transactionContents(store)
+      let giveUp: (error: unknown) => void = () => {}
+      const givenUp = new Promise<never>((_, reject) => {
+        giveUp = reject
+      })
+      givenUp.catch(() => {}) // nobody waits for it if the records are in the main database
+      const transaction = transactionContents(store, { givenUp })
       const hasOwnDatabase = recordsDatabase !== undefined
       const { savepoint: enter } = transactionBlobs({ ...root, transaction }, { hasOwnDatabase })
       try {
         return await run(enter)
       } catch (error) {
+        giveUp(error) // it may be a deadline, which the transaction of the records does not have
         transaction.strays.push(...transaction.written)
         throw error
       } finally {
@@ -264,7 +270,7 @@ function transactionBlobs(context: BlobContext, { hasOwnDatabase }: { hasOwnData
         return body(transactionBlobs(inner, { hasOwnDatabase }))
       }
       try {
-        const result = await (hasOwnDatabase ? joinTransaction(context.db, inside) : inside(tx))
+        const result = await (hasOwnDatabase ? joinTransaction(context.db, inside, outer?.givenUp) : inside(tx))
         outer?.written.push(...transaction.written)
         return result
       } catch (error) {
@@ -280,12 +286,13 @@ function offloadTo(context: BlobContext, { hasOwnDatabase }: { hasOwnDatabase: b
   return aboveBytes === undefined ? undefined : new Offload(context, { aboveBytes, hasOwnDatabase })
 }
 
-function transactionContents(limits: BlobStore, outer?: TransactionContents): TransactionContents {
+function transactionContents(limits: BlobStore, outer: Partial<TransactionContents> = {}): TransactionContents {
   const { maxBlobSize, maxTotalSize } = limits
   return {
     written: [],
-    strays: outer?.strays ?? [],
-    contentsToCollect: outer?.contentsToCollect ?? new Set(),
+    strays: outer.strays ?? [],
+    contentsToCollect: outer.contentsToCollect ?? new Set(),
+    givenUp: outer.givenUp,
     gate: new StagingGate({ puts: PUTS_AT_ONCE_IN_TRANSACTION, maxBlobSize, maxTotalSize }),
   }
 }

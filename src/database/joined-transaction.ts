@@ -6,9 +6,14 @@ import { LazyDb } from './lazy-db.ts'
  * Runs `body` with a transaction on `outer` that starts on first use and commits or rolls back with `body`. If `body` never
  * uses the transaction, none is opened. This is how a second database joins a transaction of the first.
  *
- * Calls on the handle after the end of `body` fail with TRANSACTION_MISUSE.
+ * The transaction also rolls back if `givenUp` rejects: the first one was ended from outside, and its body may go on. Calls on
+ * the handle after the end fail with TRANSACTION_MISUSE.
  */
-export async function joinTransaction<T>(outer: Db, body: (tx: Db) => Promise<T>): Promise<T> {
+export async function joinTransaction<T>(
+  outer: Db,
+  body: (tx: Db) => Promise<T>,
+  givenUp?: Promise<never>,
+): Promise<T> {
   let ended = false
   let opened: Promise<Db> | undefined
   let committed: Promise<T> | undefined
@@ -25,7 +30,8 @@ export async function joinTransaction<T>(outer: Db, body: (tx: Db) => Promise<T>
     })
     return opened
   }
-  const result = body(new LazyDb(outer.kit, begin)).finally(() => {
+  const ran = body(new LazyDb(outer.kit, begin))
+  const result = (givenUp ? Promise.race([ran, givenUp]) : ran).finally(() => {
     ended = true
   })
   try {

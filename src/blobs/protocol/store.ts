@@ -62,4 +62,6 @@ export interface TransactionContents {
   readonly contentsToCollect: Set<string>
   /** Admits the puts of the transaction. */
   readonly gate: StagingGate
+  /** Rejects if the transaction has failed. Its body may go on, if a deadline has ended the transaction. */
+  readonly givenUp?: Promise<never> | undefined
 }
