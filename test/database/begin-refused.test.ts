@@ -108,6 +108,7 @@ test('a serializable transaction on a standby rejects with READ_ONLY, and writes
   await using storage = await openStorage({ database }, quiet)
   const transaction = (body: (tx: StorageTransaction) => Promise<unknown>) =>
     storage.transaction(body, { isolation: 'serializable' })
+  await expect(transaction(async () => {})).rejects.toMatchObject({ code: 'READ_ONLY' })
   const begunOnStandby = transaction(async (tx) => {
     await tx.kv.get('key')
     await sql`select pg_promote()`

@@ -214,6 +214,19 @@ test('close() rejects a call that waits for a connection, and opens none for it'
   await expect.poll(backends, { timeout: 5000 }).toBe(0)
 })
 
+test('begin() whose caller waits no longer leaves the connection to the next call', async () => {
+  const { driver } = await openPool({ maxConnections: 1 })
+  const holder = await driver.begin()
+  const check = () => {
+    throw new Error('too late')
+  }
+  const late = expect(driver.begin({ check })).rejects.toThrow('too late')
+  const next = driver.run(read('select 1'))
+  await holder.commit()
+  expect(await next).toEqual([[1]])
+  await late
+})
+
 test('the end of a transaction that takes too long costs no other connection', async () => {
   const { driver } = await openPool({ maxConnections: 2 })
   const backend = read('select pg_backend_pid()')

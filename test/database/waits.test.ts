@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import Sqlite from 'better-sqlite3'
 import { openStorage, type Storage, type StorageConfig, type StorageOptions, type StorageTransaction } from 'holdfast'
 import postgres from 'postgres'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -197,6 +198,34 @@ it('transaction() on PostgreSQL that has timed out waits for a lock no longer, o
     await expect.poll(waiting, { timeout: 5000 }).toHaveLength(0)
   })
   expect(await storage.kv.get('key')).toBe(1)
+})
+
+it('transaction() with timeoutMillis on PostgreSQL keeps a shorter lock_timeout of the server', async () => {
+  const url = await freshPostgres({ lock_timeout: '200ms' })
+  await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
+  await using other = await openStorage({ database: { type: 'postgres', url } }, quiet)
+  await storage.kv.set('key', 0)
+  await storage.transaction(async (holder) => {
+    await holder.kv.set('key', 1)
+    const late = other.transaction((tx) => tx.kv.set('key', 2), { timeoutMillis: 20_000 })
+    await expect(late).rejects.toMatchObject({ code: 'TIMEOUT', details: { postgresCode: '55P03' } })
+  })
+})
+
+it('transaction() on SQLite that has timed out before it could begin leaves the writer to others', async () => {
+  const path = join(freshDirectory(), 'a.db')
+  await using storage = await openStorage({ database: { type: 'sqlite', path } }, quiet)
+  const other = new Sqlite(path)
+  onTestFinished(() => void other.close())
+  other.exec('BEGIN IMMEDIATE')
+  const late = storage.transaction(async (tx) => tx.kv.set('late', 1), { timeoutMillis: 100 })
+  await expect(late).rejects.toMatchObject({
+    code: 'TIMEOUT',
+    message: expect.stringContaining('timeoutMillis, 100 ms'),
+  })
+  other.exec('ROLLBACK')
+  await storage.kv.set('after', 1)
+  expect(await storage.kv.getMany(['late', 'after'])).toEqual(new Map([['after', 1]]))
 })
 
 it('transaction() that got no connection leaves no timer that keeps the process alive', async () => {

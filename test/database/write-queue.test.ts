@@ -39,6 +39,20 @@ function commits(file: string): number {
   return count
 }
 
+test('begin() whose caller waits no longer leaves the writer to the next call', async () => {
+  const { driver, ids } = await openTable()
+  const holder = await driver.begin()
+  const check = () => {
+    throw new Error('too late')
+  }
+  const late = expect(driver.begin({ check })).rejects.toThrow('too late')
+  const next = driver.run(insert(1))
+  await holder.commit()
+  await next
+  await late
+  expect(await ids()).toEqual([1])
+})
+
 test('run() commits concurrent writes together, and sequential writes one by one', async () => {
   const { file, driver } = await openTable()
   const before = commits(file)
@@ -286,6 +300,7 @@ test('close() rejects with CLOSED what waits for the lock of another process', a
   await sleep(10)
   await driver.close()
   expect(await waiting).toEqual(times(3, () => 'CLOSED'))
+  expect(await outcomes([driver.snapshot()])).toEqual(['CLOSED']) // nobody would close its connection
   other.exec('COMMIT')
 })
 
