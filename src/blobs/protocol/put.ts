@@ -28,6 +28,7 @@ import type { LockUse } from './usage.ts'
 /** Far longer than a put needs between its two commits: only the rename of a file lies between them. */
 const RESERVATION_MILLIS = 3_600_000
 
+/** How long a put that is aborted waits for the removal of what it has sent. */
 const MOMENT_MILLIS = 2000
 
 type Options = z.output<typeof putBlobOptionsSchema> & {
