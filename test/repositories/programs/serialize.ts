@@ -1,4 +1,7 @@
-/** When told to go, increments one counter in serializable transactions of several clients, then says which codes failed. */
+/**
+ * When told to go, increments one counter in serializable transactions of several clients, then says how often their
+ * bodies ran, and which codes failed.
+ */
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isStorageError, openStorage } from 'holdfast'
@@ -11,9 +14,11 @@ say({ ready: true })
 await once(process.stdin, 'data')
 
 const failed: string[] = []
+let runs = 0
 async function increment(): Promise<void> {
   await storage.transaction(
     async (tx) => {
+      runs++
       const n = Number((await tx.kv.get('count')) ?? 0)
       await sleep(5)
       await tx.kv.set('count', n + 1)
@@ -28,5 +33,5 @@ async function client(): Promise<void> {
 }
 
 await Promise.all(Array.from({ length: Number(clients) }, client))
-say({ failed })
+say({ runs, failed })
 process.stdin.destroy()
