@@ -25,7 +25,7 @@ eachStore({ ...MAIN_RECORDS, ...SEPARATE_RECORDS, ...INSIDE }, (open) => {
           await put(tx)
           await (kind === 'transaction' ? body(tx) : tx.transaction(body))
         },
-        { timeoutMillis: 1000 },
+        { timeoutMillis: 2000 }, // the body must have put by then
       )
       await hasPut
       await expect(slow).rejects.toMatchObject({ code: 'TIMEOUT' })

@@ -53,22 +53,21 @@ describe.each(databases)('on %s,', (name, configure) => {
 
   it('transaction() rolls back and rejects after timeoutMillis', async () => {
     await using storage = await open()
-    const { reached: entered, reach: enter } = signal()
+    const [{ reached: entered, reach: enter }, { reached: over, reach: end }] = [signal(), signal()]
     let used: Promise<unknown> = Promise.resolve()
     const slow = storage.transaction(
       async (tx) => {
         await tx.kv.set('inside', 1)
         enter()
-        await sleep(600)
-        used = tx.kv.set('inside', 2)
+        used = over.then(() => tx.kv.set('inside', 2))
         await used
       },
-      { timeoutMillis: 200 },
+      { timeoutMillis: 1000 }, // the body must have begun by then
     )
     await entered
-    expect(await outcomeWithin(2000, slow)).toBe('TIMEOUT')
+    expect(await outcomeWithin(10_000, slow)).toBe('TIMEOUT')
     await storage.kv.set('after', 1)
-    await sleep(600)
+    end()
     await expect(used).rejects.toMatchObject({ code: 'TRANSACTION_MISUSE' })
     expect(await storage.kv.getMany(['inside', 'after'])).toEqual(new Map([['after', 1]]))
   })
