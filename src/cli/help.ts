@@ -10,7 +10,7 @@ export function overviewText(commands: readonly Command[]): string {
     '',
     'Usage: holdfast COMMAND [OPTIONS]',
     '',
-    indented(inColumns(commands.map(({ name, summary }) => [name, summary]))),
+    indented(listOf(commands)),
     '',
     'Exit codes',
     indented(inColumns(EXIT_CODES.map(([code, meaning]) => [String(code), meaning]))),
@@ -18,6 +18,21 @@ export function overviewText(commands: readonly Command[]): string {
     'holdfast COMMAND --help, or holdfast help COMMAND, explains a command.',
   ].join('\n')
 }
+
+/** Returns the text of `holdfast GROUP --help`, such as of `sessions`. */
+export function groupText(commands: readonly Command[]): string {
+  return [
+    'Usage',
+    ...commands.map((command) => indented(`holdfast ${usageOf(command)}`)),
+    '',
+    'Commands',
+    indented(listOf(commands)),
+    '',
+    'holdfast COMMAND --help, or holdfast help COMMAND, explains a command.',
+  ].join('\n')
+}
+
+const listOf = (commands: readonly Command[]) => inColumns(commands.map(({ name, summary }) => [name, summary]))
 
 /** Returns the text of `holdfast COMMAND --help`. */
 export function commandText(command: Command): string {

@@ -6,9 +6,9 @@ import { COMMANDS } from './commands.ts'
 import { type Configuration, completed, findConfiguration, forReading, namedConfiguration } from './configuration.ts'
 import { EXIT, exitCodeOf, OutputError, Refusal, UsageError } from './exit-codes.ts'
 import type { Given } from './given.ts'
-import { commandText, overviewText } from './help.ts'
+import { commandText, groupText, overviewText } from './help.ts'
 import { Output } from './output.ts'
-import { findCommand, parseGiven } from './parse.ts'
+import { findCommand, findGroup, namesIn, parseGiven } from './parse.ts'
 import { printable } from './text.ts'
 import { version } from './version.ts'
 
@@ -58,7 +58,7 @@ async function runWords(given: readonly string[], surroundings: Surroundings): P
   const { output } = surroundings
   const words = given[0] === 'help' ? given.slice(1) : given
   const asksForHelp = words !== given || words.includes('--help') || words.includes('-h')
-  const isEmpty = words.every((word) => word.startsWith('-'))
+  const isEmpty = namesIn(words).length === 0
   if (isEmpty && words.includes('--version')) {
     await output.print(version, { version })
     return EXIT.ok
@@ -67,6 +67,11 @@ async function runWords(given: readonly string[], surroundings: Surroundings): P
     const overview = overviewText(COMMANDS)
     if (asksForHelp) await output.write(`${overview}\n`)
     else throw new UsageError(`there is no command\n\n${overview}`)
+    return EXIT.ok
+  }
+  const group = asksForHelp ? findGroup(words, COMMANDS) : []
+  if (group.length > 0) {
+    await output.write(`${groupText(group)}\n`)
     return EXIT.ok
   }
   const { command, rest } = findCommand(words, COMMANDS)

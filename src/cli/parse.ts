@@ -14,8 +14,7 @@ export function findCommand(
   words: readonly string[],
   commands: readonly Command[],
 ): { command: Command; rest: readonly string[] } {
-  // Options may stand before the command, but only those that every command has are known by then.
-  const named = words.filter((word, i) => !word.startsWith('-') && !TAKES_VALUE.has(words[i - 1] ?? ''))
+  const named = namesIn(words)
   const [first = '', second = ''] = named
   if (first === '') throw new UsageError('there is no command. See holdfast --help')
   for (const [name, length] of [
@@ -25,7 +24,7 @@ export function findCommand(
     const command = commands.find((candidate) => candidate.name === name)
     if (command) return { command, rest: without(words, named.slice(0, length)) }
   }
-  const group = commands.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name)
+  const group = groupOf(first, commands).map(({ name }) => name)
   if (group.length > 0) {
     const wanted = second === '' ? '' : nearestOf(`${first} ${second}`, group)
     throw new UsageError(
@@ -41,6 +40,20 @@ export function findCommand(
       ),
     ),
   )
+}
+
+/** Returns the commands of the group that the words name without a command of it: `sessions`. Returns none if they name none. */
+export function findGroup(words: readonly string[], commands: readonly Command[]): readonly Command[] {
+  const [first = '', ...others] = namesIn(words)
+  return others.length > 0 || commands.some(({ name }) => name === first) ? [] : groupOf(first, commands)
+}
+
+const groupOf = (first: string, commands: readonly Command[]) =>
+  commands.filter(({ name }) => name.startsWith(`${first} `))
+
+/** Returns the words that are no options. The options that every command has may stand before the command, with their values. */
+export function namesIn(words: readonly string[]): string[] {
+  return words.filter((word, i) => !word.startsWith('-') && !TAKES_VALUE.has(words[i - 1] ?? ''))
 }
 
 /** Removes the first occurrence of each word. */

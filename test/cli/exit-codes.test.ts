@@ -73,6 +73,10 @@ it('no command prints the password of PostgreSQL', async () => {
       expect(stdout + stderr).not.toContain('geheim')
     }
   }
+  await sql.unsafe('delete from holdfast_migrations where id = (select max(id) from holdfast_migrations)')
+  const pending = await holdfast(['status'], { cwd })
+  expect(pending.code).toBe(3)
+  expect(pending.stdout).toContain(`${user}:***@${url.host}${url.pathname}, PostgreSQL`)
   await sql.unsafe(`drop role ${user}`)
   await sql.end()
   url.port = '1'

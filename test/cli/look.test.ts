@@ -22,7 +22,12 @@ async function prepared(database: StorageConfig['database']) {
 
 it.each(emptyDatabases)('on %s, migrate, status and migrate status say what is pending', async (_, configure) => {
   const cwd = freshDirectory()
-  writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: { database: await configure() } }))
+  const database = await configure()
+  const place =
+    database?.type === 'sqlite'
+      ? database.path
+      : new URL(String(database?.type === 'postgres' && database.url)).pathname
+  writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: { database } }))
   const before = await holdfast(['migrate', 'status'], { cwd })
   expect(before).toMatchObject({ code: 3, stdout: expect.stringContaining('pending: run holdfast migrate') })
   const status = await holdfast(['status'], { cwd })
@@ -30,6 +35,7 @@ it.each(emptyDatabases)('on %s, migrate, status and migrate status say what is p
     code: 3,
     stdout: expect.stringMatching(/^database .*(PostgreSQL|does not exist yet)/m),
   })
+  expect(status.stdout).toContain(place)
   const dry = await holdfast(['migrate', '--dry-run'], { cwd })
   expect(dry).toMatchObject({ code: 3, stdout: expect.stringContaining('CREATE TABLE') })
   expect(await holdfast(['migrate', 'status'], { cwd })).toMatchObject({ code: 3 }) // the dry run changed nothing

@@ -37,6 +37,23 @@ it('--help lists every command, and explains each with all of its options', asyn
   }
 })
 
+it('help of a group lists its commands, also beside the options that every command has', async () => {
+  const help = await holdfast(['help', 'sessions'])
+  expect(help).toMatchObject({ code: 0, stderr: '' })
+  for (const { name, summary } of COMMANDS.filter(({ name }) => name.startsWith('sessions '))) {
+    expect(help.stdout).toContain(`\n  ${name.padEnd(13)}  ${summary}\n`)
+  }
+  expect(help.stdout).toContain('holdfast sessions show ID [OPTIONS]')
+  for (const words of [
+    ['sessions', '--help'],
+    ['--database', 'a.db', 'sessions', '-h'],
+  ])
+    expect(await holdfast(words)).toEqual(help)
+  expect((await holdfast(['help', 'migrate'])).stdout).toContain('--dry-run') // a command, and the group of another
+  expect(await holdfast(['help', 'mend'])).toMatchObject({ code: 2, stdout: '' })
+  expect(await holdfast(['--database', 'a.db', '--help'])).toEqual(await holdfast(['help']))
+})
+
 it('--version prints the version of the package', async () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   expect((await holdfast(['--version'])).stdout).toBe(`${version}\n`)
@@ -53,7 +70,7 @@ it.each<[args: string[], message: string]>([
   [['tail', '--type', '--once', '--database', 'a.db'], '--type needs a value: TYPE'],
   [['status', '--json=yes'], '--json takes no value'],
   [['status', 'now'], '"now" is one argument too many'],
-  [['--config', 'agent.yml'], 'there is no command. See holdfast --help'],
+  [['--config', 'agent.yml'], 'there is no command'],
   [['mend'], 'there is no command "mend". See holdfast --help'],
   [['search', 'two', 'words'], '"words" is one argument too many. Quote an argument that has spaces'],
   [['search', '-word'], 'there is no option -w. An argument that begins with - stands after --'],

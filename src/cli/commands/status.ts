@@ -1,3 +1,6 @@
+import { resolveConfig } from '../../config/resolve.ts'
+import type { ResolvedConfig } from '../../config/resolved.ts'
+import { maskSecrets } from '../../config/secrets.ts'
 import { type EmbeddingStats, migrateStorage, type Storage } from '../../index.ts'
 import type { Call, Command } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -15,12 +18,17 @@ export const status: Command = {
     const schema = { known: report.known, pending: report.migrations.length }
     if (schema.pending > 0) {
       const { server, bytes } = report
+      const shown = maskSecrets(resolveConfig(config))
       const rows = [
         ['configuration', source],
-        ['database', server === undefined ? 'does not exist yet' : `${server}, ${bytesText(bytes ?? 0)}`],
+        [
+          'database',
+          `${placeText(shown)}${server === undefined ? 'does not exist yet' : `${server}, ${bytesText(bytes ?? 0)}`}`,
+        ],
         ['schema', pendingText(report)],
       ]
-      await call.output.print(inColumns(rows), { configuration: source, database: { server, bytes }, schema })
+      const value = { configuration: source, config: shown, database: { server, bytes }, schema }
+      await call.output.print(inColumns(rows), value)
       return EXIT.findings
     }
     const storage = await call.open()
@@ -28,7 +36,7 @@ export const status: Command = {
     const layers = [health.database, health.cache, health.blobStore]
     const rows = [
       ['configuration', source],
-      ['database', `${databaseText(storage)}${stats.database.server}, ${bytesText(stats.database.bytes)}`],
+      ['database', `${placeText(storage.config)}${stats.database.server}, ${bytesText(stats.database.bytes)}`],
       ['schema', currentText(report)],
       ['cache', cacheText(storage, stats.cache.server)],
       [
@@ -81,7 +89,7 @@ function embeddingsText(embeddings: EmbeddingStats | undefined): string {
 }
 
 /** Says where the database is. */
-function databaseText({ config: { database } }: Storage): string {
+function placeText({ database }: ResolvedConfig): string {
   if (database.type === 'in-memory') return 'in memory: empty in every new process; '
   if (database.type === 'sqlite') return `${database.file}, `
   const { connection } = database
