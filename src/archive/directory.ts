@@ -35,7 +35,7 @@ export async function createDirectory(directory: string): Promise<string> {
     }
     throw fileError(error, path)
   }
-  const found = await readdir(path)
+  const found = await inFile(path, () => readdir(path))
   if (found.length === 0) return path
   const what = found.includes(MANIFEST)
     ? 'holds an export already'

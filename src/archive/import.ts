@@ -1,9 +1,9 @@
 import { join, resolve } from 'node:path'
 import type { BulkTable } from '../database/bulk/table.ts'
 import { MIGRATIONS } from '../database/migrations.generated.ts'
-import { chunksOf, contentPath, linesOf } from './directory.ts'
+import { chunksOf, contentPath, fileError, linesOf } from './directory.ts'
 import { LineProblem, lineReader } from './lines.ts'
-import { type Manifest, readManifest } from './manifest.ts'
+import { MANIFEST, type Manifest, readManifest } from './manifest.ts'
 import { type Batch, type Origin, receive } from './receive.ts'
 import type { ArchiveLayers, ArchiveRun } from './run.ts'
 import type { ImportReport } from './types.ts'
@@ -23,7 +23,10 @@ export async function importFrom(
 ): Promise<ImportReport> {
   run.check()
   const path = resolve(directory)
-  const { manifest, checksum } = await readManifest(path, { migrations: MIGRATIONS[layers.database.dialect].length })
+  const known = { migrations: MIGRATIONS[layers.database.dialect].length }
+  const { manifest, checksum } = await readManifest(path, known).catch((error) => {
+    throw fileError(error, join(path, MANIFEST))
+  })
   await verifyFiles(path, manifest, run)
   return receive(layers, originOf(path, manifest, checksum), options, run)
 }

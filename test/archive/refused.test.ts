@@ -1,8 +1,9 @@
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 import { importInto, openStorage, type Storage, type StorageError } from 'holdfast'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { freshDirectory } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
 import { editLines, editManifest, filesBelow } from './edited.ts'
 import { digests, fill } from './filled.ts'
@@ -28,6 +29,13 @@ function copyOfArchive(): string {
   cpSync(archive, directory, { recursive: true })
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   return directory
+}
+
+/** Runs a call as a user without rights: root may read everything. */
+async function asNobody<T>(call: () => Promise<T>): Promise<T> {
+  const isRoot = process.geteuid?.() === 0
+  if (isRoot) process.seteuid?.(65534)
+  return call().finally(() => isRoot && process.seteuid?.(0))
 }
 
 /** Makes the first content one without a name, and adds three lines that are none. Returns the number of contents before. */
@@ -108,6 +116,24 @@ describe('importInto() of a damaged archive', () => {
     })
   })
 
+  it('names a file of an archive that this user may not read, or that is a directory', async () => {
+    const directory = copyOfArchive()
+    chmodSync(dirname(directory), 0o755)
+    chmodSync(directory, 0o755)
+    const manifest = join(directory, 'manifest.json')
+    chmodSync(manifest, 0o000)
+    expect(await asNobody(() => refusal(directory))).toMatchObject({
+      code: 'CONNECTION_FAILED',
+      message: expect.stringContaining(`(EACCES at ${manifest})`),
+    })
+    rmSync(manifest)
+    mkdirSync(manifest)
+    expect(await refusal(directory)).toMatchObject({
+      code: 'DATABASE_FAILED',
+      details: { errno: 'EISDIR', file: manifest },
+    })
+  })
+
   it('names a newer format, and the migrations of a newer schema', async () => {
     const directory = copyOfArchive()
     editManifest(directory, (manifest) => Object.assign(manifest, { schema: 99 }))
@@ -155,6 +181,16 @@ describe('export() into a directory that is in use', () => {
       message(/options\.owner/),
     )
     await expect(importInto({} as Storage, directory)).rejects.toMatchObject(message(/openStorage/))
+  })
+})
+
+it('export() names a directory that this user may not list', async () => {
+  const storage = await openKind('in-memory')
+  const directory = freshDirectory()
+  chmodSync(directory, 0o333)
+  await expect(asNobody(() => storage.export(directory))).rejects.toMatchObject({
+    code: 'CONNECTION_FAILED',
+    message: expect.stringContaining(`(EACCES at ${directory})`),
   })
 })
 

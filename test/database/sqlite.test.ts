@@ -131,6 +131,18 @@ test('run(), batch() and begin() reject with READ_ONLY if the file may not be wr
   )
 })
 
+test('openSqlite() says that a file may not be read', async () => {
+  const directory = freshDirectory()
+  const path = join(directory, 'agent.db')
+  await (await sqliteDriver({ path })).close()
+  chmodSync(path, 0o000)
+  chmodSync(directory, 0o777)
+  const administrator = process.geteuid?.() === 0
+  if (administrator) process.seteuid?.(65534)
+  const opening = sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
+  await expect(opening).rejects.toThrow(/that this user may read and write.*agent\.db/)
+})
+
 test('openSqlite() names the directory if SQLite may not write its log there', async () => {
   const directory = freshDirectory()
   const path = join(directory, 'agent.db')

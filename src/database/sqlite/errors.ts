@@ -37,7 +37,7 @@ const MEANINGS: readonly (readonly [prefix: string, code: CodeWith<DatabaseError
   [
     'SQLITE_CANTOPEN',
     'CONNECTION_FAILED',
-    'The SQLite file cannot be opened: check that it is a file and its directory is writable',
+    'The SQLite file cannot be opened: check that it is a file that this user may read and write, in a directory that is writable',
   ],
   // The file of the memory that connections share is extended when a database is opened.
   [
