@@ -1,4 +1,4 @@
-import { chunksOfContent, locationOf } from '../blobs/protocol/records.ts'
+import { chunksOfContent, whyNotFound } from '../blobs/protocol/records.ts'
 import type { BulkRow } from '../database/bulk/table.ts'
 import { databaseIdentity } from '../database/identity.ts'
 import { isStorageError } from '../errors.ts'
@@ -57,7 +57,7 @@ function originOf(from: ArchiveLayers, source: ArchiveSource, name: string, last
     },
     bytes: (content) => chunksOfContent(db, store.bytes, content),
     isGone: async ({ hash }, error) =>
-      isStorageError(error, 'BLOB_NOT_FOUND') && (await locationOf(db, hash)) === undefined,
+      isStorageError(error, 'BLOB_NOT_FOUND') && (await whyNotFound(db, store.bytes, hash)) !== 'lost',
   }
 }
 

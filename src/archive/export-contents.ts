@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Content } from '../blobs/bytes/backend.ts'
-import { chunksOfContent, locationOf } from '../blobs/protocol/records.ts'
+import { chunksOfContent, whyNotFound } from '../blobs/protocol/records.ts'
 import { isStorageError, StorageError } from '../errors.ts'
 import { allOf } from './all-of.ts'
 import { type LinesWriter, makeContentFolder, writeContent } from './directory.ts'
@@ -69,13 +69,16 @@ export async function exportContents(
 /** Writes the bytes of a content. Returns false if the content was removed meanwhile, with the blobs that had it. */
 async function exportContent({ blobs }: ArchiveLayers, directory: string, content: Content): Promise<boolean> {
   const { db, store } = blobs
-  try {
-    await writeContent(directory, content.hash, checked(content, chunksOfContent(db, store.bytes, content)))
-    return true
-  } catch (error) {
-    if (!isStorageError(error, 'BLOB_NOT_FOUND')) throw error
-    if ((await locationOf(db, content.hash)) === undefined) return false
-    throw error
+  for (;;) {
+    try {
+      await writeContent(directory, content.hash, checked(content, chunksOfContent(db, store.bytes, content)))
+      return true
+    } catch (error) {
+      if (!isStorageError(error, 'BLOB_NOT_FOUND')) throw error
+      const why = await whyNotFound(db, store.bytes, content.hash)
+      if (why === 'removed') return false
+      if (why === 'lost') throw error
+    }
   }
 }
 

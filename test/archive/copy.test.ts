@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { copyStorage, openStorage, type Storage, type StorageConfig } from 'holdfast'
+import { type ArchiveProgress, copyStorage, importInto, openStorage, type Storage, type StorageConfig } from 'holdfast'
 import postgres from 'postgres'
 import { describe, expect, it, vi } from 'vitest'
 import { serve } from '../blobs/s3/fixture.ts'
-import { sharedDatabases } from '../setup/databases.ts'
+import { freshDirectory, sharedDatabases } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
 import { digests, fill } from './filled.ts'
 import { type Kind, kinds, newDirectory, openKind } from './kinds.ts'
@@ -95,6 +95,39 @@ describe.each(sharedDatabases)('copyStorage() from %s', (_, configure) => {
     expect((await source.export(newDirectory())).blobs.contents).toBe(1)
   })
 })
+
+it.each(['export', 'copy'] as const)(
+  '%s leaves out a blob that is deleted meanwhile while somebody puts its bytes again',
+  async (way) => {
+    const path = join(freshDirectory(), 'agent.db')
+    const blobStore = { type: 'local', storePath: join(newDirectory(), 'blobs') } as const
+    await using source = await openStorage({ database: { type: 'sqlite', path }, blobStore }, quiet)
+    const stays = await source.blobs.put(Buffer.from('stays'))
+    const goes = await source.blobs.put(Buffer.from('goes'))
+    await source.sessions.create({ id: 'chat' })
+    const onProgress = ({ table }: ArchiveProgress) => {
+      if (table !== 'sessions') return
+      const file = new Database(path)
+      // What a deletion leaves, and a put that has reserved the content and not stored it yet.
+      file.exec(`delete from blobs where id = '${goes.id}'`)
+      file.exec(
+        `update blob_content set state = 'pending', generation = '0123456789abcdef' where hash = '${goes.hash}'`,
+      )
+      file.close()
+    }
+    const target = await openKind('postgres')
+    if (way === 'export') {
+      const directory = newDirectory()
+      expect((await source.export(directory, { onProgress })).blobs.contents).toBe(1)
+      expect(await importInto(target, directory)).toMatchObject({ refused: 0 })
+    } else {
+      const { refusals } = await copyStorage(source, target, { onProgress })
+      expect(refusals.map(({ table }) => table)).toEqual(['blobContent', 'blobs'])
+    }
+    expect((await target.blobs.list()).items.map(({ id }) => id)).toEqual([stays.id])
+    expect(await target.blobs.verify()).toMatchObject({ ok: true })
+  },
+)
 
 /** Runs statements on a database that a storage has open. */
 async function run(database: StorageConfig['database'], statements: readonly string[]): Promise<void> {

@@ -50,6 +50,13 @@ const selectLocation = statement(({ orm, tables: { blobContent: c } }, arg: { ha
   orm.select({ hash: c.hash, size: c.size, generation: c.generation }).from(c).where(eq(c.hash, arg.hash)),
 )
 
+const selectLive = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
+  orm
+    .select({ hash: c.hash, size: c.size, generation: c.generation })
+    .from(c)
+    .where(and(eq(c.hash, arg.hash), eq(c.state, 'live'))),
+)
+
 const updateLastUsed = statement((db, arg: { id: string; now: Date }) => {
   const { blobs: b } = db.tables
   return db.orm
@@ -95,6 +102,24 @@ export async function* chunksOfContent(db: Db, bytes: BytesBackend, { hash }: Co
   const location = await relocate()
   if (location === undefined) throw blobNotFound(hash)
   yield* chunksOf({ bytes, location, relocate })
+}
+
+/**
+ * Returns why the bytes of a content were not found: the content was removed, it has been stored again since, or the bytes are
+ * lost. A put that has only reserved the content does not count.
+ */
+export async function whyNotFound(
+  db: Db,
+  bytes: BytesBackend,
+  hash: string,
+): Promise<'removed' | 'stored again' | 'lost'> {
+  for (let location = await selectLive.first(db, { hash }); location !== undefined; ) {
+    if ((await bytes.size(location)) !== undefined) return 'stored again'
+    const now = await selectLive.first(db, { hash })
+    if (now?.generation === location.generation) return 'lost'
+    location = now
+  }
+  return 'removed'
 }
 
 /** Returns a record, or undefined if it does not exist or has expired. */
