@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { syncDirectory, unlinkIfExists, writeAll } from '../blobs/bytes/files.ts'
 import { codeOf, isError } from '../caught.ts'
@@ -115,12 +115,32 @@ export async function writeContent(directory: string, hash: string, chunks: Asyn
 /** Creates the folder for a content, if it does not exist. */
 export async function makeContentFolder(directory: string, hash: string): Promise<string> {
   const folder = join(directory, BLOBS, hash.slice(0, 2))
-  await inFile(folder, (path) => mkdir(path, { recursive: true, mode: 0o700 }))
+  // Not with its parents: if they are gone, what was written into them is gone, too.
+  await inFile(folder, () =>
+    mkdir(folder, { mode: 0o700 }).catch((error) => {
+      if (codeOf(error) !== 'EEXIST') throw error
+    }),
+  )
   return folder
 }
 
 export function contentPath(directory: string, hash: string): string {
   return join(directory, BLOBS, hash.slice(0, 2), hash)
+}
+
+/**
+ * Checks that the files of an export are in its directory.
+ *
+ * @throws {DATABASE_FAILED} when one is not, since the directory was removed or replaced meanwhile, as by an unmount
+ */
+export async function checkWritten(directory: string, files: Iterable<ArchiveFile>): Promise<void> {
+  for (const { file, bytes } of files) {
+    const path = join(directory, file)
+    const found = await stat(path).catch(() => undefined)
+    if (found?.size === bytes) continue
+    const message = `${path} is not there any more: its directory was removed or replaced meanwhile. Export again`
+    throw new StorageError('DATABASE_FAILED', message, { details: { file: path } })
+  }
 }
 
 /** Makes the entries of folders durable. */
@@ -174,6 +194,11 @@ async function inFile<T>(path: string, step: (path: string) => Promise<T>): Prom
 export function fileError(error: unknown, path: string): unknown {
   const errno = codeOf(error)
   if (!isError(error) || error instanceof StorageError || errno === undefined) return error
-  const [code, message] = systemErrorMeaning(errno, 'the archive') ?? ['DATABASE_FAILED', 'The file could not be used']
+  const [code, message] = systemErrorMeaning(errno, 'the archive') ?? ['DATABASE_FAILED', messageOf(errno)]
   return new StorageError(code, `${message} (${errno} at ${path})`, { cause: error, details: { errno, file: path } })
 }
+
+const messageOf = (errno: string) =>
+  errno === 'ENOENT'
+    ? 'The file does not exist, or its directory was removed or replaced'
+    : 'The file could not be used'

@@ -4,7 +4,7 @@ import { type SQL, sql } from 'drizzle-orm'
 import type { BulkRow } from '../database/bulk/table.ts'
 import { MIGRATIONS } from '../database/migrations.generated.ts'
 import { SelectedBlobs } from './blobs-selected.ts'
-import { BLOBS, createDirectory, fileError, LinesWriter, syncFolders } from './directory.ts'
+import { BLOBS, checkWritten, createDirectory, fileError, LinesWriter, syncFolders } from './directory.ts'
 import { exportContents } from './export-contents.ts'
 import { lineWriter } from './lines.ts'
 import { type ArchiveFile, manifestOf, writeManifest } from './manifest.ts'
@@ -70,6 +70,7 @@ class Export {
       blobs,
       ...(isWhole && { lastEventSeq: await this.#source.lastEventSeq() }),
     })
+    await checkWritten(this.#directory, Object.values(this.#files))
     await writeManifest(this.#directory, manifest).catch((error) => {
       throw fileError(error, this.#directory)
     })

@@ -1,4 +1,4 @@
-import { chmodSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type ArchiveProgress, importInto, openStorage } from 'holdfast'
@@ -92,6 +92,30 @@ it('export() leaves out a blob that is deleted meanwhile, and fails if bytes are
   rmSync(path)
   await expect(storage.export(newDirectory())).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' })
 })
+
+it.each(['messages', 'blobContent'])(
+  'export() fails if its directory is removed or replaced while it writes %s',
+  async (at) => {
+    const storage = await openKind('sqlite')
+    await storage.blobs.put(Buffer.from('bytes'))
+    await storage.messages.append('chat', { role: 'user', content: 'hello' })
+    for (const isReplaced of [true, false]) {
+      const directory = newDirectory()
+      const exporting = storage.export(directory, {
+        onProgress: ({ table }) => {
+          if (table !== at) return
+          renameSync(directory, `${directory}-before`) // as an unmount does, which leaves the directory below
+          if (isReplaced) mkdirSync(directory)
+        },
+      })
+      await expect(exporting).rejects.toMatchObject({
+        code: 'DATABASE_FAILED',
+        message: expect.stringContaining('directory was removed or replaced'),
+      })
+      expect(existsSync(join(directory, 'manifest.json'))).toBe(false)
+    }
+  },
+)
 
 it('importInto() reports progress with totals, and goes on after ABORTED', async () => {
   const source = await openKind('in-memory')
