@@ -117,6 +117,18 @@ it.each(['messages', 'blobContent'])(
   },
 )
 
+it.each(['in-memory', 'postgres'] as const)('export() of %s writes several contents at once', async (kind) => {
+  const storage = await openKind(kind)
+  for (let i = 0; i < 20; i++) await storage.blobs.put(Buffer.from(`bytes ${i}`))
+  const written: number[] = []
+  await storage.export(newDirectory(), {
+    onProgress: ({ table, rows }) => {
+      if (table === 'blobContent') written.push(rows)
+    },
+  })
+  expect(written).toEqual([8, 16, 20])
+})
+
 it('importInto() reports progress with totals, and goes on after ABORTED', async () => {
   const source = await openKind('in-memory')
   await appendMany(source, 60)

@@ -13,6 +13,9 @@ const ROW_BYTES = 32 * 1024
 /** A page ends after this much of rows that were read alone. */
 const PAGE_BYTES = 8 * 1024 * 1024
 
+/** The field of a row's size, the last one. No column has this name: a column `size` would lose its value to the field. */
+const SIZE = 'size of the row'
+
 interface ReadOptions {
   /** Which rows to read. Default: all. */
   where?: SQL | undefined
@@ -74,7 +77,7 @@ function readersOf(kit: DialectKit, executor: Executor, table: BulkTable, where:
     const { condition } = keyset(dialect, { columns: keyColumns, order: 'asc', ...(values && { after: values }) })
     return compiledBy(
       orm
-        .select({ ...small, size })
+        .select({ ...small, [SIZE]: size })
         .from(table.table)
         .where(and(where, condition))
         .orderBy(...keyColumns.map((column) => asc(column)))
