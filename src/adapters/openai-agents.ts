@@ -23,6 +23,13 @@ interface Call {
   item: Extract<AgentInputItem, { type: 'function_call' }>
 }
 
+/** A message of `addItems`, and the id that it was given. */
+interface Sent {
+  message: MessageInput
+  id: string
+  isOfCall: boolean
+}
+
 /** How often a replaced suffix is read again because others have appended meanwhile. */
 const MAX_ATTEMPTS = 10
 
@@ -48,8 +55,8 @@ export interface HoldfastSessionOptions {
 export class HoldfastSession implements SessionHistoryRewriteAwareSession, SessionHistoryTransactionAwareSession {
   readonly #storage: Storage | StorageScope
   readonly #id: string
-  /** What `addItems` was given when it failed, with the ids of the messages: they may be stored. */
-  #unsure: { messages: MessageInput[]; ids: string[] } | undefined
+  /** What each `addItems` has sent that has lost its connection: it may be stored. */
+  #unsure: Sent[][] = []
 
   constructor(storage: Storage | StorageScope, { sessionId = randomUUID() }: HoldfastSessionOptions = {}) {
     checkStorage(storage, 'messages')
@@ -68,23 +75,34 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   }
 
   /**
-   * Appends items, all or none. If it fails, this object may repeat it with the same items, unless it was called with others
-   * meanwhile: the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any process.
+   * Appends items, all or none. If the connection is lost, this object may repeat it with the same items, until a call with
+   * others succeeds: the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any
+   * process.
    */
   async addItems(items: AgentInputItem[]): Promise<void> {
     if (items.length === 0) return this.#append([])
     const messages = items.map(fromOpenAIItem)
-    const before = this.#unsure
     // A state that was stored meanwhile has the keys of an item in another order.
-    const ids = isDeepStrictEqual(messages, before?.messages) ? before?.ids : undefined
-    const named = messages.map((message, i) => ({ ...message, id: ids?.[i] ?? randomUUID() }))
+    const repeated = this.#unsure.find((sent) => isDeepStrictEqual(messagesOf(sent), messages))
+    const sent = repeated ?? this.#named(items)
     try {
-      await this.#append(named)
-      this.#unsure = undefined
+      await this.#append(sent.map(({ message, id }) => ({ ...message, id })))
+      this.#unsure = this.#unsure.filter((each) => repeated !== undefined && each !== repeated)
     } catch (error) {
-      this.#unsure = { messages, ids: named.map(({ id }) => id) }
+      if (repeated === undefined && isStorageError(error, 'CONNECTION_LOST')) this.#unsure.push(sent)
       throw error
     }
+  }
+
+  /** Gives items ids. The SDK may repeat a tool call among other items: its `callId` says that it is the same. */
+  #named(items: readonly AgentInputItem[]): Sent[] {
+    let known = this.#unsure.flat().filter(({ isOfCall }) => isOfCall)
+    return items.map((item) => {
+      const message = fromOpenAIItem(item)
+      const id = known.find((sent) => isDeepStrictEqual(sent.message, message))?.id ?? randomUUID()
+      known = known.filter((sent) => sent.id !== id)
+      return { message, id, isOfCall: 'callId' in item }
+    })
   }
 
   /** Removes the newest item and returns it, or undefined if there is none. */
@@ -211,6 +229,10 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
       throw new StorageError('INVALID_STATE', message)
     })
   }
+}
+
+function messagesOf(sent: readonly Sent[]): MessageInput[] {
+  return sent.map(({ message }) => message)
 }
 
 /** Returns the calls as the mutations leave them. They are made one after the other, as the SDK makes them. */

@@ -70,6 +70,37 @@ eachDatabase((open) => {
     expect(await session.getItems()).toEqual([...items, ...items])
   })
 
+  it('addItems() stores the items of several calls once if all of them are repeated after an outage', async () => {
+    await using storage = await open()
+    const session = new HoldfastSession(storage)
+    const append = storage.messages.append.bind(storage.messages)
+    const lost = vi.spyOn(storage.messages, 'append').mockImplementation(async (...args) => {
+      await append(...args)
+      throw new StorageError('CONNECTION_LOST', 'The answer is lost')
+    })
+    const calls = [[user('a')], [user('b'), call('c1')], [user('c')]]
+    for (const items of [...calls, ...calls])
+      await expect(session.addItems(items)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+    lost.mockRestore()
+    for (const items of calls) await session.addItems(items)
+    expect(await session.getItems()).toEqual(calls.flat())
+  })
+
+  it('addItems() stores a tool call once that the SDK repeats with its result', async () => {
+    await using storage = await open()
+    const session = new HoldfastSession(storage)
+    const append = storage.messages.append.bind(storage.messages)
+    vi.spyOn(storage.messages, 'append').mockImplementationOnce(async (...args) => {
+      await append(...args)
+      throw new StorageError('CONNECTION_LOST', 'The answer is lost')
+    })
+    await expect(session.addItems([user('yes'), call('c1')])).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+    const result = { type: 'function_call_result', callId: 'c1', name: 'search', status: 'completed', output: 'found' }
+    const others = [call('c1'), result as AgentInputItem, user('yes'), call('c1')]
+    await session.addItems(others)
+    expect(await session.getItems()).toEqual([user('yes'), ...others])
+  })
+
   it('keeps 2,500 items in their order', async () => {
     await using storage = await open()
     const session = new HoldfastSession(storage)
