@@ -1,5 +1,6 @@
 import { isError } from '../caught.ts'
 import { type Logger, loggedError } from '../logger.ts'
+import { inBackground } from '../observability/background.ts'
 import { type MaintenanceMessage, maintenanceSteps, traced } from '../observability/channels.ts'
 
 /** A periodic cleanup step. Running it twice, or on several instances at once, is harmless. */
@@ -39,7 +40,7 @@ export class Maintenance {
 
   /** Starts the timer, which does not keep the process alive. */
   start(): void {
-    this.#timer = setInterval(() => void this.run(), INTERVAL_MILLIS).unref()
+    this.#timer = inBackground(() => setInterval(() => void this.run(), INTERVAL_MILLIS).unref())
   }
 
   /**

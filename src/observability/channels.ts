@@ -156,6 +156,27 @@ export function traced<Message extends TracedMessage, T>(
   })
 }
 
+/** Ends the messages of iterations that are garbage. */
+const dropped = new FinalizationRegistry<() => void>((end) => end())
+
+/**
+ * Makes an iteration whose message ends when it calls `end`, or when it is garbage: a program may drop an iteration or a stream
+ * halfway, and nothing else tells.
+ *
+ * @internal
+ */
+export function withEnd<T>(
+  iterate: (ended: Promise<void>, end: (outcome?: Promise<void>) => void) => AsyncGenerator<T>,
+): AsyncGenerator<T> {
+  let end: (outcome?: Promise<void>) => void = () => {}
+  const ended = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  const iteration = iterate(ended, end)
+  dropped.register(iteration, end)
+  return iteration
+}
+
 /** Returns what a message may say about an error. */
 export function messageError(error: unknown): MessageError {
   if (!isStorageError(error)) return { code: '_OTHER' }

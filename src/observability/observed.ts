@@ -1,4 +1,4 @@
-import { asOperation, type DatabaseSource, type OperationMessage, operations, traced } from './channels.ts'
+import { asOperation, type DatabaseSource, type OperationMessage, operations, traced, withEnd } from './channels.ts'
 
 /** What is observed of the calls of a storage. */
 export interface Observer {
@@ -115,40 +115,39 @@ async function observedWork(observer: Observer, message: OperationMessage, work:
 }
 
 /** Yields what an iteration yields. What the caller does between two steps is not part of its latency. */
-async function* observedSteps(
+function observedSteps(
   observer: Observer,
   message: OperationMessage,
   iterate: () => AsyncIterable<unknown>,
 ): AsyncGenerator<unknown> {
-  let latencyMs = 0
-  let rows = 0
-  let end: (outcome: Promise<void>) => void = () => {}
-  const ended = new Promise<void>((resolve) => {
-    end = resolve
-  })
-  const published = traced(operations, message, () => ended).catch(() => {}) // the caller gets the error
-  let outcome = Promise.resolve()
-  const items = iterate()[Symbol.asyncIterator]()
-  try {
-    for (;;) {
-      const begun = performance.now()
-      const next = await items.next().finally(() => {
-        latencyMs += performance.now() - begun
-      })
-      if (next.done) return
-      rows++
-      yield next.value
+  return withEnd(async function* (ended, end) {
+    let latencyMs = 0
+    let rows = 0
+    const published = traced(operations, message, () => ended).catch(() => {}) // the caller gets the error
+    let outcome = Promise.resolve()
+    const items = iterate()[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const begun = performance.now()
+        const next = await items.next().finally(() => {
+          latencyMs += performance.now() - begun
+        })
+        if (!next.done) rows++
+        Object.assign(message, { rows, latencyMs })
+        if (next.done) return
+        yield next.value
+      }
+    } catch (error) {
+      message.latencyMs = latencyMs
+      outcome = Promise.reject(error)
+      throw error
+    } finally {
+      end(outcome)
+      await published
+      reportSlow(observer, message)
+      await items.return?.()
     }
-  } catch (error) {
-    outcome = Promise.reject(error)
-    throw error
-  } finally {
-    Object.assign(message, { rows, latencyMs })
-    end(outcome)
-    await published
-    reportSlow(observer, message)
-    await items.return?.()
-  }
+  })
 }
 
 function reportSlow({ slow }: Observer, message: OperationMessage): void {

@@ -15,11 +15,12 @@ import {
 } from '@opentelemetry/sdk-trace-base'
 import { openStorage, type Storage } from 'holdfast'
 import { type InstrumentOptions, instrument } from 'holdfast/otel'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { pageText } from '../docs/pages.ts'
 import { blobCalls, cacheCalls, MARK, repositoryCalls, storageCalls } from '../observability/every-call.ts'
 import { freshDirectory, freshPostgres, redisPrefix, redisUrl } from '../setup/databases.ts'
-import { quiet } from '../setup/silent.ts'
+import { collectGarbage } from '../setup/garbage.ts'
+import { quiet, silent } from '../setup/silent.ts'
 
 const spans = new InMemorySpanExporter()
 const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] })
@@ -207,6 +208,43 @@ describe('spans', () => {
     await storage.transaction(async () => end())
     await storage.kv.get('a')
     expect(spans.getFinishedSpans().map(({ name }) => name)).toEqual(['transaction'])
+  })
+
+  it('an iteration and a stream that the program drops halfway end their spans when they are garbage', async () => {
+    await using storage = await openStorage({}, quiet)
+    const message = { role: 'user', content: 'Hello' }
+    await storage.messages.append('chat', [message, message])
+    const { uri } = await storage.blobs.put(Buffer.alloc(1_000_000))
+    begin({ statements: true })
+    await (async () => {
+      await storage.messages.iterate('chat')[Symbol.asyncIterator]().next()
+      ;(await storage.blobs.stream(uri)).read(0)
+    })()
+    await vi.waitFor(() => {
+      collectGarbage()
+      expect([...named('messages.iterate'), ...named('blob.open')]).toMatchObject([
+        { status: { code: SpanStatusCode.UNSET }, attributes: { 'holdfast.rows': 1 } },
+        { status: { code: SpanStatusCode.UNSET } },
+      ])
+    }, 20_000)
+  })
+
+  it('what works in the background is in no span of the request that has opened the storage', async () => {
+    begin()
+    const { setInterval: start } = globalThis
+    const timers = vi.spyOn(globalThis, 'setInterval').mockImplementation((run) => start(run, 50)) // instead of a minute
+    let opened: Promise<Storage> | undefined
+    const database = { type: 'sqlite', path: join(freshDirectory(), 'agent.db') } as const
+    const request = await inSpan('request', async () => {
+      opened = openStorage({ database }, { logger: silent })
+      await opened
+    })
+    timers.mockRestore()
+    await using _ = await (opened ?? expect.fail())
+    await vi.waitFor(() => expect(named('maintenance.expired-keys')).not.toEqual([]), 20_000)
+    for (const step of named('maintenance.expired-keys')) {
+      expect(step.spanContext().traceId).not.toBe(request.spanContext().traceId)
+    }
   })
 
   it('rejects an option that it does not know', () => {

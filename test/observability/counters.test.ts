@@ -45,3 +45,15 @@ it('counts the calls that wait for a connection to PostgreSQL, until they are se
   await Promise.all([storage.transaction(() => sleep(100)), sleep(20).then(() => storage.kv.get('b'))])
   expect(pending()).toBe(0)
 })
+
+it('counts the bytes of a blob that were read, not those that a reader did not want', async () => {
+  const directory = freshDirectory()
+  const database = { type: 'sqlite', path: `${directory}/read.db` } as const
+  await using storage = await openStorage({ database, blobStore: { type: 'local', storePath: directory } }, quiet)
+  const { uri } = await storage.blobs.put(Buffer.alloc(5_000_000, 1))
+  const read = () => countersOf('sqlite', 'read.db')?.blobBytes.read
+  for await (const _ of await storage.blobs.stream(uri, { start: 10, end: 19 }));
+  expect(read()).toBe(10)
+  for await (const _ of await storage.blobs.stream(uri)) break
+  expect(read()).toBeLessThan(1_000_000)
+})

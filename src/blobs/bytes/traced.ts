@@ -1,4 +1,4 @@
-import { type BlobMessage, blobSteps, traced } from '../../observability/channels.ts'
+import { type BlobMessage, blobSteps, traced, withEnd } from '../../observability/channels.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
 import type { BytesBackend, Location, Staged } from './backend.ts'
 
@@ -21,8 +21,7 @@ export function tracedBytes(bytes: BytesBackend, counters: DatabaseCounters['blo
       return tracedCommit(await traced(blobSteps, message, work), store)
     },
     open(location, start = 0, end = location.size, into) {
-      counters.read += end - start
-      const chunks = bytes.open(location, start, end, into)
+      const chunks = counted(bytes.open(location, start, end, into), counters)
       return blobSteps.hasSubscribers ? tracedChunks(chunks, { store, method: 'open' }) : chunks
     },
     size: (location) => bytes.size(location),
@@ -50,25 +49,31 @@ function tracedCommit(staged: Staged, store: string): Staged {
   return { hash, size, head, commit, discard: () => staged.discard() }
 }
 
-/** Yields the chunks. The message ends with the last one, or with the caller's interest in them. */
-async function* tracedChunks(chunks: AsyncIterable<Uint8Array>, message: BlobMessage): AsyncGenerator<Uint8Array> {
-  let end: (outcome: Promise<void>) => void = () => {}
-  const ended = new Promise<void>((resolve) => {
-    end = resolve
-  })
-  const published = traced(blobSteps, message, () => ended).catch(() => {}) // the caller gets the error
-  let outcome = Promise.resolve()
-  message.bytes = 0
-  try {
-    for await (const chunk of chunks) {
-      message.bytes += chunk.length
-      yield chunk
-    }
-  } catch (error) {
-    outcome = Promise.reject(error)
-    throw error
-  } finally {
-    end(outcome)
-    await published
+/** Yields the chunks, and counts their bytes: the caller may want no more of them, or a chunk may fail. */
+async function* counted(chunks: AsyncIterable<Uint8Array>, counters: DatabaseCounters['blobBytes']) {
+  for await (const chunk of chunks) {
+    counters.read += chunk.length
+    yield chunk
   }
+}
+
+/** Yields the chunks. The message ends with the last one, or with the caller's interest in them. */
+function tracedChunks(chunks: AsyncIterable<Uint8Array>, message: BlobMessage): AsyncGenerator<Uint8Array> {
+  return withEnd(async function* (ended, end) {
+    const published = traced(blobSteps, message, () => ended).catch(() => {}) // the caller gets the error
+    let outcome = Promise.resolve()
+    message.bytes = 0
+    try {
+      for await (const chunk of chunks) {
+        message.bytes += chunk.length
+        yield chunk
+      }
+    } catch (error) {
+      outcome = Promise.reject(error)
+      throw error
+    } finally {
+      end(outcome)
+      await published
+    }
+  })
 }

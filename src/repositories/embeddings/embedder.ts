@@ -1,9 +1,9 @@
-import { AsyncResource } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { storageClosed } from '../../database/closed.ts'
 import type { Db } from '../../database/db.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import { type Logger, loggedError } from '../../logger.ts'
+import { inBackground } from '../../observability/background.ts'
 import type { Embedding } from '../context.ts'
 import type { Model } from './model.ts'
 import { type PendingText, type Place, pendingAfter, pendingOf, START, type WrittenTexts } from './pending.ts'
@@ -45,8 +45,6 @@ export class Embedder implements Embedding {
   /** The schema of pgvector, if it is enabled. */
   pgvector: string | undefined
   readonly #parts: EmbedderParts
-  /** Runs the loop outside of the operation or transaction that has started it. */
-  readonly #outside = new AsyncResource('holdfast.embedder')
   readonly #closing = new AbortController()
   #written: WrittenTexts[] = []
   #retry: PendingText[] = []
@@ -164,7 +162,7 @@ export class Embedder implements Embedding {
   /** Starts the loop, unless it runs, pauses or has ended. */
   #wake(): void {
     if (this.#running !== undefined || this.#pause !== undefined || this.#closing.signal.aborted) return
-    this.#running = this.#outside.runInAsyncScope(() => this.#run())
+    this.#running = inBackground(() => this.#run())
   }
 
   #resume(): void {
