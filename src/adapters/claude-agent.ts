@@ -77,12 +77,12 @@ export class HoldfastSessionStore implements SessionStore {
       const indexed: Indexed = subpath === undefined ? { sessionId } : { sessionId, subpath }
       if (this.#fold && subpath === undefined) {
         const data = (await tx.kv.get<Indexed>(indexKey))?.data
-        // Lines that a store without summaries has appended are in no summary yet.
-        const isWhole = data === undefined && (before !== undefined || (stored[0]?.seq ?? 1) > 1)
+        // Lines that a store without summaries has appended are in no summary yet. Others may have begun the session meanwhile.
+        const isWhole = before === undefined ? data !== undefined || (stored[0]?.seq ?? 1) > 1 : data === undefined
         const added = isWhole
           ? linesOf(await messagesOf(tx, id))
           : given.filter((_, i) => (stored[i]?.seq ?? 0) > (before?.lastSeq ?? 0))
-        const summary = this.#fold(data && { sessionId, mtime: 0, data }, key, added)
+        const summary = this.#fold(isWhole ? undefined : data && { sessionId, mtime: 0, data }, key, added)
         indexed.data = summary.data as JsonObject // the SDK's own state, which is JSON
       }
       await setWithSession(tx.kv, indexKey, indexed, { sessionId: id })
@@ -109,7 +109,10 @@ export class HoldfastSessionStore implements SessionStore {
     const ids = below.map(({ value }) => placeOf({ projectKey, sessionId, subpath: value.subpath ?? '' }).id)
     await this.#storage.transaction(async (tx) => {
       for (const each of [id, ...ids]) await tx.sessions.delete(each)
-      for (const part of partsOf([indexKey, ...below.map((entry) => entry.key)])) await tx.kv.deleteMany(part)
+      // An entry that goes with a session was removed with it, or is of a session that others have begun meanwhile.
+      const entries = [await tx.kv.getEntry<Indexed>(indexKey), ...below]
+      const left = entries.flatMap((entry) => (entry?.sessionId === null ? [entry.key] : []))
+      for (const part of partsOf(left)) await tx.kv.deleteMany(part)
     })
   }
 

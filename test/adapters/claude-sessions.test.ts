@@ -73,6 +73,32 @@ eachDatabase((open) => {
     expect(summary?.data).toEqual(foldSessionSummary(undefined, key, lines).data)
   })
 
+  it('a line that several processes append to a new session at once is in the summary once', async () => {
+    await using storage = await open()
+    const fold: typeof foldSessionSummary = (previous, { sessionId }, entries) => {
+      const uuids = [...((previous?.data.uuids as string[] | undefined) ?? []), ...entries.map(({ uuid }) => uuid)] // as made here
+      return { sessionId, mtime: 0, data: { uuids } }
+    }
+    const store = new HoldfastSessionStore(storage, { foldSessionSummary: fold })
+    for (let round = 0; round < 10; round++) {
+      const key = { projectKey: randomUUID(), sessionId: 's' }
+      await Promise.all(['1', '2', '3'].map((uuid) => store.append(key, [user(uuid), user('both')])))
+      const [summary] = (await store.listSessionSummaries?.(key.projectKey)) ?? []
+      expect(summary?.data.uuids).toEqual((await store.load(key))?.map(({ uuid }) => uuid))
+    }
+  })
+
+  it('a transcript that is begun while it is deleted is in the index, or gone', async () => {
+    await using storage = await open()
+    const store = new HoldfastSessionStore(storage)
+    for (let round = 0; round < 40; round++) {
+      const key = { projectKey: randomUUID(), sessionId: 's' }
+      await Promise.all([store.delete(key), store.append(key, [user('1')]), store.delete(key), store.delete(key)])
+      const lines = await store.load(key)
+      expect(await store.listSessions(key.projectKey)).toHaveLength(lines === null ? 0 : 1)
+    }
+  })
+
   it('the index goes with the sessions, whoever removes them', async () => {
     await using storage = await open()
     const scope = storage.scope({ ownerId: randomUUID() })
