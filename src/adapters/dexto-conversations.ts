@@ -43,7 +43,7 @@ export class ConversationStore {
     await this.#storage.messages.append(sessionId, fromDexto(message))
   }
 
-  /** Replaces a message, at once. Leaves out a message without an id, or with one that is unknown, as Dexto does. */
+  /** Replaces a message, at once. Ignores a message whose id is missing or unknown, as Dexto does. */
   async updateMessage({ sessionId, message }: OfSession & { message: DextoMessage }): Promise<void> {
     const { id, ...fields } = fromDexto(message)
     if (id === undefined) return
@@ -94,7 +94,7 @@ export class SessionStore {
     return session?.metadata[DEXTO] && decode(session.metadata[DEXTO])
   }
 
-  /** Stores a session. Dexto's `ttlSeconds` is that of its cache: ours is never stale. */
+  /** Stores a session. Ignores `ttlSeconds`, which is for a cache of Dexto: our cache is never stale. */
   async saveSession({ sessionId, session }: OfSession & { session: object }): Promise<void> {
     const metadata = { [DEXTO]: encode(session) }
     const { sessions } = this.#storage

@@ -27,21 +27,21 @@ const DEFAULT_LIMIT = 10
 /** What an item holds: a JSON object. */
 type Value = Item['value']
 
-/** A storage, a scope or a transaction: what a store needs of it. */
+/** What a store needs of a storage, a scope or a transaction. */
 export type StoreStorage = { readonly kv: Kv } & Partial<Pick<StorageScope, 'transaction'>>
 
 /** Options of `HoldfastStore`. */
 export interface HoldfastStoreOptions {
-  /** How long an item is kept after it was put, in seconds. Default: until it is deleted. */
+  /** How long an item is kept after it was last put, in seconds. Default: until it is deleted. */
   ttlSeconds?: number
-  /** How a `query` finds items by their meaning. Default: a `query` does not change what is found. */
+  /** How a `query` finds items by their meaning. Default: a search ignores its `query`. */
   index?: StoreIndex | undefined
 }
 
 /**
- * A store for LangGraph over `storage.kv`, or that of a scope: what an agent knows beyond a thread. Filters and lists of
- * namespaces are answered by the database. Items are found in the byte order of namespace and key. With `index` a search with a
- * `query` returns the most similar items first.
+ * A store for LangGraph over the `kv` of a storage or a scope: it keeps what an agent knows beyond a thread. The database
+ * applies the filters and lists the namespaces. A search returns items in the byte order of namespace and key. With `index`, a
+ * search with a `query` returns the most similar items first.
  *
  * @example
  * ```ts
@@ -61,7 +61,7 @@ export class HoldfastStore extends BaseStore {
    * `storage` may be a scope or a transaction as well. In a transaction the model is not called: search without a `query`,
    * and put with `index: false`.
    *
-   * @throws {INVALID_INPUT} when `index` is not valid.
+   * @throws {INVALID_INPUT} when `storage` is no storage, or `index` is not valid.
    */
   constructor(storage: StoreStorage, { ttlSeconds, index }: HoldfastStoreOptions = {}) {
     super()
@@ -70,15 +70,16 @@ export class HoldfastStore extends BaseStore {
     this.#root = storage.kv.namespace(ROOT)
     this.#ttlSeconds = ttlSeconds
     if (index === undefined) return
-    if (storage.transaction === undefined) throw invalid('storage', 'must have transactions, if there is an index')
+    if (storage.transaction === undefined)
+      throw invalid('storage', 'must have the method transaction if there is an index')
     const model = new StoreModel(index, 'once' in storage)
     this.#index = { model, vectors: new ItemVectors(model) }
   }
 
   /**
-   * Runs operations, and returns their results in the same order. Reads see the items as they were before the writes. Of
-   * two writes of an item the last counts. Up to 1000 values that go to one namespace are stored in one transaction, with their
-   * vectors. Safe to repeat.
+   * Runs operations, and returns their results in the same order. Reads see the items as they were before the writes. If an item
+   * is written twice, the last write counts. The values of one namespace are stored in transactions of up to 1000, each with
+   * its vectors. Safe to repeat.
    *
    * @throws {INVALID_INPUT} when a label, a key, a value, a path or a filter is not valid.
    * @throws {EMBEDDING_FAILED} when the model fails; nothing was written.
@@ -141,10 +142,13 @@ export class HoldfastStore extends BaseStore {
     return [...found.values()].slice(offset)
   }
 
-  /** Yields a namespace if it has items, and those below it, in their order. */
-  async *#below(base: string[], whole: number | undefined): AsyncGenerator<string[]> {
+  /**
+   * Yields the namespace `base` if it has items, then the namespaces below it, in byte order. `maxDepth` cuts namespaces to so
+   * many labels, those of `base` included.
+   */
+  async *#below(base: string[], maxDepth: number | undefined): AsyncGenerator<string[]> {
     const at = this.#at(base)
-    const depth = whole === undefined ? undefined : Math.max(1, whole - base.length)
+    const depth = maxDepth === undefined ? undefined : Math.max(1, maxDepth - base.length)
     if (base.length > 0 && (await at.keys({ limit: 1 })).items.length > 0) yield base
     for (let cursor: string | undefined; ; ) {
       const page = await at.namespaces({ depth, cursor, limit: MAX_ITEMS })
@@ -155,15 +159,15 @@ export class HoldfastStore extends BaseStore {
   }
 
   async #write(given: PutOperation[]): Promise<void> {
-    const places = new Map<string, Map<string, PutOperation>>()
+    const byNamespace = new Map<string, Map<string, PutOperation>>()
     for (const put of given) {
       const name = JSON.stringify(put.namespace)
-      const place = places.get(name) ?? new Map()
-      places.set(name, place.set(put.key, put))
+      const byKey = byNamespace.get(name) ?? new Map()
+      byNamespace.set(name, byKey.set(put.key, put))
     }
-    if (this.#index !== undefined) return this.#writeIndexed([...places.values()].map((place) => [...place.values()]))
-    for (const place of places.values()) {
-      const all = [...place.values()]
+    const groups = [...byNamespace.values()].map((byKey) => [...byKey.values()])
+    if (this.#index !== undefined) return this.#writeIndexed(groups)
+    for (const all of groups) {
       const at = this.#at(all[0]?.namespace ?? [])
       const options = { ttlSeconds: this.#ttlSeconds }
       const values = all.flatMap(({ key, value }) => (value === null ? [] : [[key, value] as const]))
@@ -173,11 +177,11 @@ export class HoldfastStore extends BaseStore {
     }
   }
 
-  /** Embeds the values of all puts, then writes them with their vectors. The puts of a list have one namespace. */
-  async #writeIndexed(places: PutOperation[][]): Promise<void> {
+  /** Embeds the values of all puts, then writes them with their vectors. Each group has the puts of one namespace. */
+  async #writeIndexed(groups: PutOperation[][]): Promise<void> {
     const options = { ttlSeconds: this.#ttlSeconds }
-    const stored = (await this.#index?.vectors.embed(places.flat())) ?? new Map()
-    for (const all of places) {
+    const stored = (await this.#index?.vectors.embed(groups.flat())) ?? new Map()
+    for (const all of groups) {
       const labels = [ROOT, ...(all[0]?.namespace ?? [])]
       for (const part of partsOf(all.filter(({ value }) => value !== null))) {
         await this.#storage.transaction?.(({ kv }) =>
@@ -203,7 +207,7 @@ function itemOf(namespace: string[], { key, value, createdAt, updatedAt }: KvEnt
   return { namespace, key, value, createdAt, updatedAt }
 }
 
-/** Returns the conditions of a filter. LangGraph's operators are ours with a dollar sign. */
+/** Translates a filter of LangGraph into conditions for `kv.find()`. */
 function conditionsOf(filter: Record<string, unknown>): PropertyConditions {
   const conditions: Record<string, PropertyTests> = {}
   for (const [property, wanted] of Object.entries(filter)) {
@@ -211,7 +215,7 @@ function conditionsOf(filter: Record<string, unknown>): PropertyConditions {
     if (wanted === undefined) throw invalid(path, 'must not be undefined: leave the property out')
     const tests = isOperators(wanted)
       ? Object.fromEntries(Object.entries(wanted).map(([name, value]) => [operatorOf(name, path), value]))
-      : { eq: wanted as PropertyTests['eq'] } // kv checks it
+      : { eq: wanted as PropertyTests['eq'] } // `kv.find()` checks the value
     if (Object.keys(tests).length > 0) conditions[property] = tests
   }
   return conditions
@@ -231,7 +235,7 @@ const OPERATORS: Readonly<Record<string, keyof PropertyTests>> = {
 function operatorOf(name: string, path: string): keyof PropertyTests {
   const operator = OPERATORS[name]
   if (operator !== undefined) return operator
-  throw invalid(path, `has no operator ${name}: there are ${Object.keys(OPERATORS).join(', ')}`)
+  throw invalid(path, `has the unknown operator ${name}: the operators are ${Object.keys(OPERATORS).join(', ')}`)
 }
 
 function isOperators(wanted: unknown): wanted is Record<string, unknown> {
@@ -245,7 +249,7 @@ function literalStart(path: NameSpacePath): string[] {
   return end === -1 ? path : path.slice(0, end)
 }
 
-/** Returns how many labels of a namespace are needed, or undefined if all are: the end of a namespace needs all. */
+/** Returns how many labels of each namespace are needed. Undefined if all are, as for a condition on the end of a namespace. */
 function depthOf(conditions: MatchCondition[], maxDepth: number | undefined): number | undefined {
   if (maxDepth === undefined || conditions.some(({ matchType }) => matchType === 'suffix')) return undefined
   return Math.max(maxDepth, ...conditions.map(({ path }) => path.length))

@@ -8,27 +8,29 @@ import { textsAt } from './langgraph-paths.ts'
 import { MAX_ITEMS } from './parts.ts'
 import { checkPaths, type StoreModel } from './store-model.ts'
 
-/** The namespace of `kv` that holds all vectors, each item's under a hash of its namespace and key. */
+/** The namespace of `kv` for the vectors of all items. The key of an entry is a hash of the item's namespace and key. */
 const VECTORS = 'langgraph-vectors'
-/** How many items are compared in this process, as in a recall without pgvector. */
+/** Maximum number of items that a query compares. A recall without pgvector has the same limit: both compare in this process. */
 const MAX_CANDIDATES = 20_000
 
 type Value = Item['value']
 type Ttl = { ttlSeconds: number | undefined }
 
-/** What is stored of the vectors of an item. A property that others may not have is never undefined: it is compared. */
+/** The vectors of an item, as `kv` stores them. */
 interface Stored {
-  /** The hash of the value that was embedded: a program without the model may have written another one since. */
+  /** The hash of the embedded value. The vectors do not count once a program without the model has written another value. */
   hash: string
   dims: number
+  /** Null, which JSON keeps, if the model has no name. */
   model: string | null
   /** The vectors one after the other, float32 and little-endian, in base64. */
   vectors: string
 }
 
-/** An entry with its similarity to the query, or without if it has no vector. */
+/** An entry, with its similarity to the query. */
 export interface Ranked {
   entry: LocatedEntry<Value>
+  /** Undefined if the entry has no vector of this model. */
   score: number | undefined
 }
 
@@ -41,17 +43,17 @@ export class ItemVectors {
   }
 
   /**
-   * Embeds the values of puts. Returns what is to be stored of each. A put that is not indexed, or has no text, has nothing.
+   * Embeds the values of puts. Returns the vectors to store for each put. A put that is not indexed, or has no text, is left out.
    *
    * @throws {EMBEDDING_FAILED} when the model fails
    * @throws {INVALID_INPUT} when the paths of a put are not valid, or its value is no JSON
    */
   async embed(puts: readonly PutOperation[]): Promise<Map<PutOperation, Stored>> {
-    // The hashes are made before the model is called: a program may change its value meanwhile.
+    // Hash before the model is called: the program may change a value during the call.
     const given = puts.map((put) => ({ put, ...this.#textsOf(put) }))
     const distinct = [...new Set(given.flatMap(({ texts }) => texts))]
     const vectors = distinct.length > 0 ? await this.#model.documents(distinct) : []
-    const byText = new Map(distinct.map((text, i) => [text, vectors[i] ?? new Float32Array()])) // there is one for each
+    const byText = new Map(distinct.map((text, i) => [text, vectors[i] ?? new Float32Array()])) // a vector for each text
     const stored = new Map<PutOperation, Stored>()
     for (const { put, texts, hash } of given) {
       if (texts.length === 0) continue
@@ -75,10 +77,10 @@ export class ItemVectors {
   }
 
   /**
-   * Returns the items of a list, the most similar first, then those without a vector of this model. Every vector is compared.
-   * Equal ones stay in their order.
+   * Returns up to `count` entries of `list`: the most similar to the vector `wanted` first, and after them entries without a
+   * vector of this model. Compares every vector. Equally similar entries keep their order. `list` reads below the namespace
+   * `prefix`.
    *
-   * @throws {EMBEDDING_FAILED} when the model fails
    * @throws {INVALID_STATE} when more than 20,000 items are listed
    */
   async rank(
@@ -109,7 +111,7 @@ export class ItemVectors {
     }
   }
 
-  /** Returns the similarity of the most similar vector of an item, or undefined if it has none of this model. */
+  /** Returns the similarity of an item's most similar vector. Undefined if no vector is of this model and the current value. */
   #scoreOf(value: Value, stored: Stored | undefined, wanted: Float32Array): number | undefined {
     const { dims, name } = this.#model
     if (stored === undefined || stored.dims !== dims || stored.model !== name || stored.hash !== hashOf(value))
@@ -127,9 +129,9 @@ export class ItemVectors {
 }
 
 /**
- * Writes items of one namespace and their vectors, up to 1000. Call within a transaction. An item without an entry in
- * `stored` has no vectors afterwards. The calls are sent together, and run in this order: the row of an item is locked before
- * that of its vectors.
+ * Writes up to 1000 items of one namespace, and their vectors. Removes the vectors of an item without an entry in `stored`. Call
+ * within a transaction. The calls are sent together and run in this order: the row of an item is locked before the row of its
+ * vectors.
  */
 export async function putWithVectors(
   kv: Kv,
@@ -139,7 +141,7 @@ export async function putWithVectors(
   options: Ttl,
 ): Promise<void> {
   const vectors = kv.namespace(VECTORS)
-  const bare = puts.filter((put) => !stored.has(put))
+  const unindexed = puts.filter((put) => !stored.has(put))
   const indexed = puts.flatMap((put) => {
     const own = stored.get(put)
     return own === undefined ? [] : [[vectorKeyOf(put.namespace, put.key), own] as const]
@@ -150,14 +152,14 @@ export async function putWithVectors(
     setAll(vectors, indexed, options),
     deleteAll(
       vectors,
-      bare.map(({ namespace, key }) => vectorKeyOf(namespace, key)),
+      unindexed.map(({ namespace, key }) => vectorKeyOf(namespace, key)),
     ),
   ])
 }
 
 /**
- * Removes items of one namespace and their vectors, up to 1000. Call within a transaction. Each item is written first: only a row
- * that exists can be locked, and without the lock a put at the same time could lose its vectors.
+ * Removes up to 1000 items of one namespace, and their vectors. Call within a transaction. Each item is written first: only a row
+ * that exists can be locked, and without the lock a concurrent put could lose its vectors.
  */
 export async function deleteWithVectors(kv: Kv, items: Kv, puts: readonly PutOperation[]): Promise<void> {
   const keys = puts.map(({ key }) => key)
@@ -174,7 +176,7 @@ export async function deleteWithVectors(kv: Kv, items: Kv, puts: readonly PutOpe
   ])
 }
 
-// Within a transaction calls for one entry share a round trip, and calls for many take one each.
+// Within a transaction, calls for a single entry share one round trip. A call for many entries takes a round trip of its own.
 
 async function setAll(kv: Kv, values: readonly (readonly [string, unknown])[], options?: Ttl): Promise<void> {
   const [one] = values

@@ -1,11 +1,11 @@
-/** Begins a vector that is a text. No model makes such a number. */
+/** The first number of a vector that holds a text. No model makes such a number. */
 const MARK = Number.MAX_SAFE_INTEGER
-/** How many characters a number holds, of 16 bits each. */
+/** How many UTF-16 units one number holds. */
 const PACKED = 3
 
 /**
- * A model of Mastra that embeds nothing. It passes the texts on as numbers, and the vector store has the model of the storage
- * embed a text that is searched for. So saving a message does not wait for a model, and no message is embedded twice.
+ * A model for Mastra that embeds nothing. It passes the texts on as numbers, and the vector store embeds the text of a query with
+ * the model of the storage. So saving a message does not wait for a model, and no message is embedded twice.
  */
 export interface MastraTextEmbedder {
   readonly specificationVersion: 'v2'
@@ -40,7 +40,7 @@ function numbersOf(text: string): number[] {
   return numbers
 }
 
-/** Returns the text that `numbersOf` made numbers of, or undefined if it is the vector of a model. */
+/** Returns the text that `numbersOf` has converted, or undefined if the numbers are the vector of a model. */
 export function textOfNumbers([mark, length, ...numbers]: readonly number[]): string | undefined {
   if (mark !== MARK) return undefined
   const characters = numbers.flatMap((packed) => {

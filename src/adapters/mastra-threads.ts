@@ -10,25 +10,25 @@ import { itemsOf } from './parts.ts'
 import { setWithSession } from './session-entry.ts'
 import { decode, encodeLoosely, isPlainObject } from './tagged-json.ts'
 
-/** The property of a session's metadata that holds what a session has no field for, and the first label in `kv`. */
+/** The property of a session's metadata for the fields of a thread that a session does not have. Also the first label in `kv`. */
 export const MASTRA = 'mastra'
 /**
- * The property of a session's metadata that is true if the order of the messages is not that of their times, or a message has
- * another resource than the thread. Then a page of the thread takes a look at all its messages.
+ * The property of a session's metadata that is true if the messages are not in the order of their times, or if a message has
+ * another resource than the thread. A page of such a thread reads all of its messages.
  */
 const IRREGULAR = 'mastraIrregular'
 /**
- * The property of a forked session's metadata that is its own id once the index has it: a fork begins with that of its
- * source.
+ * The property of a forked session's metadata that is the session's own id once the index has the thread. A new fork has a copy
+ * of its source's metadata, so the property is missing or has another id.
  */
 const LISTED = 'mastraListed'
 const MAX_TITLE = 1000
-/** What a key of `kv` has room for, beside the id of a thread. */
+/** Maximum length of a resource's id in bytes: a key of `kv` holds the id of a thread as well. */
 const MAX_RESOURCE_BYTES = 750
-/** How often a thread is saved again that another call has created or removed meanwhile. */
+/** Maximum number of attempts to save a thread that other calls create or remove meanwhile. */
 const MAX_ATTEMPTS = 10
 
-/** What can be changed of a thread. */
+/** The fields of a thread that can be changed. */
 export interface ThreadChanges {
   title?: string | undefined
   metadata?: Record<string, unknown> | undefined
@@ -36,9 +36,9 @@ export interface ThreadChanges {
 }
 
 /**
- * Throws if a text is not the id of a resource.
+ * Checks the id of a resource.
  *
- * @throws {INVALID_INPUT} when it is empty, or a key with it and the id of a thread would be too long
+ * @throws {INVALID_INPUT} when it is no text that both databases store, is empty, or has more than 750 bytes
  */
 export function checkResourceId(id: unknown, path = 'resourceId'): asserts id is string {
   const isText = typeof id === 'string' && id !== '' && isStorable(id)
@@ -50,39 +50,40 @@ export function checkResourceId(id: unknown, path = 'resourceId'): asserts id is
 export function threadOf(session: SessionSummary | undefined): StorageThreadType | undefined {
   const stored = session?.metadata[MASTRA]
   if (session === undefined || !isPlainObject(stored)) return undefined
-  const { updatedAt, ...fields } = decode(stored) as Omit<StorageThreadType, 'id'> // `storedAs` has written it
-  // The last activity may be that of a message, which does not change the session itself.
+  const { updatedAt, ...fields } = decode(stored) as Omit<StorageThreadType, 'id'> // written by `storedAs`
+  // A new message raises `lastActiveAt` and leaves `updatedAt` as it is.
   const isLater = session.lastActiveAt > session.updatedAt
   const title = session.title === null ? {} : { title: session.title }
   return { id: session.id, ...title, ...fields, updatedAt: isLater ? session.lastActiveAt : updatedAt }
 }
 
-/** Returns true if the messages of a thread are in the order of their times, and all of its resource. */
+/** Returns true if the messages of a thread are in the order of their times, and all have the thread's resource. */
 export function isRegular(session: SessionSummary): boolean {
   return session.metadata[IRREGULAR] !== true
 }
 
-/** What takes the mark from a session. */
+/** The change of a session's metadata that removes the mark `IRREGULAR`. */
 export const REGULAR = { [IRREGULAR]: undefined }
 
-/** Returns the properties that mark a session whose messages are not regular. */
+/** Returns the property that marks a session as irregular, or no property. */
 export function irregularIf(isIrregular: boolean): JsonObject {
   return isIrregular ? { [IRREGULAR]: true } : {}
 }
 
-/** Returns true if the index does not have the thread of a session: it was forked, which copies no entry. */
+/** Returns true if the index lacks the thread of a forked session: a fork copies no entries of `kv`. */
 function isUnlisted({ id, parentId, metadata }: SessionSummary): boolean {
   return parentId !== null && metadata[LISTED] !== id
 }
 
-/** Returns what a session stores of a thread. */
+/** Returns the title and the metadata of the session that stores a thread. */
 function storedAs({ id: _, title, ...fields }: StorageThreadType): { title: string | null; [MASTRA]: JsonObject } {
-  const isOwn = title !== undefined && title.length <= MAX_TITLE && isStorable(title)
-  const kept = isOwn || title === undefined ? fields : { title, ...fields }
-  return { title: isOwn ? title : null, [MASTRA]: encodeLoosely(kept) as JsonObject } // of an object it makes an object
+  const isSessionTitle = title !== undefined && title.length <= MAX_TITLE && isStorable(title)
+  const further = isSessionTitle || title === undefined ? fields : { title, ...fields }
+  const encoded = encodeLoosely(further) as JsonObject // it returns an object for an object
+  return { title: isSessionTitle ? title : null, [MASTRA]: encoded }
 }
 
-/** The threads of a storage or a scope: a session each, and an index by resource in `kv`. */
+/** The threads of a storage or a scope. A thread is a session, and an index in `kv` has the threads of each resource. */
 export class Threads {
   readonly #storage: Storage | StorageScope
 
@@ -95,7 +96,7 @@ export class Threads {
     return threadOf(await this.#storage.sessions.summary(id))
   }
 
-  /** Creates a thread, or replaces everything of it but its messages. */
+  /** Creates a thread, or replaces a thread except for its messages. */
   async save(thread: StorageThreadType): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -108,7 +109,7 @@ export class Threads {
     }
   }
 
-  /** Creates a thread. `body` goes on in the same transaction. */
+  /** Creates a thread, with `marks` in the metadata of its session. Then runs `body` in the same transaction. */
   create(
     thread: StorageThreadType,
     marks: JsonObject = {},
@@ -117,13 +118,14 @@ export class Threads {
     const { title, ...stored } = storedAs(thread)
     return this.#storage.transaction(async (tx) => {
       await tx.sessions.create({ id: thread.id, title, metadata: { ...stored, ...marks } })
-      await enter(tx, thread)
+      await addToIndex(tx, thread)
       await body?.(tx)
     })
   }
 
   /**
-   * Changes a thread under its lock. Returns the thread as it is then. Nothing is written if `change` returns undefined.
+   * Locks a thread and changes it, then runs `body` in the same transaction. Returns the thread as it is afterwards. If `change`
+   * returns undefined, nothing is written and `body` is not run.
    *
    * @throws {NOT_FOUND} when there is no such thread
    */
@@ -152,7 +154,7 @@ export class Threads {
     await this.#storage.transaction(async (tx) => {
       const thread = threadOf(await tx.lockSession(id))
       await tx.sessions.delete(id)
-      await statesOf(tx, id).clear() // one that was written before the thread does not go with the session
+      await statesOf(tx, id).clear() // a state that was written before the thread is not removed with the session
       if (thread !== undefined) await indexOf(tx, thread.resourceId).delete(id)
     })
   }
@@ -165,21 +167,21 @@ export class Threads {
   }
 
   /**
-   * Returns those of a resource's threads that exist. Takes what another part of the program has removed, or retention, out of
-   * the index.
+   * Returns the threads with these ids that exist. Removes the others from the index of the resource: another part of the
+   * program, or retention, has removed them.
    */
   async getMany(resourceId: string, ids: readonly string[]): Promise<StorageThreadType[]> {
     const found = await Promise.all(ids.map((id) => this.get(id)))
     const gone = ids.filter((_, i) => found[i] === undefined)
-    if (gone.length > 0) await this.#unlist(resourceId, gone.slice(0, 1000))
+    if (gone.length > 0) await this.#removeFromIndex(resourceId, gone.slice(0, 1000))
     return found.filter((thread) => thread !== undefined)
   }
 
   /**
-   * Takes threads out of the index of a resource, unless they exist again. It is serializable: PostgreSQL then refuses to remove
-   * an entry that was written since.
+   * Removes threads from the index of a resource, unless they exist again. The transaction is serializable, so that PostgreSQL
+   * refuses to remove an entry that was written since.
    */
-  #unlist(resourceId: string, ids: readonly string[]): Promise<void> {
+  #removeFromIndex(resourceId: string, ids: readonly string[]): Promise<void> {
     return this.#storage.transaction(
       async (tx) => {
         const sessions = await Promise.all(ids.map((id) => tx.lockSession(id)))
@@ -209,30 +211,30 @@ export function statesOf({ kv }: { readonly kv: Kv }, threadId: string): Kv {
   return kv.namespace(MASTRA, 'states', threadId)
 }
 
-/** Returns the index of a resource's threads: an entry for each, with the time of its creation. */
+/** Returns the index of a resource's threads. It has an entry for each thread, with the time of its creation. */
 function indexOf({ kv }: { readonly kv: Kv }, resourceId: string): Kv {
   checkResourceId(resourceId)
   return kv.namespace(MASTRA, 'threads', resourceId)
 }
 
-/** Writes a thread into the index of its resource. */
-function enter(tx: StorageTransaction, { id, resourceId, createdAt }: StorageThreadType): Promise<void> {
+/** Adds a thread to the index of its resource. */
+function addToIndex(tx: StorageTransaction, { id, resourceId, createdAt }: StorageThreadType): Promise<void> {
   return setWithSession(indexOf(tx, resourceId), id, createdAt.toISOString(), { sessionId: id })
 }
 
-/** Writes a thread that another part of the program has forked into the index of its resource. Safe to repeat. */
-export async function listFork(storage: Storage | StorageScope, session: SessionSummary): Promise<void> {
+/** Adds the thread of a session to the index of its resource, if another part of the program has forked it. Safe to repeat. */
+export async function addForkToIndex(storage: Storage | StorageScope, session: SessionSummary): Promise<void> {
   if (threadOf(session) === undefined || !isUnlisted(session)) return
   await storage.transaction(async (tx) => {
-    const locked = await tx.lockSession(session.id) // it may have been given away meanwhile, or removed
+    const locked = await tx.lockSession(session.id) // the session may have been given away or removed meanwhile
     const thread = threadOf(locked)
     if (locked === undefined || thread === undefined || !isUnlisted(locked)) return
-    await enter(tx, thread)
+    await addToIndex(tx, thread)
     await tx.sessions.mergeMetadata(thread.id, { [LISTED]: thread.id })
   })
 }
 
-/** Replaces a thread. Returns false if its session does not exist any more. */
+/** Replaces a thread. Returns false if its session no longer exists. */
 async function replaceThread(tx: StorageTransaction, thread: StorageThreadType): Promise<boolean> {
   const session = await tx.lockSession(thread.id)
   if (session === undefined) return false
@@ -249,5 +251,5 @@ async function writeThread(tx: StorageTransaction, thread: StorageThreadType, se
   await tx.sessions.update(thread.id, { title, metadata: { ...session.metadata, ...stored, ...marks } })
   if (!isNew && !isMoved && before.createdAt.getTime() === thread.createdAt.getTime()) return
   if (before !== undefined && isMoved) await indexOf(tx, before.resourceId).delete(thread.id)
-  await enter(tx, thread)
+  await addToIndex(tx, thread)
 }

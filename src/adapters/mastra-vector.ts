@@ -15,7 +15,7 @@ import { Threads } from './mastra-threads.ts'
 import { StoreModel } from './store-model.ts'
 import { isPlainObject } from './tagged-json.ts'
 
-/** What the names of Mastra's indexes of messages begin with: that of its memory, and that of its processor. */
+/** The prefixes of the names of Mastra's message indexes: of its memory, and of its processor. */
 const MESSAGES = ['memory_messages', 'mastra_memory_']
 /** How many messages one recall returns at most. */
 const MAX_RECALLED = 100
@@ -56,7 +56,7 @@ export function mastraVector(storage: Storage | StorageScope, options: MastraVec
 
 /** A vector store of Mastra for the messages of a storage. Made by `mastraVector()`. */
 export class HoldfastMastraVector extends MastraVector {
-  /** The embedder for Mastra: it embeds nothing, and has this vector store embed what is searched for. */
+  /** The embedder for Mastra. It embeds nothing: this vector store embeds the queries. */
   readonly embedder: MastraTextEmbedder
   readonly #storage: Storage | StorageScope
   readonly #threads: Threads
@@ -129,16 +129,16 @@ export class HoldfastMastraVector extends MastraVector {
       return { isAll: items.length < most, found: await this.#ofResource(items, resourceId) }
     }
     const { isAll, found } = await search(limit)
-    // Messages of another resource have taken the places.
+    // Messages of another resource have taken places: take as many messages as a recall may return.
     if (found.length < limit && !isAll && limit < MAX_RECALLED)
       return (await search(MAX_RECALLED)).found.slice(0, limit)
     return found
   }
 
   /**
-   * Finds in all threads of a resource. In a scope the most similar messages of the owner come first: often they are of the
-   * resource, and all that is needed. Otherwise each thread is searched, so that no message of another resource takes the
-   * place of one.
+   * Searches all threads of a resource. In a scope one recall of the owner's messages is often enough: it returns the most
+   * similar messages, and enough of them are of the resource. Otherwise each thread is searched, so that messages of other
+   * resources take no place in the result.
    */
   async #inResource(vector: ArrayLike<number>, resourceId: string | undefined, limit: number): Promise<Found[]> {
     if ('ownerId' in this.#storage) {
@@ -168,8 +168,8 @@ export class HoldfastMastraVector extends MastraVector {
   }
 
   /**
-   * Returns those of the messages that are of a resource, with its id. A message without one of its own is of that of its
-   * thread.
+   * Returns the messages of a resource, with the id of the resource. A message without a resource of its own has the resource of
+   * its thread.
    */
   async #ofResource(items: readonly RecalledMessage[], resourceId: string | undefined): Promise<Found[]> {
     const others = items.filter(({ message }) => resourceOf(message) === undefined)
@@ -219,13 +219,17 @@ export class HoldfastMastraVector extends MastraVector {
     return { dimension: dimensions, count: embeddings?.models[`${model}/${dimensions}`] ?? 0, metric: 'cosine' }
   }
 
-  /** Removes nothing: the vectors of messages go with them. Mastra calls this when it removes or changes messages. */
+  /**
+   * Removes nothing: the storage removes a vector with its message. Mastra calls this method when it removes or changes messages.
+   *
+   * @throws {INVALID_STATE} when the index is not one of messages.
+   */
   override async deleteVectors({ indexName }: { indexName: string }): Promise<void> {
     checkIndex(indexName)
   }
 
   /**
-   * Refuses: the vectors of messages go with them.
+   * Refuses: the storage removes a vector with its message.
    *
    * @throws {INVALID_STATE} when it is called.
    */
@@ -261,7 +265,7 @@ function refused(message: string): StorageError<'INVALID_STATE'> {
   return new StorageError('INVALID_STATE', message)
 }
 
-/** Returns the thread and the resource that a filter names. One of them is given, so nobody finds what is of others. */
+/** Returns the thread and the resource that a filter names: at least one, so that nobody finds the messages of others. */
 function placeOf(filter: unknown): { threadId: string | undefined; resourceId: string | undefined } {
   const all =
     isPlainObject(filter) && Array.isArray(filter.$and) && Object.keys(filter).length === 1 ? filter.$and : [filter]

@@ -10,9 +10,9 @@ interface Snapshot {
 }
 
 /**
- * The domain `workflows` of a store that keeps no workflows. Every call of an agent is a workflow inside of Mastra, which
- * looks for an earlier run and stores its own: there is none, and what is stored is forgotten, as nobody can resume it. A run
- * that waits to be resumed is refused.
+ * The domain `workflows` of a store that keeps no workflows. Mastra runs every call of an agent as a workflow: it looks for an
+ * earlier run, and stores the new run. This domain has no run, and drops what it is given, since nobody can resume such a run. It
+ * refuses a run that waits to be resumed.
  */
 export class RefusedWorkflows extends WorkflowsStorage {
   supportsConcurrentUpdates(): boolean {
@@ -20,18 +20,18 @@ export class RefusedWorkflows extends WorkflowsStorage {
   }
 
   /**
-   * Forgets a run.
+   * Drops a run.
    *
-   * @throws {INVALID_STATE} when the run waits to be resumed: it would be lost
+   * @throws {INVALID_STATE} when the run waits to be resumed, since it would be lost
    */
   async persistWorkflowSnapshot({ snapshot }: Snapshot): Promise<void> {
     refuseWaiting(snapshot.status)
   }
 
   /**
-   * Forgets the state of a run.
+   * Drops the state of a run.
    *
-   * @throws {INVALID_STATE} when the run waits to be resumed: it would be lost
+   * @throws {INVALID_STATE} when the run waits to be resumed, since it would be lost
    */
   async updateWorkflowState({ opts }: { opts: { status?: string } }): Promise<undefined> {
     refuseWaiting(opts.status)
@@ -59,8 +59,8 @@ export class RefusedWorkflows extends WorkflowsStorage {
 }
 
 /**
- * The domain `workflowDefinitions` of a store that keeps no definitions of workflows. Mastra lists them when its workers
- * start: there are none. A new one is refused.
+ * The domain `workflowDefinitions` of a store that keeps no definitions of workflows. Mastra lists the definitions when its
+ * workers start, and gets an empty list. A new definition is refused.
  */
 export class RefusedDefinitions {
   async init(): Promise<void> {}
@@ -76,7 +76,7 @@ export class RefusedDefinitions {
   /**
    * Refuses a definition.
    *
-   * @throws {INVALID_STATE} when it is called: the definition would be lost
+   * @throws {INVALID_STATE} when it is called, since the definition would be lost
    */
   async upsert(): Promise<never> {
     throw refusal('workflowDefinitions', 'The workflow would be lost with this process. ')
@@ -94,9 +94,9 @@ function refuseWaiting(status: string | undefined): void {
 
 /** Makes the error for a domain that the store does not have. */
 export function refusal(domain: string, reason = ''): StorageError {
-  const way = `new MastraCompositeStore({ id, default: others, domains: { memory: new HoldfastMemory(storage) } })`
+  const remedy = `new MastraCompositeStore({ id, default: others, domains: { memory: new HoldfastMemory(storage) } })`
   return new StorageError(
     'INVALID_STATE',
-    `${reason}Holdfast keeps the domain memory of Mastra, and not ${domain}: compose a store of others that has it: ${way}`,
+    `${reason}Holdfast has no domain ${domain} for Mastra: combine it with a store that has the domain, here named others: ${remedy}`,
   )
 }

@@ -13,7 +13,7 @@ import {
   resourceOf,
   toMastraMessage,
 } from './mastra-messages.ts'
-import { irregularIf, isRegular, listFork, MASTRA, threadOf } from './mastra-threads.ts'
+import { addForkToIndex, irregularIf, isRegular, MASTRA, threadOf } from './mastra-threads.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 
 /** The changes of a message. The content is merged into the stored one, and so is the metadata of the content. */
@@ -86,7 +86,7 @@ async function markIrregular(
   const [session, newest] = await Promise.all([sessions.summary(threadId), messages.latest(threadId, RECENT)])
   const last = newest.at(-1)
   const lastSeq = last?.seq ?? 0
-  if (session !== undefined) await listFork(storage, session)
+  if (session !== undefined) await addForkToIndex(storage, session)
   if (session === undefined || !isRegular(session)) return lastSeq
   const late = puts.filter((put) => last !== undefined && put.createdAt !== undefined && put.createdAt < last.createdAt)
   // A call that has failed after it stored its messages, or died, has marked nothing.

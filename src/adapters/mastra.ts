@@ -20,7 +20,7 @@ export interface MastraStorageOptions {
 
 /**
  * Returns a store of Mastra over a storage or a scope: what agents remember survives the process. It has the domains `memory` and
- * `threadState`, and refuses the others by name. The storage stays the program's: close it after Mastra.
+ * `threadState`, and throws for others. Mastra does not close the storage: close it after Mastra.
  *
  * @example
  * ```ts
@@ -48,7 +48,7 @@ export class HoldfastMastraStore extends MastraCompositeStore {
     const memory = new HoldfastMemory(storage)
     const workflows = new RefusedWorkflows()
     const workflowDefinitions = new RefusedDefinitions()
-    // Without schedules Mastra says by itself that none runs.
+    // If `schedules` is undefined, Mastra itself says that no schedule runs.
     this.#domains = {
       memory,
       threadState: new ThreadState(storage),
@@ -57,18 +57,18 @@ export class HoldfastMastraStore extends MastraCompositeStore {
       schedules: undefined,
     }
     const stores: Partial<StorageDomains> = { memory }
-    this.stores = stores as StorageDomains // older versions ask for three domains here
+    this.stores = stores as StorageDomains // the type of older versions requires three domains
   }
 
   /**
-   * Returns the domain `memory` or `threadState`. Mastra asks by itself for `workflows` at each call of an agent, and for
-   * `workflowDefinitions` and `schedules` when its workers start. So the first two are returned as well: they have nothing,
-   * forget runs that nobody can resume, and refuse to keep anything else. `schedules` is undefined.
+   * Returns the domain `memory` or `threadState`. Mastra itself asks for `workflows` at each call of an agent, and for
+   * `workflowDefinitions` and `schedules` when its workers start. So `workflows` and `workflowDefinitions` are returned as well:
+   * they are empty, drop runs that nobody can resume, and refuse everything else. `schedules` is undefined.
    *
-   * @throws {INVALID_STATE} when another domain is asked for; the message names it.
+   * @throws {INVALID_STATE} when `name` is another domain; the message names the domain.
    */
   override async getStore<K extends keyof StorageDomains>(name: K): Promise<StorageDomains[K] | undefined> {
     if (!Object.hasOwn(this.#domains, name)) throw refusal(name)
-    return this.#domains[name] as StorageDomains[K] | undefined // has the methods, but not always the class: older versions lack it
+    return this.#domains[name] as StorageDomains[K] | undefined // has the methods, if not the class, which older versions lack
   }
 }

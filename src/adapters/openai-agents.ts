@@ -30,19 +30,19 @@ interface Sent {
   isOfCall: boolean
 }
 
-/** How often a replaced suffix is read again because others have appended meanwhile. */
+/** Maximum number of attempts to replace a suffix while others append to the history. */
 const MAX_ATTEMPTS = 10
 
 /** Options of `HoldfastSession`. */
 export interface HoldfastSessionOptions {
-  /** The id of the session. Default: a random UUID. The session comes into being with its first item. */
+  /** The id of the session. Default: a random UUID. The session is created with its first item. */
   sessionId?: string | undefined
 }
 
 /**
- * A session of OpenAI's Agents SDK over a storage or a scope: the history of a conversation that survives the process. Each
- * item is a message of the session, so that everything else of the storage works with it. History transactions are
- * atomic, and done once however often they are repeated, by any process.
+ * A session of OpenAI's Agents SDK over a storage or a scope: the history of the conversation survives the process. Each item is
+ * a message of the session, so that everything else of the storage works with it. A history transaction is atomic, and is
+ * applied once, however often any process repeats it.
  *
  * @example
  * ```ts
@@ -55,8 +55,8 @@ export interface HoldfastSessionOptions {
 export class HoldfastSession implements SessionHistoryRewriteAwareSession, SessionHistoryTransactionAwareSession {
   readonly #storage: Storage | StorageScope
   readonly #id: string
-  /** What each `addItems` has sent that has lost its connection: it may be stored. */
-  #unsure: Sent[][] = []
+  /** The messages of each `addItems` that has lost its connection. They may have been stored. */
+  #unconfirmed: Sent[][] = []
 
   constructor(storage: Storage | StorageScope, { sessionId = randomUUID() }: HoldfastSessionOptions = {}) {
     checkStorage(storage, 'messages')
@@ -75,28 +75,28 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   }
 
   /**
-   * Appends items, all or none. If the connection is lost, this object may repeat it with the same items, until a call with
-   * others succeeds: the SDK does so when a run goes on from its state. `applyHistoryTransaction` is safe to repeat by any
-   * process.
+   * Appends items, all or none. After a lost connection, a repeat with the same items on this object appends nothing twice, until
+   * a call with other items succeeds. The SDK repeats the call when a run goes on from its state. Not safe to repeat on another
+   * object: use `applyHistoryTransaction`.
    */
   async addItems(items: AgentInputItem[]): Promise<void> {
     if (items.length === 0) return this.#append([])
     const messages = items.map(fromOpenAIItem)
-    // A state that was stored meanwhile has the keys of an item in another order.
-    const repeated = this.#unsure.find((sent) => isDeepStrictEqual(messagesOf(sent), messages))
+    // A comparison that ignores the order of keys: a state that was stored meanwhile may have changed the order.
+    const repeated = this.#unconfirmed.find((sent) => isDeepStrictEqual(messagesOf(sent), messages))
     const sent = repeated ?? this.#named(items)
     try {
       await this.#append(sent.map(({ message, id }) => ({ ...message, id })))
-      this.#unsure = this.#unsure.filter((each) => repeated !== undefined && each !== repeated)
+      this.#unconfirmed = this.#unconfirmed.filter((each) => repeated !== undefined && each !== repeated)
     } catch (error) {
-      if (repeated === undefined && isStorageError(error, 'CONNECTION_LOST')) this.#unsure.push(sent)
+      if (repeated === undefined && isStorageError(error, 'CONNECTION_LOST')) this.#unconfirmed.push(sent)
       throw error
     }
   }
 
   /** Gives items ids. The SDK may repeat a tool call among other items: its `callId` says that it is the same. */
   #named(items: readonly AgentInputItem[]): Sent[] {
-    let known = this.#unsure.flat().filter(({ isOfCall }) => isOfCall)
+    let known = this.#unconfirmed.flat().filter(({ isOfCall }) => isOfCall)
     return items.map((item) => {
       const message = fromOpenAIItem(item)
       const id = known.find((sent) => isDeepStrictEqual(sent.message, message))?.id ?? randomUUID()
@@ -113,18 +113,18 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
 
   /**
    * Removes all items. The session stays, with its title, its metadata and its events: the SDK clears a session to compact it. A
-   * history transaction that was done before is not done again. Safe to repeat.
+   * history transaction that was applied before is not applied again. Safe to repeat.
    */
   async clearSession(): Promise<void> {
     await this.#storage.messages.clear(this.#id)
   }
 
-  /** Replaces the whole history, such as by its summary. */
+  /** Replaces the whole history, for example by a summary. */
   async replaceHistoryWithCompaction(items: AgentInputItem[]): Promise<void> {
     await this.#replace({ afterSeq: 0 }, items.map(fromOpenAIItem))
   }
 
-  /** Rewrites function calls in place: the first item of a call is replaced, and further items of it are removed. */
+  /** Rewrites function calls in place: replaces the first item of each call, and removes further items of the same call. */
   async applyHistoryMutations({ mutations }: SessionHistoryRewriteArgs): Promise<void> {
     if (mutations.length === 0) return
     await this.#storage.transaction(async (tx) => {
@@ -146,9 +146,9 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   }
 
   /**
-   * Changes the history once: a repeat of the operation does nothing, whichever process repeats it.
+   * Changes the history once: a repeat of the operation does nothing, in any process. Safe to repeat.
    *
-   * @throws {INVALID_STATE} when the history does not end with the expected suffix, or the operation was done with another
+   * @throws {INVALID_STATE} when the history does not end with the expected suffix, or the operation id was used for another
    *   transaction; nothing was changed
    * @throws {INVALID_INPUT} when an item cannot be stored
    */
@@ -209,7 +209,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
     })
   }
 
-  /** Returns the items of messages, with the data that became blobs. */
+  /** Returns the items of messages, with the data of their blobs back in place. */
   async #itemsOf(messages: Message[]): Promise<AgentInputItem[]> {
     return (await this.#storage.blobs.inline(messages)).map(toOpenAIItem)
   }
@@ -223,7 +223,7 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
 
   async #refuseUnlessDone({ operationId, payload }: { operationId: string; payload: unknown }): Promise<void> {
     const message = 'The history does not end with the expected suffix: read it again'
-    // Throws out of the transaction, so that nothing is noted.
+    // The error rolls the transaction back, so that `once` does not record the operation.
     await this.#storage.transaction(async (tx) => {
       if ((await tx.once(this.#id, operationId, payload)) === 'repeated') return
       throw new StorageError('INVALID_STATE', message)
@@ -235,7 +235,7 @@ function messagesOf(sent: readonly Sent[]): MessageInput[] {
   return sent.map(({ message }) => message)
 }
 
-/** Returns the calls as the mutations leave them. They are made one after the other, as the SDK makes them. */
+/** Applies mutations one after the other, as the SDK does. Returns the calls that remain. */
 function mutated(before: readonly Call[], mutations: SessionHistoryRewriteArgs['mutations']): Call[] {
   let calls = [...before]
   for (const { callId, replacement } of mutations) {

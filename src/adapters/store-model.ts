@@ -6,40 +6,40 @@ const MAX_DIMENSIONS = 8192
 const MAX_MILLIS = 2 ** 31 - 1
 const DEFAULT_FIELDS = ['$']
 
-/** A model as LangChain has it, such as `OpenAIEmbeddings`. */
+/** An embedding model with LangChain's interface, such as `OpenAIEmbeddings`. */
 export interface StoreEmbeddings {
-  /** Returns a vector for each text that is stored, in the order of the texts. */
+  /** Returns a vector for each stored text, in the order of the texts. */
   embedDocuments(texts: string[]): Promise<readonly ArrayLike<number>[]>
-  /** Returns the vector of a text that is searched for. */
+  /** Returns the vector of a query. */
   embedQuery(text: string): Promise<ArrayLike<number>>
 }
 
-/** How a store finds items by their meaning. It has the shape of LangGraph's own `IndexConfig`. */
+/** How a store finds items by their meaning: LangGraph's `IndexConfig`, with further options. */
 export interface StoreIndex {
   /** How many numbers each vector has: 1 to 8192. */
   dims: number
-  /** The model. It is never called inside a transaction. */
+  /** The model. Required, unless `embed` is set. It is never called inside a transaction. */
   embeddings?: StoreEmbeddings | undefined
   /**
-   * The model, as `PostgresStore` names it: instead of `embeddings`. It may be a function that embeds both stored texts and
-   * queries.
+   * The model under the name that LangGraph's `PostgresStore` has for it. Takes precedence over `embeddings`. A function embeds
+   * both stored texts and queries.
    */
   embed?: StoreEmbeddings | StoreEmbeddings['embedDocuments'] | undefined
   /**
-   * The paths of what is embedded of an item, each text by itself, such as `title` or `chapters[*].text`. Default `['$']`:
-   * the whole value.
+   * The paths of the texts in a value that are embedded, such as `title` or `chapters[*].text`. Each text gets a vector of its
+   * own. Default `['$']`: the whole value.
    */
   fields?: readonly string[] | undefined
   /**
    * The name of the model, up to 200 characters. Vectors of models with different names or dimensions are never compared.
-   * Default: the property `model` of `embeddings`, if it is a text.
+   * Default: the property `model` of the model, if it is such a text. Otherwise the model has no name.
    */
   model?: string | undefined
-  /** How long a call of the model may take. Then it counts as failed. Milliseconds. Default 30,000. */
+  /** How long a call of the model may take before it counts as failed. Milliseconds. Default 30,000. */
   timeoutMillis?: number | undefined
 }
 
-/** The program's model, with a bound of time, and with checks of what it answers. */
+/** The program's model, with a time limit and checks of its answers. */
 export class StoreModel {
   readonly dims: number
   /** The name of the model, or null if it has none. */
@@ -54,7 +54,7 @@ export class StoreModel {
     if (!isInteger(dims, MAX_DIMENSIONS))
       throw invalid('options.index.dims', `must be an integer from 1 to ${MAX_DIMENSIONS}`)
     if (!isInteger(timeoutMillis, MAX_MILLIS))
-      throw invalid('options.index.timeoutMillis', 'must be a number of milliseconds')
+      throw invalid('options.index.timeoutMillis', `must be a whole number of milliseconds from 1 to ${MAX_MILLIS}`)
     checkPaths(fields, 'options.index.fields')
     this.#embeddings = modelOf(embed)
     this.dims = dims
@@ -65,10 +65,10 @@ export class StoreModel {
   }
 
   /**
-   * Returns the vectors of texts that are stored.
+   * Returns the vectors of stored texts, each scaled to length 1.
    *
-   * @throws {EMBEDDING_FAILED} when the model rejects, takes too long, or answers with something else
-   * @throws {INVALID_STATE} when the store is over a transaction
+   * @throws {EMBEDDING_FAILED} when the model rejects, takes too long, or does not return a valid vector for each text
+   * @throws {INVALID_STATE} when the store works in a transaction
    */
   async documents(texts: readonly string[]): Promise<Float32Array[]> {
     const vectors: Float32Array[] = []
@@ -77,19 +77,19 @@ export class StoreModel {
       const found: unknown = Array.isArray(answer) ? answer.length : 'no list'
       if (!Array.isArray(answer) || found !== part.length)
         throw failed(`answered with ${found} instead of ${part.length} vectors`)
-      vectors.push(...answer.map((vector) => this.#checked(vector)))
+      vectors.push(...answer.map((vector) => this.#normalised(vector)))
     }
     return vectors
   }
 
   /**
-   * Returns the vector of a text that is searched for.
+   * Returns the vector of a query, scaled to length 1.
    *
-   * @throws {EMBEDDING_FAILED} when the model rejects, takes too long, or answers with something else
-   * @throws {INVALID_STATE} when the store is over a transaction
+   * @throws {EMBEDDING_FAILED} when the model rejects, takes too long, or does not return a valid vector
+   * @throws {INVALID_STATE} when the store works in a transaction
    */
   async query(text: string): Promise<Float32Array> {
-    return this.#checked(await this.#bounded(() => this.#embeddings.embedQuery(text)))
+    return this.#normalised(await this.#bounded(() => this.#embeddings.embedQuery(text)))
   }
 
   async #bounded(call: () => Promise<unknown>): Promise<unknown> {
@@ -103,7 +103,7 @@ export class StoreModel {
       timer = setTimeout(end, this.#timeoutMillis)
     })
     try {
-      // A call that throws at once is a failure like any other.
+      // The async function turns an error that is thrown at once into a rejection.
       const answer = (async () => call())().catch((cause: unknown) => {
         throw failed('failed', cause)
       })
@@ -113,24 +113,28 @@ export class StoreModel {
     }
   }
 
-  /** Returns a vector of length 1 with the same direction. One of zeros has no direction, and stays as it is. */
-  #checked(vector: unknown): Float32Array {
+  /**
+   * Checks a vector, and returns it scaled to length 1. A vector of zeros has no direction, and stays as it is.
+   *
+   * @throws {EMBEDDING_FAILED} when it does not have `dims` finite numbers
+   */
+  #normalised(vector: unknown): Float32Array {
     const length: unknown = Reflect.get(Object(vector), 'length')
     if (typeof vector !== 'object' || length !== this.dims)
       throw failed(`answered without a vector of ${this.dims} numbers`)
     const numbers: unknown[] = Array.from(vector as ArrayLike<unknown>) // it has a length
     let squares = 0
     for (const number of numbers) squares += typeof number === 'number' ? number * number : Number.NaN
-    if (!Number.isFinite(squares)) throw failed('answered with a vector that has something else than finite numbers')
+    if (!Number.isFinite(squares)) throw failed('answered with a vector that has other values than finite numbers')
     const norm = Math.sqrt(squares) || 1
-    return Float32Array.from(numbers as number[], (number) => number / norm) // others would have made NaN of the sum
+    return Float32Array.from(numbers as number[], (number) => number / norm) // another value would have made the sum NaN
   }
 }
 
 /**
- * Throws if a list of paths is none.
+ * Checks that `paths` is a list of texts. `at` is its path in the call.
  *
- * @throws {INVALID_INPUT} when it is not a list of texts
+ * @throws {INVALID_INPUT} when it is anything else
  */
 export function checkPaths(paths: unknown, at: string): asserts paths is readonly string[] {
   const isList = Array.isArray(paths) && paths.every((path) => typeof path === 'string')

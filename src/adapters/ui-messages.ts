@@ -2,7 +2,7 @@ import type { Message, MessagePartInput, MessagePut } from '../repositories/mess
 import type { JsonObject } from '../schema/values.ts'
 import { decode, encodeLoosely, isPlainObject } from './tagged-json.ts'
 
-/** The property of a message's metadata that holds what a message of Holdfast has no field for. */
+/** The property of a message's metadata for the fields of a `UIMessage` that a message of Holdfast does not have. */
 const REST = 'aiSdk'
 
 /** What every `UIMessage` of the AI SDK has, whatever its metadata, data parts and tools are. */
@@ -14,9 +14,10 @@ export interface UIMessageLike {
 }
 
 /**
- * Returns a `UIMessage` of the AI SDK as a message to put or append. The parts become the content, and metadata that is an
- * object becomes the metadata. No field is lost: `toUIMessage` returns an equal message. What JSON does not have, apart from
- * bytes, dates and URLs, becomes what `JSON.stringify` makes of it, which is what the AI SDK sends to its clients.
+ * Converts a `UIMessage` of the AI SDK into a message to put or append. The parts become the content, and metadata that is an
+ * object becomes the metadata. No field is lost: `toUIMessage` returns an equal message. Bytes, dates and URLs are kept. Any
+ * other value that is not JSON becomes what `JSON.stringify` makes of it: the AI SDK sends the same to its clients. Only a
+ * `bigint` stays as it is, and the storage refuses it.
  *
  * @example
  * ```ts
@@ -27,22 +28,23 @@ export interface UIMessageLike {
  */
 export function fromUIMessage(message: UIMessageLike): MessagePut {
   const { id, role, parts, metadata, ...rest } = message
-  const isOwn = isPlainObject(metadata) && !(REST in metadata) && Object.values(metadata).some((v) => v !== undefined)
-  const kept = isOwn || metadata === undefined ? rest : { metadata, ...rest }
-  const all = { ...(isOwn ? metadata : {}), ...(Object.keys(kept).length === 0 ? {} : { [REST]: kept }) }
+  const isStoredAsIs =
+    isPlainObject(metadata) && !(REST in metadata) && Object.values(metadata).some((v) => v !== undefined)
+  const further = isStoredAsIs || metadata === undefined ? rest : { metadata, ...rest }
+  const all = { ...(isStoredAsIs ? metadata : {}), ...(Object.keys(further).length === 0 ? {} : { [REST]: further }) }
   return {
     id,
     role,
     content: encodeLoosely(parts) as MessagePartInput[], // `encodeLoosely` keeps arrays and the types of their parts
-    metadata: encodeLoosely(all) as JsonObject, // of an object it makes an object
+    metadata: encodeLoosely(all) as JsonObject, // `encodeLoosely` returns an object for an object
   }
 }
 
 /**
- * Returns the `UIMessage` that `fromUIMessage` made a message of. A message that another part of the program has appended
- * becomes one as well: its text is one text part, and its parts and its metadata are kept.
+ * Returns the `UIMessage` that `fromUIMessage` has converted. Also converts a message that another part of the program has
+ * appended: a text becomes one text part, and parts and metadata stay as they are.
  *
- * @typeParam UI The expected type of the message. It is not checked: `validateUIMessages` of the AI SDK does.
+ * @typeParam UI The expected type of the message. It is not checked here: use `validateUIMessages` of the AI SDK.
  *
  * @example
  * ```ts
@@ -54,7 +56,7 @@ export function fromUIMessage(message: UIMessageLike): MessagePut {
  */
 export function toUIMessage<UI extends UIMessageLike = UIMessageLike>(message: Message): UI {
   const { id, role, content } = message
-  const { [REST]: rest, ...own } = decode(message.metadata) as JsonObject // `encodeLoosely` was given an object
+  const { [REST]: rest, ...own } = decode(message.metadata) as JsonObject // `decode` returns an object for an object
   const metadata = Object.keys(own).length === 0 ? {} : { metadata: own }
   const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : decode(content ?? [])
   return { id, role, ...metadata, ...(isPlainObject(rest) ? rest : {}), parts } as unknown as UI // the caller names the type

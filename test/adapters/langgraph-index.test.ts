@@ -285,7 +285,7 @@ eachDatabase((open) => {
     for (const dims of [0, 1.5, 8193, '64']) refuse({ dims })
     for (const embeddings of [undefined, null, {}, { embedQuery() {} }]) refuse({ embeddings })
     for (const wrong of [{ fields: 'said' }, { fields: [1] }, { model: '' }, { timeoutMillis: 0 }]) refuse(wrong)
-    expect(() => new HoldfastStore({ kv: storage.kv }, { index })).toThrow('transactions')
+    expect(() => new HoldfastStore({ kv: storage.kv }, { index })).toThrow('storage: must have the method transaction')
     const store = new HoldfastStore(createScope(), { index })
     for (const [value, paths] of [[{ said: 'tea' }, 'said'], [{ at: new Date() }], [{ said: 1n }]] as never[][]) {
       await expect(store.put(['a'], 'k', value ?? {}, paths)).rejects.toMatchObject({ code: 'INVALID_INPUT' })

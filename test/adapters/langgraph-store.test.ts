@@ -141,7 +141,7 @@ eachDatabase((open) => {
     await expect(store.put([], 'k', {})).rejects.toThrow('empty')
     await expect(store.put(['a'], 'k', { at: new Date() })).rejects.toMatchObject({ code: 'INVALID_INPUT' })
     const refused = [
-      [{ n: { $exists: true } }, 'filter.n: has no operator $exists: there are $eq, $ne,'],
+      [{ n: { $exists: true } }, 'filter.n: has the unknown operator $exists: the operators are $eq, $ne,'],
       [{ user: undefined }, 'filter.user: must not be undefined: leave the property out'],
       [{ n: { $gt: null } }, 'n.gt: must be a number or text'],
     ] as const

@@ -324,13 +324,13 @@ eachDatabase((open) => {
     for (const name of ['scores', 'observability', 'agents', 'datasets'] as const) {
       const error: Error = await store.getStore(name).catch((caught) => caught)
       expect(error).toSatisfy(is('INVALID_STATE'))
-      expect(error.message).toContain(`not ${name}: compose`)
+      expect(error.message).toContain(`no domain ${name} for Mastra: combine`)
     }
     const workflows = await store.getStore('workflows')
     const run = { workflowName: 'w', runId: 'r' }
     const snapshot = (status: string) => ({ ...run, snapshot: { status } as never })
     await workflows?.persistWorkflowSnapshot(snapshot('running'))
-    await expect(workflows?.persistWorkflowSnapshot(snapshot('suspended'))).rejects.toThrow(/not workflows/)
+    await expect(workflows?.persistWorkflowSnapshot(snapshot('suspended'))).rejects.toThrow(/no domain workflows/)
     expect(await workflows?.loadWorkflowSnapshot(run)).toBeNull()
   })
 })
