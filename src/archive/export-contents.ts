@@ -19,8 +19,8 @@ interface Contents {
 }
 
 /**
- * Writes the contents that blobs have, each into a file. Returns how much that was, and the contents that were removed since the
- * source was opened.
+ * Writes the wanted contents, each into a file. Returns how many contents and bytes that were, the hashes of the contents that
+ * were removed since the source was opened (`gone`), and the folders with files.
  *
  * @throws {BLOB_NOT_FOUND} when the bytes of a content are lost
  * @throws {BLOB_CORRUPTED} when the bytes of a content are damaged

@@ -4,18 +4,18 @@ import { NOBODY } from '../database/owner.ts'
 import type { Load, RowCache, RowKey, Write, WriteOutcome } from './row-cache.ts'
 import type { MaybePromise } from './store.ts'
 
-/** The tables whose rows are cached by the id of a session. A handle without an owner finds them, whoever owns them. */
+/** The tables whose rows are cached by the id of a session. A handle without an owner finds such a row, whoever owns the row. */
 export const CACHED_BY_SESSION: readonly string[] = ['sessions', 'approvalStates', 'toolPreferences']
 
 /**
- * The row cache of one owner: its keys hold the owner. A write also invalidates what a handle without an owner has cached
- * under the same id.
+ * The row cache of one owner: its keys contain the owner. A write also invalidates the row that a handle without an owner has
+ * cached under the same id.
  */
 export class OwnedRowCache implements RowCache {
   readonly #cache: RowCache
   readonly #owner: string
 
-  /** `cache` is that of the storage, or of a transaction. */
+  /** `cache` is the row cache of the storage, or of a transaction. */
   constructor(cache: RowCache, owner: string) {
     this.#cache = cache
     this.#owner = owner

@@ -1,19 +1,19 @@
 import { processWide } from '../process-wide.ts'
 import type { DatabaseSource } from './channels.ts'
 
-/** What this process has counted of one database since it was started, over all storages that it has opened on it. */
+/** The counters of one database. They add up all storages that this process has opened on the database since it was started. */
 export interface DatabaseCounters extends DatabaseSource {
-  /** Reads of the row cache by its answer: see `CacheResult`. */
+  /** Number of reads through the row cache, by the answer of the cache: see `CacheResult`. */
   readonly cache: { hit: number; miss: number; bypass: number }
   /** Milliseconds that calls have waited for the writer of SQLite, added up. */
   writeQueueWaitMs: number
-  /** The number of calls that wait for a connection of the pool to PostgreSQL now. */
+  /** The number of calls that wait now for a connection to PostgreSQL from the pool. */
   poolPending: number
-  /** Bytes of blobs that were read from the blob store, and written to it. */
+  /** Bytes of blobs that were read from the blob store and written to it. */
   readonly blobBytes: { read: number; written: number }
 }
 
-/** By database. They outlive the storages, so that no counter ever falls. */
+/** The counters by database. They outlive the storages, so that no total falls when a storage is closed. */
 const known = processWide('counters', () => new Map<string, DatabaseCounters>())
 
 /** Returns the counters of a database, for the layers that count. */
@@ -32,7 +32,7 @@ export function countersOf({ database, namespace }: DatabaseSource): DatabaseCou
 }
 
 /**
- * Returns what this process has counted, for each database that it has opened. `holdfast/otel` makes metrics of it.
+ * Returns a copy of the counters of each database that this process has opened. `holdfast/otel` makes metrics of them.
  *
  * @example
  * ```ts

@@ -1,26 +1,26 @@
 import { tokenize } from './tokenizer.ts'
 
-/** Tokens that follow each other. */
+/** Tokens that follow each other in the text. */
 export interface Phrase {
   tokens: readonly [string, ...string[]]
-  /** True if the last token may have any ending. */
+  /** True if the last token stands for every token that begins with it. */
   isPrefix: boolean
 }
 
-/** What a text must have to be found. A query without `required` finds nothing. */
+/** What a text must have to be found. If `required` is empty, no text is found. */
 export interface SearchQuery {
-  /** One phrase of each list. */
+  /** The text must have at least one phrase of each list. */
   required: readonly (readonly [Phrase, ...Phrase[]])[]
-  /** None of these. */
+  /** The text must have none of these phrases. */
   excluded: readonly Phrase[]
 }
 
-/** A word or a quoted text, with a minus before or an asterisk after it. The end of the query closes a quotation. */
+/** A word or a quoted text, perhaps with a minus before it or an asterisk after it. The end of the query closes a quotation. */
 const TERM = /(-?)(?:"([^"]*)(?:"|$)(\*?)|([^\s"]+))/g
 
 /**
- * Reads a query: words that must all occur, "a phrase", word*, a OR b, -word. Every text is a query: what has no meaning here
- * is passed over.
+ * Parses a query: words that must all occur, "a phrase", word*, a OR b, -word. No text is an error: what has no meaning is
+ * ignored.
  */
 export function parseQuery(text: string): SearchQuery {
   const required: [Phrase, ...Phrase[]][] = []
@@ -47,18 +47,19 @@ function phraseOf(text: string, hasStar: boolean): Phrase | undefined {
   const found = tokenize(text)
   const last = found.at(-1)
   if (last === undefined) return undefined
-  // A text without spaces may go on in the document, so its last character must not be the last one there.
+  // In a script without spaces the document may go on after the text, and then has no token of the last character alone. So that
+  // token is left out. A single character makes no pair, so it is searched for as the beginning of a token.
   const isAlone = last.kind === 'last' && found.at(-2)?.end !== last.end
   if (last.kind === 'last' && !isAlone) found.pop()
   const [first, ...rest] = found.map((token) => token.text)
   return first === undefined ? undefined : { tokens: [first, ...rest], isPrefix: hasStar || isAlone }
 }
 
-/** Returns the query in the language of FTS5, for the column `terms`: always quoted, so that no text is an error. */
+/** Returns the query in the language of FTS5. Every token is quoted, so that no text is an error. */
 export function ftsQuery({ required, excluded }: SearchQuery): string {
   const all = required.map((phrases) => `(${phrases.map(ftsPhrase).join(' OR ')})`).join(' AND ')
   if (excluded.length === 0) return `(${all})`
-  // One NOT: each would make the tree a level deeper, and FTS5 takes 256.
+  // One NOT for all: each NOT makes the tree a level deeper, and FTS5 allows 256 levels.
   return `((${all}) NOT (${excluded.map(ftsPhrase).join(' OR ')}))`
 }
 

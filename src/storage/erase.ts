@@ -28,7 +28,7 @@ import type { Erasure } from './reports.ts'
 const BATCH_ROWS = 1000
 /** How many blobs are removed at a time. Each is a transaction of its own. */
 const BATCH_BLOBS = 10
-/** How often everything is removed again if somebody goes on writing. */
+/** Maximum number of rounds that remove everything, if somebody goes on writing. */
 const MAX_ROUNDS = 10
 
 const ownerSchema = z.strictObject({ ownerId: idSchema })
@@ -102,7 +102,10 @@ export async function eraseOwner(layers: EraseLayers, owner: ScopeOptions, optio
   return { ...counted, logEmptied }
 }
 
-/** Runs `body`, and overwrites what it deletes. Returns true if no log holds it any more, which `body` says of other files. */
+/**
+ * Runs `body`, and overwrites what it deletes. Returns true if the log of the database no longer holds the deleted rows, and if
+ * `body`, which answers for other files, returns true as well.
+ */
 async function overwriting({ driver }: Database, body: () => Promise<boolean>): Promise<boolean> {
   let isGone = true
   const work = async () => {
@@ -164,7 +167,7 @@ async function* removeRows(db: Db, name: string, table: OwnedTable, owner: strin
   yield* inParts(name, async () => (await deletion).length)
 }
 
-/** Removes lists from their ends, so that what an erasure leaves if it is killed is still a list. */
+/** Removes lists from their ends: if the erasure is killed, the rest of a list is still a list. */
 async function* removeLists(database: Database, owner: string): AsyncGenerator<Removed> {
   const { lists } = database.tables
   const owned = new OwnedDb(database, owner)
@@ -238,9 +241,9 @@ async function* removeCachedRows(
       Object.values(fields).map((column) => sql`${column}`),
       sql`, `,
     )
-    const isOne = sql`${ofOwner(table, owner)} and (${columns}) in (values ${keys})`
+    const isOfBatch = sql`${ofOwner(table, owner)} and (${columns}) in (values ${keys})`
     await cache.write(rows, async (db = new OwnedDb(database, owner)) => {
-      await db.orm.delete(table).where(isOne)
+      await db.orm.delete(table).where(isOfBatch)
     })
     yield { table: name, rows: some.length }
     if (some.length < BATCH_ROWS) return

@@ -22,7 +22,7 @@ export function studioHandler(
   if (!basePath.startsWith('/')) throw invalid('basePath', 'must begin with a slash')
   if (authorize !== undefined && typeof authorize !== 'function') throw invalid('authorize', 'must be a function')
   if (authorize === undefined && hosts !== undefined) {
-    throw invalid('authorize', 'must be given with hosts: without it only this machine is answered')
+    throw invalid('authorize', 'must be given with hosts: without authorize Studio answers only this machine')
   }
   const studio = new Studio(storage, {
     gate: {

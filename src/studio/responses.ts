@@ -21,11 +21,15 @@ const MAX_JSON_BYTES = 32 * 1024 * 1024
 /** Returns a response of JSON. Refuses a value that would stall the page. */
 export function jsonResponse(value: unknown, status = 200, headers: Readonly<Record<string, string>> = {}): Response {
   const text = JSON.stringify(value)
-  // Each unit takes a byte or more: what is far too large is refused before it is copied.
+  // Each UTF-16 unit takes a byte or more, so a text that is far too large is refused before it is copied.
   const bytes = text.length > MAX_JSON_BYTES ? undefined : Buffer.from(text)
   if (bytes === undefined || bytes.length > MAX_JSON_BYTES) {
     const limit = `${MAX_JSON_BYTES / 1024 / 1024} MiB`
-    throw new Refusal(413, 'TOO_LARGE', `This has more than ${limit}. The command line prints it: holdfast --help`)
+    throw new Refusal(
+      413,
+      'TOO_LARGE',
+      `The answer has more than ${limit}. The command line can print it: holdfast --help`,
+    )
   }
   return new Response(bytes, {
     status,
@@ -33,13 +37,13 @@ export function jsonResponse(value: unknown, status = 200, headers: Readonly<Rec
   })
 }
 
-/** Returns the response that tells of an error. What nobody foresaw is not told. */
+/** Returns the response for an error. It says nothing about an error that was not expected. */
 export function errorResponse(error: unknown): Response {
   const { status, headers, ...described } = describeError(error)
   return jsonResponse({ error: described }, status, headers)
 }
 
-/** Returns what may be told of an error. */
+/** Returns what a client may know of an error. */
 export function describeError(error: unknown): {
   status: number
   code: string

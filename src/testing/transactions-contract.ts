@@ -4,7 +4,7 @@ import { type Cases, eachInput, failsWith, invalid, refused, shown, signal, time
 
 const boom = new Error('of the program')
 
-/** `storage.transaction`, and what other callers see of it. */
+/** The cases of `storage.transaction()`: what it does, and what other callers see meanwhile. */
 export const transactionCases: Cases = {
   async 'transaction() commits its writes and returns the result of the body'({ storage, name }) {
     const result = await storage.transaction(async (tx) => {
@@ -168,7 +168,7 @@ export const transactionCases: Cases = {
     assert.deepEqual((await storage.sessions.get(name()))?.metadata, { a: 1, b: 2 })
   },
 
-  async 'transaction() rejects calls of the storage, which would wait for it'({ storage, name }) {
+  async 'transaction() rejects calls of the storage in its body, which would wait for its end'({ storage, name }) {
     await storage.transaction(async (tx) => {
       await refused(storage.kv.get(name()), 'TRANSACTION_MISUSE')
       await refused(storage.kv.set(name(), 1), 'TRANSACTION_MISUSE')

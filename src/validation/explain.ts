@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import { english } from './english.ts'
 
-/** The option of a parse of a program's input: each message says what the value must be, and never repeats the value. */
+/** The options with which input is parsed: each message says what the value must be, and never repeats the value. */
 export const explained = { error: explain }
 
 const TYPES: Record<string, string> = {

@@ -16,7 +16,7 @@ import { loadBetterSqlite3 } from './load.ts'
 import { type VectorSupport, vectorFunctions } from './vectors.ts'
 import { WriteQueue } from './write-queue.ts'
 
-export { sqliteKit } // a chunk of its own would be one more file to load
+export { sqliteKit } // imported from here, as a chunk of its own would be one more file to load
 
 type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
 
@@ -26,7 +26,7 @@ type SqliteConfig = Extract<ResolvedConfig['database'], { type: 'sqlite' }>
  *
  * @throws {DRIVER_MISSING} when better-sqlite3 is not installed, was not compiled, or does not suit this version of Node
  * @throws {CONNECTION_FAILED} when the file cannot be opened, or is not a SQLite database
- * @throws {TIMEOUT} when another process locks the file for too long
+ * @throws {TIMEOUT} when another process locks the file for longer than `busyTimeoutMillis`
  */
 export async function openSqlite(
   config: SqliteConfig,
@@ -37,7 +37,7 @@ export async function openSqlite(
   const { file, readonly, busyTimeoutMillis, synchronous } = config
   let opened: BetterSqlite3.Database | undefined
   try {
-    // timeout 0: a wait inside SQLite would stop the event loop. The queue waits on a timer instead.
+    // timeout 0: a wait inside SQLite would block the event loop. The queue waits on a timer instead.
     const open = () => new Database(file, { readonly, fileMustExist: readonly, timeout: 0 })
     try {
       opened = open()
@@ -69,6 +69,7 @@ const FLUSH = 'PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;'
 
 /** How long a call waits for a transaction that holds the one connection of a database in memory. */
 const MEMORY_WAIT_MILLIS = 5000
+
 /**
  * Opens a database in memory, on one connection.
  *
@@ -81,7 +82,7 @@ export async function openMemory({ vectors = false }: { vectors?: VectorSupport 
   const counters = countersOf(sourceOf(writer))
   const queue = new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, counters })
   const openCopy = async () => {
-    const release = await queue.acquire() // without a transaction: its rows are not committed
+    const release = await queue.acquire() // waits for an open transaction: the copy must not have its uncommitted rows
     try {
       return new SqliteConnection(new Database(writer.serialize()))
     } finally {
@@ -92,8 +93,8 @@ export async function openMemory({ vectors = false }: { vectors?: VectorSupport 
 }
 
 function openError(error: unknown, file: string): unknown {
-  const meaning = sqliteError(error, file)
-  if (meaning instanceof StorageError) return meaning
+  const known = sqliteError(error, file)
+  if (known instanceof StorageError) return known
   return new StorageError('CONNECTION_FAILED', `Cannot open the SQLite file ${file}: ${messageOf(error)}`, {
     cause: error,
     details: { file },

@@ -22,15 +22,17 @@ export const embeddingSchema = z.strictObject({
   maxCharacters: z.optional(integerSchema(1, MAX_CHARACTERS)),
 })
 
-/** A text as the model gets it, and the hash of the whole text. */
+/** A stored text, prepared for the model. */
 export interface EmbeddedText {
+  /** What the model gets of the text. Empty if there is nothing to embed. */
   text: string
+  /** The hash of the whole text. */
   textHash: string
 }
 
-/** The program's model, with a bound of time, and with checks of what it answers. */
+/** The program's model, with a time limit and checks of its answers. */
 export class Model {
-  /** The model with its dimensions, as the tables have it. */
+  /** The name and the dimensions of the model, `<name>/<dimensions>`, by which the tables know the model. */
   readonly key: string
   readonly dimensions: number
   readonly batchSize: number
@@ -48,16 +50,16 @@ export class Model {
     this.#maxCharacters = maxCharacters
   }
 
-  /** Returns what the model gets of a stored text, with its hash. The text is empty if there is nothing to embed. */
+  /** Prepares a stored text for the model. */
   textOf(stored: string): EmbeddedText {
     const text = stored.slice(0, this.#maxCharacters).toWellFormed().trim()
     return { text, textHash: hashOfText(stored) }
   }
 
   /**
-   * Returns the vectors of texts that are not empty, each of length 1.
+   * Returns the vectors of texts, each scaled to length 1. No text may be empty.
    *
-   * @throws {EMBEDDING_FAILED} when the model rejects, takes too long, or answers with something else
+   * @throws {EMBEDDING_FAILED} when the model rejects, takes too long, or does not return a valid vector for each text
    * @throws {ABORTED} when `signal` is aborted
    */
   async embed(texts: readonly string[], purpose: EmbedCall['purpose'], signal?: AbortSignal): Promise<Float32Array[]> {
@@ -73,7 +75,7 @@ export class Model {
     })
   }
 
-  async #answer(texts: string[], purpose: EmbedCall['purpose'], given: AbortSignal | undefined): Promise<unknown> {
+  async #answer(texts: string[], purpose: EmbedCall['purpose'], signal: AbortSignal | undefined): Promise<unknown> {
     const controller = new AbortController()
     let timer: NodeJS.Timeout | undefined
     let onAbort: (() => void) | undefined
@@ -83,13 +85,13 @@ export class Model {
         controller.abort(error)
       }
       timer = setTimeout(() => end(failed(`did not answer within ${this.#timeoutMillis} ms`)), this.#timeoutMillis)
-      onAbort = () => end(new StorageError('ABORTED', 'The embedding was aborted', { cause: given?.reason }))
-      if (given?.aborted) onAbort()
-      else given?.addEventListener('abort', onAbort)
+      onAbort = () => end(new StorageError('ABORTED', 'The embedding was aborted', { cause: signal?.reason }))
+      if (signal?.aborted) onAbort()
+      else signal?.addEventListener('abort', onAbort)
     })
     try {
-      if (given?.aborted) return await ended
-      // A call that throws at once is a failure like any other.
+      if (signal?.aborted) return await ended
+      // The async function turns an error that is thrown at once into a rejection.
       const call = (async () => this.#given.embed(texts, { signal: controller.signal, purpose }))()
       return await Promise.race([call, ended])
     } catch (cause) {
@@ -97,8 +99,8 @@ export class Model {
       throw failed('failed', cause)
     } finally {
       clearTimeout(timer)
-      if (onAbort) given?.removeEventListener('abort', onAbort)
-      ended.catch(() => {}) // nobody may wait for it any more
+      if (onAbort) signal?.removeEventListener('abort', onAbort)
+      ended.catch(() => {}) // it may still reject, when nobody waits for it any more
     }
   }
 }

@@ -11,7 +11,7 @@ import { hashOfText } from '../../search/vectors.ts'
 import type { Embedding } from '../context.ts'
 import { messageColumns } from '../messages/columns.ts'
 import type { Message } from '../messages/types.ts'
-import { foundDocs, isListed, isOwnEntry } from '../search/docs.ts'
+import { foundDocs, ginEquals, isOwnEntry } from '../search/docs.ts'
 import { matchOf } from '../search/match.ts'
 import { isAlive, messageFilters, messageIndex, withContext } from '../search/messages.ts'
 import { startOf } from '../search/page.ts'
@@ -127,8 +127,8 @@ async function byWords(db: Db, query: SearchQuery, limit: number, filters: Filte
   const arg = { ...match, ...startOf('', 'relevance', undefined), limit }
   const select = statement((builder: Builder, _: object) => {
     const { messageSearch: e } = builder.tables
-    const isListedThere = sessionId === undefined ? undefined : isListed(builder, e.sessionId, sessionId)
-    const conditions = [isOwnEntry(builder, e), isListedThere, ...filtersOf(builder, e, filters, now)]
+    const isInSession = sessionId === undefined ? undefined : ginEquals(builder, e.sessionId, sessionId)
+    const conditions = [isOwnEntry(builder, e), isInSession, ...filtersOf(builder, e, filters, now)]
     const isNarrow = db.owner !== undefined || sessionId !== undefined
     return builder.orm
       .select({ sessionId: e.sessionId, ownerId: e.ownerId, seq: e.seq, score: sql<number>`found.score`.as('score') })

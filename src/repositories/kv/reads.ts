@@ -21,7 +21,7 @@ import {
 } from './types.ts'
 import { conditionsOf } from './where.ts'
 
-/** What `Kv` reads. */
+/** The calls of `Kv` that read. */
 export class KvReads {
   /** @internal */
   protected readonly db: Db
@@ -172,8 +172,8 @@ export class KvReads {
 
   /**
    * Returns a page of the namespaces below this one, each as its labels. A namespace exists as long as it has an entry. With
-   * `depth`, deeper namespaces are cut to so many labels, and each is returned once. The number of entries does not matter
-   * for the time.
+   * `depth`, deeper namespaces are cut to so many labels, and each is returned once. The time does not depend on the number
+   * of entries.
    *
    * @throws {INVALID_INPUT} when an option is not valid.
    *

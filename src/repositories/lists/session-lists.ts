@@ -5,8 +5,8 @@ import type { ListChange } from './types.ts'
 import { ListWriter } from './writer.ts'
 
 /**
- * The calls that write lists of a session: see `lists.ofSession()`. A list that they write goes with this session from then
- * on.
+ * The calls that write lists of a session: see `lists.ofSession()`. Such a list is gone as soon as the session is deleted or has
+ * expired.
  */
 export class SessionLists {
   readonly #writer: ListWriter
@@ -17,10 +17,11 @@ export class SessionLists {
   }
 
   /**
-   * Does what `lists.append()` does, and lets the list go with the session. Returns the length afterwards. One transaction,
-   * which holds the session. Not safe to repeat: the items would be appended twice.
+   * Appends items like `lists.append()`, and makes the list belong to the session. Returns the length afterwards. One
+   * transaction, which locks the session. Without items only the length is read. Not safe to repeat: the items would be appended
+   * twice.
    *
-   * @throws {NOT_FOUND} when the owner has no such session.
+   * @throws {NOT_FOUND} when there is no such session.
    * @throws {INVALID_INPUT} when the key is not valid or an item is not JSON.
    *
    * @example
@@ -34,13 +35,13 @@ export class SessionLists {
   }
 
   /**
-   * Does what `lists.update()` does, and lets the list go with the session, unless it has no items afterwards: then there is
-   * no list. Safe to repeat if `change` may be applied twice. PostgreSQL may roll the transaction back in favour of another
-   * (a deadlock): then `change` is called again.
+   * Changes a list like `lists.update()`, and makes it belong to the session. A list without items does not exist afterwards.
+   * Safe to repeat if `change` may be applied twice. If PostgreSQL rolls the transaction back because of a deadlock, `change` is
+   * called again.
    *
    * @typeParam Item The expected type of each item. It is not checked.
    * @typeParam Result The type of what `change` returns as `result`.
-   * @throws {NOT_FOUND} when the owner has no such session.
+   * @throws {NOT_FOUND} when there is no such session.
    * @throws {INVALID_INPUT} when the key is not valid or `change` returns anything but `{ items, result }`.
    *
    * @example

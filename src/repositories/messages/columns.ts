@@ -1,6 +1,6 @@
 import type { Tables } from '../../schema/tables.ts'
 
-/** Lists the columns of a `Message`. Its owner is that of its session. */
+/** Lists the columns of a `Message`. The owner is not among them: it is the owner of the session. */
 export const messageColumns = ({ messages: m }: Tables) => ({
   sessionId: m.sessionId,
   seq: m.seq,

@@ -1,18 +1,21 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { Builder } from '../../database/statement.ts'
 
-/** What names a session of any owner. */
+/** Identifies a session in a statement for every owner: two owners may have sessions with the same id. */
 interface NamedSession {
   id: string
   ownerId: string
 }
 
-/** Returns sessions as a statement takes them: the JSON of a list of pairs, the id and the owner of each. */
+/** Returns sessions as JSON, for `givenSessions`: a list of pairs of id and owner. */
 export function pairsOf(sessions: readonly NamedSession[]): string {
   return JSON.stringify(sessions.map(({ id, ownerId }) => [id, ownerId]))
 }
 
-/** Makes the table `given` of sessions: `value` is the pair of each, and `key` its place in the list. */
+/**
+ * Makes the table `given` with a row for each pair. `value` is the pair. `key` is its position in the list, from 0 on SQLite and
+ * from 1 on PostgreSQL.
+ */
 export function givenSessions({ dialect }: Builder, pairs: string): SQL {
   return dialect === 'sqlite'
     ? sql`json_each(${pairs}) given`

@@ -1,7 +1,7 @@
 import { StorageError } from '../../errors.ts'
 import { invalidInput } from '../../validation/input.ts'
 
-/** What an import takes messages from. A wait for the next message ends when one of the signals is aborted. */
+/** The source of an import's messages. If one of the signals is aborted, the source stops, also during a wait for a message. */
 export class ImportSource {
   readonly #iterator: Iterator<unknown> | AsyncIterator<unknown>
   readonly #signals: readonly AbortSignal[]
@@ -18,7 +18,7 @@ export class ImportSource {
     if (signals.some(({ aborted }) => aborted)) this.#stop()
   }
 
-  /** True if a signal has ended it. */
+  /** True if a signal has stopped the source. */
   get isStopped(): boolean {
     return this.#isStopped
   }
@@ -29,9 +29,10 @@ export class ImportSource {
   }
 
   /**
-   * Takes the next message, without a promise if the source has none: most of an import is this call.
+   * Takes the next message. Returns no promise if the source is synchronous: a promise for each message would slow the import
+   * down. A StorageError of the source is thrown as it is.
    *
-   * @throws {INVALID_INPUT} when the source fails; its error is the cause
+   * @throws {INVALID_INPUT} when the source fails with another error, which is the cause
    */
   next(): IteratorResult<unknown> | Promise<IteratorResult<unknown>> {
     if (this.#isStopped) return END
@@ -43,13 +44,13 @@ export class ImportSource {
     }
   }
 
-  /** Ends the source, unless it has ended itself. Does not wait for a source that a signal has interrupted. */
+  /** Ends the source, unless it has ended by itself. Does not wait for a source that a signal has stopped. */
   async end(): Promise<void> {
     for (const signal of this.#signals) signal.removeEventListener('abort', this.#stop)
     if (this.#hasEnded) return
     try {
       const ending = Promise.resolve(this.#iterator.return?.())
-      ending.catch(() => {}) // the import has ended; its own error says why
+      ending.catch(() => {}) // ignored: the import has ended, and if it failed, its own error says why
       if (!this.#isStopped) await ending
     } catch {
       // as above
@@ -62,7 +63,7 @@ export class ImportSource {
   }
 
   async #waitFor(step: PromiseLike<IteratorResult<unknown>>): Promise<IteratorResult<unknown>> {
-    // Not Promise.race with a promise of the signals, which would keep something of every message.
+    // Not Promise.race with one promise for the signals: that promise would hold on to every message until the import ends.
     const taken = new Promise<IteratorResult<unknown>>((resolve, reject) => {
       this.#wake = resolve
       step.then(resolve, reject)
@@ -91,7 +92,7 @@ const END: IteratorResult<unknown> = { done: true, value: undefined }
 
 function iteratorOf(messages: unknown): Iterator<unknown> | AsyncIterator<unknown> {
   if (typeof messages === 'object' && messages !== null) {
-    // Whatever has one of these methods is iterated by it.
+    // The cast only asks whether the object has one of the two methods.
     const source = messages as Partial<Iterable<unknown> & AsyncIterable<unknown>>
     const iterator = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]?.()
     if (iterator !== undefined) return iterator

@@ -31,8 +31,8 @@ export interface BackfillStep {
 }
 
 /**
- * Indexes up to `limit` texts from before the search was switched on, in one transaction that also notes how far it came: whoever
- * goes on, begins where the last transaction ended.
+ * Indexes up to `limit` texts that were stored before the search was switched on. The same transaction stores how far it came,
+ * and the next step begins there.
  */
 export function backfillStep(db: Db, limit = MOST_ROWS): Promise<BackfillStep> {
   return db.transaction(async (tx) => {
@@ -49,7 +49,7 @@ export function backfillStep(db: Db, limit = MOST_ROWS): Promise<BackfillStep> {
   })
 }
 
-/** Lets the state name no session that is gone: an erasure leaves neither its id nor its owner's behind. Safe to repeat. */
+/** Removes a session that is gone from the state, so that an erasure leaves no id of a session or an owner. Safe to repeat. */
 export async function forgetGone(db: Db): Promise<void> {
   await db.transaction(async (tx) => {
     const [locked] = await lockState.all(tx, {})

@@ -5,22 +5,26 @@ import type { Builder } from '../../database/statement.ts'
 import { currentGeneration } from './generation.ts'
 import type { SearchOrder } from './types.ts'
 
-/** What a statement of a search is given. */
+/** The arguments of a search statement. */
 export interface SearchArguments {
   /** The query in the language of the dialect. In SQLite it holds the owner and the session as well. */
   match: string
-  /** The query without owner and session, which do not count for the relevance. */
+  /** The query without owner and session, which must not count for the relevance. */
   words: string
-  /** The score and the document of the last hit of the previous page. */
+  /** The score of the last hit on the previous page. */
   beforeScore: number
+  /** The document of that hit. */
   before: number
   limit: number
 }
 
-/** The index of one kind of text: its rows, the tokens in PostgreSQL, and the name of the table of tokens in SQLite. */
+/** The index of one kind of text. */
 export interface SearchIndex {
+  /** The table with a row for each document. */
   rows: PgTable & { doc: PgColumn; generation: PgColumn }
+  /** The column of the tokens in PostgreSQL. */
   terms: PgColumn
+  /** The name of the FTS5 table of the tokens in SQLite. */
   fts: string
 }
 
@@ -31,9 +35,9 @@ const WINDOW = 256
  * Returns the subquery `found (doc, score)`: the documents of one page that match and meet the conditions, which are about
  * the rows of the index.
  *
- * Newest first, SQLite walks its index backwards and stops at the limit. PostgreSQL's index cannot: it collects every match and
- * sorts. So PostgreSQL looks at the newest entries first, of which a common word fills a page. `isNarrow` says that the
- * conditions leave too few entries for that.
+ * With the newest first, SQLite walks its index backwards and stops at the limit. PostgreSQL's index has no order: it collects
+ * every match, and PostgreSQL sorts them. So PostgreSQL looks through the newest entries first, which fill a page if the word is
+ * common. `isNarrow` says that the conditions leave too few entries for that.
  */
 export function foundDocs(
   { dialect, tables }: Pick<Builder, 'dialect' | 'tables'>,
@@ -46,7 +50,7 @@ export function foundDocs(
   const source = dialect === 'sqlite' ? sqliteSource(index) : sql`${rows}`
   const fits = and(isMatch(dialect, index, arg), isCurrent, ...conditions)
   if (order === 'relevance') {
-    // LIMIT -1 keeps SQLite from merging the two queries: its function for the score works in the inner one alone.
+    // LIMIT -1 keeps SQLite from merging the two queries: bm25() works in the inner query alone.
     const all = dialect === 'sqlite' ? sql` limit -1` : sql``
     return sql`(
       select doc, score from (
@@ -64,7 +68,7 @@ export function foundDocs(
     ) as found`
   }
   const isBefore = lt(rows.doc, arg.before)
-  // With a sum, PostgreSQL cannot walk the primary key through every entry, and takes the index of tokens.
+  // The sum keeps PostgreSQL from a walk along the primary key through every entry. It takes the index of tokens instead.
   const doc = sql`${rows.doc} + 0`
   const collected = (further: SQL | undefined) => sql`(
     select ${rows.doc} as doc, null as score from ${rows} where ${and(fits, further)}
@@ -85,7 +89,7 @@ export function foundDocs(
   ) as found`
 }
 
-/** Returns the source of all matches, for what is not paged: a grouping. */
+/** Returns the source and the condition of all matches, for a query without pages, such as one that groups them. */
 export function matches(
   { dialect, tables }: Pick<Builder, 'dialect' | 'tables'>,
   index: SearchIndex,
@@ -116,14 +120,14 @@ function scoreOf(dialect: Builder['dialect'], { fts, terms }: SearchIndex, { wor
 }
 
 /**
- * Returns the condition that an entry belongs to the handle's owner, or undefined for everybody's. In SQLite the query has the
- * owner as well: see match.ts.
+ * Returns the condition that an entry belongs to the handle's owner, or undefined if the handle has none. In SQLite the query has
+ * the owner as well: see match.ts.
  */
 export function isOwnEntry(db: Builder, rows: { ownerId: PgColumn }): SQL | undefined {
-  return db.owner === undefined ? undefined : and(isVisible(db, rows), isListed(db, rows.ownerId, db.owner))
+  return db.owner === undefined ? undefined : and(isVisible(db, rows), ginEquals(db, rows.ownerId, db.owner))
 }
 
-/** Returns the condition `column = value` in the form that the GIN index serves. Undefined in SQLite. */
-export function isListed({ dialect }: Pick<Builder, 'dialect'>, column: PgColumn, value: string): SQL | undefined {
+/** Returns the condition `column = value` in a form that PostgreSQL's GIN index answers. Undefined in SQLite. */
+export function ginEquals({ dialect }: Pick<Builder, 'dialect'>, column: PgColumn, value: string): SQL | undefined {
   return dialect === 'sqlite' ? undefined : sql`array[${column}] @> array[cast(${value} as text)]`
 }

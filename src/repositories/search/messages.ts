@@ -13,7 +13,7 @@ import { messageColumns } from '../messages/columns.ts'
 import { rangeQuery, type SeqRange } from '../messages/range.ts'
 import type { Message } from '../messages/types.ts'
 import { inUnexpiredSession } from '../sessions/unexpired.ts'
-import { foundDocs, isListed, isOwnEntry, type SearchArguments, type SearchIndex } from './docs.ts'
+import { foundDocs, ginEquals, isOwnEntry, type SearchArguments, type SearchIndex } from './docs.ts'
 import { matchOf } from './match.ts'
 import { orderSchema, readQuery, searchPage, startOf } from './page.ts'
 import { runSearch } from './run.ts'
@@ -88,7 +88,7 @@ function selectHits(order: SearchOrder, { sessionId, role }: Filters): Statement
     const conditions = [
       ...shownMessages(db, arg),
       sessionId === undefined ? undefined : inUnexpiredSession(db, e, arg.sessionId, arg.now),
-      sessionId === undefined ? undefined : isListed(db, e.sessionId, arg.sessionId),
+      sessionId === undefined ? undefined : ginEquals(db, e.sessionId, arg.sessionId),
       role === undefined ? undefined : eq(e.role, arg.role),
     ]
     const isNarrow = db.owner !== undefined || sessionId !== undefined

@@ -6,7 +6,7 @@ import { notExpired } from '../../database/expiry.ts'
 import { StorageError } from '../../errors.ts'
 import { withUnexpiredSession } from './unexpired.ts'
 
-/** A session has got an entry since its entries were listed: list them again. */
+/** Thrown if a session has an entry that was not listed yet. The caller lists the entries again. */
 export class EntriesAdded extends Error {}
 
 interface SessionOfOwner {
@@ -14,13 +14,13 @@ interface SessionOfOwner {
   owner: string
 }
 
-/** Returns the keys of the entries that go with a session. `db` is a handle without an owner. */
+/** Returns the keys of the entries of `kv` that go with a session. Takes a handle without an owner. */
 export async function keysOfSession({ orm, tables: { kv } }: Db, { id, owner }: SessionOfOwner): Promise<string[]> {
   const entries = await orm.select({ key: kv.key }).from(kv).where(isOfSession(kv, { id, owner }))
   return entries.map(({ key }) => key)
 }
 
-/** Returns the cache keys of entries that an owner is given: the cache may know that the owner has no such entries. */
+/** Returns the cache keys to invalidate if an owner is given entries with these keys: the cache may hold their absence. */
 export function cachedEntries(owner: string, keys: readonly string[]): RowKey[] {
   return ownedKeys(
     owner,
@@ -29,26 +29,26 @@ export function cachedEntries(owner: string, keys: readonly string[]): RowKey[] 
 }
 
 /**
- * Checks that the owner `to` has no entry and no list with a key of those that go with a session. Removes what has expired
- * of both.
+ * Makes room for the entries and lists that go with a session: checks that the owner `to` uses none of their keys. Removes the
+ * session's expired entries, and expired entries and lists of `to` that use one of the keys.
  *
- * @throws {ALREADY_EXISTS} when the owner has one
+ * @throws {ALREADY_EXISTS} when `to` has an entry or a list with the key of one that goes with the session
  */
 export async function makeRoom(tx: Db, { id, from, to, now }: { id: string; from: string; to: string; now: Date }) {
   const { orm, tables } = tx
   const { kv } = tables
   await orm.delete(kv).where(and(isOfSession(kv, { id, owner: from }), lte(kv.expiresAt, now)))
-  const isKept = { kv: notExpired(kv, now), lists: sql`true` }
+  const isUnexpired = { kv: notExpired(kv, now), lists: sql`true` }
   for (const name of ['kv', 'lists'] as const) {
     const table = tables[name]
     const given = orm
       .select({ key: table.key })
       .from(table)
       .where(isOfSession(table, { id, owner: from }))
-    const isInTheWay = and(eq(table.ownerId, to), inArray(table.key, given))
-    const isPresent = and(isKept[name], withUnexpiredSession(tx, table, now))
-    await orm.delete(table).where(and(isInTheWay, sql`not ${isPresent}`))
-    const [taken] = await orm.select({ key: table.key }).from(table).where(isInTheWay).limit(1)
+    const hasTakenKey = and(eq(table.ownerId, to), inArray(table.key, given))
+    const isPresent = and(isUnexpired[name], withUnexpiredSession(tx, table, now))
+    await orm.delete(table).where(and(hasTakenKey, sql`not ${isPresent}`))
+    const [taken] = await orm.select({ key: table.key }).from(table).where(hasTakenKey).limit(1)
     if (taken === undefined) continue
     const what = name === 'kv' ? 'an entry of kv' : 'a list'
     const message = `The new owner has ${what} with the same key as one of the session: delete one of the two`

@@ -11,7 +11,7 @@ export function isUnexpiredSession(db: Builder, id: string, now: Date): SQL {
   return isNamed(db, sessions, id, notExpired(sessions, now))
 }
 
-/** Locks the session, and lets the rest of a batch find nothing if there is none. See `batchOfSession`. */
+/** Locks the session. If there is no such session, the other statements of the batch find nothing. See `batchOfSession`. */
 export const sessionPresence = statement((db, arg: { sessionId: string; now: Date }) =>
   noteOwnerOf(db, db.tables.sessions, isUnexpiredSession(db, arg.sessionId, arg.now)),
 )
@@ -29,13 +29,13 @@ export function inUnexpiredSession(
   const { sessions } = db.tables
   const owner = ownerOfId(db, sessions, sessionId, notExpired(sessions, now))
   const isOfSession = and(eq(table.sessionId, sessionId), eq(table.ownerId, owner)) as SQL // given two conditions
-  if (db.owner === undefined) return isOfSession // there is an owner only if there is a session
+  if (db.owner === undefined) return isOfSession // the subquery finds the owner only if the session exists
   return sql`${isOfSession} and exists (select 1 from ${sessions} where ${isUnexpiredSession(db, sessionId, now)})`
 }
 
 /**
- * Returns the condition that a row belongs to no session, or to one that has not expired. Its foreign key says that the
- * session exists. The subquery returns a value: PostgreSQL might compare EXISTS with all sessions.
+ * Returns the condition that a row belongs to no session, or to a session that has not expired. The foreign key of the row
+ * guarantees that the session exists. The subquery returns a value, since for EXISTS PostgreSQL might read all sessions.
  */
 export function withUnexpiredSession(db: Builder, table: { sessionId: PgColumn; ownerId: PgColumn }, now: Date): SQL {
   const { sessions: s } = db.tables
@@ -50,8 +50,8 @@ export function lastSeqOf(db: Builder, sessionId: string, now: Date): SQL {
 }
 
 /**
- * Makes the statement that fails, and so ends the batch, unless the condition holds for a session: the version, which must
- * not be null, would become null. It belongs after the call that locks the session.
+ * Makes the statement that fails, and so ends the batch, if the condition does not hold for a session: the statement sets the
+ * version to null, which the column does not allow. It belongs after the call that locks the session.
  */
 export function requirement<Arg extends { sessionId: string; now: Date }>(
   condition: (db: Builder, arg: Arg) => SQL,

@@ -19,17 +19,19 @@ import {
 } from './old-messages.ts'
 import type { Removed, Rule, RuleContext } from './rule.ts'
 
+/** Later than every message: an idle session is removed with all of its messages. */
 const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 type TableOfSession = Tables['events' | 'queueItems' | 'sessionOperations']
 type IdleBefore = PrunedSession & { before: Date }
 type IdleBatch = IdleBefore & { limit: number }
 
-/** A session that was idle, and what it has too much of for one transaction. */
+/** A session that was idle. `hasMany...` is true if it has too many of these rows for one transaction. */
 interface IdleSession extends Incarnation {
   lastActiveAt: Date
   messageCount: number
-  mayGo: boolean
+  /** True if the last change of the session is before the limit, too, and nothing needs the session. */
+  isRemovable: boolean
   hasManyEvents: boolean
   hasManyItems: boolean
   hasManyOperations: boolean
@@ -47,9 +49,10 @@ const selectIdle = statement(
         createdAt: s.createdAt,
         lastActiveAt: s.lastActiveAt,
         messageCount: s.messageCount,
-        mayGo: sql`case when ${isUnchanged} then not ${isSessionInUse(db.tables, s, arg.runningSince)} else false end`
-          .mapWith(Boolean)
-          .as('may_go'),
+        isRemovable:
+          sql`case when ${isUnchanged} then not ${isSessionInUse(db.tables, s, arg.runningSince)} else false end`
+            .mapWith(Boolean)
+            .as('is_removable'),
         hasManyEvents: hasManyRows(events, s).as('has_many_events'),
         hasManyItems: hasManyRows(queueItems, s).as('has_many_items'),
         hasManyOperations: hasManyRows(sessionOperations, s).as('has_many_operations'),
@@ -61,7 +64,7 @@ const selectIdle = statement(
   },
 )
 
-/** Returns the condition that a row of sessions is this incarnation, and was idle and unused all the time. */
+/** Returns the condition that a row of sessions is this incarnation, and is still idle and unused. */
 function isIdle(db: Builder, arg: IdleBefore): SQL {
   const { sessions: s } = db.tables
   return and(isUnused(db, arg), lte(s.lastActiveAt, arg.before), lte(s.updatedAt, arg.before)) as SQL // given conditions
@@ -74,7 +77,7 @@ const deleteIfIdle = statement((db, arg: IdleBefore) =>
 const deleteSomeEvents = deletionOfSome(({ events }) => [events, [events.seq]])
 const deleteSomeOperations = deletionOfSome(({ sessionOperations: o }) => [o, [o.sessionId, o.ownerId, o.id]])
 
-/** Makes the statement that deletes some rows of a session that is idle. */
+/** Makes the statement that deletes some rows of a session that is still idle. */
 function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key: readonly PgColumn[]]) {
   return statement((db, arg: IdleBatch) => {
     const [table, key] = tableOf(db.tables)
@@ -95,6 +98,7 @@ function deletionOfSome(tableOf: (tables: Tables) => [table: TableOfSession, key
   })
 }
 
+/** Locks the session's row by an update that changes nothing. */
 const lockIfIdle = statement((db, arg: IdleBefore) => {
   const { sessions: s } = db.tables
   return db.orm
@@ -112,7 +116,10 @@ const selectQueue = statement(({ orm, tables: { queueItems: i } }, arg: Incarnat
     .limit(1),
 )
 
-/** Removes the first items of a queue of a session that is idle: what stays if the session is in use again is still a queue. */
+/**
+ * Removes the first items of a queue of a session that is still idle. If the session is used again meanwhile, the end of the
+ * queue remains. Returns the number removed.
+ */
 function removeSomeItems(db: Db, { limit, ...session }: IdleBatch): Promise<number> {
   return db.transaction(async (tx) => {
     if ((await lockIfIdle.first(tx, session)) === undefined) return 0
@@ -121,7 +128,10 @@ function removeSomeItems(db: Db, { limit, ...session }: IdleBatch): Promise<numb
   })
 }
 
-/** Removes sessions that were idle, with everything that belongs to them. What a session has too much of goes before it. */
+/**
+ * Removes sessions that were idle, with everything that belongs to them. If a session has too many rows for one transaction, the
+ * rows are removed in batches before the session.
+ */
 export const idleSessions: Rule = async function* (context, before) {
   const { db, pace, dryRun, runningSince } = context
   for await (const page of sessionsByActivity({ pace }, (from) =>
@@ -129,7 +139,7 @@ export const idleSessions: Rule = async function* (context, before) {
   )) {
     yield { table: 'sessions', rows: 0 }
     for (const session of page) {
-      if (!session.mayGo) continue
+      if (!session.isRemovable) continue
       if (dryRun) yield { table: 'sessions', rows: 1 }
       else yield* removeIdle(context, session, before)
     }
@@ -143,7 +153,7 @@ async function* removeIdle(
 ): AsyncGenerator<Removed> {
   const session = { id, ownerId, createdAt, runningSince }
   const home = homeOfOwner(db, rowCache, ownerId)
-  const mayGo = (lastActiveAt: Date) => lastActiveAt <= before
+  const mayRemove = (lastActiveAt: Date) => lastActiveAt <= before
   const batchOf = (limit: number) => ({ ...session, before, limit })
   const batches = [
     has.hasManyEvents && (async (limit: number) => (await deleteSomeEvents.all(db, batchOf(limit))).length),
@@ -155,9 +165,9 @@ async function* removeIdle(
     while ((await pace.step(() => removeSome(pace.rows))) > 0) yield { table: 'sessions', rows: 0 }
   }
   for (let left = has.messageCount; left > MOST_ROWS; ) {
-    const rows = await pace.step(() => removeOldest(db, session, { before: LATEST, limit: pace.rows, mayGo }))
+    const rows = await pace.step(() => removeOldest(db, session, { before: LATEST, limit: pace.rows, mayRemove }))
     yield { table: 'sessions', rows: 0 }
-    if (rows === 0) return // it is in use again
+    if (rows === 0) return // the session is in use again
     left -= rows
   }
   const remove = (handle = home.db) =>

@@ -115,13 +115,17 @@ const subtract = statement(({ orm, tables: { sessions: s } }, arg: Incarnation &
 
 /**
  * Removes up to `limit` of the oldest messages of a session, up to the first that is younger than `before`: what stays is
- * the end of the conversation without a gap. Removes nothing if `mayGo`, which is given the session's last activity,
+ * the end of the conversation without a gap. Removes nothing if `mayRemove`, which is given the session's last activity,
  * returns false. Returns the number removed.
  */
 export async function removeOldest(
   db: Db,
   { id, ownerId, createdAt, runningSince }: PrunedSession,
-  { before, limit, mayGo = () => true }: { before: Date; limit: number; mayGo?: (lastActiveAt: Date) => boolean },
+  {
+    before,
+    limit,
+    mayRemove = () => true,
+  }: { before: Date; limit: number; mayRemove?: (lastActiveAt: Date) => boolean },
 ): Promise<number> {
   const session = { id, ownerId, createdAt }
   const oldest = await selectOldest.all(db, { ...session, limit })
@@ -130,7 +134,7 @@ export async function removeOldest(
   if (last === undefined) return 0
   return db.transaction(async (tx) => {
     const locked = await lockIfUnused.first(tx, { ...session, runningSince })
-    if (locked === undefined || !mayGo(locked.lastActiveAt)) return 0
+    if (locked === undefined || !mayRemove(locked.lastActiveAt)) return 0
     const rows = (await deleteThrough.all(tx, { ...session, throughSeq: last.seq, before })).length
     if (rows > 0) await subtract.all(tx, { ...session, rows })
     return rows
