@@ -1,7 +1,8 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openStorage } from 'holdfast'
 import { expect, test } from 'vitest'
-import { freshPostgres, sharedDatabases } from '../setup/databases.ts'
+import { freshDirectory, freshPostgres, sharedDatabases } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
 
@@ -71,6 +72,20 @@ test('prune() waits no longer than any call for a connection', async () => {
   expect(performance.now() - begun).toBeLessThan(3500)
   end()
   await holding
+})
+
+test('close() between two rounds of maintenance leaves the rest to others', async () => {
+  const config = { database: { type: 'sqlite' as const, path: join(freshDirectory(), 'agent.db') }, retention }
+  const first = await openStorage(config, quiet)
+  await first.events.append(many(1000))
+  const { now } = performance
+  let at = performance.now()
+  performance.now = () => (at += 10_000) // a round works for half a minute
+  await first.maintain().finally(() => Object.assign(performance, { now }))
+  await first.close()
+  await using second = await openStorage(config, quiet)
+  expect((await second.events.list({ limit: 1 })).items).toHaveLength(1)
+  expect((await second.prune()).total).toBeGreaterThan(0)
 })
 
 test.each(sharedDatabases)('on %s, close() ends a prune() between two transactions', async (_, configure) => {

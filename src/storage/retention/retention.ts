@@ -56,9 +56,11 @@ export class Retention {
     return [{ name: 'retention', run: () => this.#layers.database.whileOpen(() => this.#round()) }]
   }
 
-  /** Lets a run that is under way end after its current transaction. */
+  /** Lets a run that is under way end after its current transaction, and gives up a lease that waits for the next round. */
   stop(): void {
     this.#isStopping = true
+    if (this.#walk === undefined) return
+    void this.#layers.database.whileOpen(() => this.#lease.release()).catch(() => {}) // it ends by itself
   }
 
   /** Runs everything now. See `Storage.prune`. */
