@@ -10,6 +10,8 @@ import type { ArchiveSource } from './source.ts'
 
 /** How many contents are written at once: most are small, and each waits for the disk. */
 const CONTENTS_AT_ONCE = 8
+/** How often a content is read that others remove and store again. */
+const ATTEMPTS = 10
 
 interface Contents {
   /** Receives a line for each content. */
@@ -69,7 +71,7 @@ export async function exportContents(
 /** Writes the bytes of a content. Returns false if the content was removed meanwhile, with the blobs that had it. */
 async function exportContent({ blobs }: ArchiveLayers, directory: string, content: Content): Promise<boolean> {
   const { db, store } = blobs
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     try {
       await writeContent(directory, content.hash, checked(content, chunksOfContent(db, store.bytes, content)))
       return true
@@ -77,7 +79,7 @@ async function exportContent({ blobs }: ArchiveLayers, directory: string, conten
       if (!isStorageError(error, 'BLOB_NOT_FOUND')) throw error
       const why = await whyNotFound(db, store.bytes, content.hash)
       if (why === 'removed') return false
-      if (why === 'lost') throw error
+      if (why === 'lost' || attempt === ATTEMPTS) throw error
     }
   }
 }
