@@ -94,7 +94,7 @@ export class SessionStore {
     return session?.metadata[DEXTO] && decode(session.metadata[DEXTO])
   }
 
-  /** Stores a session. Ignores `ttlSeconds`, which is for a cache of Dexto: our cache is never stale. */
+  /** Stores a session. Ignores `ttlSeconds`, which is for a cache of Dexto: our cache has its own setting, `cache.ttlSeconds`. */
   async saveSession({ sessionId, session }: OfSession & { session: object }): Promise<void> {
     const metadata = { [DEXTO]: encode(session) }
     const { sessions } = this.#storage
@@ -115,7 +115,7 @@ export class SessionStore {
     await this.#storage.sessions.delete(sessionId)
   }
 
-  /** Does nothing: our cache is never stale. */
+  /** Does nothing: a write of this process leaves nothing old in our cache. */
   async evictSession(_: OfSession): Promise<void> {}
 }
 
