@@ -9,19 +9,8 @@ export interface Query {
   readonly params: readonly unknown[]
   /** True if the query may change data. SQLite runs a write on its writer; no driver repeats a write that may have committed. */
   readonly writes: boolean
-  /**
-   * True if a loss of power may undo the write. Its commit does not wait for the disk if all writes of the commit are tentative.
-   * A later commit that does wait makes it durable as well. Default false.
-   */
-  readonly isTentative?: boolean
   /** The owner of the handle that sends the query, for row-level security. Undefined: everybody's rows may be meant. */
   readonly owner?: string | undefined
-}
-
-/** Returns true if the queries write, and a loss of power may undo every write. */
-export function areTentative(queries: readonly Query[]): boolean {
-  const writes = queries.filter((query) => query.writes)
-  return writes.length > 0 && writes.every(({ isTentative = false }) => isTentative)
 }
 
 /** A field that drizzle selects: its place in the result, and the column or expression that decodes it. */

@@ -70,11 +70,6 @@ export function statement<Args extends object, R>(build: (db: Builder, arg: Args
   }
 }
 
-/** Returns a call whose write is tentative. See `Query`. */
-export function tentative<R>(call: Call<R>): Call<R> {
-  return { query: (db) => ({ ...call.query(db), isTentative: true }), decode: call.decode }
-}
-
 /** The rows of each call. */
 export type Results<Calls> = { -readonly [K in keyof Calls]: Calls[K] extends Call<infer R> ? R[] : never }
 

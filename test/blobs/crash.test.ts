@@ -16,7 +16,7 @@ const COLLECT = ['collect.unlink', 'remove.unlink', 'collect.commit']
 /** The steps of each operation. `npm test` leaves out steps on PostgreSQL whose code does not depend on the database. */
 const STEPS: Record<string, string[]> = {
   put: [
-    ...['stage.create', 'stage.write', 'put.reserve', 'put.commit', 'commit.open', 'commit.rename'],
+    ...['stage.create', 'stage.write', 'stage.sync', 'put.reserve', 'put.commit', 'commit.open', 'commit.rename'],
     ...['commit.sync', 'put.insert', 'put.acknowledge'],
   ],
   delete: ['delete.remove', 'collect.lock', ...COLLECT],

@@ -11,7 +11,7 @@ import { eachStore, SHARED } from './stores.ts'
 
 const DAY = 86_400_000
 /** Steps of which a put of a stored content does not need the outcome: it keeps the object. */
-const KEEPING: string[] = ['commit.open', 'commit.rename', 'commit.sync']
+const KEEPING: string[] = ['stage.sync', 'commit.open', 'commit.rename', 'commit.sync']
 const PUT_STEPS = [...LOCAL_STEPS, ...BLOB_STEPS].filter((step) => /^(stage|commit|put)\./.test(step))
 
 eachStore(SHARED, (_, configure) => {

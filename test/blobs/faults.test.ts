@@ -54,6 +54,7 @@ describe('a system error', () => {
   const callWith: Record<LocalStep, (bytes: LocalBytes) => Promise<unknown>> = {
     'stage.create': (bytes) => put(bytes, data),
     'stage.write': (bytes) => put(bytes, data),
+    'stage.sync': (bytes) => put(bytes, data),
     'commit.open': (bytes) => put(bytes, data),
     'commit.rename': (bytes) => put(bytes, data),
     'commit.sync': (bytes) => put(bytes, data),
@@ -158,7 +159,7 @@ describe('a full disk', () => {
       const files = () => readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
       const used = () => files().reduce((sum, file) => sum + statSync(join(file.parentPath, file.name)).size, 0)
       const onStep: StepHook = (step) => {
-        if (step === 'commit.open' && used() > size) throw Object.assign(new Error('injected'), { code: 'ENOSPC' })
+        if (step === 'stage.sync' && used() > size) throw Object.assign(new Error('injected'), { code: 'ENOSPC' })
       }
       return { path, onStep, free: () => size - used(), remove: () => {} }
     }
@@ -167,7 +168,14 @@ describe('a full disk', () => {
 
 describe('a put killed by SIGKILL', () => {
   const program = 'test/blobs/programs/put.ts'
-  const steps: LocalStep[] = ['stage.create', 'stage.write', 'commit.open', 'commit.rename', 'commit.sync']
+  const steps: LocalStep[] = [
+    'stage.create',
+    'stage.write',
+    'stage.sync',
+    'commit.open',
+    'commit.rename',
+    'commit.sync',
+  ]
   const ending: LocalStep[] = ['discard.unlink', 'remove.unlink']
 
   it.each([...steps, ...ending])('at %s leaves whole objects, and at most one staged file to sweep', async (step) => {

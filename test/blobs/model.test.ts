@@ -9,7 +9,7 @@ const sizes = [
 ]
 
 it.each(sizes)(
-  'a collection in two flights loses no acknowledged blob and miscounts nothing, also if the database loses reservations, with $puts puts and $collectors collectors',
+  'a collection in two flights loses no acknowledged blob and miscounts nothing, with $puts puts and $collectors collectors',
   (size) => {
     for (const damage of size.puts === 2 || soak ? [false, true] : [false]) {
       const { states, violation } = explore(twoFlights, { ...size, damage })
@@ -30,9 +30,4 @@ it('healing in place loses the healed bytes if the damaged ones are moved to qua
   expect(explore(healsInPlace, { puts: 2, collectors: 1, damage: true }).violation).toMatchObject({
     wrong: 'bytes are lost',
   })
-})
-
-it('a record whose commit does not wait for the disk is lost if the database fails', () => {
-  const neverWaits = { ...twoFlights, tentative: 'insert' } as const
-  expect(explore(neverWaits, { puts: 2, collectors: 1 }).violation).toMatchObject({ wrong: 'a record is lost' })
 })

@@ -5,12 +5,14 @@
  * damaged bytes to quarantine) arrives at any time after it was sent, also if its sender is frozen or dead by then. A put
  * reserves the content, looks for the object, stores it if it is not there, and inserts its record; a record may be
  * deleted later. Reservations may expire at any moment. Everybody may stop for ever before any step: a freeze is a
- * process that goes on after others have gone on, and a death one that does not. The database may fail and come back at any
- * moment: then it lacks commits that did not wait for its disk, if no later one has waited.
+ * process that goes on after others have gone on, and a death one that does not.
  */
-export interface World extends Contents {
-  /** What the database may return to if it fails: each of its states before a commit that is not durable yet. */
-  undurable: readonly Contents[]
+export interface World {
+  row: Row | undefined
+  /** Objects that nobody needs any more, and how much each still counts. */
+  removals: readonly Removal[]
+  /** What the quota counts. */
+  used: number
   /** The generations of the sound objects in the store. */
   objects: readonly number[]
   /** The generations of the damaged ones. */
@@ -21,15 +23,6 @@ export interface World extends Contents {
   generations: number
   puts: readonly Put[]
   collectors: readonly Collector[]
-}
-
-/** What the database holds. */
-interface Contents {
-  row: Row | undefined
-  /** Objects that nobody needs any more, and how much each still counts. */
-  removals: readonly Removal[]
-  /** What the quota counts. */
-  used: number
 }
 
 interface Row {
@@ -68,8 +61,6 @@ export interface Protocol {
   generations: boolean
   /** Stores the bytes of a damaged object under another generation. */
   healsElsewhere: boolean
-  /** The step of a put whose commit does not wait for the disk of the database. */
-  tentative?: 'reserve' | 'insert'
 }
 
 export interface ModelOptions {
@@ -84,7 +75,7 @@ export interface ModelOptions {
 /** Removes the bytes under the lock of the row, and has one generation. */
 export const firstProtocol: Protocol = { generations: false, healsElsewhere: false }
 /** Removes the bytes between two transactions, and has generations. */
-export const twoFlights: Protocol = { generations: true, healsElsewhere: true, tentative: 'reserve' }
+export const twoFlights: Protocol = { generations: true, healsElsewhere: true }
 
 /** Visits every state that the protocol can reach. Returns the first violation: a state with what is wrong in it. */
 export function explore(protocol: Protocol, options: ModelOptions) {
@@ -92,7 +83,6 @@ export function explore(protocol: Protocol, options: ModelOptions) {
     row: undefined,
     removals: [],
     used: 0,
-    undurable: [],
     objects: [],
     damaged: [],
     wasDamaged: false,
@@ -107,8 +97,7 @@ export function explore(protocol: Protocol, options: ModelOptions) {
     const wrong = lost(world) ?? miscounted(world)
     if (wrong !== undefined) return { states: seen.size, violation: { wrong, world } }
     const collect = protocol.generations ? stepsOfCollectors : stepsOfLockingCollectors
-    const steps = [...stepsOfPuts(protocol, world), ...collect(world, options), ...stepsOfStore(world, options)]
-    for (const next of [...steps.map((step) => committed(protocol, world, step)), ...failuresOfDatabase(world)]) {
+    for (const next of [...stepsOfPuts(protocol, world), ...collect(world, options), ...stepsOfStore(world, options)]) {
       const text = JSON.stringify(next)
       if (!seen.has(text)) waiting.push(next)
       seen.add(text)
@@ -117,25 +106,8 @@ export function explore(protocol: Protocol, options: ModelOptions) {
   return { states: seen.size, violation: undefined }
 }
 
-const contentsOf = ({ row, removals, used }: World): Contents => ({ row, removals, used })
-
-/** Returns the world after a step, with what the database may return to. */
-function committed({ tentative }: Protocol, world: World, next: World): World {
-  if (next.row === world.row && next.removals === world.removals && next.used === world.used) return next
-  const before = { reserve: 'idle', insert: 'stored' }
-  const isTentative = world.puts.some(
-    (put, i) => put !== next.puts[i] && tentative !== undefined && put.at === before[tentative],
-  )
-  return { ...next, undurable: isTentative ? [...world.undurable, contentsOf(world)] : [] }
-}
-
-function failuresOfDatabase(world: World): World[] {
-  return world.undurable.map((contents) => ({ ...world, ...contents, undurable: [] }))
-}
-
-/** An acknowledged blob has its record, and its bytes unless they were damaged after its put. */
+/** An acknowledged blob has its bytes, unless they were damaged after its put. */
 function lost({ row, objects, damaged, puts }: World): string | undefined {
-  if (puts.some((put, i) => put.at === 'recorded' && !row?.records.includes(i))) return 'a record is lost'
   if (row === undefined || !puts.some((put, i) => put.at === 'recorded' && row.records.includes(i))) return undefined
   return objects.includes(row.generation) || damaged.includes(row.generation) ? undefined : 'bytes are lost'
 }

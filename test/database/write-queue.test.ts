@@ -5,7 +5,6 @@ import Sqlite from 'better-sqlite3'
 import { expect, onTestFinished, test } from 'vitest'
 import { median } from '../../bench/harness.ts'
 import { Database } from '../../src/database/database.ts'
-import type { Query } from '../../src/database/query.ts'
 import { openMemory } from '../../src/database/sqlite/open.ts'
 import { times } from '../../src/testing/contract.ts'
 import { freshDirectory } from '../setup/databases.ts'
@@ -325,23 +324,3 @@ test.each([200, 60])(
     expect(taken).toBeGreaterThan(0)
   },
 )
-
-test('a commit does not wait for the disk if all of its writes are tentative', async () => {
-  const { driver } = await openTable()
-  let looks = 0
-  const setting = () => read(`pragma synchronous -- ${looks++}`) // the answer is found when the text is prepared
-  const [full, normal] = [[[2]], [[1]]]
-  const tentative = (id: number, name?: string | null) => ({ ...insert(id, name), isTentative: true })
-  const settingDuring = async (...writes: Query[]) => (await driver.batch([...writes, setting()])).at(-1)
-
-  expect(await settingDuring(tentative(1))).toEqual(normal)
-  expect(await settingDuring(insert(2), tentative(3))).toEqual(full)
-  expect(await Promise.all([settingDuring(tentative(4)), settingDuring(tentative(5))])).toEqual([normal, normal])
-  expect(await Promise.all([settingDuring(tentative(6)), driver.run(insert(7))])).toEqual([full, []])
-  await expect(settingDuring(tentative(8), tentative(8))).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
-  expect(await driver.run(setting())).toEqual(full)
-
-  const relaxed = await openTable({ synchronous: 'normal' })
-  await relaxed.driver.batch([tentative(1), setting()])
-  expect(await relaxed.driver.run(setting())).toEqual(normal)
-})

@@ -36,12 +36,13 @@ import {
   writeAll,
 } from './files.ts'
 import { Removals } from './removals.ts'
-import { storedOnce, writeSource } from './staged.ts'
+import { writeSource } from './staged.ts'
 
 /** The steps at which a test can interrupt `LocalBytes`. Each is named after what comes next. */
 export const LOCAL_STEPS = [
   'stage.create',
   'stage.write',
+  'stage.sync',
   'commit.open',
   'commit.rename',
   'commit.sync',
@@ -118,29 +119,37 @@ export class LocalBytes implements BytesBackend {
         await unlinkIfExists(path).catch(() => {}) // sweepStaged removes it later
       },
     })
-    return { ...written, ...this.#staged(path, written.hash, file) }
+    return { ...written, ...this.#staged(path, written.hash, this.#synced(file)) }
   }
 
-  #staged(path: string, hash: string, file: FileHandle): Pick<Staged, 'commit' | 'discard'> {
-    let isRenamed = false
-    return storedOnce(hash, {
-      store: async (generation) => {
+  /** Starts the fsync and closes the file. Only `commit` waits for it, so the caller can reserve the content meanwhile. */
+  #synced(file: FileHandle): Promise<void> {
+    const synced = this.#step('stage.sync', () => file.sync()).finally(() => file.close())
+    synced.catch(() => {}) // commit() throws it
+    return synced
+  }
+
+  #staged(path: string, hash: string, synced: Promise<void>): Pick<Staged, 'commit' | 'discard'> {
+    let renamed = false
+    return {
+      commit: async (generation) => {
         const location = { hash, generation }
+        checkLocation(location)
+        await synced
         const shard = await this.#step('commit.open', () => this.#openShard(location))
         try {
-          isRenamed ||= await this.#step('commit.rename', () => renameIfExists(path, this.path(location)))
-          if (!isRenamed) throw stagedBytesGone(hash)
-          // Both at once, which a journal of the file system writes together. Nobody needs the object before commit() returns.
-          await this.#step('commit.sync', () => Promise.all([file.sync(), shard.sync()]))
+          renamed ||= await this.#step('commit.rename', () => renameIfExists(path, this.path(location)))
+          if (!renamed) throw stagedBytesGone(hash)
+          await this.#step('commit.sync', () => shard.sync())
         } finally {
           await shard.close()
         }
       },
-      release: async () => {
-        await file.close()
-        if (!isRenamed) await this.#step('discard.unlink', () => unlinkIfExists(path))
+      discard: async () => {
+        await synced.catch(() => {})
+        if (!renamed) await this.#step('discard.unlink', () => unlinkIfExists(path))
       },
-    })
+    }
   }
 
   async *open(location: Location, start = 0, end = location.size, into?: Uint8Array): AsyncGenerator<Uint8Array> {

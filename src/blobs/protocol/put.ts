@@ -47,12 +47,12 @@ type Options = z.output<typeof putBlobOptionsSchema> & {
 export async function putBlob(db: Db, store: BlobStore, input: BlobSource, options: Options): Promise<BlobRecord> {
   return withStaged(db, store, store.gate, input, options, async (staged, record, signal) => {
     const { ownerId } = options
-    const reservation = await reserve(db, store, staged, ownerId, 'tentative').catch(async (error) => {
+    const reservation = await reserve(db, store, staged, ownerId, 'brief').catch(async (error) => {
       if (!isStorageError(error, 'BLOB_QUOTA_EXCEEDED')) throw error
       // Contents that nothing needs any more may take up the quota. Some may be gone even if others cannot be removed.
       const collected = await collectExpired(db, store).catch(() => undefined)
       if (collected === 0) throw error
-      return reserve(db, store, staged, ownerId, 'tentative')
+      return reserve(db, store, staged, ownerId, 'brief')
     })
     try {
       const losers = await placeAndInsert(db, store, { staged, record, signal }, reservation, 'brief')

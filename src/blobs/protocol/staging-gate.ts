@@ -3,7 +3,7 @@ import { StorageError } from '../../errors.ts'
 import type { Staging } from './staging.ts'
 import { readUsage } from './usage.ts'
 
-/** How many puts of a store are under way at once. Each has up to three files open: its own, the directory, and its source. */
+/** How many puts of a store are under way at once. Each has one file open, and a path as its source a second one. */
 export const PUTS_AT_ONCE = 64
 /**
  * The same for one transaction. Its puts do not wait for the puts of others, which may wait for the lock that the

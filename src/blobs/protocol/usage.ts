@@ -1,7 +1,7 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { isLockTimeout, limitedTo } from '../../database/lock-limits.ts'
-import { batch, type Call, type Results, statement, tentative } from '../../database/statement.ts'
+import { batch, type Call, type Results, statement } from '../../database/statement.ts'
 import { isStorageError, StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
 
@@ -26,18 +26,14 @@ const lockUsage = (idleMillis?: number) =>
       .where(and(eq(u.id, USAGE_ROWS.bytes), limits))
   })
 
-const lockBriefly = lockUsage(IDLE_MILLIS)
-
 const LOCKS = {
   /** For a transaction that does nothing but this change: the server ends it if the program is frozen. */
-  brief: lockBriefly,
-  /** As `brief`, for changes that a loss of power may undo. See `Query`. */
-  tentative: lockBriefly,
+  brief: lockUsage(IDLE_MILLIS),
   /** For a transaction that the program may keep open. */
   lasting: lockUsage(),
 }
 
-/** How long the lock may be held, and if the changes have to be durable at once. */
+/** How long the lock may be held. */
 export type LockUse = keyof typeof LOCKS
 
 /**
@@ -52,11 +48,7 @@ export async function lockedBatch<const Calls extends readonly Call<unknown>[]>(
   calls: Calls,
 ): Promise<Results<Calls>> {
   try {
-    const locked = [LOCKS[use].with({}), ...calls]
-    const [, ...results] = await batch<readonly Call<unknown>[]>(
-      db,
-      use === 'tentative' ? locked.map(tentative) : locked,
-    )
+    const [, ...results] = await batch<readonly Call<unknown>[]>(db, [LOCKS[use].with({}), ...calls])
     return results as Results<Calls> // without that of the lock, they are the results of `calls`
   } catch (error) {
     throw isLockTimeout(error) ? lockHeld(error) : error

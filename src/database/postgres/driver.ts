@@ -12,7 +12,7 @@ import type {
   RowLevelSecurity,
   Snapshot,
 } from '../db.ts'
-import { areTentative, type Query, type Row } from '../query.ts'
+import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
 import { hiddenByPolicies, wasRolledBack } from './errors.ts'
@@ -37,9 +37,6 @@ const ATTEMPTS = 3
 
 /** Names the isolation level, so that it does not depend on a default of the server or the role. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED'
-
-/** Lets the COMMIT of this transaction not wait for the disk. */
-const COMMIT_WITHOUT_SYNC = 'SET LOCAL synchronous_commit = off'
 
 /**
  * Connects to PostgreSQL.
@@ -97,8 +94,7 @@ class PostgresDriver implements Driver {
     const { rows, begun } = this.#isSecured
       ? VisibleRows.begin(connection, BEGIN, queries[0])
       : { rows: connection, begun: connection.begin(BEGIN) }
-    const unsynced = areTentative(queries) ? connection.command(COMMIT_WITHOUT_SYNC) : undefined
-    const sent = Promise.all([Promise.all(queries.map((query) => rows.run(query))), begun, unsynced])
+    const sent = Promise.all([Promise.all(queries.map((query) => rows.run(query))), begun])
     const [results, end] = await Promise.allSettled([sent, connection.command('COMMIT')])
     if (results.status === 'rejected') throw results.reason
     if (end.status === 'rejected') throw end.reason

@@ -13,7 +13,7 @@ import type {
   MigrationJournal,
   Snapshot,
 } from '../db.ts'
-import { areTentative, type Query, type Row } from '../query.ts'
+import type { Query, Row } from '../query.ts'
 import { backUp, fileExists } from './backup.ts'
 import type { SqliteConnection } from './connection.ts'
 import { diagnoseSqlite } from './diagnosis.ts'
@@ -104,8 +104,7 @@ export class SqliteDriver implements Driver {
   async batch(queries: readonly Query[]): Promise<Row[][]> {
     if (queries.some(({ writes }) => writes)) {
       this.#check()
-      const isTentative = areTentative(queries)
-      return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false, isTentative })
+      return this.#queue.write(() => queries.map((query) => this.#writer.run(query)), { single: false })
     }
     if (this.#turns.isDue()) await this.#turns.next()
     return this.#read((connection) => connection.snapshot(queries))

@@ -48,8 +48,7 @@ export async function openSqlite(
     }
     const writer = new SqliteConnection(opened, extend)
     const identity = FileIdentity.of(file)
-    const counters = countersOf(sourceOf(writer))
-    const queue = new WriteQueue(writer, { busyTimeoutMillis, synchronous, counters })
+    const queue = new WriteQueue(writer, { busyTimeoutMillis, durable: true, counters: countersOf(sourceOf(writer)) })
     const forWriting = readonly ? '' : `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; ${FLUSH}`
     await queue.whenUnlocked(() => writer.exec(`${forWriting} ${OVERWRITE_IN_PAGES} PRAGMA foreign_keys = ON`))
     const openReader = () =>
@@ -80,7 +79,7 @@ export async function openMemory({ vectors = false }: { vectors?: VectorSupport 
   const writer = new SqliteConnection(new Database(':memory:'), await vectorFunctions(vectors))
   writer.exec('PRAGMA foreign_keys = ON')
   const counters = countersOf(sourceOf(writer))
-  const queue = new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, counters })
+  const queue = new WriteQueue(writer, { busyTimeoutMillis: MEMORY_WAIT_MILLIS, durable: false, counters })
   const openCopy = async () => {
     const release = await queue.acquire() // waits for an open transaction: the copy must not have its uncommitted rows
     try {

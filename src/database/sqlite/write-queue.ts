@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SqliteOptions } from '../../config/types.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
 import type { SqliteConnection } from './connection.ts'
 import { isBusy, sqliteError } from './errors.ts'
@@ -29,8 +28,6 @@ interface Write extends Waiting {
   run: () => unknown
   /** True if `run` is one statement, which SQLite undoes itself if it fails. */
   single: boolean
-  /** See `Query`. Default false. */
-  isTentative?: boolean
   resolve: (value: unknown) => void
 }
 
@@ -42,8 +39,8 @@ interface WriterRequest extends Waiting {
 
 export interface WriteQueueOptions {
   busyTimeoutMillis: number
-  /** How the commits of a file become durable. Undefined for a database in memory, where a commit is not worth sharing. */
-  synchronous?: SqliteOptions['synchronous']
+  /** True if a commit costs an fsync, which is worth sharing. */
+  durable: boolean
   /** Counts how long calls have waited. */
   counters?: Pick<DatabaseCounters, 'writeQueueWaitMs'>
 }
@@ -56,8 +53,7 @@ export interface WriteQueueOptions {
 export class WriteQueue {
   readonly #writer: SqliteConnection
   readonly #busyTimeoutMillis: number
-  readonly #isFile: boolean
-  readonly #isFull: boolean
+  readonly #durable: boolean
   readonly #counters: Pick<DatabaseCounters, 'writeQueueWaitMs'>
   readonly #waiting: (Write | WriterRequest)[] = []
   readonly #waitLimit: WaitLimit
@@ -73,12 +69,11 @@ export class WriteQueue {
   /** Since when another connection has held the lock, as far as attempts to take it have shown. */
   #lockedSince: number | undefined
 
-  constructor(writer: SqliteConnection, { busyTimeoutMillis, synchronous, counters }: WriteQueueOptions) {
+  constructor(writer: SqliteConnection, { busyTimeoutMillis, durable, counters }: WriteQueueOptions) {
     this.#writer = writer
     this.#busyTimeoutMillis = busyTimeoutMillis
     this.#waitLimit = new WaitLimit(this.#waiting, busyTimeoutMillis)
-    this.#isFile = synchronous !== undefined
-    this.#isFull = synchronous === 'full'
+    this.#durable = durable
     this.#counters = counters ?? { writeQueueWaitMs: 0 }
   }
 
@@ -88,8 +83,8 @@ export class WriteQueue {
   }
 
   /** Runs one atomic write in its turn. Rejects with a StorageError if `run` throws. */
-  async write<T>(run: () => T, { single, isTentative }: Pick<Write, 'single' | 'isTentative'>): Promise<T> {
-    if (!this.#isFile && this.isFree) {
+  async write<T>(run: () => T, { single }: { single: boolean }): Promise<T> {
+    if (!this.#durable && this.isFree) {
       try {
         return this.#inTransaction({ run, single })
       } catch (error) {
@@ -100,7 +95,7 @@ export class WriteQueue {
       const fail = (error: unknown) => reject(sqliteError(error, this.#writer.file))
       const since = performance.now()
       // The cast holds because resolve gets what its own run returns
-      this.#enqueue({ run, single, isTentative, since, resolve: resolve as (value: unknown) => void, reject: fail })
+      this.#enqueue({ run, single, since, resolve: resolve as (value: unknown) => void, reject: fail })
     })
   }
 
@@ -180,7 +175,7 @@ export class WriteQueue {
    */
   #schedule(): void {
     const restMillis = this.#restUntil - performance.now()
-    if (!this.#isFile) {
+    if (!this.#durable) {
       void this.#serve()
     } else if (restMillis > 0) {
       setTimeout(() => void this.#serve(), restMillis)
@@ -227,9 +222,8 @@ export class WriteQueue {
       if (only === undefined) break // all have waited for too long
       try {
         this.#lastWasSingle = group.length === 1
-        const commit = () => (group.length === 1 ? this.#commitOne(only) : this.#commitGroup(group))
-        if (this.#isFull && group.every((write) => write.isTentative)) this.#withoutSync(commit)
-        else commit()
+        if (group.length === 1) this.#commitOne(only)
+        else this.#commitGroup(group)
         this.#lockedSince = undefined
         const now = performance.now()
         for (const { since } of group) this.#counters.writeQueueWaitMs += now - since
@@ -252,16 +246,6 @@ export class WriteQueue {
       group.push(next)
     }
     return group
-  }
-
-  /** Runs a commit that does not wait for the disk. SQLite refuses to change the setting inside a transaction. */
-  #withoutSync(commit: () => void): void {
-    this.#writer.exec('PRAGMA synchronous = NORMAL')
-    try {
-      commit()
-    } finally {
-      this.#writer.exec('PRAGMA synchronous = FULL')
-    }
   }
 
   /** Settles a write. Throws, before it has done anything, if another connection holds the lock. */
