@@ -23,12 +23,14 @@ interface Call {
   item: Extract<AgentInputItem, { type: 'function_call' }>
 }
 
-/** A message of `addItems`, and the id that it was given. */
-interface Sent {
+/** An item of `addItems` as a message. */
+interface Given {
   message: MessageInput
-  id: string
   isOfCall: boolean
 }
+
+/** A message of `addItems`, and the id that it was given. */
+type Sent = Given & { id: string }
 
 /** Maximum number of attempts to replace a suffix while others append to the history. */
 const MAX_ATTEMPTS = 10
@@ -81,10 +83,10 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
    */
   async addItems(items: AgentInputItem[]): Promise<void> {
     if (items.length === 0) return this.#append([])
-    const messages = items.map(fromOpenAIItem)
+    const given = items.map((item) => ({ message: fromOpenAIItem(item), isOfCall: 'callId' in item }))
     // A comparison that ignores the order of keys: a state that was stored meanwhile may have changed the order.
-    const repeated = this.#unconfirmed.find((sent) => isDeepStrictEqual(messagesOf(sent), messages))
-    const sent = repeated ?? this.#named(items)
+    const repeated = this.#unconfirmed.find((sent) => isDeepStrictEqual(messagesOf(sent), messagesOf(given)))
+    const sent = repeated ?? this.#named(given)
     try {
       await this.#append(sent.map(({ message, id }) => ({ ...message, id })))
       this.#unconfirmed = this.#unconfirmed.filter((each) => repeated !== undefined && each !== repeated)
@@ -95,13 +97,12 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   }
 
   /** Gives items ids. The SDK may repeat a tool call among other items: its `callId` says that it is the same. */
-  #named(items: readonly AgentInputItem[]): Sent[] {
+  #named(given: readonly Given[]): Sent[] {
     let known = this.#unconfirmed.flat().filter(({ isOfCall }) => isOfCall)
-    return items.map((item) => {
-      const message = fromOpenAIItem(item)
-      const id = known.find((sent) => isDeepStrictEqual(sent.message, message))?.id ?? randomUUID()
+    return given.map((item) => {
+      const id = known.find((sent) => isDeepStrictEqual(sent.message, item.message))?.id ?? randomUUID()
       known = known.filter((sent) => sent.id !== id)
-      return { message, id, isOfCall: 'callId' in item }
+      return { ...item, id }
     })
   }
 
@@ -231,8 +232,8 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
   }
 }
 
-function messagesOf(sent: readonly Sent[]): MessageInput[] {
-  return sent.map(({ message }) => message)
+function messagesOf(given: readonly Given[]): MessageInput[] {
+  return given.map(({ message }) => message)
 }
 
 /** Applies mutations one after the other, as the SDK does. Returns the calls that remain. */

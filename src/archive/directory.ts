@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { syncDirectory, unlinkIfExists, writeAll } from '../blobs/bytes/files.ts'
+import { makeDirectory, sizeOfFile, syncDirectory, unlinkIfExists, writeAll } from '../blobs/bytes/files.ts'
 import { codeOf, isError } from '../caught.ts'
 import { StorageError } from '../errors.ts'
 import { makeDirectories } from '../make-directories.ts'
@@ -115,12 +115,7 @@ export async function writeContent(directory: string, hash: string, chunks: Asyn
 /** Creates the folder for a content, if it does not exist. */
 export async function makeContentFolder(directory: string, hash: string): Promise<string> {
   const folder = join(directory, BLOBS, hash.slice(0, 2))
-  // Not with its parents: if they are gone, what was written into them is gone, too.
-  await inFile(folder, () =>
-    mkdir(folder, { mode: 0o700 }).catch((error) => {
-      if (codeOf(error) !== 'EEXIST') throw error
-    }),
-  )
+  await inFile(folder, makeDirectory) // not with its parents: if they are gone, what was written into them is gone, too
   return folder
 }
 
@@ -136,8 +131,8 @@ export function contentPath(directory: string, hash: string): string {
 export async function checkWritten(directory: string, files: Iterable<ArchiveFile>): Promise<void> {
   for (const { file, bytes } of files) {
     const path = join(directory, file)
-    const found = await stat(path).catch(() => undefined)
-    if (found?.size === bytes) continue
+    const found = await sizeOfFile(path).catch(() => undefined)
+    if (found === bytes) continue
     const message = `${path} is not there any more: its directory was removed or replaced meanwhile. Export again`
     throw new StorageError('DATABASE_FAILED', message, { details: { file: path } })
   }

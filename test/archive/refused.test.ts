@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 import { importInto, openStorage, type Storage, type StorageError } from 'holdfast'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { asNobody } from '../setup/as-nobody.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
 import { editLines, editManifest, filesBelow } from './edited.ts'
@@ -29,13 +30,6 @@ function copyOfArchive(): string {
   cpSync(archive, directory, { recursive: true })
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   return directory
-}
-
-/** Runs a call as a user without rights: root may read everything. */
-async function asNobody<T>(call: () => Promise<T>): Promise<T> {
-  const isRoot = process.geteuid?.() === 0
-  if (isRoot) process.seteuid?.(65534)
-  return call().finally(() => isRoot && process.seteuid?.(0))
 }
 
 /** Makes the first content one without a name, and adds three lines that are none. Returns the number of contents before. */

@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { Database } from '../../src/database/database.ts'
 import type { Driver } from '../../src/database/db.ts'
 import { times } from '../../src/testing/contract.ts'
+import { asNobody } from '../setup/as-nobody.ts'
 import { freshDirectory } from '../setup/databases.ts'
 import { runScript } from '../setup/processes.ts'
 import { quiet } from '../setup/silent.ts'
@@ -119,10 +120,7 @@ test('run(), batch() and begin() reject with READ_ONLY if the file may not be wr
   chmodSync(path, 0o444)
   for (const suffix of ['-wal', '-shm']) chmodSync(path + suffix, 0o666)
   chmodSync(directory, 0o777)
-  // Root may write everything, so root opens the file as another user.
-  const administrator = process.geteuid?.() === 0
-  if (administrator) process.seteuid?.(65534)
-  const driver = await sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
+  const driver = await asNobody(() => sqliteDriver({ path }))
   expect(await driver.run(read('select count(*) from t'))).toEqual([[0]])
   const insert = write('insert into t values (1)')
   const inTransaction = new Database(driver).transaction(async (tx) => tx.run(insert))
@@ -137,10 +135,7 @@ test('openSqlite() says that a file may not be read', async () => {
   await (await sqliteDriver({ path })).close()
   chmodSync(path, 0o000)
   chmodSync(directory, 0o777)
-  const administrator = process.geteuid?.() === 0
-  if (administrator) process.seteuid?.(65534)
-  const opening = sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
-  await expect(opening).rejects.toThrow(/that this user may read and write.*agent\.db/)
+  await expect(asNobody(() => sqliteDriver({ path }))).rejects.toThrow(/that this user may read and write.*agent\.db/)
 })
 
 test('openSqlite() names the directory if SQLite may not write its log there', async () => {
@@ -149,10 +144,9 @@ test('openSqlite() names the directory if SQLite may not write its log there', a
   await (await sqliteDriver({ path })).close()
   chmodSync(path, 0o444)
   chmodSync(directory, 0o555)
-  const administrator = process.geteuid?.() === 0
-  if (administrator) process.seteuid?.(65534)
-  const opening = sqliteDriver({ path }).finally(() => administrator && process.seteuid?.(0))
-  await expect(opening).rejects.toThrow('The directory of the SQLite file is not writable')
+  await expect(asNobody(() => sqliteDriver({ path }))).rejects.toThrow(
+    'The directory of the SQLite file is not writable',
+  )
   chmodSync(directory, 0o755)
 })
 

@@ -1,4 +1,4 @@
-import { and, eq, lt, sql } from 'drizzle-orm'
+import { and, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { ignoreReadOnly } from '../../database/identity.ts'
@@ -46,16 +46,17 @@ const selectRecord = statement((db, arg: { id: string; now: Date }) => {
     .where(and(eq(b.id, arg.id), isOwn(db, b), notExpired(b, arg.now)))
 })
 
-const selectLocation = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
-  orm.select({ hash: c.hash, size: c.size, generation: c.generation }).from(c).where(eq(c.hash, arg.hash)),
+const locationQuery = ({ orm, tables: { blobContent: c } }: Builder, condition: SQL | undefined) =>
+  orm.select({ hash: c.hash, size: c.size, generation: c.generation }).from(c).where(condition)
+
+const selectLocation = statement((db, arg: { hash: string }) =>
+  locationQuery(db, eq(db.tables.blobContent.hash, arg.hash)),
 )
 
-const selectLive = statement(({ orm, tables: { blobContent: c } }, arg: { hash: string }) =>
-  orm
-    .select({ hash: c.hash, size: c.size, generation: c.generation })
-    .from(c)
-    .where(and(eq(c.hash, arg.hash), eq(c.state, 'live'))),
-)
+const selectLive = statement((db, arg: { hash: string }) => {
+  const { blobContent: c } = db.tables
+  return locationQuery(db, and(eq(c.hash, arg.hash), eq(c.state, 'live')))
+})
 
 const updateLastUsed = statement((db, arg: { id: string; now: Date }) => {
   const { blobs: b } = db.tables

@@ -56,11 +56,15 @@ export class Retention {
     return [{ name: 'retention', run: () => this.#layers.database.whileOpen(() => this.#round()) }]
   }
 
-  /** Lets a run that is under way end after its current transaction, and gives up a lease that waits for the next round. */
+  /** Lets a run that is under way end after its current transaction. Then gives up the lease that is kept for the next round. */
   stop(): void {
     this.#isStopping = true
-    if (this.#walk === undefined) return
-    void this.#layers.database.whileOpen(() => this.#lease.release()).catch(() => {}) // it ends by itself
+    void this.#layers.database.whileOpen(() => this.#leaveToOthers()).catch(() => {}) // the lease ends by itself
+  }
+
+  async #leaveToOthers(): Promise<void> {
+    await this.#running
+    if (this.#walk !== undefined) await this.#lease.release()
   }
 
   /** Runs everything now. See `Storage.prune`. */
@@ -150,7 +154,6 @@ export class Retention {
         }
         rows += value.rows
       }
-      if (this.#isStopping) await this.#lease.release()
       return rows
     } catch (error) {
       this.#walk = undefined
