@@ -62,7 +62,11 @@ async function inspect(config: StorageConfig): Promise<void> {
     expect(await cachedAnswers(view)).toEqual(await cachedAnswers(fresh[i] ?? expect.fail()))
   }
   expect((await storage.diagnose()).filter(({ result }) => result === 'fail')).toEqual([])
-  expect((await storage.blobs.verify()).steps.filter(({ found }) => found > 0)).toEqual([])
+  // A deletion that was killed leaves a content that nothing needs: maintenance removes it, and nothing else may be wrong.
+  const wrong = async () => (await storage.blobs.verify()).steps.filter(({ found }) => found > 0)
+  expect((await wrong()).filter(({ step }) => step !== 'unreferenced')).toEqual([])
+  await storage.maintain()
+  expect(await wrong()).toEqual([])
   if (config.database?.type === 'sqlite') checkIndex(config.database.path ?? '')
 }
 
