@@ -17,5 +17,6 @@ export default defineConfig({
     testTimeout: soak ? 120 * minute : 2 * minute, // generous: a busy machine is no failure
     hookTimeout: 2 * minute,
     teardownTimeout: minute / 2,
+    expect: { poll: { timeout: minute / 2 } },
   },
 })

@@ -138,7 +138,7 @@ eachDatabase((open) => {
     expect(await rows()).toEqual([keys, sessions])
     now += 300_000 // what has expired stays for five minutes
     vi.advanceTimersByTime(1_000)
-    await vi.waitFor(async () => expect(await rows()).toEqual([keys - 1, sessions - 1]))
+    await expect.poll(() => rows()).toEqual([keys - 1, sessions - 1])
     await storage.close()
     expect(vi.getTimerCount()).toBe(0)
   })

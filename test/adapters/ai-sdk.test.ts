@@ -137,11 +137,10 @@ eachDatabase((open) => {
     const chat = randomUUID()
     const chats = chatStore(storage)
     const writers = Array.from({ length: 8 }, (_, i) => `writer ${i}`)
-    const naive = async (id: string) => {
-      const messages = [...(await chats.load(`naive ${chat}`)), say(id)]
-      await storage.messages.replace(`naive ${chat}`, { afterSeq: 0 }, messages.map(fromUIMessage))
-    }
-    await Promise.allSettled(writers.map(naive))
+    const loaded = await Promise.all(writers.map(async (id) => [...(await chats.load(`naive ${chat}`)), say(id)]))
+    const naive = (messages: UIMessage[]) =>
+      storage.messages.replace(`naive ${chat}`, { afterSeq: 0 }, messages.map(fromUIMessage))
+    await Promise.allSettled(loaded.map(naive))
     expect((await chats.load(`naive ${chat}`)).length).toBeLessThan(writers.length)
 
     const protectedSave = (withBase: boolean) => async (id: string) => {

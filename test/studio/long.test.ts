@@ -131,6 +131,9 @@ it('the first, the last and any message are one step away, wherever the reader i
   await page.getByRole('button', { name: 'Last' }).click()
   await expect.poll(async () => (await shown(page)).seqs.at(-1)).toBe(MESSAGES)
   await page.locator('.message', { hasText: `Message ${MESSAGES}:` }).waitFor()
+  // At the top of the page it would move away as soon as somebody scrolls up to it: more messages come above.
+  const places = page.getByRole('form', { name: 'Place in the conversation' })
+  expect(await places.evaluate((form) => form.getBoundingClientRect().top)).toBeGreaterThanOrEqual(0)
   await page.getByLabel('Message number').fill('12345')
   await page.getByRole('button', { name: 'Go' }).click()
   await page.locator('.message', { hasText: 'Message 12345:' }).waitFor()

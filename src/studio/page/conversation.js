@@ -72,7 +72,7 @@ function places({ lastSeq }, messages) {
   return h(
     'form',
     {
-      class: 'bar',
+      class: 'bar places',
       'aria-label': 'Place in the conversation',
       onsubmit: (/** @type {Event} */ event) => {
         event.preventDefault()

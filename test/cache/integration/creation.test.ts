@@ -1,5 +1,5 @@
 import type { Storage, StorageConfig } from 'holdfast'
-import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { startLink } from '../../database/link.ts'
 import { redisPrefix, redisUrl, sharedDatabases } from '../../setup/databases.ts'
 import { answers, open } from './storages.ts'
@@ -44,7 +44,7 @@ describe.each(sharedDatabases)(
       link.freeze()
       for (const [id, create] of Object.entries(ways)) {
         create(creator, id).catch(() => {})
-        await vi.waitFor(async () => expect(await storage.sessions.summary(id)).toBeDefined())
+        await expect.poll(() => storage.sessions.summary(id)).toBeDefined()
       }
     }
 

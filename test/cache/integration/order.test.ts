@@ -45,7 +45,7 @@ it.each(sharedDatabases)('set() on %s resolves after the commit and the invalida
     const writing = write(i).then(() => {
       acknowledged = true
     })
-    await vi.waitFor(async () => expect(await inDatabase(storage)).toBe(i))
+    await expect.poll(() => inDatabase(storage)).toBe(i)
     expect(acknowledged).toBe(false)
     invalidation.mockRestore()
     server.thaw()
@@ -155,7 +155,7 @@ it('set() and transaction() invalidate when it is unknown whether they committed
       const failed = write().catch((error) => error)
       const killed = () =>
         sql`select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
-      await vi.waitFor(async () => expect(await killed()).toHaveLength(1))
+      await expect.poll(() => killed()).toHaveLength(1)
       expect(await failed).toMatchObject({ code: 'CONNECTION_LOST' })
     })
     const entries = (await admin.keys('*:kv:a')).map((key) => admin.get(key))
@@ -181,12 +181,12 @@ it.each(['redis', 'in-memory'])('get() returns what set() commits after its conn
   await sql.begin(async (holding) => {
     await holding`select from kv for update`
     const failed = storage.kv.set('a', 'mine').catch((error) => error)
-    await vi.waitFor(async () => expect(await waiting()).toHaveLength(1))
+    await expect.poll(() => waiting()).toHaveLength(1)
     link.freeze()
     expect(await failed).toMatchObject({ code: 'CONNECTION_LOST' })
     link.thaw()
     expect(await storage.kv.get('a')).toBe('before')
   })
-  await vi.waitFor(async () => expect(await inDatabase(storage)).toBe('mine'))
+  await expect.poll(() => inDatabase(storage)).toBe('mine')
   expect(await storage.kv.get('a')).toBe('mine')
 })

@@ -91,7 +91,7 @@ describe("with consistency 'strict',", () => {
     const storage = await open(config('strict'), { logger })
     await fill(storage)
     await server.kill9()
-    await vi.waitFor(async () => expect((await storage.stats()).cache.breaker).toBe('open'))
+    await expect.poll(async () => (await storage.stats()).cache.breaker).toBe('open')
     for (const write of Object.values(writes)) await expect(write(storage)).rejects.toMatchObject(unavailable)
     expect((await storage.stats()).cache.dirtyKeys).toBe(0)
     await storage.close()
