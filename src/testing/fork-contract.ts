@@ -106,8 +106,9 @@ export const forkCases: Cases = {
     await messages.append(name('taken'), { id: 'n', role: 'user', content: 'its own' })
     await messages.pop(name('taken'))
     const before = await sessions.summary(name('taken'))
-    await refused(sessions.fork(name(), { id: name('taken') }), 'ALREADY_EXISTS')
-    await refused(sessions.fork(name(), { id: name() }), 'ALREADY_EXISTS')
+    for (const id of [name('taken'), name()]) {
+      await assert.rejects(sessions.fork(name(), { id }), { code: 'ALREADY_EXISTS', details: { id } })
+    }
     await refused(sessions.fork(name('absent'), { id: name('taken') }), 'NOT_FOUND')
     assert.deepEqual(await sessions.summary(name('taken')), before)
     assert.deepEqual(

@@ -57,6 +57,14 @@ export const sessionCases: Cases = {
     await refused(sessions.update(name('absent'), { title: 'new' }), 'NOT_FOUND')
   },
 
+  async 'update() of the owner rejects if the new owner has a session with this id'({ storage, name }) {
+    const [id, ownerId] = [name(), name('ada')]
+    for (const owner of [null, ownerId]) await storage.sessions.create({ id, ownerId: owner })
+    const taken = { code: 'ALREADY_EXISTS', message: /^The new owner has a session/, details: { id } }
+    await assert.rejects(storage.sessions.update(id, { ownerId, title: 'x' }), taken)
+    for (const view of [storage, storage.scope({ ownerId })]) assert.equal((await view.sessions.get(id))?.title, null)
+  },
+
   async 'update() lets one of many concurrent calls with the same ifVersion win'({ storage: { sessions }, name }) {
     const id = name()
     await sessions.create({ id })

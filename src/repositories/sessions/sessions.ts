@@ -5,7 +5,7 @@ import { ownedKeys } from '../../cache/owned-row-cache.ts'
 import type { Db } from '../../database/db.ts'
 import { OwnedDb } from '../../database/owned-db.ts'
 import { NOBODY } from '../../database/owner.ts'
-import { StorageError } from '../../errors.ts'
+import { isStorageError, StorageError } from '../../errors.ts'
 import type { Given, JsonObject, MetadataPatch } from '../../schema/values.ts'
 import {
   idSchema,
@@ -158,7 +158,8 @@ export class Sessions extends SessionReads {
       try {
         return await this.#context.cache.write([...rows, ...cachedEntries(to, keys)], give)
       } catch (error) {
-        if (!(error instanceof EntriesAdded)) throw error
+        if (error instanceof EntriesAdded) continue
+        throw saidPlainly(error, id, 'The new owner has a session, a queue or a state with this id already')
       }
     }
   }
@@ -274,7 +275,9 @@ export class Sessions extends SessionReads {
       home.cache.write(cachedRowsOf(newId), (db = home.db) =>
         retryWithoutExpired(db, { id: newId, now, confirmedNow }, () => fork(db)),
       ),
-    )
+    ).catch((error) => {
+      throw saidPlainly(error, newId)
+    })
     if (copy === undefined) throw noSuchSession(id)
     // The vectors were copied, except for texts that had none yet.
     this.#context.embedding?.written({ sessionId: newId, from: 1, through: copy.lastSeq })
@@ -292,6 +295,12 @@ export class Sessions extends SessionReads {
   }
 }
 
-function alreadyExists(id: string): StorageError {
-  return new StorageError('ALREADY_EXISTS', 'The session exists already', { details: { id } })
+function alreadyExists(id: string, message = 'The session exists already', cause?: unknown): StorageError {
+  return new StorageError('ALREADY_EXISTS', message, { cause, details: { id } })
+}
+
+/** Returns an error that says what exists already, if the database has said no more than that a row does. */
+function saidPlainly(error: unknown, id: string, message?: string): unknown {
+  const isOfDatabase = isStorageError(error, 'ALREADY_EXISTS') && error.details.key === undefined
+  return isOfDatabase ? alreadyExists(id, message, error) : error
 }
