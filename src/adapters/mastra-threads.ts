@@ -22,6 +22,11 @@ const IRREGULAR = 'mastraIrregular'
  * of its source's metadata, so the property is missing or has another id.
  */
 const LISTED = 'mastraListed'
+/**
+ * The property of a session's metadata for the last activity, in milliseconds, before the thread was last changed. A later
+ * activity is that of a message. `updatedAt` of the session does not tell: any change of the session raises it.
+ */
+const ACTIVE = 'mastraActiveAt'
 const MAX_TITLE = 1000
 /** Maximum length of a resource's id in bytes: a key of `kv` holds the id of a thread as well. */
 const MAX_RESOURCE_BYTES = 750
@@ -51,8 +56,9 @@ export function threadOf(session: SessionSummary | undefined): StorageThreadType
   const stored = session?.metadata[MASTRA]
   if (session === undefined || !isPlainObject(stored)) return undefined
   const { updatedAt, ...fields } = decode(stored) as Omit<StorageThreadType, 'id'> // written by `storedAs`
-  // A new message raises `lastActiveAt` and leaves `updatedAt` as it is.
-  const isLater = session.lastActiveAt > session.updatedAt
+  const active = session.lastActiveAt.getTime()
+  const isOfMessage = active > Math.max(session.createdAt.getTime(), Number(session.metadata[ACTIVE] ?? 0))
+  const isLater = isOfMessage && active > updatedAt.getTime()
   const title = session.title === null ? {} : { title: session.title }
   return { id: session.id, ...title, ...fields, updatedAt: isLater ? session.lastActiveAt : updatedAt }
 }
@@ -247,7 +253,11 @@ async function writeThread(tx: StorageTransaction, thread: StorageThreadType, se
   const { title, ...stored } = storedAs(thread)
   const isMoved = before?.resourceId !== thread.resourceId
   const isNew = isUnlisted(session)
-  const marks = { ...irregularIf(isMoved && session.messageCount > 0), ...(isNew && { [LISTED]: thread.id }) }
+  const marks = {
+    ...irregularIf(isMoved && session.messageCount > 0),
+    ...(isNew && { [LISTED]: thread.id }),
+    [ACTIVE]: session.lastActiveAt.getTime(),
+  }
   await tx.sessions.update(thread.id, { title, metadata: { ...session.metadata, ...stored, ...marks } })
   if (!isNew && !isMoved && before.createdAt.getTime() === thread.createdAt.getTime()) return
   if (before !== undefined && isMoved) await indexOf(tx, before.resourceId).delete(thread.id)

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import type { MastraDBMessage } from '@mastra/core/memory'
 import type { Storage } from 'holdfast'
 import { HoldfastMemory } from 'holdfast/mastra'
@@ -111,6 +112,22 @@ eachDatabase((open) => {
     await memory.updateMessages({ messages: ['m2', 'm1'].map((id) => ({ id, threadId: 'to' })) })
     const { messages, total } = await memory.listMessages({ threadId: 'to', perPage: 1 })
     expect([messages[0]?.id, total]).toEqual(['m1', 2])
+  })
+
+  it('the time of change of a thread never goes back when its session changes', async () => {
+    await using storage = await open()
+    const { scope, memory } = await begin(storage, 't')
+    const updatedAt = async () => (await memory.getThreadById({ threadId: 't' }))?.updatedAt ?? at(0)
+    await setTimeout(1001) // an activity is noted once a second
+    const began = new Date()
+    await memory.saveMessages({ messages: [say('t', 'm2', 2)] })
+    expect((await updatedAt()).getTime()).toBeGreaterThanOrEqual(began.getTime())
+    await memory.saveMessages({ messages: [say('t', 'm1', 1)] }) // it is late, which the adapter notes in the session
+    expect((await updatedAt()).getTime()).toBeGreaterThanOrEqual(began.getTime())
+    await scope.sessions.update('t', { title: 'By another part of the program' })
+    expect((await updatedAt()).getTime()).toBeGreaterThanOrEqual(began.getTime())
+    await memory.saveThread({ thread: { id: 't', resourceId: 'ada', createdAt: at(0), updatedAt: at(7) } })
+    expect(await updatedAt()).toEqual(at(7))
   })
 
   it('listMessages() takes a window of any size', async () => {
