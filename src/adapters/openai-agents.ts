@@ -10,7 +10,7 @@ import type {
 import { isStorageError, StorageError } from '../errors.ts'
 import type { Message, MessageInput } from '../repositories/messages/types.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
-import { checkStorage } from './invalid.ts'
+import { checkStorage, invalid } from './invalid.ts'
 import { fromOpenAIItem, toOpenAIItem } from './openai-items.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 import { encode } from './tagged-json.ts'
@@ -151,9 +151,12 @@ export class HoldfastSession implements SessionHistoryRewriteAwareSession, Sessi
    *
    * @throws {INVALID_STATE} when the history does not end with the expected suffix, or the operation id was used for another
    *   transaction; nothing was changed
-   * @throws {INVALID_INPUT} when an item cannot be stored
+   * @throws {INVALID_INPUT} when there is no operation id, the transaction is of another type, or an item cannot be stored
    */
   async applyHistoryTransaction({ operationId, transaction }: SessionHistoryTransactionArgs): Promise<void> {
+    if (typeof operationId !== 'string') throw invalid('operationId', 'must be text: without it a repeat is not known')
+    if (transaction?.type !== 'append_items' && transaction?.type !== 'replace_suffix')
+      throw invalid('transaction.type', 'must be append_items or replace_suffix')
     const operation = { operationId, payload: encode(transaction) }
     if (transaction.type === 'append_items') {
       await this.#append(transaction.items.map(fromOpenAIItem), operation)

@@ -42,6 +42,23 @@ it('other arguments that are no such thing are refused by their names', async ()
   expect(() => fromChatMessage([] as never)).toThrow('message: must be a message or an item')
 })
 
+it('a history transaction of OpenAI without an id, or of another type than the two, changes nothing', async () => {
+  await using storage = await openStorage()
+  const session = new HoldfastSession(storage)
+  const items = [{ role: 'user' as const, content: 'Hello' }]
+  await session.addItems(items)
+  const append = { type: 'append_items', items }
+  for (const operationId of [undefined, null, 5, ''])
+    await expect(session.applyHistoryTransaction({ operationId, transaction: append } as never)).rejects.toThrow(
+      'Id: must',
+    )
+  for (const wrong of [null, undefined, { type: 'replace_all', expectedSuffix: items, replacement: [] }]) {
+    const operation = { operationId: 'o', transaction: wrong }
+    await expect(session.applyHistoryTransaction(operation as never)).rejects.toThrow('transaction.type: must be')
+  }
+  expect(await session.getItems()).toEqual(items)
+})
+
 it('the id of a resource of Mastra is refused by its name, and may have 750 bytes', async () => {
   await using storage = await openStorage()
   const memory = new HoldfastMemory(storage)
