@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { UIMessage } from 'ai'
 import { isStorageError, StorageError } from '../errors.ts'
+import type { KvEntry } from '../repositories/kv/types.ts'
 import type { Message, MessageInput, MessagePut } from '../repositories/messages/types.ts'
 import type { StorageTransaction } from '../storage/storage-transaction.ts'
 import type { Storage, StorageScope } from '../storage/types.ts'
@@ -98,9 +99,9 @@ export class ChatStore<UI extends UIMessage = UIMessage> {
     await this.#storage.kv.set(streamKey(chatId), streamId, { ttlSeconds: this.#streamTtlSeconds })
   }
 
-  /** Returns the id of the stream that is being written to a chat, or undefined if there is none. */
+  /** Returns the id of the stream that is being written to a chat, or undefined if there is none. Not cached. */
   async activeStream(chatId: string): Promise<string | undefined> {
-    return (await this.#storage.kv.get<string | null>(streamKey(chatId))) ?? undefined
+    return (await this.#streamEntry(chatId))?.value ?? undefined
   }
 
   /**
@@ -111,7 +112,7 @@ export class ChatStore<UI extends UIMessage = UIMessage> {
     const { kv } = this.#storage
     const key = streamKey(chatId)
     if (streamId === undefined) return kv.delete(key)
-    const entry = await kv.getEntry(key)
+    const entry = await this.#streamEntry(chatId)
     if (entry?.value !== streamId) return false
     try {
       // A value that is about to expire, since a removal has no `ifVersion`.
@@ -121,6 +122,13 @@ export class ChatStore<UI extends UIMessage = UIMessage> {
       if (isStorageError(error, 'VERSION_CONFLICT')) return false
       throw error
     }
+  }
+
+  /** Returns the entry of the active stream. A list is not cached: it also has what another process has just written. */
+  async #streamEntry(chatId: string): Promise<KvEntry<string | null> | undefined> {
+    const key = streamKey(chatId)
+    const { items } = await this.#storage.kv.entries<string | null>({ prefix: key, limit: 1 })
+    return items.find((entry) => entry.key === key)
   }
 
   /** Saves a list without knowing what its program has seen: removes nothing. */

@@ -82,6 +82,23 @@ it('the id of a stream whose process has died is forgotten', async () => {
   expect(await chats.activeStream('chat')).toBeUndefined()
 })
 
+it('every process knows at once which stream is active, also with a memory cache', async () => {
+  const config = { database: { type: 'postgres' as const, url: await freshPostgres() } }
+  await using one = await openStorage(config, quiet)
+  await using other = await openStorage(config, quiet)
+  const [here, there] = [chatStore(one), chatStore(other)]
+  expect(await there.activeStream('chat')).toBeUndefined()
+  await here.setActiveStream('chat', 's')
+  expect(await there.activeStream('chat')).toBe('s')
+  await here.setActiveStream('chat', 't')
+  expect([await there.clearActiveStream('chat', 's'), await there.clearActiveStream('chat', 't')]).toEqual([
+    false,
+    true,
+  ])
+  await here.setActiveStream('chat 2', 't') // a key that begins as the other one
+  expect([await here.activeStream('chat'), await there.activeStream('chat')]).toEqual([undefined, undefined])
+})
+
 it('sends a fraction of 400 known messages and 2 new ones, in few round trips', async () => {
   const url = new URL(await freshPostgres())
   await (await openStorage({ database: { type: 'postgres', url: url.href } }, quiet)).close() // migrates, over no link

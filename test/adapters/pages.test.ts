@@ -117,6 +117,11 @@ it('the route of docs/ai-sdk.md takes whatever useChat sends', async () => {
     await tool.addToolOutput({ tool: 'where', toolCallId: 'c', output: 'here' })
     while ((await chats.load('tool'))[1].parts.length < 2) await pause()
     await say(tool, 'tool')
+    const body = JSON.stringify({ id: 'dead', message: question, trigger: 'regenerate-message' })
+    const response = await POST(new Request('http://localhost/', { method: 'POST', body }))
+    await storage.messages.append('dead', { role: 'user', content: 'Of another program' })
+    await response.text().catch(({ code }) => console.log(code))
+    console.log((await chats.load('dead')).length, await chats.activeStream('dead'))
     await storage.close()`
   expect((await run(client + route + requests)).split('\n')).toEqual([
     'When?, Answer 2 true',
@@ -124,6 +129,8 @@ it('the route of docs/ai-sdk.md takes whatever useChat sends', async () => {
     'When?, Answer 5 true',
     'Why?, Answer 6 true',
     'Why?, here Answer 7 true',
+    'VERSION_CONFLICT',
+    '3 undefined',
   ])
 })
 
