@@ -283,6 +283,8 @@ eachDatabase((open) => {
     await workspaces.setCurrentWorkspace({ id: 'w' })
     expect(await workspaces.getCurrentWorkspaceId()).toBe('w')
     expect(await workspaces.findWorkspaceByPath({ path: '/a' })).toEqual(workspace)
+    const second = workspaces.saveWorkspace({ workspace: { ...workspace, id: 'second' } })
+    await expect(second).rejects.toMatchObject({ code: 'ALREADY_EXISTS' })
     expect(await workspaces.listWorkspaces()).toEqual([workspace])
     await workspaces.clearCurrentWorkspace()
     expect(await workspaces.getCurrentWorkspaceId()).toBeUndefined()
@@ -311,7 +313,8 @@ eachDatabase((open) => {
       const { uri } = await artifacts.store({ data })
       expect(await artifacts.retrieve({ reference: uri })).toMatchObject({ format: 'base64', data: 'aGVsbG8=' })
     }
-    await expect(artifacts.store({ data: '../../etc/passwd' })).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    for (const data of ['../../etc/passwd', 'Hello there', 'aGVs\nbG8='])
+      await expect(artifacts.store({ data })).rejects.toMatchObject({ code: 'INVALID_INPUT' })
     const read = async (format: string) => (await artifacts.retrieve({ reference: uri, format })).data
     expect(await read('buffer')).toEqual(Buffer.from('hello'))
     expect(await text(await read('stream'))).toBe('hello')
