@@ -16,8 +16,8 @@ import {
 import { addForkToIndex, irregularIf, isRegular, MASTRA, threadOf } from './mastra-threads.ts'
 import { itemsOf, MAX_ITEMS, partsOf } from './parts.ts'
 
-/** The changes of a message. The content is merged into the stored one, and so is the metadata of the content. */
-export type MessageChanges = Partial<Omit<MastraDBMessage, 'content'>> & { id: string; content?: object }
+/** The changes of a message. The content is merged into the stored one, and so is the metadata of the content. The time stays. */
+export type MessageChanges = Partial<Omit<MastraDBMessage, 'content' | 'createdAt'>> & { id: string; content?: object }
 
 /** Stores messages by their ids, each in its thread. Of two messages with one id the last counts. */
 export async function saveMessages(
@@ -143,7 +143,8 @@ export async function updateMessages(
       const from = places.get(change.id)
       const [stored] = from === undefined ? [] : await tx.messages.getMany(from, [change.id])
       if (from === undefined || stored === undefined) continue
-      const message = merged(toMastraMessage(await tx.blobs.inline(stored)), change)
+      const given = merged(toMastraMessage(await tx.blobs.inline(stored)), change)
+      const message = { ...given, createdAt: stored.createdAt }
       const to = message.threadId ?? from
       if (to !== from) await tx.messages.delete(from, [change.id])
       await markMoved(tx, sessions.get(to), { message, isMoved: to !== from })

@@ -220,11 +220,13 @@ eachDatabase((open) => {
         { id: one, content: { content: 'text', metadata: { b: 2 } } },
         { id: two, threadId: other, role: 'assistant' },
         { id: 'none', role: 'user' },
+        { id: one, createdAt: at(8) } as { id: string }, // which no type of Mastra has: a message keeps its time
       ],
     })
     expect(updated).toMatchObject([
       { id: one, threadId },
       { id: two, threadId: other, role: 'assistant' },
+      { id: one, createdAt: at(1) },
     ])
     const [stored] = (await memory.listMessages({ threadId })).messages
     expect(stored?.content).toEqual({ ...first.content, content: 'text', metadata: { a: 1, b: 2 } })
