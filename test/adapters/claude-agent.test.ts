@@ -34,7 +34,8 @@ eachDatabase((open) => {
     await using storage = await open()
     const store = new HoldfastSessionStore(storage)
     const key = { projectKey: randomUUID(), sessionId: randomUUID() }
-    expect(await store.load(key)).toBeNull()
+    await store.append(key, [])
+    expect([await store.load(key), await store.listSessions(key.projectKey)]).toEqual([null, []])
     await store.append(key, LINES.slice(0, 3))
     await store.append(key, [])
     await store.append(key, LINES.slice(3))
