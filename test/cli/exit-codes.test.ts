@@ -84,3 +84,16 @@ it('no command prints the password of PostgreSQL', async () => {
   expect(down.code).toBe(4)
   expect(down.stdout + down.stderr).not.toContain('geheim')
 })
+
+it('a url that is not valid ends every command with 2, and a path that leads to no file is named', async () => {
+  for (const command of [['doctor'], ['status'], ['migrate', 'status'], ['tail', '--once']]) {
+    const { code, stdout, stderr } = await holdfast([...command, '--database', 'postgres://agent@host:port/agent'])
+    expect({ command, code, stdout }).toEqual({ command, code: 2, stdout: '' })
+    expect(stderr).toContain('database.url')
+  }
+  for (const command of [['doctor'], ['migrate', 'status']]) {
+    const { code, stdout } = await holdfast([...command, '--database', 'no-such-file.db'])
+    expect(code).toBe(3)
+    expect(stdout).toContain('pending: run holdfast migrate, or correct the path, which leads to no file')
+  }
+})

@@ -34,8 +34,8 @@ export const doctor: Command = {
         findings.push(...found)
       }
     } catch (error) {
-      // What keeps a program from opening the storage is a finding, too.
-      if (signal.aborted || !isStorageError(error)) throw error
+      // What keeps a program from opening the storage is a finding, too, unless it is this command that is wrong.
+      if (signal.aborted || !isStorageError(error) || exitCodeOf(error) === EXIT.usage) throw error
       findings.push({ check: 'open', result: 'fail', message: `${error.code}: ${error.message}` })
       isUnreachable = exitCodeOf(error) === EXIT.unreachable && !('encoding' in error.details)
     } finally {

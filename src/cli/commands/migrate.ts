@@ -30,8 +30,9 @@ export const migrateStatus: Command = {
 }
 
 /** Says how many migrations are pending, and what to do. */
-export function pendingText({ known, migrations }: MigrationReport): string {
-  return `${migrations.length} of ${manyText(known, 'migration')} pending: run holdfast migrate`
+export function pendingText({ known, migrations, server }: MigrationReport): string {
+  const otherwise = server === undefined ? ', or correct the path, which leads to no file' : ''
+  return `${migrations.length} of ${manyText(known, 'migration')} pending: run holdfast migrate${otherwise}`
 }
 
 /** Says that no migration is pending. */
