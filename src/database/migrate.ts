@@ -134,7 +134,7 @@ export function neverMigrated(file: string): StorageError {
 }
 
 function migrationPending(pending: number, known: number): StorageError {
-  const message = `${pending} of ${known} migrations are not applied: ${HOW_TO_MIGRATE}`
+  const message = `The database lacks ${pending} of ${known} migrations: ${HOW_TO_MIGRATE}`
   return new StorageError('MIGRATION_PENDING', message, { details: { pending } })
 }
 

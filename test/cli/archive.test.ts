@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import BetterSqlite3 from 'better-sqlite3'
 import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, it } from 'vitest'
 import { emptyPostgres, freshDirectory } from '../setup/databases.ts'
@@ -89,6 +90,40 @@ it('copy moves everything into a new database of another kind, and back', async 
   const missing = await holdfast(['copy', '--from', 'agent.db', '--to', 'other.yml'], { cwd })
   expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('name its configuration file') })
   expect(await holdfast(['copy', '--from', 'agent.yml'], { cwd })).toMatchObject({ code: 2 })
+})
+
+it('copy and import say which side is not as it should be', async () => {
+  const { cwd } = await prepared()
+  await holdfast(['migrate', '--database', 'newer.db'], { cwd })
+  const newer = new BetterSqlite3(join(cwd, 'newer.db'))
+  newer.exec(`insert into holdfast_migrations (hash, created_at) values ('later', 9999999999999)`)
+  newer.close()
+  writeFileSync(join(cwd, 'empty.db'), '')
+  const said = async (args: readonly string[]) => {
+    const { code, stderr } = await holdfast(args, { cwd })
+    return `${code} ${stderr}`
+  }
+  const copied = (from: string, to: string) => said(['copy', '--from', from, '--to', to])
+  expect(await copied('empty.db', 'new.db')).toMatch(
+    /^3 .*MIGRATION_PENDING: the source \(--from\): The database lacks/,
+  )
+  expect(await copied('newer.db', 'new.db')).toMatch(/^5 .*SCHEMA_TOO_NEW: the source \(--from\): /)
+  expect(await copied('no.yml', 'new.db')).toMatch(/^2 .*CONFIG_INVALID: the source \(--from\): /)
+  expect(await copied('agent.db', 'new.db')).toMatch(
+    /^2 holdfast: the source \(--from\): .*name its configuration file/,
+  )
+  expect(existsSync(join(cwd, 'new.db'))).toBe(false)
+  expect(await copied('agent.yml', 'no.yml')).toMatch(/^2 .*CONFIG_INVALID: the target \(--to\): /)
+  const blobStore = { type: 'local', storePath: './newer-blobs' }
+  writeFileSync(
+    join(cwd, 'newer.yml'),
+    JSON.stringify({ storage: { database: { type: 'sqlite', path: './newer.db' }, blobStore } }),
+  )
+  expect(await copied('agent.yml', 'newer.yml')).toMatch(/^5 .*SCHEMA_TOO_NEW: the target \(--to\): /)
+  await holdfast(['export', 'archive'], { cwd })
+  const imported = (database: string) => said(['import', 'archive', '--database', database])
+  expect(await imported('empty.db')).toMatch(/^3 .*MIGRATION_PENDING: The database lacks/)
+  expect(await imported('newer.db')).toMatch(/^5 .*SCHEMA_TOO_NEW: The database has/)
 })
 
 it('a row that the target has with other content is refused with 3, and stays', async () => {

@@ -1,3 +1,4 @@
+import { isError } from '../../caught.ts'
 import { type ArchiveProgress, copyStorage, type ImportReport, importInto, isStorageError } from '../../index.ts'
 import type { Call, Command } from '../command.ts'
 import { namedConfiguration } from '../configuration.ts'
@@ -81,10 +82,10 @@ export const copyCommand: Command = {
     const [source, target] = [given.text('from'), given.text('to')]
     if (source === undefined || target === undefined) throw new UsageError('copy needs --from STORAGE and --to STORAGE')
     const verify = given.flag('verify')
-    const from = await openNamed(source, { migrate: false })
-    const { config } = await namedConfiguration(target)
+    const from = await aboutSide('source (--from)', () => openNamed(source, { migrate: false }))
+    const { config } = await aboutSide('target (--to)', () => namedConfiguration(target))
     await refuseLoss(config, async () => (await from.blobs.list({ limit: 1 })).items.length > 0)
-    const to = await openNamed(target, { migrate: true })
+    const to = await aboutSide('target (--to)', () => openNamed(target, { migrate: true }))
     const report = await watched(call, (onProgress) =>
       copyStorage(from, to, { ...(verify && { verify }), signal, onProgress }),
     )
@@ -95,6 +96,16 @@ export const copyCommand: Command = {
     await output.print([importText(report, 'copied'), ...verdict].join('\n'), report)
     return report.refused === 0 && equal !== false ? EXIT.ok : EXIT.findings
   },
+}
+
+/** Has an error say which side of the copy it is about. */
+async function aboutSide<T>(side: string, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open()
+  } catch (error) {
+    if (isError(error)) error.message = `the ${side}: ${error.message}`
+    throw error
+  }
 }
 
 export const backupCommand: Command = {
