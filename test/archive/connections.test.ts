@@ -1,9 +1,10 @@
 import { join } from 'node:path'
-import { copyStorage, openStorage } from 'holdfast'
+import { copyStorage, isStorageError, openStorage } from 'holdfast'
 import postgres from 'postgres'
 import { expect, it, onTestFinished } from 'vitest'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
+import { newDirectory } from './kinds.ts'
 
 it('exports and copies from PostgreSQL leave the connections of the pool to other calls', async () => {
   const url = await freshPostgres()
@@ -21,4 +22,32 @@ it('exports and copies from PostgreSQL leave the connections of the pool to othe
   const others = () =>
     sql`select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`
   await expect.poll(others, { timeout: 5000 }).toHaveLength(1)
+})
+
+it('an export, a copy or a read that loses its connection says where, and that nothing was changed', async () => {
+  const url = await freshPostgres()
+  await using storage = await openStorage({ database: { type: 'postgres', url } }, quiet)
+  await using target = await openStorage({}, quiet)
+  const sql = postgres(url, { max: 2 })
+  onTestFinished(() => sql.end())
+  const calls = {
+    export: { cuts: 1, call: () => storage.export(newDirectory()) },
+    copy: { cuts: 1, call: () => copyStorage(storage, target) },
+    'a read': { cuts: 3, call: () => storage.kv.get('a') }, // it is repeated twice
+  }
+  for (const [name, { cuts, call }] of Object.entries(calls)) {
+    const reason = await sql.begin(async (locking) => {
+      await locking`lock table kv in access exclusive mode`
+      const failed = call().catch((error: unknown) => error)
+      for (let cut = 0; cut < cuts; cut++) {
+        const end = () => sql`select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'`
+        await expect.poll(end, { interval: 5, timeout: 5000 }).toHaveLength(1)
+      }
+      return failed
+    })
+    const said = isStorageError(reason) ? `${reason.code}: ${reason.message}` : reason
+    expect(said, name).toMatch(
+      /^CONNECTION_LOST: The connection to PostgreSQL was lost during a read, which has changed nothing \(host 127/,
+    )
+  }
 })

@@ -15,7 +15,7 @@ import type {
 import type { Query, Row } from '../query.ts'
 import type { PostgresConnection } from './connection.ts'
 import { diagnosePostgres } from './diagnosis.ts'
-import { hiddenByPolicies, wasRolledBack } from './errors.ts'
+import { hiddenByPolicies, wasRolledBack, whileReading } from './errors.ts'
 import { postgresKit } from './kit.ts'
 import { PostgresPool } from './pool.ts'
 import { schemaHidden } from './privileges.ts'
@@ -110,7 +110,7 @@ class PostgresDriver implements Driver {
         // A read changes nothing, so it is repeated over a new connection. A write is not: it may have been committed. A
         // call that PostgreSQL rolled back in favour of another (a deadlock) had no effect at all, so it is repeated.
         const mayRepeat = wasRolledBack(error) || (!writes && isStorageError(error, 'CONNECTION_LOST'))
-        if (!mayRepeat || attempt === ATTEMPTS) throw error
+        if (!mayRepeat || attempt === ATTEMPTS) throw writes ? error : whileReading(error)
       }
     }
   }
@@ -160,7 +160,8 @@ class PostgresDriver implements Driver {
         await connection.close()
       }
     }
-    const run = (query: Query) => connection.run(query)
+    const failed = (error: unknown) => Promise.reject(whileReading(error))
+    const run = (query: Query) => connection.run(query).catch(failed)
     try {
       await connection.command('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
       // Whoever reads may wait for a slow disk between two statements.
@@ -169,7 +170,7 @@ class PostgresDriver implements Driver {
       await run({ sql: 'select 1', params: [], writes: false }) // the snapshot is that of the first query
     } catch (error) {
       await release().catch(() => {}) // the first error says why
-      throw error
+      throw whileReading(error)
     }
     return { run, batch: (queries) => Promise.all(queries.map(run)), close: release }
   }

@@ -8,8 +8,18 @@ import {
 } from '../../errors.ts'
 import { privilegeMissing } from './privileges.ts'
 
-export function connectionLost(cause?: unknown, address?: DatabaseAddress): StorageError {
-  const message = 'The connection to PostgreSQL was lost: a write in flight may or may not have been committed'
+export function connectionLost(cause?: unknown, address?: DatabaseAddress): StorageError<'CONNECTION_LOST'> {
+  return lost(': a write in flight may or may not have been committed', cause, address)
+}
+
+/** Returns the error of a call that only reads: for a lost connection one that speaks of no write, any other as it is. */
+export function whileReading(error: unknown): unknown {
+  if (!isStorageError(error, 'CONNECTION_LOST')) return error
+  return lost(' during a read, which has changed nothing', error.cause, error.details.address)
+}
+
+function lost(when: string, cause: unknown, address: DatabaseAddress | undefined): StorageError<'CONNECTION_LOST'> {
+  const message = `The connection to PostgreSQL was lost${when}${address ? ` (${placeText(address)})` : ''}`
   return new StorageError('CONNECTION_LOST', message, { cause, details: address ? { address } : {}, retryable: true })
 }
 
@@ -248,13 +258,16 @@ export function wasRolledBack(error: unknown): boolean {
 export function connectionFailed(error: unknown, address: DatabaseAddress): StorageError {
   const reason = messageOf(error)
   const { message, cause, details, retryable } = refusal(error, reason)
-  const known = Object.entries(address).filter(([, value]) => value !== undefined)
-  const place = known.map(([name, value]) => `${name} ${value}`).join(', ')
-  return new StorageError('CONNECTION_FAILED', `${message} (${place})`, {
+  return new StorageError('CONNECTION_FAILED', `${message} (${placeText(address)})`, {
     cause,
     details: { ...details, address },
     retryable,
   })
+}
+
+function placeText(address: DatabaseAddress): string {
+  const known = Object.entries(address).filter(([, value]) => value !== undefined)
+  return known.map(([name, value]) => `${name} ${value}`).join(', ')
 }
 
 function refusal(error: unknown, reason: string): StorageError {
