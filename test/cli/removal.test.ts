@@ -118,7 +118,10 @@ it('on a terminal the progress is one line that is rewritten, with a rate', asyn
 it('prune ends with 0 and does not ask when the configuration has no retention', async () => {
   const cwd = freshDirectory()
   await holdfast(['migrate', '--database', 'a.db'], { cwd })
-  const { code, stdout, stderr } = await holdfast(['prune', '--database', 'a.db'], { cwd })
+  // It removes nothing, so it needs no right to write.
+  const database = { type: 'sqlite', path: './a.db', options: { readonly: true } }
+  writeFileSync(join(cwd, 'agent.yml'), JSON.stringify({ storage: { database } }))
+  const { code, stdout, stderr } = await holdfast(['prune'], { cwd })
   expect(stderr).toContain('The configuration has no retention')
   expect({ code, stdout }).toEqual({ code: 0, stdout: 'nothing removed\n' })
 })

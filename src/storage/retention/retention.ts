@@ -81,7 +81,7 @@ export class Retention {
     }
     await this.#layers.database.whileOpen(() => {
       this.#checkGoesOn(signal)
-      return dryRun ? work() : this.#alone(work)
+      return dryRun || this.#rules.length === 0 ? work() : this.#alone(work)
     })
     return { rows, total: Object.values(rows).reduce((sum, each) => sum + each, 0) }
   }
