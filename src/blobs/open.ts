@@ -183,9 +183,9 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
         transaction.strays.push(...transaction.written)
         throw error
       } finally {
-        // If a collection fails, maintenance or verify makes up for it.
-        for (const stray of transaction.strays) await collectStray(db, store, stray).catch(() => {})
-        for (const hash of transaction.contentsToCollect) await collectContent(db, store, hash).catch(() => {})
+        // If a collection fails, maintenance or verify makes up for it. All at once: the database may be out of reach.
+        await Promise.allSettled(transaction.strays.map((stray) => collectStray(db, store, stray)))
+        await Promise.allSettled(Array.from(transaction.contentsToCollect, (hash) => collectContent(db, store, hash)))
       }
     },
     stopPuts: () => stopAll(store.puts),

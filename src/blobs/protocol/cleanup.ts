@@ -167,8 +167,8 @@ async function removeUnnamed(
     for (const id of named) await putBack(db, removals, id)
     await noteUses(db, named, rule.expiredBy)
   } catch (error) {
-    // Without the second search nobody knows whether a record is named.
-    for (const id of removals.keys()) await putBack(db, removals, id).catch(() => {})
+    // Without the second search nobody knows whether a record is named. All at once: the database may be out of reach.
+    await Promise.allSettled(Array.from(removals.keys(), (id) => putBack(db, removals, id)))
     throw error
   }
   for (const record of unnamed) {
