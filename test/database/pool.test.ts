@@ -291,6 +291,21 @@ test('run() says that PostgreSQL does not answer when no connection becomes free
   await outcomes([second.rollback()])
 })
 
+test('run() names the server that does not answer, also while lost and idle connections are being closed', async () => {
+  const { link, driver } = await openDistantPool({ maxConnections: 6, connectionTimeoutMillis: 500 })
+  await outcomes(times(6, () => driver.run(read('select pg_sleep(0.1)')))) // six connections, all idle again
+  const busy = times(2, () => driver.run(read('select pg_sleep(0.2)')))
+  link.freeze()
+  for (const end of await Promise.allSettled(busy)) {
+    expect(end).toMatchObject({
+      reason: {
+        code: 'CONNECTION_FAILED',
+        message: expect.stringMatching(/^PostgreSQL did not answer within .*\(host 127\.0\.0\.1, port \d+/),
+      },
+    })
+  }
+})
+
 test('close() waits for at most connectionTimeoutMillis when the server has stopped answering', async () => {
   const { link, driver } = await openDistantPool({ connectionTimeoutMillis: 300 })
   expect(await driver.run(read('select 1'))).toEqual([[1]])

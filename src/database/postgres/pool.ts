@@ -5,7 +5,8 @@ import { isStorageError, StorageError } from '../../errors.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
 import { storageClosed } from '../closed.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
-import { noAnswer, transactionPooler } from './errors.ts'
+import { connectionFailed, noAnswer, transactionPooler } from './errors.ts'
+import { addressesOf } from './socket.ts'
 
 /** How long after a failure a connection is tried again. Doubles with each failure, up to the longest. */
 const FIRST_RETRY_MILLIS = 50
@@ -106,7 +107,9 @@ export class PostgresPool {
       const timer = setTimeout(() => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
         this.#counters.poolPending--
-        reject(this.#failure ?? (this.#connections.size === 0 ? noAnswer() : this.#exhausted()))
+        // Those that are being closed are held by nobody: a server that says nothing does not close them either.
+        const isHeld = [...this.#connections].some(({ retired, idle }) => !retired || !idle)
+        reject(this.#failure ?? (isHeld ? this.#exhausted() : this.#noAnswer()))
       }, this.#config.connectionTimeoutMillis)
       const waiter: Waiter = { take: (connection) => resolve(send(connection)), reject, timer }
       this.#waiters.push(waiter)
@@ -208,6 +211,11 @@ export class PostgresPool {
     }
     this.#noticing ??= notice()
     return this.#noticing
+  }
+
+  #noAnswer(): StorageError {
+    const [address] = addressesOf(this.#config.connection)
+    return address === undefined ? noAnswer() : connectionFailed(noAnswer(), address)
   }
 
   #exhausted(): StorageError {
