@@ -196,6 +196,7 @@ function rulesOf(config: ResolvedRetention | undefined) {
 }
 
 function heldElsewhere(): StorageError {
-  const message = 'Another instance applies the retention at the moment: wait for it, or prune again later'
+  const message =
+    'Another instance applies the retention at the moment, or has ended without a word while it did: prune again later; an instance that has ended keeps others from it for ten minutes at most'
   return new StorageError('INVALID_STATE', message, { retryable: true })
 }
