@@ -29,7 +29,7 @@ export interface Option {
 export interface Call {
   readonly given: Given
   readonly output: Output
-  /** Aborted by the first SIGINT or SIGTERM, and when nobody reads the output any more. */
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP, and when nobody reads the output any more. */
   readonly signal: AbortSignal
   /** Finds and reads the configuration. */
   configuration(): Promise<Configuration>

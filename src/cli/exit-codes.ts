@@ -18,7 +18,7 @@ export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] =
   [EXIT.findings, 'done, and something was found: pending, damaged or different'],
   [EXIT.unreachable, 'the database, Redis or the blob store cannot be reached'],
   [EXIT.refused, 'refused: a newer schema, read only, a target that exists, or a state that does not allow it'],
-  [130, 'interrupted by SIGINT; 143 by SIGTERM'],
+  [130, 'interrupted by SIGINT; 143 by SIGTERM, 129 by SIGHUP'],
 ]
 
 /** A wrong command, option or argument. */

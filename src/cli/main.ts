@@ -12,7 +12,8 @@ import { findCommand, findGroup, namesIn, parseGiven } from './parse.ts'
 import { printable } from './text.ts'
 import { version } from './version.ts'
 
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+/** SIGHUP comes when a terminal or an SSH connection ends. Node does not ignore it under nohup either. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
 /** What surrounds a command: where its output goes, and what ends it. */
 type Surroundings = Pick<Call, 'output' | 'signal' | 'onClosedPipe'>

@@ -156,7 +156,7 @@ it('SIGINT ends an export without a manifest and a copy after a batch; after SIG
   expect(next).toMatchObject({ equal: true, tables: { messages: { unchanged: expect.any(Number) } } })
 })
 
-it('SIGINT ends an import after a batch and a backup without a file, and the next import goes on', async () => {
+it('SIGINT ends an import after a batch, and it and SIGHUP a backup without a file, and the next import goes on', async () => {
   const { cwd } = await prepared(40_000)
   await holdfast(['export', 'archive'], { cwd })
   const blobStore = { type: 'local', storePath: './new-blobs' }
@@ -174,7 +174,10 @@ it('SIGINT ends an import after a batch and a backup without a file, and the nex
   const copies = () => readdirSync(cwd).filter((name) => name.startsWith('copy.db'))
   await using storage = await openStorage({ database: { type: 'sqlite', path: join(cwd, 'agent.db') } }, quiet)
   for (let i = 0; i < 64; i++) await storage.messages.append('long', { role: 'user', content: 'x'.repeat(1_000_000) })
-  expect(await interrupted(['backup', 'copy.db'], cwd, () => copies().length > 0)).toMatchObject({ code: 130 })
+  const isCopying = () => copies().length > 0
+  expect(await interrupted(['backup', 'copy.db'], cwd, isCopying)).toMatchObject({ code: 130 })
+  expect(copies()).toEqual([])
+  expect(await interrupted(['backup', 'copy.db'], cwd, isCopying, 'SIGHUP')).toMatchObject({ code: 129 })
   expect(copies()).toEqual([])
 })
 
