@@ -54,6 +54,8 @@ export interface RunOptions {
   env?: Record<string, string>
   /** What stdin holds. Default: nothing. */
   input?: string
+  /** How large a file may become that the command writes, in blocks of 512 bytes: `ulimit -f`. */
+  fileBlocks?: number
 }
 
 export interface Ended {
@@ -69,8 +71,9 @@ afterEach(() => {
 })
 
 /** Starts the command line in a child process, which is killed when the test ends. */
-export function start(args: readonly string[], { cwd = freshDirectory(), env = {} }: RunOptions = {}) {
-  const child = spawn(process.execPath, [program, ...args], {
+export function start(args: readonly string[], { cwd = freshDirectory(), env = {}, fileBlocks }: RunOptions = {}) {
+  const limit = fileBlocks === undefined ? '' : `ulimit -f ${fileBlocks}; `
+  const child = spawn('/bin/sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, program, ...args], {
     cwd,
     env: { ...process.env, HOLDFAST_CONFIG: '', ...env },
     stdio: ['pipe', 'pipe', 'pipe'],

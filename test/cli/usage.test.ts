@@ -5,13 +5,14 @@ import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { openStorage } from 'holdfast'
+import { openStorage, type StorageConfig } from 'holdfast'
 import { expect, it } from 'vitest'
 import { COMMANDS } from '../../src/cli/commands.ts'
 import { commandText } from '../../src/cli/help.ts'
 import { optionsOf } from '../../src/cli/options.ts'
 import { referencePage } from '../../src/cli/page.ts'
 import { freshDirectory } from '../setup/databases.ts'
+import { quiet } from '../setup/silent.ts'
 import { holdfast, intoFile, objects, start } from './command-line.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -236,6 +237,23 @@ it.each(['--help', 'status --database a.db', 'sessions show chat --database a.db
     expect(code).toBe(1)
   },
 )
+
+it('blobs get ends with 1, says why and leaves nothing behind when the file cannot be written', async () => {
+  const cwd = freshDirectory()
+  const blobs = join(cwd, 'blobs')
+  const config: StorageConfig = {
+    database: { type: 'sqlite', path: join(cwd, 'a.db') },
+    blobStore: { type: 'local', storePath: blobs },
+  }
+  const storage = await openStorage(config, quiet)
+  const { id } = await storage.blobs.put(Buffer.alloc(2_000_000))
+  await storage.close()
+  const get = ['blobs', 'get', id, 'file', '--database', 'a.db', '--blobs', blobs]
+  const { code, stderr } = await holdfast(get, { cwd, fileBlocks: 2000 })
+  expect(stderr).toMatch(/^holdfast: the output cannot be written: EFBIG.*\n$/)
+  expect(code).toBe(1)
+  expect(readdirSync(cwd).filter((name) => name.startsWith('file'))).toEqual([])
+})
 
 it('a command on an SQLite file that does not exist names the file', async () => {
   const cwd = freshDirectory()

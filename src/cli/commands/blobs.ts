@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { type FileHandle, open as openFile, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { codeOf } from '../../caught.ts'
+import { codeOf, isError } from '../../caught.ts'
 import type { BlobRecord, VerifyReport } from '../../index.ts'
 import type { Command } from '../command.ts'
-import { EXIT, Refusal, UsageError } from '../exit-codes.ts'
+import { EXIT, OutputError, Refusal, UsageError } from '../exit-codes.ts'
 import { refuseLoss } from '../in-memory.ts'
 import { LIMIT, OWNER } from '../options.ts'
 import { pagesOf, wantedCount } from '../pages.ts'
@@ -75,7 +75,7 @@ export const blobsGet: Command = {
       if (output.isJson) await output.print('', { file, bytes: written.bytesWritten })
     } catch (error) {
       await rm(partial, { force: true })
-      throw error
+      throw isError(error) && 'syscall' in error ? new OutputError(error.message) : error
     }
     return EXIT.ok
   },
