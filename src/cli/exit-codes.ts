@@ -35,6 +35,7 @@ const CODES: Partial<Record<StorageErrorCode, number>> = {
   CONFIG_ENV_MISSING: EXIT.usage,
   DRIVER_MISSING: EXIT.usage,
   INVALID_INPUT: EXIT.usage,
+  BLOB_REFERENCE_INVALID: EXIT.usage,
   MIGRATION_PENDING: EXIT.findings,
   ARCHIVE_DAMAGED: EXIT.findings,
   CONNECTION_FAILED: EXIT.unreachable,

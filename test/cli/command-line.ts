@@ -54,6 +54,8 @@ export interface RunOptions {
   env?: Record<string, string>
   /** What stdin holds. Default: nothing. */
   input?: string
+  /** A path that is opened as stdin, instead of `input`. */
+  stdin?: string
   /** How large a file may become that the command writes, in blocks of 512 bytes: `ulimit -f`. */
   fileBlocks?: number
 }
@@ -71,11 +73,13 @@ afterEach(() => {
 })
 
 /** Starts the command line in a child process, which is killed when the test ends. */
-export function start(args: readonly string[], { cwd = freshDirectory(), env = {}, fileBlocks }: RunOptions = {}) {
+export function start(args: readonly string[], options: RunOptions = {}) {
+  const { cwd = freshDirectory(), env = {}, fileBlocks, stdin } = options
   const limit = fileBlocks === undefined ? '' : `ulimit -f ${fileBlocks}; `
-  const child = spawn('/bin/sh', ['-c', `${limit}exec "$0" "$@"`, process.execPath, program, ...args], {
+  const from = stdin === undefined ? '' : ' < "$STDIN"'
+  const child = spawn('/bin/sh', ['-c', `${limit}exec "$0" "$@"${from}`, process.execPath, program, ...args], {
     cwd,
-    env: { ...process.env, HOLDFAST_CONFIG: '', ...env },
+    env: { ...process.env, HOLDFAST_CONFIG: '', STDIN: stdin, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   started.push(child)

@@ -7,7 +7,7 @@ import postgres from 'postgres'
 import { expect, it } from 'vitest'
 import { freshDirectory, freshPostgres } from '../setup/databases.ts'
 import { quiet } from '../setup/silent.ts'
-import { holdfast } from './command-line.ts'
+import { holdfast, objects } from './command-line.ts'
 
 /** Makes a directory with agent.yml, and opens the storage once, so that the database is migrated. */
 async function directoryWith(storage: StorageConfig): Promise<string> {
@@ -83,6 +83,15 @@ it('no command prints the password of PostgreSQL', async () => {
   const down = await holdfast(['status', '--database', url.href])
   expect(down.code).toBe(4)
   expect(down.stdout + down.stderr).not.toContain('geheim')
+})
+
+it('what blobs get and blobs put are given wrongly ends them with 2, and stores nothing', async () => {
+  const cwd = await directoryWith({ database: sqlite, blobStore: { type: 'local', storePath: './blobs' } })
+  const wrong = await holdfast(['blobs', 'get', 'no-id'], { cwd })
+  expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('BLOB_REFERENCE_INVALID') })
+  const directory = await holdfast(['blobs', 'put'], { cwd, stdin: cwd })
+  expect(directory).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('is a directory') })
+  expect(await objects(['blobs', 'ls'], { cwd })).toEqual([])
 })
 
 it('a url that is not valid ends every command with 2, and a path that leads to no file is named', async () => {

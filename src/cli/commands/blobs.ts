@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, fstatSync } from 'node:fs'
 import { type FileHandle, open as openFile, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { codeOf, isError } from '../../caught.ts'
@@ -109,7 +109,9 @@ export const blobsPut: Command = {
     const { given, output, signal } = call
     const [file] = given.all('FILE')
     const handle = file === undefined ? undefined : await opened(file, 'r')
-    if ((await handle?.stat())?.isDirectory()) throw new UsageError(`${file} is a directory: name a file`)
+    // Node gives nothing to read from a stdin that is a directory.
+    const stats = handle === undefined ? fstatSync(0) : await handle.stat()
+    if (stats.isDirectory()) throw new UsageError(`${file ?? 'stdin'} is a directory: name a file`)
     const { blobs } = await scopeOf(call)
     await refuseLoss((await call.configuration()).config, () => true)
     const input = handle?.createReadStream() ?? process.stdin
