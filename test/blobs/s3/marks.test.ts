@@ -61,3 +61,20 @@ describe('openStorage(), when the first mark of a bucket is refused with 412,', 
     await (await marks.open()).close()
   })
 })
+
+it('a process that was killed while it gave a bucket its first mark keeps others off for a minute, as the error says', async () => {
+  const server = await serve()
+  const path = join(freshDirectory(), 'a.db')
+  const open = () => openStorage({ database: { type: 'sqlite', path }, blobStore: server.config }, quiet)
+  const claim = (ageMillis: number) => ({ bytes: Buffer.of(), storedAt: new Date(Date.now() - ageMillis) })
+  server.objects.set('store-id.claims/killed', claim(10_000))
+  await expect(open()).rejects.toMatchObject({
+    code: 'TIMEOUT',
+    retryable: true,
+    message: expect.stringMatching(/or was killed while it did: try again in a minute$/),
+  })
+  server.objects.set('store-id.claims/killed', claim(61_000))
+  await (await open()).close()
+  expect([...server.objects.keys()]).toEqual(['store-id'])
+  await server.close()
+})

@@ -56,7 +56,7 @@ export class S3Marks implements StoreMarks {
       }
       await sleep(Math.random() * LONGEST_PAUSE_MILLIS)
     }
-    const message = `Too many programs open the blob store ${this.place} for the first time at this moment: try again`
+    const message = `Another program opens the blob store ${this.place} for the first time at this moment, or was killed while it did: try again in a minute`
     throw new StorageError('TIMEOUT', message, { retryable: true })
   }
 
