@@ -59,6 +59,18 @@ it('status exits with 4 if Redis or the bucket cannot be reached, and says which
   expect(redis.stdout + redis.stderr).toMatch(/redis/i)
 })
 
+it('erase exits with 4 if Redis cannot be reached, since what it has cached of the owner stays', async () => {
+  const cache = { type: 'redis', host: '127.0.0.1', port: 1 } as const
+  const cwd = await directoryWith({ database: sqlite, cache })
+  await using storage = await openStorage({ database: { ...sqlite, path: join(cwd, 'agent.db') } }, quiet)
+  await storage.scope({ ownerId: 'ada' }).kv.set('theme', 'dark')
+  const { code, stdout, stderr } = await holdfast(['erase', '--owner', 'ada', '--yes', '--json'], { cwd })
+  expect(JSON.parse(stdout)).toMatchObject({ total: 1, cacheCleared: false })
+  expect(stderr).toMatch(/Redis .*cached values.*erase again/i)
+  expect(code).toBe(4)
+  expect(await storage.scope({ ownerId: 'ada' }).kv.get('theme')).toBeUndefined()
+})
+
 it('no command prints the password of PostgreSQL', async () => {
   const url = new URL(await freshPostgres())
   const sql = postgres(url.href, { max: 1 })

@@ -8,7 +8,8 @@ const DRY_RUN = { name: 'dry-run', summary: 'Counts, and removes nothing.' }
 export const erase: Command = {
   name: 'erase',
   summary: 'Removes everything that an owner has: rows, blobs and cached values.',
-  details: 'On SQLite what is removed is overwritten in the file. Backups are out of reach. Safe to repeat.',
+  details:
+    'On SQLite what is removed is overwritten in the file. Backups are out of reach. Exits with 4 if Redis does not answer: it keeps cached values of the owner until a repeat, and cached rows until their TTL ends. Safe to repeat.',
   needsBlobs: true,
   options: [{ ...OWNER, summary: 'Whose data to remove. Required.' }, DRY_RUN],
   async run(call) {
@@ -22,9 +23,14 @@ export const erase: Command = {
       if (total > 0) await confirm(`Remove all ${manyText(total, 'row')} of ${inLine(ownerId)} for ever?`)
     }
     const erasure = await counting(call, (onProgress) => storage.erase({ ownerId }, { dryRun, signal, onProgress }))
-    await output.print(removedText(erasure, dryRun), { ownerId, dryRun, ...erasure })
+    // With Redis away the storage remembers what to remove there, and forgets it when the command ends.
+    const cacheCleared = dryRun || (await storage.health()).cache.ok
+    await output.print(removedText(erasure, dryRun), { ownerId, dryRun, ...erasure, cacheCleared })
     if (!erasure.logEmptied)
       output.note('The log of SQLite still holds erased text, since another process was reading: repeat later.')
+    if (!cacheCleared)
+      output.note('Redis does not answer, so that it keeps cached values of the owner: erase again when it does.')
+    if (!cacheCleared) return EXIT.unreachable
     return erasure.logEmptied ? EXIT.ok : EXIT.findings
   },
 }
