@@ -41,6 +41,7 @@ const CODES: Partial<Record<StorageErrorCode, number>> = {
   CONNECTION_FAILED: EXIT.unreachable,
   CONNECTION_LOST: EXIT.unreachable,
   TIMEOUT: EXIT.unreachable,
+  CACHE_UNAVAILABLE: EXIT.unreachable,
   SCHEMA_TOO_NEW: EXIT.refused,
   SCHEMA_DIVERGED: EXIT.refused,
   READ_ONLY: EXIT.refused,

@@ -71,6 +71,17 @@ it('erase exits with 4 if Redis cannot be reached, since what it has cached of t
   expect(await storage.scope({ ownerId: 'ada' }).kv.get('theme')).toBeUndefined()
 })
 
+it('a write that Redis must hear of ends with 4 if Redis cannot be reached', async () => {
+  const options = { consistency: 'strict' } as const
+  const cache = { type: 'redis', host: '127.0.0.1', port: 1, options } as const
+  const cwd = await directoryWith({ database: sqlite, cache })
+  await using storage = await openStorage({ database: { ...sqlite, path: join(cwd, 'agent.db') } }, quiet)
+  await storage.sessions.create({ id: 'chat' })
+  const refused = await holdfast(['sessions', 'rm', 'chat', '--yes'], { cwd })
+  expect(refused).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('CACHE_UNAVAILABLE') })
+  expect(await storage.sessions.get('chat')).toBeDefined()
+})
+
 it('no command prints the password of PostgreSQL', async () => {
   const url = new URL(await freshPostgres())
   const sql = postgres(url.href, { max: 1 })
