@@ -109,21 +109,20 @@ export interface Clock {
  * Removes a session of the handle's owner and everything that belongs to it if the session has expired. Returns true if it
  * had.
  *
- * @throws {DATABASE_FAILED} when only the clock of this machine says so; nothing was removed, and the clock is corrected
+ * @throws {DATABASE_FAILED} when PostgreSQL's clock was set back, and only this instance says so; nothing was removed
  */
 export function removeIfExpired(db: Db, id: string, { now, confirmedNow }: Clock): Promise<boolean> {
   return db.transaction(async (tx) => {
     const removed = await deleteSessionIfExpired.first(tx, { id, now })
     if (removed === undefined) return false
-    if (removed.expiresAt !== null && removed.expiresAt > (await confirmedNow(tx))) throw clockWasAhead()
+    if (removed.expiresAt !== null && removed.expiresAt > (await confirmedNow(tx))) throw clockWasSetBack()
     await batch(tx, deletionsOfSession(tx, id))
     return true
   })
 }
 
-function clockWasAhead(): StorageError {
-  const message =
-    "The clock of this machine was set ahead of PostgreSQL's, so a session seemed to have expired: try again"
+function clockWasSetBack(): StorageError {
+  const message = "PostgreSQL's clock was set back, so a session seemed to have expired: try again"
   return new StorageError('DATABASE_FAILED', message, { retryable: true })
 }
 
@@ -165,7 +164,7 @@ export async function retryWithoutExpired<T>(
  * Removes an expired session that is in the way of a write, and everything that belongs to it. Another caller may remove it
  * first. Without an owner, only the session of nobody is in the way.
  *
- * @throws {DATABASE_FAILED} when only the clock of this machine says so; nothing was removed, and the clock is corrected
+ * @throws {DATABASE_FAILED} when PostgreSQL's clock was set back, and only this instance says so; nothing was removed
  */
 export async function removeExpired(db: Db, id: string, clock: Clock): Promise<void> {
   await removeIfExpired(db.owner === undefined ? new OwnedDb(db, NOBODY) : db, id, clock)
