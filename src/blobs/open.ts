@@ -92,6 +92,8 @@ interface Options {
   database: Database
   config: { database: ResolvedDatabase; blobStore: ResolvedBlobStore }
   now: () => Date
+  /** Returns the time that the database has confirmed. Default: `now`. */
+  confirmedNow?: BlobStore['confirmedNow']
   logger: Logger
   /** The program's own backend in place of the configured one. */
   bytes?: BytesBackend | undefined
@@ -149,6 +151,7 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
     puts: new Set(),
     gate: new StagingGate({ puts: PUTS_AT_ONCE, maxBlobSize, maxTotalSize }),
     now,
+    confirmedNow: options.confirmedNow ?? (async () => now()),
     onStep,
   }
   // Ungated: a call that was admitted before the storage is closed may still finish its work.
@@ -300,7 +303,8 @@ function transactionContents(limits: BlobStore, outer: Partial<TransactionConten
 function maintenanceSteps({ db, store, whileOpen }: BlobContext, unused: () => boolean): MaintenanceStep[] {
   const step = (name: string, work: () => Promise<number>): MaintenanceStep => ({
     name,
-    run: () => whileOpen(async () => (unused() ? 0 : ((await onOneInstance(db, name, store.now(), work)) ?? 0))),
+    run: () =>
+      whileOpen(async () => (unused() ? 0 : ((await onOneInstance(db, name, await store.confirmedNow(), work)) ?? 0))),
   })
   return [
     step('unused-blobs', async () => (await cleanUp(db, store, {})).removed),

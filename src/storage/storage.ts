@@ -117,7 +117,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   const logger = messageFirst(options.logger ?? consoleLogger)
   checkBackends(resolved, options)
   const layers = await openLayers(resolved, { ...options, migrate, logger, closeTimeoutMillis })
-  const { database, cacheStore, cacheAside, notices, blobs, now, clock, embedder } = layers
+  const { database, cacheStore, cacheAside, notices, blobs, now, confirmedNow, clock, embedder } = layers
   if (blobs.bytes.type !== 'in-memory' && options.bytes && resolved.database.type === 'in-memory') {
     logger.warn(LOST_RECORDS, { component: 'storage', code: 'BLOB_RECORDS_IN_MEMORY' })
   }
@@ -135,7 +135,6 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   const cacheObserver = { ...observer, source: { database: cacheStore.type } }
   const openUserCache = (owner?: string) => observed(valuesOf(owner), USER_CACHE, cacheObserver)
   const call = <T>(method: string, work: () => Promise<T>) => observedCall(observer, STORAGE, method, work)
-  const confirmedNow = async (db?: Db) => (clock ? clock.confirmedNow(db) : now())
   const context: RepositoryContext = {
     now,
     confirmedNow,
@@ -164,7 +163,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     [
       { name: 'expired-sessions', run: () => root.sessions.sweepExpired() },
       { name: 'expired-keys', run: () => root.kv.sweepExpired() },
-      ...blobs.steps.map(({ name, run }) => ({ name, run: () => database.whileOpen(confirmedNow).then(run) })),
+      ...blobs.steps,
       ...(search
         ? [{ name: 'search-index', run: () => backfill(database, { signal: closing.signal }).then(() => 0) }]
         : []),
@@ -326,10 +325,11 @@ async function openLayers(
     const now = ownDates(given) ?? clock?.now ?? (() => new Date())
     const millis = () => now().getTime()
     const cacheStore = options.cacheStore ?? (await open(openCacheStore(config.cache, { logger, now: millis })))
-    const blobs = await open(openBlobs({ database, config, now, bytes, adopt, logger }))
+    const confirmedNow = async (db?: Db) => (clock ? clock.confirmedNow(db) : now())
+    const blobs = await open(openBlobs({ database, config, now, confirmedNow, bytes, adopt, logger }))
     const cache = await openCacheAside(cacheStore, config, database, logger, millis)
     const embedder = await openEmbedder(database, options.embedding, { logger, now })
-    return { database, cacheStore, ...cache, blobs, now, clock, embedder }
+    return { database, cacheStore, ...cache, blobs, now, confirmedNow, clock, embedder }
   } catch (error) {
     await closeOpened(opened.reverse(), options.closeTimeoutMillis)
     throw error

@@ -100,7 +100,11 @@ test.each([
 
 test('an instance removes nothing that is alive after the clock of the server was set two hours back', async () => {
   const url = await freshPostgres()
-  const config = { database: { type: 'postgres' as const, url }, retention: { events: '1h' } }
+  const config = {
+    database: { type: 'postgres' as const, url },
+    blobStore: { type: 'database' as const },
+    retention: { events: '1h' },
+  }
   await using sql = await settableClock(url)
   await using storage = await openStorage(config, quiet)
   const expiresAt = new Date(Date.now() + HOUR)
@@ -110,6 +114,7 @@ test('an instance removes nothing that is alive after the clock of the server wa
   }
   await storage.kv.set('k', 1, { ttlSeconds: 3600 })
   await storage.events.append({ type: 't' })
+  const blob = await storage.blobs.put(Buffer.from('bytes'), { expiresAt })
   /** Calls on an instance that was opened before the clock was set back, and whose own clock is as far ahead. */
   const ahead = async <T>(call: (instance: Storage) => Promise<T>) => {
     await sql.set('2 hours')
@@ -119,6 +124,7 @@ test('an instance removes nothing that is alive after the clock of the server wa
   }
   expect((await ahead((instance) => instance.maintain())).map(({ removed }) => removed)).not.toContain(1)
   expect((await ahead((instance) => instance.prune())).total).toBe(0)
+  expect(await ahead((instance) => instance.blobs.cleanup())).toEqual({ removed: 0, bytes: 0 })
   const wasAhead = { code: 'DATABASE_FAILED', retryable: true, message: expect.stringContaining('clock') }
   await expect(ahead((instance) => instance.sessions.create({ id: 'created' }))).rejects.toMatchObject(wasAhead)
   const message = { role: 'user' as const, content: 'second' }
@@ -132,6 +138,7 @@ test('an instance removes nothing that is alive after the clock of the server wa
   }
   expect(await storage.kv.get('k')).toBe(1)
   expect((await storage.events.list()).items).toHaveLength(1)
+  expect(await storage.blobs.text(blob.id)).toBe('bytes')
 })
 
 test('maintain() leaves what has just expired, because the clock of another instance may be behind', async () => {

@@ -58,8 +58,8 @@ const unusedRecords = removableQuery('lastUsedAt')
  * @throws {ABORTED} when the signal is aborted
  */
 export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOptions): Promise<BlobCleanup> {
-  const { olderThan = defaultOlderThan(store), dryRun = false, signal, onProgress } = options
-  const now = store.now()
+  const now = await store.confirmedNow()
+  const { olderThan = defaultOlderThan(store, now), dryRun = false, signal, onProgress } = options
   const rule = { force: false, usedBefore: usedBefore(olderThan, now), expiredBy: now }
   const total: BlobCleanup = { removed: 0, bytes: 0 }
   const count = ({ size }: Removable) => {
@@ -105,9 +105,9 @@ async function* pagesOf(query: typeof unusedRecords, db: Db, store: BlobStore, r
  * Returns the time before which the last use of a removable record lies. It advances once an hour, so that the texts are
  * searched for the records of an hour at once.
  */
-function defaultOlderThan(store: BlobStore): Date {
-  if (store.cleanupAfterDays === undefined) return EARLIEST
-  const daysAgo = store.now().getTime() - store.cleanupAfterDays * DAY_MILLIS
+function defaultOlderThan({ cleanupAfterDays }: BlobStore, now: Date): Date {
+  if (cleanupAfterDays === undefined) return EARLIEST
+  const daysAgo = now.getTime() - cleanupAfterDays * DAY_MILLIS
   return new Date(Math.max(EARLIEST.getTime(), Math.floor(daysAgo / HOUR_MILLIS) * HOUR_MILLIS))
 }
 

@@ -48,6 +48,8 @@ export interface BlobStore {
   readonly gate: StagingGate
   /** Returns the current time. */
   now(): Date
+  /** Asks the database for its time, for what removes records for their age. */
+  confirmedNow(): Promise<Date>
   /** Runs before each step, for tests. If it throws, the step fails with its error. */
   onStep?(step: BlobStep): void | Promise<void>
 }
