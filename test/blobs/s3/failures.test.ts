@@ -163,6 +163,21 @@ it('a wrong clock is corrected once', async () => {
   expect(never.counts.ListObjectsV2).toBe(2)
 })
 
+it.each([
+  ['ahead of', -600_000],
+  ['behind', 600_000],
+])('url() counts from the time of the server if the clock of this machine is ten minutes %s it', async (_, millis) => {
+  const now = () => new Date(Date.now() + millis)
+  await using server = await serve({ now })
+  const { bytes } = server.open()
+  const location = await put(bytes, Buffer.from('x'))
+  const url = await bytes.url(location, { expiresSeconds: 60, disposition: 'inline', mimeType: 'text/plain' })
+  expect(await (await fetch(url)).text()).toBe('x')
+  const date = String(new URL(url).searchParams.get('X-Amz-Date'))
+  const signedAt = Date.parse(date.replace(/^(....)(..)(..T..)(..)/, '$1-$2-$3:$4:'))
+  expect(Math.abs(signedAt - now().getTime())).toBeLessThan(10_000)
+})
+
 describe('credentials()', () => {
   it('is asked once for calls that wait together, and again before the keys expire', async () => {
     await using server = await serve()

@@ -26,7 +26,6 @@ interface AttemptsOptions {
   /** Throws CLOSED if the client is closed. */
   checkOpen(): void
   renewKeys(): Promise<boolean>
-  setTime(serverTime: number): void
 }
 
 /** Decides after each failure of a request whether there is another attempt. */
@@ -34,7 +33,7 @@ export class Attempts {
   readonly #options: AttemptsOptions
   #failures = 0
   #giveUpAt: number
-  #timeWasSet = false
+  #wasSkewed = false
   #keysWereRenewed = false
 
   constructor(options: AttemptsOptions) {
@@ -69,11 +68,9 @@ export class Attempts {
 
   /** Makes up for a wrong clock or for expired keys, once. Returns true if the request is to be sent again. */
   async #corrected(failure: Failure): Promise<boolean> {
-    const serverTime = Date.parse(failure.refusal?.date ?? '')
-    if (isSkewed(failure) && !this.#timeWasSet && !Number.isNaN(serverTime)) {
-      this.#timeWasSet = true
-      this.#options.setTime(serverTime)
-      return true
+    if (isSkewed(failure) && !this.#wasSkewed) {
+      this.#wasSkewed = true
+      return true // the client has noted the time of the answer
     }
     if (!isExpired(failure) || this.#keysWereRenewed) return false
     this.#keysWereRenewed = true

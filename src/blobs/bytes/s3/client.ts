@@ -65,6 +65,8 @@ export interface OpenReply {
 }
 
 const EMPTY_SHA256 = createHash('sha256').digest('hex')
+/** Smaller differences of the clocks are ignored: the server tells whole seconds, and its answer takes time. */
+const TOLERATED_SKEW_MILLIS = 5000
 /** No document of S3 that is read whole is larger. */
 const LARGEST_DOCUMENT = 8 * 1024 * 1024
 
@@ -129,9 +131,6 @@ export class S3Client {
       signal,
       checkOpen: () => this.#checkOpen(),
       renewKeys: () => keys.renew(),
-      setTime: (serverTime) => {
-        this.#skew = serverTime - Date.now()
-      },
     })
   }
 
@@ -176,6 +175,7 @@ export class S3Client {
       })
       const chunks = bodyOf(answer, Number(answer.headers['content-length'] ?? LARGEST_DOCUMENT), idleMillis)
       const { statusCode: status = 0, headers } = answer
+      this.#noteTime(headers.date)
       if (status < 200 || status >= 300) throw refused(answer, await textIn(chunks))
       const close = async () => {
         await chunks.return(undefined)
@@ -216,6 +216,12 @@ export class S3Client {
     return { region: this.#options.region, now: new Date(Date.now() + this.#skew) }
   }
 
+  /** Takes over the server's time, or else a URL would expire early or late if the clock of this machine is wrong. */
+  #noteTime(date = ''): void {
+    const skew = Date.parse(date) - Date.now()
+    if (Math.abs(skew - this.#skew) >= TOLERATED_SKEW_MILLIS) this.#skew = skew
+  }
+
   #checkOpen(): void {
     if (this.#isClosed) throw new StorageError('CLOSED', 'The blob store was closed')
   }
@@ -240,7 +246,6 @@ function refused({ statusCode = 0, headers }: Pick<IncomingMessage, 'statusCode'
     s3Code: textOf(body, 'Code')?.replace(/\W/g, '').slice(0, 64) ?? '',
     requestId: textOf(body, 'RequestId') ?? (String(headers['x-amz-request-id'] ?? '') || undefined),
     region: region === undefined ? undefined : String(region).replace(/[^\w-]/g, ''),
-    date: headers.date,
     ...(seconds > 0 && { retryAfterMillis: seconds * 1000 }),
   }
   return new Failure({ refusal })

@@ -23,8 +23,6 @@ export interface Refusal {
   readonly requestId?: string | undefined
   /** The region of the bucket, if the server names it. */
   readonly region?: string | undefined
-  /** The server's clock. */
-  readonly date?: string | undefined
   /** How long the server asks to wait, in milliseconds. */
   readonly retryAfterMillis?: number | undefined
 }
