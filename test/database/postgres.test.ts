@@ -206,11 +206,12 @@ describe('openPostgres() on a private server', () => {
 
 test('openPostgres() applies the settings of the url and the options over the defaults of the server', async () => {
   const search = '?options=-c%20work_mem%3D5MB&lock_timeout=1234&idle_timeout=1&max_lifetime=1&connect_timeout=1'
-  const url = Object.assign(new URL(await freshPostgres()), { search }).href
+  const format = '&TimeZone=Asia/Kolkata&DateStyle=German,DMY'
+  const url = Object.assign(new URL(await freshPostgres()), { search: search + format }).href
   const driver = await postgresDriver({ url, options: { schema: 'my "own"', applicationName: 'agent 7' } })
   const settings = ['work_mem', 'lock_timeout', 'search_path', 'application_name', 'TimeZone', 'DateStyle']
   const shown = await Promise.all(settings.map((name) => driver.run(read(`show "${name}"`))))
-  expect(shown.flat(2)).toEqual(['5MB', '1234ms', '"my ""own"""', 'agent 7', 'UTC', 'ISO, MDY'])
+  expect(shown.flat(2)).toEqual(['5MB', '1234ms', '"my ""own"""', 'agent 7', 'UTC', 'ISO, DMY'])
 })
 
 test('run() rejects with TIMEOUT after statementTimeoutMillis, and the connection stays usable', async () => {

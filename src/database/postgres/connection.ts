@@ -275,10 +275,13 @@ export interface Session {
  * - They are planned along an index, in its order: a bitmap loses the order, and then all rows have to be sorted.
  * - Nothing is compiled: for statements of some hundred rows that takes 50 ms and more, and the work a millisecond.
  * - Isolation does not depend on the server's or the role's default: above READ COMMITTED, concurrent writes fail.
+ * - Timestamps have one format: the parameters of a url override those of clientOptions.
  */
 const SETTINGS = {
   plan_cache_mode: 'force_generic_plan',
   enable_bitmapscan: 'off',
   jit: 'off',
   default_transaction_isolation: 'read committed',
+  TimeZone: 'UTC',
+  DateStyle: 'ISO',
 }

@@ -47,10 +47,21 @@ function instant(raw: unknown): Date {
   return new Date(written.startsWith('00') ? written.replace(' ', 'T').replace('+00', 'Z') : written)
 }
 
+/**
+ * Returns bytes in the format `hex` of the server's setting bytea_output, which may be `escape`. A connection cannot ask for a
+ * format: poolers refuse the parameter.
+ */
+function hex(written: string): string {
+  if (written.startsWith('\\x')) return written
+  const byte = (octal: string) => String.fromCharCode(Number.parseInt(octal, 8))
+  const bytes = written.replace(/\\(\\|\d{3})/g, (_, escaped: string) => (escaped === '\\' ? escaped : byte(escaped)))
+  return `\\x${Buffer.from(bytes, 'latin1').toString('hex')}`
+}
+
 const textTypes = {
   json: { ...text(114), parse: (raw: unknown) => JSON.parse(String(raw)) },
   date: { ...text(1184), parse: instant },
-  bytes: text(17),
+  bytes: { ...text(17), parse: (raw: unknown) => hex(String(raw)) },
   bool: { ...text(16), parse: (raw: unknown) => raw === 't' },
 }
 
