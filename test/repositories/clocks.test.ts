@@ -165,3 +165,15 @@ test('append() and pop() never set lastActiveAt back', async () => {
   await storage.messages.pop('s')
   expect((await storage.sessions.summary('s'))?.lastActiveAt).toEqual(before)
 })
+
+test('take() takes an item whose lease was given while the clock was a year ahead', async () => {
+  let now = Date.now() + 365 * 24 * HOUR
+  await using storage = await openStorage({}, { ...quiet, now: () => new Date(now) })
+  await storage.queues.push('s', 'q', { id: 'a' })
+  const take = (leaseSeconds: number) => storage.queues.take('s', 'q', { leaseSeconds })
+  await take(60)
+  now -= 365 * 24 * HOUR
+  expect(await take(86_400)).toMatchObject([{ item: { id: 'a' }, attempt: 2 }])
+  now -= HOUR // the longest lease holds, also for a clock that is a little behind
+  expect(await take(60)).toEqual([])
+})

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, inArray, isNotNull, lte, sql } from 'drizzle-orm'
 import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { batchOfSession, deciding, openingOf } from '../../database/decided-db.ts'
@@ -7,7 +7,7 @@ import { type Builder, batch, type Call, rowsStatement, statement } from '../../
 import type { Tables } from '../../schema/tables.ts'
 import { idSchema, MAX_INTEGER, positionSchema } from '../../validation/input.ts'
 import { isInQueue, isQueue, lockQueue, type QueueKey, queuePresence } from './statements.ts'
-import type { ReceiptResult, TakenItem, TakeQueueOptions } from './types.ts'
+import { MAX_LEASE_SECONDS, type ReceiptResult, type TakenItem, type TakeQueueOptions } from './types.ts'
 
 /** The content of a receipt: the item's place, and the lease that the item must have. */
 interface Receipt extends QueueKey {
@@ -26,7 +26,7 @@ const selectFirst = statement((db: Builder, arg: QueueKey) => {
     .limit(1)
 })
 
-type Lease = QueueKey & { limit: number; now: Date; lease: string; leasedUntil: Date }
+type Lease = QueueKey & { limit: number; now: Date; latest: Date; lease: string; leasedUntil: Date }
 
 /** Leases the first items, up to the first item that is leased. Needs the lock, to see what others have leased. */
 const leaseItems = statement((db: Builder, arg: Lease) => {
@@ -45,7 +45,7 @@ const leaseItems = statement((db: Builder, arg: Lease) => {
   const firstLeased = db.orm
     .select({ position: sql`min(${front.position})` })
     .from(front)
-    .where(gt(front.leasedUntil, arg.now))
+    .where(and(gt(front.leasedUntil, arg.now), lte(front.leasedUntil, arg.latest)))
   return db.orm
     .with(front)
     .update(i)
@@ -115,13 +115,15 @@ export async function takeItems(
   now: () => Date,
 ): Promise<TakenItem[]> {
   const asked = now()
+  const latest = latestEnd(asked)
   // A look before the lock: a taker that polls writes nothing while there is nothing to take.
   const first = await selectFirst.first(db, key)
-  if (first === undefined || (first.leasedUntil !== null && first.leasedUntil > asked)) return []
+  if (first === undefined) return []
+  if (first.leasedUntil !== null && first.leasedUntil > asked && first.leasedUntil <= latest) return []
   const lease = randomUUID()
   const [, taken] = await batchOfSession(db, key, [
     lockQueue.with(key),
-    leaseItems.with({ ...key, limit, now: asked, lease, leasedUntil: secondsAfter(asked, leaseSeconds) }),
+    leaseItems.with({ ...key, limit, now: asked, latest, lease, leasedUntil: secondsAfter(asked, leaseSeconds) }),
   ])
   const items = taken
     .sort((a, b) => a.position - b.position)
@@ -226,6 +228,11 @@ function parse(text: string): Receipt | undefined {
   } catch {
     return undefined // not JSON
   }
+}
+
+/** Returns when a lease may end at most. One that ends later was given while a clock was far ahead, and counts as over. */
+function latestEnd(now: Date): Date {
+  return secondsAfter(now, 2 * MAX_LEASE_SECONDS)
 }
 
 function secondsAfter(now: Date, seconds: number): Date {

@@ -72,7 +72,7 @@ export interface ReceiptResult {
   lost: string[]
 }
 
-const MAX_LEASE_SECONDS = 86_400
+export const MAX_LEASE_SECONDS = 86_400
 
 export const leaseOptionsSchema = z.strictObject({
   leaseSeconds: secondsSchema(MAX_LEASE_SECONDS),
