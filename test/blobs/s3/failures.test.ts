@@ -203,6 +203,23 @@ describe('credentials()', () => {
     expect(asked).toBe(3)
   })
 
+  it.each([
+    ['ahead of', -7_200_000, 3_600_000, 1],
+    ['behind', 7_200_000, 30_000, 6],
+  ])('is asked by the time of the server if the clock of this machine is %s it', async (_, offset, millis, times) => {
+    const now = () => Date.now() + offset
+    await using server = await serve({ now: () => new Date(now()) })
+    const { accessKeyId, secretAccessKey } = server.config
+    let asked = 0
+    const credentials = () => {
+      asked += 1
+      return { accessKeyId, secretAccessKey, expiration: new Date(now() + millis) }
+    }
+    const { bytes } = server.open({ accessKeyId: undefined, secretAccessKey: undefined, credentials })
+    for (let i = 0; i < 5; i++) await bytes.ping()
+    expect(asked).toBe(times) // the first request of a skewed clock is sent twice
+  })
+
   it('is asked again when the server says that the keys have expired', async () => {
     await using server = await serve({
       fault: first('ListObjectsV2', { before: { status: 400, code: 'ExpiredToken' } }),

@@ -138,7 +138,7 @@ export class S3Client {
   async presign(key: string, query: Readonly<Record<string, string>>, expiresSeconds: number): Promise<string> {
     this.#checkOpen()
     const { host, path } = this.#place(key)
-    const keys = await this.#options.keys.get()
+    const keys = await this.#options.keys.get(this.#now())
     const signed = presignedQuery({ method: 'GET', host, path, query }, expiresSeconds, keys, this.#scope())
     return `${this.#options.endpoint.protocol}//${host}${encodePath(path)}?${signed}`
   }
@@ -164,7 +164,7 @@ export class S3Client {
 
   async #begin(request: S3Request): Promise<OpenReply> {
     const { connectionTimeoutMillis: connectMillis, requestTimeoutMillis: idleMillis } = this.#options
-    const keys = await this.#options.keys.get(request.signal)
+    const keys = await this.#options.keys.get(this.#now(), request.signal)
     this.#checkOpen()
     const release = await this.#slots.acquire(connectMillis, request.signal)
     if (release === undefined) throw new Overdue('connection', connectMillis)
@@ -213,7 +213,12 @@ export class S3Client {
   }
 
   #scope() {
-    return { region: this.#options.region, now: new Date(Date.now() + this.#skew) }
+    return { region: this.#options.region, now: this.#now() }
+  }
+
+  /** Returns the time of the server. */
+  #now(): Date {
+    return new Date(Date.now() + this.#skew)
   }
 
   /** Takes over the server's time, or else a URL would expire early or late if the clock of this machine is wrong. */

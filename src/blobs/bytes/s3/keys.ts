@@ -5,8 +5,11 @@ import type { SigningKeys } from './signature.ts'
 
 /** Gives the keys that sign requests. */
 export interface KeySource {
-  /** Throws the reason of the signal if that is aborted while it waits. */
-  get(signal?: AbortSignal): Promise<SigningKeys>
+  /**
+   * Returns keys that are valid at `now`, by the clock of the server. Throws the reason of the signal if that is aborted while
+   * it waits.
+   */
+  get(now: Date, signal?: AbortSignal): Promise<SigningKeys>
   /** Asks for other keys, because the server says that these have expired. Returns false if there can be no others. */
   renew(): Promise<boolean>
   /** Ends the waits for keys. */
@@ -27,19 +30,17 @@ const LONGEST_WAIT_MILLIS = 30_000
 /** Asks the program for keys, again before they expire. Calls that wait at the same time share one answer. */
 export class RenewedKeys implements KeySource {
   readonly #ask: () => Promise<S3Credentials>
-  readonly #now: () => number
   #keys: S3Credentials | undefined
   #asking: Promise<S3Credentials> | undefined
   readonly #closing = new AbortController()
 
-  constructor(ask: () => Promise<S3Credentials>, now = Date.now) {
+  constructor(ask: () => Promise<S3Credentials>) {
     this.#ask = ask
-    this.#now = now
   }
 
-  async get(signal?: AbortSignal): Promise<SigningKeys> {
+  async get(now: Date, signal?: AbortSignal): Promise<SigningKeys> {
     const expiration = this.#keys?.expiration?.getTime() ?? Number.POSITIVE_INFINITY
-    if (this.#keys && expiration - this.#now() > MARGIN_MILLIS) return this.#keys
+    if (this.#keys && expiration - now.getTime() > MARGIN_MILLIS) return this.#keys
     this.#asking ??= this.#answer().finally(() => {
       this.#asking = undefined
     })
