@@ -12,7 +12,14 @@ const configurations: Record<string, () => StorageConfig | Promise<StorageConfig
   sqlite: () => ({ database: { type: 'sqlite', path: join(freshDirectory(), 'test.db') } }),
   // Defaults that an administrator may have set: no test may rely on the usual ones.
   postgres: async () => {
-    const url = await freshPostgres({ timezone: 'Asia/Kolkata', datestyle: 'German, DMY', bytea_output: 'escape' })
+    const url = await freshPostgres({
+      timezone: 'Asia/Kolkata',
+      datestyle: 'German, DMY',
+      bytea_output: 'escape',
+      standard_conforming_strings: 'off',
+      extra_float_digits: '-15',
+      array_nulls: 'off',
+    })
     return { database: { type: 'postgres', url } }
   },
 }

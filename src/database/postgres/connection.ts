@@ -276,6 +276,7 @@ export interface Session {
  * - Nothing is compiled: for statements of some hundred rows that takes 50 ms and more, and the work a millisecond.
  * - Isolation does not depend on the server's or the role's default: above READ COMMITTED, concurrent writes fail.
  * - Timestamps have one format: the parameters of a url override those of clientOptions.
+ * - A backslash in a statement is a backslash, and NULL in the text of an array is null.
  */
 const SETTINGS = {
   plan_cache_mode: 'force_generic_plan',
@@ -284,4 +285,6 @@ const SETTINGS = {
   default_transaction_isolation: 'read committed',
   TimeZone: 'UTC',
   DateStyle: 'ISO',
+  standard_conforming_strings: 'on',
+  array_nulls: 'on',
 }

@@ -74,7 +74,7 @@ const countStep = statement((db, arg: Step) => {
 function dayOf({ dialect, tables: { messages: m } }: Builder) {
   return dialect === 'sqlite'
     ? sql`${m.createdAt} / ${sql.raw(String(DAY_MILLIS))}`
-    : sql`floor(date_part('epoch', ${m.createdAt}) / 86400)`
+    : sql`cast(floor(date_part('epoch', ${m.createdAt}) / 86400) as integer)` // a float may be written with few digits
 }
 
 /**
