@@ -21,7 +21,7 @@ import { localMarks, type StoreMarks } from './bytes/store-id.ts'
 import { tracedBytes } from './bytes/traced.ts'
 import type { BlobContext } from './context.ts'
 import { cleanUp } from './protocol/cleanup.ts'
-import { collectContent, collectExpired, collectStray } from './protocol/collect.ts'
+import { collectContent, collectEach, collectExpired, collectStray } from './protocol/collect.ts'
 import { eraseBlobs } from './protocol/erase.ts'
 import { quarantineSweep } from './protocol/quarantined.ts'
 import { openRecordsDatabase, type RecordsDatabase } from './protocol/records-database.ts'
@@ -186,9 +186,8 @@ export async function openBlobs(options: Options): Promise<BlobLayer> {
         transaction.strays.push(...transaction.written)
         throw error
       } finally {
-        // If a collection fails, maintenance or verify makes up for it. All at once: the database may be out of reach.
-        await Promise.allSettled(transaction.strays.map((stray) => collectStray(db, store, stray)))
-        await Promise.allSettled(Array.from(transaction.contentsToCollect, (hash) => collectContent(db, store, hash)))
+        await collectEach(transaction.strays, (stray) => collectStray(db, store, stray))
+        await collectEach(transaction.contentsToCollect, (hash) => collectContent(db, store, hash))
       }
     },
     stopPuts: () => stopAll(store.puts),

@@ -1,6 +1,7 @@
 import { and, eq, exists, gt, lte, notExists, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, statement } from '../../database/statement.ts'
+import { isStorageError } from '../../errors.ts'
 import type { Location } from '../bytes/backend.ts'
 import { Removals } from '../bytes/removals.ts'
 import { removeObjects, selectRemovals } from './removals.ts'
@@ -110,6 +111,23 @@ export async function collectStray(db: Db, store: Store, stray: Location): Promi
   if (needs.length > 0) return false
   await removeObjects(db, store, [stray, ...removals.filter((removal) => removal.generation !== generation)])
   return true
+}
+
+/**
+ * Collects items one after the other. If a collection fails, maintenance or verify makes up for it. A database that is out of
+ * reach, or another change of blobs that goes on, ends it: each further item would wait as long.
+ */
+export async function collectEach<Item>(
+  items: Iterable<Item>,
+  collect: (item: Item) => Promise<unknown>,
+): Promise<void> {
+  for (const item of items) {
+    try {
+      await collect(item)
+    } catch (error) {
+      if (isStorageError(error) && error.retryable) return
+    }
+  }
 }
 
 const selectExpired = statement(({ orm, tables: { blobLeases: l } }, arg: { now: Date; after: string }) =>
