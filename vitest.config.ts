@@ -13,7 +13,7 @@ export default defineConfig({
     reporters: ['default', './test/setup/reporter.ts'],
     pool: 'forks', // tests send signals to processes and watch what keeps their own alive
     sequence: { sequencer: Sequencer },
-    maxWorkers: 3, // one more than most machines of CI have cores: many tests wait
+    maxWorkers: 4, // two more than most machines of CI have cores: many tests wait
     testTimeout: soak ? 120 * minute : 2 * minute, // generous: a busy machine is no failure
     hookTimeout: 2 * minute,
     teardownTimeout: minute / 2,

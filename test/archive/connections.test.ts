@@ -40,7 +40,8 @@ it('an export, a copy or a read that loses its connection says where, and that n
       await locking`lock table kv in access exclusive mode`
       const failed = call().catch((error: unknown) => error)
       for (let cut = 0; cut < cuts; cut++) {
-        const end = () => sql`select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'`
+        const end = () => sql`select pg_terminate_backend(pid) from pg_stat_activity
+          where wait_event_type = 'Lock' and datname = current_database()`
         await expect.poll(end, { interval: 5, timeout: 5000 }).toHaveLength(1)
       }
       return failed
