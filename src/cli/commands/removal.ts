@@ -28,9 +28,10 @@ export const erase: Command = {
     await output.print(removedText(erasure, dryRun), { ownerId, dryRun, ...erasure, cacheCleared })
     if (!erasure.logEmptied)
       output.note('The log of SQLite still holds erased text, since another process was reading: repeat later.')
-    if (!cacheCleared)
+    if (!cacheCleared) {
       output.note('Redis does not answer, so that it keeps cached values of the owner: erase again when it does.')
-    if (!cacheCleared) return EXIT.unreachable
+      return EXIT.unreachable
+    }
     return erasure.logEmptied ? EXIT.ok : EXIT.findings
   },
 }

@@ -118,7 +118,7 @@ export class PostgresConnection {
         return connection
       } catch (error) {
         socket.destroy()
-        failure = connectionFailed(timedOut ? noAnswer() : isTlsRefused ? tlsRefused(error) : error, address)
+        failure = timedOut ? noAnswer(address) : connectionFailed(isTlsRefused ? tlsRefused(error) : error, address)
       } finally {
         clearTimeout(deadline)
         abandoned.removeEventListener('abort', abandon)

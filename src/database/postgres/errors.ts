@@ -29,9 +29,10 @@ export function beginRefused(cause: unknown, address: DatabaseAddress): StorageE
   return new StorageError('CONNECTION_LOST', message, { cause, details: { address }, retryable: true })
 }
 
-export function noAnswer(): StorageError {
+export function noAnswer(address: DatabaseAddress | undefined): StorageError {
   const message = 'PostgreSQL did not answer within connectionTimeoutMillis: check the address and the network'
-  return new StorageError('CONNECTION_FAILED', message, { retryable: true })
+  const error = new StorageError('CONNECTION_FAILED', message, { retryable: true })
+  return address === undefined ? error : connectionFailed(error, address)
 }
 
 export function notUtf8(encoding: string): StorageError {

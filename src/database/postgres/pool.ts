@@ -5,7 +5,7 @@ import { isStorageError, StorageError } from '../../errors.ts'
 import type { DatabaseCounters } from '../../observability/counters.ts'
 import { storageClosed } from '../closed.ts'
 import { type ConnectionEvents, PostgresConnection } from './connection.ts'
-import { connectionFailed, noAnswer, transactionPooler } from './errors.ts'
+import { noAnswer, transactionPooler } from './errors.ts'
 import { addressesOf } from './socket.ts'
 
 /** How long after a failure a connection is tried again. Doubles with each failure, up to the longest. */
@@ -109,7 +109,8 @@ export class PostgresPool {
         this.#counters.poolPending--
         // Those that are being closed are held by nobody: a server that says nothing does not close them either.
         const isHeld = [...this.#connections].some(({ retired, idle }) => !retired || !idle)
-        reject(this.#failure ?? (isHeld ? this.#exhausted() : this.#noAnswer()))
+        const [address] = addressesOf(this.#config.connection)
+        reject(this.#failure ?? (isHeld ? this.#exhausted() : noAnswer(address)))
       }, this.#config.connectionTimeoutMillis)
       const waiter: Waiter = { take: (connection) => resolve(send(connection)), reject, timer }
       this.#waiters.push(waiter)
@@ -211,11 +212,6 @@ export class PostgresPool {
     }
     this.#noticing ??= notice()
     return this.#noticing
-  }
-
-  #noAnswer(): StorageError {
-    const [address] = addressesOf(this.#config.connection)
-    return address === undefined ? noAnswer() : connectionFailed(noAnswer(), address)
   }
 
   #exhausted(): StorageError {
