@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { chownSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
@@ -161,6 +162,24 @@ describe('openPostgres() on a private server', () => {
       })
     },
   )
+
+  // An error that nobody listens for fails the run. Over TLS each of these ended the process.
+  test.each([false, 'require'])('abandon() ends its own connection and nothing else, ssl: %s', async (ssl) => {
+    const driver = await postgresDriver({ url: server.url, maxConnections: 3, options: { ssl } })
+    const begin = async () => {
+      const transaction = await driver.begin()
+      await transaction.run(read('select 1'))
+      return transaction
+    }
+    const [idle, sending, waiting] = await Promise.all([begin(), begin(), begin()])
+    const asleep = outcomes([waiting.run(read('select pg_sleep(5)'))])
+    await sleep(50) // it is on its way
+    const sent = outcomes([sending.run(read('select 2'))])
+    await Promise.all([idle.abandon(), sending.abandon(), waiting.abandon()])
+    expect([await sent, await asleep]).toEqual([['CONNECTION_LOST'], ['CONNECTION_LOST']])
+    await sleep(50)
+    expect(await driver.run(read('select 3'))).toEqual([[3]])
+  })
 
   test('names options.ssl if the server requires TLS and the configuration does not', async () => {
     const rules = join(server.dataDir, 'pg_hba.conf')

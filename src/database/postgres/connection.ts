@@ -16,7 +16,7 @@ import {
 } from './errors.ts'
 import { loadPostgres, onlyOnce, onlySocket } from './internals.ts'
 import { clientOptions, driverValue } from './options.ts'
-import { addressesOf, closed, connect, connected } from './socket.ts'
+import { addressesOf, closed, connect, connected, drop } from './socket.ts'
 
 /** The calls that a connection makes to its owner. */
 export interface ConnectionEvents {
@@ -227,7 +227,7 @@ export class PostgresConnection {
     const isWorking = this.#config.statementTimeoutMillis === undefined && (await this.#events.isWorking(this))
     if (this.#isClosed || this.load === 0 || this.lastUsed !== lastUsed) return // an answer came meanwhile
     if (isWorking) this.#startSilenceTimer()
-    else this.#socket.destroy()
+    else drop(this.#socket)
   }
 
   #shouldPrepare(sql: string): boolean {
@@ -238,7 +238,7 @@ export class PostgresConnection {
 
   /** Drops the connection. What was sent fails with CONNECTION_LOST. */
   abandon(): void {
-    this.#socket.destroy()
+    drop(this.#socket)
     this.#onClosed()
   }
 
@@ -252,7 +252,7 @@ export class PostgresConnection {
   /** Closes the connection after the queries in flight are answered, or after `timeoutMillis`. */
   async close(timeoutMillis = this.#config.connectionTimeoutMillis): Promise<void> {
     await this.#client.end({ timeout: timeoutMillis / 1000 })
-    this.#socket.destroy()
+    drop(this.#socket)
   }
 }
 

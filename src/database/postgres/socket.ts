@@ -44,6 +44,15 @@ export function connected(socket: net.Socket): Promise<void> {
   })
 }
 
+/**
+ * Closes a socket at once, and says so before. TLS over the socket listens, and ends first: what postgres.js still writes would
+ * fail over the closed socket, when nobody listens for errors any more, and end the process.
+ */
+export function drop(socket: net.Socket): void {
+  if (!socket.destroyed) socket.emit('close', false)
+  socket.destroy()
+}
+
 /** Makes the error that postgres.js gives for a closed connection. */
 export function closed(): Error {
   return Object.assign(new Error('the connection was closed'), { code: 'CONNECTION_CLOSED' })
