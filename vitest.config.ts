@@ -15,7 +15,7 @@ export default defineConfig({
     sequence: { sequencer: Sequencer },
     maxWorkers: 4, // two more than most machines of CI have cores: many tests wait
     testTimeout: soak ? 120 * minute : 2 * minute, // generous: a busy machine is no failure
-    hookTimeout: 2 * minute,
+    hookTimeout: 5 * minute, // one test file packs the package, and others wait for it
     teardownTimeout: minute / 2,
     expect: { poll: { timeout: minute / 2 } },
   },

@@ -16,7 +16,7 @@ export async function unpackInto(directory: string): Promise<void> {
 }
 
 /** How long to wait for another test file that packs. */
-const PACKING_MILLIS = 110_000
+const PACKING_MILLIS = 290_000
 
 /** Returns the path of the tarball. One test file of a run packs the package, which builds it; the others wait. */
 async function packed(): Promise<string> {

@@ -171,7 +171,7 @@ it.each(['redis', 'in-memory'])('get() returns what set() commits after its conn
   const url = Object.assign(new URL(direct), { port: link.port })
   const storage = await open({
     cache: type === 'redis' ? redis() : { type: 'in-memory', options: { ttlSeconds: 3600 } },
-    database: { type: 'postgres', url: url.href, connectionTimeoutMillis: 300 },
+    database: { type: 'postgres', url: url.href, connectionTimeoutMillis: 1000 },
   })
   const sql = postgres(direct.href, { max: 2 })
   onTestFinished(() => sql.end())

@@ -8,9 +8,9 @@ import { type RedisServer, startRedis } from '../../setup/servers.ts'
 import { recordingLogger } from '../redis-fixture.ts'
 import { open } from './storages.ts'
 
-const TIMEOUT = 250
+const TIMEOUT = 500
 /** How many milliseconds a busy machine may add to a call. */
-const LEEWAY = 250
+const LEEWAY = 500
 const ids = Array.from({ length: 30 }, (_, i) => `row ${i}`)
 
 let server: RedisServer
@@ -77,7 +77,7 @@ function load(storage: Storage) {
 const outages: Record<string, (admin: Redis) => Promise<void>> = {
   async 'is frozen'() {
     server.freeze()
-    await sleep(800)
+    await sleep(3 * TIMEOUT)
     server.thaw()
   },
   async 'is killed and comes back empty'() {
