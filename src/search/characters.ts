@@ -31,7 +31,11 @@ export function clusterEnd(text: string, start: number): number {
   }
 }
 
-const WORD = /[\p{L}\p{N}\p{M}]+/gu
+/** A letter or digit among marks: marks alone are no word. */
+const WORD = /\p{M}*[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu
+
+/** Marks that say how a character is drawn, such as the one that makes an emoji of a sign: they belong to no word. */
+const DRAWN = /[\p{Variation_Selector}\p{Me}]/gu
 
 /** Scripts without spaces between words, and Hangul, whose words have endings that a query leaves out. */
 const UNSPACED =
@@ -78,6 +82,7 @@ export function piecesOf(cluster: string): readonly Piece[] {
 
 function comparable(text: string): string {
   return text
+    .replace(DRAWN, '')
     .normalize('NFKC')
     .toLowerCase()
     .normalize('NFKD')

@@ -1,7 +1,7 @@
 import { clusterEnd, type Piece, piecesOf } from './characters.ts'
 
 /** Changes with every change of what `tokenize` returns: an index with tokens of another version is built anew. */
-export const TOKENIZER_VERSION = 1
+export const TOKENIZER_VERSION = 2
 
 /** A token and its place in the text, in UTF-16 units. */
 export interface Token {

@@ -26,6 +26,9 @@ const QUERIES: [text: string, query: string][] = [
   ['The invoice of March, not that of May', 'invoice march -april'],
   ['We fly to Bergen on Friday', 'oslo OR bergen'],
   ['मुझे हिन्दी में लिखो', 'हिन्दी'],
+  ['Danke❤️', 'danke'],
+  ['good ☀️ morning', '"good morning"'],
+  ['葛\u{e0100}城市', '葛城'],
   ['Łódź is on the way to Kraków', 'lodz krakow'],
   ['ＴＯＫＹＯ ２０２５', 'tokyo 2025'],
   ['npm ERR! code ERESOLVE in package-lock.json', 'package-lock.json'],
@@ -121,6 +124,10 @@ test('highlights are places in the text as it was written', () => {
     '都',
     'fin',
   ])
+})
+
+test.each(['❤️', '❤️ 🎉', '#️⃣', '\ufe0f', '\u0301', '" \u0301', '👩‍❤️‍👩'])('%j has no words', (text) => {
+  expect(tokenize(text)).toEqual([])
 })
 
 test('no token of what was erased stays in the file of SQLite', async () => {
