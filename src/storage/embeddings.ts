@@ -7,7 +7,7 @@ import { StorageError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { PacedLease } from '../maintenance/lease.ts'
 import { Embedder } from '../repositories/embeddings/embedder.ts'
-import { Model } from '../repositories/embeddings/model.ts'
+import { MAX_KEY_LENGTH, Model } from '../repositories/embeddings/model.ts'
 import { convertVectors, createPgvector, pgvectorSchema } from '../repositories/embeddings/pgvector.ts'
 import type { EmbeddingModel } from '../repositories/embeddings/types.ts'
 import { parseInput, textSchema } from '../validation/input.ts'
@@ -25,7 +25,7 @@ const ROUND_MILLIS = 5000
 /** How many rows one transaction removes. */
 const BATCH_ROWS = 1000
 
-const removalSchema = z.strictObject({ model: textSchema({ min: 1, max: 200 }) })
+const removalSchema = z.strictObject({ model: textSchema({ min: 1, max: MAX_KEY_LENGTH }) })
 
 /** Opens the embedder of the program's model. */
 export async function openEmbedder(

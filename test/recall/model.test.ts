@@ -30,6 +30,7 @@ const failures: Record<string, EmbeddingModel['embed']> = {
   'answers with NaN': async (texts) => texts.map(() => new Array(256).fill(Number.NaN)),
   'answers with zeros': async (texts) => texts.map(() => new Float32Array(256)),
   'answers with texts': async (texts) => texts as unknown as number[][],
+  'answers with an array that has a hole': async (texts) => new Array(texts.length),
   'answers with nothing': async () => undefined as unknown as number[][],
 }
 const never = { signal: new AbortController().signal, purpose: 'document' } as const
@@ -175,6 +176,15 @@ test('embedPending() ends with its signal, says how far it is, and close() does 
   await other.memories.create({ content: 'One more' })
   await expect(other.embedPending({ onProgress })).rejects.toThrow('of the caller')
   expect((await other.stats()).embeddings?.pending).toBe(0)
+})
+
+test('removeEmbeddings() takes the longest name that stats() returns', async () => {
+  const model = { ...words, model: 'x'.repeat(200) }
+  await using storage = await openStorage(memory, { ...quiet, embedding: model })
+  await storage.memories.create({ content: 'Ada likes window seats' })
+  await storage.embedPending()
+  const [name = ''] = Object.keys((await storage.stats()).embeddings?.models ?? {})
+  expect(await storage.removeEmbeddings({ model: name })).toBe(1)
 })
 
 test('a long text reaches the model up to maxCharacters', async () => {

@@ -5,7 +5,10 @@ import { rule } from '../../validation/fast-path.ts'
 import { isInteger, millisSchema, textSchema } from '../../validation/input.ts'
 import type { EmbedCall, EmbeddingModel } from './types.ts'
 
+const MAX_NAME_LENGTH = 200
 const MAX_DIMENSIONS = 8192
+/** Maximum length of the key of a model: see `Model.key`. */
+export const MAX_KEY_LENGTH = MAX_NAME_LENGTH + `/${MAX_DIMENSIONS}`.length
 const MAX_BATCH = 2048
 const MAX_CHARACTERS = 1_000_000
 
@@ -14,7 +17,7 @@ function integerSchema(min: number, max: number) {
 }
 
 export const embeddingSchema = z.strictObject({
-  model: textSchema({ min: 1, max: 200 }),
+  model: textSchema({ min: 1, max: MAX_NAME_LENGTH }),
   dimensions: integerSchema(1, MAX_DIMENSIONS),
   embed: rule<EmbeddingModel['embed']>((value) => typeof value === 'function', 'must be a function'),
   batchSize: z.optional(integerSchema(1, MAX_BATCH)),
@@ -68,7 +71,8 @@ export class Model {
     if (!Array.isArray(answer) || found !== texts.length) {
       throw failed(`answered with ${Array.isArray(answer) ? found : 'no list'} instead of ${texts.length} vectors`)
     }
-    return answer.map((vector: unknown) => {
+    // Not answer.map(), which passes over the holes of an array that was not filled.
+    return Array.from(answer, (vector: unknown) => {
       const problem = problemOf(vector, this.dimensions)
       if (problem !== undefined) throw failed(`answered with a vector that ${problem}`)
       return normalised(vector as ArrayLike<number>) // it has no problem
