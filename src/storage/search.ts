@@ -21,6 +21,15 @@ export async function openSearch(database: Database): Promise<void> {
   }
 }
 
+/** How long a round of maintenance waits for transactions that write. The next round goes on. */
+const ROUND_WAIT_MILLIS = 1000
+
+/** Runs the step of maintenance: indexes what is not indexed yet. */
+export async function maintainSearch(database: Database, signal: AbortSignal): Promise<number> {
+  await backfill(database, { signal, waitMillis: ROUND_WAIT_MILLIS })
+  return 0
+}
+
 /** Indexes everything anew. See `Storage.rebuildSearch`. */
 export async function rebuildSearch(database: Database, options: RebuildSearchOptions): Promise<number> {
   const { signal, onProgress } = parseLongRun(options)

@@ -20,7 +20,6 @@ import { type Observer, observed, observedCall } from '../observability/observed
 import type { RepositoryContext } from '../repositories/context.ts'
 import { embeddingSchema } from '../repositories/embeddings/model.ts'
 import { STORAGE, USER_CACHE } from '../repositories/observables.ts'
-import { backfill } from '../repositories/search/backfill.ts'
 import { rule } from '../validation/fast-path.ts'
 import { invalidInput, millisSchema, parseInput } from '../validation/input.ts'
 import { backupStorage, exportStorage } from './archive.ts'
@@ -42,7 +41,7 @@ import type { StorageOptions } from './options.ts'
 import { Retention } from './retention/retention.ts'
 import { openRoot, refusedRoot } from './root.ts'
 import { openScope } from './scope.ts'
-import { openSearch, rebuildSearch, searchStats } from './search.ts'
+import { maintainSearch, openSearch, rebuildSearch, searchStats } from './search.ts'
 import { checkSecured, isSecured } from './secured.ts'
 import { slowCalls } from './slow-calls.ts'
 import { Turns } from './turns.ts'
@@ -164,9 +163,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       { name: 'expired-sessions', run: () => root.sessions.sweepExpired() },
       { name: 'expired-keys', run: () => root.kv.sweepExpired() },
       ...blobs.steps,
-      ...(search
-        ? [{ name: 'search-index', run: () => backfill(database, { signal: closing.signal }).then(() => 0) }]
-        : []),
+      ...(search ? [{ name: 'search-index', run: () => maintainSearch(database, closing.signal) }] : []),
       ...(embedder ? [{ name: 'embeddings', run: () => maintainEmbeddings(database, embedder, closing.signal) }] : []),
       ...(checkFile ? [{ name: 'database-file', run: () => checkFile().then(() => 0) }] : []),
       ...(clock ? [{ name: 'clock', run: () => clock.synchronize().then(() => 0) }] : []),

@@ -124,3 +124,38 @@ describe.each(Object.entries(lasting))('%s', (_, configure) => {
     expect(await countHits(storage, 'invoice')).toBe(MESSAGES)
   })
 })
+
+function gate(): { open: () => void; opened: Promise<void> } {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { open, opened }
+}
+
+test.each(['read committed', 'serializable'] as const)(
+  'on PostgreSQL, what a %s transaction has written when the index is begun anew is found',
+  async (isolation) => {
+    const { on } = await (lasting.PostgreSQL ?? expect.fail())()
+    await using storage = await openStorage(on, quiet)
+    await using other = await openStorage(on, quiet)
+    await storage.messages.append('s', { role: 'user', content: 'first words' })
+    const [begun, rebuilding] = [gate(), gate()]
+    const append = (tx: Pick<Storage, 'messages'>) => tx.messages.append('s', { role: 'user', content: 'more words' })
+    const writing = storage.transaction(
+      async (tx) => {
+        // The snapshot of a serializable transaction is that of its first statement.
+        await (isolation === 'serializable' ? tx.messages.latest('s', 1) : append(tx))
+        begun.open()
+        await rebuilding.opened
+        if (isolation === 'serializable') await append(tx)
+      },
+      { isolation },
+    )
+    await begun.opened
+    const rebuilt = other.rebuildSearch({ onProgress: () => rebuilding.open() })
+    await Promise.all([writing, rebuilt])
+    expect((await other.messages.search('words')).items).toHaveLength(2)
+    expect((await other.stats()).search).toEqual({ pending: 0 })
+  },
+)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { eq, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { statement } from '../../database/statement.ts'
@@ -5,6 +6,10 @@ import { MOST_ROWS, Pace } from '../../maintenance/pace.ts'
 import { backfillMemories } from './backfill-memories.ts'
 import { backfillMessages, withoutGone } from './backfill-messages.ts'
 import { parseState, type SearchState, STATE } from './state.ts'
+import { writersBefore } from './writers.ts'
+
+/** The pause between two looks at the transactions that the walk waits for. */
+const LOOK_MILLIS = 50
 
 /** Locks the state until the transaction ends, so that only one process takes a step at a time. */
 const lockState = statement(({ orm, tables: { properties: p } }, _: object) =>
@@ -28,6 +33,8 @@ export interface BackfillStep {
   indexed: number
   /** True if there is nothing left to do. */
   isDone: boolean
+  /** True if it did nothing, since transactions run that began to write before the index was begun. */
+  isWaiting?: boolean
 }
 
 /**
@@ -39,6 +46,13 @@ export function backfillStep(db: Db, limit = MOST_ROWS): Promise<BackfillStep> {
     const [locked] = await lockState.all(tx, {})
     const state = parseState(locked?.value, db.search)
     if (state === undefined || state.phase === 'complete') return { indexed: 0, isDone: true }
+    if (state.phase === 'messages' && state.messages === undefined) {
+      const writers = await writersBefore(tx, state.writers)
+      if (writers.length > 0) {
+        await setState.all(tx, { value: JSON.stringify({ ...state, writers }) })
+        return { indexed: 0, isDone: false, isWaiting: true }
+      }
+    }
     const { indexed, ...next } =
       state.phase === 'messages'
         ? await backfillMessages(tx, state.messages, limit)
@@ -60,21 +74,30 @@ export async function forgetGone(db: Db): Promise<void> {
   })
 }
 
+interface BackfillOptions {
+  signal?: AbortSignal | undefined
+  onStep?: (indexed: number) => void
+  /** How long transactions are waited for that began to write before the index was begun. Default: until they end. */
+  waitMillis?: number
+}
+
 /**
  * Takes steps until everything is indexed, or the signal is aborted, and leaves the database to writers between two steps.
  * Returns the number of texts indexed.
  */
 export async function backfill(
   db: Db,
-  { signal, onStep }: { signal?: AbortSignal | undefined; onStep?: (indexed: number) => void } = {},
+  { signal, onStep, waitMillis = Number.POSITIVE_INFINITY }: BackfillOptions = {},
 ): Promise<number> {
   const pace = new Pace(db.dialect)
+  const begun = performance.now()
   let total = 0
   for (;;) {
     if (signal?.aborted) return total
-    const { indexed, isDone } = await pace.step(() => backfillStep(db, pace.rows))
+    const { indexed, isDone, isWaiting } = await pace.step(() => backfillStep(db, pace.rows))
     total += indexed
     onStep?.(indexed)
-    if (isDone) return total
+    if (isDone || (isWaiting && performance.now() - begun > waitMillis)) return total
+    if (isWaiting) await sleep(LOOK_MILLIS)
   }
 }

@@ -25,6 +25,8 @@ const stateSchema = z.strictObject({
   /** True if the inputs and outputs of tools are indexed. */
   tools: z.optional(z.literal(true)),
   phase: z.enum(['messages', 'memories', 'complete']),
+  /** The transactions that the walk waits for before it begins: see `writersBefore`. */
+  writers: z.optional(z.array(z.string())),
   messages: z.optional(messagePlaceSchema),
   memories: z.optional(z.strictObject({ createdAt: z.number(), id: z.string() })),
 })
