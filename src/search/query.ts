@@ -55,6 +55,36 @@ function phraseOf(text: string, hasStar: boolean): Phrase | undefined {
   return first === undefined ? undefined : { tokens: [first, ...rest], isPrefix: hasStar || isAlone }
 }
 
+/**
+ * Returns the query that any of the words answers: a question has words that no answer has. Signs mean nothing, since a
+ * question may have a minus or a single quotation mark. In a script without spaces every two characters that follow each other
+ * are a word.
+ */
+export function anyWordOf(text: string): SearchQuery {
+  const phrases = new Map<string, Phrase>()
+  const add = (isPrefix: boolean, [first, ...rest]: readonly string[]) => {
+    if (first === undefined) return
+    phrases.set([isPrefix, first, ...rest].join(' '), { tokens: [first, ...rest], isPrefix })
+  }
+  for (const [part] of text.matchAll(/\S+/g)) {
+    const tokens = tokenize(part)
+    let words: string[] = []
+    for (const [i, { text: token, kind, end }] of tokens.entries()) {
+      if (kind === 'word') {
+        words.push(token)
+        continue
+      }
+      add(false, words)
+      words = []
+      const isAlone = kind === 'last' && tokens[i - 1]?.end !== end
+      if (kind === 'pair' || isAlone) add(isAlone, [token])
+    }
+    add(false, words)
+  }
+  const [first, ...others] = phrases.values()
+  return { required: first === undefined ? [] : [[first, ...others]], excluded: [] }
+}
+
 /** Returns the query in the language of FTS5. Every token is quoted, so that no text is an error. */
 export function ftsQuery({ required, excluded }: SearchQuery): string {
   const all = required.map((phrases) => `(${phrases.map(ftsPhrase).join(' OR ')})`).join(' AND ')

@@ -43,6 +43,32 @@ describe.each(Object.entries(backends))('on %s', (_, configure) => {
     expect((await storage.memories.recall('')).items).toEqual([])
   })
 
+  test.each([
+    ['アダは窓側の席が好きです', 'アダはどの席が好きですか'],
+    ['我喜欢靠窗的座位', '你喜欢靠窗吗'],
+    ['ราคาตั๋วเครื่องบิน', 'ตั๋วราคาเท่าไร'],
+    ['내일 회의는 세 시에 시작합니다', '회의가 언제야'],
+    ['The --verbose flag prints more', 'what is --verbose for'],
+    ['The fridge holds -5 degrees', '-5?'],
+    ['A screen of 27 inches', 'is a 24" or the other screen better'],
+    ['Release v1.2.3 is out', 'what is new in v1.2.3'],
+  ])('by words, %j is found by %j', async (content, query) => {
+    await using storage = await open()
+    await storage.memories.create({ content: 'nothing of this' })
+    await storage.memories.create({ content })
+    const { items } = await storage.memories.recall(query, { mode: 'text' })
+    expect(said(items)[0]).toBe(content)
+  })
+
+  test('a query of as many words as fit is no error', async () => {
+    await using storage = await open()
+    await storage.memories.create({ content: '東京 a' })
+    const characters = Array.from({ length: 1000 }, (_, n) => String.fromCodePoint(0x4e00 + n)).join('')
+    for (const query of [`東京${characters}`, `a ${characters.replaceAll(/(?=.)/g, ' ')}`, 'a '.repeat(5000)]) {
+      expect(said((await storage.memories.recall(query, { mode: 'text' })).items)).toEqual(['東京 a'])
+    }
+  })
+
   test('memories.recall() finds what meets the filters', async () => {
     await using storage = await open()
     const create = (n: number, tags: string[], source: 'user' | 'system') =>

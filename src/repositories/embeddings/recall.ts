@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 import type { Db } from '../../database/db.ts'
 import { StorageError } from '../../errors.ts'
-import { parseQuery, type SearchQuery } from '../../search/query.ts'
+import { anyWordOf, type SearchQuery } from '../../search/query.ts'
 import { fuse, type Ranks } from '../../search/ranks.ts'
 import { normalised, problemOf, similarityOf, type Vector, vectorOfBytes } from '../../search/vectors.ts'
 import { rule } from '../../validation/fast-path.ts'
@@ -82,7 +82,7 @@ export async function recall<Item>(
   const count = mode === 'hybrid' ? Math.max(DEPTH, limit) : limit
   const [byMeaning, byWords] = await Promise.all([
     wanted === undefined ? undefined : similar(source, wanted, count, minScore),
-    mode === 'vector' ? undefined : source.byWords(anyOf(text), count),
+    mode === 'vector' ? undefined : source.byWords(anyWordOf(text.slice(0, WORDS_LENGTH)), count),
   ])
   const textKeys = byWords?.found.map(({ key }) => key) ?? []
   const textScores = new Map(byWords?.found.map(({ key, score }) => [key, score]))
@@ -145,11 +145,4 @@ async function similar<Item>(source: RecallSource<Item>, wanted: Float32Array, c
   }
   // Equal ones stay in the order of their keys.
   return found.sort((a, b) => b.similarity - a.similarity).slice(0, count)
-}
-
-/** Returns the query that any of the words answers: a question has words that no answer has. */
-function anyOf(text: string): SearchQuery {
-  const { required, excluded } = parseQuery(text.slice(0, WORDS_LENGTH))
-  const [first, ...others] = required.flat()
-  return { required: first === undefined ? [] : [[first, ...others]], excluded }
 }
