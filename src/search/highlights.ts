@@ -9,8 +9,7 @@ type Places = readonly (Token | undefined)[]
 
 /** Returns where the text has what the query asks for, in the order of the text. Places that touch or overlap are one. */
 export function highlightsOf(text: string, { required }: SearchQuery): Highlight[] {
-  const places = indexedTokens(text)
-  const found = required.flat().flatMap((phrase) => occurrencesOf(phrase, places))
+  const found = [...occurrencesOf(required.flat(), indexedTokens(text))].map(([, place]) => place)
   found.sort(([a], [b]) => a - b)
   const merged: Highlight[] = []
   for (const [start, end] of found) {
@@ -23,22 +22,36 @@ export function highlightsOf(text: string, { required }: SearchQuery): Highlight
 
 /** Returns true if a text is found by the query: what the indexes of both databases answer. */
 export function isFoundBy(text: string, { required, excluded }: SearchQuery): boolean {
-  const places = indexedTokens(text)
-  const has = (phrase: Phrase) => occurrencesOf(phrase, places).length > 0
+  const found = new Set<Phrase>()
+  for (const [phrase] of occurrencesOf([...required.flat(), ...excluded], indexedTokens(text))) found.add(phrase)
+  const has = (phrase: Phrase) => found.has(phrase)
   return required.length > 0 && required.every((phrases) => phrases.some(has)) && !excluded.some(has)
 }
 
-function occurrencesOf({ tokens, isPrefix }: Phrase, places: Places): Highlight[] {
-  const found: Highlight[] = []
-  const last = tokens.length - 1
-  const fits = (at: number) =>
-    tokens.every((token, i) => {
-      const text = places[at + i]?.text
-      return isPrefix && i === last ? text?.startsWith(token) : text === token
-    })
-  for (let at = 0; at + last < places.length; at++) {
-    const [start, end] = [places[at]?.start, places[at + last]?.end]
-    if (start !== undefined && end !== undefined && fits(at)) found.push([start, end])
+/** Yields where the phrases are. Walks over the text once, however many phrases there are: a query may have hundreds. */
+function* occurrencesOf(phrases: readonly Phrase[], places: Places): Generator<[Phrase, Highlight]> {
+  const prefixes = phrases.filter(({ tokens, isPrefix }) => isPrefix && tokens.length === 1)
+  const others = new Map<string, Phrase[]>()
+  for (const phrase of phrases) {
+    const [first] = phrase.tokens
+    if (!prefixes.includes(phrase)) others.set(first, [...(others.get(first) ?? []), phrase])
   }
-  return found
+  for (const [at, token] of places.entries()) {
+    if (token === undefined) continue
+    const candidates = others.get(token.text) ?? []
+    for (const phrase of prefixes.length === 0 ? candidates : [...candidates, ...prefixes]) {
+      const end = endOf(phrase, places, at)
+      if (end !== undefined) yield [phrase, [token.start, end]]
+    }
+  }
+}
+
+/** Returns where a phrase ends that begins at a place, or undefined if the text goes on with something else. */
+function endOf({ tokens, isPrefix }: Phrase, places: Places, at: number): number | undefined {
+  const last = tokens.length - 1
+  const fits = tokens.every((token, i) => {
+    const text = places[at + i]?.text
+    return isPrefix && i === last ? text?.startsWith(token) : text === token
+  })
+  return fits ? places[at + last]?.end : undefined
 }
