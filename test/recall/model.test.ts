@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import BetterSqlite3 from 'better-sqlite3'
 import { type EmbeddingModel, openStorage } from 'holdfast'
 import { wordEmbedding } from 'holdfast/testing'
-import { expect, test, vi } from 'vitest'
+import postgres from 'postgres'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { freshPostgres } from '../setup/databases.ts'
 import { lasting, quiet } from './backends.ts'
 
 const words = wordEmbedding()
@@ -110,6 +112,31 @@ test('a text that changes while the model works is not stored with the old vecto
     expect((await storage.memories.recall('', options)).items).toEqual([])
     expect((await storage.memories.recall('nothing to see', { ...options, vector: undefined })).items).toHaveLength(1)
   }
+})
+
+test('on PostgreSQL, no transaction of the program is rolled back in favour of the queue', async () => {
+  // Who waits last for a deadlock finds it, and is rolled back.
+  const url = await freshPostgres({ deadlock_timeout: '1ms' })
+  const config = { database: { type: 'postgres', url } } as const
+  const sql = postgres(url, { max: 1 })
+  onTestFinished(() => sql.end())
+  await using storage = await openStorage(config, quiet)
+  const texts = ['m1', 'm2', 'm3'].map((id) => ({ id, role: 'user', content: `text ${id}` }))
+  await storage.messages.append('chat', texts)
+  await using embedding = await openStorage(config, { ...quiet, embedding: words })
+  const embedded: Promise<number>[] = []
+  await storage.transaction(async (tx) => {
+    await tx.messages.update('chat', 'm3', { content: 'changed' })
+    embedded.push(embedding.embedPending())
+    await until(async () => {
+      const waiting = sql`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      expect(await waiting).toHaveLength(1)
+    })
+    await tx.messages.update('chat', 'm1', { content: 'changed' })
+  })
+  await Promise.all(embedded)
+  await embedding.embedPending()
+  expect((await embedding.stats()).embeddings).toMatchObject({ models: { 'words/256': 3 }, pending: 0 })
 })
 
 test('a text that another program has changed is not found by its old vector, and is embedded again', async () => {
