@@ -137,6 +137,26 @@ describe.each(Object.entries(configurations))('%s', (_, configure) => {
     expect((await storage.stats()).database.rows.messageSearch).toBe(1)
   })
 
+  test.each(['newest', 'relevance'] as const)(
+    'pages by %s go on though texts are written between them',
+    async (order) => {
+      const { on } = await configure()
+      await using storage = await openStorage(on, quiet)
+      const append = (sessionId: string, content: string) =>
+        storage.messages.append(sessionId, { role: 'user', content })
+      for (let i = 0; i < 40; i++) await append('s', `${'invoice '.repeat(1 + (i % 4))}of March`)
+      const found: string[] = []
+      for (let cursor: string | undefined; ; ) {
+        const page = await storage.messages.search('invoice', { order, limit: 10, cursor })
+        found.push(...page.items.map(({ message }) => message.id))
+        cursor = page.nextCursor
+        if (cursor === undefined) break
+        for (let i = 0; i < 15; i++) await append('other', 'nothing of this kind')
+      }
+      expect([found.length, new Set(found).size]).toEqual([40, 40])
+    },
+  )
+
   test('a search needs the switch, says so, and rejects bad arguments', async () => {
     const { on, off } = await configure()
     await using without = await openStorage(off, quiet)

@@ -50,13 +50,22 @@ export function foundDocs(
   const source = dialect === 'sqlite' ? sqliteSource(index) : sql`${rows}`
   const fits = and(isMatch(dialect, index, arg), isCurrent, ...conditions)
   if (order === 'relevance') {
-    // LIMIT -1 keeps SQLite from merging the two queries: bm25() works in the inner query alone.
-    const all = dialect === 'sqlite' ? sql` limit -1` : sql``
+    const score = scoreOf(dialect, index, arg)
+    const scored = sql`select ${rows.doc} as doc, ${score} as score from ${source} where ${fits}`
+    const given = sql`cast(${arg.beforeScore} as double precision)`
+    const before = sql`cast(${arg.before} as bigint)`
+    if (dialect === 'postgres') {
+      return sql`(
+        select doc, score from (${scored}) as scored where (score, doc) < (${given}, ${before})
+        order by score desc, doc desc limit ${arg.limit}
+      ) as found`
+    }
+    // Every write changes what bm25 returns, so the last hit of the page before is scored again. MATERIALIZED keeps SQLite from
+    // merging the queries: bm25() works in the first alone.
     return sql`(
-      select doc, score from (
-        select ${rows.doc} as doc, ${scoreOf(dialect, index, arg)} as score from ${source} where ${fits}${all}
-      ) as scored
-      where (score, doc) < (cast(${arg.beforeScore} as double precision), cast(${arg.before} as bigint))
+      with scored as materialized (${scored})
+      select doc, score from scored
+      where (score, doc) < (coalesce((select score from scored where doc = ${arg.before}), ${given}), ${before})
       order by score desc, doc desc limit ${arg.limit}
     ) as found`
   }
