@@ -56,5 +56,10 @@ const CODES: Partial<Record<StorageErrorCode, number>> = {
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage
   if (error instanceof Refusal) return EXIT.refused
-  return (isStorageError(error) ? CODES[error.code] : undefined) ?? EXIT.failed
+  return isStorageError(error) ? exitCodeFor(error.code) : EXIT.failed
+}
+
+/** Returns the exit code of a command that ended with an error of this code. */
+export function exitCodeFor(code: StorageErrorCode): number {
+  return CODES[code] ?? EXIT.failed
 }

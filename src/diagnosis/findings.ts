@@ -1,3 +1,5 @@
+import type { StorageErrorCode } from '../errors.ts'
+
 /** What one check of `storage.diagnose()` found. */
 export interface Finding {
   /** The name of the check, such as `disk`. */
@@ -6,6 +8,8 @@ export interface Finding {
   result: 'ok' | 'warn' | 'fail'
   /** What was found and, unless the result is ok, what to do. Contains ids, and no content. */
   message: string
+  /** The code of the error that kept the check from its end, such as CONNECTION_LOST. Given only then. */
+  code?: StorageErrorCode
 }
 
 /** Makes a finding that is ok. */

@@ -10,7 +10,7 @@ import type { Database } from '../database/database.ts'
 import { diskSpace } from '../diagnosis/disk-space.ts'
 import { type Finding, fail, firstOf, ok, warn } from '../diagnosis/findings.ts'
 import { isStorageError } from '../errors.ts'
-import { COUNTERS } from '../repositories/counters.ts'
+import { COUNTERS, type Counter } from '../repositories/counters.ts'
 import { parseInput } from '../validation/input.ts'
 import { checkSignal } from '../validation/signal.ts'
 import type { LayerHealth } from './health.ts'
@@ -27,6 +27,7 @@ interface Storage {
   cacheStore: CacheStore
   blobs: BlobLayer
   health(): Promise<Record<'cache' | 'database' | 'blobStore', LayerHealth>>
+  databaseHealth(): Promise<LayerHealth>
   stats(): Promise<StorageStats>
 }
 
@@ -35,33 +36,58 @@ export async function diagnose(storage: Storage, options: DiagnoseOptions): Prom
   const { signal, repair = false } = parseInput(optionsSchema, options, 'options')
   const onProgress = progressOf(options)
   const { database, cacheStore, config } = storage
-  const checks: Record<string, () => Promise<Finding[]>> = {
-    answers: async () => {
-      const { database, cache, blobStore } = await storage.health()
-      return [answer('database', database), answer('cache', cache), answer('blob-store', blobStore)]
-    },
-    integrity: () => database.driver.diagnose(),
-    tables: async () => [await tables(database)],
-    clock: async () => [await clock(database)],
-    counters: () => counters(database, repair),
-    'cache-server': async () => (await cacheStore.diagnose?.()) ?? [],
-    blobs: () => blobs(storage, signal, (checked) => onProgress?.({ check: 'blobs', checked })),
-    'blobs-disk': () => blobsDisk(config.blobStore),
-    // Counts every table, which only a search needs.
-    search: async () => [searchIndex(config.database.search ? await storage.stats() : {})],
+  const answers = async () => {
+    const { database, cache, blobStore } = await storage.health()
+    return [answer('database', database), answer('cache', cache), answer('blob-store', blobStore)]
   }
+  const checks: readonly Check[] = [
+    ['answers', answers],
+    ['cache-server', async () => (await cacheStore.diagnose?.()) ?? []],
+    ['blobs-disk', () => blobsDisk(config.blobStore)],
+    ['integrity', () => database.driver.diagnose()],
+    ['tables', async () => [await tables(database)]],
+    ['clock', async () => [await clock(database)]],
+    ...Object.entries(COUNTERS).map(([what, counter]): Check => {
+      const check = `${what}-counters`
+      return [check, async () => [await counted(check, what, { counter, database, repair })]]
+    }),
+    ['blobs', () => blobs(storage.blobs, signal, (checked) => onProgress?.({ check: 'blobs', checked }))],
+    // Counts every table, which only a search needs.
+    ['search', async () => [searchIndex(config.database.search ? await storage.stats() : {})]],
+  ]
   const findings: Finding[] = []
-  for (const [name, check] of Object.entries(checks)) {
-    checkSignal(signal, 'The diagnosis was aborted by its signal')
-    const found = await database.whileOpen(check).catch((error: unknown) => {
-      // What is damaged may be what the check reads. The other checks say more.
-      if (isStorageError(error, 'DATABASE_FAILED')) return [fail(name, error.message)]
-      throw error
-    })
-    for (const finding of found) onProgress?.({ check: finding.check, checked: 1 })
-    findings.push(...found)
+  for (const [i, [name, check]] of checks.entries()) {
+    checkSignal(signal, ABORTED)
+    try {
+      const found = await database.whileOpen(check)
+      for (const finding of found) onProgress?.({ check: finding.check, checked: 1 })
+      findings.push(...found)
+    } catch (error) {
+      if (isOfCaller(error)) throw error
+      // What is damaged, or hidden from this user, may be what the check reads. The other checks say more, if they can.
+      const { ok: goesOn } = await storage.databaseHealth()
+      findings.push(unfinished(name, error, goesOn ? [] : checks.slice(i + 1).map(([left]) => left)))
+      if (!goesOn) break
+    }
   }
   return findings
+}
+
+/** A name, and what makes the findings. */
+type Check = readonly [name: string, run: () => Promise<Finding[]>]
+
+const ABORTED = 'The diagnosis was aborted by its signal'
+
+/** Returns true if an error says that the call itself has to end. */
+function isOfCaller(error: unknown): boolean {
+  return isStorageError(error) && ['ABORTED', 'CLOSED', 'TRANSACTION_MISUSE'].includes(error.code)
+}
+
+/** Makes the finding of a check that failed, and of those that need what it lacked. */
+function unfinished(check: string, error: unknown, left: readonly string[]): Finding {
+  const notBegun = left.length === 0 ? '' : `. Not begun: ${left.join(', ')}`
+  const finding = fail(check, `This check could not be finished: ${messageOf(error)}${notBegun}`)
+  return isStorageError(error) ? { ...finding, code: error.code } : finding
 }
 
 function answer(check: string, { ok: answers, type, error, latencyMs }: LayerHealth): Finding {
@@ -95,18 +121,16 @@ async function clock(database: Database): Promise<Finding> {
 /** How many wrong counters one call repairs. */
 const REPAIRS = 1000
 
-async function counters(database: Database, repair: boolean): Promise<Finding[]> {
-  const findings: Finding[] = []
-  for (const [what, { wrong, recount }] of Object.entries(COUNTERS)) {
-    const keys = await wrong(database)
-    for (const key of repair ? keys.slice(0, REPAIRS) : []) await recount(database, key)
-    findings.push(countersFinding(what, keys, repair))
-  }
-  return findings
+interface CountedFor {
+  counter: Counter
+  database: Database
+  repair: boolean
 }
 
-function countersFinding(what: string, keys: readonly string[][], repair: boolean): Finding {
-  const check = `${what}-counters`
+/** Compares the counters of a table with a count of the rows. */
+async function counted(check: string, what: string, { counter, database, repair }: CountedFor): Promise<Finding> {
+  const keys = await counter.wrong(database)
+  for (const key of repair ? keys.slice(0, REPAIRS) : []) await counter.recount(database, key)
   if (keys.length === 0) return ok(check, `The counters of ${what} equal a count of their rows`)
   const names = firstOf(keys.map((key) => key.filter((part) => part !== '').join(' ')))
   const message = `The counters of ${keys.length} ${what} were wrong (${names})`
@@ -115,16 +139,11 @@ function countersFinding(what: string, keys: readonly string[][], repair: boolea
   return warn(check, `${message}, and are repaired`)
 }
 
-async function blobs({ blobs: layer }: Storage, signal: AbortSignal | undefined, onChecked: (checked: number) => void) {
-  try {
-    const { steps } = await layer.blobs.verify({ signal, onProgress: ({ checked }) => onChecked(checked) })
-    return steps.map((report) =>
-      report.found === 0 ? ok(`blobs-${report.step}`, `${report.checked} checked`) : blobsFinding(report, layer),
-    )
-  } catch (error) {
-    if (signal?.aborted) throw error
-    return [fail('blobs', messageOf(error))]
-  }
+async function blobs(layer: BlobLayer, signal: AbortSignal | undefined, onChecked: (checked: number) => void) {
+  const { steps } = await layer.blobs.verify({ signal, onProgress: ({ checked }) => onChecked(checked) })
+  return steps.map((report) =>
+    report.found === 0 ? ok(`blobs-${report.step}`, `${report.checked} checked`) : blobsFinding(report, layer),
+  )
 }
 
 function blobsFinding({ step, checked, found, items }: VerifyReport, { bytes }: Pick<BlobLayer, 'bytes'>): Finding {

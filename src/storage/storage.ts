@@ -177,14 +177,15 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   }
 
   const uncount = countOpened(resolved, logger)
+  const databaseHealth = () =>
+    probe(resolved.database.type, async () => {
+      await checkFile?.()
+      return database.run({ sql: 'select 1', params: [], writes: false })
+    })
   const health = async () => {
-    const select = { sql: 'select 1', params: [], writes: false }
     const layers = {
       cache: await probe(cacheStore.type, () => cacheStore.ping()),
-      database: await probe(resolved.database.type, async () => {
-        await checkFile?.()
-        return database.run(select)
-      }),
+      database: await databaseHealth(),
       blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
     }
     return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }
@@ -233,7 +234,7 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
     prune: (pruneOptions = {}) => call('prune', async () => retention.prune(pruneOptions)),
     diagnose: (diagnoseOptions = {}) =>
       call('diagnose', async () =>
-        diagnose({ config: resolved, database, cacheStore, blobs, health, stats }, diagnoseOptions),
+        diagnose({ config: resolved, database, cacheStore, blobs, health, databaseHealth, stats }, diagnoseOptions),
       ),
     health,
     stats: () => call('stats', stats),

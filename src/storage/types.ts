@@ -155,13 +155,13 @@ export interface Storage extends Repositories, AsyncDisposable {
   /**
    * Looks for what is wrong, or will be: layers that do not answer, a damaged file, missing privileges, wrong counters, lost or
    * left over bytes of blobs, wrong clocks, poolers, a full disk or cache. Returns a finding for each check.
-   * Reads the whole database and every blob, so its cost grows with the data. Safe to repeat.
+   * Reads the whole database and every blob, so its cost grows with the data. A check that fails with an error is a finding
+   * with the `code` of the error. If then the database does not answer, the finding names the checks that were not begun. Safe
+   * to repeat.
    *
    * @throws {ABORTED} when `signal` is aborted
    * @throws {CLOSED} when the storage is closed
    * @throws {TRANSACTION_MISUSE} when the call is made inside a transaction of this storage
-   * @throws {TIMEOUT} when no connection became free in time
-   * @throws {CONNECTION_LOST} when the database cannot be reached
    * @throws {INVALID_INPUT} when an option is not valid
    *
    * @example

@@ -1,6 +1,6 @@
 import { type Finding, isStorageError, migrateStorage } from '../../index.ts'
 import type { Command } from '../command.ts'
-import { EXIT, exitCodeOf } from '../exit-codes.ts'
+import { EXIT, exitCodeFor, exitCodeOf } from '../exit-codes.ts'
 import { inColumns, printable } from '../text.ts'
 import { pendingText } from './migrate.ts'
 
@@ -8,14 +8,14 @@ export const doctor: Command = {
   name: 'doctor',
   summary: 'Looks for what is wrong or will be, and says what to do.',
   details:
-    'Reads the whole database and every blob. On SQLite other processes can work meanwhile. Exits with 3 if a check fails, with 4 if nothing can be checked without a connection.',
+    'Reads the whole database and every blob. On SQLite other processes can work meanwhile. Exits with 3 if a check fails, with 4 if the database or the blob store cannot be reached, also in the middle: then it says which checks were not made.',
   needsBlobs: true,
   options: [{ name: 'repair', summary: 'Counts wrong counters of sessions and lists again.' }],
   async run({ given, output, signal, configuration, open }) {
     const { config } = await configuration()
     const progress = output.progress('things')
     const findings: Finding[] = []
-    let isUnreachable = false
+    let isReached = false
     try {
       const report = await migrateStorage(config, { dryRun: true })
       const isPending = report.migrations.length > 0
@@ -36,8 +36,9 @@ export const doctor: Command = {
     } catch (error) {
       // What keeps a program from opening the storage is a finding, too, unless it is this command that is wrong.
       if (signal.aborted || !isStorageError(error) || exitCodeOf(error) === EXIT.usage) throw error
-      findings.push({ check: 'open', result: 'fail', message: `${error.code}: ${error.message}` })
-      isUnreachable = exitCodeOf(error) === EXIT.unreachable && !('encoding' in error.details)
+      const { code, message, details } = error
+      findings.push({ check: 'open', result: 'fail', message: `${code}: ${message}`, code })
+      isReached = 'encoding' in details
     } finally {
       progress.end()
     }
@@ -49,7 +50,8 @@ export const doctor: Command = {
     ])
     const isWell = findings.every(({ result }) => result !== 'fail')
     await output.print(inColumns(rows), { ok: isWell, findings })
-    if (isUnreachable) return EXIT.unreachable
+    const isUnreachable = findings.some(({ code }) => code !== undefined && exitCodeFor(code) === EXIT.unreachable)
+    if (isUnreachable && !isReached) return EXIT.unreachable
     return isWell ? EXIT.ok : EXIT.findings
   },
 }
