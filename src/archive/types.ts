@@ -32,7 +32,10 @@ export interface ExportSelection {
 }
 
 /** Options of `storage.export()`. */
-export interface ExportOptions extends ExportSelection, LongRun {}
+export interface ExportOptions extends Omit<ExportSelection, 'since'>, LongRun {
+  /** As in `ExportSelection`, or an age such as `7d`, `12h` or `45m`, which counts back from the time of the database. */
+  since?: Date | string | undefined
+}
 
 /** What `storage.export()` has written. */
 export interface ExportReport {

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import { type PageOptions, pageSchema } from '../database/paging/page.ts'
 import type { Given, JsonObject } from '../schema/values.ts'
+import { instantOrAgeSchema } from '../validation/age.ts'
 import { idSchema, instantSchema, millisSchema, signalSchema, textSchema } from '../validation/input.ts'
 import { jsonObjectSchema } from '../validation/json.ts'
 import { mimeTypeSchema } from './input/mime.ts'
@@ -121,10 +122,10 @@ export interface BlobStats {
 
 export interface CleanupBlobsOptions {
   /**
-   * Removes blobs that were certainly not used after this time: a read is recorded once an hour. Default: `cleanupAfterDays`
-   * ago; in memory or with never, no blob.
+   * Removes blobs that were certainly not used after this time: a read is recorded once an hour. An age such as `30d`, `12h` or
+   * `45m` counts back from the time of the database. Default: `cleanupAfterDays` ago; in memory or with never, no blob.
    */
-  olderThan?: Date | undefined
+  olderThan?: Date | string | undefined
   /** Only counts what would be removed. Default false. */
   dryRun?: boolean | undefined
   /** Ends the call after the blob, or the search, that is under way. Then it rejects with ABORTED. */
@@ -134,7 +135,7 @@ export interface CleanupBlobsOptions {
 }
 
 export const cleanupOptionsSchema = z.strictObject({
-  olderThan: z.optional(instantSchema),
+  olderThan: z.optional(instantOrAgeSchema),
   dryRun: z.optional(z.boolean()),
   signal: z.optional(signalSchema),
   onProgress: z.optional(z.custom<CleanupBlobsOptions['onProgress']>((value) => typeof value === 'function')),

@@ -42,12 +42,11 @@ export class Given {
     throw new UsageError(`--${option} must be a whole number from ${least}`)
   }
 
-  /** Returns the value of an option as a time: an ISO date, or an age such as 7d or 12h. */
-  instant(option: string): Date | undefined {
+  /** Returns the value of an option: the time of an ISO date, or an age such as 7d, which the database counts back from now. */
+  instantOrAge(option: string): Date | string | undefined {
     const text = this.text(option)
     if (text === undefined) return undefined
-    const [, amount, unit = ''] = /^(\d+)([dhm])$/.exec(text) ?? []
-    if (amount !== undefined) return new Date(Date.now() - Number(amount) * (MILLIS.get(unit) ?? 0))
+    if (/^\d{1,9}[dhm]$/.test(text)) return text
     const date = new Date(text)
     if (Number.isNaN(date.getTime()) || !beginsWithDay(text)) {
       throw new UsageError(
@@ -64,10 +63,3 @@ function beginsWithDay(text: string): boolean {
   const date = new Date(`${day}T00:00Z`)
   return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(day)
 }
-
-const MINUTE = 60_000
-const MILLIS = new Map([
-  ['d', 24 * 60 * MINUTE],
-  ['h', 60 * MINUTE],
-  ['m', MINUTE],
-])

@@ -3,7 +3,8 @@ import * as z from 'zod/mini'
 import { exportTo } from '../archive/export.ts'
 import type { BackupOptions, BackupReport, ExportOptions, ExportReport, ExportSelection } from '../archive/types.ts'
 import { StorageError } from '../errors.ts'
-import { idSchema, instantSchema, parseInput } from '../validation/input.ts'
+import { instantOf, instantOrAgeSchema } from '../validation/age.ts'
+import { idSchema, parseInput } from '../validation/input.ts'
 import { directorySchema, fileSchema, runOf } from './archive-run.ts'
 import type { StorageLayers } from './layers.ts'
 import { longRun } from './long-run.ts'
@@ -12,7 +13,7 @@ const exportSchema = z.strictObject({
   ...longRun,
   ownerId: z.optional(idSchema),
   sessionId: z.optional(idSchema),
-  since: z.optional(instantSchema),
+  since: z.optional(instantOrAgeSchema),
 })
 const backupSchema = z.strictObject(longRun)
 
@@ -24,7 +25,11 @@ export async function exportStorage(
 ): Promise<ExportReport> {
   const path = parseInput(directorySchema, directory, 'directory')
   const { ownerId, sessionId, since } = parseInput(exportSchema, options, 'options')
-  const selection: ExportSelection = { ownerId, sessionId, since }
+  const selection: ExportSelection = {
+    ownerId,
+    sessionId,
+    since: since === undefined ? since : instantOf(since, layers.now()),
+  }
   const aborted = 'The export was aborted by its signal: what it has written has no manifest, and can be removed'
   return exportTo(layers, path, selection, runOf([layers], options, aborted))
 }

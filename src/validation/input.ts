@@ -3,11 +3,13 @@ import { type Problem, StorageError } from '../errors.ts'
 import { explained } from './explain.ts'
 import { fastCheck, rule, withFastCheck } from './fast-path.ts'
 
+/** The earliest instant that both databases store, in milliseconds since 1970. */
+export const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
+
 const MAX_ID_BYTES = 255
 const MAX_KEY_BYTES = 1024
 const MAX_PAGE = 1000
 const MAX_TTL_SECONDS = 3_155_760_000 // a hundred years
-const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
 const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 
 /** Makes a schema of text that both databases store unchanged. `min` and `max` count UTF-16 units. */

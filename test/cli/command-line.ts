@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, cpSync, symlinkSync } from 'node:fs'
+import { copyFileSync, cpSync, symlinkSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -94,6 +94,20 @@ export async function holdfast(args: readonly string[], options: RunOptions = {}
   child.stdin.end(options.input ?? '')
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { code, stdout, stderr }
+}
+
+/** Returns the variables of a process whose clock is ahead. */
+export function clockAhead(millis: number): Record<string, string> {
+  const shift = join(freshDirectory(), 'shift.mjs')
+  writeFileSync(
+    shift,
+    `const real = Date; const by = ${millis}
+     globalThis.Date = class extends real {
+       constructor(...args) { super(...(args.length === 0 ? [real.now() + by] : args)) }
+       static now() { return real.now() + by }
+     }`,
+  )
+  return { NODE_OPTIONS: `--import ${shift}` }
 }
 
 /** Runs the command line with a file as its stdout. */

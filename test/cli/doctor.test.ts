@@ -8,7 +8,7 @@ import { expect, it } from 'vitest'
 import { emptyDatabases, freshDirectory, freshPostgres, sharedDatabases } from '../setup/databases.ts'
 import { startPgBouncer } from '../setup/pgbouncer.ts'
 import { startRedis } from '../setup/servers.ts'
-import { holdfast, type RunOptions } from './command-line.ts'
+import { clockAhead, holdfast, type RunOptions } from './command-line.ts'
 
 interface Finding {
   check: string
@@ -110,16 +110,7 @@ it.each(sharedDatabases)('on %s, the doctor finds lost bytes, and bytes of nobod
 
 it('the doctor finds a clock that is two hours off', async () => {
   const config = await filled({ type: 'postgres', url: await freshPostgres() })
-  const shift = join(freshDirectory(), 'shift.mjs')
-  writeFileSync(
-    shift,
-    `const real = Date; const by = 7_200_000
-     globalThis.Date = class extends real {
-       constructor(...args) { super(...(args.length === 0 ? [real.now() + by] : args)) }
-       static now() { return real.now() + by }
-     }`,
-  )
-  const { code, found } = await diagnosed(config, [], { env: { NODE_OPTIONS: `--import ${shift}` } })
+  const { code, found } = await diagnosed(config, [], { env: clockAhead(7_200_000) })
   expect({ code, found }).toMatchObject({ code: 3, found: [{ check: 'clock', result: 'fail' }] })
   expect(found[0]?.message).toMatch(/7\d\d\d seconds ahead of that of the database/)
 })

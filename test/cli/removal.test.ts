@@ -2,8 +2,8 @@ import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStorage, type Storage, type StorageConfig } from 'holdfast'
 import { beforeAll, expect, it } from 'vitest'
-import { freshDirectory, sharedDatabases } from '../setup/databases.ts'
-import { holdfast, interrupted, objects, onTerminal } from './command-line.ts'
+import { freshDirectory, freshPostgres, sharedDatabases } from '../setup/databases.ts'
+import { clockAhead, holdfast, interrupted, objects, onTerminal } from './command-line.ts'
 
 /** Opens a storage that keeps events for a day, beside its configuration file. */
 async function prepared(database: StorageConfig['database']): Promise<{ cwd: string; storage: Storage }> {
@@ -46,6 +46,17 @@ it.each(sharedDatabases)('on %s, sessions rm, erase, prune and blobs gc remove w
   expect((await objects(['stats'], { cwd }))[0]).toMatchObject({
     database: { rows: { sessions: 1, kv: 0, events: 1, blobs: 0 } },
   })
+})
+
+it('an age counts back from the time of PostgreSQL when the clock of the command is ahead', async () => {
+  const { cwd, storage } = await prepared({ type: 'postgres', url: await freshPostgres() })
+  await storage.blobs.put(Buffer.from('just used'))
+  await storage.close()
+  const options = { cwd, env: clockAhead(3_600_000) }
+  const collect = (age: string) => objects(['blobs', 'gc', '--older-than', age, '--yes'], options)
+  expect(await collect('30m')).toMatchObject([{ removed: 0 }])
+  expect(await objects(['export', 'archive', '--since', '30m'], options)).toMatchObject([{ tables: { blobs: 1 } }])
+  expect(await collect('0m')).toMatchObject([{ removed: 1 }])
 })
 
 it('a command that removes something asks on a terminal, and refuses if nobody can be asked', async () => {

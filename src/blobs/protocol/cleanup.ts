@@ -4,6 +4,7 @@ import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
 import { statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
+import { instantOf } from '../../validation/age.ts'
 import { checkSignal } from '../../validation/signal.ts'
 import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
@@ -60,7 +61,7 @@ const unusedRecords = removableQuery('lastUsedAt')
 export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOptions): Promise<BlobCleanup> {
   const now = await store.confirmedNow()
   const { olderThan = defaultOlderThan(store, now), dryRun = false, signal, onProgress } = options
-  const rule = { force: false, usedBefore: usedBefore(olderThan, now), expiredBy: now }
+  const rule = { force: false, usedBefore: usedBefore(instantOf(olderThan, now), now), expiredBy: now }
   const total: BlobCleanup = { removed: 0, bytes: 0 }
   const count = ({ size }: Removable) => {
     total.removed += 1

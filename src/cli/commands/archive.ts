@@ -27,7 +27,7 @@ export const exportCommand: Command = {
     const selection = {
       ownerId: given.text('owner'),
       sessionId: given.text('session'),
-      since: given.instant('since'),
+      since: given.instantOrAge('since'),
     }
     const storage = await open()
     const report = await watched(call, (onProgress) =>

@@ -171,7 +171,7 @@ export const blobsGc: Command = {
   ],
   async run({ given, output, signal, open, confirm }) {
     const dryRun = given.flag('dry-run')
-    const olderThan = given.instant('older-than')
+    const olderThan = given.instantOrAge('older-than')
     const { blobs } = await open()
     if (!dryRun) await confirm('Remove unused blobs?')
     const progress = output.progress('blobs')
