@@ -10,9 +10,9 @@ import { type BlobContext, recordsOf } from './context.ts'
 import { toDataUri } from './input/data-uri.ts'
 import {
   countUsage,
-  findRecord,
   listRecords,
   locationOf,
+  recordExists,
   type StoredBlob,
   useExistingRecord,
   useRecord,
@@ -239,7 +239,7 @@ export class BlobReads {
    */
   exists(reference: string): Promise<boolean> {
     return this.context.whileOpen(async () => {
-      return (await findRecord(this.records, parseReference(reference), this.store.now())) !== undefined
+      return recordExists(this.records, parseReference(reference), this.store.now())
     })
   }
 

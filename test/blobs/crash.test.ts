@@ -20,7 +20,7 @@ const STEPS: Record<string, string[]> = {
     ...['commit.sync', 'put.insert', 'put.acknowledge'],
   ],
   delete: ['delete.remove', 'collect.lock', ...COLLECT],
-  cleanup: ['cleanup.select', 'cleanup.remove', 'cleanup.decide', 'collect.lock', ...COLLECT],
+  cleanup: ['cleanup.select', 'cleanup.mark', 'cleanup.search', 'cleanup.remove', 'collect.lock', ...COLLECT],
   verify: [
     ...['verify.staged', 'sweep.unlink', 'verify.damaged', 'quarantine.read', 'quarantine.rename'],
     ...['verify.missing', 'verify.unreferenced', 'verify.strays', ...COLLECT, 'verify.usage'],

@@ -83,7 +83,7 @@ const STEPS: Record<string, string[]> = {
 const EVERY_STEP: Record<string, string[]> = {
   put: ['put.reserve', 'put.commit', 'commit.first', 'commit.rest', 'put.insert', 'put.acknowledge'],
   delete: ['delete.remove', 'collect.lock', ...COLLECT],
-  cleanup: ['cleanup.select', 'cleanup.remove', 'cleanup.decide', 'collect.lock', ...COLLECT],
+  cleanup: ['cleanup.select', 'cleanup.mark', 'cleanup.search', 'cleanup.remove', 'collect.lock', ...COLLECT],
   verify: [
     ...['verify.staged', 'verify.damaged', 'verify.missing', 'verify.unreferenced', 'verify.strays', 'verify.usage'],
   ],

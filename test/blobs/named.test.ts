@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { getTableColumns, getTableName } from 'drizzle-orm'
 import * as fc from 'fast-check'
+import type { Storage } from 'holdfast'
 import { expect, it } from 'vitest'
 import { collectContent } from '../../src/blobs/protocol/collect.ts'
 import { findNamed, moveIdsIn } from '../../src/blobs/protocol/named.ts'
@@ -85,14 +86,25 @@ function watching(db: Db, seen: string[]): Db {
 }
 
 eachStore(SHARED, (open, configure) => {
-  const moments: BlobStep[] = ['cleanup.remove', 'cleanup.decide']
+  type Reads = (blobs: Storage['blobs'], id: string) => Promise<unknown>
+  const moments: [name: string, moment: BlobStep, reads?: Reads][] = [
+    ['named before its mark', 'cleanup.mark'],
+    ['named before the search', 'cleanup.search'],
+    ['read by get() and named after the search', 'cleanup.remove', (blobs, id) => blobs.get(id)],
+    ['read by exists() and named after the search', 'cleanup.remove', (blobs, id) => blobs.exists(id)],
+    ['listed and named after the search', 'cleanup.remove', (blobs) => blobs.list()],
+    ['read by bytes() and named after the search', 'cleanup.remove', (blobs, id) => blobs.bytes(id)],
+  ]
 
-  it.each(moments)('cleanup() keeps a blob that is named after the search, at %s', async (moment) => {
+  it.each(moments)('cleanup() keeps a blob that is %s', async (_, moment, reads) => {
     await using storage = await open()
+    await using later = await open({ now: inFortyDays })
     const { blobs, close } = await openLayer(await configure(), {
       now: inFortyDays,
       onStep: async (step) => {
-        if (step === moment) await storage.kv.set('named late', id)
+        if (step !== moment) return
+        await reads?.(later.blobs, id)
+        await storage.kv.set('named late', id)
       },
     })
     const data = randomBytes(100)
@@ -113,7 +125,7 @@ eachStore(SHARED, (open, configure) => {
     await storage.kv.set('named late', id)
     const now = inFortyDays()
     const rule = { force: false, usedBefore: now, expiredBy: now }
-    const removal = { ...rule, id, ownerId: null, reservation: newBlobId(), reservedUntil: now }
+    const removal = { ...rule, id, ownerId: null, lastUsedAt: null, reservation: newBlobId(), reservedUntil: now }
     const removed = await removeRecord(database, removal, 'brief')
     await collectContent(database, { bytes, now: () => now }, String(removed?.hash))
     expect(await storage.kv.get('named late')).toBe(id)
@@ -122,20 +134,21 @@ eachStore(SHARED, (open, configure) => {
     await close()
   })
 
-  it('cleanup() puts back what it has removed when the second search fails', async () => {
+  it('cleanup() leaves every blob as it is when the search fails', async () => {
     await using storage = await open()
     let broken = true
-    const { blobs, close } = await openLayer(await configure(), {
+    const { blobs, database, close } = await openLayer(await configure(), {
       now: inFortyDays,
       onStep: (step) => {
-        if (step === 'cleanup.decide' && broken) throw new StorageError('TIMEOUT', 'The search failed')
+        if (step === 'cleanup.search' && broken) throw new StorageError('TIMEOUT', 'The search failed')
       },
     })
     const data = randomBytes(100)
     const { id } = await storage.blobs.put(data)
-    const before = await storage.blobs.stats()
+    const recordsOf = async () => [await storage.blobs.stats(), await database.orm.select().from(database.tables.blobs)]
+    const before = await recordsOf()
     await expect(blobs.cleanup()).rejects.toMatchObject({ code: 'TIMEOUT' })
-    expect(await storage.blobs.stats()).toEqual(before)
+    expect(await recordsOf()).toEqual(before)
     expect((await storage.blobs.bytes(id)).equals(data)).toBe(true)
     broken = false
     expect((await blobs.cleanup()).removed).toBeGreaterThan(0)

@@ -171,7 +171,7 @@ eachStore({ ...MAIN_RECORDS, ...SEPARATE_RECORDS }, (_, configure) => {
     let name: () => Promise<void> = async () => {}
     const { blobs, database, ada, bob, adas, close } = await open({
       onStep: async (step) => {
-        if (step === 'cleanup.decide') await name()
+        if (step === 'cleanup.search') await name()
       },
     })
     const write = async (ownerId: string, key: string, value: string) => {

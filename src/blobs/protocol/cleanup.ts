@@ -2,25 +2,22 @@ import { randomUUID } from 'node:crypto'
 import { and, eq, lte, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
-import { statement } from '../../database/statement.ts'
-import { StorageError } from '../../errors.ts'
+import { batch, statement } from '../../database/statement.ts'
 import { instantOf } from '../../validation/age.ts'
 import { checkSignal } from '../../validation/signal.ts'
 import type { BlobCleanup, CleanupBlobsOptions } from '../types.ts'
 import { collectContent } from './collect.ts'
 import { findNamed } from './named.ts'
-import { noteUses, USE_MILLIS } from './records.ts'
-import { type RemovalRule, type RemovedRecord, removableBy, removeRecord } from './remove.ts'
-import { expireReservation, insertRecord, type Reservation } from './reserve.ts'
+import { EARLIEST, newMark, noteUses, USE_MILLIS } from './records.ts'
+import { type RemovalRule, removableBy, removeRecord } from './remove.ts'
 import type { BlobStore } from './store.ts'
+import { lockedBatch } from './usage.ts'
 
 /** How many records are removed at a time: one search of all texts is for so many ids. */
 const PAGE_SIZE = 1000
 const ABORTED = 'The cleanup was aborted by its signal; what was removed stays removed'
 const HOUR_MILLIS = 3_600_000
 const DAY_MILLIS = 86_400_000
-/** The earliest instant that can be stored. */
-const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 
 type CleanupQuery = RemovalRule & { at: Date; after: string; limit: number }
 
@@ -45,12 +42,30 @@ function removableQuery(by: 'expiresAt' | 'lastUsedAt') {
 
 interface Removable {
   id: string
+  /** The last use, or when it has expired. */
+  at: Date | null
   /** In bytes. */
   size: number
 }
 
 const expiredRecords = removableQuery('expiresAt')
 const unusedRecords = removableQuery('lastUsedAt')
+
+const markUnused = statement((db, arg: RemovalRule & { id: string; mark: Date }) => {
+  const { blobs: b } = db.tables
+  return db.orm
+    .update(b)
+    .set({ lastUsedAt: arg.mark })
+    .where(and(eq(b.id, arg.id), removableBy(db, arg)))
+    .returning({ id: b.id })
+})
+
+const unmarkOne = statement(({ orm, tables: { blobs: b } }, arg: { id: string; at: Date; mark: Date }) =>
+  orm
+    .update(b)
+    .set({ lastUsedAt: arg.at })
+    .where(and(eq(b.id, arg.id), eq(b.lastUsedAt, arg.mark))),
+)
 
 /**
  * Removes expired records, and records that were last used before `olderThan`, by default `cleanupAfterDays` ago, and
@@ -72,19 +87,12 @@ export async function cleanUp(db: Db, store: BlobStore, options: CleanupBlobsOpt
   for await (const records of pagesOf(expiredRecords, db, store, rule)) {
     for (const record of records) {
       checkSignal(signal, ABORTED)
-      if (dryRun || (await removeExpired(db, store, record.id, rule))) count(record)
+      if (dryRun || (await removeUnneeded(db, store, { ...rule, id: record.id, lastUsedAt: null }))) count(record)
     }
   }
   for await (const records of pagesOf(unusedRecords, db, store, rule)) {
-    const named = await findNamed(
-      store.texts,
-      records.map(({ id }) => id),
-    )
-    const unnamed = records.filter(({ id }) => !named.has(id))
-    // A name counts as a use: the next search for the blob is as far away as after a read.
-    if (!dryRun) await noteUses(db, named, rule.expiredBy)
-    if (dryRun) for (const record of unnamed) count(record)
-    else await removeUnnamed(db, store, unnamed, { rule, signal, count })
+    if (dryRun) for (const record of await unnamed(store, records)) count(record)
+    else await removeUnnamed(db, store, records, { rule, signal, count })
     checkSignal(signal, ABORTED)
   }
   return total
@@ -118,74 +126,78 @@ function usedBefore(olderThan: Date, now: Date): Date {
   return new Date(Math.max(EARLIEST.getTime(), olderThan.getTime() - USE_MILLIS))
 }
 
-async function removeExpired(db: Db, store: BlobStore, id: string, rule: RemovalRule): Promise<boolean> {
-  await store.onStep?.('cleanup.remove')
-  const removed = await removeRecord(
-    db,
-    { ...rule, id, ownerId: null, reservation: randomUUID(), reservedUntil: store.now() },
-    'brief',
-  )
-  if (removed) await collectContent(db, store, removed.hash)
-  return removed !== undefined
+/** Returns the records that no text names. */
+async function unnamed<Record extends { id: string }>(store: BlobStore, records: readonly Record[]): Promise<Record[]> {
+  const ids = records.map(({ id }) => id)
+  const named = await findNamed(store.texts, ids)
+  return records.filter(({ id }) => !named.has(id))
 }
-
-/** Records that were removed, by their ids. A reservation of each keeps its content. */
-type Removals = Map<string, { record: RemovedRecord; reservation: Reservation }>
 
 interface UnnamedRemoval {
   rule: RemovalRule
   signal: AbortSignal | undefined
-  /** Counts a record that is removed for good. */
+  /** Counts a record that is removed. */
   count(record: Removable): void
 }
 
 /**
- * Removes records that a search has not found named, unless they were used since, and counts each. An aborted signal
- * leaves the rest of the records.
+ * Removes records that no text names, unless they were used since they were selected, and counts each.
  *
- * A text that names a record may have been written, or moved to where the search had been, before the record was removed.
- * So the texts are searched again after the removals were committed, and the records that are named now come back. Until
- * then reservations keep their contents. No lock has to stop the writers of all tables for the time of a search.
+ * A text that names a record may be written during the search, at a place already read. So each record is marked before
+ * the search, and removed only if it still has this mark: who reads or lists the record in between, takes the mark away.
+ * A marked record is there as before, so a cleanup may die at any time. It stays due, and the next cleanup searches again.
  */
 async function removeUnnamed(
   db: Db,
   store: BlobStore,
-  unnamed: readonly Removable[],
+  records: readonly Removable[],
   { rule, signal, count }: UnnamedRemoval,
 ): Promise<void> {
-  const removals: Removals = new Map()
+  const mark = newMark() // of this search alone: another cleanup may mark a record that was read after this search
+  const marked: Removable[] = []
   try {
-    for (const { id } of unnamed) {
-      if (signal?.aborted) break // the records that are removed already still need the second search
-      await store.onStep?.('cleanup.remove')
-      const reservation = randomUUID()
-      const reservedUntil = new Date(store.now().getTime() + HOUR_MILLIS)
-      const record = await removeRecord(db, { ...rule, id, ownerId: null, reservation, reservedUntil }, 'brief')
-      if (record) removals.set(id, { record, reservation: { id: reservation, hash: record.hash } })
+    for (const record of records) {
+      checkSignal(signal, ABORTED)
+      await store.onStep?.('cleanup.mark')
+      // One at a time: transactions that mention several blobs lock them in any order.
+      const [[isMarked]] = await lockedBatch(db, 'brief', [markUnused.with({ ...rule, id: record.id, mark })])
+      if (isMarked) marked.push(record)
     }
-    await store.onStep?.('cleanup.decide')
-    const named = await findNamed(store.texts, [...removals.keys()])
-    for (const id of named) await putBack(db, removals, id)
+    await store.onStep?.('cleanup.search')
+    const removable = await unnamed(store, marked)
+    const named = marked.filter((record) => !removable.includes(record)).map(({ id }) => id)
+    // A name counts as a use: the next search for the blob is as far away as after a read.
     await noteUses(db, named, rule.expiredBy)
+    for (const record of removable) {
+      checkSignal(signal, ABORTED)
+      if (await removeUnneeded(db, store, { ...rule, id: record.id, lastUsedAt: mark })) count(record)
+    }
   } catch (error) {
-    // Without the second search nobody knows whether a record is named. All at once: the database may be out of reach.
-    await Promise.allSettled(Array.from(removals.keys(), (id) => putBack(db, removals, id)))
+    await unmark(db, marked, mark).catch(() => {}) // the database may be out of reach
     throw error
-  }
-  for (const record of unnamed) {
-    const reservation = removals.get(record.id)?.reservation
-    if (!reservation) continue
-    await expireReservation(db, reservation, store.now())
-    await collectContent(db, store, reservation.hash)
-    count(record)
   }
 }
 
-async function putBack(db: Db, removals: Removals, id: string): Promise<void> {
-  const removal = removals.get(id)
-  if (removal && (await insertRecord(db, removal.reservation, removal.record, 'brief')) === undefined) {
-    const message = `The blob ${id} is named and could not be put back: the search of all texts took more than an hour`
-    throw new StorageError('TIMEOUT', message)
-  }
-  removals.delete(id)
+/** Gives the records that still have a mark their last use again. */
+async function unmark(db: Db, records: readonly Removable[], mark: Date): Promise<void> {
+  await batch(
+    db,
+    // Sorted, as in `noteUses`.
+    records
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+      .map(({ id, at }) => unmarkOne.with({ id, at: at ?? mark, mark })),
+  )
+}
+
+/** Removes a record that the rule allows, and its content if nothing else needs that. Returns true if it was removed. */
+async function removeUnneeded(
+  db: Db,
+  store: BlobStore,
+  removal: RemovalRule & { id: string; lastUsedAt: Date | null },
+): Promise<boolean> {
+  await store.onStep?.('cleanup.remove')
+  const target = { ...removal, ownerId: null, reservation: randomUUID(), reservedUntil: store.now() }
+  const removed = await removeRecord(db, target, 'brief')
+  if (removed) await collectContent(db, store, removed.hash)
+  return removed !== undefined
 }

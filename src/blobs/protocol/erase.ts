@@ -24,7 +24,7 @@ export async function eraseBlobs(db: Db, store: BlobStore, owner: string, limit:
   const rule = { force: true, usedBefore: LATEST, expiredBy: LATEST }
   for (const { id } of records) {
     await store.onStep?.('erase.remove')
-    const target = { id, ownerId: owner, reservation: randomUUID(), reservedUntil: store.now() }
+    const target = { id, ownerId: owner, lastUsedAt: null, reservation: randomUUID(), reservedUntil: store.now() }
     const removed = await removeRecord(db, { ...rule, ...target }, 'brief')
     // Not left to maintenance, unlike that of a deleted blob: who asks for an erasure is told if bytes are still there.
     if (removed) await collectContent(db, store, removed.hash)

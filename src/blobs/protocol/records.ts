@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { and, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { notExpired } from '../../database/expiry.ts'
@@ -16,6 +17,17 @@ import type { Usage } from './usage.ts'
 
 /** A read updates the last use at most once in this time, so a record may have been used so much later than it says. */
 export const USE_MILLIS = 3_600_000
+
+/** The earliest instant that can be stored. */
+export const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
+const MARKS_END = new Date('0002-01-01T00:00:00.000Z')
+
+/** Returns a last use that no use has: the mark of a search for the names of records that are about to be removed. */
+export function newMark(): Date {
+  return new Date(EARLIEST.getTime() + randomInt(MARKS_END.getTime() - EARLIEST.getTime()))
+}
+
+const isMarked = ({ lastUsedAt }: BlobRecord) => lastUsedAt < MARKS_END
 
 const blobRecordColumns = ({ blobs: b, blobContent: c }: Tables) => ({
   id: b.id,
@@ -143,6 +155,13 @@ export async function useRecord(db: Db, id: string, now: Date): Promise<StoredBl
   return { ...found, record: { ...found.record, lastUsedAt: now } }
 }
 
+/** Returns true if a record exists. That counts as a use only if the record is about to be removed: its program counts on it. */
+export async function recordExists(db: Db, id: string, now: Date): Promise<boolean> {
+  const found = await findRecord(db, id, now)
+  if (found && isMarked(found)) await updateLastUsed.all(db, { id, now }).catch(ignoreReadOnly)
+  return found !== undefined
+}
+
 /** Updates the last use of records. */
 export async function noteUses(db: Db, ids: Iterable<string>, now: Date): Promise<void> {
   // Sorted, so that the transaction locks them in the same order as an append that mentions them.
@@ -164,16 +183,21 @@ export async function useExistingRecord(db: Db, id: string, now: Date): Promise<
   throw new StorageError('BLOB_NOT_FOUND', `There is no ${uri}`, { details: { uri } })
 }
 
-/** Returns a page of records, newest first. */
-export function listRecords(
+/** Returns a page of records, newest first. That counts as a use of those that are about to be removed. */
+export async function listRecords(
   db: Db,
   { source, ownerId }: { source?: string | undefined; ownerId?: string | undefined },
   now: Date,
   page: PageOptions,
 ): Promise<Page<BlobRecord>> {
-  return source === undefined
+  const found = await (source === undefined
     ? listAll(db, { now, ownerId }, page, 'desc')
-    : listBySource(db, { now, ownerId, partition: source }, page, 'desc')
+    : listBySource(db, { now, ownerId, partition: source }, page, 'desc'))
+  const marked = found.items.filter(isMarked)
+  if (marked.length === 0) return found
+  const ids = marked.map(({ id }) => id)
+  await noteUses(db, ids, now).catch(ignoreReadOnly)
+  return { ...found, items: found.items.map((item) => (isMarked(item) ? { ...item, lastUsedAt: now } : item)) }
 }
 
 /** Counts the records that a handle may see, and the contents that they share among themselves. */

@@ -5,7 +5,6 @@ import { type Builder, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import { collectContent } from './collect.ts'
 import { findRecord } from './records.ts'
-import type { NewRecord } from './reserve.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
 import { type LockUse, lockedBatch, USAGE_ROWS } from './usage.ts'
 
@@ -26,12 +25,19 @@ type Removal = RemovalRule & {
   id: string
   /** Removes a record of this owner only. Null removes anybody's. */
   ownerId: string | null
+  /** Removes a record with this last use only. Null removes a record with any. */
+  lastUsedAt: Date | null
   /** The reservation of the record's content that is left behind. When it has expired, the collector looks at the content. */
   reservation: string
   reservedUntil: Date
 }
 
-export type RemovedRecord = NewRecord & { hash: string }
+interface RemovedRecord {
+  hash: string
+  expiresAt: Date | null
+}
+
+type Target = Pick<Removal, 'id' | 'ownerId' | 'lastUsedAt'>
 
 /** Returns the condition that a rule lets a record be removed. A mention by anybody's message counts. */
 export function removableBy({ orm, tables: { blobs: b, blobRefs: r } }: Builder, rule: RemovalRule): SQL | undefined {
@@ -40,13 +46,17 @@ export function removableBy({ orm, tables: { blobs: b, blobRefs: r } }: Builder,
   return or(lte(b.expiresAt, rule.expiredBy), and(lte(b.lastUsedAt, rule.usedBefore), unmentioned))
 }
 
-/** Returns the condition that a record has the id, and the owner if one is given. */
-const isTarget = ({ tables: { blobs: b } }: Builder, { id, ownerId }: Pick<Removal, 'id' | 'ownerId'>) =>
-  and(eq(b.id, id), eq(b.ownerId, sql`coalesce(${ownerId}, ${b.ownerId})`))
+/** Returns the condition that a record has the id, and the owner and the last use if they are given. */
+const isTarget = ({ tables: { blobs: b } }: Builder, { id, ownerId, lastUsedAt }: Target) =>
+  and(
+    eq(b.id, id),
+    eq(b.ownerId, sql`coalesce(${ownerId}, ${b.ownerId})`),
+    eq(b.lastUsedAt, sql`coalesce(${sql.param(lastUsedAt, b.lastUsedAt)}, ${b.lastUsedAt})`),
+  )
 
 const matchesRemovalRule = (db: Builder, arg: Removal) => and(isTarget(db, arg), removableBy(db, arg))
 
-const lockRecord = statement((db, arg: Pick<Removal, 'id' | 'ownerId'>) => {
+const lockRecord = statement((db, arg: Target) => {
   const { blobs: b } = db.tables
   return db.orm
     .update(b)
@@ -109,7 +119,7 @@ export async function deleteBlob(
   await store.onStep?.('delete.remove')
   const rule = { force, usedBefore: LATEST, expiredBy: now }
   const lock = transaction ? 'lasting' : 'brief'
-  const target = { id, ownerId, reservation: randomUUID(), reservedUntil: now }
+  const target = { id, ownerId, lastUsedAt: null, reservation: randomUUID(), reservedUntil: now }
   const removed = await removeRecord(db, { ...rule, ...target }, lock)
   if (removed === undefined) {
     const record = await findRecord(db, id, now)

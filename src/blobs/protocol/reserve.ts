@@ -155,9 +155,6 @@ export async function reserveContent(
   return { generation: stored.generation, isLive: stored.state === 'live' }
 }
 
-/** The content keeps its object, whichever that is. No generation has this name. */
-const KEPT: Placement = { found: '-', placed: '-' }
-
 /** Returns true if nobody but the put can know the generation under which it has stored its bytes. */
 const isFresh = ({ found, placed }: Placement) => sql`${found} <> ${placed}`
 
@@ -174,14 +171,7 @@ const releaseLoser = statement((db, arg: Reservation & Placement) => {
       db.orm
         .select({ hash: c.hash, generation: loser.as('generation'), counted: sql`0`.as('counted') })
         .from(c)
-        .where(
-          and(
-            eq(c.hash, arg.hash),
-            ne(c.generation, arg.placed),
-            sql`${arg.placed} <> ${sql.raw(`'${KEPT.placed}'`)}`,
-            exists(reservationRow(db, arg.id)),
-          ),
-        ),
+        .where(and(eq(c.hash, arg.hash), ne(c.generation, arg.placed), exists(reservationRow(db, arg.id)))),
     )
     .onConflictDoNothing()
 })
@@ -240,16 +230,15 @@ const endReservation = statement(({ orm, tables: { blobLeases: l } }, arg: { res
 )
 
 /**
- * Makes the reserved content live, inserts its record and ends the reservation, in one round trip. Without a placement the
- * content keeps its object. Returns the objects of the content that are about to be removed, or undefined if the collector
- * has removed the expired reservation.
+ * Makes the reserved content live, inserts its record and ends the reservation, in one round trip. Returns the objects of the
+ * content that are about to be removed, or undefined if the collector has removed the expired reservation.
  */
 export async function insertRecord(
   db: Db,
   reservation: Reservation,
   record: NewRecord,
   lock: LockUse,
-  placement: Placement = KEPT,
+  placement: Placement,
 ): Promise<Location[] | undefined> {
   const [, , inserted, removals] = await lockedBatch(db, lock, [
     ...placing(reservation, placement),

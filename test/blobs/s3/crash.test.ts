@@ -15,7 +15,7 @@ const OF_DELETE = ['collect.lock', 'collect.unlink', 'remove.delete', 'collect.c
 const STEPS: Record<string, string[]> = {
   put: ['stage.create', 'put.reserve', 'commit.put', 'put.insert', 'put.acknowledge'],
   delete: ['delete.remove', ...OF_DELETE],
-  cleanup: ['cleanup.select', 'cleanup.remove', 'cleanup.decide', ...OF_DELETE],
+  cleanup: ['cleanup.select', 'cleanup.mark', 'cleanup.search', 'cleanup.remove', ...OF_DELETE],
   verify: [
     ...['verify.staged', 'verify.damaged', 'quarantine.copy', 'quarantine.delete', 'verify.missing'],
     ...['verify.unreferenced', 'verify.strays', 'remove.delete', 'collect.commit', 'verify.usage'],
