@@ -187,8 +187,9 @@ export interface Storage extends Repositories, AsyncDisposable {
   stats(): Promise<StorageStats>
   /**
    * Indexes all messages and memories anew for the search. Returns the number of texts indexed. Until the call ends, results
-   * are incomplete, and say so. Indexes up to 500 texts in a transaction; others can work meanwhile. Maintenance does the same
-   * by itself after the search was switched on. Safe to repeat.
+   * are incomplete, and say so. Indexes up to 500 texts in a transaction; others can work meanwhile. On PostgreSQL it first waits
+   * for the transactions that are writing texts. Maintenance does the same by itself after the search was switched on. Safe to
+   * repeat.
    *
    * @throws {INVALID_STATE} when the search is switched off
    * @throws {ABORTED} when `signal` is aborted
