@@ -261,10 +261,10 @@ async function openDistantPool(fields: Record<string, unknown>) {
 }
 
 test('run() rejects after statementTimeoutMillis and connectionTimeoutMillis when the server is out of reach', async () => {
-  const fields = { maxConnections: 1, connectionTimeoutMillis: 500, options: { statementTimeoutMillis: 300 } }
+  const fields = { maxConnections: 1, connectionTimeoutMillis: 1000, options: { statementTimeoutMillis: 600 } }
   const { link, driver } = await openDistantPool(fields)
   // Each call has the whole timeout, however many calls are before it.
-  const slow = times(5, () => driver.run(read('select pg_sleep(0.2)')))
+  const slow = times(5, () => driver.run(read('select pg_sleep(0.4)')))
   expect(await outcomes(slow)).toEqual(times(5, () => 'ok'))
   link.freeze()
   const started = performance.now()
@@ -272,7 +272,7 @@ test('run() rejects after statementTimeoutMillis and connectionTimeoutMillis whe
     'CONNECTION_LOST',
     'CONNECTION_FAILED',
   ])
-  expect(performance.now() - started).toBeLessThan(3000)
+  expect(performance.now() - started).toBeLessThan(6000)
 })
 
 test('run() says that PostgreSQL does not answer when no connection becomes free for that reason', async () => {
@@ -292,7 +292,7 @@ test('run() says that PostgreSQL does not answer when no connection becomes free
 })
 
 test('run() names the server that does not answer, also while lost and idle connections are being closed', async () => {
-  const { link, driver } = await openDistantPool({ maxConnections: 6, connectionTimeoutMillis: 500 })
+  const { link, driver } = await openDistantPool({ maxConnections: 6, connectionTimeoutMillis: 2000 })
   await outcomes(times(6, () => driver.run(read('select pg_sleep(0.1)')))) // six connections, all idle again
   const busy = times(2, () => driver.run(read('select pg_sleep(0.2)')))
   link.freeze()
@@ -307,12 +307,12 @@ test('run() names the server that does not answer, also while lost and idle conn
 })
 
 test('close() waits for at most connectionTimeoutMillis when the server has stopped answering', async () => {
-  const { link, driver } = await openDistantPool({ connectionTimeoutMillis: 300 })
+  const { link, driver } = await openDistantPool({ connectionTimeoutMillis: 1000 })
   expect(await driver.run(read('select 1'))).toEqual([[1]])
   link.freeze()
   const started = performance.now()
   await driver.close()
-  expect(performance.now() - started).toBeLessThan(2000)
+  expect(performance.now() - started).toBeLessThan(3000)
 })
 
 test('run() rejects with TIMEOUT if transaction_timeout of the server has ended it, and the connection is used no more', async () => {
