@@ -1,5 +1,6 @@
 import type { BulkColumn, BulkRow, BulkTable, Cell } from '../database/bulk/table.ts'
 import { isStorable } from '../validation/input.ts'
+import { EARLIEST, LATEST } from '../validation/instants.ts'
 
 /** What is wrong with a line of an archive. */
 export class LineProblem extends Error {}
@@ -88,8 +89,6 @@ const EXPECTED: Record<BulkColumn['kind'], string> = {
   bytes: 'base64',
 }
 
-const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
-const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 /** Read a value, which is not null. They return undefined if it is of another kind. */
@@ -98,7 +97,9 @@ const READERS: Record<BulkColumn['kind'], (value: unknown) => Cell | undefined> 
   number: (value) => (Number.isSafeInteger(value) ? (value as number) : undefined),
   boolean: (value) => (typeof value === 'boolean' ? value : undefined),
   instant: (value) =>
-    Number.isSafeInteger(value) && Number(value) >= EARLIEST && Number(value) <= LATEST ? Number(value) : undefined,
+    Number.isSafeInteger(value) && Number(value) >= EARLIEST.getTime() && Number(value) <= LATEST.getTime()
+      ? Number(value)
+      : undefined,
   json: (value) => JSON.stringify(value),
   bytes: (value) => (typeof value === 'string' && BASE64.test(value) ? Buffer.from(value, 'base64') : undefined),
 }

@@ -13,7 +13,7 @@ import { isStorageError } from '../errors.ts'
 import { COUNTERS, type Counter } from '../repositories/counters.ts'
 import { parseInput } from '../validation/input.ts'
 import { checkSignal } from '../validation/signal.ts'
-import type { LayerHealth } from './health.ts'
+import { databaseHealth, healthOf, type LayerHealth } from './health.ts'
 import { longRun, progressOf } from './long-run.ts'
 import type { DiagnoseOptions } from './options.ts'
 import type { StorageStats } from './reports.ts'
@@ -26,8 +26,6 @@ interface Storage {
   database: Database
   cacheStore: CacheStore
   blobs: BlobLayer
-  health(): Promise<Record<'cache' | 'database' | 'blobStore', LayerHealth>>
-  databaseHealth(): Promise<LayerHealth>
   stats(): Promise<StorageStats>
 }
 
@@ -37,7 +35,7 @@ export async function diagnose(storage: Storage, options: DiagnoseOptions): Prom
   const onProgress = progressOf(options)
   const { database, cacheStore, config } = storage
   const answers = async () => {
-    const { database, cache, blobStore } = await storage.health()
+    const { database, cache, blobStore } = await healthOf(storage)
     return [answer('database', database), answer('cache', cache), answer('blob-store', blobStore)]
   }
   const checks: readonly Check[] = [
@@ -65,7 +63,7 @@ export async function diagnose(storage: Storage, options: DiagnoseOptions): Prom
     } catch (error) {
       if (isOfCaller(error)) throw error
       // What is damaged, or hidden from this user, may be what the check reads. The other checks say more, if they can.
-      const { ok: goesOn } = await storage.databaseHealth()
+      const { ok: goesOn } = await databaseHealth(storage)
       findings.push(unfinished(name, error, goesOn ? [] : checks.slice(i + 1).map(([left]) => left)))
       if (!goesOn) break
     }

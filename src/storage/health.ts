@@ -1,5 +1,8 @@
 import { count } from 'drizzle-orm'
+import type { BlobLayer } from '../blobs/open.ts'
+import type { CacheStore } from '../cache/store.ts'
 import { messageOf } from '../caught.ts'
+import type { ResolvedConfig } from '../config/resolved.ts'
 import type { Database } from '../database/database.ts'
 
 export interface LayerHealth {
@@ -26,7 +29,7 @@ export interface DatabaseStats {
 const ANSWER_MILLIS = 5000
 
 /** Calls `ask` once, for 5 seconds at most. Returns whether it succeeded, and how long it took. Never rejects. */
-export async function probe(type: string, ask: () => Promise<unknown>): Promise<LayerHealth> {
+async function probe(type: string, ask: () => Promise<unknown>): Promise<LayerHealth> {
   const begun = performance.now()
   const layer = (ok: boolean) => ({ ok, type, latencyMs: performance.now() - begun })
   let timer: NodeJS.Timeout | undefined
@@ -41,6 +44,41 @@ export async function probe(type: string, ask: () => Promise<unknown>): Promise<
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** @internal */
+interface Layers {
+  config: ResolvedConfig
+  cacheStore: CacheStore
+  database: Database
+  blobs: BlobLayer
+}
+
+/**
+ * Asks the database, and looks for its file. Never rejects.
+ *
+ * @internal
+ */
+export function databaseHealth({ config, database }: Pick<Layers, 'config' | 'database'>): Promise<LayerHealth> {
+  return probe(config.database.type, async () => {
+    await database.driver.checkFile?.()
+    return database.run({ sql: 'select 1', params: [], writes: false })
+  })
+}
+
+/**
+ * Asks one layer after the other. Never rejects.
+ *
+ * @internal
+ */
+export async function healthOf(layers: Layers) {
+  const { cacheStore, blobs } = layers
+  const answers = {
+    cache: await probe(cacheStore.type, () => cacheStore.ping()),
+    database: await databaseHealth(layers),
+    blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
+  }
+  return { ok: Object.values(answers).every(({ ok }) => ok), ...answers }
 }
 
 /**

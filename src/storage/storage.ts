@@ -34,7 +34,7 @@ import {
   removeEmbeddings,
 } from './embeddings.ts'
 import { eraseOwner } from './erase.ts'
-import { databaseStats, probe } from './health.ts'
+import { databaseStats, healthOf } from './health.ts'
 import { rememberLayers } from './layers.ts'
 import { countOpened } from './open-twice.ts'
 import type { StorageOptions } from './options.ts'
@@ -177,19 +177,6 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
   }
 
   const uncount = countOpened(resolved, logger)
-  const databaseHealth = () =>
-    probe(resolved.database.type, async () => {
-      await checkFile?.()
-      return database.run({ sql: 'select 1', params: [], writes: false })
-    })
-  const health = async () => {
-    const layers = {
-      cache: await probe(cacheStore.type, () => cacheStore.ping()),
-      database: await databaseHealth(),
-      blobStore: await probe(blobs.bytes.type, () => blobs.bytes.ping()),
-    }
-    return { ok: Object.values(layers).every(({ ok }) => ok), ...layers }
-  }
   const stats = async () => {
     const databaseCounts = await databaseStats(database)
     const embeddings = await embeddingStats(database, embedder, databaseCounts.rows)
@@ -233,10 +220,8 @@ async function open(resolved: ResolvedConfig, options: StorageOptions): Promise<
       call('erase', async () => eraseOwner({ database, blobs, rowCache, clearCache, now }, owner, eraseOptions)),
     prune: (pruneOptions = {}) => call('prune', async () => retention.prune(pruneOptions)),
     diagnose: (diagnoseOptions = {}) =>
-      call('diagnose', async () =>
-        diagnose({ config: resolved, database, cacheStore, blobs, health, databaseHealth, stats }, diagnoseOptions),
-      ),
-    health,
+      call('diagnose', async () => diagnose({ config: resolved, database, cacheStore, blobs, stats }, diagnoseOptions)),
+    health: () => healthOf({ config: resolved, database, cacheStore, blobs }),
     stats: () => call('stats', stats),
     rebuildSearch: (rebuildOptions = {}) => call('rebuildSearch', async () => rebuildSearch(database, rebuildOptions)),
     embedPending: (embedOptions = {}) =>

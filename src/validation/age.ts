@@ -1,6 +1,7 @@
 import * as z from 'zod/mini'
 import { withFastCheck } from './fast-path.ts'
-import { EARLIEST, instantSchema } from './input.ts'
+import { instantSchema } from './input.ts'
+import { EARLIEST } from './instants.ts'
 
 const AGE = /^(\d{1,9})([dhm])$/
 const UNITS = new Map([
@@ -21,5 +22,5 @@ export const instantOrAgeSchema = withFastCheck(
 export function instantOf(given: Date | string, now: Date): Date {
   if (typeof given !== 'string') return given
   const [, amount = '', unit = ''] = AGE.exec(given) ?? []
-  return new Date(Math.max(EARLIEST, now.getTime() - Number(amount) * (UNITS.get(unit) ?? 0)))
+  return new Date(Math.max(EARLIEST.getTime(), now.getTime() - Number(amount) * (UNITS.get(unit) ?? 0)))
 }

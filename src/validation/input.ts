@@ -2,15 +2,12 @@ import * as z from 'zod/mini'
 import { type Problem, StorageError } from '../errors.ts'
 import { explained } from './explain.ts'
 import { fastCheck, rule, withFastCheck } from './fast-path.ts'
-
-/** The earliest instant that both databases store, in milliseconds since 1970. */
-export const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
+import { EARLIEST, LATEST } from './instants.ts'
 
 const MAX_ID_BYTES = 255
 const MAX_KEY_BYTES = 1024
 const MAX_PAGE = 1000
 const MAX_TTL_SECONDS = 3_155_760_000 // a hundred years
-const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 
 /** Makes a schema of text that both databases store unchanged. `min` and `max` count UTF-16 units. */
 export function textSchema({ min = 0, max }: { min?: number; max: number }) {
@@ -80,7 +77,7 @@ export const millisSchema = rule<number>(isInteger(1, MAX_INTEGER), 'must be a w
 export const signalSchema = rule<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
 
 function isInRange(time: number): boolean {
-  return time >= EARLIEST && time <= LATEST
+  return time >= EARLIEST.getTime() && time <= LATEST.getTime()
 }
 
 /** Returns the time of a Date of any realm, and NaN for anything else. */

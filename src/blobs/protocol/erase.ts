@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { Db } from '../../database/db.ts'
 import { ofOwner } from '../../database/owner.ts'
 import { statement } from '../../database/statement.ts'
+import { LATEST } from '../../validation/instants.ts'
 import { collectContent, collectExpired } from './collect.ts'
 import { removeQuarantined } from './quarantined.ts'
-import { LATEST, removeRecord } from './remove.ts'
+import { removeRecord } from './remove.ts'
 import type { BlobStore } from './store.ts'
 
 const selectOldest = statement(({ orm, tables: { blobs: b } }, arg: { owner: string; limit: number }) =>

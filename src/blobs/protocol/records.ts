@@ -9,6 +9,7 @@ import type { Page, PageOptions } from '../../database/paging/page.ts'
 import { type Builder, batch, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
 import type { Tables } from '../../schema/tables.ts'
+import { EARLIEST } from '../../validation/instants.ts'
 import { type BytesBackend, blobNotFound, type Content, type Location } from '../bytes/backend.ts'
 import { chunksOf } from '../read.ts'
 import { blobUri } from '../reference.ts'
@@ -18,8 +19,6 @@ import type { Usage } from './usage.ts'
 /** A read updates the last use at most once in this time, so a record may have been used so much later than it says. */
 export const USE_MILLIS = 3_600_000
 
-/** The earliest instant that can be stored. */
-export const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 const MARKS_END = new Date('0002-01-01T00:00:00.000Z')
 
 /** Returns a last use that no use has: the mark of a search for the names of records that are about to be removed. */

@@ -3,13 +3,11 @@ import { and, eq, exists, lte, notExists, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../../database/db.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { StorageError } from '../../errors.ts'
+import { LATEST } from '../../validation/instants.ts'
 import { collectContent } from './collect.ts'
 import { findRecord } from './records.ts'
 import type { BlobStore, TransactionContents } from './store.ts'
 import { type LockUse, lockedBatch, USAGE_ROWS } from './usage.ts'
-
-/** After every instant that can be stored. */
-export const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 /** Which records may be removed: those that were not used and are not mentioned, and those that have expired. */
 export interface RemovalRule {

@@ -3,6 +3,7 @@ import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import { keyset } from '../../database/paging/keyset.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import type { Tables } from '../../schema/tables.ts'
+import { EARLIEST } from '../../validation/instants.ts'
 import { hasPending, hasRow, hasRunning, isRunAwaited, isRunning } from './in-use.ts'
 import type { Rule, RuleContext } from './rule.ts'
 
@@ -21,8 +22,6 @@ interface AgedTable {
 type Times = { before: Date } & Pick<RuleContext, 'runningSince'>
 /** A time and a key, by the names of the walk. */
 type Range = Record<string, unknown> & Times
-
-const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 
 /** Walks a table from its oldest row to the first that is too young, and removes in ranges what may go. */
 function agedRows({ name, table, columns, first, removable }: AgedTable): Rule {

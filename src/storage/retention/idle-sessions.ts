@@ -8,6 +8,7 @@ import { homeOfOwner } from '../../repositories/sessions/home.ts'
 import { cachedRowsOf, removeIfUnused } from '../../repositories/sessions/removal.ts'
 import { hasManyRows } from '../../repositories/sessions/rows-of-session.ts'
 import type { Tables } from '../../schema/tables.ts'
+import { LATEST } from '../../validation/instants.ts'
 import { isSessionInUse } from './in-use.ts'
 import {
   followingSession,
@@ -18,9 +19,6 @@ import {
   sessionsByActivity,
 } from './old-messages.ts'
 import type { Removed, Rule, RuleContext } from './rule.ts'
-
-/** Later than every message: an idle session is removed with all of its messages. */
-const LATEST = new Date('9999-12-31T23:59:59.999Z')
 
 type TableOfSession = Tables['events' | 'queueItems' | 'sessionOperations']
 type IdleBefore = PrunedSession & { before: Date }
@@ -165,6 +163,7 @@ async function* removeIdle(
     while ((await pace.step(() => removeSome(pace.rows))) > 0) yield { table: 'sessions', rows: 0 }
   }
   for (let left = has.messageCount; left > MOST_ROWS; ) {
+    // An idle session is removed with all of its messages.
     const rows = await pace.step(() => removeOldest(db, session, { before: LATEST, limit: pace.rows, mayRemove }))
     yield { table: 'sessions', rows: 0 }
     if (rows === 0) return // the session is in use again

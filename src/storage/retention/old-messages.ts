@@ -3,6 +3,7 @@ import type { Db } from '../../database/db.ts'
 import { keyset } from '../../database/paging/keyset.ts'
 import { type Builder, statement } from '../../database/statement.ts'
 import { MAX_INTEGER } from '../../validation/input.ts'
+import { EARLIEST } from '../../validation/instants.ts'
 import { isSessionInUse } from './in-use.ts'
 import type { Rule, RuleContext } from './rule.ts'
 
@@ -141,7 +142,6 @@ export async function removeOldest(
   })
 }
 
-const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
 /** How many sessions are looked at in one statement. */
 const SESSIONS = 200
 

@@ -6,6 +6,7 @@ import { StorageError } from '../../errors.ts'
 import { LONGEST_REST_MILLIS, PacedLease } from '../../maintenance/lease.ts'
 import { Pace } from '../../maintenance/pace.ts'
 import type { MaintenanceStep } from '../../maintenance/scheduler.ts'
+import { EARLIEST } from '../../validation/instants.ts'
 import { checkSignal } from '../../validation/signal.ts'
 import { parseRemoval } from '../long-run.ts'
 import { agedApprovals, agedEvents, agedExecutions, agedMemories } from './aged-rows.ts'
@@ -18,8 +19,6 @@ import type { PruneOptions, Pruning } from './types.ts'
 const ROUND_MILLIS = 30_000
 /** How often a long run renews its lease. */
 const RENEWAL_MILLIS = 60_000
-const EARLIEST = new Date('0001-01-01T00:00:00.000Z')
-
 interface RetentionLayers {
   database: Database
   rowCache: RowCache
